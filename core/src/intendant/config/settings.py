@@ -1,0 +1,264 @@
+"""Every setting: type, range, default; and where its value came from.
+
+Sources, strongest first: the call, the environment (`INTENDANT_BUDGET__STRATEGY=equal`), the settings file
+(`intendant.toml` in the working folder, else in the user's configuration folder), the default.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from intendant.config.flags import Flag
+from intendant.model.errors import SettingsError
+from intendant.model.requests import CompressionPolicy
+
+FILE_NAME = "intendant.toml"
+PREFIX = "INTENDANT_"
+NOT_SETTINGS = frozenset({"INTENDANT_BLOCK_PLUGINS", "INTENDANT_CONFIG", "INTENDANT_DB"})
+"""Variables with our prefix that are read elsewhere."""
+
+
+class Section(BaseModel):
+    """A group of settings; unknown names are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FlagSettings(Section):
+    """What can be switched off, or on for some agents only."""
+
+    orchestration_enabled: Flag = True
+    """Off: `WorkflowOrchestrator.initialize` returns False and does nothing."""
+    compression_enabled: Flag = True
+    routing_enabled: Flag = True
+    """Off: every step goes to the tier `routing.default_tier`."""
+
+
+class BudgetSettings(Section):
+    """What a run may spend where the workflow does not say, and how it is shared."""
+
+    strategy: str = "proportional"
+    tokens_per_workflow: int = Field(20_000, ge=0)
+    usd_per_workflow: float | None = Field(None, ge=0)
+    tokens_per_step: int = Field(4_000, ge=1)
+    """No step gets more than this by right."""
+    overage_allowed: bool = True
+    """A step that needs more than its share may draw on what no other step has a right to."""
+    critical_factor: float = Field(1.5, ge=1, le=3)
+    """A critical step counts this many times."""
+    baselines: dict[str, int] = Field(default_factory=dict)
+    """Tokens by intent, in place of what its handler declares."""
+
+
+class ClassificationSettings(Section):
+    """When a classification is good enough."""
+
+    threshold: float = Field(0.7, ge=0, le=1)
+
+
+class CompressionSettings(Section):
+    """How far content may be compressed."""
+
+    policies: dict[str, CompressionPolicy] = Field(default_factory=dict)
+    """By intent, in place of what its handler declares."""
+
+
+class RoutingSettings(Section):
+    """Which models are preferred."""
+
+    default_tier: str = "balanced"
+    providers: tuple[str, ...] = ()
+    """Preferred first; others follow in their own order."""
+
+
+class RunSettings(Section):
+    """How steps are executed."""
+
+    max_parallel: int = Field(16, ge=1, le=1000)
+    step_timeout: float | None = Field(300.0, gt=0)
+    """Seconds for a step that names no `timeout`; None for no limit."""
+    call_timeout: float = Field(120.0, gt=0)
+    """Seconds for one model call."""
+
+
+class StoreSettings(Section):
+    """Where runs are kept."""
+
+    db: str | None = None
+    """SQLAlchemy URL; `none` for memory only; None for a file in the user's data folder."""
+    durability: Literal["full", "normal"] = "normal"
+    """SQLite only. `normal` survives a crash of the process, `full` a power loss as well."""
+
+
+class PluginSettings(Section):
+    """Which plugins are used."""
+
+    block: tuple[str, ...] = ()
+    """Keys such as `tier:fast` that are never imported."""
+    only: tuple[str, ...] = ()
+    """If given, no others are used."""
+    require: tuple[str, ...] = ()
+    """These must load, or the engine refuses to start."""
+    order: tuple[str, ...] = ()
+    """Asked first, in this order."""
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Each plugin's own settings, by key."""
+
+
+class PriceSetting(Section):
+    """A price set by hand, in US dollars per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class PriceSettings(Section):
+    """Prices of models that the price data does not know."""
+
+    models: dict[str, PriceSetting] = Field(default_factory=dict)
+    """By `provider/model`."""
+
+
+class Settings(Section):
+    """All settings.
+
+    Example:
+        >>> Settings.load(call={"budget": {"strategy": "equal"}}, env={}, file=None).budget.strategy
+        'equal'
+    """
+
+    flags: FlagSettings = FlagSettings()
+    budget: BudgetSettings = BudgetSettings()
+    classification: ClassificationSettings = ClassificationSettings()
+    compression: CompressionSettings = CompressionSettings()
+    routing: RoutingSettings = RoutingSettings()
+    run: RunSettings = RunSettings()
+    store: StoreSettings = StoreSettings()
+    plugins: PluginSettings = PluginSettings()
+    prices: PriceSettings = PriceSettings()
+
+    _provenance: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def load(
+        cls,
+        call: Mapping[str, Any] | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+        file: str | Path | None = "",
+    ) -> Self:
+        """Put the settings together from all sources.
+
+        Args:
+            call: Settings given by the host, nested like this class.
+            env: The environment; by default the process's own.
+            file: A TOML file; by default `INTENDANT_CONFIG`, `intendant.toml` here, or the user's; None for none.
+
+        Raises:
+            SettingsError: A setting is unknown or wrong; says which, and from which source.
+        """
+        env = os.environ if env is None else env
+        sources: list[tuple[str, Mapping[str, Any]]] = []
+        path = _find_file(env) if file == "" else file and Path(file)
+        if path:
+            sources.append((str(path), _read_file(Path(path))))
+        sources += [("the environment", _read_env(env)), ("the call", call or {})]
+        merged: dict[str, Any] = {}
+        provenance: dict[str, str] = {}
+        for source, values in sources:
+            _merge(merged, values, source, provenance)
+        try:
+            settings = cls.model_validate(merged)
+        except ValidationError as error:
+            raise _wrong(error, provenance) from None
+        settings._provenance.update(provenance)
+        return settings
+
+    def source_of(self, key: str) -> str:
+        """Where the value of *key*, such as `budget.strategy`, came from."""
+        while key:
+            if key in self._provenance:
+                return self._provenance[key]
+            key = key.rpartition(".")[0]
+        return "the default"
+
+
+def _wrong(error: ValidationError, provenance: Mapping[str, str]) -> SettingsError:
+    item = error.errors()[0]
+    key = ".".join(str(part) for part in item["loc"])
+    source = next((provenance[known] for known in provenance if known.startswith(key)), "")
+    source = source or next((name for known, name in provenance.items() if key.startswith(known)), "?")
+    return SettingsError(f"the setting {key} (from {source}) is wrong: {item['msg']}")
+
+
+def _find_file(env: Mapping[str, str]) -> Path | None:
+    if named := env.get("INTENDANT_CONFIG"):
+        return Path(named)
+    if Path(FILE_NAME).is_file():
+        return Path(FILE_NAME)
+    import platformdirs
+
+    user = Path(platformdirs.user_config_dir("intendant")) / FILE_NAME
+    return user if user.is_file() else None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+
+
+def _read_env(env: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, text in env.items():
+        if not name.startswith(PREFIX) or name in NOT_SETTINGS or "__" not in name:
+            continue
+        at = values
+        *parents, last = name.removeprefix(PREFIX).lower().split("__")
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        at[last] = _value(text)
+    return values
+
+
+def _value(text: str) -> Any:
+    """JSON where it is JSON, else text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _merge(
+    into: dict[str, Any], values: Mapping[str, Any], source: str, provenance: dict[str, str], prefix: str = ""
+) -> None:
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and isinstance(into.setdefault(key, {}), dict):
+            _merge(into[key], value, source, provenance, f"{name}.")
+        else:
+            into[key] = value
+            provenance[name] = source
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """`budget.strategy=equal`, as typed on a command line, as nested settings.
+
+    Raises:
+        SettingsError: There is no `=`.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise SettingsError(f"'{text}' is not a setting", hint="write key=value, such as budget.strategy=equal")
+    nested: Any = _value(value)
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)

@@ -1,0 +1,377 @@
+"""What plugin authors subclass. Each class asks for one method."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from intendant.hooks.specs import hookimpl
+from intendant.model.errors import ConnectorError, SettingsError, StepError
+from intendant.model.requests import (
+    BudgetRequest,
+    ClassifyRequest,
+    CompressRequest,
+    IntentSpec,
+    ModelRequest,
+    Operation,
+    RouteRequest,
+    StepRequest,
+)
+from intendant.model.results import Allocation, Classification, Compression, ModelReply, Route, StepResult
+from intendant.model.workflow import Json, Step
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class Options(BaseModel):
+    """Base of plugin settings and of step parameters: immutable, and unknown names are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Plugin(ABC):
+    """What all plugins share.
+
+    Attributes:
+        kind: `intent`, `compress`, `tier`, `budget`, `classify`, `provider` or `connector`.
+        name: The entry point's name, which is what users type.
+        Settings: The plugin's own settings; `plugins.settings."tier:fast"` in the settings file fills them.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    Settings: ClassVar[type[BaseModel]] = Options
+
+    def __init__(self, settings: Mapping[str, Json] | None = None) -> None:
+        try:
+            self.settings: Any = self.Settings.model_validate(settings or {})
+        except ValidationError as error:
+            raise SettingsError(
+                f"settings of {self.kind}:{self.name} are wrong: {first_error(error)}"
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}:{self.name}>"
+
+
+class IntentHandler(Plugin):
+    """Does the steps of one intent.
+
+    Example:
+        ```python
+        class Haiku(IntentHandler):
+            \"\"\"Answers with a haiku.\"\"\"
+
+            spec = IntentSpec(name="haiku", summary="Write a haiku", examples=("Write a haiku about rain",))
+
+            async def handle(self, request: StepRequest) -> StepResult:
+                reply = await request.model.complete(
+                    ModelRequest(system="Answer in haiku.", messages=(Message(content=request.prompt),))
+                )
+                return StepResult(output=reply.text)
+        ```
+    """
+
+    kind = "intent"
+    spec: ClassVar[IntentSpec]
+    Parameters: ClassVar[type[BaseModel]] = Options
+    """What a step may say under `with` where it uses no connector."""
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The intent's name."""
+        return self.spec.name
+
+    @abstractmethod
+    async def handle(self, request: StepRequest) -> StepResult:
+        """Do the step.
+
+        Raises:
+            StepError: It cannot be done; the message tells the user why.
+        """
+
+    def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # for subclasses
+        """False if this step is done without asking a model; it then gets no tokens. By default True."""
+        return True
+
+    def check(self, step: Step) -> list[str]:  # noqa: ARG002  # for subclasses
+        """What is wrong with *step*, seen before anything runs; empty if nothing is. By default nothing."""
+        return []
+
+    def parameters(self, request: StepRequest, model: type[ModelT]) -> ModelT:
+        """The step's `with` as *model*.
+
+        Raises:
+            StepError: A parameter is missing, unknown or of the wrong type.
+        """
+        try:
+            return model.model_validate(dict(request.parameters))
+        except ValidationError as error:
+            raise StepError(f"`with` is wrong: {first_error(error)}") from None
+
+    @hookimpl
+    def handle_intent(self, request: StepRequest) -> "Awaitable[StepResult] | None":
+        """Claims the steps of this handler's intent."""
+        return self.handle(request) if request.intent == self.spec.name else None
+
+
+class Compressor(Plugin):
+    """Makes content smaller."""
+
+    kind = "compress"
+    lossless: ClassVar[bool] = False
+    """True if the original can be had back from the compressed text alone."""
+
+    @abstractmethod
+    def shrink(self, request: CompressRequest) -> "Compression | Awaitable[Compression | None] | None":
+        """The content made smaller, or None if this is nothing for this compressor."""
+
+    @hookimpl
+    def compress(self, request: CompressRequest) -> "Compression | Awaitable[Compression | None] | None":
+        """Claims content that this compressor is asked for and has not tried."""
+        asked = request.strategy in ("auto", self.name)
+        if not asked or self.name in request.tried or (request.lossless_only and not self.lossless):
+            return None
+        return self.shrink(request)
+
+
+class TierSettings(Options):
+    """Settings of a tier."""
+
+    max_difficulty: float = 10.0
+    """Steps that are harder (0 to 10) go to a stronger tier."""
+    model: str | None = None
+    """`provider/model`; by default what the first usable provider offers for this tier."""
+    max_output_tokens: int = 2048
+    temperature: float | None = None
+
+
+class Tier(Plugin):
+    """A class of models of like price and strength."""
+
+    kind = "tier"
+    Settings = TierSettings
+    rank: ClassVar[float] = 50
+    """Cheaper tiers have lower ranks and are asked first."""
+
+    def choose(self, request: RouteRequest) -> Route | None:
+        """This tier's model for the step, or None to leave it to another tier."""
+        settings: TierSettings = self.settings
+        if request.difficulty > settings.max_difficulty and not request.last_resort:
+            return None
+        for offer in request.offers:
+            model = offer.models.get(self.name)
+            if settings.model is not None:
+                provider, _, model = settings.model.partition("/")
+                if provider != offer.provider:
+                    continue
+            if model:
+                return self._to(offer.provider, model, request)
+        return None
+
+    def _to(self, provider: str, model: str, request: RouteRequest) -> Route:
+        settings: TierSettings = self.settings
+        return Route(
+            tier=self.name,
+            provider=provider,
+            model=model,
+            max_output_tokens=settings.max_output_tokens,
+            temperature=settings.temperature,
+            reason=f"difficulty {request.difficulty:.1f} of at most {settings.max_difficulty:g}",
+        )
+
+    @hookimpl
+    def route(self, request: RouteRequest) -> Route | None:
+        """Claims steps that are not too hard for this tier."""
+        return None if self.name in request.excluded else self.choose(request)
+
+
+class BudgetStrategy(Plugin):
+    """Shares a run's tokens among its steps."""
+
+    kind = "budget"
+
+    @abstractmethod
+    def allocate(self, request: BudgetRequest) -> Allocation:
+        """The shares. Their sum is at most `request.total`, and no line is above its cap."""
+
+    @hookimpl
+    def allocate_budget(self, request: BudgetRequest) -> Allocation | None:
+        """Answers where this strategy is the configured one."""
+        return self.allocate(request) if request.strategy == self.name else None
+
+
+class Classifier(Plugin):
+    """Tells which intent a step has."""
+
+    kind = "classify"
+
+    @abstractmethod
+    def decide(self, request: ClassifyRequest) -> "Classification | Awaitable[Classification | None] | None":
+        """The step's intent, or None if less sure than `request.threshold`."""
+
+    @hookimpl
+    def classify(self, request: ClassifyRequest) -> "Classification | Awaitable[Classification | None] | None":
+        """Asks `decide`."""
+        return self.decide(request)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Tokens and money set aside for one model call. Only the gateway makes these: no hold, no call."""
+
+    key: str
+    """Idempotency key of the call."""
+    tokens: int
+    micro_usd: int
+    max_output_tokens: int
+    """What the provider must clamp the answer to."""
+    model: str
+    timeout: float
+    """Seconds the call may take."""
+
+
+class Provider(Plugin):
+    """Asks one vendor's models."""
+
+    kind = "provider"
+    produced_by: ClassVar[Literal["model", "extractive"]] = "model"
+    rank: ClassVar[float] = 50
+    """Where several can be used, the one of the lowest rank is preferred."""
+
+    @abstractmethod
+    def available(self) -> bool:
+        """True if it can be used now: its key is in the environment, for one. Must not use the network."""
+
+    @abstractmethod
+    def models(self) -> Mapping[str, str]:
+        """Its model for each tier, by tier name. Must not use the network nor import an SDK."""
+
+    @abstractmethod
+    async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
+        """Send the call that *hold* pays for.
+
+        Raises:
+            ProviderError: It was refused or broke off; says whether anything may have been charged.
+        """
+
+    async def close(self) -> None:  # noqa: B027  # most have nothing to close
+        """Give connections back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorCall:
+    """What a connector's operation is told besides its parameters."""
+
+    input: Json
+    """The step's input: what to send or write."""
+    idempotency_key: str
+    run_id: str
+    step_id: str
+
+
+OperationMethod = Callable[..., Awaitable[Json]]
+
+
+def operation(
+    *, side_effects: bool, idempotent: bool = False
+) -> Callable[[OperationMethod], OperationMethod]:
+    """Mark a method of a `Connector` as something that workflows may use.
+
+    Args:
+        side_effects: True if it changes anything outside.
+        idempotent: True if doing it twice leaves the same state as doing it once.
+    """
+
+    def mark(method: OperationMethod) -> OperationMethod:
+        method.__intendant_operation__ = (side_effects, idempotent)  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class Connector(Plugin):
+    """Reads from and writes to one kind of place.
+
+    Example:
+        ```python
+        class Ask(Options):
+            city: str
+
+        class WeatherConnector(Connector):
+            \"\"\"Tells the weather.\"\"\"
+
+            name = "weather"
+
+            @operation(side_effects=False)
+            async def today(self, parameters: Ask, call: ConnectorCall) -> Json:
+                \"\"\"Today's weather in a city.\"\"\"
+                return {"city": parameters.city, "sky": "blue"}
+        ```
+        A step then says `uses: weather.today` and `with: {city: Paris}`.
+    """
+
+    kind = "connector"
+
+    @cached_property
+    def operations(self) -> Mapping[str, Operation]:
+        """What it can do, by name."""
+        return {name: self._describe(name) for name in dir(type(self)) if self._mark(name) is not None}
+
+    def _mark(self, name: str) -> tuple[bool, bool] | None:
+        return getattr(inspect.getattr_static(self, name, None), "__intendant_operation__", None)
+
+    def parameters_of(self, name: str) -> type[BaseModel]:
+        """The model of the parameters of operation *name*."""
+        model: type[BaseModel] = get_type_hints(getattr(type(self), name))["parameters"]
+        return model
+
+    def _describe(self, name: str) -> Operation:
+        mark = self._mark(name)
+        if mark is None:
+            raise KeyError(name)
+        doc = inspect.getdoc(getattr(self, name)) or ""
+        return Operation(
+            name=name,
+            summary=doc.partition("\n")[0],
+            side_effects=mark[0],
+            idempotent=mark[1],
+            parameters=self.parameters_of(name).model_json_schema(),
+        )
+
+    async def do(self, name: str, parameters: Mapping[str, Json], call: ConnectorCall) -> Json:
+        """Do operation *name*.
+
+        Raises:
+            ConnectorError: The parameters are wrong, or the place cannot be read or written.
+        """
+        try:
+            checked = self.parameters_of(name).model_validate(dict(parameters))
+        except ValidationError as error:
+            raise ConnectorError(f"`with` of {self.name}.{name} is wrong: {first_error(error)}") from None
+        method: OperationMethod = getattr(self, name)
+        return await method(checked, call)
+
+
+def first_error(error: ValidationError) -> str:
+    """The first of a validation's errors in one line: where, and what."""
+    item = error.errors()[0]
+    where = ".".join(str(part) for part in item["loc"])
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+KINDS: Mapping[str, tuple[str, type[Plugin]]] = {
+    "intent": ("intendant.intents", IntentHandler),
+    "compress": ("intendant.compressors", Compressor),
+    "tier": ("intendant.tiers", Tier),
+    "budget": ("intendant.budgets", BudgetStrategy),
+    "classify": ("intendant.classifiers", Classifier),
+    "provider": ("intendant.providers", Provider),
+    "connector": ("intendant.connectors", Connector),
+}
+"""Each kind's entry-point group and base class."""

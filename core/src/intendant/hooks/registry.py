@@ -1,0 +1,198 @@
+"""The plugins of one engine: instances, in order, registered with one plugin manager of its own."""
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, TypeVar, cast
+
+import pluggy
+import structlog
+
+from intendant.hooks import discovery, specs
+from intendant.hooks.discovery import PluginRecord, PluginState
+from intendant.hooks.plugin import (
+    KINDS,
+    BudgetStrategy,
+    Classifier,
+    Compressor,
+    Connector,
+    IntentHandler,
+    Plugin,
+    Provider,
+    Tier,
+)
+from intendant.model.errors import DuplicatePluginError, PluginLoadError, SettingsError
+from intendant.model.requests import IntentSpec
+
+log = structlog.get_logger("intendant.plugins")
+PluginT = TypeVar("PluginT", bound=Plugin)
+HOOKED = ("intent", "compress", "tier", "budget", "classify")
+
+
+class Plugins:
+    """All plugins that one engine uses.
+
+    Args:
+        given: Plugins handed over by the host; they win over installed ones of the same name.
+        discover: Look for installed ones.
+        block: Keys such as `tier:fast` that are not to be used.
+        only: If given, no other installed plugin is used.
+        required: Keys that must load.
+        order: Keys in the order in which they are asked, before all others.
+        settings: Each plugin's own settings, by key.
+
+    Raises:
+        DuplicatePluginError: Two claim one name.
+        PluginLoadError: A required plugin, or one handed over, cannot be used.
+        SettingsError: A plugin's settings are wrong.
+    """
+
+    def __init__(
+        self,
+        given: Sequence[Plugin] = (),
+        *,
+        discover: bool = True,
+        block: Iterable[str] = (),
+        only: Iterable[str] = (),
+        required: Iterable[str] = (),
+        order: Sequence[str] = (),
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.manager = pluggy.PluginManager(specs.PROJECT)  # noqa: TID251  # the one place
+        self.manager.add_hookspecs(specs)
+        self._settings = settings or {}
+        self._plugins: dict[str, Plugin] = {}
+        self.records: list[PluginRecord] = []
+        for plugin in given:
+            self._take(plugin)
+        if discover:
+            self._find(block, only)
+        for key in self._in_order(order):
+            self._register(key, must=self._plugins[key] in given)
+        discovery.require(self.records, required)
+        unknown = [key for key in self._settings if key not in {record.key for record in self.records}]
+        if unknown:
+            raise SettingsError(f"settings are given for {unknown[0]}, which is not installed")
+
+    def _take(self, plugin: Plugin) -> None:
+        key = f"{plugin.kind}:{plugin.name}"
+        if key in self._plugins:
+            raise DuplicatePluginError(f"{key} was handed over twice")
+        target = f"{type(plugin).__module__}:{type(plugin).__qualname__}"
+        self._plugins[key] = plugin
+        self.records.append(PluginRecord(plugin.kind, plugin.name, target, PluginState.loaded, "handed over"))
+
+    def _find(self, block: Iterable[str], only: Iterable[str]) -> None:
+        listed = discovery.list_plugins(block=block, only=only)
+        found, states = discovery.load(record for record in listed if record.key not in self._plugins)
+        self.records += states
+        for record, cls in found:
+            try:
+                plugin = cls(self._settings.get(record.key))
+            except SettingsError:
+                raise
+            except Exception as error:  # noqa: BLE001  # a plugin's own code; the rest goes on
+                self._mark(record, PluginState.failed, f"{type(error).__name__}: {error}")
+                continue
+            if plugin.name != record.name:
+                self._mark(record, PluginState.incompatible, f"it calls itself '{plugin.name}'")
+                continue
+            self._plugins[record.key] = plugin
+
+    def _mark(self, record: PluginRecord, state: PluginState, reason: str) -> None:
+        log.error("plugin_refused", plugin=record.key, state=state, reason=reason)
+        at = next(index for index, known in enumerate(self.records) if known.key == record.key)
+        self.records[at] = replace(self.records[at], state=state, reason=reason)
+
+    def _in_order(self, order: Sequence[str]) -> list[str]:
+        place = {key: index for index, key in enumerate(order)}
+
+        def rank(key: str) -> tuple[float, float, str]:
+            own = getattr(self._plugins[key], "rank", 0)
+            return place.get(key, len(place)), own, key
+
+        ranked = sorted(self._plugins, key=rank)
+        self._plugins = {key: self._plugins[key] for key in ranked}
+        return ranked[::-1]  # pluggy asks the last registered first
+
+    def _register(self, key: str, *, must: bool) -> None:
+        plugin = self._plugins[key]
+        if plugin.kind not in HOOKED:
+            return
+        try:
+            _refuse_coroutines(self.manager, plugin)
+            self.manager.register(plugin, name=key)
+            self.manager.check_pending()
+        except (pluggy.PluginValidationError, PluginLoadError) as error:
+            if self.manager.has_plugin(key):
+                self.manager.unregister(name=key)
+            if must:
+                raise PluginLoadError(f"{key} cannot be used: {error}") from None
+            del self._plugins[key]
+            record = next(record for record in self.records if record.key == key)
+            self._mark(record, PluginState.incompatible, str(error))
+
+    def _of(self, kind: str, _type: type[PluginT]) -> dict[str, PluginT]:
+        return {
+            plugin.name: cast("PluginT", plugin) for plugin in self._plugins.values() if plugin.kind == kind
+        }
+
+    @cached_property
+    def intents(self) -> dict[str, IntentHandler]:
+        """Handlers by intent."""
+        return self._of("intent", IntentHandler)  # type: ignore[type-abstract]
+
+    @cached_property
+    def specs(self) -> tuple[IntentSpec, ...]:
+        """What the installed intents declare, by name."""
+        return tuple(handler.spec for _, handler in sorted(self.intents.items()))
+
+    @cached_property
+    def compressors(self) -> dict[str, Compressor]:
+        """Compressors by name."""
+        return self._of("compress", Compressor)  # type: ignore[type-abstract]
+
+    @cached_property
+    def tiers(self) -> dict[str, Tier]:
+        """Tiers by name, cheapest first."""
+        return self._of("tier", Tier)
+
+    @cached_property
+    def budgets(self) -> dict[str, BudgetStrategy]:
+        """Budget strategies by name."""
+        return self._of("budget", BudgetStrategy)  # type: ignore[type-abstract]
+
+    @cached_property
+    def classifiers(self) -> dict[str, Classifier]:
+        """Classifiers by name, in the order in which they are asked."""
+        return self._of("classify", Classifier)  # type: ignore[type-abstract]
+
+    @cached_property
+    def providers(self) -> dict[str, Provider]:
+        """Providers by name, preferred first."""
+        return self._of("provider", Provider)  # type: ignore[type-abstract]
+
+    @cached_property
+    def connectors(self) -> dict[str, Connector]:
+        """Connectors by name."""
+        return self._of("connector", Connector)
+
+    def __repr__(self) -> str:
+        return f"<Plugins {', '.join(self._plugins)}>"
+
+
+def _refuse_coroutines(manager: pluggy.PluginManager, plugin: Plugin) -> None:
+    for name in dir(plugin):
+        if manager.parse_hookimpl_opts(plugin, name) is not None and inspect.iscoroutinefunction(
+            getattr(plugin, name)
+        ):
+            raise PluginLoadError(
+                f"its hook `{name}` is an `async def`, whose coroutine would count as an answer",
+                hint="write a plain `def` that returns None or an awaitable",
+            )
+
+
+def group_of(kind: str) -> str:
+    """The entry-point group of *kind*."""
+    return KINDS[kind][0]

@@ -1,0 +1,196 @@
+"""What can go wrong, as a tree.
+
+```
+IntendantError
+├── WorkflowError          the workflow file or its inputs are wrong; carries every Problem found
+├── SettingsError          a setting is unknown, of the wrong type or out of range
+├── PluginError
+│   ├── PluginLoadError    a plugin that was asked for is missing or does not load
+│   ├── DuplicatePluginError   two distributions claim one name
+│   └── NoHandlerError     no installed plugin handles an intent
+├── StepError              a step could not be done
+│   ├── ReferenceFailed    a reference names something that is not there
+│   ├── ExpressionFailed   a condition cannot be evaluated
+│   ├── OutputInvalid      an output does not match the step's schema, or is not JSON
+│   ├── StepTimeout        a step ran longer than its `timeout`
+│   └── ConnectorError     a connector could not read or write
+├── BudgetExceeded         a limit does not admit the call; nothing was sent
+├── ProviderError          a model provider refused or broke off
+└── StoreError
+    ├── RunNotFound
+    ├── Fenced             another process has taken this run over
+    └── SchemaMismatch     the database is of another version
+```
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class IntendantError(Exception):
+    """Root of all errors that Intendant raises on purpose.
+
+    Args:
+        message: What was wrong.
+        hint: What to do about it, as one sentence; empty when there is nothing to suggest.
+    """
+
+    retryable: bool = False
+    """True if the same attempt, made again later, may succeed."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a workflow file or its inputs."""
+
+    message: str
+    hint: str = ""
+    file: str = ""
+    line: int | None = None
+    """1-based."""
+    column: int | None = None
+    """1-based."""
+    step: str = ""
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part not in ("", None))
+        step = f"step '{self.step}': " if self.step else ""
+        text = f"{place}: {step}{self.message}" if place else f"{step}{self.message}"
+        return f"{text}\n    hint: {self.hint}" if self.hint else text
+
+
+class WorkflowError(IntendantError):
+    """The workflow, or the inputs given to it, are wrong. Nothing has run."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class SettingsError(IntendantError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class PluginError(IntendantError):
+    """Something is wrong with a plugin."""
+
+
+class PluginLoadError(PluginError):
+    """A plugin that was asked for is missing or does not load."""
+
+
+class DuplicatePluginError(PluginError):
+    """Two distributions claim the same name of the same kind."""
+
+
+class NoHandlerError(PluginError):
+    """No installed plugin handles an intent."""
+
+    def __init__(self, intent: str) -> None:
+        self.intent = intent
+        super().__init__(
+            f"no handler for intent '{intent}'",
+            hint=f"install one: pip install intendant-intent-{intent}",
+        )
+
+
+class StepError(IntendantError):
+    """A step could not be done. Handlers raise this for anything that the user can mend."""
+
+
+class ReferenceFailed(StepError):
+    """A reference such as `{{ steps.fetch.output.rows }}` names something that is not there."""
+
+
+class ExpressionFailed(StepError):
+    """A condition does not parse, or cannot be evaluated on the values it was given."""
+
+    def __init__(self, message: str, *, hint: str = "", column: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.column = column
+
+
+class OutputInvalid(StepError):
+    """An output does not match the step's `output` schema, or is not JSON."""
+
+
+class StepTimeout(StepError):
+    """A step ran longer than its `timeout`; its work was cancelled."""
+
+    retryable = True
+
+
+class ConnectorError(StepError):
+    """A connector could not read or write.
+
+    Args:
+        message: What was wrong.
+        hint: What to do about it.
+        retryable: True for faults that may pass, such as a lost connection.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", retryable: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.retryable = retryable
+
+
+class BudgetExceeded(IntendantError):
+    """A limit in the chain tenant → agent → run → step does not admit a call. Nothing was sent.
+
+    Args:
+        scope: The limit that refused, such as `run:r_01…`.
+        unit: `tokens` or `micro_usd`.
+        asked: What the call would have taken at worst.
+        left: What that limit still admits.
+    """
+
+    def __init__(self, scope: str, unit: str, asked: int, left: int) -> None:
+        self.scope, self.unit, self.asked, self.left = scope, unit, asked, left
+        shown = "tokens" if unit == "tokens" else "micro-US$"
+        super().__init__(
+            f"the budget of {scope} does not admit {asked} {shown}: {left} are left",
+            hint=f"raise the limit, shorten the input, or ask for less output (what fits: {left} {shown})",
+        )
+
+
+class ProviderError(IntendantError):
+    """A model provider refused a call or broke off.
+
+    Args:
+        message: What the provider said.
+        hint: What to do about it.
+        retryable: True for rate limits, overload and lost connections.
+        billed: False only if the provider certainly charged nothing (it answered with an error, or nothing
+            was sent). Anything else stays charged in full until the truth is known.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", retryable: bool = False, billed: bool = True
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retryable = retryable
+        self.billed = billed
+
+
+class StoreError(IntendantError):
+    """The database could not be used."""
+
+
+class RunNotFound(StoreError):
+    """There is no run of that id."""
+
+
+class Fenced(StoreError):
+    """Another process has taken this run over; what this one does is refused."""
+
+
+class SchemaMismatch(StoreError):
+    """The database was made by another version of Intendant."""

@@ -1,0 +1,241 @@
+"""What happens in a run. The journal is a list of these; everything shown is derived from it."""
+
+from time import time
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from intendant.model.results import Failure, RunStatus, Usage
+from intendant.model.workflow import Frozen, Json
+
+Severity = Literal["info", "warning", "critical"]
+
+
+class Event(Frozen):
+    """Something that happened in a run."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: str
+    run_id: str
+    step_id: str | None = None
+    at: float = Field(default_factory=time)
+    """Seconds since 1970, UTC."""
+    severity: Severity = "info"
+
+
+class Initialized(Event):
+    """A run was planned and opened."""
+
+    type: Literal["initialized"] = "initialized"
+    workflow: str
+    agent: str
+    steps: int
+    budget_tokens: int | None
+    budget_micro_usd: int | None
+    budget_strategy: str
+    inputs: Json = None
+
+
+class IntentClassified(Event):
+    """A step's intent was decided."""
+
+    type: Literal["intent_classified"] = "intent_classified"
+    intent: str | None
+    confidence: float
+    method: str
+    second: str | None = None
+
+
+class TokenBudgetAllocated(Event):
+    """A step got its share of the tokens."""
+
+    type: Literal["token_budget_allocated"] = "token_budget_allocated"
+    tokens: int
+    strategy: str
+
+
+class Routed(Event):
+    """A tier and model were chosen for a step."""
+
+    type: Literal["routed"] = "routed"
+    tier: str
+    provider: str
+    model: str
+    reason: str
+    difficulty: float
+
+
+class StepStarted(Event):
+    """An attempt at a step began."""
+
+    type: Literal["step_started"] = "step_started"
+    attempt: int = 1
+
+
+class TokenCompressed(Event):
+    """Content was made smaller before a call, or compressing it was refused."""
+
+    type: Literal["token_compressed"] = "token_compressed"
+    strategy: str
+    tokens_before: int
+    tokens_after: int
+    quality: float
+    lossless: bool
+    seconds: float
+    refused: bool = False
+    """True if every compression fell below the policy's floor and the original was kept."""
+    dropped: tuple[str, ...] = ()
+
+
+class TokensReserved(Event):
+    """A model call is about to be sent; its worst case is held."""
+
+    type: Literal["tokens_reserved"] = "tokens_reserved"
+    call: str
+    """Idempotency key of the call."""
+    provider: str
+    model: str
+    tokens: int
+    micro_usd: int
+    estimated: bool = False
+    """True if the input could only be counted from above."""
+
+
+class TokensSettled(Event):
+    """A model call ended; what it took is charged."""
+
+    type: Literal["tokens_settled"] = "tokens_settled"
+    call: str
+    provider: str
+    model: str
+    usage: Usage
+    outcome: Literal["answered", "refused", "in_doubt", "replayed"]
+    produced_by: str = "model"
+    price_version: str = ""
+
+
+class DeliveryBegun(Event):
+    """Something outside the run is about to be changed."""
+
+    type: Literal["delivery_begun"] = "delivery_begun"
+    operation: str
+    key: str
+
+
+class DeliveryFinished(Event):
+    """Something outside the run was changed."""
+
+    type: Literal["delivery_finished"] = "delivery_finished"
+    operation: str
+    key: str
+    replayed: bool = False
+    """True if an earlier attempt had already done it and it was not done again."""
+
+
+class HandlerExecuted(Event):
+    """A handler returned."""
+
+    type: Literal["handler_executed"] = "handler_executed"
+    intent: str
+    seconds: float
+    attempt: int
+
+
+class StepRetried(Event):
+    """An attempt failed and another will follow."""
+
+    type: Literal["step_retried"] = "step_retried"
+    severity: Severity = "warning"
+    attempt: int
+    failure: Failure
+
+
+class StepExecuted(Event):
+    """A step was completed."""
+
+    type: Literal["step_executed"] = "step_executed"
+    intent: str
+    seconds: float
+    attempts: int
+    usage: Usage = Usage()
+    tokens_saved: int = 0
+    produced_by: str = "deterministic"
+    output_bytes: int = 0
+    output_sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class StepSkipped(Event):
+    """A step was not run, for the reason given."""
+
+    type: Literal["step_skipped"] = "step_skipped"
+    reason: str
+
+
+class StepFailed(Event):
+    """A step failed for good."""
+
+    type: Literal["step_failed"] = "step_failed"
+    severity: Severity = "critical"
+    failure: Failure
+    seconds: float
+    attempts: int
+    usage: Usage = Usage()
+    cancelled: bool = False
+
+
+class BudgetExceededEvent(Event):
+    """A limit did not admit a call; nothing was sent."""
+
+    type: Literal["budget_exceeded"] = "budget_exceeded"
+    severity: Severity = "critical"
+    scope: str
+    unit: str
+    asked: int
+    left: int
+
+
+class Completed(Event):
+    """A run ended."""
+
+    type: Literal["completed"] = "completed"
+    status: RunStatus
+    seconds: float
+
+
+AnyEvent = Annotated[
+    Initialized
+    | IntentClassified
+    | TokenBudgetAllocated
+    | Routed
+    | StepStarted
+    | TokenCompressed
+    | TokensReserved
+    | TokensSettled
+    | DeliveryBegun
+    | DeliveryFinished
+    | HandlerExecuted
+    | StepRetried
+    | StepExecuted
+    | StepSkipped
+    | StepFailed
+    | BudgetExceededEvent
+    | Completed,
+    Field(discriminator="type"),
+]
+"""Any event, told apart by `type`."""
+
+_ADAPTER: TypeAdapter[Event] | None = None
+
+
+def read_event(data: str | bytes) -> Event:
+    """An event from its JSON.
+
+    Raises:
+        pydantic.ValidationError: The JSON is not an event.
+    """
+    global _ADAPTER  # noqa: PLW0603  # built once, on first use: building it takes milliseconds
+    if _ADAPTER is None:
+        _ADAPTER = TypeAdapter(AnyEvent)
+    return _ADAPTER.validate_json(data)

@@ -1,0 +1,254 @@
+"""What the five questions carry: one frozen request each, so that new facts arrive as optional fields."""
+
+from collections.abc import Awaitable, Mapping
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from pydantic import ConfigDict, Field, SkipValidation
+
+from intendant.model.results import Compression, ModelReply, Route, Signal
+from intendant.model.workflow import Frozen, Json, Step
+
+__all__ = [
+    "BudgetLine",
+    "BudgetRequest",
+    "ClassifyRequest",
+    "CompressRequest",
+    "CompressionPolicy",
+    "IntentSpec",
+    "Message",
+    "ModelClient",
+    "ModelOffer",
+    "ModelRequest",
+    "Operation",
+    "RouteRequest",
+    "Signal",
+    "StepRequest",
+]
+
+
+class CompressionPolicy(Frozen):
+    """How far an intent's input may be compressed."""
+
+    strategy: str = "auto"
+    """A compressor's name; `auto`: lossless ones first, then the others, until it fits; `none`: never."""
+    floor: float = Field(0.8, ge=0, le=1)
+    """Expected share of critical facts that must survive; below it the compression is refused."""
+
+
+class IntentSpec(Frozen):
+    """What a handler declares of its intent; classifier, budget strategies and routing read it.
+
+    Args of note:
+        examples: Five or more steps in a user's words; they teach the classifier and are what the contract
+            kit tries.
+        words: Verbs and nouns that speak for this intent.
+        tokens: Baseline budget of one step, in tokens, where a model is needed.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    summary: str
+    examples: tuple[str, ...] = Field(min_length=1)
+    words: tuple[str, ...] = ()
+    tokens: int = Field(1000, ge=0)
+    compression: CompressionPolicy = CompressionPolicy()
+    reasoning: float = Field(3.0, ge=0, le=10)
+    """How much thought a typical step takes; counts towards its difficulty."""
+    output_complexity: float = Field(4.0, ge=0, le=10)
+    """How intricate a typical answer is; counts towards its difficulty."""
+    tier_bias: float = Field(0.0, ge=-10, le=10)
+    """Added to a step's difficulty (0 to 10) when it is routed."""
+    side_effects: bool = False
+    """True if doing the step changes something outside the run."""
+
+
+class ClassifyRequest(Frozen):
+    """Which intent has this step?"""
+
+    step: Step
+    intents: tuple[IntentSpec, ...]
+    """The installed ones."""
+    threshold: float = 0.7
+    """A classifier that is less sure than this declines; 0 asks for the best guess."""
+    goal: str = ""
+    """What the whole workflow is for."""
+    feeds_from: tuple[Step, ...] = ()
+    feeds_into: tuple[Step, ...] = ()
+
+
+class BudgetLine(Frozen):
+    """One step as a budget strategy sees it."""
+
+    step_id: str
+    intent: str
+    baseline: int
+    """Tokens that a step of this intent takes by its `IntentSpec`."""
+    needs_tokens: bool = True
+    """False if the step is done without a model; it gets none."""
+    critical: bool = False
+    confidence: float = 1.0
+    floor: int = 0
+    cap: int = Field(4000, ge=0)
+
+
+class BudgetRequest(Frozen):
+    """How is this run's budget shared?"""
+
+    total: int
+    """Tokens to share."""
+    lines: tuple[BudgetLine, ...]
+    strategy: str = "proportional"
+    """The configured strategy; the others decline."""
+    critical_factor: float = 1.5
+    """A critical step counts this many times."""
+    agent: str = "default"
+    history: Mapping[str, tuple[int, ...]] = Field(default_factory=dict)
+    """Tokens that steps of an intent took in past runs of this agent, newest first."""
+
+
+class TokenCounter(Protocol):
+    """Counts tokens of text."""
+
+    def __call__(self, text: str, /) -> int: ...
+
+
+class CompressRequest(Frozen):
+    """Can this be made smaller?"""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    text: str
+    tokens: int
+    """Tokens of `text`."""
+    target_tokens: int
+    """What should be reached."""
+    count: SkipValidation[Any] = Field(repr=False)
+    """Counts tokens of a text: `request.count(text) -> int`."""
+    strategy: str = "auto"
+    lossless_only: bool = False
+    tried: tuple[str, ...] = ()
+    """Compressors that were asked before about this content."""
+    query: str = ""
+    """What the step wants to know of the content."""
+    intent: str = ""
+    kind: str = "text"
+    """`json`, `table`, `log`, `code`, `markdown`, `html`, `mail`, `prose`, or `text` if unknown."""
+
+
+class ModelOffer(Frozen):
+    """A provider that can be used now, and the models it has for the tiers."""
+
+    provider: str
+    models: Mapping[str, str]
+    """Model by tier name."""
+    produced_by: Literal["model", "extractive"] = "model"
+
+
+class RouteRequest(Frozen):
+    """Which tier does this step?"""
+
+    step_id: str
+    intent: str
+    difficulty: float = Field(ge=0, le=10)
+    """How hard the step is, tier bias of the intent included."""
+    factors: Mapping[str, float] = Field(default_factory=dict)
+    """What the difficulty is made of."""
+    offers: tuple[ModelOffer, ...]
+    """The usable providers, preferred first."""
+    tokens: int = 0
+    """The step's allocation."""
+    excluded: tuple[str, ...] = ()
+    """Tiers that were tried and failed."""
+    last_resort: bool = False
+    """True if every tier declined; then any tier that has a model answers."""
+
+
+class Message(Frozen):
+    """One turn of a conversation with a model."""
+
+    role: Literal["user", "assistant"] = "user"
+    content: str
+
+
+class ModelRequest(Frozen):
+    """What a model is asked."""
+
+    messages: tuple[Message, ...] = Field(min_length=1)
+    system: str = ""
+    max_output_tokens: int | None = Field(None, ge=1)
+    """The gateway clamps this to what the budget admits."""
+    temperature: float | None = None
+    json_schema: dict[str, Json] | None = Field(None, repr=False)
+    """Asks for an answer of this shape."""
+    source: Json = None
+    """The data the call is about, for providers that need no language model (`extractive`)."""
+    task: str = ""
+    """`summarize`, `generate` or another word for what is asked, for providers that need no language model."""
+
+
+@runtime_checkable
+class ModelClient(Protocol):
+    """The door to a model that a handler is given. Every call is counted, reserved, paid and recorded."""
+
+    @property
+    def route(self) -> Route | None:
+        """Which model is behind the door; None if no provider can be used."""
+
+    @property
+    def tokens_left(self) -> int | None:
+        """Tokens that the step may still spend; None if it has no limit."""
+
+    def count(self, text: str) -> int:
+        """Tokens of *text* for that model, counted from above where they cannot be known."""
+
+    def complete(self, request: ModelRequest) -> Awaitable[ModelReply]:
+        """Ask the model.
+
+        Raises:
+            BudgetExceeded: The budget does not admit the call; nothing was sent.
+            ProviderError: The provider refused or broke off.
+        """
+
+    def fit(
+        self, content: Json, *, query: str = "", share: float = 0.75, overhead: str = ""
+    ) -> Awaitable[Compression]:
+        """Write *content* as text, compressed as far as the step's budget and policy ask, and no further.
+
+        Args:
+            content: Text, or JSON data.
+            query: What the step wants to know of it.
+            share: The part of the tokens left that the text may take; the rest is for the answer.
+            overhead: What else will stand in the prompt.
+        """
+
+
+class Operation(Frozen):
+    """What a connector can do under one name."""
+
+    name: str
+    summary: str
+    side_effects: bool
+    idempotent: bool = False
+    """True if doing it twice leaves the same state as doing it once."""
+    parameters: dict[str, Json] = Field(default_factory=dict)
+    """JSON Schema of its parameters."""
+
+
+class StepRequest(Frozen):
+    """Do this step."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True, extra="forbid")
+
+    run_id: str
+    step: Step
+    intent: str
+    input: SkipValidation[Json] = None
+    """The step's input with all references resolved."""
+    prompt: str = ""
+    """The step's prompt with all references resolved."""
+    parameters: SkipValidation[Mapping[str, Json]] = Field(default_factory=dict)
+    """The step's `with`, references resolved."""
+    idempotency_key: str = ""
+    """The same for each attempt that means the same deed; hand it on to whatever can tell a repetition."""
+    model: SkipValidation[ModelClient] = Field(repr=False)
+    use_connector: SkipValidation[Any] = Field(None, repr=False)
+    """`await request.use_connector(input)` does the step's `uses` operation; see `IntentHandler.connect`."""

@@ -1,0 +1,259 @@
+"""The answers to the five questions, and what a step and a run come to."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from intendant.model.workflow import Frozen, Json
+
+
+class Signal(Frozen):
+    """One reason for a classification, in words that a user understands."""
+
+    text: str
+    """Such as "the connector operation file.read reads data"."""
+    intent: str
+    weight: float
+    """How much it counts; larger counts more, below zero against."""
+
+
+class Classification(Frozen):
+    """Which intent a step has.
+
+    `intent` is None where the step is not a step of work (a trigger, a wait, a note).
+    """
+
+    intent: str | None
+    confidence: float = Field(ge=0, le=1)
+    """The probability that `intent` is right."""
+    second: str | None = None
+    margin: float = 1.0
+    """How far `intent` is ahead of `second`, as a difference of probabilities."""
+    signals: tuple[Signal, ...] = ()
+    method: str = "explicit"
+    """Who decided: `explicit` (the step says it) or the classifier's name."""
+
+
+class Allocation(Frozen):
+    """How a run's tokens are shared among its steps."""
+
+    tokens: Mapping[str, int]
+    """Tokens by step id; a step that needs none may be absent."""
+    strategy: str
+    unallocated: int = 0
+    """Tokens of the run that no step may claim by right; steps that run short draw on them."""
+
+
+class Compression(Frozen):
+    """Content made smaller."""
+
+    text: str
+    tokens_before: int
+    tokens_after: int
+    strategy: str
+    """The compressor's name; `none` where nothing was done."""
+    lossless: bool
+    """True if the original can be had back from `text` alone."""
+    quality: float = Field(1.0, ge=0, le=1)
+    """Expected share of the critical facts that survive (numbers, names, negations, errors)."""
+    dropped: tuple[str, ...] = ()
+    """What was left out, in words."""
+
+    @property
+    def saved(self) -> int:
+        """Tokens saved."""
+        return self.tokens_before - self.tokens_after
+
+
+class Route(Frozen):
+    """Which model does a step."""
+
+    tier: str
+    provider: str
+    model: str
+    max_output_tokens: int
+    reason: str
+    temperature: float | None = None
+
+
+class Usage(Frozen):
+    """Tokens of model calls as the provider reported them, and what they cost."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the input tokens, those read from the provider's prompt cache."""
+    micro_usd: int = 0
+    """Cost in millionths of a US dollar."""
+    calls: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Input and output tokens together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            micro_usd=self.micro_usd + other.micro_usd,
+            calls=self.calls + other.calls,
+        )
+
+
+class ModelReply(Frozen):
+    """What a provider answered."""
+
+    text: str
+    usage: Usage
+    model: str
+    provider: str
+    produced_by: Literal["model", "extractive"] = "model"
+    """`extractive` if no model was asked: sentences selected, templates filled."""
+    stop_reason: Literal["end", "length", "tool", "refusal", "other"] = "end"
+    data: Json = None
+    """The parsed answer where a schema was asked for."""
+    request_id: str = ""
+    """The provider's own id of the call."""
+
+
+class StepResult(Frozen):
+    """What a handler did."""
+
+    output: Json
+    """Any JSON value; later steps refer to it as `steps.<id>.output`."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know: rows skipped, values missing, an answer that was cut."""
+
+
+class StepStatus(StrEnum):
+    """Where a step stands."""
+
+    pending = "pending"
+    running = "running"
+    completed = "completed"
+    failed = "failed"
+    skipped = "skipped"
+    cancelled = "cancelled"
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    running = "running"
+    completed = "completed"
+    failed = "failed"
+    refused = "refused"
+    """A step could not be done within the budget."""
+    waiting = "waiting"
+    """A person has to decide something."""
+    cancelled = "cancelled"
+
+
+class Failure(Frozen):
+    """Why a step failed."""
+
+    error: str
+    """The error's class."""
+    message: str
+    hint: str = ""
+
+
+class StepOutcome(Frozen):
+    """A step as a run left it."""
+
+    step_id: str
+    name: str
+    status: StepStatus
+    intent: str | None = None
+    output: Json = None
+    notes: tuple[str, ...] = ()
+    failure: Failure | None = None
+    produced_by: str = "deterministic"
+    """`deterministic` (no model call), `extractive`, or `model:<provider>/<model>`."""
+    tier: str | None = None
+    usage: Usage = Usage()
+    tokens_saved: int = 0
+    seconds: float = 0.0
+    attempts: int = 0
+    reason: str = ""
+    """Why the step was skipped."""
+
+
+class Metrics(Frozen):
+    """Figures of a run, all derived from its journal."""
+
+    steps_completed: int = 0
+    steps_failed: int = 0
+    steps_skipped: int = 0
+    tokens_used: int = 0
+    """Input and output tokens of all model calls."""
+    tokens_saved: int = 0
+    """Tokens that compression took away before a call."""
+    calls: int = 0
+    micro_usd: int = 0
+    budget_tokens: int | None = None
+    compression_seconds: float = 0.0
+    step_seconds: float = 0.0
+    """Sum of the latencies of the steps that ran."""
+    seconds: float = 0.0
+    """Wall time of the run."""
+
+    @property
+    def budget_utilisation(self) -> float | None:
+        """Tokens used / tokens granted; None where the run has no limit."""
+        return self.tokens_used / self.budget_tokens if self.budget_tokens else None
+
+    @property
+    def mean_step_seconds(self) -> float:
+        """Mean latency of the steps that ran; not wall time / steps, which parallel steps falsify."""
+        ran = self.steps_completed + self.steps_failed
+        return self.step_seconds / ran if ran else 0.0
+
+    @property
+    def savings(self) -> float:
+        """Saved / (used + saved): the share of what would have been used."""
+        whole = self.tokens_used + self.tokens_saved
+        return self.tokens_saved / whole if whole else 0.0
+
+    @property
+    def success_rate(self) -> float | None:
+        """Steps completed / steps that ran; None if none ran."""
+        ran = self.steps_completed + self.steps_failed
+        return self.steps_completed / ran if ran else None
+
+    def summary(self) -> dict[str, Any]:
+        """All figures, derived ones included, as one flat map."""
+        return {
+            **self.model_dump(),
+            "budget_utilisation": self.budget_utilisation,
+            "mean_step_seconds": self.mean_step_seconds,
+            "savings": self.savings,
+            "success_rate": self.success_rate,
+        }
+
+
+class RunResult(Frozen):
+    """What a run came to."""
+
+    run_id: str
+    workflow: str
+    status: RunStatus
+    steps: Mapping[str, StepOutcome]
+    metrics: Metrics
+    inputs: Mapping[str, Json] = Field(default_factory=dict)
+
+    @property
+    def outputs(self) -> dict[str, Json]:
+        """Each completed step's output by step id."""
+        return {
+            key: step.output for key, step in self.steps.items() if step.status is StepStatus.completed
+        }
+
+    @property
+    def failures(self) -> dict[str, Failure]:
+        """Why steps failed, by step id."""
+        return {key: step.failure for key, step in self.steps.items() if step.failure is not None}

@@ -1,0 +1,289 @@
+"""The graph of a workflow's steps, and everything that can be said to be wrong before it runs."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+
+from intendant.hooks.plugin import Options
+from intendant.hooks.registry import Plugins
+from intendant.model.errors import ExpressionFailed, NoHandlerError, Problem, ReferenceFailed, WorkflowError
+from intendant.model.source import Path
+from intendant.model.workflow import Json, Step, Workflow
+from intendant.pilot import references
+from intendant.pilot.conditions import Expression, input_names, step_names
+from intendant.pilot.references import Reference
+
+CONDITION_NAMES = ("steps", "inputs", "run")
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Which steps come before which."""
+
+    needs: Mapping[str, tuple[str, ...]]
+    """Each step's direct predecessors, by id."""
+    dependants: Mapping[str, tuple[str, ...]]
+    references: Mapping[str, int]
+    """How many references each step makes."""
+
+    @classmethod
+    def of(cls, workflow: Workflow) -> "Graph":
+        """The graph of a workflow without problems."""
+        needs: dict[str, tuple[str, ...]] = {}
+        counts: dict[str, int] = {}
+        dependants: dict[str, list[str]] = {step.id: [] for step in workflow.steps}
+        for index, step in enumerate(workflow.steps):
+            found = list(_references(step, index))
+            names = [*step.needs, *(ref.step for ref in found if ref.step), *_named_in_condition(step)]
+            needs[step.id] = tuple(dict.fromkeys(name for name in names if name in dependants))
+            counts[step.id] = len(found)
+            for need in needs[step.id]:
+                dependants[need].append(step.id)
+        return cls(needs, {key: tuple(value) for key, value in dependants.items()}, counts)
+
+    def cycle(self) -> list[str]:
+        """Steps that wait for each other, in order; empty if there are none."""
+        left = {step: len(needs) for step, needs in self.needs.items()}
+        ready = deque(step for step, count in left.items() if count == 0)
+        while ready:
+            step = ready.popleft()
+            del left[step]
+            for dependant in self.dependants[step]:
+                left[dependant] -= 1
+                if left[dependant] == 0:
+                    ready.append(dependant)
+        return self._walk(left) if left else []
+
+    def _walk(self, stuck: Mapping[str, int]) -> list[str]:
+        path: list[str] = []
+        step = next(iter(stuck))
+        while step not in path:
+            path.append(step)
+            step = next(need for need in self.needs[step] if need in stuck)
+        return [*path[path.index(step) :], step][::-1]
+
+
+def _references(step: Step, index: int) -> Iterator[Reference]:
+    for item in _find(step, index):
+        if isinstance(item, Reference):
+            yield item
+
+
+def _find(step: Step, index: int) -> Iterator[Reference | tuple[Path, ReferenceFailed]]:
+    at: Path = ("steps", index)
+    for name, value in (("with", step.with_), ("prompt", step.prompt), ("input", step.input)):
+        yield from references.find(value, (*at, name))
+
+
+def _named_in_condition(step: Step) -> Iterable[str]:
+    return sorted(step_names(step.when)) if step.when else ()
+
+
+def check(workflow: Workflow, plugins: Plugins, inputs: Mapping[str, Json] | None = None) -> Graph:
+    """Everything about a workflow that can be known to be wrong before it runs.
+
+    Args:
+        workflow: The workflow.
+        plugins: What is installed.
+        inputs: The values given for this run; None to check the workflow alone.
+
+    Raises:
+        WorkflowError: Something is wrong; carries every problem, in the order of the file.
+    """
+    checker = _Checker(workflow, plugins)
+    problems = list(checker.problems())
+    graph = Graph.of(workflow)
+    if len(workflow.by_id) == len(workflow.steps) and (cycle := graph.cycle()):
+        index = workflow.order[cycle[0]]
+        chain = " → ".join(cycle)
+        problems.append(
+            workflow.document.problem(
+                f"these steps wait for each other: {chain}", ("steps", index), hint="remove one of the references"
+            )
+        )
+    if inputs is not None:
+        problems += _input_problems(workflow, inputs)
+    if problems:
+        far = 10**9
+        raise WorkflowError(sorted(problems, key=lambda p: (p.line or far, p.column or 0)))
+    return graph
+
+
+def _input_problems(workflow: Workflow, given: Mapping[str, Json]) -> Iterator[Problem]:
+    document = workflow.document
+    for name, value in given.items():
+        declared = workflow.inputs.get(name)
+        if declared is None:
+            yield Problem(f"there is no input '{name}'", _close(name, workflow.inputs), file=document.file)
+        elif not declared.accepts(value):
+            message = f"the input '{name}' must be of type {declared.type}, not {value!r}"
+            yield document.problem(message, ("inputs", name))
+        elif declared.choices is not None and value not in declared.choices:
+            yield document.problem(f"the input '{name}' must be one of {list(declared.choices)}", ("inputs", name))
+    for name, declared in workflow.inputs.items():
+        if declared.required and name not in given:
+            yield document.problem(f"the input '{name}' is missing", ("inputs", name), hint=f"give it: -i {name}=…")
+
+
+def _close(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(names[:20])}" if names else "there are none"
+
+
+class _Checker:
+    def __init__(self, workflow: Workflow, plugins: Plugins) -> None:
+        self.workflow = workflow
+        self.plugins = plugins
+
+    def problems(self) -> Iterator[Problem]:
+        yield from self.defaults()
+        seen: dict[str, int] = {}
+        for index, step in enumerate(self.workflow.steps):
+            if step.id in seen:
+                yield self.problem(index, ("id",), f"the id '{step.id}' is taken", "ids must differ")
+            seen.setdefault(step.id, index)
+            yield from self.needs(index, step)
+            yield from self.references(index, step)
+            yield from self.condition(index, step)
+            yield from self.plugin(index, step)
+
+    def problem(self, index: int, path: Path, message: str, hint: str = "") -> Problem:
+        step = self.workflow.steps[index].id
+        return self.workflow.document.problem(message, ("steps", index, *path), hint=hint, step=step)
+
+    def defaults(self) -> Iterator[Problem]:
+        for name, declared in self.workflow.inputs.items():
+            path: Path = ("inputs", name, "default")
+            if declared.required or declared.default is None:
+                continue
+            if not declared.accepts(declared.default):
+                message = f"the default of '{name}' is not of type {declared.type}"
+                yield self.workflow.document.problem(message, path)
+            elif declared.choices is not None and declared.default not in declared.choices:
+                yield self.workflow.document.problem(f"the default of '{name}' is not one of its choices", path)
+
+    def needs(self, index: int, step: Step) -> Iterator[Problem]:
+        for place, need in enumerate(step.needs):
+            if need not in self.workflow.by_id:
+                hint = _close(need, self.workflow.by_id)
+                yield self.problem(index, ("needs", place), f"there is no step '{need}'", hint)
+
+    def references(self, index: int, step: Step) -> Iterator[Problem]:
+        for item in _find(step, index):
+            if isinstance(item, tuple):
+                path, error = item
+                yield self.problem(index, path[2:], error.message, error.hint)
+                continue
+            fault = self.reference_fault(item)
+            if fault is not None:
+                yield self.problem(index, item.path[2:], *fault)
+
+    def reference_fault(self, ref: Reference) -> tuple[str, str] | None:
+        if ref.root not in references.ROOTS:
+            hint = "references begin with steps, inputs or run"
+            return f"'{ref.root}' in '{{{{ {ref.text} }}}}' is not known", hint
+        if ref.root == "run":
+            known = ("id", "workflow")
+            return None if ref.parts and ref.parts[0] in known else (f"'{ref.text}' is not known", "run has: id, workflow")
+        if not ref.parts:
+            return f"'{{{{ {ref.text} }}}}' names no {ref.root[:-1]}", f"write {{{{ {ref.root}.<name> }}}}"
+        known_names: Iterable[str] = self.workflow.by_id if ref.root == "steps" else self.workflow.inputs
+        if ref.parts[0] not in known_names:
+            hint = _close(str(ref.parts[0]), known_names)
+            return f"there is no {ref.root[:-1]} '{ref.parts[0]}' ('{{{{ {ref.text} }}}}')", hint
+        field = ref.parts[1] if len(ref.parts) > 1 else None
+        if ref.root == "steps" and field not in references.STEP_FIELDS:
+            hint = f"a step has: {', '.join(references.STEP_FIELDS)}; write steps.{ref.parts[0]}.output"
+            return f"'{{{{ {ref.text} }}}}' names no field of the step", hint
+        return None
+
+    def condition(self, index: int, step: Step) -> Iterator[Problem]:
+        if step.when is None:
+            return
+        try:
+            expression = Expression(step.when, CONDITION_NAMES)
+        except ExpressionFailed as error:
+            yield self.problem(index, ("when",), error.message, error.hint)
+            return
+        if not expression.is_condition:
+            yield self.problem(index, ("when",), f"`{step.when}` is neither true nor false", "compare it with something")
+        for kind, names, known in (
+            ("step", step_names(step.when), self.workflow.by_id),
+            ("input", input_names(step.when), self.workflow.inputs),
+        ):
+            for name in sorted(names - set(known)):
+                yield self.problem(index, ("when",), f"there is no {kind} '{name}' (`{step.when}`)", _close(name, known))
+
+    def plugin(self, index: int, step: Step) -> Iterator[Problem]:
+        intents = self.plugins.intents
+        handler = intents.get(step.intent or "")
+        if step.intent is not None and handler is None:
+            missing = NoHandlerError(step.intent)
+            close = get_close_matches(step.intent, list(intents), n=1)
+            hint = f"did you mean '{close[0]}'?" if close else missing.hint
+            yield self.problem(index, ("intent",), missing.message, hint)
+        if step.connector is not None:
+            yield from self.connector(index, step, *step.connector)
+        elif handler is not None:
+            yield from self.parameters(index, step, handler.Parameters)
+        if handler is not None:
+            for message in handler.check(step):
+                yield self.problem(index, (), message)
+
+    def connector(self, index: int, step: Step, name: str, operation: str) -> Iterator[Problem]:
+        connector = self.plugins.connectors.get(name)
+        if connector is None:
+            close = get_close_matches(name, list(self.plugins.connectors), n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"install one: pip install intendant-connector-{name}"
+            yield self.problem(index, ("uses",), f"no connector '{name}' is installed", hint)
+        elif operation not in connector.operations:
+            hint = _close(operation, connector.operations)
+            yield self.problem(index, ("uses",), f"the connector '{name}' has no operation '{operation}'", hint)
+        else:
+            yield from self.parameters(index, step, connector.parameters_of(operation))
+
+    def parameters(self, index: int, step: Step, model: type[Any]) -> Iterator[Problem]:
+        """Checks `with` as far as its values are known; those that are references are known at run time only."""
+        if not issubclass(model, Options):
+            return
+        try:
+            model.model_validate(step.with_)
+        except ValidationError as error:
+            for item in error.errors():
+                path = item["loc"]
+                if _is_reference(_at(step.with_, path)) or (item["type"] == "missing" and _has_reference(step.with_, path)):
+                    continue
+                message = f"{path[-1]}: {item['msg'].removeprefix('Value error, ')}" if path else item["msg"]
+                hint = _close(str(path[-1]), _names(model)) if item["type"] == "extra_forbidden" else ""
+                if item["type"] == "extra_forbidden":
+                    message = f"'{path[-1]}' is not a parameter here"
+                yield self.problem(index, ("with", *path), message, hint)
+
+
+def _names(model: type[Options]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _at(value: Json, path: Iterable[Any]) -> Json:
+    for part in path:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return value if isinstance(value, str) else None
+    return value
+
+
+def _is_reference(value: Json) -> bool:
+    return isinstance(value, str) and "{{" in value
+
+
+def _has_reference(value: Json, path: Path) -> bool:
+    """True if what is missing may come with a reference that stands where a map was expected."""
+    return any(_is_reference(_at(value, path[:length])) for length in range(1, len(path)))

@@ -1,0 +1,252 @@
+"""The engine of a process: settings, plugins, store and gateway, shared by all its runs."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from intendant.config.settings import Settings
+from intendant.hooks.plugin import Plugin
+from intendant.hooks.registry import Plugins
+from intendant.model.errors import IntendantError
+from intendant.model.events import Event
+from intendant.model.results import RunResult
+from intendant.model.workflow import Json, Workflow
+from intendant.pilot.graph import check
+from intendant.pilot.orchestrator import WorkflowOrchestrator
+from intendant.pilot.segments import run_segment
+from intendant.planning.planner import Plan, Planner
+from intendant.spending.gateway import Gateway
+from intendant.spending.pricing import Prices
+
+if TYPE_CHECKING:
+    from intendant.record.store import Store
+
+Listener = Callable[[Event], None]
+
+
+class OrchestrationService:
+    """Plans and runs workflows. Several may live in one process; they share nothing.
+
+    Example:
+        ```python
+        async with OrchestrationService(db="none") as service:
+            result = await service.run(Workflow.load("flow.yaml"), {"folder": "mails"})
+        ```
+
+    Args:
+        settings: Settings, or a nested map of those that differ from the sources `Settings.load` reads.
+        plugins: Plugins handed over; they win over installed ones of the same name.
+        discover: Use installed plugins.
+        db: Database URL, `none` for memory only; stronger than the setting `store.db`.
+
+    Raises:
+        PluginLoadError: A plugin that was asked for cannot be used.
+        SettingsError: A setting is wrong.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | Mapping[str, Any] | None = None,
+        *,
+        plugins: Sequence[Plugin] = (),
+        discover: bool = True,
+        db: str | None = None,
+    ) -> None:
+        self.settings = settings if isinstance(settings, Settings) else Settings.load(settings)
+        chosen = self.settings.plugins
+        self.plugins = Plugins(
+            plugins,
+            discover=discover,
+            block=chosen.block,
+            only=chosen.only,
+            required=chosen.require,
+            order=chosen.order,
+            settings=chosen.settings,
+        )
+        self._db = db or self.settings.store.db or os.environ.get("INTENDANT_DB")
+        self._runner: asyncio.Runner | None = None
+        self.worker = f"{socket.gethostname()}:{os.getpid()}"
+
+    @cached_property
+    def store(self) -> "Store":
+        """The database; opened when first used."""
+        from intendant.record.store import Store
+
+        return Store(self._db, self.settings.store.durability)
+
+    @cached_property
+    def prices(self) -> Prices:
+        """What calls cost."""
+        return Prices(self.settings.prices.models)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """The door through which tokens are spent."""
+        return Gateway(self.plugins.providers, self.prices, self.settings.run.call_timeout)
+
+    @cached_property
+    def planner(self) -> Planner:
+        """Makes plans."""
+        return Planner(self.plugins, self.settings, self.prices)
+
+    async def plan(self, workflow: Workflow, inputs: Mapping[str, Json] | None = None) -> Plan:
+        """Decide everything about *workflow* without doing anything.
+
+        Args:
+            workflow: The workflow.
+            inputs: Values to check as well; None checks the workflow alone.
+
+        Raises:
+            WorkflowError: The workflow or its inputs are wrong; carries every problem.
+        """
+        graph = check(workflow, self.plugins, inputs)
+        return await self.planner.plan(workflow, graph.needs, graph.references)
+
+    def orchestrator(self, on_event: Listener | Iterable[Listener] = ()) -> WorkflowOrchestrator:
+        """A run to be driven step by step."""
+        return WorkflowOrchestrator(self, (on_event,) if callable(on_event) else on_event)
+
+    async def run(
+        self,
+        workflow: Workflow,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        on_event: Listener | Iterable[Listener] = (),
+    ) -> RunResult:
+        """Plan and execute *workflow*.
+
+        Args:
+            workflow: The workflow.
+            inputs: Values for its inputs.
+            on_event: Called with each event; must be quick.
+
+        Returns:
+            The result; steps that failed are in it, and the status says so.
+
+        Raises:
+            WorkflowError: The workflow or its inputs are wrong; nothing has run.
+            IntendantError: The flag `orchestration_enabled` is off.
+            asyncio.CancelledError: The run was cancelled; it has ended and is recorded as cancelled.
+        """
+        flight = self.orchestrator(on_event)
+        if not await flight.initialize(workflow, inputs):
+            raise IntendantError("the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true")
+        try:
+            await run_segment(flight, self.settings.run.max_parallel)
+        except asyncio.CancelledError:
+            await flight.complete(cancelled=True)
+            raise
+        return await flight.complete()
+
+    # --- for scripts ---
+
+    def run_sync(
+        self, workflow: Workflow, inputs: Mapping[str, Json] | None = None, **options: Any
+    ) -> RunResult:
+        """`run` for code without an event loop."""
+        return self._loop().run(self.run(workflow, inputs, **options))
+
+    def plan_sync(self, workflow: Workflow, inputs: Mapping[str, Json] | None = None) -> Plan:
+        """`plan` for code without an event loop."""
+        return self._loop().run(self.plan(workflow, inputs))
+
+    def orchestrator_sync(self, on_event: Listener | Iterable[Listener] = ()) -> "SyncOrchestrator":
+        """`orchestrator` for code without an event loop."""
+        return SyncOrchestrator(self.orchestrator(on_event), self._loop())
+
+    def _loop(self) -> asyncio.Runner:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            if self._runner is None:
+                self._runner = asyncio.Runner()
+            return self._runner
+        raise IntendantError("an event loop is running", hint="await the method without `_sync`")
+
+    async def aclose(self) -> None:
+        """Give connections back and write what is left."""
+        for provider in self.plugins.providers.values():
+            await provider.close()
+        if "store" in self.__dict__:
+            await asyncio.to_thread(self.store.close)
+            del self.__dict__["store"]
+
+    def close(self) -> None:
+        """`aclose` for code without an event loop."""
+        self._loop().run(self.aclose())
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+class SyncOrchestrator:
+    """`WorkflowOrchestrator` for code without an event loop."""
+
+    def __init__(self, flight: WorkflowOrchestrator, runner: asyncio.Runner) -> None:
+        self._flight = flight
+        self._runner = runner
+        self.is_active = flight.is_active
+        self.metadata = flight.metadata
+
+    def initialize(self, workflow: Workflow, inputs: Mapping[str, Json] | None = None) -> bool:
+        """See `WorkflowOrchestrator.initialize`."""
+        return self._runner.run(self._flight.initialize(workflow, inputs))
+
+    def execute_step(self, step_id: str, **given: Json) -> Any:
+        """See `WorkflowOrchestrator.execute_step`."""
+        return self._runner.run(self._flight.execute_step(step_id, **given))
+
+    def complete(self) -> RunResult:
+        """See `WorkflowOrchestrator.complete`."""
+        return self._runner.run(self._flight.complete())
+
+    def reset(self) -> None:
+        """See `WorkflowOrchestrator.reset`."""
+        self._runner.run(self._flight.reset())
+
+
+def run(
+    workflow: Workflow | str | Path,
+    inputs: Mapping[str, Json] | None = None,
+    *,
+    settings: Settings | Mapping[str, Any] | None = None,
+    db: str | None = None,
+    on_event: Listener | Iterable[Listener] = (),
+) -> RunResult:
+    """Run a workflow, from a script.
+
+    Args:
+        workflow: The workflow, or the path of its file.
+        inputs: Values for its inputs.
+        settings: Settings that differ from the usual sources.
+        db: Where the run is kept: a database URL, or `none`.
+        on_event: Called with each event.
+
+    Raises:
+        WorkflowError: The workflow or its inputs are wrong; nothing has run.
+
+    Example:
+        ```python
+        result = intendant.run("flow.yaml", {"folder": "mails"})
+        print(result.outputs["report"])
+        ```
+    """
+    flow = workflow if isinstance(workflow, Workflow) else Workflow.load(workflow)
+    with OrchestrationService(settings, db=db) as service:
+        return service.run_sync(flow, inputs, on_event=on_event)

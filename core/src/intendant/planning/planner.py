@@ -1,0 +1,276 @@
+"""Every decision about a workflow before any money moves. Pure: nothing is sent, written or changed."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from intendant.config.flags import is_on
+from intendant.config.settings import Settings
+from intendant.hooks.calls import Questions
+from intendant.hooks.registry import Plugins
+from intendant.model.errors import NoHandlerError, PluginLoadError, Problem, ProviderError, WorkflowError
+from intendant.model.requests import BudgetLine, BudgetRequest, ClassifyRequest, CompressionPolicy, IntentSpec
+from intendant.model.results import Classification, Route, Usage
+from intendant.model.workflow import Frozen, Step, Workflow
+from intendant.planning.routing import Router, difficulty
+from intendant.spending.pricing import Prices
+
+
+class StepPlan(Frozen):
+    """What was decided about one step."""
+
+    step_id: str
+    name: str
+    intent: str
+    classification: Classification
+    needs: tuple[str, ...]
+    """Steps that come first."""
+    needs_model: bool
+    tokens: int
+    """The step's share of the run's tokens."""
+    compression: CompressionPolicy
+    difficulty: float
+    factors: Mapping[str, float]
+    route: Route | None
+    """None for steps that ask no model, or where no provider can be used."""
+    estimated_micro_usd: int | None
+    """Cost if the step uses all its tokens, a quarter of them for the answer; None if the price is not known."""
+    side_effects: bool
+    """True if the step may change something outside the run."""
+    warnings: tuple[str, ...] = ()
+
+
+class Plan(Frozen):
+    """What was decided about a workflow."""
+
+    workflow: Workflow
+    steps: tuple[StepPlan, ...]
+    budget_tokens: int
+    budget_micro_usd: int | None
+    strategy: str
+    unallocated: int
+    """Tokens that no step has a right to."""
+
+    @property
+    def estimated_micro_usd(self) -> int | None:
+        """Sum of the steps' estimates; None if a price is not known."""
+        costs = [step.estimated_micro_usd for step in self.steps]
+        return None if None in costs else sum(cost or 0 for cost in costs)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, StepPlan]:
+        """The steps' plans by step id."""
+        return {step.step_id: step for step in self.steps}
+
+
+class Planner:
+    """Makes plans with the plugins and settings of one engine."""
+
+    def __init__(self, plugins: Plugins, settings: Settings, prices: Prices) -> None:
+        self._plugins = plugins
+        self._settings = settings
+        self._prices = prices
+        self._questions = Questions(plugins.manager)
+
+    async def plan(self, workflow: Workflow, needs: Mapping[str, Sequence[str]], references: Mapping[str, int]) -> Plan:
+        """Decide everything about *workflow*.
+
+        Args:
+            workflow: A workflow without problems.
+            needs: The steps that each step depends on.
+            references: How many references each step makes.
+
+        Raises:
+            WorkflowError: A step's intent cannot be told, or nobody handles it.
+            PluginLoadError: The configured budget strategy is not installed.
+        """
+        found = await self._classify(workflow, needs)
+        handlers = self._plugins.intents
+        specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.steps}
+        wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.steps}
+        shares, strategy, unallocated = self._allocate(workflow, specs, wants, found)
+        flags = self._settings.flags
+        router = Router(
+            self._questions,
+            self._plugins.providers,
+            self._settings.routing,
+            tiers=tuple(self._plugins.tiers),
+            enabled=is_on(flags.routing_enabled, workflow.agent),
+        )
+        return Plan(
+            workflow=workflow,
+            steps=tuple(
+                self._step(
+                    step, specs[step.id], found[step.id], needs[step.id], references[step.id], shares, wants, router
+                )
+                for step in workflow.steps
+            ),
+            budget_tokens=self.total(workflow),
+            budget_micro_usd=self.total_micro_usd(workflow),
+            strategy=strategy,
+            unallocated=unallocated,
+        )
+
+    def total(self, workflow: Workflow) -> int:
+        """Tokens the whole run may take."""
+        asked = workflow.budget.tokens
+        return self._settings.budget.tokens_per_workflow if asked is None else asked
+
+    def total_micro_usd(self, workflow: Workflow) -> int | None:
+        """Micro-US$ the whole run may take; None for no limit."""
+        usd = workflow.budget.usd
+        usd = self._settings.budget.usd_per_workflow if usd is None else usd
+        return None if usd is None else round(usd * 1_000_000)
+
+    # --- classification ---
+
+    async def _classify(self, workflow: Workflow, needs: Mapping[str, Sequence[str]]) -> dict[str, Classification]:
+        feeds: dict[str, list[Step]] = {step.id: [] for step in workflow.steps}
+        for step in workflow.steps:
+            for need in needs[step.id]:
+                feeds[need].append(step)
+        found: dict[str, Classification] = {}
+        problems: list[Problem] = []
+        for index, step in enumerate(workflow.steps):
+            answer = await self._intent_of(step, workflow, needs, feeds)
+            problem = self._refuse(step, answer)
+            if problem is None and answer is not None:
+                found[step.id] = answer
+            elif problem is not None:
+                place = workflow.document.problem(problem[0], ("steps", index), hint=problem[1], step=step.id)
+                problems.append(place)
+        if problems:
+            raise WorkflowError(problems)
+        return found
+
+    async def _intent_of(
+        self, step: Step, workflow: Workflow, needs: Mapping[str, Sequence[str]], feeds: Mapping[str, list[Step]]
+    ) -> Classification | None:
+        if step.intent is not None:
+            return Classification(intent=step.intent, confidence=1.0)
+        request = ClassifyRequest(
+            step=step,
+            intents=self._plugins.specs,
+            threshold=self._settings.classification.threshold,
+            goal=workflow.description,
+            feeds_from=tuple(workflow.by_id[need] for need in needs[step.id]),
+            feeds_into=tuple(feeds[step.id]),
+        )
+        answer = await self._questions.classify(request)
+        if answer is None:
+            answer = await self._questions.classify(request.model_copy(update={"threshold": 0.0}))
+        return answer
+
+    def _refuse(self, step: Step, answer: Classification | None) -> tuple[str, str] | None:
+        """Why a step cannot be planned, and what to do; None if it can."""
+        known = ", ".join(self._plugins.intents) or "none is installed"
+        if answer is None:
+            return "the step's intent cannot be told", f"say it, `intent: …` (installed: {known})"
+        if answer.intent is None:
+            return "this does not look like a step of work", f"take it out, or say `intent: …` ({known})"
+        if answer.intent not in self._plugins.intents:
+            error = NoHandlerError(answer.intent)
+            return error.message, error.hint
+        return None
+
+    # --- budget and routes ---
+
+    def _allocate(
+        self,
+        workflow: Workflow,
+        specs: Mapping[str, IntentSpec],
+        wants: Mapping[str, bool],
+        found: Mapping[str, Classification],
+    ) -> tuple[Mapping[str, int], str, int]:
+        settings = self._settings.budget
+        lines = tuple(
+            BudgetLine(
+                step_id=step.id,
+                intent=specs[step.id].name,
+                baseline=settings.baselines.get(specs[step.id].name, specs[step.id].tokens),
+                needs_tokens=wants[step.id],
+                critical=step.critical,
+                confidence=found[step.id].confidence,
+                cap=settings.tokens_per_step,
+            )
+            for step in workflow.steps
+            if wants[step.id]
+        )
+        total = self.total(workflow)
+        if not lines:
+            return {}, settings.strategy, total
+        request = BudgetRequest(total=total, lines=lines, strategy=settings.strategy, critical_factor=settings.critical_factor, agent=workflow.agent)
+        answer = self._questions.allocate_budget(request)
+        if answer is None:
+            raise PluginLoadError(
+                f"the budget strategy '{settings.strategy}' is not installed",
+                hint=f"pip install intendant-budget-{settings.strategy}",
+            )
+        granted = sum(answer.tokens.values())
+        if granted > total:
+            raise PluginLoadError(f"the strategy '{settings.strategy}' allocated {granted} of {total} tokens")
+        return answer.tokens, answer.strategy, total - granted
+
+    def _step(
+        self,
+        step: Step,
+        spec: IntentSpec,
+        classification: Classification,
+        needs: Sequence[str],
+        references: int,
+        shares: Mapping[str, int],
+        wants: Mapping[str, bool],
+        router: Router,
+    ) -> StepPlan:
+        score, factors = difficulty(step, spec, references=references)
+        tokens = shares.get(step.id, 0)
+        route = router.route(step.id, spec.name, score, factors, tokens) if wants[step.id] else None
+        return StepPlan(
+            step_id=step.id,
+            name=step.title,
+            intent=spec.name,
+            classification=classification,
+            needs=tuple(needs),
+            needs_model=wants[step.id],
+            tokens=tokens,
+            compression=self._settings.compression.policies.get(spec.name, spec.compression),
+            difficulty=round(score, 2),
+            factors=factors,
+            route=route,
+            estimated_micro_usd=self._estimate(route, tokens),
+            side_effects=spec.side_effects or self._effect(step),
+            warnings=self._warnings(classification, wants[step.id], route),
+        )
+
+    def _estimate(self, route: Route | None, tokens: int) -> int | None:
+        if route is None:
+            return 0
+        answer = min(tokens // 4, route.max_output_tokens)
+        usage = Usage(input_tokens=tokens - answer, output_tokens=answer)
+        free = self._plugins.providers[route.provider].produced_by == "extractive"
+        try:
+            return self._prices.of(route.provider, route.model, usage, free=free).micro_usd
+        except ProviderError:
+            return None
+
+    def _effect(self, step: Step) -> bool:
+        if step.connector is None:
+            return False
+        connector = self._plugins.connectors.get(step.connector[0])
+        operation = connector.operations.get(step.connector[1]) if connector else None
+        return operation is None or operation.side_effects
+
+    def _warnings(self, found: Classification, wants: bool, route: Route | None) -> tuple[str, ...]:
+        warnings = []
+        threshold = self._settings.classification.threshold
+        if found.confidence < threshold:
+            second = f" or '{found.second}'" if found.second else ""
+            warnings.append(
+                f"the intent may be '{found.intent}'{second} ({found.confidence:.0%} sure); say it: `intent: …`"
+            )
+        if wants and route is None:
+            warnings.append("no provider can be used for this step; set a key, or install intendant-provider-extractive")
+        if route is not None and route.provider in self._plugins.providers:
+            provider = self._plugins.providers[route.provider]
+            if provider.produced_by == "extractive":
+                warnings.append("no model will be asked: sentences are selected, templates filled")
+        return tuple(warnings)

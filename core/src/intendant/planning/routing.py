@@ -1,0 +1,117 @@
+"""How hard a step is, and which tier it goes to."""
+
+from collections.abc import Mapping, Sequence
+
+from intendant.config.settings import RoutingSettings
+from intendant.hooks.calls import Questions
+from intendant.hooks.plugin import Provider
+from intendant.model.requests import IntentSpec, ModelOffer, RouteRequest
+from intendant.model.results import Route
+from intendant.model.workflow import Json, Step
+
+WEIGHTS: Mapping[str, float] = {
+    "prompt_length": 0.20,
+    "data_size": 0.15,
+    "conditions": 0.15,
+    "references": 0.15,
+    "reasoning": 0.20,
+    "output_complexity": 0.15,
+}
+"""What each factor counts for in a step's difficulty."""
+
+_STEPS: Mapping[str, tuple[int, int, int]] = {
+    "prompt_length": (200, 500, 1000),  # characters
+    "data_size": (1024, 10_240, 51_200),  # bytes
+    "conditions": (2, 5, 10),
+    "references": (2, 5, 10),
+}
+_SCORES = (2.0, 5.0, 7.0, 9.0)
+
+
+def difficulty(step: Step, spec: IntentSpec, *, references: int, data_bytes: int = 0) -> tuple[float, dict[str, float]]:
+    """A step's difficulty from 0 to 10, and the factors it is made of.
+
+    Args:
+        step: The step.
+        spec: Its intent; gives reasoning depth, output complexity and tier bias.
+        references: How many references the step makes.
+        data_bytes: Size of its input, as far as it is known before the run.
+    """
+    measures = {
+        "prompt_length": len(step.name) + len(step.description) + len(step.prompt or ""),
+        "data_size": data_bytes + _literal_bytes(step.input),
+        "conditions": _conditions(step),
+        "references": references,
+    }
+    factors = {name: _SCORES[sum(value > edge for edge in _STEPS[name])] for name, value in measures.items()}
+    factors["reasoning"] = spec.reasoning
+    factors["output_complexity"] = spec.output_complexity
+    score = sum(WEIGHTS[name] * value for name, value in factors.items()) + spec.tier_bias
+    return min(10.0, max(0.0, score)), factors
+
+
+def _literal_bytes(value: Json) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(key) + _literal_bytes(item) for key, item in value.items())
+    return sum(_literal_bytes(item) for item in value) if isinstance(value, list) else 0
+
+
+def _conditions(step: Step) -> int:
+    text = f"{step.when or ''} {step.with_.get('where', '')}"
+    return sum(text.count(mark) for mark in ("&&", "||", "?", "==", "!=", "<", ">"))
+
+
+class Router:
+    """Chooses a model for each step.
+
+    Args:
+        questions: The engine's hooks.
+        providers: All providers, preferred first.
+        settings: The operator's preferences.
+        enabled: False sends every step to the default tier.
+    """
+
+    def __init__(
+        self,
+        questions: Questions,
+        providers: Mapping[str, Provider],
+        settings: RoutingSettings,
+        *,
+        tiers: Sequence[str],
+        enabled: bool = True,
+    ) -> None:
+        self._questions = questions
+        self._settings = settings
+        self._enabled = enabled
+        self._tiers = tuple(tiers)
+        self.offers = _offers(providers, settings.providers)
+
+    def route(self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int) -> Route | None:
+        """The step's model; None if no provider can be used or no tier is installed."""
+        request = RouteRequest(
+            step_id=step_id,
+            intent=intent,
+            difficulty=score,
+            factors=factors,
+            offers=self.offers,
+            tokens=tokens,
+        )
+        if not self._enabled and self._settings.default_tier in self._tiers:
+            others = tuple(name for name in self._tiers if name != self._settings.default_tier)
+            request = request.model_copy(update={"excluded": others, "last_resort": True})
+        answer = self._questions.route(request)
+        if answer is None and not request.last_resort:
+            answer = self._questions.route(request.model_copy(update={"last_resort": True}))
+        return answer
+
+
+def _offers(providers: Mapping[str, Provider], preferred: Sequence[str]) -> tuple[ModelOffer, ...]:
+    names = [name for name in preferred if name in providers]
+    names += [name for name in providers if name not in names]
+    return tuple(
+        ModelOffer(provider=name, models=providers[name].models(), produced_by=providers[name].produced_by)
+        for name in names
+        if providers[name].available()
+    )

@@ -1,0 +1,45 @@
+"""Figures of a run, as a fold over its events."""
+
+from intendant.model import events
+from intendant.model.results import Metrics
+
+
+class MetricsFold:
+    """Adds events up to `Metrics`. The same whether fed live or from the store."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, float] = {}
+        self._started: float | None = None
+        self._budget: int | None = None
+
+    def add(self, event: events.Event) -> None:
+        """Count *event* in."""
+        match event:
+            case events.Initialized():
+                self._started = event.at if self._started is None else self._started
+                self._budget = event.budget_tokens
+            case events.StepExecuted():
+                self._count(steps_completed=1, step_seconds=event.seconds)
+            case events.StepFailed():
+                self._count(steps_failed=1, step_seconds=event.seconds)
+            case events.StepSkipped():
+                self._count(steps_skipped=1)
+            case events.TokensSettled(outcome="answered" | "in_doubt"):
+                self._count(tokens_used=event.usage.tokens, calls=1, micro_usd=event.usage.micro_usd)
+            case events.TokenCompressed(refused=False):
+                saved = event.tokens_before - event.tokens_after
+                self._count(tokens_saved=saved, compression_seconds=event.seconds)
+            case events.TokenCompressed():
+                self._count(compression_seconds=event.seconds)
+            case events.Completed():
+                self._count(seconds=event.seconds)
+            case _:
+                pass
+
+    def _count(self, **figures: float) -> None:
+        for name, value in figures.items():
+            self._totals[name] = self._totals.get(name, 0) + value
+
+    def result(self) -> Metrics:
+        """The figures so far."""
+        return Metrics.model_validate({**self._totals, "budget_tokens": self._budget})

@@ -1,0 +1,66 @@
+"""The hash chain of a run's events: each event's hash covers the one before, so that none can be changed,
+removed or put in without showing. (The construction of RFC 6962's predecessors: a linear hash list.)
+"""
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, desc, insert, select  # noqa: TID253
+
+from intendant.record.store.tables import event
+
+FIRST_HASH = "0" * 64
+KNOWN_HEADS = 1000
+
+Row = dict[str, Any]
+
+
+def link(previous: str, data: str) -> str:
+    """The hash of an event: SHA-256 over the hash before it and its own JSON."""
+    return sha256(f"{previous}\n{data}".encode()).hexdigest()
+
+
+def verify(rows: Iterable[Mapping[str, Any]]) -> int | None:
+    """The `seq` of the first event that was changed, removed or put in; None if the chain is whole."""
+    previous = FIRST_HASH
+    for expected, row in enumerate(rows, 1):
+        if row["seq"] != expected or row["hash"] != link(previous, row["data"]):
+            return expected
+        previous = row["hash"]
+    return None
+
+
+class Chains:
+    """Numbers and chains events as they are written; used by the writer's thread only."""
+
+    def __init__(self) -> None:
+        self._heads: dict[str, tuple[int, str]] = {}
+
+    def insert(self, connection: Connection, rows: Iterable[Row]) -> None:
+        """Write events, each behind the last one of its run."""
+        linked = [self._link(connection, row) for row in rows]
+        if linked:
+            connection.execute(insert(event), linked)
+
+    def forget(self, rows: Iterable[Row]) -> None:
+        """The transaction that held these was undone: read the heads again."""
+        for row in rows:
+            self._heads.pop(row["run_id"], None)
+
+    def _link(self, connection: Connection, row: Row) -> Row:
+        run_id = row["run_id"]
+        head = self._heads.pop(run_id, None)
+        if head is None:
+            head = self._read(connection, run_id)
+        seq, digest = head[0] + 1, link(head[1], row["data"])
+        self._heads[run_id] = (seq, digest)
+        if len(self._heads) > KNOWN_HEADS:
+            del self._heads[next(iter(self._heads))]
+        return {**row, "seq": seq, "hash": digest}
+
+    @staticmethod
+    def _read(connection: Connection, run_id: str) -> tuple[int, str]:
+        query = select(event.c.seq, event.c.hash).where(event.c.run_id == run_id)
+        row = connection.execute(query.order_by(desc(event.c.seq)).limit(1)).first()
+        return (row[0], row[1]) if row else (0, FIRST_HASH)

@@ -1,0 +1,132 @@
+"""Opens a database: creates it where it is empty, refuses it where it is of another version."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, inspect, text  # noqa: TID253
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError  # noqa: TID253
+
+from intendant.model.errors import SchemaMismatch, StoreError
+from intendant.record.store.tables import HEAD, VERSION_TABLE, metadata
+
+Durability = Literal["full", "normal"]
+
+
+def default_url() -> str:
+    """The file in the user's data folder."""
+    import platformdirs
+
+    return f"sqlite:///{Path(platformdirs.user_data_dir('intendant')) / 'intendant.db'}"
+
+
+def connect(url: str, durability: Durability = "normal") -> Engine:
+    """An engine for *url*; nothing is opened yet.
+
+    Raises:
+        StoreError: The URL is wrong, its folder cannot be made, or its driver is not installed.
+    """
+    try:
+        if url == "none":
+            engine = create_engine(
+                "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+            )
+        else:
+            engine = create_engine(url)
+            _make_folder(engine)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StoreError(
+            f"'{url}' is not a database URL: {error}", hint="write, for example, sqlite:///runs.db, or none"
+        ) from None
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"the driver for '{url}' is not installed ({error.name})",
+            hint="for PostgreSQL: pip install 'intendant[postgresql]' and postgresql+psycopg://…",
+        ) from None
+    if engine.dialect.name == "sqlite":
+        _tune_sqlite(engine, durability)
+    return engine
+
+
+def _make_folder(engine: Engine) -> None:
+    path = engine.url.database
+    if engine.dialect.name != "sqlite" or not path:
+        return
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"the folder of {path} cannot be made: {error.strerror}", hint="use --db") from None
+
+
+def _tune_sqlite(engine: Engine, durability: Durability) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN comes too late for savepoints
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA busy_timeout = 30000")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute(f"PRAGMA synchronous = {durability.upper()}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # two writers must not both read first
+
+
+def prepare(engine: Engine) -> None:
+    """Create the tables in an empty database; check the version of any other.
+
+    Raises:
+        SchemaMismatch: The database is older or newer than this version of Intendant.
+        StoreError: The database cannot be opened.
+    """
+    try:
+        with engine.begin() as connection:
+            version = _version(connection)
+            if version is None:
+                metadata.create_all(connection)
+                stamp(connection)
+                return
+    except SQLAlchemyError as error:
+        raise StoreError(f"the database {engine.url!r} cannot be opened: {_short(error)}") from None
+    if version != HEAD:
+        raise SchemaMismatch(
+            f"the database {engine.url!r} has version {version}, this program needs {HEAD}",
+            hint="run `intendant db upgrade`, or use another file with --db",
+        )
+
+
+def stamp(connection: Connection) -> None:
+    """Note that the tables are of version `HEAD`, the way alembic does."""
+    connection.execute(
+        text(f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    )
+    connection.execute(text(f"DELETE FROM {VERSION_TABLE}"))  # noqa: S608  # a constant
+    connection.execute(text(f"INSERT INTO {VERSION_TABLE} VALUES (:head)"), {"head": HEAD})  # noqa: S608
+
+
+def _version(connection: Connection) -> str | None:
+    """The database's version; None if it has none of our tables."""
+    names = inspect(connection).get_table_names()
+    if VERSION_TABLE not in names:
+        if "run" in names:
+            raise SchemaMismatch(f"the database has a table `run` of another program, and no {VERSION_TABLE}")
+        return None
+    row = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).first()  # noqa: S608
+    return str(row[0]) if row else ""
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring an older database to `HEAD` by its migrations."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _short(error: SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]

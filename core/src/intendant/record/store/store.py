@@ -1,0 +1,171 @@
+"""The store: runs, steps, events, budgets and deliveries in one database."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from time import time
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, desc, insert, select, update  # noqa: TID253
+
+from intendant.model.errors import RunNotFound, SchemaMismatch, StoreError
+from intendant.record.store import database, tables
+from intendant.record.store.chain import Row
+from intendant.record.store.database import Durability
+from intendant.record.store.writer import Fence, Writer
+
+ResultT = TypeVar("ResultT")
+
+
+class Store:
+    """One database. Opened when it is first used.
+
+    Args:
+        url: SQLAlchemy URL; `none` for memory only; None for a file in the user's data folder.
+        durability: SQLite only; `normal` survives a crash of the process, `full` a power loss as well.
+    """
+
+    def __init__(self, url: str | None = None, durability: Durability = "normal") -> None:
+        self.url = url or database.default_url()
+        own_file = url is None
+        engine = database.connect(self.url, durability)
+        self._engine = engine
+        self._late: BaseException | None = None
+        self._writer = Writer(engine, _upgrade_own if own_file else database.prepare)
+
+    async def do(
+        self,
+        work: Callable[[Connection], ResultT],
+        fence: Fence | None = None,
+        events: Sequence[Row] = (),
+    ) -> ResultT:
+        """Do *work*, and write *events*, in one transaction; returns after it is committed.
+
+        Raises:
+            Fenced: The run has another owner now.
+            StoreError: The database cannot be used.
+        """
+        result = await asyncio.wrap_future(self._writer.submit(work, fence, events))
+        if self._late is not None:
+            raise StoreError(f"earlier work could not be committed: {self._late}") from self._late
+        return result
+
+    def do_later(
+        self, work: Callable[[Connection], Any], fence: Fence | None = None, events: Sequence[Row] = ()
+    ) -> None:
+        """Do the same without waiting for it; what goes wrong shows at the next wait."""
+        self._writer.submit(work, fence, events).add_done_callback(self._note)
+
+    def _note(self, done: Future[Any]) -> None:
+        error = done.exception()
+        if error is not None and self._late is None:
+            self._late = error
+
+    def append_event(self, row: Row, fence: Fence | None = None) -> None:
+        """Write an event, in order, without waiting for it."""
+        self._writer.append(row, fence)
+
+    async def flush(self) -> None:
+        """Wait until everything submitted so far is committed."""
+        await self.do(lambda _connection: None)
+
+    def close(self) -> None:
+        """Commit what is left and close."""
+        self._writer.close()
+
+    def upgrade(self) -> None:
+        """Migrate an older database to this version."""
+        database.upgrade(self._engine)
+
+    # --- runs and steps ---
+
+    async def open_run(self, row: Mapping[str, Any]) -> Fence:
+        """Add a run, owned by this process under epoch 1."""
+        await self.do(lambda connection: connection.execute(insert(tables.run), {**row, "epoch": 1}))
+        return Fence(str(row["id"]), 1)
+
+    async def claim_run(self, run_id: str, worker: str) -> Fence:
+        """Take a run over: raises its epoch, so that its former owner is refused from now on.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+
+        def work(connection: Connection) -> int | None:
+            found = connection.execute(
+                update(tables.run)
+                .where(tables.run.c.id == run_id)
+                .values(epoch=tables.run.c.epoch + 1, worker=worker, status="running", finished_at=None)
+                .returning(tables.run.c.epoch)
+            ).scalar()
+            return None if found is None else int(found)
+
+        epoch = await self.do(work)
+        if epoch is None:
+            raise _not_found(run_id)
+        return Fence(run_id, epoch)
+
+    async def finish_run(self, fence: Fence, status: str) -> None:
+        """Note how a run ended; returns when everything about it is committed."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(
+                update(tables.run)
+                .where(tables.run.c.id == fence.run_id)
+                .values(status=status, finished_at=time())
+            )
+
+        await self.do(work, fence)
+
+    async def find_run(self, prefix: str) -> dict[str, Any]:
+        """The run whose id is or begins with *prefix*; the newest for `last`.
+
+        Raises:
+            RunNotFound: There is none, or more than one.
+        """
+        query = select(tables.run).order_by(desc(tables.run.c.created_at)).limit(2)
+        if prefix == "last":
+            query = query.limit(1)
+        else:
+            query = query.where(tables.run.c.id.startswith(prefix, autoescape=True))
+        rows = await self.do(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
+        exact = [row for row in rows if row["id"] == prefix] or rows
+        if not exact:
+            raise _not_found(prefix)
+        if len(exact) > 1:
+            raise RunNotFound(f"more than one run begins with '{prefix}'", hint="give more of its id")
+        return exact[0]
+
+    async def list_runs(self, limit: int = 20) -> list[dict[str, Any]]:
+        """The newest runs first."""
+        query = select(tables.run).order_by(desc(tables.run.c.created_at)).limit(limit)
+        return await self.do(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
+
+    async def steps_of(self, run_id: str) -> list[dict[str, Any]]:
+        """A run's steps that have ended."""
+        query = select(tables.step).where(tables.step.c.run_id == run_id)
+        return await self.do(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
+
+    async def events_of(self, run_id: str) -> list[dict[str, Any]]:
+        """A run's events in order."""
+        query = select(tables.event).where(tables.event.c.run_id == run_id).order_by(tables.event.c.seq)
+        return await self.do(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
+
+    def save_step(self, fence: Fence, row: Mapping[str, Any], event: Row) -> None:
+        """Write how a step ended, and the event that says so, in one transaction, without waiting."""
+        table = tables.step
+
+        def work(connection: Connection) -> None:
+            key = (table.c.run_id == fence.run_id, table.c.key == row["key"])
+            if connection.execute(update(table).where(*key).values({**row, "epoch": fence.epoch})).rowcount == 0:
+                connection.execute(insert(table), {**row, "run_id": fence.run_id, "epoch": fence.epoch})
+
+        self.do_later(work, fence, [event])
+
+    async def outputs_of(self, run_id: str) -> dict[str, Any]:
+        """A run's outputs by step id."""
+        return {
+            row["key"]: json.loads(row["output"]) for row in await self.steps_of(run_id) if row["output"] is not None
+        }

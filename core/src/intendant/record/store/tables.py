@@ -1,0 +1,147 @@
+"""The tables, the same on SQLite and PostgreSQL. Changes need a migration beside them."""
+
+from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+HEAD = "0001"
+"""The migration these tables correspond to."""
+VERSION_TABLE = "intendant_version"
+"""Ours alone: a host's own alembic in the same database uses another."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_KEY = String(300)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", _KEY, primary_key=True),
+    Column("workflow", Text, nullable=False),
+    Column("agent", _KEY, nullable=False),
+    Column("plan", Text, nullable=False),  # the workflow and every decision, as JSON
+    Column("plan_version", Integer, nullable=False),
+    Column("inputs", Text, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("epoch", Integer, nullable=False),  # raised by whoever claims the run; writes of older epochs are refused
+    Column("worker", _KEY),
+    Column("lease_until", Float),
+    Column("wait_for", Text),
+    Column("cancel_requested", Integer, nullable=False, server_default="0"),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("created_at", Float, nullable=False),
+    Column("finished_at", Float),
+    Index("ix_run_created_at", "created_at"),
+)
+
+step = Table(
+    "step",
+    metadata,
+    Column("run_id", _KEY, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", _KEY, primary_key=True),  # the path in the graph
+    Column("status", String(20), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("output", Text),
+    Column("outcome", Text, nullable=False),  # the whole StepOutcome but its output, as JSON
+    Column("finished_at", Float),
+)
+
+budget = Table(
+    "budget",
+    metadata,
+    Column("id", _KEY, primary_key=True),  # such as run:r_01… or step:r_01…/draft
+    Column("parent", _KEY),
+    Column("limit_tokens", BigInteger),
+    Column("held_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("spent_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("limit_micro", BigInteger),
+    Column("held_micro", BigInteger, nullable=False, server_default="0"),
+    Column("spent_micro", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("held_tokens >= 0 AND held_micro >= 0", name="held"),
+    CheckConstraint("limit_tokens IS NULL OR spent_tokens + held_tokens <= limit_tokens", name="tokens"),
+    CheckConstraint("limit_micro IS NULL OR spent_micro + held_micro <= limit_micro", name="micro"),
+)
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("key", _KEY, primary_key=True),  # idempotency key of the call it pays for
+    Column("run_id", _KEY, nullable=False),
+    Column("step_key", _KEY, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("scope", _KEY, nullable=False),  # the lowest budget of the chain
+    Column("provider", _KEY, nullable=False),
+    Column("model", _KEY, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("micro", BigInteger, nullable=False),
+    Column("price_version", _KEY, nullable=False),
+    Column("state", String(12), nullable=False),  # held, settled, released, in_doubt
+    Column("reply", Text),  # the provider's answer, so that a paid call is never paid again
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    CheckConstraint("state IN ('held', 'settled', 'released', 'in_doubt')", name="state"),
+    Index("ix_hold_run_id", "run_id"),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("hold_key", _KEY, nullable=False),
+    Column("run_id", _KEY, nullable=False),
+    Column("step_key", _KEY, nullable=False),
+    Column("kind", String(12), nullable=False),  # reserve, settle, release, in_doubt
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("micro", BigInteger, nullable=False),
+    Column("overrun_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("price_version", _KEY, nullable=False),
+    Column("at", Float, nullable=False),
+    Index("ix_ledger_run_id", "run_id"),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("run_id", _KEY, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("type", String(40), nullable=False),
+    Column("step_id", _KEY),
+    Column("severity", String(10), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("hash", String(64), nullable=False),  # SHA-256 of the one before and this one's data
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("key", _KEY, primary_key=True),  # idempotency key of the delivery
+    Column("run_id", _KEY, nullable=False),
+    Column("step_key", _KEY, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("operation", _KEY, nullable=False),
+    Column("state", String(12), nullable=False),  # begun, done
+    Column("receipt", Text),
+    Column("begun_at", Float, nullable=False),
+    Column("done_at", Float),
+    CheckConstraint("state IN ('begun', 'done')", name="state"),
+)

@@ -1,0 +1,194 @@
+"""One thread owns the connection; what arrives while it commits goes into the next transaction (group commit).
+
+Two kinds of work: *appends*, which nobody waits for, and *jobs*, whose caller waits until they are committed.
+Work on a run names the epoch under which its process owns the run; if another process has claimed it since,
+the work is refused.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, select  # noqa: TID253
+from sqlalchemy.exc import SQLAlchemyError  # noqa: TID253
+
+from intendant.model.errors import Fenced, StoreError
+from intendant.record.store.chain import Chains, Row
+from intendant.record.store.tables import run
+
+ResultT = TypeVar("ResultT")
+MAX_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The epoch under which a process owns a run."""
+
+    run_id: str
+    epoch: int
+
+
+@dataclass(slots=True)
+class _Append:
+    row: Row
+    fence: Fence | None
+
+
+@dataclass(slots=True)
+class _Job:
+    do: Callable[[Connection], Any]
+    fence: Fence | None
+    events: Sequence[Row]
+    done: Future[Any] = field(default_factory=Future)
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """Executes work on one database, in the order in which it was submitted."""
+
+    def __init__(self, engine: Engine, prepare: Callable[[Engine], None]) -> None:
+        self._engine = engine
+        self._prepare = prepare
+        self._queue: queue.SimpleQueue[_Append | _Job | None] = queue.SimpleQueue()
+        self._broken: BaseException | None = None
+        self._fenced: set[Fence] = set()
+        self._thread = threading.Thread(target=self._work, name="intendant-store", daemon=True)
+        self._chains = Chains()
+        self._starting = threading.Lock()
+        self._running = False
+
+    def append(self, row: Row, fence: Fence | None = None) -> None:
+        """Write an event; committed soon, in order, without waiting.
+
+        Raises:
+            Fenced: Earlier work under this fence was refused.
+            StoreError: Earlier work could not be committed.
+        """
+        self._put(_Append(row, fence))
+
+    def submit(
+        self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[Row] = ()
+    ) -> Future[ResultT]:
+        """Do something in a transaction; the future is done when it is committed.
+
+        The *events* are written in the same transaction, and only if *do* raises nothing.
+        """
+        job = _Job(do, fence, events)
+        self._put(job)
+        return job.done
+
+    def _put(self, item: "_Append | _Job") -> None:
+        if self._broken is not None:
+            raise StoreError(f"the database could not be written: {self._broken}") from self._broken
+        if item.fence is not None and item.fence in self._fenced:
+            raise _fenced(item.fence)
+        if not self._running:
+            with self._starting:
+                if not self._running:
+                    self._running = True
+                    self._thread.start()
+        self._queue.put(item)
+
+    def close(self) -> None:
+        """Commit what is left and end the thread."""
+        if self._running:
+            self._queue.put(None)
+            self._thread.join()
+        self._engine.dispose()
+
+    # --- in the thread ---
+
+    def _work(self) -> None:
+        connection: Connection | None = None
+        try:
+            self._prepare(self._engine)
+            connection = self._engine.connect()
+        except Exception as error:  # noqa: BLE001  # told to every caller
+            self._broken = error
+        while True:
+            batch, more = self._next_batch()
+            if connection is None or self._broken is not None:
+                self._refuse(batch)
+            else:
+                self._commit(connection, batch)
+            if not more:
+                break
+        if connection is not None:
+            connection.close()
+
+    def _next_batch(self) -> tuple[list[_Append | _Job], bool]:
+        batch: list[_Append | _Job] = []
+        item = self._queue.get()
+        while item is not None:
+            batch.append(item)
+            if len(batch) >= MAX_BATCH:
+                return batch, True
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, True
+        return batch, False
+
+    def _refuse(self, batch: list[_Append | _Job]) -> None:
+        error = self._broken
+        known = error if isinstance(error, StoreError) else StoreError(f"the database cannot be used: {error}")
+        for item in batch:
+            if isinstance(item, _Job):
+                item.done.set_exception(known)
+
+    def _commit(self, connection: Connection, batch: list[_Append | _Job]) -> None:
+        try:
+            with connection.begin():
+                self._execute(connection, batch)
+        except SQLAlchemyError as error:
+            self._broken = error
+            self._refuse(batch)
+            return
+        for item in batch:
+            if isinstance(item, _Job):
+                if item.error is not None:
+                    item.done.set_exception(item.error)
+                else:
+                    item.done.set_result(item.result)
+
+    def _execute(self, connection: Connection, batch: list[_Append | _Job]) -> None:
+        owned: dict[Fence, bool] = {}
+        pending: list[Row] = []
+        for item in batch:
+            if item.fence is not None and not self._owned(connection, item.fence, owned):
+                if isinstance(item, _Job):
+                    item.error = _fenced(item.fence)
+            elif isinstance(item, _Append):
+                pending.append(item.row)
+            else:
+                self._chains.insert(connection, pending)
+                pending.clear()
+                self._do(connection, item)
+        self._chains.insert(connection, pending)
+
+    def _owned(self, connection: Connection, fence: Fence, owned: dict[Fence, bool]) -> bool:
+        if fence not in owned:
+            query = select(run.c.epoch).where(run.c.id == fence.run_id).with_for_update()
+            epoch = connection.execute(query).scalar()
+            owned[fence] = epoch is None or epoch == fence.epoch
+            if not owned[fence]:
+                self._fenced.add(fence)
+        return owned[fence]
+
+    def _do(self, connection: Connection, job: _Job) -> None:
+        # In a savepoint: a job that is refused must not undo the others of its transaction.
+        try:
+            with connection.begin_nested():
+                job.result = job.do(connection)
+                self._chains.insert(connection, job.events)
+        except Exception as error:  # noqa: BLE001  # handed to the caller
+            self._chains.forget(job.events)
+            job.error = error
+
+
+def _fenced(fence: Fence) -> Fenced:
+    return Fenced(f"run {fence.run_id} was taken over by another process; epoch {fence.epoch} is over")
