@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from intendant.pilot.schemas import Schema
     from intendant.pilot.service import OrchestrationService, SyncOrchestrator, run
     from intendant.planning.planner import Plan, StepPlan
+    from intendant.spending.tokens import estimate_tokens
 
 _WHERE = {
     "config.settings": ("Settings",),
@@ -171,10 +172,11 @@ _WHERE = {
     "pilot.schemas": ("Schema",),
     "pilot.service": ("OrchestrationService", "SyncOrchestrator", "run"),
     "planning.planner": ("Plan", "StepPlan"),
+    "spending.tokens": ("estimate_tokens",),
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 
-__all__ = ["__version__", *sorted(_MODULES)]  # noqa: PLE0604, PLE0605  # one table says it all
+__all__ = ["__version__", *sorted(_MODULES)]  # noqa: PLE0604  # one table says it all
 __version__ = "0.1.0"
 
 

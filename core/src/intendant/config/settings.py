@@ -171,12 +171,12 @@ class Settings(Section):
         merged: dict[str, Any] = {}
         provenance: dict[str, str] = {}
         for source, values in sources:
-            _merge(merged, values, source, provenance)
+            merge(merged, values, source, provenance)
         try:
             settings = cls.model_validate(merged)
         except ValidationError as error:
             raise _wrong(error, provenance) from None
-        settings._provenance.update(provenance)
+        settings._provenance.update(provenance)  # noqa: SLF001  # its own
         return settings
 
     def source_of(self, key: str) -> str:
@@ -237,16 +237,22 @@ def _value(text: str) -> Any:
         return text
 
 
-def _merge(
-    into: dict[str, Any], values: Mapping[str, Any], source: str, provenance: dict[str, str], prefix: str = ""
+def merge(
+    into: dict[str, Any],
+    values: Mapping[str, Any],
+    source: str = "",
+    provenance: dict[str, str] | None = None,
+    prefix: str = "",
 ) -> None:
+    """Lay nested *values* over *into*, and note in *provenance* that they came from *source*."""
     for key, value in values.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and isinstance(into.setdefault(key, {}), dict):
-            _merge(into[key], value, source, provenance, f"{name}.")
+            merge(into[key], value, source, provenance, f"{name}.")
         else:
             into[key] = value
-            provenance[name] = source
+            if provenance is not None:
+                provenance[name] = source
 
 
 def parse_assignment(text: str) -> dict[str, Any]:

@@ -6,7 +6,13 @@ from typing import TypeVar
 
 import pluggy
 
-from intendant.model.requests import BudgetRequest, ClassifyRequest, CompressRequest, RouteRequest, StepRequest
+from intendant.model.requests import (
+    BudgetRequest,
+    ClassifyRequest,
+    CompressRequest,
+    RouteRequest,
+    StepRequest,
+)
 from intendant.model.results import Allocation, Classification, Compression, Route, StepResult
 
 AnswerT = TypeVar("AnswerT")

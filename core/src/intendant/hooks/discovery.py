@@ -102,9 +102,9 @@ def describe(records: Sequence[PluginRecord]) -> list[PluginRecord]:
     ]
 
 
-def load(records: Iterable[PluginRecord], *, required: Iterable[str] = ()) -> tuple[
-    list[tuple[PluginRecord, type[Plugin]]], list[PluginRecord]
-]:
+def load(
+    records: Iterable[PluginRecord], *, required: Iterable[str] = ()
+) -> tuple[list[tuple[PluginRecord, type[Plugin]]], list[PluginRecord]]:
     """Import what was found.
 
     Args:
@@ -161,8 +161,8 @@ def _import(record: PluginRecord) -> tuple[PluginRecord, type[Plugin] | None]:
     except (SystemExit, AssertionError) as error:  # stevedore lets these through; one plugin must not end us
         errors, found = [error], []
     if errors or not found:
-        error = errors[0] if errors else ImportError("its entry point does not load")
-        reason = f"{type(error).__name__}: {error}"
+        fault = errors[0] if errors else ImportError("its entry point does not load")
+        reason = f"{type(fault).__name__}: {fault}"
         log.error("plugin_failed", plugin=record.key, target=record.target, reason=reason)
         return replace(record, state=PluginState.failed, reason=reason), None
     target = found[0]

@@ -50,9 +50,7 @@ class Plugin(ABC):
         try:
             self.settings: Any = self.Settings.model_validate(settings or {})
         except ValidationError as error:
-            raise SettingsError(
-                f"settings of {self.kind}:{self.name} are wrong: {first_error(error)}"
-            ) from None
+            raise SettingsError(f"settings of {self.kind}:{self.name} are wrong: {first_error(error)}") from None
 
     def __repr__(self) -> str:
         return f"<{self.kind}:{self.name}>"
@@ -259,7 +257,7 @@ class Provider(Plugin):
             ProviderError: It was refused or broke off; says whether anything may have been charged.
         """
 
-    async def close(self) -> None:  # noqa: B027  # most have nothing to close
+    async def close(self) -> None:  # most have nothing to close
         """Give connections back."""
 
 
@@ -277,9 +275,7 @@ class ConnectorCall:
 OperationMethod = Callable[..., Awaitable[Json]]
 
 
-def operation(
-    *, side_effects: bool, idempotent: bool = False
-) -> Callable[[OperationMethod], OperationMethod]:
+def operation(*, side_effects: bool, idempotent: bool = False) -> Callable[[OperationMethod], OperationMethod]:
     """Mark a method of a `Connector` as something that workflows may use.
 
     Args:

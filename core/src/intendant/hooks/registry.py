@@ -59,7 +59,7 @@ class Plugins:
         order: Sequence[str] = (),
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        self.manager = pluggy.PluginManager(specs.PROJECT)  # noqa: TID251  # the one place
+        self.manager = pluggy.PluginManager(specs.PROJECT)  # the one place
         self.manager.add_hookspecs(specs)
         self._settings = settings or {}
         self._plugins: dict[str, Plugin] = {}
@@ -134,9 +134,7 @@ class Plugins:
             self._mark(record, PluginState.incompatible, str(error))
 
     def _of(self, kind: str, _type: type[PluginT]) -> dict[str, PluginT]:
-        return {
-            plugin.name: cast("PluginT", plugin) for plugin in self._plugins.values() if plugin.kind == kind
-        }
+        return {plugin.name: cast("PluginT", plugin) for plugin in self._plugins.values() if plugin.kind == kind}
 
     @cached_property
     def intents(self) -> dict[str, IntentHandler]:

@@ -13,7 +13,13 @@ from collections.abc import Awaitable
 
 import pluggy
 
-from intendant.model.requests import BudgetRequest, ClassifyRequest, CompressRequest, RouteRequest, StepRequest
+from intendant.model.requests import (
+    BudgetRequest,
+    ClassifyRequest,
+    CompressRequest,
+    RouteRequest,
+    StepRequest,
+)
 from intendant.model.results import Allocation, Classification, Compression, Route, StepResult
 
 PROJECT = "intendant"

@@ -25,6 +25,10 @@ IntendantError
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from intendant.model.workflow import Workflow
 
 
 class IntendantError(Exception):
@@ -68,10 +72,16 @@ class Problem:
 
 
 class WorkflowError(IntendantError):
-    """The workflow, or the inputs given to it, are wrong. Nothing has run."""
+    """The workflow, or the inputs given to it, are wrong. Nothing has run.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    Args:
+        problems: All mistakes that were found.
+        draft: The workflow without the parts that are wrong, so that the rest can be checked in the same go.
+    """
+
+    def __init__(self, problems: Sequence[Problem], *, draft: "Workflow | None" = None) -> None:
         self.problems = tuple(problems)
+        self.draft = draft
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
@@ -172,9 +182,7 @@ class ProviderError(IntendantError):
             was sent). Anything else stays charged in full until the truth is known.
     """
 
-    def __init__(
-        self, message: str, *, hint: str = "", retryable: bool = False, billed: bool = True
-    ) -> None:
+    def __init__(self, message: str, *, hint: str = "", retryable: bool = False, billed: bool = True) -> None:
         super().__init__(message, hint=hint)
         self.retryable = retryable
         self.billed = billed

@@ -249,9 +249,7 @@ class RunResult(Frozen):
     @property
     def outputs(self) -> dict[str, Json]:
         """Each completed step's output by step id."""
-        return {
-            key: step.output for key, step in self.steps.items() if step.status is StepStatus.completed
-        }
+        return {key: step.output for key, step in self.steps.items() if step.status is StepStatus.completed}
 
     @property
     def failures(self) -> dict[str, Failure]:

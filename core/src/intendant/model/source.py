@@ -4,10 +4,9 @@ YAML is read by the 1.2 core rules: only `true`/`false` are booleans (no `yes`, 
 stay text, and a key given twice is an error. Nothing but maps, lists, text, numbers, booleans and null comes out.
 """
 
-import json
 import re
 from dataclasses import dataclass
-from json.decoder import scanstring
+from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]  # there, and typed nowhere
 from math import isfinite
 from typing import Any
 
@@ -114,7 +113,7 @@ class _JsonReader:
     def string(self) -> str:
         try:
             value, self.at = scanstring(self.text, self.at + 1)
-        except json.JSONDecodeError as error:
+        except JSONDecodeError as error:
             self.at = error.pos
             raise self.error(f"this is not a JSON string: {error.msg}") from None
         return str(value)
@@ -130,12 +129,12 @@ class _JsonReader:
         self.at = number.end()
         whole = number[1] is None and number[2] is None
         try:
-            value = int(number[0]) if whole else float(number[0])
+            figure = int(number[0]) if whole else float(number[0])
         except ValueError:
             raise self.error("this number has too many digits") from None
-        if not isfinite(value):
+        if not isfinite(figure):
             raise self.error("this number is too large")
-        return value
+        return figure
 
     def array(self, path: Path, depth: int) -> list[Any]:
         self.at += 1

@@ -90,7 +90,8 @@ class Retry(Frozen):
     backoff: float = Field(2.0, ge=1, le=10, description="Each further wait is this many times as long.")
     jitter: float = Field(0.2, ge=0, le=3600, description="Up to this many random seconds are added.")
     on: Literal["transient", "any"] = Field(
-        "transient", description="`transient`: time-outs, rate limits, lost connections; `any`: every failure."
+        "transient",
+        description="`transient`: time-outs, rate limits, lost connections; `any`: every failure.",
     )
 
 
@@ -107,7 +108,9 @@ class Step(Frozen):
         description="A connector and its operation, such as `file.read`.",
     )
     with_: dict[str, Json] = Field(
-        default_factory=dict, alias="with", description="Parameters of the connector's operation, or of the handler."
+        default_factory=dict,
+        alias="with",
+        description="Parameters of the connector's operation, or of the handler.",
     )
     needs: tuple[Name, ...] = Field((), description="Steps that must be done first, besides those referred to.")
     when: str | None = Field(None, description="A CEL condition; the step is skipped where it is false.")
@@ -141,17 +144,19 @@ class Step(Frozen):
 
 
 class Workflow(Frozen):
-    """A graph of steps, with inputs and a budget.
+    r"""A graph of steps, with inputs and a budget.
 
     Example:
-        >>> flow = Workflow.parse("name: hello\\nsteps: [{id: greet, intent: generate, prompt: Say hello}]")
+        >>> flow = Workflow.parse("name: hello\nsteps: [{id: greet, intent: generate, prompt: Say hello}]")
         >>> flow.steps[0].intent
         'generate'
     """
 
     name: str = Field(min_length=1, max_length=200)
     description: str = ""
-    agent: str = Field("default", min_length=1, max_length=200, description="Whose budget and history this counts to.")
+    agent: str = Field(
+        "default", min_length=1, max_length=200, description="Whose budget and history this counts to."
+    )
     inputs: dict[Name, Input] = Field(default_factory=dict)
     budget: Limits = Field(default_factory=Limits)
     steps: tuple[Step, ...] = Field(min_length=1, max_length=20_000)
@@ -200,9 +205,24 @@ class Workflow(Frozen):
         try:
             flow = cls.model_validate(document.value)
         except ValidationError as error:
-            raise WorkflowError(_problems(error, document)) from None
-        flow._document = document
+            raise WorkflowError(_problems(error, document), draft=cls._draft(document, error)) from None
+        flow._document = document  # noqa: SLF001  # its own
         return flow
+
+    @classmethod
+    def _draft(cls, document: Document, error: ValidationError) -> Self | None:
+        """What is left when everything that is wrong is taken out; None if that is no workflow."""
+        from copy import deepcopy
+
+        value = deepcopy(document.value)
+        for item in error.errors():
+            _take_out(value, tuple(part for part in item["loc"] if part != "[key]"))
+        try:
+            draft = cls.model_validate(value)
+        except ValidationError:
+            return None
+        draft._document = document  # noqa: SLF001
+        return draft
 
     @property
     def document(self) -> Document:
@@ -249,6 +269,17 @@ def _problems(error: ValidationError, document: Document) -> list[Problem]:
                 message = f"{path[-1]}: {message[:1].lower()}{message[1:]}" if path else message
         problems.append(document.problem(message, path, hint=hint, step=_step_at(path, document)))
     return problems
+
+
+def _take_out(value: Any, path: Path) -> None:
+    *parents, last = path or ("",)
+    for part in parents:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return
+    if isinstance(value, dict):
+        value.pop(last, None)
 
 
 def _step_at(path: Path, document: Document) -> str:

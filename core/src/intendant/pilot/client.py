@@ -11,7 +11,7 @@ from intendant.model.workflow import Json
 from intendant.planning.compression import CompressionChain, to_text
 from intendant.planning.planner import StepPlan
 from intendant.spending.gateway import CallScope, Gateway
-from intendant.spending.tokens import estimate
+from intendant.spending.tokens import estimate_tokens
 
 
 class StepModel:
@@ -46,7 +46,7 @@ class StepModel:
         return self._counter()(text)
 
     def _counter(self) -> Callable[[str], int]:
-        return estimate if self.route is None else self._gateway.counter(self.route)
+        return estimate_tokens if self.route is None else self._gateway.counter(self.route)
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Ask the model; see `ModelClient.complete`."""
@@ -65,7 +65,9 @@ class StepModel:
         if left is None or self._chain is None or len(text) <= left * share - len(overhead):
             # A text has no more tokens than characters, give or take rare ones: short texts need no counting.
             tokens = 0 if left is None else count(text)
-            return Compression(text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True)
+            return Compression(
+                text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True
+            )
         target = max(0, int(left * share) - count(overhead))
         started = perf_counter()
         fitted = await self._chain.fit(

@@ -32,7 +32,7 @@ class Expression:
         ExpressionFailed: It does not parse, uses another name, or its types cannot fit.
 
     Example:
-        >>> Expression("item.total > 100 && item.state == 'open'", ["item"]).test(item={"total": 120, "state": "open"})
+        >>> Expression("item.total > 100 && item.open", ["item"]).test(item={"total": 120, "open": True})
         True
     """
 

@@ -30,7 +30,12 @@ class ConnectorUse:
     """
 
     def __init__(
-        self, connector: Connector, operation: str, parameters: Mapping[str, Json], journal: Journal, step_id: str
+        self,
+        connector: Connector,
+        operation: str,
+        parameters: Mapping[str, Json],
+        journal: Journal,
+        step_id: str,
     ) -> None:
         self._connector = connector
         self._operation = connector.operations[operation]
@@ -77,6 +82,4 @@ class ConnectorUse:
             raise ConnectorError(f"{self._name}: {error}", retryable=isinstance(error, ConnectionError)) from error
 
     def _event(self, kind: type[events.Event], **more: bool) -> events.Event:
-        return kind(
-            run_id=self._journal.run_id, step_id=self._step_id, operation=self._name, key=self.key, **more
-        )
+        return kind(run_id=self._journal.run_id, step_id=self._step_id, operation=self._name, key=self.key, **more)

@@ -102,7 +102,9 @@ def check(workflow: Workflow, plugins: Plugins, inputs: Mapping[str, Json] | Non
         chain = " → ".join(cycle)
         problems.append(
             workflow.document.problem(
-                f"these steps wait for each other: {chain}", ("steps", index), hint="remove one of the references"
+                f"these steps wait for each other: {chain}",
+                ("steps", index),
+                hint="remove one of the references",
             )
         )
     if inputs is not None:
@@ -126,7 +128,9 @@ def _input_problems(workflow: Workflow, given: Mapping[str, Json]) -> Iterator[P
             yield document.problem(f"the input '{name}' must be one of {list(declared.choices)}", ("inputs", name))
     for name, declared in workflow.inputs.items():
         if declared.required and name not in given:
-            yield document.problem(f"the input '{name}' is missing", ("inputs", name), hint=f"give it: -i {name}=…")
+            yield document.problem(
+                f"the input '{name}' is missing", ("inputs", name), hint=f"give it: -i {name}=…"
+            )
 
 
 def _close(name: str, known: Iterable[str]) -> str:
@@ -191,11 +195,15 @@ class _Checker:
             return f"'{ref.root}' in '{{{{ {ref.text} }}}}' is not known", hint
         if ref.root == "run":
             known = ("id", "workflow")
-            return None if ref.parts and ref.parts[0] in known else (f"'{ref.text}' is not known", "run has: id, workflow")
+            return (
+                None
+                if ref.parts and ref.parts[0] in known
+                else (f"'{ref.text}' is not known", "run has: id, workflow")
+            )
         if not ref.parts:
             return f"'{{{{ {ref.text} }}}}' names no {ref.root[:-1]}", f"write {{{{ {ref.root}.<name> }}}}"
         known_names: Iterable[str] = self.workflow.by_id if ref.root == "steps" else self.workflow.inputs
-        if ref.parts[0] not in known_names:
+        if str(ref.parts[0]) not in known_names:
             hint = _close(str(ref.parts[0]), known_names)
             return f"there is no {ref.root[:-1]} '{ref.parts[0]}' ('{{{{ {ref.text} }}}}')", hint
         field = ref.parts[1] if len(ref.parts) > 1 else None
@@ -213,13 +221,17 @@ class _Checker:
             yield self.problem(index, ("when",), error.message, error.hint)
             return
         if not expression.is_condition:
-            yield self.problem(index, ("when",), f"`{step.when}` is neither true nor false", "compare it with something")
+            yield self.problem(
+                index, ("when",), f"`{step.when}` is neither true nor false", "compare it with something"
+            )
         for kind, names, known in (
             ("step", step_names(step.when), self.workflow.by_id),
             ("input", input_names(step.when), self.workflow.inputs),
         ):
             for name in sorted(names - set(known)):
-                yield self.problem(index, ("when",), f"there is no {kind} '{name}' (`{step.when}`)", _close(name, known))
+                yield self.problem(
+                    index, ("when",), f"there is no {kind} '{name}' (`{step.when}`)", _close(name, known)
+                )
 
     def plugin(self, index: int, step: Step) -> Iterator[Problem]:
         intents = self.plugins.intents
@@ -241,7 +253,9 @@ class _Checker:
         connector = self.plugins.connectors.get(name)
         if connector is None:
             close = get_close_matches(name, list(self.plugins.connectors), n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"install one: pip install intendant-connector-{name}"
+            hint = (
+                f"did you mean '{close[0]}'?" if close else f"install one: pip install intendant-connector-{name}"
+            )
             yield self.problem(index, ("uses",), f"no connector '{name}' is installed", hint)
         elif operation not in connector.operations:
             hint = _close(operation, connector.operations)
@@ -258,7 +272,9 @@ class _Checker:
         except ValidationError as error:
             for item in error.errors():
                 path = item["loc"]
-                if _is_reference(_at(step.with_, path)) or (item["type"] == "missing" and _has_reference(step.with_, path)):
+                if _is_reference(_at(step.with_, path)) or (
+                    item["type"] == "missing" and _has_reference(step.with_, path)
+                ):
                     continue
                 message = f"{path[-1]}: {item['msg'].removeprefix('Value error, ')}" if path else item["msg"]
                 hint = _close(str(path[-1]), _names(model)) if item["type"] == "extra_forbidden" else ""

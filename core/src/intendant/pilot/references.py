@@ -17,7 +17,9 @@ ROOTS = ("steps", "inputs", "run")
 STEP_FIELDS = ("output", "status", "notes")
 EACH = "*"
 _WHOLE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
-_PART = re.compile(r"""\.(?P<key>[A-Za-z_][\w-]*)|\[\s*(?:(?P<index>-?\d+)|(?P<each>\*)|'(?P<single>[^']*)'|"(?P<double>[^"]*)")\s*\]""")
+_PART = re.compile(
+    r"""\.(?P<key>[A-Za-z_][\w-]*)|\[\s*(?:(?P<index>-?\d+)|(?P<each>\*)|'(?P<single>[^']*)'|"(?P<double>[^"]*)")\s*\]"""
+)
 _ROOT = re.compile(r"[A-Za-z_]\w*")
 
 Part = str | int | None

@@ -1,4 +1,4 @@
-"""JSON Schema, checked without reading files or the network: `$ref` to anything but the schema itself is refused."""
+"""JSON Schema, checked without reading files or the network: a `$ref` that leads outside the schema is refused."""
 
 from functools import lru_cache
 from typing import Any

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from intendant.config.settings import Settings
 from intendant.hooks.plugin import Plugin
 from intendant.hooks.registry import Plugins
-from intendant.model.errors import IntendantError
+from intendant.model.errors import IntendantError, Problem, WorkflowError
 from intendant.model.events import Event
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Workflow
@@ -93,6 +93,36 @@ class OrchestrationService:
         """Makes plans."""
         return Planner(self.plugins, self.settings, self.prices)
 
+    def load(self, path: str | Path, inputs: Mapping[str, Json] | None = None) -> Workflow:
+        """Read a workflow file and check it against what is installed, all mistakes in one go.
+
+        Args:
+            path: The file.
+            inputs: Values to check as well.
+
+        Raises:
+            WorkflowError: The file or the inputs are wrong; carries every problem.
+        """
+        try:
+            flow = Workflow.load(path)
+        except WorkflowError as error:
+            problems = list(error.problems)
+            if error.draft is not None:
+                problems += self._problems(error.draft, inputs)
+            far = 10**9
+            known = dict.fromkeys(sorted(problems, key=lambda p: (p.line or far, p.column or 0)))
+            raise WorkflowError(list(known)) from None
+        if problems := self._problems(flow, inputs):
+            raise WorkflowError(problems)
+        return flow
+
+    def _problems(self, flow: Workflow, inputs: Mapping[str, Json] | None) -> list[Problem]:
+        try:
+            check(flow, self.plugins, inputs)
+        except WorkflowError as error:
+            return list(error.problems)
+        return []
+
     async def plan(self, workflow: Workflow, inputs: Mapping[str, Json] | None = None) -> Plan:
         """Decide everything about *workflow* without doing anything.
 
@@ -134,7 +164,9 @@ class OrchestrationService:
         """
         flight = self.orchestrator(on_event)
         if not await flight.initialize(workflow, inputs):
-            raise IntendantError("the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true")
+            raise IntendantError(
+                "the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true"
+            )
         try:
             await run_segment(flight, self.settings.run.max_parallel)
         except asyncio.CancelledError:
@@ -144,9 +176,7 @@ class OrchestrationService:
 
     # --- for scripts ---
 
-    def run_sync(
-        self, workflow: Workflow, inputs: Mapping[str, Json] | None = None, **options: Any
-    ) -> RunResult:
+    def run_sync(self, workflow: Workflow, inputs: Mapping[str, Json] | None = None, **options: Any) -> RunResult:
         """`run` for code without an event loop."""
         return self._loop().run(self.run(workflow, inputs, **options))
 

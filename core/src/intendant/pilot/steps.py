@@ -111,7 +111,9 @@ class StepRunner:
             return Failure(error=type(error).__name__, message=error.message, hint=error.hint)
         log.debug("plugin_raised", step=attempts.step.id, intent=attempts.plan.intent, exc_info=error)
         text = f"the handler of '{attempts.plan.intent}' raised {type(error).__name__}: {error}"
-        return Failure(error=type(error).__name__, message=text, hint="this is a fault of the plugin; report it there")
+        return Failure(
+            error=type(error).__name__, message=text, hint="this is a fault of the plugin; report it there"
+        )
 
     def _completed(self, attempts: "_Attempts", result: StepResult, text: str, seconds: float) -> StepOutcome:
         step, plan = attempts.step, attempts.plan
@@ -226,7 +228,12 @@ class _Attempts:
     """The attempts at one step, and what they took together."""
 
     def __init__(
-        self, runner: StepRunner, step: Step, plan: StepPlan, scope: Mapping[str, Json], given: Mapping[str, Json]
+        self,
+        runner: StepRunner,
+        step: Step,
+        plan: StepPlan,
+        scope: Mapping[str, Json],
+        given: Mapping[str, Json],
     ) -> None:
         self.runner, self.step, self.plan, self.scope, self.given = runner, step, plan, scope, given
         self.number = 0
@@ -282,7 +289,8 @@ class _Attempts:
             if not clock.expired():
                 raise
             raise StepTimeout(
-                f"it ran longer than {limit:g} s and was cancelled", hint="raise `timeout`, or do less in one step"
+                f"it ran longer than {limit:g} s and was cancelled",
+                hint="raise `timeout`, or do less in one step",
             ) from None
         finally:
             self.usage += calls.usage
@@ -303,7 +311,9 @@ class _Attempts:
     def _checked(self, result: Any) -> str:
         """The output as JSON text."""
         if not isinstance(result, StepResult):
-            raise StepError(f"the handler of '{self.plan.intent}' returned {type(result).__name__}, not a StepResult")
+            raise StepError(
+                f"the handler of '{self.plan.intent}' returned {type(result).__name__}, not a StepResult"
+            )
         try:
             text = json.dumps(result.output, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         except (TypeError, ValueError, RecursionError) as error:

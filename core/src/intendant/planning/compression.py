@@ -14,6 +14,15 @@ from intendant.model.workflow import Json
 from intendant.planning.fidelity import recall
 
 MAX_ROUNDS = 20
+PROSE_LINE = 60
+"""Mean characters a line above which text counts as prose."""
+_HTML = re.compile(r"<!doctype html|<html|<(div|table|body|p)\b", re.IGNORECASE)
+_MAIL = re.compile(r"(From|To|Subject|Date|Received): ")
+_LINE_KINDS = (
+    ("log", re.compile(r"\S*\d{2}:\d{2}:\d{2}|\d{4}-\d{2}-\d{2}[T ]|\[?(INFO|WARN|ERROR|DEBUG)\b"), 0.5),
+    ("markdown", re.compile(r"(#{1,6} |[-*] |\|.*\||```)"), 0.3),
+)
+"""Kinds told by the share of lines that look like them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +46,15 @@ def kind_of(text: str) -> str:
     head = text[:4000].lstrip()
     if head[:1] in ("{", "[") and _is_json(text):
         return "json"
-    if re.match(r"<!doctype html|<html|<(div|table|body|p)\b", head, re.IGNORECASE):
+    if _HTML.match(head):
         return "html"
-    lines = [line for line in head.splitlines() if line.strip()]
-    if not lines:
-        return "text"
-    share = lambda pattern: sum(bool(re.match(pattern, line)) for line in lines) / len(lines)  # noqa: E731
-    if share(r"\S*\d{2}:\d{2}:\d{2}|\d{4}-\d{2}-\d{2}[T ]|\[?(INFO|WARN|ERROR|DEBUG)\b") > 0.5:  # noqa: PLR2004
-        return "log"
-    if share(r"(#{1,6} |[-*] |\|.*\||```)") > 0.3:  # noqa: PLR2004
-        return "markdown"
-    if re.match(r"(From|To|Subject|Date|Received): ", head):
+    if _MAIL.match(head):
         return "mail"
-    return "prose" if len(head) / len(lines) > 60 else "text"  # noqa: PLR2004
+    lines = [line for line in head.splitlines() if line.strip()]
+    for kind, pattern, share in _LINE_KINDS:
+        if lines and sum(bool(pattern.match(line)) for line in lines) > share * len(lines):
+            return kind
+    return "prose" if lines and len(head) > PROSE_LINE * len(lines) else "text"
 
 
 def _is_json(text: str) -> bool:

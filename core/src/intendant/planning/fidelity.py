@@ -8,7 +8,14 @@ import re
 from collections.abc import Iterator
 from re import Pattern
 
-WEIGHTS: dict[str, float] = {"number": 1.0, "address": 1.5, "identifier": 1.0, "name": 0.7, "negation": 0.5, "error": 2.0}
+WEIGHTS: dict[str, float] = {
+    "number": 1.0,
+    "address": 1.5,
+    "identifier": 1.0,
+    "name": 0.7,
+    "negation": 0.5,
+    "error": 2.0,
+}
 
 _PATTERNS: dict[str, Pattern[str]] = {
     "address": re.compile(r"https?://[^\s<>\"')\]]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),

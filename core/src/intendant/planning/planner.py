@@ -71,7 +71,9 @@ class Planner:
         self._prices = prices
         self._questions = Questions(plugins.manager)
 
-    async def plan(self, workflow: Workflow, needs: Mapping[str, Sequence[str]], references: Mapping[str, int]) -> Plan:
+    async def plan(
+        self, workflow: Workflow, needs: Mapping[str, Sequence[str]], references: Mapping[str, int]
+    ) -> Plan:
         """Decide everything about *workflow*.
 
         Args:
@@ -100,7 +102,14 @@ class Planner:
             workflow=workflow,
             steps=tuple(
                 self._step(
-                    step, specs[step.id], found[step.id], needs[step.id], references[step.id], shares, wants, router
+                    step,
+                    specs[step.id],
+                    found[step.id],
+                    needs[step.id],
+                    references[step.id],
+                    shares,
+                    wants,
+                    router,
                 )
                 for step in workflow.steps
             ),
@@ -132,7 +141,7 @@ class Planner:
         problems: list[Problem] = []
         for index, step in enumerate(workflow.steps):
             answer = await self._intent_of(step, workflow, needs, feeds)
-            problem = self._refuse(step, answer)
+            problem = self._refuse(answer)
             if problem is None and answer is not None:
                 found[step.id] = answer
             elif problem is not None:
@@ -143,7 +152,11 @@ class Planner:
         return found
 
     async def _intent_of(
-        self, step: Step, workflow: Workflow, needs: Mapping[str, Sequence[str]], feeds: Mapping[str, list[Step]]
+        self,
+        step: Step,
+        workflow: Workflow,
+        needs: Mapping[str, Sequence[str]],
+        feeds: Mapping[str, list[Step]],
     ) -> Classification | None:
         if step.intent is not None:
             return Classification(intent=step.intent, confidence=1.0)
@@ -160,7 +173,7 @@ class Planner:
             answer = await self._questions.classify(request.model_copy(update={"threshold": 0.0}))
         return answer
 
-    def _refuse(self, step: Step, answer: Classification | None) -> tuple[str, str] | None:
+    def _refuse(self, answer: Classification | None) -> tuple[str, str] | None:
         """Why a step cannot be planned, and what to do; None if it can."""
         known = ", ".join(self._plugins.intents) or "none is installed"
         if answer is None:
@@ -198,7 +211,13 @@ class Planner:
         total = self.total(workflow)
         if not lines:
             return {}, settings.strategy, total
-        request = BudgetRequest(total=total, lines=lines, strategy=settings.strategy, critical_factor=settings.critical_factor, agent=workflow.agent)
+        request = BudgetRequest(
+            total=total,
+            lines=lines,
+            strategy=settings.strategy,
+            critical_factor=settings.critical_factor,
+            agent=workflow.agent,
+        )
         answer = self._questions.allocate_budget(request)
         if answer is None:
             raise PluginLoadError(
@@ -268,7 +287,9 @@ class Planner:
                 f"the intent may be '{found.intent}'{second} ({found.confidence:.0%} sure); say it: `intent: …`"
             )
         if wants and route is None:
-            warnings.append("no provider can be used for this step; set a key, or install intendant-provider-extractive")
+            warnings.append(
+                "no provider can be used for this step; set a key, or install intendant-provider-extractive"
+            )
         if route is not None and route.provider in self._plugins.providers:
             provider = self._plugins.providers[route.provider]
             if provider.produced_by == "extractive":

@@ -28,7 +28,9 @@ _STEPS: Mapping[str, tuple[int, int, int]] = {
 _SCORES = (2.0, 5.0, 7.0, 9.0)
 
 
-def difficulty(step: Step, spec: IntentSpec, *, references: int, data_bytes: int = 0) -> tuple[float, dict[str, float]]:
+def difficulty(
+    step: Step, spec: IntentSpec, *, references: int, data_bytes: int = 0
+) -> tuple[float, dict[str, float]]:
     """A step's difficulty from 0 to 10, and the factors it is made of.
 
     Args:
@@ -88,7 +90,9 @@ class Router:
         self._tiers = tuple(tiers)
         self.offers = _offers(providers, settings.providers)
 
-    def route(self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int) -> Route | None:
+    def route(
+        self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int
+    ) -> Route | None:
         """The step's model; None if no provider can be used or no tier is installed."""
         request = RouteRequest(
             step_id=step_id,

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Literal
 
 from intendant.hooks.plugin import Hold, Provider
 from intendant.model import events
@@ -166,9 +167,7 @@ class Gateway:
         return min(wanted, left - counted)
 
     def _price(self, provider: Provider, route: Route, usage: Usage) -> Price:
-        return self._prices.of(
-            route.provider, route.model, usage, free=provider.produced_by == "extractive"
-        )
+        return self._prices.of(route.provider, route.model, usage, free=provider.produced_by == "extractive")
 
     async def _settle(
         self, scope: CallScope, provider: Provider, route: Route, row: HoldRow, reply: ModelReply
@@ -183,9 +182,7 @@ class Gateway:
         scope.produced_by = _label(reply)
         return reply
 
-    async def _close_failed(
-        self, scope: CallScope, row: HoldRow, route: Route, error: BaseException
-    ) -> None:
+    async def _close_failed(self, scope: CallScope, row: HoldRow, route: Route, error: BaseException) -> None:
         """Release what was certainly not charged; charge all else in full, until the truth is known."""
         if isinstance(error, ProviderError) and not error.billed:
             await scope.ledger.release(row, _settled(scope, row.key, route, Usage(), "refused"))
@@ -216,7 +213,7 @@ def _settled(
     key: str,
     route: Route,
     usage: Usage,
-    outcome: str,
+    outcome: Literal["answered", "refused", "in_doubt", "replayed"],
     produced_by: str = "model",
     price_version: str = "",
 ) -> events.TokensSettled:
@@ -227,9 +224,7 @@ def _settled(
         provider=route.provider,
         model=route.model,
         usage=usage,
-        outcome=outcome,  # type: ignore[arg-type]  # one of its four words
+        outcome=outcome,
         produced_by=produced_by,
         price_version=price_version,
     )
-
-

@@ -27,6 +27,7 @@ class TokenCounter:
     """False if the figure is an estimate from above."""
 
     def __call__(self, text: str) -> int:
+        """Tokens of *text*."""
         return self.count(text)
 
 
@@ -36,7 +37,7 @@ def counter_for(provider: str, model: str) -> TokenCounter:
     encoding = _encoding(_encoding_name(model))
     if encoding is None:
         factor = CLAUDE_FACTOR if provider == "anthropic" else 1.0
-        return TokenCounter(lambda text: math.ceil(estimate(text) * factor), exact=False)
+        return TokenCounter(lambda text: math.ceil(estimate_tokens(text) * factor), exact=False)
     if provider == "extractive" or (provider == "openai" and _is_openai(model)):
         return TokenCounter(encoding, exact=True)
     factor = CLAUDE_FACTOR if provider == "anthropic" else UNKNOWN_FACTOR
@@ -68,12 +69,13 @@ def _encoding(name: str) -> Callable[[str], int] | None:
 
 
 _PIECES = re.compile(
-    r"(?P<word>[A-Za-z]+)|(?P<digits>\d+)|(?P<space>\s+)|(?P<latin>[À-ɏͰ-ӿ]+)|(?P<punct>[!-/:-@\[-`{-~]+)|(?P<other>.)",
+    r"(?P<word>[A-Za-z]+)|(?P<digits> ?\d+)|(?P<space>\s+)|(?P<latin>[À-ɏͰ-ӿ]+)|(?P<punct>[!-/:-@\[-`{-~]+)"
+    r"|(?P<other>.)",
     re.DOTALL,
 )
 
 
-def estimate(text: str) -> int:
+def estimate_tokens(text: str) -> int:
     """Tokens of *text* without a tokenizer, from above for nearly all texts: pieces counted by their kind.
 
     Linear in the length of the text.
@@ -83,9 +85,10 @@ def estimate(text: str) -> int:
         size = match.end() - match.start()
         match match.lastgroup:
             case "word":
-                total += 1 if size <= 7 else size / 4.5  # noqa: PLR2004  # most words of 7 letters are one token
+                total += _word(size)
             case "digits":
-                total += math.ceil(size / 3)
+                # A space merges with a word that follows it, but not with a number.
+                total += math.ceil((size - 1) / 3) + 1 if match[0][0] == " " else math.ceil(size / 3)
             case "space":
                 total += 0 if size == 1 and match[0] == " " else 1
             case "latin":
@@ -95,3 +98,10 @@ def estimate(text: str) -> int:
             case _:
                 total += 1.6
     return math.ceil(total * 1.05)
+
+
+def _word(letters: int) -> float:
+    """Most words of up to 7 letters are one token; runs of more than 15 are seldom words."""
+    if letters <= 7:  # noqa: PLR2004
+        return 1
+    return letters / (4.5 if letters <= 15 else 2.2)  # noqa: PLR2004

@@ -1,0 +1,32 @@
+"""What plugin authors test with: contracts for every kind of plugin, and stand-ins. Needs pytest."""
+
+from intendant.testing.contracts import (
+    BudgetContract,
+    ClassifierContract,
+    CompressorContract,
+    ConnectorContract,
+    IntentContract,
+    PluginContract,
+    ProviderContract,
+    TierContract,
+    sweep,
+)
+from intendant.testing.fakes import EqualShares, OnlyTier, ScriptedProvider, engine, refusal, run_steps
+
+__all__ = [
+    "BudgetContract",
+    "ClassifierContract",
+    "CompressorContract",
+    "ConnectorContract",
+    "EqualShares",
+    "IntentContract",
+    "OnlyTier",
+    "PluginContract",
+    "ProviderContract",
+    "ScriptedProvider",
+    "TierContract",
+    "engine",
+    "refusal",
+    "run_steps",
+    "sweep",
+]

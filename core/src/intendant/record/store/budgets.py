@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from time import time
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select, update  # noqa: TID253
+from sqlalchemy import Connection, RowMapping, func, insert, or_, select, update  # noqa: TID253
 
 from intendant.model.errors import BudgetExceeded
 from intendant.record.store.tables import budget, hold, ledger
@@ -90,9 +90,7 @@ def reserve(row: HoldRow, chain: Sequence[str]) -> Work:
                         budget.c.spent_micro + budget.c.held_micro + row.micro <= budget.c.limit_micro,
                     ),
                 )
-                .values(
-                    held_tokens=budget.c.held_tokens + row.tokens, held_micro=budget.c.held_micro + row.micro
-                )
+                .values(held_tokens=budget.c.held_tokens + row.tokens, held_micro=budget.c.held_micro + row.micro)
             )
             if taken.rowcount == 0:
                 raise _refusal(connection, scope, row)
@@ -151,7 +149,7 @@ def release(key: str, chain: Sequence[str]) -> Work:
     return work
 
 
-def _free(connection: Connection, chain: Sequence[str], held: Mapping[str, Any], tokens: int, micro: int) -> None:
+def _free(connection: Connection, chain: Sequence[str], held: RowMapping, tokens: int, micro: int) -> None:
     connection.execute(
         update(budget)
         .where(budget.c.id.in_(chain))

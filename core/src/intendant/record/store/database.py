@@ -27,9 +27,7 @@ def connect(url: str, durability: Durability = "normal") -> Engine:
     """
     try:
         if url == "none":
-            engine = create_engine(
-                "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-            )
+            engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
         else:
             engine = create_engine(url)
             _make_folder(engine)

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import time
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, desc, insert, select, update  # noqa: TID253
+from sqlalchemy import Connection, Engine, desc, insert, select, update  # noqa: TID253
 
 from intendant.model.errors import RunNotFound, SchemaMismatch, StoreError
 from intendant.record.store import database, tables
@@ -112,9 +112,7 @@ class Store:
 
         def work(connection: Connection) -> None:
             connection.execute(
-                update(tables.run)
-                .where(tables.run.c.id == fence.run_id)
-                .values(status=status, finished_at=time())
+                update(tables.run).where(tables.run.c.id == fence.run_id).values(status=status, finished_at=time())
             )
 
         await self.do(work, fence)
@@ -167,5 +165,24 @@ class Store:
     async def outputs_of(self, run_id: str) -> dict[str, Any]:
         """A run's outputs by step id."""
         return {
-            row["key"]: json.loads(row["output"]) for row in await self.steps_of(run_id) if row["output"] is not None
+            row["key"]: json.loads(row["output"])
+            for row in await self.steps_of(run_id)
+            if row["output"] is not None
         }
+
+
+def _upgrade_own(engine: Engine) -> None:
+    """Our own file in the user's data folder is migrated without asking; a copy of the old one is kept."""
+    try:
+        database.prepare(engine)
+    except SchemaMismatch:
+        import shutil
+
+        path = Path(str(engine.url.database))
+        shutil.copy2(path, path.with_suffix(".before-upgrade.db"))
+        database.upgrade(engine)
+        database.prepare(engine)
+
+
+def _not_found(run_id: str) -> RunNotFound:
+    return RunNotFound(f"there is no run '{run_id}'", hint="`intendant runs` lists them")

@@ -1,0 +1,163 @@
+"""`intendant runs`, `intendant show` and `intendant db`."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer  # noqa: TID253
+
+from intendant.cli.app import (
+    DbOption,
+    JsonOption,
+    SetOption,
+    app,
+    command,
+    money,
+    nested_settings,
+    print_json,
+)
+from intendant.cli.view import RunView, summary
+from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome
+
+if TYPE_CHECKING:
+    from intendant.record.store import Store
+
+ResultT = TypeVar("ResultT")
+
+
+def _with_store(
+    db: str | None, settings: list[str] | None, work: "Callable[[Store], Coroutine[Any, Any, ResultT]]"
+) -> ResultT:
+    """Do *work* with the store that runs are kept in."""
+    import os
+
+    from intendant.config.settings import Settings
+    from intendant.record.store import Store
+
+    chosen = Settings.load(nested_settings(settings)).store
+    store = Store(db or chosen.db or os.environ.get("INTENDANT_DB"), chosen.durability)
+    try:
+        return asyncio.run(work(store))
+    finally:
+        store.close()
+
+
+@command(name="runs")
+def list_runs(
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1)] = 20,
+    as_json: JsonOption = False,
+    db: DbOption = None,
+    settings: SetOption = None,
+) -> None:
+    """List the newest runs."""
+    rows = _with_store(db, settings, lambda store: store.list_runs(limit))
+    if as_json:
+        keys = ("id", "workflow", "agent", "status", "created_at", "finished_at")
+        print_json([{key: row[key] for key in keys} for row in rows])
+        return
+    for row in rows:
+        started = datetime.fromtimestamp(row["created_at"], UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        print(f"{row['id']}  {started}  {row['status']:<10} {row['workflow']}")
+    if not rows:
+        print("no runs yet; `intendant run FILE` makes one")
+
+
+@command()
+def show(
+    run_id: Annotated[str, typer.Argument(help="The run's id, the beginning of it, or `last`.")] = "last",
+    *,
+    as_json: JsonOption = False,
+    show_events: Annotated[bool, typer.Option("--events", help="Show every event of the journal.")] = False,
+    db: DbOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Show a run: its steps, its figures derived again from the journal, and whether the journal is whole."""
+    found = _with_store(db, settings, lambda store: read_run(store, run_id))
+    if as_json:
+        print_json(found)
+        return
+    view = RunView()
+    from intendant.model.events import read_event
+
+    for event in found["events"]:
+        view(read_event(json.dumps(event)))
+        if show_events:
+            rest = {key: value for key, value in event.items() if key not in ("type", "run_id", "at", "step_id")}
+            print(f"{event['at']:.3f}  {event['type']:<22} {event['step_id'] or '':<20} {json.dumps(rest)}")
+    for row in view.rows.values():
+        step, intent, tier, tokens, saved, cost, time, note = row.cells()
+        print(f"{step:<24} {intent:<12} {tier:<9} {tokens:>7} {saved:>7} {cost:>9} {time:>9}  {note}".rstrip())
+    print("\n".join(summary(_result(found))))
+    broken = found["journal"]["first_broken"]
+    count = found["journal"]["events"]
+    print(f"journal: {count} events, " + ("the chain is whole" if broken is None else f"BROKEN at event {broken}"))
+    ledger = found["ledger"]
+    print(f"ledger: {ledger['tokens']} tokens, {money(ledger['micro_usd'])}, {ledger['open_holds']} holds open")
+
+
+async def read_run(store: "Store", run_id: str) -> dict[str, Any]:
+    """Everything that is kept of a run, as JSON.
+
+    Raises:
+        RunNotFound: There is no such run.
+    """
+    from intendant.record.journal import read_events
+    from intendant.record.metrics import MetricsFold
+    from intendant.record.store import budgets
+    from intendant.record.store.chain import verify
+
+    row = await store.find_run(run_id)
+    stored = await store.events_of(row["id"])
+    fold = MetricsFold()
+    for event in await read_events(store, row["id"]):
+        fold.add(event)
+    steps = {}
+    for step in await store.steps_of(row["id"]):
+        output = None if step["output"] is None else json.loads(step["output"])
+        steps[step["key"]] = {**json.loads(step["outcome"]), "output": output}
+    return {
+        "run_id": row["id"],
+        "workflow": row["workflow"],
+        "agent": row["agent"],
+        "status": row["status"],
+        "inputs": json.loads(row["inputs"]),
+        "steps": steps,
+        "metrics": fold.result().summary(),
+        "ledger": await store.do(budgets.totals_of_run(row["id"])),
+        "journal": {"events": len(stored), "first_broken": verify(stored)},
+        "events": [json.loads(item["data"]) for item in stored],
+    }
+
+
+def _result(found: dict[str, Any]) -> RunResult:
+    metrics = {name: found["metrics"][name] for name in Metrics.model_fields}
+    return RunResult(
+        run_id=found["run_id"],
+        workflow=found["workflow"],
+        status=RunStatus(found["status"]),
+        steps={key: StepOutcome.model_validate(value) for key, value in found["steps"].items()},
+        metrics=Metrics.model_validate(metrics),
+    )
+
+
+db_app = typer.Typer(help="The database that runs are kept in.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
+
+
+@db_app.command()
+def upgrade(db: DbOption = None) -> None:
+    """Migrate a database of an older version to this one. Make a copy first."""
+    from intendant.cli.app import give_up
+    from intendant.model.errors import IntendantError
+    from intendant.record.store import Store
+
+    try:
+        store = Store(db)
+        store.upgrade()
+        store.close()
+    except IntendantError as error:
+        give_up(error, as_json=False)
+    print("the database is up to date")

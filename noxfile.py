@@ -1,0 +1,180 @@
+"""Every habit of the project is a session here. Needs `nox` and `uv`, both from the package index.
+
+    python -m nox -s demo       a real workflow on this checkout's own history
+    python -m nox -s tests      the default tests
+    python -m nox -l            all sessions
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["tests"]
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+MEMBERS = sorted(path.parent for pattern in ("core", "plugins/*", "contrib/*") for path in ROOT.glob(f"{pattern}/pyproject.toml"))
+PYTHONS = ["3.11", "3.12", "3.13"]
+UV = {"UV_PYTHON_DOWNLOADS": "never"}
+HAIKU = ROOT / "docs/examples/intendant-intent-haiku"
+TEST_TOOLS = ("pytest>=9.2", "pytest-asyncio>=1.5", "pytest-timeout>=2.4", "hypothesis>=6.150")
+
+
+def sync(session: nox.Session, *options: str) -> None:
+    """Install the workspace, exactly as locked, into the session's environment."""
+    session.run_install(
+        "uv",
+        "sync",
+        "--locked",
+        "--all-packages",
+        "--all-extras",
+        *options,
+        f"--python={session.virtualenv.location}",
+        env={**UV, "UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
+        external=True,
+        silent=True,
+    )
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the first example, with a live view, and say where its report is."""
+    sync(session, "--no-default-groups")
+    flow = ROOT / "docs/examples/release-notes/flow.yaml"
+    session.run("intendant", "run", str(flow), "-i", "folder=demo-output", "--db", "sqlite:///demo-output/demo.db", *session.posargs)
+    report = ROOT / "demo-output" / "release-notes.md"
+    session.log(f"the report is in {report.relative_to(ROOT)}; see the run with: intendant show --db sqlite:///demo-output/demo.db")
+    print(report.read_text(encoding="utf-8"))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The default tests of all members, in parallel."""
+    sync(session)
+    session.run("pytest", "-q", "-n", "auto", "-m", "not slow", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def pythons(session: nox.Session) -> None:
+    """The default tests on each Python that is on this machine; the others are skipped, and said so."""
+    sync(session)
+    session.run("pytest", "-q", "-n", "auto", "-m", "not slow", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff, its formatter, and the rules about who may import whom."""
+    sync(session)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Mypy, strict, over all sources."""
+    sync(session)
+    session.run("mypy", *(str(path / "src") for path in MEMBERS))
+
+
+@nox.session
+def alone(session: nox.Session) -> None:
+    """Each member's tests with nothing installed but what it declares."""
+    chosen = [path for path in MEMBERS if not session.posargs or path.name in session.posargs]
+    for member in chosen:
+        name = "intendant" if member.name == "core" else f"intendant-{member.name}"
+        session.log(f"{name} alone")
+        session.run(
+            "uv",
+            "run",
+            "--isolated",
+            "--locked",
+            "--no-default-groups",
+            f"--python={sys.executable}",
+            f"--package={name}",
+            *(f"--with={tool}" for tool in TEST_TOOLS),
+            "pytest",
+            "-q",
+            "-m",
+            "not slow",
+            "-p",
+            "no:cacheprovider",
+            str(member / "tests"),
+            env=UV,
+            external=True,
+            silent=True,
+            success_codes=[0, 5] if not list((member / "tests").glob("test_*.py")) else [0],
+        )
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every wheel; run the end-to-end tests from wheels, far from the sources."""
+    dist = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("uv", "build", "--all-packages", "--wheel", "-q", "-o", str(dist), env=UV, external=True)
+    built = sorted(str(path) for path in dist.glob("*.whl"))
+    session.install(*built, *TEST_TOOLS, "pip")
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "tests/e2e", Path(folder) / "e2e")
+        shutil.copytree(ROOT / "docs/examples", Path(folder) / "examples")
+        session.chdir(folder)
+        environment = {"INTENDANT_EXAMPLES": str(Path(folder) / "examples"), "INTENDANT_WHEELS": str(dist.resolve())}
+        session.run("pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "e2e", env=environment)
+
+
+@nox.session
+def startup(session: nox.Session) -> None:
+    """What starting costs, with compiled bytecode: reported, and heavy imports refused."""
+    sync(session, "--compile-bytecode")
+    session.run("python", "tests/benchmarks/startup.py", env={"PYTHONDONTWRITEBYTECODE": ""})
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Benchmarks, with their tables and plots in bench-output/."""
+    sync(session, "--compile-bytecode")
+    os.makedirs("bench-output", exist_ok=True)
+    session.run("python", "tests/benchmarks/startup.py")
+    session.run("python", "tests/benchmarks/overhead.py", *session.posargs)
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """The tests on the oldest versions that the members allow."""
+    session.run_install(
+        "uv",
+        "pip",
+        "install",
+        "-q",
+        "--resolution=lowest-direct",
+        *(f"-e{path}" for path in MEMBERS),
+        *TEST_TOOLS,
+        f"--python={session.virtualenv.location}",
+        env=UV,
+        external=True,
+    )
+    session.run("pytest", "-q", "-m", "not slow", "core/tests", "tests/test_contracts.py", *session.posargs)
+
+
+@nox.session
+def bump(session: nox.Session) -> None:
+    """Set every member's version: `nox -s bump -- 0.2.0`."""
+    import re
+
+    (version,) = session.posargs
+    minor = ".".join(version.split(".")[:2])
+    following = f"{minor.split('.')[0]}.{int(minor.split('.')[1]) + 1}"
+    for file in [ROOT / "pyproject.toml", *(path / "pyproject.toml" for path in MEMBERS), HAIKU / "pyproject.toml"]:
+        text = re.sub(r'^version = ".*"$', f'version = "{version}"', file.read_text(), count=1, flags=re.MULTILINE)
+        text = re.sub(r'"intendant>=[\d.]+,<[\d.]+"', f'"intendant>={minor},<{following}"', text)
+        file.write_text(text)
+    init = ROOT / "core/src/intendant/__init__.py"
+    init.write_text(re.sub(r'^__version__ = ".*"$', f'__version__ = "{version}"', init.read_text(), flags=re.MULTILINE))
+    session.run("uv", "lock", env=UV, external=True)
