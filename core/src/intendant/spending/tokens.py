@@ -7,6 +7,7 @@ to err upwards.
 
 import math
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -55,11 +56,14 @@ def _encoding_name(model: str) -> str:
 
 @lru_cache(maxsize=4)
 def _encoding(name: str) -> Callable[[str], int] | None:
-    try:
-        import bpe_openai
-    except ImportError:
-        return None
-    encoding = bpe_openai.get_encoding(name)
+    with warnings.catch_warnings():
+        # Version 0.1.4 reads its ranks, on import, through a function of importlib.resources that is deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            import bpe_openai
+        except ImportError:
+            return None
+        encoding = bpe_openai.get_encoding(name)
 
     def count(text: str) -> int:
         # Lone surrogates cannot be encoded; a provider would be sent the replacement character.
