@@ -254,7 +254,7 @@ class _YamlReader:
         text = str(node.value)
         if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
             raise self.error(node, f"the tag {node.tag} is not supported", "write plain values")
-        if node.style is not None:  # a quoted scalar or a block is text whatever it looks like
+        if node.style:  # a quoted scalar or a block is text whatever it looks like
             return text
         if text in _YAML_WORDS:
             return _YAML_WORDS[text]

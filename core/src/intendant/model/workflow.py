@@ -5,7 +5,16 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from intendant.model.errors import Problem, WorkflowError
 from intendant.model.source import Document, Path, parse
@@ -40,6 +49,14 @@ class Input(Frozen):
     default: Json = Field(None, description="Used where none is given; an input without a default must be given.")
     description: str = ""
     choices: tuple[Json, ...] | None = Field(None, description="The only values allowed.")
+
+    @model_serializer(mode="wrap")
+    def _without_missing_default(self, write: SerializerFunctionWrapHandler) -> dict[str, Json]:
+        """No default is not the same as the default null."""
+        written: dict[str, Json] = write(self)
+        if self.required:
+            written.pop("default", None)
+        return written
 
     @property
     def required(self) -> bool:
@@ -255,6 +272,8 @@ def _problems(error: ValidationError, document: Document) -> list[Problem]:
     for item in error.errors():
         path: Path = tuple(part for part in item["loc"] if part != "[key]")
         message, hint = item["msg"].removeprefix("Value error, "), ""
+        if item["type"] == "too_short" and document.value.get("steps"):
+            continue  # there are steps, but each of them is wrong, which is told already
         match item["type"]:
             case "extra_forbidden":
                 close = get_close_matches(str(path[-1]), _fields_at(path), n=1)
@@ -268,7 +287,8 @@ def _problems(error: ValidationError, document: Document) -> list[Problem]:
             case _:
                 message = f"{path[-1]}: {message[:1].lower()}{message[1:]}" if path else message
         problems.append(document.problem(message, path, hint=hint, step=_step_at(path, document)))
-    return problems
+    far = 10**9
+    return sorted(problems, key=lambda problem: (problem.line or far, problem.column or 0))
 
 
 def _take_out(value: Any, path: Path) -> None:

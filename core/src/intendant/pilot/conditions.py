@@ -40,10 +40,10 @@ class Expression:
         self.source = source
         try:
             self._compiled = _environment(tuple(variables)).compile(source)
+        except (TypeError, UnicodeError):  # lone surrogates
+            raise ExpressionFailed("the condition is not valid Unicode text") from None
         except RuntimeError as error:
             raise _syntax_error(source, str(error)) from None
-        except UnicodeError:
-            raise ExpressionFailed("the condition is not valid Unicode text") from None
 
     @property
     def is_condition(self) -> bool:

@@ -1,0 +1,70 @@
+"""References name values by path, keep types, and say what is there where something is not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intendant import ReferenceFailed
+from intendant.pilot.references import Reference, find, read, resolve
+
+SCOPE = {
+    "steps": {"fetch": {"output": {"rows": [{"id": 7, "a b": None}, {"id": 8, "a b": 1}], "text": "hi"}, "status": "completed"}},
+    "inputs": {"n": 3, "flag": False},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{{ steps.fetch.output.rows[0].id }}", 7),
+        ("{{steps.fetch.output.rows[-1].id}}", 8),
+        ("{{ steps.fetch.output.rows[*].id }}", [7, 8]),
+        ("{{ steps.fetch.output.rows[1]['a b'] }}", 1),
+        ("{{ inputs.flag }}", False),
+        (" {{ inputs.n }} ", 3),
+        ("n is {{ inputs.n }}, {{ steps.fetch.output.rows[0] }}", 'n is 3, {"id": 7, "a b": null}'),
+        ("{{ steps.fetch.output.rows[0]['a b'].deeper }}", None),
+        ("no reference", "no reference"),
+        ({"k": ["{{ inputs.n }}", 1]}, {"k": [3, 1]}),
+    ],
+)
+def test_values(text: object, value: object) -> None:
+    found = resolve(text, SCOPE)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{{ steps.fetch.output.row }}", "has: rows, text"),
+        ("{{ steps.fetch.output.rows[2] }}", "has 2 elements"),
+        ("{{ steps.fetch.output.rows.id }}", "has no fields"),
+        ("{{ steps.fetch.output.text[0] }}", "is not a list"),
+        ("{{ steps.fetch.output.text[*] }}", "is not a list"),
+        ("{{ inputs.N }}", "has: n, flag"),
+    ],
+)
+def test_what_is_missing_is_named_with_what_is_there(text: str, says: str) -> None:
+    with pytest.raises(ReferenceFailed) as caught:
+        resolve(text, SCOPE)
+    assert says in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["{{ }}", "{{ 3 }}", "{{ a + b }}", "{{ steps..x }}", "{{ steps.a[x] }}", "{{ open"])
+def test_what_is_no_reference_is_found_before_the_run(text: str) -> None:
+    assert [type(item) for item in find(text)] == [tuple]
+
+
+def test_values_never_become_references() -> None:
+    """What an input holds is data, even if it looks like a reference."""
+    assert resolve("{{ inputs.x }}", {"inputs": {"x": "{{ inputs.secret }}", "secret": 1}}) == "{{ inputs.secret }}"
+    assert resolve("a {{ inputs.x }}", {"inputs": {"x": "{{ inputs.secret }}", "secret": 1}}) == "a {{ inputs.secret }}"
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        assert isinstance(read(text), Reference)
+    except ReferenceFailed as error:
+        assert error.hint
