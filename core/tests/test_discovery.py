@@ -1,0 +1,114 @@
+"""Plugins are found through real distributions, in processes of their own: entry points are cached in one."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+TIER = """
+from intendant import Tier
+class T(Tier):
+    "A tier."
+    name = "{name}"
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Makes distributions in a folder that is put on the path."""
+
+    def make(dist: str, group: str, name: str, source: str, version: str = "1.2") -> None:
+        module = dist.replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(textwrap.dedent(source))
+        info = tmp_path / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[intendant.{group}]\n{name} = {module}:T\n")
+
+    make.path = tmp_path
+    return make
+
+
+def python(path: Path, code: str, **env: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("INTENDANT")}
+    environment = {**kept, "PYTHONPATH": str(path), "XDG_CACHE_HOME": str(path), **env}
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def states(path: Path, *arguments: str, **env: str) -> dict[str, dict[str, str]]:
+    code = f"import sys; sys.argv = ['intendant', 'plugins', '--json', *{arguments!r}]; from intendant.cli import main; main()"
+    done = python(path, code, **env)
+    assert done.stdout, done.stderr
+    return {f"{item['kind']}:{item['name']}": item for item in json.loads(done.stdout)}
+
+
+def test_every_state_is_shown_and_one_bad_plugin_ends_nothing(site) -> None:
+    site("good-tier", "tiers", "good", TIER.format(name="good"))
+    site("broken-tier", "tiers", "broken", "import no_such_module")
+    site("exiting-tier", "tiers", "exiting", "raise SystemExit(3)")
+    site("asserting-tier", "tiers", "asserting", "assert False")
+    site("wrong-tier", "tiers", "wrong", "class T: pass")
+    site("gone-tier", "tiers", "gone", "x = 1")
+    found = states(site.path, "--check")
+    seen = {key: (item["state"], item["reason"]) for key, item in found.items() if item["distribution"].endswith("-tier")}
+    assert seen["tier:good"] == ("loaded", "")
+    assert seen["tier:broken"][0] == "failed"
+    assert "no_such_module" in seen["tier:broken"][1]
+    assert seen["tier:exiting"][0] == "failed"
+    assert seen["tier:asserting"][0] == "failed"
+    assert seen["tier:wrong"][0] == "incompatible"
+    assert seen["tier:gone"][0] == "failed"
+    assert found["tier:good"]["version"] == "1.2"
+
+
+def test_listing_imports_nothing(site) -> None:
+    site("loud-tier", "tiers", "loud", "raise RuntimeError('imported')")
+    assert states(site.path)["tier:loud"]["state"] == "found"
+
+
+def test_blocked_names_are_never_imported(site) -> None:
+    marker = site.path / "imported"
+    site("noisy-tier", "tiers", "noisy", f"open({str(marker)!r}, 'w')")
+    found = states(site.path, "--check", INTENDANT_BLOCK_PLUGINS="intent:nothing, tier:noisy")
+    assert found["tier:noisy"]["state"] == "blocked"
+    assert not marker.exists()
+    states(site.path, "--check")
+    assert marker.exists()
+
+
+def test_duplicates_name_both_distributions(site) -> None:
+    site("one-tier", "tiers", "same", TIER.format(name="same"))
+    site("two-tier", "tiers", "same", TIER.format(name="same"))
+    site("between-tier", "tiers", "other", TIER.format(name="other"))
+    done = python(site.path, "from intendant import OrchestrationService as S; S(db='none')")
+    assert "DuplicatePluginError" in done.stderr
+    assert "one-tier" in done.stderr
+    assert "two-tier" in done.stderr
+    blocked = python(site.path, "from intendant import OrchestrationService as S; S(db='none')", INTENDANT_BLOCK_PLUGINS="tier:same")
+    assert blocked.returncode == 0, blocked.stderr
+
+
+def test_a_plugin_that_lies_about_its_name_is_incompatible(site) -> None:
+    site("lying-tier", "tiers", "honest", TIER.format(name="liar"))
+    code = """
+        from intendant import OrchestrationService
+        records = OrchestrationService(db="none").plugins.records
+        print([record.reason for record in records if record.key == "tier:honest"])
+    """
+    assert "calls itself 'liar'" in python(site.path, code).stdout
+
+
+def test_what_the_host_names_must_load(site) -> None:
+    site("broken-tier", "tiers", "broken", "import no_such_module")
+    for name, says in (("tier:broken", "no_such_module"), ("tier:absent", "pip install intendant-tier-absent")):
+        code = f"from intendant import OrchestrationService as S; S({{'plugins': {{'require': ['{name}']}}}}, db='none')"
+        done = python(site.path, code)
+        assert "PluginLoadError" in done.stderr
+        assert says in done.stderr

@@ -1,0 +1,215 @@
+"""The store: group commit, fencing, the hash chain, versions and migrations."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+
+from intendant import Fenced, RunNotFound, SchemaMismatch, StoreError
+from intendant.model import events
+from intendant.record.journal import Journal, read_events
+from intendant.record.store import Store, database
+from intendant.record.store.chain import verify
+from intendant.record.store.tables import HEAD, metadata
+
+
+def row(run_id: str = "r_1") -> dict:
+    return {
+        "id": run_id,
+        "workflow": "t",
+        "agent": "a",
+        "plan": "{}",
+        "plan_version": 1,
+        "inputs": "{}",
+        "status": "running",
+        "created_at": 1.0,
+    }
+
+
+@pytest.fixture(params=["none", "file"])
+def store(request, tmp_path):
+    made = Store("none" if request.param == "none" else f"sqlite:///{tmp_path}/x/runs.db")
+    yield made
+    made.close()
+
+
+def skipped(number: int, run_id: str = "r_1") -> events.StepSkipped:
+    return events.StepSkipped(run_id=run_id, step_id=f"s{number}", reason="why not")
+
+
+async def test_events_are_numbered_and_chained_in_order(store) -> None:
+    journal = Journal(store, await store.open_run(row()))
+    for number in range(2500):
+        journal.record(skipped(number))
+    await store.flush()
+    stored = await store.events_of("r_1")
+    assert [item["seq"] for item in stored] == list(range(1, 2501))
+    assert [event.step_id for event in await read_events(store, "r_1")] == [f"s{n}" for n in range(2500)]
+    assert verify(stored) is None
+    assert journal.metrics.result().steps_skipped == 2500
+
+
+@pytest.mark.parametrize("harm", ["change", "remove", "swap", "insert"])
+async def test_tampering_shows(store, harm) -> None:
+    journal = Journal(store, await store.open_run(row()))
+    for number in range(5):
+        journal.record(skipped(number))
+    await store.flush()
+    rows = await store.events_of("r_1")
+    if harm == "change":
+        rows[2]["data"] = rows[2]["data"].replace("why not", "because")
+    elif harm == "remove":
+        del rows[2]
+    elif harm == "swap":
+        rows[2], rows[3] = {**rows[3], "seq": 3}, {**rows[2], "seq": 4}
+    else:
+        rows.insert(2, {**rows[2]})
+    assert verify(rows) == (4 if harm == "insert" else 3)
+
+
+async def test_a_refused_job_undoes_itself_only_and_writes_no_event(store) -> None:
+    journal = Journal(store, await store.open_run(row()))
+
+    def refuse(connection):
+        connection.execute(text("UPDATE run SET workflow = 'changed'"))
+        raise ValueError("no")
+
+    journal.record(skipped(1))
+    with pytest.raises(ValueError, match="no"):
+        await journal.commit(refuse, skipped(2))
+    journal.record(skipped(3))
+    await store.flush()
+    assert (await store.find_run("r_1"))["workflow"] == "t"
+    rows = await store.events_of("r_1")
+    assert [item["step_id"] for item in rows] == ["s1", "s3"]
+    assert verify(rows) is None
+
+
+async def test_a_former_owner_is_refused_and_leaves_no_trace(store) -> None:
+    zombie = Journal(store, await store.open_run(row()))
+    zombie.record(skipped(1))
+    heir = Journal(store, await store.claim_run("r_1", "heir"))
+    heir.record(skipped(2))
+    zombie.record(skipped(666))
+    with pytest.raises(Fenced):
+        await zombie.commit(lambda connection: connection.execute(text("UPDATE run SET workflow = 'stolen'")))
+    with pytest.raises(Fenced):
+        zombie.record(skipped(667))
+    heir.record(skipped(3))
+    await store.flush()
+    rows = await store.events_of("r_1")
+    assert [item["step_id"] for item in rows] == ["s1", "s2", "s3"]
+    assert verify(rows) is None
+    assert (await store.find_run("r_1"))["workflow"] == "t"
+
+
+async def test_two_processes_on_one_file_are_fenced_too(tmp_path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    one, two = Store(url), Store(url)
+    zombie = await one.open_run(row())
+    heir = await two.claim_run("r_1", "two")
+    with pytest.raises(Fenced):
+        await one.finish_run(zombie, "completed")
+    await two.finish_run(heir, "failed")
+    assert (await one.find_run("r_1"))["status"] == "failed"
+    one.close()
+    two.close()
+
+
+async def test_runs_are_found_by_the_beginning_of_their_id(store) -> None:
+    await store.open_run(row("r_ab1"))
+    await store.open_run({**row("r_ab2"), "created_at": 2.0})
+    assert (await store.find_run("r_ab1"))["id"] == "r_ab1"
+    assert (await store.find_run("last"))["id"] == "r_ab2"
+    for wrong in ("r_ab", "zz", "%"):
+        with pytest.raises(RunNotFound):
+            await store.find_run(wrong)
+
+
+async def test_what_is_submitted_before_closing_is_kept(tmp_path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    store = Store(url)
+    journal = Journal(store, await store.open_run(row()))
+    for number in range(300):
+        journal.record(skipped(number))
+    await asyncio.to_thread(store.close)
+    again = Store(url)
+    assert len(await again.events_of("r_1")) == 300
+    again.close()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////proc/nowhere/x.db", "nosuchdb://x/y"])
+async def test_unusable_databases_are_an_error_with_a_hint(url) -> None:
+    with pytest.raises(StoreError):
+        store = Store(url)
+        await store.flush()
+
+
+async def test_a_file_that_is_no_database_is_an_error(tmp_path) -> None:
+    (tmp_path / "x.db").write_text("this is text, and rather long for a header of a database")
+    store = Store(f"sqlite:///{tmp_path}/x.db")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        await store.flush()
+    store.close()
+
+
+def test_the_migrations_make_the_tables(tmp_path) -> None:
+    """What the migrations build is what the models say, and ends at HEAD."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    engine = database.connect(f"sqlite:///{tmp_path}/m.db")
+    database.upgrade(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": "intendant_version"})
+        assert compare_metadata(context, metadata) == []
+        assert context.get_current_revision() == HEAD
+    database.prepare(engine)
+    engine.dispose()
+
+
+def test_created_and_migrated_databases_are_the_same(tmp_path) -> None:
+    made, migrated = (database.connect(f"sqlite:///{tmp_path}/{name}.db") for name in ("made", "migrated"))
+    database.prepare(made)
+    database.upgrade(migrated)
+
+    def shape(engine):
+        seen = inspect(engine)
+        return {
+            table: (
+                [(column["name"], str(column["type"]), column["nullable"]) for column in seen.get_columns(table)],
+                sorted(str(check["name"]) for check in seen.get_check_constraints(table)),
+                sorted(str(index["name"]) for index in seen.get_indexes(table)),
+            )
+            for table in seen.get_table_names()
+        }
+
+    assert shape(made) == shape(migrated)
+    made.dispose()
+    migrated.dispose()
+
+
+def test_another_version_is_refused_with_the_way_out(tmp_path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/old.db")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE intendant_version (version_num VARCHAR(32))"))
+        connection.execute(text("INSERT INTO intendant_version VALUES ('9999')"))
+    with pytest.raises(SchemaMismatch, match="db upgrade"):
+        database.prepare(engine)
+    engine.dispose()
+
+
+def test_a_database_of_another_program_is_left_alone(tmp_path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/host.db")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE run (id INTEGER)"))
+    with pytest.raises(SchemaMismatch, match="another program"):
+        database.prepare(engine)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE run"))
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('host')"))
+    database.prepare(engine)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "host"
+    engine.dispose()
