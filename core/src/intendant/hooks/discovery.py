@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-import structlog
 
 from intendant.hooks.plugin import KINDS, Plugin
 from intendant.model.errors import DuplicatePluginError, PluginLoadError
+from intendant.model.logs import get_logger
 
-log = structlog.get_logger("intendant.plugins")
+log = get_logger("intendant.plugins")
 BLOCK_VARIABLE = "INTENDANT_BLOCK_PLUGINS"
 
 

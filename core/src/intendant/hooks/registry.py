@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import pluggy
-import structlog
 
 from intendant.hooks import discovery, specs
 from intendant.hooks.discovery import PluginRecord, PluginState
@@ -23,9 +22,10 @@ from intendant.hooks.plugin import (
     Tier,
 )
 from intendant.model.errors import DuplicatePluginError, PluginLoadError, SettingsError
+from intendant.model.logs import get_logger
 from intendant.model.requests import IntentSpec
 
-log = structlog.get_logger("intendant.plugins")
+log = get_logger("intendant.plugins")
 PluginT = TypeVar("PluginT", bound=Plugin)
 HOOKED = ("intent", "compress", "tier", "budget", "classify")
 

@@ -7,7 +7,6 @@ from hashlib import sha256
 from time import monotonic
 from typing import Any
 
-import structlog
 
 from intendant.config.settings import Settings
 from intendant.hooks.calls import Questions
@@ -23,6 +22,7 @@ from intendant.model.errors import (
     StepTimeout,
     StoreError,
 )
+from intendant.model.logs import get_logger
 from intendant.model.requests import StepRequest
 from intendant.model.results import Failure, StepOutcome, StepResult, StepStatus, Usage
 from intendant.model.workflow import Json, Retry, Step
@@ -36,7 +36,7 @@ from intendant.record.journal import Journal
 from intendant.spending.gateway import CallScope, Gateway
 from intendant.spending.ledger import RunLedger
 
-log = structlog.get_logger("intendant.steps")
+log = get_logger("intendant.steps")
 ONCE = Retry(attempts=1)
 NEVER_RETRIED = (BudgetExceeded, NoHandlerError, StoreError)
 

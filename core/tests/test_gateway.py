@@ -1,0 +1,254 @@
+"""Money: nothing is sent without a hold, nothing is spent beyond a limit, nothing is paid twice."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intendant import (
+    BudgetExceeded,
+    IntentHandler,
+    IntentSpec,
+    Message,
+    ModelReply,
+    ModelRequest,
+    ProviderError,
+    StepResult,
+    Usage,
+    Workflow,
+)
+from intendant.record.store import budgets
+from intendant.testing import ScriptedProvider, engine, refusal
+
+
+class Ask(IntentHandler):
+    """Asks the model as often as its input says."""
+
+    spec = IntentSpec(name="ask", summary="Ask", examples=("Ask",))
+
+    async def handle(self, request):
+        count = request.input if isinstance(request.input, int) else 1
+        replies = []
+        for number in range(count):
+            message = Message(content=f"{request.prompt} {number}")
+            reply = await request.model.complete(ModelRequest(messages=(message,), max_output_tokens=50))
+            replies.append(reply.text)
+        return StepResult(output=replies)
+
+
+def flow(*steps: dict, **more) -> Workflow:
+    return Workflow.model_validate({"name": "t", "steps": [{"intent": "ask", "prompt": "hi", **step} for step in steps], **more})
+
+
+def reply(input_tokens: int, output_tokens: int, text: str = "yes") -> ModelReply:
+    usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+    return ModelReply(text=text, usage=usage, model="scripted-1", provider="scripted")
+
+
+async def budget_of(service, result, scope: str = "run") -> dict:
+    name = f"run:{result.run_id}" if scope == "run" else f"step:{result.run_id}/{scope}"
+    return await service.store.do(budgets.state_of(name))
+
+
+async def test_a_call_is_held_at_its_worst_and_settled_by_the_providers_figures() -> None:
+    provider = ScriptedProvider(reply(7, 3))
+    seen = []
+    async with engine(Ask(), provider) as service:
+        result = await service.run(flow({"id": "a"}), on_event=seen.append)
+        state = await budget_of(service, result)
+        totals = await service.store.do(budgets.totals_of_run(result.run_id))
+    (hold, _), = provider.calls
+    kinds = [event.type for event in seen]
+    assert kinds.index("tokens_reserved") < kinds.index("tokens_settled") < kinds.index("step_executed")
+    reserved = next(event for event in seen if event.type == "tokens_reserved")
+    assert reserved.tokens == hold.tokens
+    assert hold.max_output_tokens == 50
+    assert hold.tokens > 50
+    assert (state["spent_tokens"], state["held_tokens"]) == (10, 0)
+    # 7 tokens at 1 and 3 at 2 US$ a million are 13 micro-US$.
+    assert (state["spent_micro"], result.metrics.micro_usd) == (13, 13)
+    assert totals == {"tokens": 10, "micro_usd": 13, "open_holds": 0}
+    assert result.steps["a"].usage == Usage(input_tokens=7, output_tokens=3, micro_usd=13, calls=1)
+    assert result.steps["a"].produced_by == "model:scripted/scripted-1"
+
+
+async def test_the_answer_is_clamped_to_what_is_left() -> None:
+    provider = ScriptedProvider(reply(5, 5))
+    async with engine(Ask(), provider) as service:
+        await service.run(flow({"id": "a"}, budget={"tokens": 60}))
+    (hold, _), = provider.calls
+    assert hold.tokens <= 60
+    assert hold.max_output_tokens < 50
+
+
+async def test_what_does_not_fit_is_refused_before_it_is_sent() -> None:
+    provider = ScriptedProvider(reply(5, 5))
+    async with engine(Ask(), provider) as service:
+        result = await service.run(flow({"id": "a", "prompt": "word " * 500}, {"id": "b", "needs": ["a"]}, budget={"tokens": 100}))
+        state = await budget_of(service, result)
+    assert result.status == "refused"
+    assert result.failures["a"].error == "BudgetExceeded"
+    assert result.steps["b"].status == "skipped"
+    assert provider.calls == []
+    assert state["spent_tokens"] == state["held_tokens"] == 0
+
+
+async def test_money_is_a_limit_of_its_own() -> None:
+    provider = ScriptedProvider(reply(5, 50))
+    async with engine(Ask(), provider) as service:
+        result = await service.run(flow({"id": "a", "input": 10}, budget={"tokens": 10_000, "usd": 0.0005}))
+        state = await budget_of(service, result)
+    assert result.failures["a"].error == "BudgetExceeded"
+    assert "micro-US$" in result.failures["a"].message
+    assert 0 < state["spent_micro"] <= 500
+    assert len(provider.calls) == state["spent_micro"] // 105
+
+
+async def test_an_unknown_price_is_refused_and_not_zero() -> None:
+    async with engine(Ask(), ScriptedProvider(reply(1, 1)), settings={"prices": {"models": {}}}) as service:
+        service.prices._by_hand = {}
+        result = await service.run(flow({"id": "a"}))
+    assert "price of scripted/scripted-1 is not known" in result.failures["a"].message
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 3000), st.lists(st.integers(1, 5), min_size=1, max_size=12), st.data())
+def test_no_schedule_overspends(limit: int, counts: list[int], data) -> None:
+    """Whatever runs at once and whatever fails, spent and held never pass the limit, and no hold is left."""
+    answers = data.draw(
+        st.lists(
+            st.sampled_from([reply(9, 50), reply(1, 1), refusal(), refusal(billed=True), ConnectionError("cut")]),
+            min_size=1,
+            max_size=8,
+        )
+    )
+
+    class Flaky(ScriptedProvider):
+        async def complete(self, hold, request):
+            await asyncio.sleep(0)
+            answer = answers[len(self.calls) % len(answers)]
+            self.calls.append((hold, request))
+            if isinstance(answer, Exception):
+                raise answer
+            return reply(1, min(answer.usage.output_tokens, hold.max_output_tokens))
+
+    async def main() -> None:
+        steps = [{"id": f"s{n}", "input": count} for n, count in enumerate(counts)]
+        async with engine(Ask(), Flaky()) as service:
+            result = await service.run(flow(*steps, budget={"tokens": limit}))
+            state = await budget_of(service, result)
+            totals = await service.store.do(budgets.totals_of_run(result.run_id))
+        assert state["spent_tokens"] <= limit
+        assert state["held_tokens"] == 0
+        assert totals["open_holds"] == 0
+        assert totals["tokens"] == state["spent_tokens"] == result.metrics.tokens_used
+
+    asyncio.run(main())
+
+
+async def test_a_refusal_gives_the_hold_back_and_a_break_is_charged_in_full() -> None:
+    for error, spent in ((refusal(), 0), (refusal(billed=True), "all"), (ConnectionError("cut"), "all")):
+        provider = ScriptedProvider(error)
+        async with engine(Ask(), provider) as service:
+            result = await service.run(flow({"id": "a"}))
+            state = await budget_of(service, result)
+        (hold, _), = provider.calls
+        assert state["held_tokens"] == 0
+        assert state["spent_tokens"] == (hold.tokens if spent == "all" else 0)
+        assert result.metrics.tokens_used == state["spent_tokens"]
+
+
+async def test_each_retry_of_a_call_has_a_hold_of_its_own() -> None:
+    provider = ScriptedProvider(refusal(retryable=True), refusal(retryable=True, billed=True), reply(2, 2))
+    async with engine(Ask(), provider) as service:
+        result = await service.run(flow({"id": "a"}))
+        state = await budget_of(service, result)
+    assert result.status == "completed"
+    assert len({hold.key for hold, _ in provider.calls}) == 3
+    assert state["spent_tokens"] == provider.calls[1][0].tokens + 4
+
+
+async def test_a_call_that_was_paid_is_not_paid_again_when_the_step_is_retried() -> None:
+    """The handler fails after its first call was paid; its second attempt gets that answer from the journal."""
+
+    class FailsOnce(Ask):
+        tries = 0
+
+        async def handle(self, request):
+            result = await super().handle(request)
+            FailsOnce.tries += 1
+            if FailsOnce.tries == 1:
+                raise RuntimeError("after paying")
+            return result
+
+    provider = ScriptedProvider(reply(2, 2, "first"), reply(2, 2, "second"), reply(2, 2, "third"))
+    async with engine(FailsOnce(), provider) as service:
+        step = {"id": "a", "input": 2, "retry": {"attempts": 2, "delay": 0, "jitter": 0, "on": "any"}}
+        result = await service.run(flow(step))
+    assert result.outputs["a"] == ["first", "second"]
+    assert len(provider.calls) == 2
+    assert result.metrics.tokens_used == 8
+    assert result.steps["a"].attempts == 2
+
+
+async def test_cancelling_settles_the_call_in_flight() -> None:
+    started = asyncio.Event()
+
+    class Slow(ScriptedProvider):
+        async def complete(self, hold, request):
+            self.calls.append((hold, request))
+            started.set()
+            await asyncio.sleep(60)
+
+    provider = Slow()
+    async with engine(Ask(), provider) as service:
+        seen = []
+        task = asyncio.create_task(service.run(flow({"id": "a"}), on_event=seen.append))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        (run,) = await service.store.list_runs()
+        state = await service.store.do(budgets.state_of(f"run:{run['id']}"))
+    assert run["status"] == "cancelled"
+    assert (state["held_tokens"], state["spent_tokens"]) == (0, provider.calls[0][0].tokens)
+    assert [event.type for event in seen[-2:]] == ["step_failed", "completed"]
+
+
+async def test_tokens_that_a_step_leaves_go_to_the_next() -> None:
+    """Two steps share 400; the first takes little, so the second may take more than its half."""
+    provider = ScriptedProvider(reply(5, 5))
+    async with engine(Ask(), provider, settings={"budget": {"tokens_per_step": 200}}) as service:
+        steps = [{"id": "a"}, {"id": "b", "needs": ["a"], "prompt": "word " * 160}]
+        result = await service.run(flow(*steps, budget={"tokens": 400}))
+        assert result.status == "completed", result.failures
+        assert (await budget_of(service, result, "b"))["limit_tokens"] > 200
+    async with engine(
+        Ask(), ScriptedProvider(reply(5, 5)), settings={"budget": {"tokens_per_step": 200, "overage_allowed": False}}
+    ) as service:
+        result = await service.run(flow(*steps, budget={"tokens": 400}))
+    assert result.failures["b"].error == "BudgetExceeded"
+
+
+async def test_usage_beyond_the_hold_is_booked_as_overrun_and_never_breaks_a_limit() -> None:
+    from sqlalchemy import select
+
+    from intendant.record.store.tables import ledger
+
+    async with engine(Ask(), ScriptedProvider(reply(5000, 5000))) as service:
+        result = await service.run(flow({"id": "a"}, budget={"tokens": 300}))
+        state = await budget_of(service, result)
+        rows = await service.store.do(
+            lambda connection: connection.execute(select(ledger).where(ledger.c.kind == "settle")).mappings().all()
+        )
+    assert state["spent_tokens"] <= 300
+    assert rows[0]["overrun_tokens"] == 10_000 - state["spent_tokens"]
+
+
+def test_the_error_says_which_limit_and_what_would_fit() -> None:
+    error = BudgetExceeded("run:r_1", "tokens", 500, 120)
+    assert "run:r_1" in str(error)
+    assert "500" in str(error)
+    assert "120 tokens" in error.hint
+    assert ProviderError("x").billed

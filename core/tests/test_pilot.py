@@ -1,0 +1,470 @@
+"""Runs: parallel steps, conditions, failures, timeouts, retries, cancellation; and hosts that drive them."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from intendant import (
+    Connector,
+    ConnectorCall,
+    ConnectorError,
+    IntendantError,
+    IntentHandler,
+    IntentSpec,
+    Options,
+    StepError,
+    StepResult,
+    Workflow,
+    WorkflowError,
+    operation,
+)
+from intendant.record.journal import read_events
+from intendant.record.metrics import MetricsFold
+from intendant.record.store.chain import verify
+from intendant.testing import engine, run_steps
+
+
+class Do(IntentHandler):
+    """Does what its input says: returns it, waits, fails, or counts how many run at once."""
+
+    spec = IntentSpec(name="do", summary="Do", examples=("Do it",))
+
+    def __init__(self):
+        super().__init__()
+        self.order: list[str] = []
+        self.now = self.most = 0
+        self.tries: dict[str, int] = {}
+        self.cancelled: list[str] = []
+
+    def needs_model(self, step):
+        return False
+
+    async def handle(self, request):
+        step = request.step.id
+        self.order.append(step)
+        self.tries[step] = self.tries.get(step, 0) + 1
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await self.act(request, step)
+        except asyncio.CancelledError:
+            self.cancelled.append(step)
+            raise
+        finally:
+            self.now -= 1
+
+    async def act(self, request, step):
+        what = request.input
+        if isinstance(what, dict) and "sleep" in what:
+            await asyncio.sleep(what["sleep"])
+        if isinstance(what, dict) and "fail_until" in what and self.tries[step] < what["fail_until"]:
+            raise ConnectorError("passing fault", retryable=True)
+        if what == "fail":
+            raise StepError("it cannot be done", hint="do something else")
+        if what == "crash":
+            raise ZeroDivisionError("a fault of the plugin")
+        if what == "not json":
+            return StepResult(output={1, 2})
+        if what == "nan":
+            return StepResult(output=float("nan"))
+        if what == "nothing":
+            return None
+        return StepResult(output=what)
+
+
+def steps(**given) -> list[dict]:
+    return [{"id": name, "intent": "do", **(value if isinstance(value, dict) else {"input": value})} for name, value in given.items()]
+
+
+async def test_independent_steps_run_at_the_same_time_and_dependants_after() -> None:
+    do = Do()
+    wait = {"input": {"sleep": 0.05}}
+    result = await run_steps(steps(a=wait, b=wait, c=wait, d={"needs": ["a", "b"], "input": "{{ steps.c.output }}"}), do)
+    assert result.status == "completed"
+    assert do.most == 3
+    assert do.order[-1] == "d"
+
+
+async def test_no_more_than_max_parallel_and_the_highest_priority_first() -> None:
+    do = Do()
+    many = steps(**{f"s{n}": {"input": {"sleep": 0.001}, "priority": n} for n in range(6)})
+    await run_steps(many, do, run={"max_parallel": 2})
+    assert do.most == 2
+    assert do.order == [f"s{n}" for n in (5, 4, 3, 2, 1, 0)]
+
+
+async def test_a_failing_step_stops_its_dependants_and_nothing_else() -> None:
+    do = Do()
+    result = await run_steps(
+        steps(bad="fail", crash="crash", after={"needs": ["bad"]}, later={"needs": ["after"]}, fine="x", ok={"needs": ["fine"]}), do
+    )
+    assert result.status == "failed"
+    assert {name: step.status.value for name, step in result.steps.items()} == {
+        "bad": "failed", "crash": "failed", "after": "skipped", "later": "skipped", "fine": "completed", "ok": "completed",
+    }
+    assert result.failures["bad"].hint == "do something else"
+    assert "ZeroDivisionError: a fault of the plugin" in result.failures["crash"].message
+    assert "'bad'" in result.steps["after"].reason
+    assert "after" not in do.tries
+    assert (result.metrics.steps_completed, result.metrics.steps_failed, result.metrics.steps_skipped) == (2, 2, 2)
+
+
+async def test_a_false_condition_skips_the_step_and_what_depends_on_it() -> None:
+    result = await run_steps(
+        steps(
+            a=[1, 2],
+            yes={"when": "steps.a.output.size() == 2 && inputs.mode == 'full'", "input": 1},
+            no={"when": "steps.a.output.size() > 2", "input": 1},
+            under={"needs": ["no", "yes"]},
+        ),
+        Do(),
+        inputs={"mode": "full"},
+    )
+    assert [step.status.value for step in result.steps.values()] == ["completed", "completed", "skipped", "skipped"]
+    assert result.status == "completed"
+
+
+async def test_a_condition_that_cannot_be_evaluated_fails_the_step() -> None:
+    result = await run_steps(steps(a={"input": {"x": "text"}}, b={"when": "steps.a.output.x > 3"}, c={"needs": ["b"]}), Do())
+    assert result.failures["b"].error == "ExpressionFailed"
+    assert result.steps["c"].status == "skipped"
+
+
+async def test_a_timeout_cancels_the_work() -> None:
+    do = Do()
+    result = await run_steps(steps(slow={"input": {"sleep": 30}, "timeout": 0.05}, other="x"), do)
+    assert result.failures["slow"].error == "StepTimeout"
+    assert do.cancelled == ["slow"]
+    assert result.outputs == {"other": "x"}
+
+
+async def test_retries_happen_as_often_as_asked_and_only_for_what_may_pass() -> None:
+    do = Do()
+    retry = {"attempts": 3, "delay": 0, "jitter": 0}
+    seen = []
+    flow = Workflow.model_validate(
+        {"name": "t", "steps": steps(
+            passes={"input": {"fail_until": 3}, "retry": retry},
+            never={"input": {"fail_until": 9}, "retry": retry},
+            final={"input": "fail", "retry": retry},
+            anyway={"input": "crash", "retry": {**retry, "on": "any"}},
+            slow={"input": {"sleep": 5}, "timeout": 0.02, "retry": retry},
+        )}
+    )
+    async with engine(do) as service:
+        result = await service.run(flow, on_event=seen.append)
+    assert do.tries == {"passes": 3, "never": 3, "final": 1, "anyway": 3, "slow": 3}
+    assert result.steps["passes"].attempts == 3
+    assert set(result.failures) == {"never", "final", "anyway", "slow"}
+    assert sum(event.type == "step_retried" for event in seen) == 2 + 2 + 0 + 2 + 2
+
+
+@pytest.mark.parametrize("what", ["not json", "nan", "nothing"])
+async def test_what_is_no_json_result_fails_the_step(what) -> None:
+    result = await run_steps(steps(a=what), Do())
+    assert result.failures["a"].error in ("OutputInvalid", "StepError")
+
+
+async def test_the_output_schema_is_kept() -> None:
+    schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+    result = await run_steps(steps(good={"input": {"n": 1}, "output": schema}, bad={"input": {"n": "x"}, "output": schema}), Do())
+    assert result.outputs == {"good": {"n": 1}}
+    assert "n: " in result.failures["bad"].message
+
+
+async def test_a_schema_reads_no_files(tmp_path) -> None:
+    (tmp_path / "s.json").write_text("{}")
+    schema = {"$ref": f"file://{tmp_path}/s.json"}
+    result = await run_steps(steps(a={"input": 1, "output": schema}), Do())
+    assert "nothing outside is read" in result.failures["a"].message
+
+
+async def test_metrics_are_what_the_journal_says() -> None:
+    do = Do()
+    async with engine(do) as service:
+        flow = Workflow.model_validate({"name": "t", "steps": steps(a={"input": {"sleep": 0.05}}, b={"input": {"sleep": 0.05}}, c="fail")})
+        result = await service.run(flow)
+        fold = MetricsFold()
+        for event in await read_events(service.store, result.run_id):
+            fold.add(event)
+        rows = await service.store.events_of(result.run_id)
+        outputs = await service.store.outputs_of(result.run_id)
+    assert fold.result() == result.metrics
+    assert verify(rows) is None
+    assert outputs == result.outputs
+    assert result.metrics.mean_step_seconds == pytest.approx(sum(s.seconds for s in result.steps.values()) / 3)
+    # Two steps slept at the same time: their latencies sum to more than the run took.
+    assert result.metrics.step_seconds > result.metrics.seconds * 0.9
+
+
+async def test_each_event_has_a_severity() -> None:
+    seen = []
+    async with engine(Do()) as service:
+        await service.run(Workflow.model_validate({"name": "t", "steps": steps(a="x", b="fail")}), on_event=seen.append)
+    assert {event.type: event.severity for event in seen}["step_failed"] == "critical"
+    assert {event.type: event.severity for event in seen}["step_executed"] == "info"
+
+
+# --- hosts with an engine of their own ---
+
+
+async def test_a_host_drives_a_run_step_by_step() -> None:
+    flow = Workflow.model_validate({"name": "t", "steps": steps(a=1, b="{{ steps.a.output }}")})
+    async with engine(Do()) as service:
+        flight = service.orchestrator()
+        assert not flight.is_active()
+        assert await flight.initialize(flow)
+        assert flight.is_active()
+        assert (await flight.execute_step("a", input="given")).output == "given"
+        assert flight.metadata().steps_completed == 1
+        assert (await flight.execute_step("b")).output == "given"
+        with pytest.raises(IntendantError, match="done already"):
+            await flight.execute_step("a")
+        with pytest.raises(IntendantError, match="no step 'zz'"):
+            await flight.execute_step("zz")
+        with pytest.raises(IntendantError, match="active already"):
+            await flight.initialize(flow)
+        result = await flight.complete()
+        assert not flight.is_active()
+        assert result.status == "completed"
+        assert await flight.initialize(flow)
+        await flight.reset()
+        assert not flight.is_active()
+        assert sorted(run["status"] for run in await service.store.list_runs()) == ["cancelled", "completed"]
+
+
+async def test_switched_off_nothing_happens() -> None:
+    flow = Workflow.model_validate({"name": "t", "steps": steps(a=1)})
+    async with engine(Do(), settings={"flags": {"orchestration_enabled": False}}) as service:
+        flight = service.orchestrator()
+        assert await flight.initialize(flow) is False
+        assert await flight.execute_step("a") is None
+        assert not flight.is_active()
+        assert "store" not in service.__dict__, "not even a database was opened"
+
+
+def test_scripts_need_no_event_loop() -> None:
+    flow = Workflow.model_validate({"name": "t", "steps": steps(a=1)})
+    with engine(Do()) as service:
+        assert service.plan_sync(flow).steps[0].intent == "do"
+        assert service.run_sync(flow).outputs == {"a": 1}
+        flight = service.orchestrator_sync()
+        assert flight.initialize(flow)
+        assert flight.execute_step("a").output == 1
+        assert flight.complete().status == "completed"
+
+
+async def test_the_sync_face_refuses_inside_a_loop() -> None:
+    service = engine(Do())
+    with pytest.raises(IntendantError, match="without `_sync`"):
+        service.run_sync(Workflow.model_validate({"name": "t", "steps": steps(a=1)}))
+
+
+async def test_planning_changes_nothing() -> None:
+    do = Do()
+    async with engine(do) as service:
+        plan = await service.plan(Workflow.model_validate({"name": "t", "steps": steps(a=1)}))
+        assert plan.steps[0].tokens == 0
+        assert do.order == []
+        assert "store" not in service.__dict__
+
+
+# --- deliveries ---
+
+
+class Target(Options):
+    fail: int = 0
+
+
+class Post(Connector):
+    """Remembers what was posted."""
+
+    name = "post"
+
+    def __init__(self):
+        super().__init__()
+        self.posted: list[tuple[object, str]] = []
+        self.tries = 0
+
+    async def _post(self, parameters: Target, call: ConnectorCall) -> dict:
+        self.tries += 1
+        self.posted.append((call.input, call.idempotency_key))
+        if self.tries <= parameters.fail:
+            raise ConnectorError("cut off", retryable=True)
+        return {"id": self.tries}
+
+    @operation(side_effects=True)
+    async def once(self, parameters: Target, call: ConnectorCall) -> dict:
+        """Not safe to repeat."""
+        return await self._post(parameters, call)
+
+    @operation(side_effects=True, idempotent=True)
+    async def again(self, parameters: Target, call: ConnectorCall) -> dict:
+        """Safe to repeat."""
+        return await self._post(parameters, call)
+
+
+class Deliver(IntentHandler):
+    """Delivers its input, then fails if its prompt says so."""
+
+    spec = IntentSpec(name="deliver", summary="Deliver", examples=("Deliver",), side_effects=True)
+    tries = 0
+
+    def needs_model(self, step):
+        return False
+
+    async def handle(self, request):
+        receipt = await request.use_connector(request.input)
+        Deliver.tries += 1
+        if request.prompt == "fail once after" and Deliver.tries == 1:
+            raise ConnectorError("after the delivery", retryable=True)
+        return StepResult(output=receipt)
+
+
+async def test_a_delivery_that_was_made_is_not_made_again() -> None:
+    post, Deliver.tries = Post(), 0
+    retry = {"attempts": 3, "delay": 0, "jitter": 0}
+    step = {"id": "a", "intent": "deliver", "uses": "post.once", "input": "x", "prompt": "fail once after", "retry": retry}
+    result = await run_steps([step], Deliver(), post)
+    assert result.outputs == {"a": {"id": 1}}
+    assert len(post.posted) == 1
+    assert Deliver.tries == 2
+
+
+async def test_a_delivery_in_doubt_is_not_repeated_unless_that_is_safe() -> None:
+    retry = {"attempts": 3, "delay": 0, "jitter": 0}
+    step = {"id": "a", "intent": "deliver", "input": "x", "with": {"fail": 1}, "retry": retry}
+    post = Post()
+    result = await run_steps([{**step, "uses": "post.once"}], Deliver(), post)
+    assert "may have been delivered" in result.failures["a"].message
+    assert len(post.posted) == 1
+    post = Post()
+    result = await run_steps([{**step, "uses": "post.again"}], Deliver(), post)
+    assert result.outputs == {"a": {"id": 2}}
+    assert len({key for _, key in post.posted}) == 1, "the target can tell a repetition by its key"
+
+
+# --- what is wrong is said before anything runs ---
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"input": "{{ steps.zz.output }}"}, "no step 'zz'"),
+        ({"input": "{{ steps.a }}"}, "names no field"),
+        ({"input": "{{ step.a.output }}"}, "'step'"),
+        ({"input": "{{ inputs.nme }}"}, "did you mean 'name'"),
+        ({"needs": ["b"]}, "wait for each other"),
+        ({"needs": ["zz"]}, "no step 'zz'"),
+        ({"when": "steps.zz.output"}, "no step 'zz'"),
+        ({"when": "inputs.zz == 1"}, "no input 'zz'"),
+        ({"when": "1 +"}, "Syntax error"),
+        ({"when": "'text'"}, "neither true nor false"),
+        ({"intent": "doo"}, "did you mean 'do'"),
+        ({"intent": "send"}, "no handler for intent 'send'"),
+        ({"uses": "pst.once"}, "did you mean 'post'"),
+        ({"uses": "post.one"}, "did you mean 'once'"),
+        ({"uses": "post.once", "with": {"fial": 1}}, "did you mean 'fail'"),
+        ({"uses": "post.once", "with": {"fail": "x"}}, "valid integer"),
+        ({"with": {"anything": 1}}, "not a parameter here"),
+    ],
+)
+async def test_mistakes(more, says) -> None:
+    do = Do()
+    broken = [*steps(a={"input": "{{ steps.b.output }}"}), {"id": "b", "intent": "do", **more}]
+    if "wait" not in says:
+        broken[0]["input"] = 1
+    flow = Workflow.model_validate({"name": "t", "inputs": {"name": {"default": "x"}}, "steps": broken})
+    async with engine(do, Post()) as service:
+        with pytest.raises(WorkflowError) as caught:
+            await service.run(flow)
+    assert says in str(caught.value)
+    assert do.order == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [({}, "'n' is missing"), ({"n": "x"}, "type integer"), ({"n": True}, "type integer"), ({"n": 1, "m": 1}, "no input 'm'"), ({"n": 9}, "one of [1, 2]")],
+)
+async def test_inputs_are_checked(inputs, says) -> None:
+    flow = Workflow.model_validate({"name": "t", "inputs": {"n": {"type": "integer", "choices": [1, 2]}}, "steps": steps(a=1)})
+    async with engine(Do()) as service:
+        with pytest.raises(WorkflowError) as caught:
+            await service.run(flow, inputs)
+    assert says in str(caught.value)
+
+
+async def test_references_in_parameters_are_not_mistakes() -> None:
+    post = Post()
+    step = {"id": "a", "intent": "deliver", "uses": "post.again", "with": {"fail": "{{ inputs.n }}"}}
+    result = await run_steps([step], Deliver(), post, inputs={"n": 0})
+    assert result.status == "completed"
+
+
+# --- Ctrl-C ---
+
+
+def test_ctrl_c_stops_cleanly(tmp_path) -> None:
+    """The step is cancelled, the run is recorded as cancelled, the process ends by itself."""
+    code = """
+        import asyncio, sys
+        from intendant import IntentHandler, IntentSpec, StepResult, Workflow
+        from intendant.testing import engine
+        class Wait(IntentHandler):
+            "Waits."
+            spec = IntentSpec(name="wait", summary="Wait", examples=("Wait",))
+            def needs_model(self, step): return False
+            async def handle(self, request):
+                print("started", flush=True)
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    print("cleaned up", flush=True)
+        flow = Workflow.parse("name: t\\nsteps: [{id: a, intent: wait}]")
+        with engine(Wait(), db=sys.argv[1]) as service:
+            try:
+                service.run_sync(flow)
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+    """
+    url = f"sqlite:///{tmp_path}/runs.db"
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), url], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    os.kill(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert out == "cleaned up\ninterrupted\n"
+    from intendant.record.store import Store
+
+    store = Store(url)
+    (run,) = asyncio.run(store.list_runs())
+    store.close()
+    assert run["status"] == "cancelled"
+
+
+async def test_ten_thousand_steps_take_no_more_than_linear_time() -> None:
+    """Not a wall time: the work per step is counted in interpreter calls, at two sizes."""
+
+    def calls_for(count: int) -> float:
+        seen = 0
+
+        def count_calls(_frame, event, _arg):
+            nonlocal seen
+            seen += event == "call"
+
+        flow = Workflow.model_validate({"name": "t", "steps": [{"id": f"s{n}", "intent": "do", "needs": [f"s{n - 1}"] if n % 7 else []} for n in range(count)]})
+        with engine(Do()) as service:
+            sys.setprofile(count_calls)
+            try:
+                service.run_sync(flow)
+            finally:
+                sys.setprofile(None)
+        return seen / count
+
+    small, large = await asyncio.to_thread(calls_for, 200), await asyncio.to_thread(calls_for, 1000)
+    assert large < small * 1.3
