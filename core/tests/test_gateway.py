@@ -220,7 +220,7 @@ async def test_tokens_that_a_step_leaves_go_to_the_next() -> None:
     """Two steps share 400; the first takes little, so the second may take more than its half."""
     provider = ScriptedProvider(reply(5, 5))
     async with engine(Ask(), provider, settings={"budget": {"tokens_per_step": 200}}) as service:
-        steps = [{"id": "a"}, {"id": "b", "needs": ["a"], "prompt": "word " * 160}]
+        steps = [{"id": "a"}, {"id": "b", "needs": ["a"], "prompt": "word " * 195}]
         result = await service.run(flow(*steps, budget={"tokens": 400}))
         assert result.status == "completed", result.failures
         assert (await budget_of(service, result, "b"))["limit_tokens"] > 200

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Provider,
         Tier,
         TierSettings,
+        TokenCounting,
         operation,
     )
     from intendant.hooks.specs import hookimpl
@@ -108,6 +109,7 @@ _WHERE = {
         "Provider",
         "Tier",
         "TierSettings",
+        "TokenCounting",
         "operation",
     ),
     "hooks.specs": ("hookimpl",),

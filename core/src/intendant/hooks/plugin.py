@@ -233,6 +233,18 @@ class Hold:
     """Seconds the call may take."""
 
 
+@dataclass(frozen=True, slots=True)
+class TokenCounting:
+    """How a model's tokens are counted without asking its provider."""
+
+    encoding: str = "o200k_base"
+    """`o200k_base` or `cl100k_base`: the byte pair encoding that is its own, or comes nearest."""
+    factor: float = 1.5
+    """Tokens of the model for each token of that encoding; above 1 errs on the safe side."""
+    exact: bool = False
+    """True if the encoding is the model's own."""
+
+
 class Provider(Plugin):
     """Asks one vendor's models."""
 
@@ -248,6 +260,10 @@ class Provider(Plugin):
     @abstractmethod
     def models(self) -> Mapping[str, str]:
         """Its model for each tier, by tier name. Must not use the network nor import an SDK."""
+
+    def token_counting(self, model: str) -> TokenCounting:  # noqa: ARG002  # for subclasses
+        """How tokens of *model* are counted; by default as for a model whose tokenizer is not known."""
+        return TokenCounting()
 
     @abstractmethod
     async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:

@@ -5,6 +5,7 @@ standard error.
 """
 
 import logging
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -24,9 +25,9 @@ def get_logger(name: str) -> Any:
     )
 
 
-def _render(_logger: Any, _method: str, event: dict[str, Any]) -> tuple[tuple[str], dict[str, Any]]:
+def _render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> tuple[Any, ...]:
     exception = event.pop("exception", None)
     words = [str(event.pop("event"))]
     words += [f"{key}={value!r}" for key, value in event.items()]
     text = " ".join(words)
-    return (f"{text}\n{exception}" if exception else text,), {"extra": {"intendant": event}}
+    return (f"{text}\n{exception}" if exception else text,), {"extra": {"intendant": dict(event)}}

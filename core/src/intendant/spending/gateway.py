@@ -57,7 +57,7 @@ class Gateway:
 
     def counter(self, route: Route) -> TokenCounter:
         """Counts tokens for the model of *route*."""
-        return counter_for(route.provider, route.model)
+        return counter_for(self._provider(route).token_counting(route.model))
 
     def input_tokens(self, route: Route, request: ModelRequest) -> int:
         """Tokens of a request, counted from above."""

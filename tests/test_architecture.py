@@ -1,0 +1,175 @@
+"""Who may know whom, and how members are named: rules that memory does not hold."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CORE = ROOT / "core/src/intendant"
+PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "pyproject.toml").is_file())
+HAIKU = ROOT / "docs/examples/intendant-intent-haiku"
+HEAVY = {"anthropic", "openai", "sqlalchemy", "tiktoken", "bpe_openai", "genai_prices", "duckdb"}
+GROUPS = {
+    "intent": "intents",
+    "compress": "compressors",
+    "tier": "tiers",
+    "budget": "budgets",
+    "classify": "classifiers",
+    "provider": "providers",
+    "connector": "connectors",
+}
+MEMBERS = {
+    "intent": "extract summarize generate validate send transform conditional aggregate filter enrich",
+    "compress": "structural template semantic truncate",
+    "tier": "fast balanced powerful",
+    "budget": "equal proportional priority adaptive",
+    "classify": "local",
+    "provider": "anthropic openai extractive",
+    "connector": "file git",
+}
+
+
+def imports(file: Path, *, top_level_only: bool = False):
+    """(module, imported names) of each import in a file, those for type checkers left out."""
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        for child in ast.iter_child_nodes(node):
+            child.parent = node  # type: ignore[attr-defined]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Import | ast.ImportFrom) or _for_types(node):
+            continue
+        if top_level_only and not isinstance(node.parent, ast.Module):  # type: ignore[attr-defined]
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, ()) for alias in node.names)
+        else:
+            yield node.module or ".", tuple(alias.name for alias in node.names)
+
+
+def _for_types(node: ast.AST) -> bool:
+    while (node := getattr(node, "parent", None)) is not None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            return True
+    return False
+
+
+def sources(folder: Path):
+    return sorted((folder / "src").rglob("*.py"))
+
+
+def test_the_house_has_the_rooms_of_its_drawing() -> None:
+    wanted = {f"{kind}-{name}" for kind, names in MEMBERS.items() for name in names.split()}
+    assert wanted <= {path.name for path in PLUGINS}
+
+
+@pytest.mark.parametrize("plugin", [*PLUGINS, HAIKU], ids=lambda path: path.name)
+def test_plugins_know_only_the_public_names_of_intendant(plugin: Path) -> None:
+    import intendant
+
+    own = f"intendant_{plugin.name.removeprefix('intendant-').replace('-', '_')}"
+    for file in sources(plugin):
+        for module, names in imports(file):
+            top = module.partition(".")[0]
+            if top == "intendant":
+                assert module == "intendant", f"{file.name} imports {module}"
+                private = [name for name in names if name not in intendant.__all__]
+                assert not private, f"{file.name} imports {private}, which are not public"
+            assert not (top.startswith("intendant_") and top != own), f"{file.name} imports the plugin {module}"
+
+
+@pytest.mark.parametrize("folder", [ROOT / "core", *PLUGINS], ids=lambda path: path.name)
+def test_heavy_libraries_are_imported_where_they_are_used(folder: Path) -> None:
+    for file in sources(folder):
+        if CORE / "record/store" in file.parents:
+            continue  # the whole wing is imported lazily
+        heavy = {module.partition(".")[0] for module, _ in imports(file, top_level_only=True)} & HEAVY
+        assert not heavy, f"{file.relative_to(ROOT)} imports {heavy} at its top"
+
+
+def test_core_knows_no_plugin_and_names_no_intent_strategy_or_tier() -> None:
+    """Core holds nobody by name; the default settings may."""
+    names = {name for kind, listed in MEMBERS.items() if kind not in ("budget", "tier", "connector") for name in listed.split()}
+    names -= {"extractive"}  # how a reply was made, whoever made it
+    for file in sorted(CORE.rglob("*.py")):
+        assert not [module for module, _ in imports(file) if module.startswith("intendant_")]
+        tree = ast.parse(file.read_text())
+        compared = [
+            node.value
+            for compare in ast.walk(tree)
+            if isinstance(compare, ast.Compare | ast.Dict)
+            for node in ast.walk(compare)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        assert not names & set(compared), f"{file.relative_to(CORE)} decides by {names & set(compared)}"
+
+
+def test_only_the_gateway_calls_providers_and_only_calls_py_calls_hooks() -> None:
+    for file in sorted(CORE.rglob("*.py")):
+        text = file.read_text()
+        where = str(file.relative_to(CORE))
+        if re.search(r"\bprovider\.complete\(", text):
+            assert where == "spending/gateway.py"
+        if re.search(r"\b_hook\.\w+\(|\.hook\.\w+\(", text):
+            assert where == "hooks/calls.py"
+        if re.search(r"(?<!class )\bHold\(", text):
+            assert where == "spending/gateway.py", f"{where} makes a Hold"
+
+
+@pytest.mark.parametrize("member", [ROOT / "core", *PLUGINS, HAIKU], ids=lambda path: path.name)
+def test_members_are_named_after_their_folder(member: Path) -> None:
+    project = tomllib.loads((member / "pyproject.toml").read_text())
+    workspace = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    table, build = project["project"], project["build-system"]
+    assert table["version"] == workspace["version"]
+    assert table["requires-python"] == workspace["requires-python"]
+    assert build["build-backend"] == "uv_build"
+    assert set(project) <= {"project", "build-system"}, "tool settings belong to the root"
+    if member.name == "core":
+        assert table["name"] == "intendant"
+        return
+    folder = member.name.removeprefix("intendant-")
+    kind, name = folder.split("-", 1)
+    module = f"intendant_{folder.replace('-', '_')}"
+    assert table["name"] == f"intendant-{folder}"
+    assert "intendant>=0.1,<0.2" in table["dependencies"]
+    (group, entries), = table["entry-points"].items()
+    assert group == f"intendant.{GROUPS[kind]}"
+    assert list(entries) == [name]
+    assert entries[name].startswith(f"{module}:")
+    assert (member / "src" / module / "py.typed").is_file()
+    assert (member / "README.md").read_text().startswith(f"# intendant-{folder}\n\n{table['description']}")
+    assert list((member / "tests").glob("test_*.py")), "a member has tests of its own"
+
+
+def test_importing_intendant_is_light() -> None:
+    code = f"import sys, intendant; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_listing_plugins_imports_no_plugin_and_no_heavy_library() -> None:
+    code = (
+        "import sys; sys.argv = ['intendant', 'plugins']\n"
+        "from intendant.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"print('HEAVY', sorted(set({HEAVY!r} | {{'rich'}}) & set(sys.modules)), [m for m in sys.modules if m.startswith('intendant_')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "tier         fast" in done.stdout or "tier" in done.stdout
+    heavy = done.stdout.splitlines()[-1]
+    assert heavy in ("HEAVY [] []", "HEAVY ['rich'] []"), heavy
+
+
+def test_public_names_are_documented_and_resolve() -> None:
+    import intendant
+
+    for name in intendant.__all__:
+        value = getattr(intendant, name)
+        if isinstance(value, type) or callable(value):
+            assert (value.__doc__ or "").strip(), f"{name} has no docstring"
