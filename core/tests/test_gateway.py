@@ -252,3 +252,25 @@ def test_the_error_says_which_limit_and_what_would_fit() -> None:
     assert "500" in str(error)
     assert "120 tokens" in error.hint
     assert ProviderError("x").billed
+
+
+async def test_strategies_that_ask_for_it_get_the_agents_past_usage() -> None:
+    from intendant.testing import EqualShares
+
+    class Learns(EqualShares):
+        """Remembers what it was told."""
+
+        uses_history = True
+        told: list[dict] = []
+
+        def allocate(self, request):
+            self.told.append(dict(request.history))
+            return super().allocate(request)
+
+    learns = Learns()
+    async with engine(Ask(), ScriptedProvider(reply(7, 3)), learns) as service:
+        await service.run(flow({"id": "a", "input": 2}, agent="x"))
+        await service.run(flow({"id": "a"}, agent="x"))
+        await service.run(flow({"id": "a"}, agent="x"))
+        await service.run(flow({"id": "a"}, agent="other"))
+    assert learns.told == [{}, {"ask": (20,)}, {"ask": (10, 20)}, {}]

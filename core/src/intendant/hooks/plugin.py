@@ -192,6 +192,8 @@ class BudgetStrategy(Plugin):
     """Shares a run's tokens among its steps."""
 
     kind = "budget"
+    uses_history: ClassVar[bool] = False
+    """True if it wants `request.history`, which costs a look into the database."""
 
     @abstractmethod
     def allocate(self, request: BudgetRequest) -> Allocation:

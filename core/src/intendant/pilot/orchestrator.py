@@ -112,7 +112,7 @@ class WorkflowOrchestrator:
         if self._flight is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
         graph = check(workflow, self._service.plugins, inputs or {})
-        plan = await self._service.planner.plan(workflow, graph.needs, graph.references)
+        plan = await self._service.plan_graph(workflow, graph)
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
         journal = await self._open(plan, values)

@@ -15,7 +15,7 @@ from intendant.model.errors import IntendantError, Problem, WorkflowError
 from intendant.model.events import Event
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Workflow
-from intendant.pilot.graph import check
+from intendant.pilot.graph import Graph, check
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.segments import run_segment
 from intendant.planning.planner import Plan, Planner
@@ -133,8 +133,15 @@ class OrchestrationService:
         Raises:
             WorkflowError: The workflow or its inputs are wrong; carries every problem.
         """
-        graph = check(workflow, self.plugins, inputs)
-        return await self.planner.plan(workflow, graph.needs, graph.references)
+        return await self.plan_graph(workflow, check(workflow, self.plugins, inputs))
+
+    async def plan_graph(self, workflow: Workflow, graph: Graph) -> Plan:
+        """Decide everything about a workflow that was checked."""
+        strategy = self.plugins.budgets.get(self.settings.budget.strategy)
+        history = {}
+        if strategy is not None and strategy.uses_history:
+            history = await self.store.usage_history(workflow.agent)
+        return await self.planner.plan(workflow, graph.needs, graph.references, history)
 
     def orchestrator(self, on_event: Listener | Iterable[Listener] = ()) -> WorkflowOrchestrator:
         """A run to be driven step by step."""

@@ -72,7 +72,11 @@ class Planner:
         self._questions = Questions(plugins.manager)
 
     async def plan(
-        self, workflow: Workflow, needs: Mapping[str, Sequence[str]], references: Mapping[str, int]
+        self,
+        workflow: Workflow,
+        needs: Mapping[str, Sequence[str]],
+        references: Mapping[str, int],
+        history: Mapping[str, tuple[int, ...]] | None = None,
     ) -> Plan:
         """Decide everything about *workflow*.
 
@@ -80,6 +84,7 @@ class Planner:
             workflow: A workflow without problems.
             needs: The steps that each step depends on.
             references: How many references each step makes.
+            history: Tokens that steps of an intent took in this agent's past runs.
 
         Raises:
             WorkflowError: A step's intent cannot be told, or nobody handles it.
@@ -89,7 +94,7 @@ class Planner:
         handlers = self._plugins.intents
         specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.steps}
         wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.steps}
-        shares, strategy, unallocated = self._allocate(workflow, specs, wants, found)
+        shares, strategy, unallocated = self._allocate(workflow, specs, wants, found, history or {})
         flags = self._settings.flags
         router = Router(
             self._questions,
@@ -193,6 +198,7 @@ class Planner:
         specs: Mapping[str, IntentSpec],
         wants: Mapping[str, bool],
         found: Mapping[str, Classification],
+        history: Mapping[str, tuple[int, ...]],
     ) -> tuple[Mapping[str, int], str, int]:
         settings = self._settings.budget
         lines = tuple(
@@ -217,6 +223,7 @@ class Planner:
             strategy=settings.strategy,
             critical_factor=settings.critical_factor,
             agent=workflow.agent,
+            history=history,
         )
         answer = self._questions.allocate_budget(request)
         if answer is None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, desc, insert, select, update  # noqa: TID253
 
 from intendant.model.errors import RunNotFound, SchemaMismatch, StoreError
+from intendant.model.results import StepOutcome
 from intendant.record.store import database, tables
 from intendant.record.store.chain import Row
 from intendant.record.store.database import Durability
@@ -145,6 +146,22 @@ class Store:
         """A run's steps that have ended."""
         query = select(tables.step).where(tables.step.c.run_id == run_id)
         return await self.do(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
+
+    async def usage_history(self, agent: str, limit: int = 2000) -> dict[str, tuple[int, ...]]:
+        """Tokens that an agent's completed steps took, by intent, newest first; of the last *limit* steps."""
+        query = (
+            select(tables.step.c.outcome)
+            .join(tables.run, tables.run.c.id == tables.step.c.run_id)
+            .where(tables.run.c.agent == agent, tables.step.c.status == "completed")
+            .order_by(desc(tables.step.c.finished_at))
+            .limit(limit)
+        )
+        history: dict[str, list[int]] = {}
+        for text in await self.do(lambda connection: list(connection.execute(query).scalars())):
+            outcome = StepOutcome.model_validate_json(text)
+            if outcome.intent and outcome.usage.tokens:
+                history.setdefault(outcome.intent, []).append(outcome.usage.tokens)
+        return {intent: tuple(tokens) for intent, tokens in history.items()}
 
     async def events_of(self, run_id: str) -> list[dict[str, Any]]:
         """A run's events in order."""

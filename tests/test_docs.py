@@ -1,0 +1,82 @@
+"""The documentation says what the code does: fields, hooks, settings, and every Python block runs."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from intendant import Settings, Step, Workflow
+from intendant.hooks import specs
+from intendant.hooks.plugin import KINDS
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+PYTHON = [(page, number, code) for page in PAGES for number, code in enumerate(blocks(page, "python"))]
+
+
+@pytest.mark.parametrize(("page", "number", "code"), PYTHON, ids=lambda value: getattr(value, "name", str(value)[:3]))
+def test_python_blocks_run(page, number, code, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "flow.yaml").write_text(blocks(ROOT / "README.md", "yaml")[0])
+    (tmp_path / "orders.csv").write_text("order,state,total\n1,open,12.50\n2,paid,3.00\n3,open,7.25\n")
+    if "intendant_intent_haiku" in code:
+        monkeypatch.syspath_prepend(str(ROOT / "docs/examples/intendant-intent-haiku/src"))
+    exec(compile(code, f"{page.name} block {number}", "exec"), {"__name__": "__docs__"})
+    if "sqlite:///runs.db" in code:
+        assert (tmp_path / "out/open.md").is_file()
+        assert (tmp_path / "runs.db").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_workflows_in_the_docs_are_workflows(page) -> None:
+    for text in blocks(page, "yaml"):
+        if text.startswith("name:"):
+            assert Workflow.parse(text, file=page.name).steps
+
+
+def test_every_field_of_the_workflow_file_is_explained() -> None:
+    text = (ROOT / "docs/workflow-file.md").read_text()
+    for model in (Workflow, Step):
+        for name, field in model.model_fields.items():
+            assert f"`{field.alias or name}`" in text, f"`{field.alias or name}` is not in docs/workflow-file.md"
+
+
+def test_every_hook_and_kind_is_explained() -> None:
+    text = (ROOT / "docs/hooks.md").read_text()
+    hooks = [name for name, value in vars(specs).items() if getattr(value, "intendant_spec", None)]
+    assert len(hooks) == 5
+    for name in hooks:
+        assert f"## `{name}(request" in text
+        assert "Example:" in (getattr(specs, name).__doc__ or "")
+    for kind, (group, base) in KINDS.items():
+        assert f"| {kind} | `{group}` | `{base.__name__}` |" in text
+
+
+def test_every_setting_is_explained() -> None:
+    text = (ROOT / "docs/embedding.md").read_text()
+    for section, field in Settings.model_fields.items():
+        for name in field.default.__class__.model_fields:
+            row = next((line for line in text.splitlines() if line.startswith("|") and f"`{section}." in line and f"{name}" in line), None)
+            assert row, f"the setting {section}.{name} is not in docs/embedding.md"
+
+
+def test_relative_links_lead_somewhere() -> None:
+    for page in [*PAGES, *ROOT.glob("*.md"), *ROOT.glob("docs/examples/**/README.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_has_the_two_commands() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert "\npython -m pip install nox uv && python -m nox -s demo\n" in text
+    assert "\npython -m pip install nox uv && python -m nox -s tests\n" in text
+    assert shutil.which("git"), "the demo reads this repository's history"
