@@ -5,6 +5,7 @@ stay text, and a key given twice is an error. Nothing but maps, lists, text, num
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]  # there, and typed nowhere
 from math import isfinite
@@ -193,6 +194,7 @@ def _read_yaml(text: str, file: str) -> Document:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        _refuse_depth(yaml.parse(text, Loader=loader), file)
         node = yaml.compose(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -201,12 +203,22 @@ def _read_yaml(text: str, file: str) -> Document:
         raise _fail(f"this is not YAML: {error.problem or error.context}", file, line, column, hint) from None
     except yaml.YAMLError as error:
         raise _fail(f"this is not YAML: {str(error).splitlines()[0]}", file, 1, 1) from None
-    except RecursionError:
-        raise _fail(f"nested deeper than {MAX_DEPTH} levels", file, 1, 1) from None
     if node is None:
         raise _fail("the file is empty", file, 1, 1, "start with `name:` and `steps:`")
     reader = _YamlReader(file)
     return Document(reader.read(node, (), 0), reader.positions, file)
+
+
+def _refuse_depth(events: Iterable[Any], file: str) -> None:
+    """Refuses deep nesting before the composer, which recurses in C and would take the process down."""
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind in ("MappingStartEvent", "SequenceStartEvent")
+        depth -= kind in ("MappingEndEvent", "SequenceEndEvent")
+        if depth > MAX_DEPTH:
+            mark = event.start_mark
+            raise _fail(f"nested deeper than {MAX_DEPTH} levels", file, mark.line + 1, mark.column + 1)
 
 
 class _YamlReader:

@@ -1,0 +1,137 @@
+"""Bad workflow files give exit code 2 and a message with a place; never a traceback, and nothing runs."""
+
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from intendant.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+BASES = [path.read_text() for path in sorted((ROOT / "docs/examples").glob("*/flow.yaml"))]
+WANTED = 240
+
+Mutation = Callable[[random.Random, str], str]
+
+
+def cut(rng: random.Random, text: str) -> str:
+    return text[: rng.randrange(1, len(text))]
+
+
+def drop(rng: random.Random, text: str) -> str:
+    at = rng.randrange(len(text))
+    return text[:at] + text[at + rng.randrange(1, 4) :]
+
+
+def put(rng: random.Random, text: str) -> str:
+    at = rng.randrange(len(text))
+    return text[:at] + rng.choice(["{", "}", "[", "]", ":", "\t", "'", '"', "{{", "}}", "&", "*", "!", "\x00", "\ud800", "é"]) + text[at:]
+
+
+def double_line(rng: random.Random, text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    at = rng.randrange(len(lines))
+    return "".join([*lines[: at + 1], lines[at], *lines[at + 1 :]])
+
+
+def lose_line(rng: random.Random, text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    del lines[rng.randrange(len(lines))]
+    return "".join(lines)
+
+
+def indent(rng: random.Random, text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    at = rng.randrange(len(lines))
+    lines[at] = rng.choice([" ", "   ", "\t"]) + lines[at]
+    return "".join(lines)
+
+
+def misspell(rng: random.Random, text: str) -> str:
+    words = [match for match in re.finditer(r"[a-z_]{4,}", text)]
+    word = rng.choice(words)
+    letters = list(word[0])
+    at = rng.randrange(len(letters) - 1)
+    letters[at], letters[at + 1] = letters[at + 1], letters[at]
+    return text[: word.start()] + "".join(letters) + text[word.end() :]
+
+
+def retype(rng: random.Random, text: str) -> str:
+    pairs = [match for match in re.finditer(r"(?m)^(\s*(?:- )?\w+:) .+$", text)]
+    pair = rng.choice(pairs)
+    value = rng.choice(["[]", "{}", "-1", "null", "[[[]]]", "9" * 400, "1e400", "yes: no", "'{{ steps.zz.output }}'", "{{ x }}"])
+    return f"{text[: pair.start()]}{pair[1]} {value}{text[pair.end() :]}"
+
+
+MUTATIONS: tuple[Mutation, ...] = (cut, drop, put, double_line, lose_line, indent, misspell, retype)
+
+
+def test_hundreds_of_broken_files(tmp_path) -> None:
+    rng = random.Random(20261121)
+    runner = CliRunner()
+    refused: dict[str, int] = {}
+    tried = 0
+    while sum(refused.values()) < WANTED:
+        tried += 1
+        assert tried < WANTED * 6, f"too few mutations break anything: {refused}"
+        mutation = rng.choice(MUTATIONS)
+        text = rng.choice(BASES)
+        for _ in range(rng.randrange(1, 4)):
+            text = mutation(rng, text) if text.strip() else text
+        file = tmp_path / f"{tried}{rng.choice(['.yaml', '.yaml', '.json'])}"
+        file.write_bytes(text.encode("utf-8", "surrogatepass"))
+        result = runner.invoke(app, ["plan", str(file)])
+        shown = f"{mutation.__name__}:\n{text[-1500:]}\n---\n{result.output}"
+        assert result.exit_code in (0, 2), shown
+        assert result.exception is None or isinstance(result.exception, SystemExit), shown
+        assert "Traceback" not in result.output, shown
+        if result.exit_code == 2:
+            refused[mutation.__name__] = refused.get(mutation.__name__, 0) + 1
+            assert re.search(rf"{tried}\.\w+:(\d+:\d+: )?", result.output), shown
+    assert len(refused) == len(MUTATIONS), refused
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe\x00", b"\x00" * 100, b"- " * 5000, b"a: " * 5000, b"%YAML 9.9\n---\nx", b"name: x\nsteps: &a [*a]", b"[" * 100_000, b"{" * 100_000, b"? {}\n: x"],
+    ids=range(10),
+)
+@pytest.mark.parametrize("ending", ["yaml", "json"])
+def test_hostile_files(tmp_path, content: bytes, ending: str) -> None:
+    file = tmp_path / f"f.{ending}"
+    file.write_bytes(content)
+    result = CliRunner().invoke(app, ["run", str(file), "--db", "none"])
+    assert result.exit_code == 2, result.output
+    assert f"f.{ending}" in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run"],
+        ["run", "no-such-file.yaml"],
+        ["run", "."],
+        ["plan", "{flow}", "--set", "budget.strategy"],
+        ["plan", "{flow}", "--set", "budget.strategy=nonsense"],
+        ["plan", "{flow}", "--set", "no.such=1"],
+        ["run", "{flow}", "-i", "nonsense", "--db", "none"],
+        ["run", "{flow}", "-i", "nonsense=1", "--db", "none"],
+        ["run", "{flow}", "--db", "nosuchdb://x"],
+        ["run", "{flow}", "--no-such-option"],
+        ["show", "r_nothing", "--db", "none"],
+        ["nosuchcommand"],
+        ["plan", "{flow}", "--set", "plugins.require=[\"intent:absent\"]"],
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_wrong_arguments(arguments: list[str]) -> None:
+    flow = str(ROOT / "docs/examples/sales-report/flow.yaml")
+    result = CliRunner().invoke(app, [argument.replace("{flow}", flow) for argument in arguments])
+    assert result.exit_code == 2, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.output
+    assert result.output.strip()
