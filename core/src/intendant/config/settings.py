@@ -59,6 +59,11 @@ class ClassificationSettings(Section):
     """When a classification is good enough."""
 
     threshold: float = Field(0.7, ge=0, le=1)
+    """Below it the next classifier is asked; the best guess is shown with a warning."""
+    use_model: bool = True
+    """Ask a model where the others are not sure, if a provider with a key can be used."""
+    tokens: int = Field(4_000, ge=0)
+    """Tokens that classifying one workflow may take."""
 
 
 class CompressionSettings(Section):

@@ -209,10 +209,28 @@ class Classifier(Plugin):
     """Tells which intent a step has."""
 
     kind = "classify"
+    asks_model: ClassVar[bool] = False
+    """True if it asks a model through `request.model`; its answers are then kept, for all runs."""
 
     @abstractmethod
     def decide(self, request: ClassifyRequest) -> "Classification | Awaitable[Classification | None] | None":
         """The step's intent, or None if less sure than `request.threshold`."""
+
+    def decide_raw(self, step: Mapping[str, Json], request: ClassifyRequest) -> Classification | None:
+        """The intent of a step as another platform writes it: any map, with whatever keys that platform has.
+
+        By default only maps that are steps of a workflow file are understood.
+
+        Args:
+            step: The step.
+            request: What else is known; its own `step` is a stand-in.
+        """
+        try:
+            known = Step.model_validate(dict(step))
+        except ValidationError:
+            return None
+        answer = self.decide(request.model_copy(update={"step": known}))
+        return answer if isinstance(answer, Classification) else None
 
     @hookimpl
     def classify(self, request: ClassifyRequest) -> "Classification | Awaitable[Classification | None] | None":

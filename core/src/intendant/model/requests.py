@@ -64,6 +64,8 @@ class IntentSpec(Frozen):
 class ClassifyRequest(Frozen):
     """Which intent has this step?"""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     step: Step
     intents: tuple[IntentSpec, ...]
     """The installed ones."""
@@ -73,6 +75,8 @@ class ClassifyRequest(Frozen):
     """What the whole workflow is for."""
     feeds_from: tuple[Step, ...] = ()
     feeds_into: tuple[Step, ...] = ()
+    model: SkipValidation[Any] = Field(None, repr=False)
+    """A `ModelClient` with a budget of its own, where classifiers may ask a model; None where they may not."""
 
 
 class BudgetLine(Frozen):

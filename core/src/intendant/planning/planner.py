@@ -1,5 +1,6 @@
 """Every decision about a workflow before any money moves. Pure: nothing is sent, written or changed."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
@@ -8,11 +9,22 @@ from intendant.config.settings import Settings
 from intendant.hooks.calls import Questions
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import NoHandlerError, PluginLoadError, Problem, ProviderError, WorkflowError
-from intendant.model.requests import BudgetLine, BudgetRequest, ClassifyRequest, CompressionPolicy, IntentSpec
+from intendant.model.requests import (
+    BudgetLine,
+    BudgetRequest,
+    ClassifyRequest,
+    CompressionPolicy,
+    IntentSpec,
+    ModelClient,
+)
 from intendant.model.results import Classification, Route, Usage
 from intendant.model.workflow import Frozen, Step, Workflow
 from intendant.planning.routing import Router, difficulty
 from intendant.spending.pricing import Prices
+
+
+CLOSE = 0.4
+"""Two intents whose probabilities differ by less are worth a warning where the wrong one would matter."""
 
 
 class StepPlan(Frozen):
@@ -76,7 +88,10 @@ class Planner:
         workflow: Workflow,
         needs: Mapping[str, Sequence[str]],
         references: Mapping[str, int],
+        *,
         history: Mapping[str, tuple[int, ...]] | None = None,
+        known: Mapping[str, Classification] | None = None,
+        model: ModelClient | None = None,
     ) -> Plan:
         """Decide everything about *workflow*.
 
@@ -85,12 +100,14 @@ class Planner:
             needs: The steps that each step depends on.
             references: How many references each step makes.
             history: Tokens that steps of an intent took in this agent's past runs.
+            known: Classifications that are remembered, by step id.
+            model: The door through which classifiers may ask a model.
 
         Raises:
             WorkflowError: A step's intent cannot be told, or nobody handles it.
             PluginLoadError: The configured budget strategy is not installed.
         """
-        found = await self._classify(workflow, needs)
+        found = await self._classify(workflow, needs, known or {}, model)
         handlers = self._plugins.intents
         specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.steps}
         wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.steps}
@@ -137,45 +154,65 @@ class Planner:
 
     # --- classification ---
 
-    async def _classify(self, workflow: Workflow, needs: Mapping[str, Sequence[str]]) -> dict[str, Classification]:
+    async def _classify(
+        self,
+        workflow: Workflow,
+        needs: Mapping[str, Sequence[str]],
+        known: Mapping[str, Classification],
+        model: ModelClient | None,
+    ) -> dict[str, Classification]:
         feeds: dict[str, list[Step]] = {step.id: [] for step in workflow.steps}
         for step in workflow.steps:
             for need in needs[step.id]:
                 feeds[need].append(step)
+        # All at once, so that a classifier that asks a model can put many steps into one call.
+        answers = await asyncio.gather(
+            *(
+                self._intent_of(self._request(step, workflow, needs, feeds, model), known.get(step.id))
+                for step in workflow.steps
+            )
+        )
         found: dict[str, Classification] = {}
         problems: list[Problem] = []
-        for index, step in enumerate(workflow.steps):
-            answer = await self._intent_of(step, workflow, needs, feeds)
+        for index, (step, answer) in enumerate(zip(workflow.steps, answers, strict=True)):
             problem = self._refuse(answer)
-            if problem is None and answer is not None:
-                found[step.id] = answer
-            elif problem is not None:
+            if problem is not None:
                 place = workflow.document.problem(problem[0], ("steps", index), hint=problem[1], step=step.id)
                 problems.append(place)
+            elif answer is not None:
+                found[step.id] = answer
         if problems:
             raise WorkflowError(problems)
         return found
 
-    async def _intent_of(
+    def _request(
         self,
         step: Step,
         workflow: Workflow,
         needs: Mapping[str, Sequence[str]],
         feeds: Mapping[str, list[Step]],
-    ) -> Classification | None:
-        if step.intent is not None:
-            return Classification(intent=step.intent, confidence=1.0)
-        request = ClassifyRequest(
+        model: ModelClient | None,
+    ) -> ClassifyRequest:
+        return ClassifyRequest(
             step=step,
             intents=self._plugins.specs,
             threshold=self._settings.classification.threshold,
             goal=workflow.description,
             feeds_from=tuple(workflow.by_id[need] for need in needs[step.id]),
             feeds_into=tuple(feeds[step.id]),
+            model=model,
         )
+
+    async def _intent_of(
+        self, request: ClassifyRequest, known: Classification | None
+    ) -> Classification | None:
+        if request.step.intent is not None:
+            return Classification(intent=request.step.intent, confidence=1.0)
+        if known is not None:
+            return known
         answer = await self._questions.classify(request)
         if answer is None:
-            answer = await self._questions.classify(request.model_copy(update={"threshold": 0.0}))
+            answer = await self._questions.classify(request.model_copy(update={"threshold": 0.0, "model": None}))
         return answer
 
     def _refuse(self, answer: Classification | None) -> tuple[str, str] | None:
@@ -288,7 +325,7 @@ class Planner:
     def _warnings(self, found: Classification, wants: bool, route: Route | None) -> tuple[str, ...]:
         warnings = []
         threshold = self._settings.classification.threshold
-        if found.confidence < threshold:
+        if found.confidence < threshold or self._matters(found):
             second = f" or '{found.second}'" if found.second else ""
             warnings.append(
                 f"the intent may be '{found.intent}'{second} ({found.confidence:.0%} sure); say it: `intent: …`"
@@ -297,8 +334,13 @@ class Planner:
             warnings.append(
                 "no provider can be used for this step; set a key, or install intendant-provider-extractive"
             )
-        if route is not None and route.provider in self._plugins.providers:
-            provider = self._plugins.providers[route.provider]
-            if provider.produced_by == "extractive":
-                warnings.append("no model will be asked: sentences are selected, templates filled")
+        if route is not None and self._plugins.providers[route.provider].produced_by == "extractive":
+            warnings.append("no model will be asked: sentences are selected, templates filled")
         return tuple(warnings)
+
+    def _matters(self, found: Classification) -> bool:
+        """True if the second guess is close, and only one of the two changes something outside the run."""
+        specs = {spec.name: spec for spec in self._plugins.specs}
+        if found.margin >= CLOSE or found.intent not in specs or found.second not in specs:
+            return False
+        return specs[found.intent].side_effects != specs[found.second].side_effects

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from time import time
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, desc, insert, select, update  # noqa: TID253
+from sqlalchemy import Connection, Engine, delete, desc, insert, select, update  # noqa: TID253
 
 from intendant.model.errors import RunNotFound, SchemaMismatch, StoreError
 from intendant.model.results import StepOutcome
@@ -162,6 +162,29 @@ class Store:
             if outcome.intent and outcome.usage.tokens:
                 history.setdefault(outcome.intent, []).append(outcome.usage.tokens)
         return {intent: tuple(tokens) for intent, tokens in history.items()}
+
+    async def classifications(self, keys: Iterable[str]) -> dict[str, str]:
+        """What is remembered under these keys."""
+        table, wanted = tables.classification, sorted(set(keys))
+
+        def work(connection: Connection) -> dict[str, str]:
+            found: dict[str, str] = {}
+            for start in range(0, len(wanted), 500):  # databases limit the parameters of a statement
+                query = select(table.c.key, table.c.answer).where(table.c.key.in_(wanted[start : start + 500]))
+                found |= {row.key: row.answer for row in connection.execute(query)}
+            return found
+
+        return await self.do(work)
+
+    async def keep_classification(self, key: str, kind: str, answer: str) -> None:
+        """Remember a classification, in place of what was remembered under its key."""
+        table = tables.classification
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(table).where(table.c.key == key))
+            connection.execute(insert(table), {"key": key, "kind": kind, "answer": answer, "at": time()})
+
+        await self.do(work)
 
     async def events_of(self, run_id: str) -> list[dict[str, Any]]:
         """A run's events in order."""

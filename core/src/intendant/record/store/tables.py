@@ -133,6 +133,16 @@ event = Table(
     Column("hash", String(64), nullable=False),  # SHA-256 of the one before and this one's data
 )
 
+classification = Table(
+    "classification",
+    metadata,
+    Column("key", _KEY, primary_key=True),  # SHA-256 of a step, and for answers of models of the installed intents too
+    Column("kind", String(12), nullable=False),  # answer (of a model), correction (of a person)
+    Column("answer", Text, nullable=False),  # a Classification, as JSON
+    Column("at", Float, nullable=False),
+    CheckConstraint("kind IN ('answer', 'correction')", name="kind"),
+)
+
 outbox = Table(
     "outbox",
     metadata,

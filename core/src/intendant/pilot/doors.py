@@ -1,0 +1,81 @@
+"""The door to a model for classifiers: metered and recorded as a small run of its own, opened when first used."""
+
+from collections.abc import Awaitable, Callable
+
+from intendant.model.errors import IntendantError
+from intendant.model.requests import ModelRequest
+from intendant.model.results import Compression, ModelReply, Route, RunStatus
+from intendant.model.workflow import Json
+from intendant.planning.compression import to_text
+from intendant.record.journal import Journal
+from intendant.spending.gateway import CallScope, Gateway
+from intendant.spending.ledger import RunLedger
+
+STEP = "classify"
+
+
+class ClassificationDoor:
+    """Implements `ModelClient` for the classifiers of one workflow.
+
+    Args:
+        gateway: Sends the calls.
+        route: The model.
+        tokens: What classifying may take in all.
+        open_run: Opens the run that the calls are recorded in.
+    """
+
+    def __init__(
+        self, gateway: Gateway, route: Route, tokens: int, open_run: Callable[[], Awaitable[Journal]]
+    ) -> None:
+        self._gateway = gateway
+        self._route = route
+        self._tokens = tokens
+        self._open_run = open_run
+        self._scope: CallScope | None = None
+
+    @property
+    def route(self) -> Route | None:
+        """The model behind the door."""
+        return self._route
+
+    @property
+    def tokens_left(self) -> int | None:
+        """Tokens that may still be spent."""
+        return self._tokens if self._scope is None else self._scope.ledger.left(STEP)
+
+    def count(self, text: str) -> int:
+        """Tokens of *text* for the model."""
+        return self._gateway.counter(self._route)(text)
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """Ask the model; see `ModelClient.complete`."""
+        if self._scope is None:
+            journal = await self._open_run()
+            ledger = RunLedger(journal, tokens=self._tokens, micro_usd=None, allocations={STEP: self._tokens})
+            await ledger.open()
+            self._scope = CallScope(journal, ledger, STEP)
+        return await self._gateway.complete(self._scope, self._route, request)
+
+    async def fit(
+        self,
+        content: Json,
+        *,
+        query: str = "",  # noqa: ARG002  # the face of `ModelClient`
+        share: float = 0.75,
+        overhead: str = "",
+    ) -> Compression:
+        """Text that fits as it is; classifiers shorten what they ask themselves.
+
+        Raises:
+            IntendantError: It does not fit.
+        """
+        text = to_text(content)
+        tokens, left = self.count(text), self.tokens_left
+        if left is not None and tokens + self.count(overhead) > left * share:
+            raise IntendantError(f"{tokens} tokens do not fit into the {left} that are left for classifying")
+        return Compression(text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True)
+
+    async def close(self, finish: Callable[[Journal, RunStatus], Awaitable[None]]) -> None:
+        """End the run, if one was opened."""
+        if self._scope is not None:
+            await finish(self._scope.journal, RunStatus.completed)
