@@ -39,7 +39,9 @@ def test_what_cannot_be_evaluated_is_an_error(source: str, item: object, says: s
     assert says.lower() in str(caught.value).lower()
 
 
-@pytest.mark.parametrize("source", ["item.a >", "itme.a > 3", "", "(" * 600 + "1" + ")" * 600, "item.a > 'x", "\ud800"])
+@pytest.mark.parametrize(
+    "source", ["item.a >", "itme.a > 3", "", "(" * 600 + "1" + ")" * 600, "item.a > 'x", "\ud800"]
+)
 def test_what_does_not_parse_is_an_error(source: str) -> None:
     with pytest.raises(ExpressionFailed):
         Expression(source, ["item"])

@@ -57,7 +57,11 @@ def test_every_state_is_shown_and_one_bad_plugin_ends_nothing(site) -> None:
     site("wrong-tier", "tiers", "wrong", "class T: pass")
     site("gone-tier", "tiers", "gone", "x = 1")
     found = states(site.path, "--check")
-    seen = {key: (item["state"], item["reason"]) for key, item in found.items() if item["distribution"].endswith("-tier")}
+    seen = {
+        key: (item["state"], item["reason"])
+        for key, item in found.items()
+        if item["distribution"].endswith("-tier")
+    }
     assert seen["tier:good"] == ("loaded", "")
     assert seen["tier:broken"][0] == "failed"
     assert "no_such_module" in seen["tier:broken"][1]
@@ -91,7 +95,11 @@ def test_duplicates_name_both_distributions(site) -> None:
     assert "DuplicatePluginError" in done.stderr
     assert "one-tier" in done.stderr
     assert "two-tier" in done.stderr
-    blocked = python(site.path, "from intendant import OrchestrationService as S; S(db='none')", INTENDANT_BLOCK_PLUGINS="tier:same")
+    blocked = python(
+        site.path,
+        "from intendant import OrchestrationService as S; S(db='none')",
+        INTENDANT_BLOCK_PLUGINS="tier:same",
+    )
     assert blocked.returncode == 0, blocked.stderr
 
 

@@ -38,7 +38,9 @@ class Ask(IntentHandler):
 
 
 def flow(*steps: dict, **more) -> Workflow:
-    return Workflow.model_validate({"name": "t", "steps": [{"intent": "ask", "prompt": "hi", **step} for step in steps], **more})
+    return Workflow.model_validate(
+        {"name": "t", "steps": [{"intent": "ask", "prompt": "hi", **step} for step in steps], **more}
+    )
 
 
 def reply(input_tokens: int, output_tokens: int, text: str = "yes") -> ModelReply:
@@ -58,7 +60,7 @@ async def test_a_call_is_held_at_its_worst_and_settled_by_the_providers_figures(
         result = await service.run(flow({"id": "a"}), on_event=seen.append)
         state = await budget_of(service, result)
         totals = await service.store.do(budgets.totals_of_run(result.run_id))
-    (hold, _), = provider.calls
+    ((hold, _),) = provider.calls
     kinds = [event.type for event in seen]
     assert kinds.index("tokens_reserved") < kinds.index("tokens_settled") < kinds.index("step_executed")
     reserved = next(event for event in seen if event.type == "tokens_reserved")
@@ -77,7 +79,7 @@ async def test_the_answer_is_clamped_to_what_is_left() -> None:
     provider = ScriptedProvider(reply(5, 5))
     async with engine(Ask(), provider) as service:
         await service.run(flow({"id": "a"}, budget={"tokens": 60}))
-    (hold, _), = provider.calls
+    ((hold, _),) = provider.calls
     assert hold.tokens <= 60
     assert hold.max_output_tokens < 50
 
@@ -85,7 +87,9 @@ async def test_the_answer_is_clamped_to_what_is_left() -> None:
 async def test_what_does_not_fit_is_refused_before_it_is_sent() -> None:
     provider = ScriptedProvider(reply(5, 5))
     async with engine(Ask(), provider) as service:
-        result = await service.run(flow({"id": "a", "prompt": "word " * 500}, {"id": "b", "needs": ["a"]}, budget={"tokens": 100}))
+        result = await service.run(
+            flow({"id": "a", "prompt": "word " * 500}, {"id": "b", "needs": ["a"]}, budget={"tokens": 100})
+        )
         state = await budget_of(service, result)
     assert result.status == "refused"
     assert result.failures["a"].error == "BudgetExceeded"
@@ -153,7 +157,7 @@ async def test_a_refusal_gives_the_hold_back_and_a_break_is_charged_in_full() ->
         async with engine(Ask(), provider) as service:
             result = await service.run(flow({"id": "a"}))
             state = await budget_of(service, result)
-        (hold, _), = provider.calls
+        ((hold, _),) = provider.calls
         assert state["held_tokens"] == 0
         assert state["spent_tokens"] == (hold.tokens if spent == "all" else 0)
         assert result.metrics.tokens_used == state["spent_tokens"]
@@ -225,7 +229,9 @@ async def test_tokens_that_a_step_leaves_go_to_the_next() -> None:
         assert result.status == "completed", result.failures
         assert (await budget_of(service, result, "b"))["limit_tokens"] > 200
     async with engine(
-        Ask(), ScriptedProvider(reply(5, 5)), settings={"budget": {"tokens_per_step": 200, "overage_allowed": False}}
+        Ask(),
+        ScriptedProvider(reply(5, 5)),
+        settings={"budget": {"tokens_per_step": 200, "overage_allowed": False}},
     ) as service:
         result = await service.run(flow(*steps, budget={"tokens": 400}))
     assert result.failures["b"].error == "BudgetExceeded"

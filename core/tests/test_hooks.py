@@ -37,7 +37,10 @@ def route(plugins: Plugins, difficulty: float = 5, **more):
 
 
 def test_tiers_are_asked_cheapest_first_whatever_the_order_of_installation() -> None:
-    for given in ([tier("a", 30), tier("b", 10, 3), tier("c", 20, 6)], [tier("b", 10, 3), tier("c", 20, 6), tier("a", 30)]):
+    for given in (
+        [tier("a", 30), tier("b", 10, 3), tier("c", 20, 6)],
+        [tier("b", 10, 3), tier("c", 20, 6), tier("a", 30)],
+    ):
         plugins = Plugins(given, discover=False)
         assert [route(plugins, score) for score in (1, 5, 9)] == ["b", "c", "a"]
         assert route(plugins, 1, excluded=("b",)) == "c"

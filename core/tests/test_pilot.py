@@ -78,13 +78,18 @@ class Do(IntentHandler):
 
 
 def steps(**given) -> list[dict]:
-    return [{"id": name, "intent": "do", **(value if isinstance(value, dict) else {"input": value})} for name, value in given.items()]
+    return [
+        {"id": name, "intent": "do", **(value if isinstance(value, dict) else {"input": value})}
+        for name, value in given.items()
+    ]
 
 
 async def test_independent_steps_run_at_the_same_time_and_dependants_after() -> None:
     do = Do()
     wait = {"input": {"sleep": 0.05}}
-    result = await run_steps(steps(a=wait, b=wait, c=wait, d={"needs": ["a", "b"], "input": "{{ steps.c.output }}"}), do)
+    result = await run_steps(
+        steps(a=wait, b=wait, c=wait, d={"needs": ["a", "b"], "input": "{{ steps.c.output }}"}), do
+    )
     assert result.status == "completed"
     assert do.most == 3
     assert do.order[-1] == "d"
@@ -101,11 +106,24 @@ async def test_no_more_than_max_parallel_and_the_highest_priority_first() -> Non
 async def test_a_failing_step_stops_its_dependants_and_nothing_else() -> None:
     do = Do()
     result = await run_steps(
-        steps(bad="fail", crash="crash", after={"needs": ["bad"]}, later={"needs": ["after"]}, fine="x", ok={"needs": ["fine"]}), do
+        steps(
+            bad="fail",
+            crash="crash",
+            after={"needs": ["bad"]},
+            later={"needs": ["after"]},
+            fine="x",
+            ok={"needs": ["fine"]},
+        ),
+        do,
     )
     assert result.status == "failed"
     assert {name: step.status.value for name, step in result.steps.items()} == {
-        "bad": "failed", "crash": "failed", "after": "skipped", "later": "skipped", "fine": "completed", "ok": "completed",
+        "bad": "failed",
+        "crash": "failed",
+        "after": "skipped",
+        "later": "skipped",
+        "fine": "completed",
+        "ok": "completed",
     }
     assert result.failures["bad"].hint == "do something else"
     assert "ZeroDivisionError: a fault of the plugin" in result.failures["crash"].message
@@ -125,12 +143,19 @@ async def test_a_false_condition_skips_the_step_and_what_depends_on_it() -> None
         Do(),
         inputs={"mode": "full"},
     )
-    assert [step.status.value for step in result.steps.values()] == ["completed", "completed", "skipped", "skipped"]
+    assert [step.status.value for step in result.steps.values()] == [
+        "completed",
+        "completed",
+        "skipped",
+        "skipped",
+    ]
     assert result.status == "completed"
 
 
 async def test_a_condition_that_cannot_be_evaluated_fails_the_step() -> None:
-    result = await run_steps(steps(a={"input": {"x": "text"}}, b={"when": "steps.a.output.x > 3"}, c={"needs": ["b"]}), Do())
+    result = await run_steps(
+        steps(a={"input": {"x": "text"}}, b={"when": "steps.a.output.x > 3"}, c={"needs": ["b"]}), Do()
+    )
     assert result.failures["b"].error == "ExpressionFailed"
     assert result.steps["c"].status == "skipped"
 
@@ -148,13 +173,16 @@ async def test_retries_happen_as_often_as_asked_and_only_for_what_may_pass() -> 
     retry = {"attempts": 3, "delay": 0, "jitter": 0}
     seen = []
     flow = Workflow.model_validate(
-        {"name": "t", "steps": steps(
-            passes={"input": {"fail_until": 3}, "retry": retry},
-            never={"input": {"fail_until": 9}, "retry": retry},
-            final={"input": "fail", "retry": retry},
-            anyway={"input": "crash", "retry": {**retry, "on": "any"}},
-            slow={"input": {"sleep": 5}, "timeout": 0.02, "retry": retry},
-        )}
+        {
+            "name": "t",
+            "steps": steps(
+                passes={"input": {"fail_until": 3}, "retry": retry},
+                never={"input": {"fail_until": 9}, "retry": retry},
+                final={"input": "fail", "retry": retry},
+                anyway={"input": "crash", "retry": {**retry, "on": "any"}},
+                slow={"input": {"sleep": 5}, "timeout": 0.02, "retry": retry},
+            ),
+        }
     )
     async with engine(do) as service:
         result = await service.run(flow, on_event=seen.append)
@@ -172,7 +200,9 @@ async def test_what_is_no_json_result_fails_the_step(what) -> None:
 
 async def test_the_output_schema_is_kept() -> None:
     schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
-    result = await run_steps(steps(good={"input": {"n": 1}, "output": schema}, bad={"input": {"n": "x"}, "output": schema}), Do())
+    result = await run_steps(
+        steps(good={"input": {"n": 1}, "output": schema}, bad={"input": {"n": "x"}, "output": schema}), Do()
+    )
     assert result.outputs == {"good": {"n": 1}}
     assert "n: " in result.failures["bad"].message
 
@@ -187,7 +217,9 @@ async def test_a_schema_reads_no_files(tmp_path) -> None:
 async def test_metrics_are_what_the_journal_says() -> None:
     do = Do()
     async with engine(do) as service:
-        flow = Workflow.model_validate({"name": "t", "steps": steps(a={"input": {"sleep": 0.05}}, b={"input": {"sleep": 0.05}}, c="fail")})
+        flow = Workflow.model_validate(
+            {"name": "t", "steps": steps(a={"input": {"sleep": 0.05}}, b={"input": {"sleep": 0.05}}, c="fail")}
+        )
         result = await service.run(flow)
         fold = MetricsFold()
         for event in await read_events(service.store, result.run_id):
@@ -205,7 +237,9 @@ async def test_metrics_are_what_the_journal_says() -> None:
 async def test_each_event_has_a_severity() -> None:
     seen = []
     async with engine(Do()) as service:
-        await service.run(Workflow.model_validate({"name": "t", "steps": steps(a="x", b="fail")}), on_event=seen.append)
+        await service.run(
+            Workflow.model_validate({"name": "t", "steps": steps(a="x", b="fail")}), on_event=seen.append
+        )
     assert {event.type: event.severity for event in seen}["step_failed"] == "critical"
     assert {event.type: event.severity for event in seen}["step_executed"] == "info"
 
@@ -329,7 +363,14 @@ class Deliver(IntentHandler):
 async def test_a_delivery_that_was_made_is_not_made_again() -> None:
     post, Deliver.tries = Post(), 0
     retry = {"attempts": 3, "delay": 0, "jitter": 0}
-    step = {"id": "a", "intent": "deliver", "uses": "post.once", "input": "x", "prompt": "fail once after", "retry": retry}
+    step = {
+        "id": "a",
+        "intent": "deliver",
+        "uses": "post.once",
+        "input": "x",
+        "prompt": "fail once after",
+        "retry": retry,
+    }
     result = await run_steps([step], Deliver(), post)
     assert result.outputs == {"a": {"id": 1}}
     assert len(post.posted) == 1
@@ -389,10 +430,18 @@ async def test_mistakes(more, says) -> None:
 
 @pytest.mark.parametrize(
     ("inputs", "says"),
-    [({}, "'n' is missing"), ({"n": "x"}, "type integer"), ({"n": True}, "type integer"), ({"n": 1, "m": 1}, "no input 'm'"), ({"n": 9}, "one of [1, 2]")],
+    [
+        ({}, "'n' is missing"),
+        ({"n": "x"}, "type integer"),
+        ({"n": True}, "type integer"),
+        ({"n": 1, "m": 1}, "no input 'm'"),
+        ({"n": 9}, "one of [1, 2]"),
+    ],
 )
 async def test_inputs_are_checked(inputs, says) -> None:
-    flow = Workflow.model_validate({"name": "t", "inputs": {"n": {"type": "integer", "choices": [1, 2]}}, "steps": steps(a=1)})
+    flow = Workflow.model_validate(
+        {"name": "t", "inputs": {"n": {"type": "integer", "choices": [1, 2]}}, "steps": steps(a=1)}
+    )
     async with engine(Do()) as service:
         with pytest.raises(WorkflowError) as caught:
             await service.run(flow, inputs)
@@ -433,7 +482,9 @@ def test_ctrl_c_stops_cleanly(tmp_path) -> None:
                 print("interrupted", flush=True)
     """
     url = f"sqlite:///{tmp_path}/runs.db"
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), url], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), url], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     os.kill(process.pid, signal.SIGINT)
@@ -457,7 +508,14 @@ async def test_ten_thousand_steps_take_no_more_than_linear_time() -> None:
             nonlocal seen
             seen += event == "call"
 
-        flow = Workflow.model_validate({"name": "t", "steps": [{"id": f"s{n}", "intent": "do", "needs": [f"s{n - 1}"] if n % 7 else []} for n in range(count)]})
+        flow = Workflow.model_validate(
+            {
+                "name": "t",
+                "steps": [
+                    {"id": f"s{n}", "intent": "do", "needs": [f"s{n - 1}"] if n % 7 else []} for n in range(count)
+                ],
+            }
+        )
         with engine(Do()) as service:
             sys.setprofile(count_calls)
             try:

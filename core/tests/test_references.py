@@ -8,7 +8,12 @@ from intendant import ReferenceFailed
 from intendant.pilot.references import Reference, find, read, resolve
 
 SCOPE = {
-    "steps": {"fetch": {"output": {"rows": [{"id": 7, "a b": None}, {"id": 8, "a b": 1}], "text": "hi"}, "status": "completed"}},
+    "steps": {
+        "fetch": {
+            "output": {"rows": [{"id": 7, "a b": None}, {"id": 8, "a b": 1}], "text": "hi"},
+            "status": "completed",
+        }
+    },
     "inputs": {"n": 3, "flag": False},
 }
 
@@ -51,15 +56,22 @@ def test_what_is_missing_is_named_with_what_is_there(text: str, says: str) -> No
     assert says in caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["{{ }}", "{{ 3 }}", "{{ a + b }}", "{{ steps..x }}", "{{ steps.a[x] }}", "{{ open"])
+@pytest.mark.parametrize(
+    "text", ["{{ }}", "{{ 3 }}", "{{ a + b }}", "{{ steps..x }}", "{{ steps.a[x] }}", "{{ open"]
+)
 def test_what_is_no_reference_is_found_before_the_run(text: str) -> None:
     assert [type(item) for item in find(text)] == [tuple]
 
 
 def test_values_never_become_references() -> None:
     """What an input holds is data, even if it looks like a reference."""
-    assert resolve("{{ inputs.x }}", {"inputs": {"x": "{{ inputs.secret }}", "secret": 1}}) == "{{ inputs.secret }}"
-    assert resolve("a {{ inputs.x }}", {"inputs": {"x": "{{ inputs.secret }}", "secret": 1}}) == "a {{ inputs.secret }}"
+    assert (
+        resolve("{{ inputs.x }}", {"inputs": {"x": "{{ inputs.secret }}", "secret": 1}}) == "{{ inputs.secret }}"
+    )
+    assert (
+        resolve("a {{ inputs.x }}", {"inputs": {"x": "{{ inputs.secret }}", "secret": 1}})
+        == "a {{ inputs.secret }}"
+    )
 
 
 @given(st.text())

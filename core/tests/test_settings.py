@@ -13,7 +13,9 @@ def load(call=None, env=None, file=None) -> Settings:
 
 def test_stronger_sources_win_and_are_named(tmp_path) -> None:
     file = tmp_path / "intendant.toml"
-    file.write_text('[budget]\nstrategy = "equal"\ntokens_per_step = 10\n[plugins.settings."tier:fast"]\nmax_difficulty = 4\n')
+    file.write_text(
+        '[budget]\nstrategy = "equal"\ntokens_per_step = 10\n[plugins.settings."tier:fast"]\nmax_difficulty = 4\n'
+    )
     settings = load({"budget": {"strategy": "priority"}}, {"INTENDANT_BUDGET__STRATEGY": "adaptive"}, file)
     assert settings.budget.strategy == "priority"
     assert settings.source_of("budget.strategy") == "the call"

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from intendant import share
 
 amounts = st.integers(0, 10_000)
-claims = st.dictionaries(st.text(min_size=1, max_size=3), st.tuples(st.floats(0.01, 100), amounts, amounts), max_size=12)
+claims = st.dictionaries(
+    st.text(min_size=1, max_size=3), st.tuples(st.floats(0.01, 100), amounts, amounts), max_size=12
+)
 
 
 @given(amounts, claims)

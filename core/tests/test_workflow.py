@@ -79,7 +79,9 @@ def test_inputs_are_read_by_their_type(kind: str, text: str, value: object) -> N
     assert Input(type=kind).read(text) == value
 
 
-@pytest.mark.parametrize(("kind", "text"), [("integer", "1.5"), ("integer", "true"), ("boolean", "1"), ("array", "x")])
+@pytest.mark.parametrize(
+    ("kind", "text"), [("integer", "1.5"), ("integer", "true"), ("boolean", "1"), ("array", "x")]
+)
 def test_inputs_of_another_type_are_refused(kind: str, text: str) -> None:
     with pytest.raises(ValueError, match="is not of type"):
         Input(type=kind).read(text)

@@ -140,14 +140,15 @@ class PlainLines:
 def summary(result: RunResult) -> list[str]:
     """A run in a few lines."""
     metrics = result.metrics
+    counts = f"{metrics.steps_completed} completed, {metrics.steps_failed} failed, {metrics.steps_skipped} skipped"
+    used = f"{metrics.tokens_used} used, {metrics.tokens_saved} saved ({metrics.savings:.0%})"
+    if metrics.budget_tokens:
+        used += f", {metrics.budget_utilisation:.0%} of {metrics.budget_tokens}"
+    mean, compressing = metrics.mean_step_seconds * 1000, metrics.compression_seconds * 1000
     lines = [
-        f"{result.status.value}: {metrics.steps_completed} completed, {metrics.steps_failed} failed, "
-        + f"{metrics.steps_skipped} skipped in {metrics.seconds:.2f} s  (run {result.run_id})",
-        f"tokens: {metrics.tokens_used} used, {metrics.tokens_saved} saved ({metrics.savings:.0%})"
-        + (f", {metrics.budget_utilisation:.0%} of {metrics.budget_tokens}" if metrics.budget_tokens else "")
-        + f"; cost: {money(metrics.micro_usd)}",
-        f"time: {metrics.mean_step_seconds * 1000:.1f} ms a step on average, "
-        + f"{metrics.compression_seconds * 1000:.1f} ms compressing",
+        f"{result.status.value}: {counts} in {metrics.seconds:.2f} s  (run {result.run_id})",
+        f"tokens: {used}; cost: {money(metrics.micro_usd)}",
+        f"time: {mean:.1f} ms a step on average, {compressing:.1f} ms compressing",
     ]
     for step_id, failure in result.failures.items():
         lines.append(f"error: step '{step_id}': {failure.message}")

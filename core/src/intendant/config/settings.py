@@ -242,6 +242,13 @@ def _value(text: str) -> Any:
         return text
 
 
+def default_db() -> str:
+    """The URL of the database in the user's data folder."""
+    import platformdirs
+
+    return f"sqlite:///{Path(platformdirs.user_data_dir('intendant')) / 'intendant.db'}"
+
+
 def merge(
     into: dict[str, Any],
     values: Mapping[str, Any],

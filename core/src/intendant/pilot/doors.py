@@ -1,10 +1,11 @@
 """The door to a model for classifiers: metered and recorded as a small run of its own, opened when first used."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from intendant.model.errors import IntendantError
 from intendant.model.requests import ModelRequest
-from intendant.model.results import Compression, ModelReply, Route, RunStatus
+from intendant.model.results import Compression, ModelReply, Route
 from intendant.model.workflow import Json
 from intendant.planning.compression import to_text
 from intendant.record.journal import Journal
@@ -32,6 +33,7 @@ class ClassificationDoor:
         self._tokens = tokens
         self._open_run = open_run
         self._scope: CallScope | None = None
+        self._opening = asyncio.Lock()
 
     @property
     def route(self) -> Route | None:
@@ -49,11 +51,12 @@ class ClassificationDoor:
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Ask the model; see `ModelClient.complete`."""
-        if self._scope is None:
-            journal = await self._open_run()
-            ledger = RunLedger(journal, tokens=self._tokens, micro_usd=None, allocations={STEP: self._tokens})
-            await ledger.open()
-            self._scope = CallScope(journal, ledger, STEP)
+        async with self._opening:
+            if self._scope is None:
+                journal = await self._open_run()
+                ledger = RunLedger(journal, tokens=self._tokens, micro_usd=None, allocations={STEP: self._tokens})
+                await ledger.open()
+                self._scope = CallScope(journal, ledger, STEP)
         return await self._gateway.complete(self._scope, self._route, request)
 
     async def fit(
@@ -75,7 +78,7 @@ class ClassificationDoor:
             raise IntendantError(f"{tokens} tokens do not fit into the {left} that are left for classifying")
         return Compression(text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True)
 
-    async def close(self, finish: Callable[[Journal, RunStatus], Awaitable[None]]) -> None:
-        """End the run, if one was opened."""
-        if self._scope is not None:
-            await finish(self._scope.journal, RunStatus.completed)
+    @property
+    def journal(self) -> Journal | None:
+        """The journal of the calls; None if there were none."""
+        return self._scope.journal if self._scope is not None else None

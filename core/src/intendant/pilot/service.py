@@ -15,6 +15,7 @@ from intendant.model.errors import IntendantError, Problem, WorkflowError
 from intendant.model.events import Event
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Workflow
+from intendant.pilot.classifying import ClassificationDesk
 from intendant.pilot.graph import Graph, check
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.segments import run_segment
@@ -67,7 +68,7 @@ class OrchestrationService:
             order=chosen.order,
             settings=chosen.settings,
         )
-        self._db = db or self.settings.store.db or os.environ.get("INTENDANT_DB")
+        self._db = db or self.settings.store.db or os.environ.get("INTENDANT_DB") or None
         self._runner: asyncio.Runner | None = None
         self.worker = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -77,6 +78,13 @@ class OrchestrationService:
         from intendant.record.store import Store
 
         return Store(self._db, self.settings.store.durability)
+
+    @property
+    def store_url(self) -> str:
+        """The database's URL, or `none`."""
+        from intendant.config.settings import default_db
+
+        return self._db or default_db()
 
     @cached_property
     def prices(self) -> Prices:
@@ -141,7 +149,22 @@ class OrchestrationService:
         history = {}
         if strategy is not None and strategy.uses_history:
             history = await self.store.usage_history(workflow.agent)
-        return await self.planner.plan(workflow, graph.needs, graph.references, history)
+        desk = ClassificationDesk(self)
+        door = desk.door(workflow)
+        try:
+            plan = await self.planner.plan(
+                workflow,
+                graph.needs,
+                graph.references,
+                history=history,
+                known=await desk.known(workflow.steps),
+                model=door,
+            )
+        except IntendantError:
+            await desk.close(door)
+            raise
+        await desk.finish(door, plan)
+        return plan
 
     def orchestrator(self, on_event: Listener | Iterable[Listener] = ()) -> WorkflowOrchestrator:
         """A run to be driven step by step."""

@@ -7,7 +7,6 @@ from hashlib import sha256
 from time import monotonic
 from typing import Any
 
-
 from intendant.config.settings import Settings
 from intendant.hooks.calls import Questions
 from intendant.hooks.registry import Plugins

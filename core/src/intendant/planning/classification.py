@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def step_key(step: Step | Mapping[str, Json]) -> str:
-    """The same for steps that say the same, wherever they stand: SHA-256 over the whole step but its id and needs."""
+    """The same for steps that say the same: SHA-256 over the step but its id, needs and weight in the run."""
     content = step.model_dump(by_alias=True, exclude_defaults=True) if isinstance(step, Step) else dict(step)
     for name in ("id", "needs", "intent", "priority", "critical"):
         content.pop(name, None)

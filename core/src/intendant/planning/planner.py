@@ -22,7 +22,6 @@ from intendant.model.workflow import Frozen, Step, Workflow
 from intendant.planning.routing import Router, difficulty
 from intendant.spending.pricing import Prices
 
-
 CLOSE = 0.4
 """Two intents whose probabilities differ by less are worth a warning where the wrong one would matter."""
 
@@ -112,14 +111,7 @@ class Planner:
         specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.steps}
         wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.steps}
         shares, strategy, unallocated = self._allocate(workflow, specs, wants, found, history or {})
-        flags = self._settings.flags
-        router = Router(
-            self._questions,
-            self._plugins.providers,
-            self._settings.routing,
-            tiers=tuple(self._plugins.tiers),
-            enabled=is_on(flags.routing_enabled, workflow.agent),
-        )
+        router = self.router(workflow)
         return Plan(
             workflow=workflow,
             steps=tuple(
@@ -139,6 +131,16 @@ class Planner:
             budget_micro_usd=self.total_micro_usd(workflow),
             strategy=strategy,
             unallocated=unallocated,
+        )
+
+    def router(self, workflow: Workflow) -> Router:
+        """Chooses models for *workflow*."""
+        return Router(
+            self._questions,
+            self._plugins.providers,
+            self._settings.routing,
+            tiers=tuple(self._plugins.tiers),
+            enabled=is_on(self._settings.flags.routing_enabled, workflow.agent),
         )
 
     def total(self, workflow: Workflow) -> int:
@@ -203,9 +205,7 @@ class Planner:
             model=model,
         )
 
-    async def _intent_of(
-        self, request: ClassifyRequest, known: Classification | None
-    ) -> Classification | None:
+    async def _intent_of(self, request: ClassifyRequest, known: Classification | None) -> Classification | None:
         if request.step.intent is not None:
             return Classification(intent=request.step.intent, confidence=1.0)
         if known is not None:

@@ -12,13 +12,6 @@ from intendant.record.store.tables import HEAD, VERSION_TABLE, metadata
 Durability = Literal["full", "normal"]
 
 
-def default_url() -> str:
-    """The file in the user's data folder."""
-    import platformdirs
-
-    return f"sqlite:///{Path(platformdirs.user_data_dir('intendant')) / 'intendant.db'}"
-
-
 def connect(url: str, durability: Durability = "normal") -> Engine:
     """An engine for *url*; nothing is opened yet.
 

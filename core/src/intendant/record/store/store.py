@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, desc, insert, select, update  # noqa: TID253
 
+from intendant.config.settings import default_db
 from intendant.model.errors import RunNotFound, SchemaMismatch, StoreError
 from intendant.model.results import StepOutcome
 from intendant.record.store import database, tables
@@ -29,7 +30,7 @@ class Store:
     """
 
     def __init__(self, url: str | None = None, durability: Durability = "normal") -> None:
-        self.url = url or database.default_url()
+        self.url = url or default_db()
         own_file = url is None
         engine = database.connect(self.url, durability)
         self._engine = engine

@@ -136,7 +136,9 @@ event = Table(
 classification = Table(
     "classification",
     metadata,
-    Column("key", _KEY, primary_key=True),  # SHA-256 of a step, and for answers of models of the installed intents too
+    Column(
+        "key", _KEY, primary_key=True
+    ),  # SHA-256 of a step, and for answers of models of the installed intents too
     Column("kind", String(12), nullable=False),  # answer (of a model), correction (of a person)
     Column("answer", Text, nullable=False),  # a Classification, as JSON
     Column("at", Float, nullable=False),

@@ -24,10 +24,18 @@ def upgrade() -> None:
             "limit_micro IS NULL OR spent_micro + held_micro <= limit_micro", name=op.f("ck_budget_micro")
         ),
         sa.CheckConstraint(
-            "limit_tokens IS NULL OR spent_tokens + held_tokens <= limit_tokens",
-            name=op.f("ck_budget_tokens"),
+            "limit_tokens IS NULL OR spent_tokens + held_tokens <= limit_tokens", name=op.f("ck_budget_tokens")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_budget")),
+    )
+    op.create_table(
+        "classification",
+        sa.Column("key", sa.String(length=300), nullable=False),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.CheckConstraint("kind IN ('answer', 'correction')", name=op.f("ck_classification_kind")),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_classification")),
     )
     op.create_table(
         "event",
@@ -137,4 +145,5 @@ def downgrade() -> None:
     op.drop_index("ix_hold_run_id", table_name="hold")
     op.drop_table("hold")
     op.drop_table("event")
+    op.drop_table("classification")
     op.drop_table("budget")
