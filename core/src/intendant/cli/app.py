@@ -139,4 +139,4 @@ def money(micro_usd: int | None) -> str:
     return "-" if micro_usd == 0 else f"${micro_usd / 1_000_000:.4f}"
 
 
-from intendant.cli import planning, plugins, running, runs  # noqa: E402, F401  # these register the commands
+from intendant.cli import classifying, planning, plugins, running, runs  # noqa: E402, F401  # these register the commands

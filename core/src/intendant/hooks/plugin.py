@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
@@ -216,20 +216,20 @@ class Classifier(Plugin):
     def decide(self, request: ClassifyRequest) -> "Classification | Awaitable[Classification | None] | None":
         """The step's intent, or None if less sure than `request.threshold`."""
 
-    def decide_raw(self, step: Mapping[str, Json], request: ClassifyRequest) -> Classification | None:
-        """The intent of a step as another platform writes it: any map, with whatever keys that platform has.
+    def decide_raw(self, raw: Mapping[str, Json], intents: Iterable[IntentSpec] = ()) -> Classification | None:
+        """The best guess for a step as another platform writes it: any map, with whatever keys that platform has.
 
-        By default only maps that are steps of a workflow file are understood.
+        By default only maps that are steps of a workflow file are understood; None for all others.
 
         Args:
-            step: The step.
-            request: What else is known; its own `step` is a stand-in.
+            raw: The step.
+            intents: What the installed handlers declare.
         """
         try:
-            known = Step.model_validate(dict(step))
+            step = Step.model_validate(dict(raw))
         except ValidationError:
             return None
-        answer = self.decide(request.model_copy(update={"step": known}))
+        answer = self.decide(ClassifyRequest(step=step, intents=tuple(intents), threshold=0.0))
         return answer if isinstance(answer, Classification) else None
 
     @hookimpl

@@ -30,12 +30,12 @@ class ClassificationDesk:
     async def known(self, steps: Iterable[Step]) -> dict[str, Classification]:
         """What is remembered of the steps that name no intent; nothing where no database exists yet."""
         asked = [step for step in steps if step.intent is None]
-        if not asked or not self._has_store():
+        if not asked or not self.has_store():
             return {}
         memory = ClassificationMemory(self._service.store)
         return await memory.known(asked, self._service.plugins.specs)
 
-    def _has_store(self) -> bool:
+    def has_store(self) -> bool:
         """True if looking into the store does not create one: planning changes nothing."""
         if "store" in self._service.__dict__:
             return True

@@ -3,10 +3,10 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from intendant.config.settings import Settings
 from intendant.hooks.plugin import Plugin
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from intendant.record.store import Store
 
 Listener = Callable[[Event], None]
+ResultT = TypeVar("ResultT")
 
 
 class OrchestrationService:
@@ -217,6 +218,10 @@ class OrchestrationService:
     def orchestrator_sync(self, on_event: Listener | Iterable[Listener] = ()) -> "SyncOrchestrator":
         """`orchestrator` for code without an event loop."""
         return SyncOrchestrator(self.orchestrator(on_event), self._loop())
+
+    def do_sync(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Run a coroutine in this engine's own loop, for code without one."""
+        return self._loop().run(work)
 
     def _loop(self) -> asyncio.Runner:
         try:

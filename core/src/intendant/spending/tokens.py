@@ -1,7 +1,7 @@
 """Counting tokens, exactly where the model's tokenizer is at hand, from above where it is not.
 
 The ranks of o200k and cl100k come with the package `bpe-openai` (`pip install 'intendant[tokens]'`), so that
-nothing is fetched at run time. For models with another tokenizer the provider names a factor, chosen to err upwards.
+nothing is fetched at run time. For models with another tokenizer the provider names a factor that errs upwards.
 """
 
 import math
