@@ -280,3 +280,71 @@ async def test_strategies_that_ask_for_it_get_the_agents_past_usage() -> None:
         await service.run(flow({"id": "a"}, agent="x"))
         await service.run(flow({"id": "a"}, agent="other"))
     assert learns.told == [{}, {"ask": (20,)}, {"ask": (10, 20)}, {}]
+
+
+async def test_a_hold_is_given_back_call_by_call() -> None:
+    """Thirty calls of 10 tokens fit into 400, though each holds more than 50 while it is out."""
+    async with engine(Ask(), ScriptedProvider(reply(5, 5))) as service:
+        result = await service.run(flow({"id": "a", "input": 30}, budget={"tokens": 400}))
+        assert result.status == "completed", result.failures
+        assert (await budget_of(service, result))["spent_tokens"] == 300
+
+
+async def test_a_refusal_for_budget_is_not_tried_again() -> None:
+    step = {"id": "a", "prompt": "word " * 500, "retry": {"attempts": 5, "delay": 0, "on": "any"}}
+    async with engine(Ask(), ScriptedProvider(reply(5, 5))) as service:
+        result = await service.run(flow(step, budget={"tokens": 100}))
+    assert result.steps["a"].attempts == 1
+
+
+def hold_row(key: str, tokens: int, micro: int = 0) -> budgets.HoldRow:
+    return budgets.HoldRow(key, "r", "s", 1, "step", "p", "m", tokens, micro, "v", 1e12)
+
+
+async def test_the_database_refuses_by_itself_and_holds_in_all_budgets_or_none(tmp_path) -> None:
+    """Two processes' worth of holds race for one budget, with nothing in front of the database."""
+    from intendant.record.store import Store
+
+    url = f"sqlite:///{tmp_path}/x.db"
+    stores = [Store(url), Store(url)]
+    rows = [
+        {"id": "top", "parent": None, "limit_tokens": 1000, "limit_micro": None},
+        {"id": "low", "parent": "top", "limit_tokens": 10_000, "limit_micro": 700},
+    ]
+    await stores[0].do(budgets.open_budgets(rows))
+
+    async def take(number: int) -> str:
+        row = hold_row(f"k{number}", 7, 5)
+        try:
+            await stores[number % 2].do(budgets.reserve(row, ("low", "top")))
+        except BudgetExceeded as error:
+            return error.scope
+        return "held"
+
+    outcomes = await asyncio.gather(*(take(number) for number in range(300)))
+    assert outcomes.count("held") == 140, "700 micro-US$ at 5 each are the tighter limit"
+    assert set(outcomes) == {"held", "low"}
+    low, top = [await stores[0].do(budgets.state_of(name)) for name in ("low", "top")]
+    assert (low["held_tokens"], low["held_micro"], top["held_tokens"]) == (980, 700, 980)
+    await stores[1].do(budgets.raise_limit("low", 0))
+    with pytest.raises(BudgetExceeded) as caught:
+        await stores[1].do(budgets.reserve(hold_row("big", 21), ("low", "top")))
+    assert (caught.value.scope, caught.value.asked, caught.value.left) == ("top", 21, 20)
+    assert (await stores[0].do(budgets.state_of("low")))["held_tokens"] == 980, "half a chain was held"
+    for store in stores:
+        store.close()
+
+
+async def test_settling_and_releasing_happen_once(tmp_path) -> None:
+    from intendant.record.store import Store
+
+    store = Store("none")
+    await store.do(budgets.open_budgets([{"id": "b", "parent": None, "limit_tokens": 100, "limit_micro": None}]))
+    await store.do(budgets.reserve(hold_row("k", 60), ("b",)))
+    spent = budgets.Spent(10, 5, 0)
+    assert await store.do(budgets.settle("k", ("b",), spent, "{}")) is True
+    assert await store.do(budgets.settle("k", ("b",), spent, "{}")) is False
+    await store.do(budgets.release("k", ("b",)))
+    state = await store.do(budgets.state_of("b"))
+    assert (state["spent_tokens"], state["held_tokens"]) == (15, 0)
+    store.close()

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from intendant import Fenced, RunNotFound, SchemaMismatch, StoreError
 from intendant.model import events
@@ -83,6 +84,35 @@ async def test_a_refused_job_undoes_itself_only_and_writes_no_event(store) -> No
     rows = await store.events_of("r_1")
     assert [item["step_id"] for item in rows] == ["s1", "s3"]
     assert verify(rows) is None
+
+
+async def test_events_that_cannot_be_written_leave_the_chain_whole(store) -> None:
+    fence = await store.open_run(row())
+    journal = Journal(store, fence)
+    journal.record(skipped(1))
+    broken = {"run_id": "r_1", "type": None, "step_id": None, "severity": "info", "at": 0.0, "data": "{}"}
+    with pytest.raises(IntegrityError):
+        await store.do(lambda connection: None, fence, [broken])
+    journal.record(skipped(2))
+    await store.flush()
+    rows = await store.events_of("r_1")
+    assert [item["step_id"] for item in rows] == ["s1", "s2"]
+    assert verify(rows) is None
+
+
+async def test_writers_that_read_first_do_not_lock_each_other_out(tmp_path) -> None:
+    url = f"sqlite:///{tmp_path}/runs.db"
+    stores = [Store(url), Store(url)]
+    await stores[0].open_run({**row(), "priority": 0})
+
+    def add(connection):
+        found = connection.execute(text("SELECT priority FROM run")).scalar()
+        connection.execute(text("UPDATE run SET priority = :new"), {"new": found + 1})
+
+    await asyncio.gather(*(stores[number % 2].do(add) for number in range(200)))
+    assert (await stores[0].find_run("r_1"))["priority"] == 200
+    for store in stores:
+        store.close()
 
 
 async def test_a_former_owner_is_refused_and_leaves_no_trace(store) -> None:

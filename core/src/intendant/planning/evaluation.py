@@ -95,10 +95,7 @@ def evaluate(labelled: Iterable[tuple[Mapping[str, Any], Classification | None]]
     bins = _bins(answered)
     return Evaluation(
         overall=_rate(real),
-        groups={
-            name: _grouped(real, lambda row, name=name: row.raw.get(name)) for name in ("platform", "difficulty")
-        }
-        | {"gold": _grouped(real, lambda row: row.gold)},
+        groups={name: _grouped(real, name) for name in ("platform", "difficulty", "gold")},
         confusion=Counter((row.gold, row.answer) for row in rows),
         reliability=bins,
         calibration_error=sum(item.count * abs(item.confidence - item.right) for item in bins)
