@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,12 @@ def test_heavy_libraries_are_imported_where_they_are_used(folder: Path) -> None:
 
 def test_core_knows_no_plugin_and_names_no_intent_strategy_or_tier() -> None:
     """Core holds nobody by name; the default settings may."""
-    names = {name for kind, listed in MEMBERS.items() if kind not in ("budget", "tier", "connector") for name in listed.split()}
+    names = {
+        name
+        for kind, listed in MEMBERS.items()
+        if kind not in ("budget", "tier", "connector")
+        for name in listed.split()
+    }
     names -= {"extractive"}  # how a reply was made, whoever made it
     for file in sorted(CORE.rglob("*.py")):
         assert not [module for module, _ in imports(file) if module.startswith("intendant_")]
@@ -137,7 +143,7 @@ def test_members_are_named_after_their_folder(member: Path) -> None:
     module = f"intendant_{folder.replace('-', '_')}"
     assert table["name"] == f"intendant-{folder}"
     assert "intendant>=0.1,<0.2" in table["dependencies"]
-    (group, entries), = table["entry-points"].items()
+    ((group, entries),) = table["entry-points"].items()
     assert group == f"intendant.{GROUPS[kind]}"
     assert list(entries) == [name]
     assert entries[name].startswith(f"{module}:")
@@ -171,5 +177,5 @@ def test_public_names_are_documented_and_resolve() -> None:
 
     for name in intendant.__all__:
         value = getattr(intendant, name)
-        if isinstance(value, type) or callable(value):
+        if isinstance(value, type | types.ModuleType) or callable(value):
             assert (value.__doc__ or "").strip(), f"{name} has no docstring"

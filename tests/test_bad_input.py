@@ -28,7 +28,11 @@ def drop(rng: random.Random, text: str) -> str:
 
 def put(rng: random.Random, text: str) -> str:
     at = rng.randrange(len(text))
-    return text[:at] + rng.choice(["{", "}", "[", "]", ":", "\t", "'", '"', "{{", "}}", "&", "*", "!", "\x00", "\ud800", "é"]) + text[at:]
+    return (
+        text[:at]
+        + rng.choice(["{", "}", "[", "]", ":", "\t", "'", '"', "{{", "}}", "&", "*", "!", "\x00", "\ud800", "é"])
+        + text[at:]
+    )
 
 
 def double_line(rng: random.Random, text: str) -> str:
@@ -62,7 +66,9 @@ def misspell(rng: random.Random, text: str) -> str:
 def retype(rng: random.Random, text: str) -> str:
     pairs = [match for match in re.finditer(r"(?m)^(\s*(?:- )?\w+:) .+$", text)]
     pair = rng.choice(pairs)
-    value = rng.choice(["[]", "{}", "-1", "null", "[[[]]]", "9" * 400, "1e400", "yes: no", "'{{ steps.zz.output }}'", "{{ x }}"])
+    value = rng.choice(
+        ["[]", "{}", "-1", "null", "[[[]]]", "9" * 400, "1e400", "yes: no", "'{{ steps.zz.output }}'", "{{ x }}"]
+    )
     return f"{text[: pair.start()]}{pair[1]} {value}{text[pair.end() :]}"
 
 
@@ -96,7 +102,18 @@ def test_hundreds_of_broken_files(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff\xfe\x00", b"\x00" * 100, b"- " * 5000, b"a: " * 5000, b"%YAML 9.9\n---\nx", b"name: x\nsteps: &a [*a]", b"[" * 100_000, b"{" * 100_000, b"? {}\n: x"],
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"\x00" * 100,
+        b"- " * 5000,
+        b"a: " * 5000,
+        b"%YAML 9.9\n---\nx",
+        b"name: x\nsteps: &a [*a]",
+        b"[" * 100_000,
+        b"{" * 100_000,
+        b"? {}\n: x",
+    ],
     ids=range(10),
 )
 @pytest.mark.parametrize("ending", ["yaml", "json"])
@@ -124,7 +141,7 @@ def test_hostile_files(tmp_path, content: bytes, ending: str) -> None:
         ["run", "{flow}", "--no-such-option"],
         ["show", "r_nothing", "--db", "none"],
         ["nosuchcommand"],
-        ["plan", "{flow}", "--set", "plugins.require=[\"intent:absent\"]"],
+        ["plan", "{flow}", "--set", 'plugins.require=["intent:absent"]'],
     ],
     ids=lambda arguments: " ".join(arguments),
 )

@@ -21,7 +21,9 @@ def blocks(page: Path, language: str) -> list[str]:
 PYTHON = [(page, number, code) for page in PAGES for number, code in enumerate(blocks(page, "python"))]
 
 
-@pytest.mark.parametrize(("page", "number", "code"), PYTHON, ids=lambda value: getattr(value, "name", str(value)[:3]))
+@pytest.mark.parametrize(
+    ("page", "number", "code"), PYTHON, ids=lambda value: getattr(value, "name", str(value)[:3])
+)
 def test_python_blocks_run(page, number, code, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
@@ -65,7 +67,14 @@ def test_every_setting_is_explained() -> None:
     text = (ROOT / "docs/embedding.md").read_text()
     for section, field in Settings.model_fields.items():
         for name in field.default.__class__.model_fields:
-            row = next((line for line in text.splitlines() if line.startswith("|") and f"`{section}." in line and f"{name}" in line), None)
+            row = next(
+                (
+                    line
+                    for line in text.splitlines()
+                    if line.startswith("|") and f"`{section}." in line and f"{name}" in line
+                ),
+                None,
+            )
             assert row, f"the setting {section}.{name} is not in docs/embedding.md"
 
 

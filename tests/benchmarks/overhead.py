@@ -73,7 +73,10 @@ def plot(sizes: list[int], walls: list[float]) -> str:
     width, height, left, bottom = 640, 360, 70, 50
     top_x, top_y = max(sizes), max(size * wall / 1000 for size, wall in zip(sizes, walls, strict=True))
     points = [
-        (left + size / top_x * (width - left - 20), height - bottom - size * wall / 1000 / top_y * (height - bottom - 20))
+        (
+            left + size / top_x * (width - left - 20),
+            height - bottom - size * wall / 1000 / top_y * (height - bottom - 20),
+        )
         for size, wall in zip(sizes, walls, strict=True)
     ]
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#1f6feb"/>' for x, y in points)
@@ -108,10 +111,14 @@ def main() -> None:
         wall, cpu, bare = (min(values) for values in zip(*rounds, strict=True))
         walls.append(wall)
         print(f"{size:>7} {wall:>9.3f} {cpu:>12.3f} {bare:>10.4f} {wall / bare:>6.0f}×")
-    print(f"growth: {walls[-1] / walls[0]:.2f}× the cost per step at {sizes[-1] / sizes[0]:.0f}× the steps (1.00 is linear)")
+    print(
+        f"growth: {walls[-1] / walls[0]:.2f}× the cost per step at {sizes[-1] / sizes[0]:.0f}× the steps (1.00 is linear)"
+    )
     OUT.mkdir(exist_ok=True)
     (OUT / "overhead.svg").write_text(plot(sizes, walls))
-    print(f"plot: {OUT / 'overhead.svg'}; asked: at most 1 ms at 1,000 steps: {'met' if walls[0] <= 1 else 'MISSED'}")
+    print(
+        f"plot: {OUT / 'overhead.svg'}; asked: at most 1 ms at 1,000 steps: {'met' if walls[0] <= 1 else 'MISSED'}"
+    )
 
 
 if __name__ == "__main__":

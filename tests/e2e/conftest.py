@@ -28,8 +28,17 @@ def intendant(tmp_path):
     """Runs the command `intendant` in an empty folder, without keys and without anybody's settings."""
 
     def run(*arguments: str, **env: str) -> Result:
-        kept = {name: value for name, value in os.environ.items() if name not in KEYS and not name.startswith("INTENDANT_")}
-        environment = {**kept, "XDG_DATA_HOME": str(tmp_path / "data"), "XDG_CONFIG_HOME": str(tmp_path / "config"), **env}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in KEYS and not name.startswith("INTENDANT_")
+        }
+        environment = {
+            **kept,
+            "XDG_DATA_HOME": str(tmp_path / "data"),
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),
+            **env,
+        }
         done = subprocess.run(
             [sys.executable, "-m", "intendant", *arguments],
             cwd=tmp_path,
@@ -49,5 +58,7 @@ def examples(tmp_path) -> Path:
     """A copy of the examples inside the folder the command runs in: files outside it are out of reach."""
     import shutil
 
-    shutil.copytree(EXAMPLES, tmp_path / "docs/examples", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(
+        EXAMPLES, tmp_path / "docs/examples", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+    )
     return tmp_path / "docs/examples"

@@ -18,7 +18,11 @@ steps:
   - {id: numbers, intent: filter, input: [{n: 1}, {n: 2}, {n: 3}], with: {where: "item.n >= values.least", values: {least: "{{ inputs.least }}"}}}
   - {id: total, intent: aggregate, input: "{{ steps.numbers.output }}", with: {measures: {sum: {sum: n}}}}
 """
-LONG = "name: long\nbudget: {tokens: 40}\nsteps: [{id: a, intent: summarize, input: '" + "A fact of 12 words. " * 400 + "', prompt: what}]\n"
+LONG = (
+    "name: long\nbudget: {tokens: 40}\nsteps: [{id: a, intent: summarize, input: '"
+    + "A fact of 12 words. " * 400
+    + "', prompt: what}]\n"
+)
 
 
 @pytest.fixture
@@ -90,7 +94,9 @@ def test_a_missing_handler_names_its_distribution(intendant, flow, tmp_path) -> 
 
 
 def test_plan_shows_every_decision_and_writes_nothing(intendant, tmp_path) -> None:
-    (tmp_path / "f.yaml").write_text(LONG.replace("40}", "4000}").replace("intent: summarize", "name: Summarize the facts"))
+    (tmp_path / "f.yaml").write_text(
+        LONG.replace("40}", "4000}").replace("intent: summarize", "name: Summarize the facts")
+    )
     document = intendant("plan", "f.yaml", "--json").json()
     (step,) = document["steps"]
     assert step["intent"] == "summarize"
@@ -130,12 +136,16 @@ def test_the_schema_accepts_the_examples_and_refuses_mistakes(intendant, example
 
 
 def test_settings_on_the_command_line(intendant, flow) -> None:
-    done = intendant("plan", flow, "--json", "--set", "budget.strategy=equal", "--set", "budget.tokens_per_workflow=7")
+    done = intendant(
+        "plan", flow, "--json", "--set", "budget.strategy=equal", "--set", "budget.tokens_per_workflow=7"
+    )
     assert done.json()["strategy"] == "equal"
 
 
 def test_files_outside_the_folder_are_out_of_reach(intendant, tmp_path) -> None:
-    (tmp_path / "f.yaml").write_text("name: t\nsteps: [{id: a, intent: extract, uses: file.read, with: {path: /etc/hostname}}]")
+    (tmp_path / "f.yaml").write_text(
+        "name: t\nsteps: [{id: a, intent: extract, uses: file.read, with: {path: /etc/hostname}}]"
+    )
     done = intendant("run", "f.yaml", "--db", "none")
     assert done.code == 1
     assert "roots" in done.out
@@ -175,6 +185,9 @@ def test_a_live_table_on_a_terminal(flow, tmp_path) -> None:
 
 
 def test_logs_go_to_standard_error_only_when_asked(intendant, flow) -> None:
-    quiet, loud = intendant("run", flow, "--json", "--db", "none"), intendant("--verbose", "run", flow, "--json", "--db", "none")
+    quiet, loud = (
+        intendant("run", flow, "--json", "--db", "none"),
+        intendant("--verbose", "run", flow, "--json", "--db", "none"),
+    )
     assert quiet.err == ""
     assert json.loads(loud.out)["status"] == "completed"

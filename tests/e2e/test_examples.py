@@ -47,7 +47,9 @@ def repository(tmp_path) -> Path:
 
 
 def test_release_notes_tell_a_known_history(intendant, examples, repository) -> None:
-    done = intendant("run", str(examples / "release-notes/flow.yaml"), "-i", f"repo={repository}", "--json", "--db", "none")
+    done = intendant(
+        "run", str(examples / "release-notes/flow.yaml"), "-i", f"repo={repository}", "--json", "--db", "none"
+    )
     assert done.code == 0, done.out + done.err
     result = done.json()
     authors = {row["author"]: row for row in result["outputs"]["authors"]}
@@ -56,7 +58,11 @@ def test_release_notes_tell_a_known_history(intendant, examples, repository) -> 
         "Bo": (1, 1, 0),
         "Çağ": (1, 1, 0),
     }
-    assert {row["folder"]: row["changes"] for row in result["outputs"]["folders"]} == {"core": 2, "docs": 1, ".": 1}
+    assert {row["folder"]: row["changes"] for row in result["outputs"]["folders"]} == {
+        "core": 2,
+        "docs": 1,
+        ".": 1,
+    }
     report = (examples.parent.parent / "out/release-notes.md").read_text()
     assert "overspending" in report
     assert "| Ada" in report
@@ -75,9 +81,13 @@ def test_release_notes_of_this_checkout(intendant, examples) -> None:
         pytest.skip("this is no git checkout")
     copy = examples.parent.parent / "checkout"
     subprocess.run(["git", "clone", "-q", str(root), str(copy)], check=True)
-    done = intendant("run", str(examples / "release-notes/flow.yaml"), "-i", "repo=checkout", "--json", "--db", "none")
+    done = intendant(
+        "run", str(examples / "release-notes/flow.yaml"), "-i", "repo=checkout", "--json", "--db", "none"
+    )
     assert done.code == 0, done.out + done.err
-    log = subprocess.run(["git", "log", "--format=%an"], cwd=copy, capture_output=True, text=True, check=True).stdout
+    log = subprocess.run(
+        ["git", "log", "--format=%an"], cwd=copy, capture_output=True, text=True, check=True
+    ).stdout
     commits = sum(row["commits"] for row in done.json()["outputs"]["authors"])
     assert 0 < commits <= min(500, len(log.split("\n")) - 1)
 
@@ -96,7 +106,11 @@ def test_the_digest_finds_the_complaints_and_nothing_else(intendant, examples) -
     }
     erik = next(mail for mail in outputs["inbox"] if mail["from_address"] == "erik@bygg.example")
     assert "livsmedels" in erik["text"], "a mail in another encoding than it says is still read"
-    missing = [mail["date"] for mail in outputs["inbox"] if mail["from_address"] in ("dee@quick.example", "mailer-daemon@mx.example")]
+    missing = [
+        mail["date"]
+        for mail in outputs["inbox"]
+        if mail["from_address"] in ("dee@quick.example", "mailer-daemon@mx.example")
+    ]
     assert missing == [None, None], "a missing date stays missing"
     known = {mail["from_address"]: mail.get("segment") for mail in outputs["known"]}
     assert known["fatima@north.example"] == "business"
@@ -117,7 +131,11 @@ def test_the_sales_report_is_right_to_the_cent_and_free(intendant, examples) -> 
     good = [
         row
         for row in rows
-        if row["region"] and int(row["quantity"]) >= 1 and float(row["total"]) >= 0 and "@" in row["email"] and row["state"] != "payed"
+        if row["region"]
+        and int(row["quantity"]) >= 1
+        and float(row["total"]) >= 0
+        and "@" in row["email"]
+        and row["state"] != "payed"
     ]
     assert result["outputs"]["checked"]["checked"] == len(rows) == 2400
     assert result["outputs"]["checked"]["failed"] == len(rows) - len(good) > 20
@@ -126,7 +144,9 @@ def test_the_sales_report_is_right_to_the_cent_and_free(intendant, examples) -> 
         if row["state"] == "paid":
             revenue[row["region"]] = revenue.get(row["region"], Fraction(0)) + Fraction(row["total"])
     assert {row["region"]: Fraction(str(row["revenue"])) for row in result["outputs"]["regions"]} == revenue
-    assert [row["region"] for row in result["outputs"]["regions"]] == sorted(revenue, key=revenue.get, reverse=True)
+    assert [row["region"] for row in result["outputs"]["regions"]] == sorted(
+        revenue, key=revenue.get, reverse=True
+    )
     with (examples.parent.parent / "out/rejected-orders.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len(rows) - len(good)
 

@@ -44,11 +44,22 @@ def test_haiku(examples, tmp_path) -> None:
     target = tmp_path / "site"
     install(examples / "intendant-intent-haiku", target)
     (tmp_path / "flow.yaml").write_text(FLOW)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INTENDANT_", "OPENAI_", "ANTHROPIC_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("INTENDANT_", "OPENAI_", "ANTHROPIC_"))
+    }
     environment = {**kept, "PYTHONPATH": str(target), "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
     def python(*arguments: str) -> str:
-        done = subprocess.run([sys.executable, *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -32,7 +32,9 @@ def run(python: Path, folder: Path, text: str) -> "subprocess.CompletedProcess[s
 
 def test_core_and_one_plugin(tmp_path) -> None:
     python = clean(tmp_path / "venv", "intendant-intent-filter")
-    good = run(python, tmp_path, "name: t\nsteps: [{id: a, intent: filter, input: [1, 2], with: {where: 'item > 1'}}]")
+    good = run(
+        python, tmp_path, "name: t\nsteps: [{id: a, intent: filter, input: [1, 2], with: {where: 'item > 1'}}]"
+    )
     assert good.returncode == 0, good.stdout + good.stderr
     bad = run(python, tmp_path, "name: t\nsteps: [{id: a, intent: send, input: 1}]")
     assert bad.returncode == 2

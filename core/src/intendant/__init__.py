@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         operation,
     )
     from intendant.hooks.specs import hookimpl
+    from intendant.model import records
     from intendant.model.errors import (
         BudgetExceeded,
         ConnectorError,
@@ -87,7 +88,7 @@ if TYPE_CHECKING:
     )
     from intendant.model.sharing import share
     from intendant.model.workflow import Input, Json, Limits, Retry, Step, Workflow
-    from intendant.pilot.conditions import Expression
+    from intendant.pilot.conditions import Expression, condition_faults
     from intendant.pilot.orchestrator import WorkflowOrchestrator
     from intendant.pilot.schemas import Schema
     from intendant.pilot.service import OrchestrationService, SyncOrchestrator, run
@@ -169,7 +170,7 @@ _WHERE = {
     ),
     "model.sharing": ("share",),
     "model.workflow": ("Input", "Json", "Limits", "Retry", "Step", "Workflow"),
-    "pilot.conditions": ("Expression",),
+    "pilot.conditions": ("Expression", "condition_faults"),
     "pilot.orchestrator": ("WorkflowOrchestrator",),
     "pilot.schemas": ("Schema",),
     "pilot.service": ("OrchestrationService", "SyncOrchestrator", "run"),
@@ -177,13 +178,17 @@ _WHERE = {
     "spending.tokens": ("estimate_tokens",),
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}
+_WHOLE = {"records": "model.records"}
+"""Modules that are public as a whole."""
 
-__all__ = ["__version__", *sorted(_MODULES)]  # noqa: PLE0604  # one table says it all
+__all__ = ["__version__", *sorted({*_MODULES, *_WHOLE})]  # noqa: PLE0604  # one table says it all
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     """Resolves public names when they are first used, so that `import intendant` stays light."""
+    if name in _WHOLE:
+        return import_module(f"intendant.{_WHOLE[name]}")
     if name not in _MODULES:
         raise AttributeError(f"module 'intendant' has no attribute '{name}'")
     value = getattr(import_module(f"intendant.{_MODULES[name]}"), name)

@@ -257,8 +257,9 @@ class Hold:
 class TokenCounting:
     """How a model's tokens are counted without asking its provider."""
 
-    encoding: str = "o200k_base"
-    """`o200k_base` or `cl100k_base`: the byte pair encoding that is its own, or comes nearest."""
+    encoding: str | None = "o200k_base"
+    """`o200k_base` or `cl100k_base`: the byte pair encoding that is its own, or comes nearest; None: count by
+    `estimate_tokens`, which loads nothing."""
     factor: float = 1.5
     """Tokens of the model for each token of that encoding; above 1 errs on the safe side."""
     exact: bool = False

@@ -115,6 +115,32 @@ def _plain(text: str) -> str:
     return f"`{operator}` does not apply to {kinds}"
 
 
+def condition_faults(source: Json, variables: Sequence[str], place: str) -> list[str]:
+    """What is wrong with a condition that stands in a step's parameters, seen before the run.
+
+    Args:
+        source: What was written; anything but text is another check's business.
+        variables: The names it may use.
+        place: Where it stands, such as `where`.
+    """
+    if not isinstance(source, str):
+        return []
+    if "{{" in source:
+        text = source.strip()
+        if text.startswith("{{") and text.endswith("}}") and text.count("{{") == 1:
+            return []  # the whole condition comes from elsewhere, and is checked when it is known
+        hint = "give it under `values` (values: {least: '{{ … }}'}) and write values.least"
+        return [f"`{place}` has a reference pasted into it, which could change its meaning; {hint}"]
+    try:
+        expression = Expression(source, variables)
+    except ExpressionFailed as error:
+        hint = (
+            error.hint and f"the names here are {', '.join(f'`{name}`' for name in variables)}; text needs quotes"
+        )
+        return [f"`{place}` is wrong: {error.message}" + (f"; {hint}" if hint else "")]
+    return [] if expression.is_condition else [f"`{place}: {source}` is neither true nor false"]
+
+
 def step_names(source: str) -> set[str]:
     """The steps a condition refers to."""
     return {match[1] or match[2] for match in _STEP_NAMES.finditer(source) if match[1] or match[2]}

@@ -33,7 +33,7 @@ class TokenCounter:
 @lru_cache(maxsize=64)
 def counter_for(how: TokenCounting) -> TokenCounter:
     """The counter that a provider describes. Loading a tokenizer takes up to a second, once per process."""
-    count = _encoding(how.encoding)
+    count = None if how.encoding is None else _encoding(how.encoding)
     if count is not None and how.exact:
         return TokenCounter(count, exact=True)
     base = estimate_tokens if count is None else count

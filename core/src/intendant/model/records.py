@@ -1,0 +1,105 @@
+"""Records and their fields, the way every handler reads them: lists of JSON objects, dotted paths, typed order."""
+
+import json
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from intendant.model.errors import StepError
+from intendant.model.workflow import Json
+
+SHOWN = 40
+"""Characters of a value that a message shows."""
+NAMES = ("id", "key", "name")
+
+
+def as_list(value: Json, what: str = "the input") -> list[Json]:
+    """*value*, which must be a list.
+
+    Raises:
+        StepError: It is something else; says what.
+    """
+    if isinstance(value, list):
+        return value
+    raise StepError(f"{what} must be a list, not {describe(value)}", hint=_hint(value))
+
+
+def as_records(value: Json, what: str = "the input") -> list[dict[str, Json]]:
+    """*value*, which must be a list of records.
+
+    Raises:
+        StepError: It is something else; says what.
+    """
+    for index, item in enumerate(as_list(value, what)):
+        if not isinstance(item, dict):
+            raise StepError(f"{what} must be a list of records, but element {index} is {describe(item)}")
+    records: list[dict[str, Json]] = value
+    return records
+
+
+def describe(value: Json) -> str:
+    """What *value* is, for messages."""
+    if isinstance(value, dict):
+        return f"a record with {', '.join(map(str, list(value)[:8])) or 'no fields'}"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    kind = "" if value is None or isinstance(value, bool) else "text " if isinstance(value, str) else "number "
+    return kind + json.dumps(value)[:SHOWN]
+
+
+def _hint(value: Json) -> str:
+    lists = [key for key, item in value.items() if isinstance(item, list)] if isinstance(value, dict) else []
+    return f"it has a list under '{lists[0]}': refer to that" if lists else ""
+
+
+def record_name(record: Json, index: int) -> str:
+    """What to call a record in a message: its position, counted from 0, and its id where it has one."""
+    for name in NAMES:
+        if isinstance(record, dict) and isinstance(record.get(name), str | int):
+            return f"record {index} ({name} {record[name]!r})"
+    return f"record {index}"
+
+
+def field(record: Json, path: str) -> Json:
+    """The field at a dotted path; a key that has the dots itself comes first. None if there is none."""
+    if isinstance(record, dict) and path in record:
+        return record[path]
+    head, _, rest = path.partition(".")
+    inner = record.get(head) if isinstance(record, dict) else None
+    return field(inner, rest) if rest else inner
+
+
+def is_nothing(value: Json) -> bool:
+    """True for null, which an absent field counts as, and for empty text. Zero and false are something."""
+    return value is None or value == ""
+
+
+def identity(value: Json) -> Hashable:
+    """The same for equal JSON values only: 1 is 1.0, but neither "1" nor true."""
+    if isinstance(value, dict):
+        return ("map", frozenset((key, identity(item)) for key, item in value.items()))
+    if isinstance(value, list):
+        return ("list", tuple(identity(item) for item in value))
+    return (type(value).__name__ if isinstance(value, str | bool | None) else "number", value)
+
+
+def order(value: Json) -> tuple[int, Any]:
+    """A total order of JSON values: booleans, numbers, texts, then lists and records by their JSON."""
+    if isinstance(value, bool):
+        return (0, value)
+    if isinstance(value, int | float):
+        return (1, value)
+    if isinstance(value, str):
+        return (2, value)
+    return (3, json.dumps(value, sort_keys=True))
+
+
+def in_order(records: Sequence[Json], keys: Sequence[str]) -> list[Json]:
+    """Sorted by *keys*, of which `-name` is descending; null comes last both ways, and ties keep their order."""
+    ordered = list(records)
+    for key in reversed(keys):
+        path = key.removeprefix("-")
+        there = [record for record in ordered if field(record, path) is not None]
+        missing = [record for record in ordered if field(record, path) is None]
+        ranked = sorted(there, key=lambda record, path=path: order(field(record, path)), reverse=key[:1] == "-")  # type: ignore[misc]
+        ordered = ranked + missing
+    return ordered
