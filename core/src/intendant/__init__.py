@@ -31,7 +31,6 @@ if TYPE_CHECKING:
         operation,
     )
     from intendant.hooks.specs import hookimpl
-    from intendant.model import records
     from intendant.model.errors import (
         BudgetExceeded,
         ConnectorError,
@@ -55,6 +54,16 @@ if TYPE_CHECKING:
         WorkflowError,
     )
     from intendant.model.events import Event
+    from intendant.model.records import (
+        as_list,
+        as_records,
+        describe_value,
+        field_of,
+        identity_of,
+        in_order,
+        is_nothing,
+        record_name,
+    )
     from intendant.model.requests import (
         BudgetLine,
         BudgetRequest,
@@ -137,6 +146,16 @@ _WHERE = {
         "WorkflowError",
     ),
     "model.events": ("Event",),
+    "model.records": (
+        "as_list",
+        "as_records",
+        "describe_value",
+        "field_of",
+        "identity_of",
+        "in_order",
+        "is_nothing",
+        "record_name",
+    ),
     "model.requests": (
         "BudgetLine",
         "BudgetRequest",
@@ -178,17 +197,105 @@ _WHERE = {
     "spending.tokens": ("estimate_tokens",),
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}
-_WHOLE = {"records": "model.records"}
-"""Modules that are public as a whole."""
 
-__all__ = ["__version__", *sorted({*_MODULES, *_WHOLE})]  # noqa: PLE0604  # one table says it all
+# Written out, because type checkers read it; a test holds it to the table.
+__all__ = [
+    "Allocation",
+    "BudgetExceeded",
+    "BudgetLine",
+    "BudgetRequest",
+    "BudgetStrategy",
+    "Classification",
+    "Classifier",
+    "ClassifyRequest",
+    "CompressRequest",
+    "Compression",
+    "CompressionPolicy",
+    "Compressor",
+    "Connector",
+    "ConnectorCall",
+    "ConnectorError",
+    "DuplicatePluginError",
+    "Event",
+    "Expression",
+    "ExpressionFailed",
+    "Failure",
+    "Fenced",
+    "Hold",
+    "Input",
+    "IntendantError",
+    "IntentHandler",
+    "IntentSpec",
+    "Json",
+    "Limits",
+    "Message",
+    "Metrics",
+    "ModelClient",
+    "ModelOffer",
+    "ModelReply",
+    "ModelRequest",
+    "NoHandlerError",
+    "Operation",
+    "Options",
+    "OrchestrationService",
+    "OutputInvalid",
+    "Plan",
+    "Plugin",
+    "PluginError",
+    "PluginLoadError",
+    "Problem",
+    "Provider",
+    "ProviderError",
+    "ReferenceFailed",
+    "Retry",
+    "Route",
+    "RouteRequest",
+    "RunNotFound",
+    "RunResult",
+    "RunStatus",
+    "Schema",
+    "SchemaMismatch",
+    "Settings",
+    "SettingsError",
+    "Signal",
+    "Step",
+    "StepError",
+    "StepOutcome",
+    "StepPlan",
+    "StepRequest",
+    "StepResult",
+    "StepStatus",
+    "StepTimeout",
+    "StoreError",
+    "SyncOrchestrator",
+    "Tier",
+    "TierSettings",
+    "TokenCounting",
+    "Usage",
+    "Workflow",
+    "WorkflowError",
+    "WorkflowOrchestrator",
+    "__version__",
+    "as_list",
+    "as_records",
+    "condition_faults",
+    "describe_value",
+    "estimate_tokens",
+    "field_of",
+    "hookimpl",
+    "identity_of",
+    "in_order",
+    "is_nothing",
+    "operation",
+    "record_name",
+    "run",
+    "share",
+]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     """Resolves public names when they are first used, so that `import intendant` stays light."""
-    if name in _WHOLE:
-        return import_module(f"intendant.{_WHOLE[name]}")
     if name not in _MODULES:
         raise AttributeError(f"module 'intendant' has no attribute '{name}'")
     value = getattr(import_module(f"intendant.{_MODULES[name]}"), name)

@@ -12,15 +12,20 @@ SHOWN = 40
 NAMES = ("id", "key", "name")
 
 
-def as_list(value: Json, what: str = "the input") -> list[Json]:
+def as_list(value: Json, what: str = "the input", kind: str = "a list") -> list[Json]:
     """*value*, which must be a list.
+
+    Args:
+        value: What came.
+        what: What it is to the user, for the message.
+        kind: What was wanted, for the message.
 
     Raises:
         StepError: It is something else; says what.
     """
     if isinstance(value, list):
         return value
-    raise StepError(f"{what} must be a list, not {describe(value)}", hint=_hint(value))
+    raise StepError(f"{what} must be {kind}, not {describe_value(value)}", hint=_hint(value))
 
 
 def as_records(value: Json, what: str = "the input") -> list[dict[str, Json]]:
@@ -29,14 +34,15 @@ def as_records(value: Json, what: str = "the input") -> list[dict[str, Json]]:
     Raises:
         StepError: It is something else; says what.
     """
-    for index, item in enumerate(as_list(value, what)):
+    kind = "a list of records"
+    for index, item in enumerate(as_list(value, what, kind)):
         if not isinstance(item, dict):
-            raise StepError(f"{what} must be a list of records, but element {index} is {describe(item)}")
+            raise StepError(f"{what} must be {kind}, but element {index} is {describe_value(item)}")
     records: list[dict[str, Json]] = value
     return records
 
 
-def describe(value: Json) -> str:
+def describe_value(value: Json) -> str:
     """What *value* is, for messages."""
     if isinstance(value, dict):
         return f"a record with {', '.join(map(str, list(value)[:8])) or 'no fields'}"
@@ -59,13 +65,13 @@ def record_name(record: Json, index: int) -> str:
     return f"record {index}"
 
 
-def field(record: Json, path: str) -> Json:
+def field_of(record: Json, path: str) -> Json:
     """The field at a dotted path; a key that has the dots itself comes first. None if there is none."""
     if isinstance(record, dict) and path in record:
         return record[path]
     head, _, rest = path.partition(".")
     inner = record.get(head) if isinstance(record, dict) else None
-    return field(inner, rest) if rest else inner
+    return field_of(inner, rest) if rest else inner
 
 
 def is_nothing(value: Json) -> bool:
@@ -73,16 +79,16 @@ def is_nothing(value: Json) -> bool:
     return value is None or value == ""
 
 
-def identity(value: Json) -> Hashable:
+def identity_of(value: Json) -> Hashable:
     """The same for equal JSON values only: 1 is 1.0, but neither "1" nor true."""
     if isinstance(value, dict):
-        return ("map", frozenset((key, identity(item)) for key, item in value.items()))
+        return ("map", frozenset((key, identity_of(item)) for key, item in value.items()))
     if isinstance(value, list):
-        return ("list", tuple(identity(item) for item in value))
+        return ("list", tuple(identity_of(item) for item in value))
     return (type(value).__name__ if isinstance(value, str | bool | None) else "number", value)
 
 
-def order(value: Json) -> tuple[int, Any]:
+def order_of(value: Json) -> tuple[int, Any]:
     """A total order of JSON values: booleans, numbers, texts, then lists and records by their JSON."""
     if isinstance(value, bool):
         return (0, value)
@@ -97,9 +103,11 @@ def in_order(records: Sequence[Json], keys: Sequence[str]) -> list[Json]:
     """Sorted by *keys*, of which `-name` is descending; null comes last both ways, and ties keep their order."""
     ordered = list(records)
     for key in reversed(keys):
-        path = key.removeprefix("-")
-        there = [record for record in ordered if field(record, path) is not None]
-        missing = [record for record in ordered if field(record, path) is None]
-        ranked = sorted(there, key=lambda record, path=path: order(field(record, path)), reverse=key[:1] == "-")  # type: ignore[misc]
-        ordered = ranked + missing
+        ordered = _by(ordered, key.removeprefix("-"), descending=key.startswith("-"))
     return ordered
+
+
+def _by(records: Sequence[Json], path: str, *, descending: bool) -> list[Json]:
+    there = [record for record in records if field_of(record, path) is not None]
+    missing = [record for record in records if field_of(record, path) is None]
+    return sorted(there, key=lambda record: order_of(field_of(record, path)), reverse=descending) + missing

@@ -1,0 +1,160 @@
+"""Groups records and computes figures of each group; joins and merges lists. No model is asked."""
+
+import asyncio
+from collections.abc import Hashable
+
+from intendant import (
+    CompressionPolicy,
+    IntentHandler,
+    IntentSpec,
+    Json,
+    Step,
+    StepError,
+    StepRequest,
+    StepResult,
+    as_records,
+    field_of,
+    identity_of,
+    in_order,
+    is_nothing,
+)
+from intendant_intent_aggregate._join import Join, join
+from intendant_intent_aggregate._measures import Figures, Measure, Records
+from intendant_intent_aggregate._parameters import AggregateParameters
+
+__all__ = ["AggregateHandler", "AggregateParameters", "Join", "Measure"]
+
+COUNT = {"count": Measure(count=True)}
+PAUSE = 200
+"""Groups between two looks at whether the step was cancelled."""
+
+
+class AggregateHandler(IntentHandler):
+    """Groups records, counts, sums and averages them exactly; joins and merges lists."""
+
+    spec = IntentSpec(
+        name="aggregate",
+        summary="Group records, compute figures, join and merge lists",
+        examples=(
+            "Get the total revenue per region",
+            "Count the tickets by status",
+            "Average delivery time for each carrier",
+            "Combine the two customer lists into one",
+            "Group the commits by author and folder",
+            "Sum up all expenses of the month",
+            "Merge the orders with their payments by order number",
+        ),
+        words=(
+            "aggregate",
+            "group",
+            "sum",
+            "total",
+            "count",
+            "average",
+            "mean",
+            "median",
+            "combine",
+            "merge",
+            "join",
+            "rollup",
+            "per",
+        ),
+        tokens=1200,
+        compression=CompressionPolicy(strategy="structural", floor=0.85),
+        reasoning=3.0,
+        output_complexity=6.0,
+    )
+    Parameters = AggregateParameters
+
+    def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
+        """Never."""
+        return False
+
+    def check(self, step: Step) -> list[str]:
+        """What is wrong with the step, seen before it runs."""
+        if step.uses is not None:
+            return ["an aggregation uses no connector: read in an extract step, and give its output as `input`"]
+        return [] if "input" in step.model_fields_set else ["`input` is missing: the list of records"]
+
+    async def handle(self, request: StepRequest) -> StepResult:
+        """One record a group; one record in all if there are measures and no groups; else the joined records.
+
+        Raises:
+            StepError: The input is no list of records, or a value does not fit its measure.
+        """
+        options = self.parameters(request, AggregateParameters)
+        notes: list[str] = []
+        records = _together(as_records(request.input), options, notes)
+        if not options.keys and not options.measures:
+            return StepResult(output=_cut(records, options), notes=tuple(notes))
+        groups = _grouped(records, options, notes)
+        figures = Figures(options.on_error)
+        rows = await _measured(groups, options, figures)
+        notes += _left_out(figures)
+        if not options.keys:
+            return StepResult(output=rows[0], notes=tuple(notes))
+        return StepResult(output=_cut(rows, options), notes=tuple(notes))
+
+
+def _together(
+    records: list[dict[str, Json]], options: AggregateParameters, notes: list[str]
+) -> list[dict[str, Json]]:
+    """The input with what is merged and joined."""
+    if options.merge:
+        records = list(records)
+        for index, more in enumerate(options.merge):
+            records += as_records(more, f"`merge[{index}]`")
+        notes.append(f"merged {len(options.merge) + 1} lists: {len(records)} records")
+    return records if options.join is None else join(records, options.join, notes)
+
+
+def _grouped(records: list[dict[str, Json]], options: AggregateParameters, notes: list[str]) -> list[Records]:
+    """The records by their keys, in the order in which the keys first occur."""
+    if not options.keys:
+        return [list(enumerate(records))]
+    groups: dict[Hashable, Records] = {}
+    without = 0
+    for index, record in enumerate(records):
+        values = [field_of(record, key) for key in options.keys]
+        if any(is_nothing(value) for value in values) and not options.include_null:
+            without += 1
+            continue
+        key = tuple(identity_of(None if value == "" else value) for value in values)
+        groups.setdefault(key, []).append((index, record))
+    if records and without == len(records):
+        names = ", ".join(options.keys)
+        raise StepError(
+            f"no record has a value for {names}", hint=f"the first record has: {', '.join(records[0])}"
+        )
+    notes.append(f"{len(records) - without} records in {len(groups)} groups")
+    if without:
+        notes.append(f"{without} records without {' or '.join(options.keys)} left out")
+    return list(groups.values())
+
+
+async def _measured(
+    groups: list[Records], options: AggregateParameters, figures: Figures
+) -> list[dict[str, Json]]:
+    rows = []
+    for number, group in enumerate(groups):
+        if number % PAUSE == 0:
+            await asyncio.sleep(0)
+        row = {key: field_of(group[0][1], key) for key in options.keys}
+        row = {key: None if value == "" else value for key, value in row.items()}
+        measures = options.measures or COUNT
+        rows.append(row | {name: figures.of(measure, group) for name, measure in measures.items()})
+    return rows
+
+
+def _cut(rows: list[dict[str, Json]], options: AggregateParameters) -> list[dict[str, Json]]:
+    return in_order(rows, options.order)[: options.limit]
+
+
+def _left_out(figures: Figures) -> list[str]:
+    notes = [f"{field}: {count} null values left out" for field, count in figures.skipped.items()]
+    notes += [
+        f"{field}: {count} values that are no numbers left out" for field, count in figures.unreadable.items()
+    ]
+    if figures.texts:
+        notes.append(f"{figures.texts} texts read as numbers")
+    return notes

@@ -1,0 +1,187 @@
+"""Adds fields to records by key, from other data. No model is asked, so nothing is made up."""
+
+import asyncio
+
+from intendant import (
+    CompressionPolicy,
+    IntentHandler,
+    IntentSpec,
+    Json,
+    Step,
+    StepError,
+    StepRequest,
+    StepResult,
+    as_records,
+    describe_value,
+    field_of,
+    is_nothing,
+)
+from intendant_intent_enrich._parameters import EnrichParameters, Keys
+from intendant_intent_enrich._source import Source
+
+__all__ = ["EnrichHandler", "EnrichParameters", "Keys"]
+
+Record = dict[str, Json]
+PAUSE = 2000
+"""Records between two looks at whether the step was cancelled."""
+
+
+class EnrichHandler(IntentHandler):
+    """Adds fields to records by looking their key up in other data."""
+
+    spec = IntentSpec(
+        name="enrich",
+        summary="Add fields to records by looking them up",
+        examples=(
+            "Look up the account owner for every deal",
+            "Add the customer's address to each order",
+            "Enrich the leads with company size and industry",
+            "Attach the product names to the line items by article number",
+            "Fill in the country for each postcode",
+            "Append the manager's e-mail to every employee record",
+            "Complete the contacts with data from the CRM export",
+        ),
+        words=(
+            "enrich",
+            "look up",
+            "lookup",
+            "add",
+            "attach",
+            "append",
+            "augment",
+            "complete",
+            "annotate",
+            "fill in",
+        ),
+        tokens=1000,
+        compression=CompressionPolicy(strategy="structural", floor=0.85),
+        reasoning=3.0,
+        output_complexity=6.0,
+    )
+    Parameters = EnrichParameters
+
+    def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
+        """Never."""
+        return False
+
+    def check(self, step: Step) -> list[str]:
+        """What is wrong with the step, seen before it runs."""
+        if step.uses is not None:
+            return ["an enrichment uses no connector: read in an extract step, and give its output under `from`"]
+        return [] if "input" in step.model_fields_set else ["`input` is missing: the records to add fields to"]
+
+    async def handle(self, request: StepRequest) -> StepResult:
+        """The records of the input with the fields added, in their order.
+
+        Raises:
+            StepError: A key is not found or ambiguous where that is not allowed, or a field is nowhere.
+        """
+        options = self.parameters(request, EnrichParameters)
+        records = as_records(request.input)
+        source = Source(options.from_, options.keys[1], options.into)
+        adder = _Adder(options, source)
+        output = []
+        for index, record in enumerate(records):
+            if index % PAUSE == 0:
+                await asyncio.sleep(0)
+            found = adder.enriched(record, index)
+            if found is not None:
+                output.append(found)
+        return StepResult(output=output, notes=tuple(adder.notes(len(records))))
+
+
+class _Adder:
+    """Adds fields, and counts what became of the records."""
+
+    def __init__(self, options: EnrichParameters, source: Source) -> None:
+        self.options, self.source = options, source
+        self.matched = self.unmatched = self.ambiguous = self.untouched = 0
+        self.differs = False
+        self.columns = self._columns()
+
+    def _columns(self) -> dict[str, str]:
+        """Old names by the new names of what is added.
+
+        Raises:
+            StepError: A field is asked for that no record of the source has.
+        """
+        names = self.options.names
+        if names is None:
+            return {self.options.prefix + name: name for name in self.source.columns}
+        for old in names.values():
+            if self.source.columns and old not in self.source.columns and "." not in old:
+                known = ", ".join(self.source.columns[:12])
+                raise StepError(f"no record of `from` has the field '{old}'", hint=f"they have: {known}")
+        return {self.options.prefix + new: old for new, old in names.items()}
+
+    def enriched(self, record: Record, index: int) -> Record | None:
+        """The record with its fields added; None if it is dropped."""
+        key = field_of(record, self.options.keys[0])
+        found = self.source.of(key)
+        if found:
+            self.matched += 1
+            return self._add(record, self._one(found, key, index))
+        self.unmatched += 1
+        self.differs = self.differs or self.source.differs(key)
+        if self.options.missing == "fail":
+            where = (
+                "has no key" if is_nothing(key) else f"has the key {describe_value(key)}, which is not in `from`"
+            )
+            raise StepError(f"record {index} {where}", hint="missing: keep or missing: drop lets it pass")
+        return None if self.options.missing == "drop" else self._add(record, self._nothing())
+
+    def _one(self, found: list[Json], key: Json, index: int) -> Record:
+        """What a key stands for, as fields by their new names."""
+        if len(found) > 1:
+            self.ambiguous += 1
+            if self.options.many == "fail":
+                raise StepError(
+                    f"record {index}: `from` has {len(found)} records of the key {describe_value(key)}",
+                    hint="many: first takes the first, many: list with `into` takes all",
+                )
+        if self.options.into is None:
+            return {new: field_of(found[0], old) for new, old in self.columns.items() if self._has(found[0], old)}
+        chosen = [self._nested(item) for item in found]
+        return {self.options.into: chosen if self.options.many == "list" else chosen[0]}
+
+    def _has(self, record: Record, old: str) -> bool:
+        return self.options.names is not None or old in record
+
+    def _nested(self, item: Json) -> Json:
+        if self.options.names is None or not isinstance(item, dict):
+            return item
+        return {new: field_of(item, old) for new, old in self.columns.items()}
+
+    def _nothing(self) -> Record:
+        """What a record gets whose key was not found: null in each field, so that all records have the same."""
+        if self.options.into is not None:
+            return {self.options.into: [] if self.options.many == "list" else None}
+        return dict.fromkeys(self.columns)
+
+    def _add(self, record: Record, fields: Record) -> Record:
+        result = dict(record)
+        for name, value in fields.items():
+            there = name in result and not (self.options.overwrite == "null" and is_nothing(result[name]))
+            if not there or (self.options.overwrite is True and value is not None):
+                result[name] = value
+            elif result[name] != value and value is not None:
+                self.untouched += 1
+        return result
+
+    def notes(self, total: int) -> list[str]:
+        """The counts."""
+        deed = {"keep": "kept without", "drop": "dropped", "fail": ""}[self.options.missing]
+        notes = [
+            f"{self.matched} of {total} records matched" + (f", {self.unmatched} {deed}" * bool(self.unmatched))
+        ]
+        if self.ambiguous:
+            notes.append(f"{self.ambiguous} keys were found more than once ({self.options.many} taken)")
+        if self.untouched:
+            notes.append(
+                f"{self.untouched} fields were there already with another value and were left as they were"
+            )
+        if self.source.unkeyed:
+            notes.append(f"{self.source.unkeyed} records of `from` have no key")
+        if self.differs and not self.matched:
+            notes.append("nothing matched: the keys are of different types, such as 17 and '17'")
+        return notes

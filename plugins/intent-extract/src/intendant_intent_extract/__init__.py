@@ -1,0 +1,161 @@
+"""Reads through a connector, pulls fields out of text, or asks a model where language has to be understood."""
+
+from pydantic import Field
+
+from intendant import (
+    CompressionPolicy,
+    IntentHandler,
+    IntentSpec,
+    Json,
+    Options,
+    Step,
+    StepError,
+    StepRequest,
+    StepResult,
+)
+from intendant_intent_extract._fields import FieldSpec, pull
+
+__all__ = ["ExtractHandler", "ExtractParameters", "ExtractSettings", "FieldSpec"]
+
+INTENT_EXAMPLES = (
+    "Fetch the unread mails from the inbox",
+    "Read the orders from orders.csv",
+    "Pull the invoice number and the total out of the text",
+    "Get all e-mail addresses mentioned in the thread",
+    "Retrieve the commits of the last two weeks",
+    "List the files in the upload folder",
+    "Extract names, dates and amounts from the contract",
+)
+
+
+class ExtractSettings(Options):
+    """Settings of the handler."""
+
+    pattern_seconds: float = Field(10.0, gt=0, le=3600)
+    """Seconds that a step's regular expressions may take for all texts together."""
+    max_characters: int = Field(20_000_000, gt=0)
+    """Characters of all texts together in which fields are looked for; more is refused."""
+
+
+class ExtractParameters(Options):
+    """What to pull out of text, for a step that uses no connector."""
+
+    fields: dict[str, FieldSpec] = Field(default_factory=dict)
+    """What to look for, by the name it gets."""
+    from_: str | list[str] | None = Field(None, alias="from")
+    """Where the input is records: the fields that hold the text; what is found is added to the record."""
+
+
+class ExtractHandler(IntentHandler):
+    """Reads data through a connector, or pulls named fields out of text."""
+
+    spec = IntentSpec(
+        name="extract",
+        summary="Read data from a connector, or pull named fields out of text",
+        examples=INTENT_EXAMPLES,
+        words=(
+            "extract",
+            "fetch",
+            "read",
+            "get",
+            "retrieve",
+            "pull",
+            "list",
+            "load",
+            "search",
+            "query",
+            "parse out",
+        ),
+        tokens=800,
+        compression=CompressionPolicy(strategy="structural", floor=0.85),
+        reasoning=3.0,
+        output_complexity=5.0,
+    )
+    Settings = ExtractSettings
+    Parameters = ExtractParameters
+
+    def needs_model(self, step: Step) -> bool:
+        """Only where neither a connector nor `fields` say what to take."""
+        return step.uses is None and not step.with_.get("fields")
+
+    def check(self, step: Step) -> list[str]:
+        """What is wrong with the step, seen before it runs."""
+        found = []
+        asks = step.prompt is not None or step.output is not None
+        if step.uses is not None:
+            return ["`prompt` has no effect with `uses`: read first, then ask in a step of its own"] * bool(
+                step.prompt
+            )
+        if not step.with_.get("fields"):
+            if not asks:
+                found.append("nothing says what to extract: give `uses`, `with.fields`, or a `prompt` for a model")
+            if "from" in step.with_:
+                found.append("`from` belongs to `fields`; a model is given the whole input")
+        elif step.prompt is not None:
+            found.append("`fields` are found without a model and `prompt` asks one: make two steps of it")
+        if "input" not in step.model_fields_set:
+            found.append("`input` is missing: the text to extract from")
+        return found
+
+    async def handle(self, request: StepRequest) -> StepResult:
+        """What the connector reads; or the fields; or the model's answer.
+
+        Raises:
+            StepError: The input is no text, a required field is not found, or the answer is not JSON.
+            ConnectorError: The connector could not read.
+        """
+        if request.use_connector is not None:
+            data = await request.use_connector(request.input)
+            count = f": {len(data)} records" if isinstance(data, list) else ""
+            return StepResult(output=data, notes=(f"read through {request.step.uses}{count}",))
+        options = self.parameters(request, ExtractParameters)
+        if options.fields:
+            return await self._pull(request.input, options)
+        if not request.prompt and request.step.output is None:
+            raise StepError("nothing says what to extract", hint="give `uses`, `with.fields`, or a `prompt`")
+        from intendant_intent_extract._model import ask
+
+        return await ask(request)
+
+    async def _pull(self, value: Json, options: ExtractParameters) -> StepResult:
+        items = value if isinstance(value, list) else [value]
+        texts = [_text(item, index, options.from_) for index, item in enumerate(items)]
+        size = sum(map(len, texts))
+        if size > self.settings.max_characters:
+            raise StepError(
+                f"the texts have {size} characters, more than {self.settings.max_characters}",
+                hint="raise the setting max_characters of intent:extract, or work on parts",
+            )
+        notes: list[str] = []
+        rows = await pull(texts, options.fields, self.settings.pattern_seconds, notes)
+        rows = [_added(item, row, index) for index, (item, row) in enumerate(zip(items, rows, strict=True))]
+        return StepResult(output=rows if isinstance(value, list) else rows[0], notes=tuple(notes))
+
+
+def _text(item: Json, index: int, names: str | list[str] | None) -> str:
+    if isinstance(item, str) and names is None:
+        return item
+    if isinstance(item, dict) and names is not None:
+        values = [item.get(name) for name in ([names] if isinstance(names, str) else names)]
+        odd = [value for value in values if value is not None and not isinstance(value, str)]
+        if not odd:
+            return "\n".join(value for value in values if value is not None)
+        raise StepError(f"element {index}: `from` names {type(odd[0]).__name__}, not text")
+    if isinstance(item, dict):
+        raise StepError(
+            f"element {index} of the input is a record",
+            hint=f"say with `from` which field has the text: {', '.join(item)}",
+        )
+    wanted = "text" if names is None else "a record with the fields of `from`"
+    raise StepError(f"element {index} of the input is {type(item).__name__}, not {wanted}")
+
+
+def _added(item: Json, row: dict[str, Json], index: int) -> dict[str, Json]:
+    if not isinstance(item, dict):
+        return row
+    taken = sorted(set(item) & set(row))
+    if taken:
+        raise StepError(
+            f"element {index} has a field '{taken[0]}' already", hint="choose another name under `fields`"
+        )
+    return item | row

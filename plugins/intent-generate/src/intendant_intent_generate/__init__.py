@@ -1,0 +1,171 @@
+"""Writes new text, or data of a given shape; or fills a template without asking a model."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from intendant import (
+    BudgetExceeded,
+    Compression,
+    IntentHandler,
+    IntentSpec,
+    Json,
+    Message,
+    ModelReply,
+    ModelRequest,
+    Options,
+    Schema,
+    Step,
+    StepError,
+    StepRequest,
+    StepResult,
+)
+from intendant_intent_generate._answers import Answer, read
+from intendant_intent_generate._prompts import correction, instructions, question
+from intendant_intent_generate._template import fill
+
+__all__ = ["GenerateHandler", "GenerateParameters"]
+
+
+class GenerateParameters(Options):
+    """Parameters of a generated text."""
+
+    template: str | None = None
+    """Filled from the input without asking a model: `{field}` stands for a field's value."""
+    max_words: int | None = Field(None, ge=1, le=50_000)
+    """The most words it may have."""
+    tone: str = Field("", max_length=200)
+    """Such as `friendly` or `formal, for customers`."""
+    format: Literal["text", "markdown", "html"] = "text"
+    language: str = Field("", max_length=60)
+    """By default that of the prompt."""
+
+
+class GenerateHandler(IntentHandler):
+    """Writes what the prompt asks for, about the step's input if there is one.
+
+    With an output schema the answer is data of that shape; an answer that does not fit is sent back once.
+    """
+
+    spec = IntentSpec(
+        name="generate",
+        summary="Write new text or data",
+        examples=(
+            "Write a welcome message for the new customer",
+            "Draft a reply to the complaint",
+            "Compose release notes from the list of changes",
+            "Create a product description",
+            "Generate a report on the quarter's sales",
+            "Write three subject lines for the newsletter",
+            "Propose a title for the article",
+        ),
+        words=("write", "draft", "compose", "generate", "create", "author", "propose", "reply"),
+        tokens=2500,
+        reasoning=8,
+        output_complexity=7,
+    )
+    Parameters = GenerateParameters
+
+    def needs_model(self, step: Step) -> bool:
+        """False for a template."""
+        return step.with_.get("template") is None
+
+    def check(self, step: Step) -> list[str]:
+        """A step that neither says what to write nor has a template cannot be done."""
+        if self.needs_model(step) and not _task(step, step.prompt or ""):
+            return ["say what to write: give the step a `prompt`, or `with: {template: …}`"]
+        return []
+
+    async def handle(self, request: StepRequest) -> StepResult:
+        """Write the text.
+
+        Raises:
+            StepError: A parameter is wrong, the template names a field that is not there, or the answer is not
+                of the shape that was asked for.
+            BudgetExceeded: The input does not fit the budget, however it is compressed.
+            ProviderError: The provider refused or broke off.
+        """
+        wanted = self.parameters(request, GenerateParameters)
+        if wanted.template is not None:
+            notes = (
+                ["the input has no records, so the template was filled for none"] if request.input == [] else []
+            )
+            return StepResult(output=fill(wanted.template, request.input), notes=tuple(notes))
+        asked, fitted = await self._ask(request, wanted)
+        schema = asked.json_schema
+        reply = await request.model.complete(asked)
+        notes = _notes(fitted, reply)
+        if schema is None:
+            return StepResult(output=_text(reply), notes=tuple(notes))
+        answer = read(reply, Schema(schema))
+        if answer.problems:
+            answer = await self._again(request, asked, reply, answer)
+            notes.append("the first answer did not match the schema and was sent back once")
+        return StepResult(output=answer.value, notes=tuple(notes))
+
+    async def _ask(self, request: StepRequest, wanted: GenerateParameters) -> tuple[ModelRequest, Compression]:
+        schema = request.step.output
+        schema = None if schema is None or schema.get("type") == "string" else schema
+        layout = wanted.format if schema is None else "json"
+        system = instructions(wanted.max_words, wanted.tone, layout, wanted.language)
+        task = _task(request.step, request.prompt)
+        fitted = await request.model.fit(request.input, query=task, overhead=question(task, "") + system)
+        asked = ModelRequest(
+            system=system,
+            messages=(Message(content=question(task, fitted.text)),),
+            json_schema=schema,
+            source=request.input if fitted.lossless else fitted.text,
+            task="generate",
+        )
+        return asked, fitted
+
+    async def _again(self, request: StepRequest, asked: ModelRequest, reply: ModelReply, first: Answer) -> Answer:
+        """Send an answer that does not match back, once."""
+        said = reply.text.strip() or "(nothing)"
+        messages = (
+            *asked.messages,
+            Message(role="assistant", content=said),
+            Message(content=correction(first.problems)),
+        )
+        try:
+            second = await request.model.complete(asked.model_copy(update={"messages": messages}))
+        except BudgetExceeded as error:
+            message = f"the answer does not match the schema ({'; '.join(first.problems)})"
+            raise StepError(message, hint=f"no tokens are left to ask again: {error.message}") from None
+        answer = read(second, Schema(asked.json_schema or {}))
+        if answer.problems:
+            raise StepError(
+                f"the answer does not match the schema, twice: {'; '.join(answer.problems)}",
+                hint="make the schema simpler, the prompt clearer, or give the step a stronger tier",
+            )
+        return answer
+
+
+def _task(step: Step, prompt: str) -> str:
+    """What to write: the prompt, else the step's description, else its name."""
+    return prompt.strip() or step.description.strip() or step.name.strip()
+
+
+def _text(reply: ModelReply) -> Json:
+    if reply.text.strip():
+        return reply.text.strip()
+    hint = "give the step more tokens, or choose a model that thinks less" if reply.stop_reason == "length" else ""
+    raise StepError("the model wrote nothing", hint=hint)
+
+
+def _notes(fitted: Compression, reply: ModelReply) -> list[str]:
+    notes = []
+    if fitted.strategy != "none":
+        kept = "" if fitted.lossless else f", {fitted.quality:.0%} of its facts kept"
+        dropped = f"; dropped: {'; '.join(fitted.dropped)}" if fitted.dropped else ""
+        notes.append(
+            f"the input was compressed by {fitted.strategy} from {fitted.tokens_before} to "
+            f"{fitted.tokens_after} tokens{kept}{dropped}"
+        )
+    if reply.produced_by == "extractive":
+        notes.append("no model was asked: the input was written into a plain template")
+    if reply.stop_reason == "length":
+        notes.append("the text was cut: the budget or the tier admits no longer one")
+    elif reply.stop_reason == "refusal":
+        notes.append("the model refused to answer in full")
+    return notes

@@ -1,0 +1,75 @@
+"""Delivers the input through a connector. No model is asked."""
+
+from intendant import CompressionPolicy, IntentHandler, IntentSpec, Step, StepError, StepRequest, StepResult
+
+__all__ = ["SendHandler"]
+
+
+class SendHandler(IntentHandler):
+    """Delivers the input through the connector that the step uses; the output is the connector's receipt."""
+
+    spec = IntentSpec(
+        name="send",
+        summary="Deliver data or text through a connector",
+        examples=(
+            "Send the report to the team by e-mail",
+            "Post the summary to the #sales channel on Slack",
+            "Notify the customer that the parcel has left",
+            "Write the release notes to a file",
+            "Save the table as report.csv",
+            "Publish the article through the webhook",
+            "Deliver the invoice to the accounting system",
+        ),
+        words=(
+            "send",
+            "deliver",
+            "post",
+            "publish",
+            "notify",
+            "email",
+            "mail",
+            "message",
+            "alert",
+            "save",
+            "upload",
+            "webhook",
+            "slack",
+        ),
+        tokens=500,
+        compression=CompressionPolicy(strategy="template", floor=0.90),
+        reasoning=2.0,
+        output_complexity=3.0,
+        tier_bias=-0.5,
+        side_effects=True,
+    )
+
+    def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
+        """Never."""
+        return False
+
+    def check(self, step: Step) -> list[str]:
+        """What is wrong with the step, seen before it runs."""
+        found = []
+        if step.uses is None:
+            found.append("`uses` is missing: say through which connector, such as `uses: file.write`")
+        if "input" not in step.model_fields_set:
+            found.append("`input` is missing: what to send")
+        if step.prompt is not None:
+            found.append(
+                "send writes no text of its own: compose it in a generate step, and give its output as `input`"
+            )
+        return found
+
+    async def handle(self, request: StepRequest) -> StepResult:
+        """The receipt of the delivery.
+
+        Raises:
+            StepError: There is no connector or nothing to send.
+            ConnectorError: The connector could not deliver, or an earlier attempt may have done so already.
+        """
+        if request.use_connector is None:
+            raise StepError("there is no connector to send through", hint="add `uses`, such as `uses: file.write`")
+        if request.input is None:
+            raise StepError("there is nothing to send: the input is null", hint="give the step an `input`")
+        receipt = await request.use_connector(request.input)
+        return StepResult(output=receipt, notes=(f"delivered through {request.step.uses}",))

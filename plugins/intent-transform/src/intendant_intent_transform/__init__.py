@@ -1,0 +1,91 @@
+"""Reshapes, converts and computes. No model is asked."""
+
+import asyncio
+
+from pydantic import ValidationError
+
+from intendant import (
+    CompressionPolicy,
+    IntentHandler,
+    IntentSpec,
+    Step,
+    StepError,
+    StepRequest,
+    StepResult,
+)
+from intendant_intent_transform._parameters import OPS, TransformParameters, faults_of
+
+__all__ = ["OPS", "TransformHandler", "TransformParameters"]
+
+
+class TransformHandler(IntentHandler):
+    """Reshapes records, converts between formats, and computes fields, one operation after the other."""
+
+    spec = IntentSpec(
+        name="transform",
+        summary="Reshape, convert and compute records",
+        examples=(
+            "Convert the list of rows to JSON",
+            "Rename the columns and compute the gross price",
+            "Sort the commits by date and format them as a table",
+            "Turn the nested attachments into one row each",
+            "Parse the dates and calculate the days until the deadline",
+            "Reshape the spreadsheet into records",
+            "Format the results as a Markdown table",
+            "Split the text into lines",
+        ),
+        words=(
+            "transform",
+            "convert",
+            "format",
+            "map",
+            "reshape",
+            "restructure",
+            "rename",
+            "sort",
+            "flatten",
+            "parse",
+            "split",
+            "compute",
+            "render",
+        ),
+        tokens=800,
+        compression=CompressionPolicy(strategy="structural", floor=0.85),
+        reasoning=4.0,
+        output_complexity=5.0,
+    )
+    Parameters = TransformParameters
+
+    def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
+        """Never."""
+        return False
+
+    def check(self, step: Step) -> list[str]:
+        """What is wrong with the step, seen before it runs."""
+        if step.uses is not None:
+            return ["a transform uses no connector: read in an extract step, and give its output as `input`"]
+        found = [] if "input" in step.model_fields_set else ["`input` is missing: what to transform"]
+        try:
+            given = TransformParameters.model_validate(step.with_).given
+        except ValidationError:
+            return found  # reported where it stands
+        return found + [fault for place, item in given for fault in faults_of(place, item, resolved=False)]
+
+    async def handle(self, request: StepRequest) -> StepResult:
+        """What the last operation gives.
+
+        Raises:
+            StepError: An operation is wrong, or does not fit what it is given; names it.
+        """
+        operations = self.parameters(request, TransformParameters).operations()
+        value = request.input
+        notes: list[str] = []
+        for place, operation in operations:
+            await asyncio.sleep(0)  # a chance to be cancelled
+            said: list[str] = []
+            try:
+                value = await operation.apply(value, said)
+            except StepError as error:
+                raise StepError(f"{place}: {error.message}", hint=error.hint) from None
+            notes += [f"{place}: {note}" for note in said]
+        return StepResult(output=value, notes=tuple(notes))

@@ -1,0 +1,33 @@
+"""Draws `docs/run.svg`: what `intendant run` shows for the first example. Run from the root of a checkout:
+
+    python docs/picture.py
+"""
+
+import io
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from intendant import OrchestrationService
+from intendant.cli.view import RunView, live, summary
+
+FLOW = Path("docs/examples/release-notes/flow.yaml")
+WIDTH = 118
+
+
+def main() -> None:
+    view = RunView()
+    with tempfile.TemporaryDirectory(dir=".") as folder, OrchestrationService(db="none") as service:
+        result = service.run_sync(service.load(FLOW), {"folder": folder}, on_event=view)
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
+    console.print(Text(f"$ intendant run {FLOW}", "bold"))
+    console.print(live(view)())
+    for line in summary(result):
+        console.print(line, highlight=False)
+    Path("docs/run.svg").write_text(console.export_svg(title="intendant"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

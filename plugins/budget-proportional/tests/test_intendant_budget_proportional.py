@@ -1,0 +1,116 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intendant import Allocation, BudgetLine, BudgetRequest
+from intendant.testing import BudgetContract
+from intendant_budget_proportional import ProportionalStrategy
+
+BASELINES = {
+    "extract": 800,
+    "summarize": 1500,
+    "generate": 2500,
+    "validate": 1000,
+    "send": 500,
+    "transform": 800,
+    "conditional": 300,
+    "aggregate": 1200,
+    "filter": 600,
+    "enrich": 1000,
+}
+
+
+class TestProportionalStrategy(BudgetContract):
+    plugin = ProportionalStrategy
+    entry_point = "proportional"
+
+
+def allocate(total: int, *lines: BudgetLine, **more: object) -> Allocation:
+    request = BudgetRequest(total=total, lines=lines, **{"strategy": "proportional", **more})  # type: ignore[arg-type]
+    answer = ProportionalStrategy().allocate_budget(request)
+    assert answer is not None
+    return answer
+
+
+def line(step_id: str, baseline: int = 1000, **more: object) -> BudgetLine:
+    return BudgetLine(step_id=step_id, **{"intent": step_id, "baseline": baseline, **more})  # type: ignore[arg-type]
+
+
+ALL_TEN = [line(intent, baseline) for intent, baseline in BASELINES.items()]
+LINES = st.lists(
+    st.builds(
+        BudgetLine,
+        step_id=st.uuids().map(str),
+        intent=st.sampled_from([*BASELINES, "haiku"]),
+        baseline=st.integers(0, 5000),
+        critical=st.booleans(),
+        confidence=st.floats(0, 1),
+        cap=st.integers(0, 5000),
+    ),
+    max_size=12,
+    unique_by=lambda line: line.step_id,
+)
+HISTORY = st.dictionaries(
+    st.sampled_from([*BASELINES, "haiku"]), st.lists(st.integers(0, 50_000), max_size=30).map(tuple)
+)
+
+
+@given(st.integers(0, 60_000), LINES, HISTORY)
+def test_uses_all_it_can_and_no_more(
+    total: int, lines: list[BudgetLine], history: dict[str, tuple[int, ...]]
+) -> None:
+    """The shares sum to the total or to all caps, whichever is less; the rest is said to be unallocated."""
+    answer = allocate(total, *lines, history=history)
+    assert sum(answer.tokens.values()) == min(total, sum(line.cap for line in lines))
+    assert all(0 <= answer.tokens[line.step_id] <= line.cap for line in lines)
+    assert answer.unallocated == total - sum(answer.tokens.values())
+
+
+@given(st.integers(0, 60_000), st.integers(0, 5000), LINES, HISTORY)
+def test_a_larger_total_is_less_for_nobody(
+    total: int, more: int, lines: list[BudgetLine], history: dict[str, tuple[int, ...]]
+) -> None:
+    less, greater = allocate(total, *lines, history=history), allocate(total + more, *lines, history=history)
+    assert all(greater.tokens[step] >= less.tokens[step] - 1 for step in less.tokens)  # rounding moves one token
+
+
+def test_a_step_without_a_model_takes_nothing_from_the_others() -> None:
+    """Steps that ask no model hold no placeholder budget, which would dilute the others' shares."""
+    answer = allocate(3000, line("a"), line("b", needs_tokens=False))
+    assert answer.tokens == {"a": 3000}
+
+
+def test_a_floor_is_kept_where_it_can_be() -> None:
+    answer = allocate(1000, line("a", 5000), line("b", 1, floor=400))
+    assert answer.tokens["b"] >= 400
+    assert sum(answer.tokens.values()) == 1000
+
+
+def test_strands_nothing_where_there_is_one_step_of_each_of_ten_intents() -> None:
+    """Of 20,000 tokens with a cap of 4,000 a step, all are allocated (the reference stranded 907)."""
+    answer = allocate(20_000, *ALL_TEN)
+    assert sum(answer.tokens.values()) == 20_000
+    assert answer.unallocated == 0
+    assert max(answer.tokens.values()) <= 4000
+    generate = answer.tokens.pop("generate")
+    assert generate == 4000
+    rest = 16_000 / (sum(BASELINES.values()) - 2500)
+    assert all(abs(tokens - BASELINES[intent] * rest) < 1 for intent, tokens in answer.tokens.items())
+
+
+def test_larger_baselines_get_more_as_far_as_caps_allow() -> None:
+    """What `generate` cannot take because of its cap flows to the others, here to their caps as well."""
+    three = [line("extract", 800), line("generate", 2500), line("send", 500)]
+    assert allocate(3800, *three).tokens == {"extract": 800, "generate": 2500, "send": 500}
+    assert allocate(20_000, *three).tokens == {"extract": 4000, "generate": 4000, "send": 4000}
+    assert allocate(20_000, *three).unallocated == 8000
+
+
+def test_a_critical_step_counts_more() -> None:
+    """The critical factor shifts shares; it is not cancelled by scaling everything down again."""
+    answer = allocate(2500, line("a"), line("b", critical=True))
+    assert answer.tokens == {"a": 1000, "b": 1500}
+    assert allocate(3000, line("a"), line("b", critical=True), critical_factor=2.0).tokens["b"] == 2000
+
+
+def test_a_baseline_of_zero_is_not_starved_of_everything() -> None:
+    assert allocate(1000, line("a", 0)).tokens == {"a": 1000}

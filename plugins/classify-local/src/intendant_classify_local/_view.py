@@ -1,0 +1,116 @@
+"""One form for every step: those of Intendant's own workflows and those of other platforms' files."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from intendant import Step
+
+_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD = re.compile(r"[^\W_]+")
+_CODE_KEYS = (
+    "jsCode", "functionCode", "pythonCode", "code", "script", "run", "command", "source", "func", "function",
+    "python_callable", "bash_command", "inline_script", "shell", "cmd",
+)  # fmt: skip
+_SQL_KEYS = ("query", "sql", "statement", "rawQuery", "sqlQuery")
+_URL_KEYS = ("url", "uri", "endpoint", "path", "address", "URL")
+_METHOD_KEYS = ("method", "requestMethod", "httpMethod", "http_method", "verb", "METHOD")
+_PROMPT_KEYS = (
+    "prompt",
+    "instruction",
+    "instructions",
+    "systemMessage",
+    "system_prompt",
+    "systemPrompt",
+    "question",
+)
+_OPERATION_KEYS = ("operation", "action", "resource_operation", "op", "method_name")
+_DESCRIPTION_KEYS = ("description", "doc", "notes", "comment", "summary", "expected_output")
+
+
+def words(text: str) -> list[str]:
+    """The words of *text* in lower case; camelCase and snake_case are taken apart.
+
+    >>> words("getAllUsers v2_beta")
+    ['get', 'all', 'users', 'v2', 'beta']
+    """
+    return _WORD.findall(_BOUNDARY.sub(" ", text).lower())
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """A step as the classifier sees it. All texts may be empty."""
+
+    kind: str = ""
+    """The step's type, such as `conditional`, `httpRequest` or `PythonOperator`."""
+    plugin: str = ""
+    """What it talks to: a connector, an app, a package."""
+    action: str = ""
+    """The operation that it asks for there."""
+    name: str = ""
+    description: str = ""
+    prompt: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    url: str = ""
+    method: str = ""
+    """HTTP method in upper case."""
+    sql: str = ""
+    code: str = ""
+    routes: bool = False
+    """True if other steps hang on what it decides."""
+
+    @classmethod
+    def of_step(cls, step: Step, *, routes: bool = False) -> "StepView":
+        """A step of an Intendant workflow."""
+        plugin, action = step.connector or ("", "")
+        params: Mapping[str, Any] = step.with_
+        prompt = step.prompt or (
+            step.input if isinstance(step.input, str) and not step.input.startswith("{{") else ""
+        )
+        return cls._with_params(
+            kind="", plugin=plugin, action=action, name=step.title, description=step.description, prompt=prompt or "",
+            params=params, routes=routes,
+        )  # fmt: skip
+
+    @classmethod
+    def of_raw(cls, raw: Mapping[str, Any]) -> "StepView":
+        """A step of some platform: what it calls `type`, `plugin`, `action`, `params` or the like."""
+        params = raw.get("params") or raw.get("with") or raw.get("parameters") or raw.get("inputs") or {}
+        plugin, action = _text(raw, ("plugin", "connector", "app", "tool")), _text(raw, _OPERATION_KEYS)
+        uses = raw.get("uses")
+        if isinstance(uses, str) and not plugin:
+            plugin, _, action = uses.rpartition(".") if "/" not in uses else (uses, "", action)
+        return cls._with_params(
+            kind=_text(raw, ("type", "kind")),
+            plugin=plugin,
+            action=action,
+            name=_text(raw, ("name", "title", "label", "id")),
+            description=_text(raw, _DESCRIPTION_KEYS),
+            prompt=_text(raw, _PROMPT_KEYS),
+            params=params if isinstance(params, Mapping) else {"value": params},
+            url=_text(raw, _URL_KEYS[:3]),
+            method=_text(raw, _METHOD_KEYS),
+            code=_text(raw, _CODE_KEYS),
+            sql=_text(raw, _SQL_KEYS[1:2]),
+        )
+
+    @classmethod
+    def _with_params(cls, *, params: Mapping[str, Any], **found: Any) -> "StepView":
+        """Fills what the step's own fields leave open from its parameters."""
+        for name, keys in (
+            ("url", _URL_KEYS), ("method", _METHOD_KEYS), ("code", _CODE_KEYS), ("sql", _SQL_KEYS),
+            ("prompt", _PROMPT_KEYS), ("action", _OPERATION_KEYS),
+        ):  # fmt: skip
+            if not found.get(name):
+                found[name] = _text(params, keys)
+        found["method"] = found["method"].upper()
+        return cls(params=params, **found)
+
+
+def _text(source: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+    for key in keys:
+        value = source.get(key)
+        if value and isinstance(value, str):
+            return value
+    return ""

@@ -1,0 +1,115 @@
+"""Joins two lists of records, as in SQL: what is null never matches, several matches multiply."""
+
+from collections.abc import Hashable, Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from intendant import Json, Options, StepError, as_records, field_of, identity_of, is_nothing
+
+Record = dict[str, Json]
+MOST_ROWS = 1_000_000
+
+
+class Keys(Options):
+    """The key's field on either side."""
+
+    left: str
+    right: str
+
+
+class Join(Options):
+    """Joins the input, the left side, with another list, the right side."""
+
+    with_: list[Json] = Field(alias="with")
+    on: str | Keys
+    how: Literal["inner", "left", "outer"] = "inner"
+    prefix: str = ""
+    """Put before the names of the right side's fields."""
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """The key's field on the left and on the right."""
+        return (self.on, self.on) if isinstance(self.on, str) else (self.on.left, self.on.right)
+
+
+def join(left: list[Record], options: Join, notes: list[str]) -> list[Record]:
+    """The joined records: the left side's order, then, for `outer`, what of the right side found no match.
+
+    Raises:
+        StepError: Both sides have a field of the same name and different values, or there are too many rows.
+    """
+    right = as_records(options.with_, "`join.with`")
+    left_key, right_key = options.keys
+    index: dict[Hashable, list[int]] = {}
+    for position, record in enumerate(right):
+        value = field_of(record, right_key)
+        if not is_nothing(value):
+            index.setdefault(identity_of(value), []).append(position)
+    joiner = _Joiner(options, right, index)
+    rows = list(joiner.rows(left))
+    others = [position for position in range(len(right)) if position not in joiner.used]
+    if options.how == "outer":
+        rows += [joiner.alone(right[position]) for position in others]
+    notes.append(
+        f"joined {len(left)} records with {len(right)}: {len(rows)} rows; "
+        f"without a match: {joiner.unmatched} on the left, {len(others)} on the right"
+    )
+    if not joiner.used and left and right and _kinds_differ(left, right, options):
+        notes.append(f"nothing matched: {left_key} and {right_key} are of different types, such as 17 and '17'")
+    return rows
+
+
+class _Joiner:
+    def __init__(self, options: Join, right: list[Record], index: dict[Hashable, list[int]]) -> None:
+        self.options, self.right, self.index = options, right, index
+        self.used: set[int] = set()
+        self.unmatched = 0
+        self.key = options.keys
+        self.columns = list(dict.fromkeys(name for record in right for name in record))
+
+    def rows(self, left: list[Record]) -> Iterator[Record]:
+        made = 0
+        for number, record in enumerate(left):
+            value = field_of(record, self.key[0])
+            found = [] if is_nothing(value) else self.index.get(identity_of(value), [])
+            self.used.update(found)
+            self.unmatched += not found
+            made += len(found)
+            if made > MOST_ROWS:
+                raise StepError(
+                    f"the join has more than {MOST_ROWS} rows", hint="the key is not unique on either side"
+                )
+            for position in found:
+                yield self.both(record, self.right[position], number)
+            if not found and self.options.how != "inner":
+                yield self.both(record, dict.fromkeys(self.columns), number, fill=True)
+
+    def both(self, left: Record, right: Record, number: int, *, fill: bool = False) -> Record:
+        """A left record with the fields of a right one; with *fill*, only those it has not."""
+        row = dict(left)
+        for name, value in right.items():
+            if name == self.key[1]:
+                continue
+            new = self.options.prefix + name
+            if new not in row:
+                row[new] = value
+            elif not fill and identity_of(row[new]) != identity_of(value):
+                raise StepError(
+                    f"record {number}: both sides have a field '{new}', with different values",
+                    hint="add `prefix` for the right side's fields, or drop the field before joining",
+                )
+        return row
+
+    def alone(self, right: Record) -> Record:
+        """A right record that found no match."""
+        row: Record = {self.key[0]: field_of(right, self.key[1])}
+        return row | {self.options.prefix + name: value for name, value in right.items() if name != self.key[1]}
+
+
+def _kinds_differ(left: list[Record], right: list[Record], options: Join) -> bool:
+    sides = ((left, options.keys[0]), (right, options.keys[1]))
+    kinds = [
+        {type(value) for record in side if (value := field_of(record, key)) is not None} for side, key in sides
+    ]
+    return all(kinds) and not kinds[0] & kinds[1]

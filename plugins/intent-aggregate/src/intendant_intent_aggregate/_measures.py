@@ -1,0 +1,150 @@
+"""What is computed of each group."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from intendant import Json, Options, StepError, describe_value, field_of, identity_of, is_nothing
+from intendant_intent_aggregate._numbers import as_json, ratio, read_number, total
+
+Arg = str | Literal[True]
+Records = list[tuple[int, dict[str, Json]]]
+"""Records with their positions in the input."""
+
+
+class Measure(Options):
+    """One figure of a group: exactly one of these, each with the field it is about."""
+
+    count: Arg | None = None
+    """`true`: records; a field: records in which it is not null."""
+    sum: str | None = None
+    mean: str | None = None
+    median: str | None = None
+    min: str | None = None
+    max: str | None = None
+    first: Arg | None = None
+    """The first value that is not null; `true`: the first record."""
+    last: Arg | None = None
+    collect: Arg | None = Field(None, alias="list")
+    """All values that are not null, in their order; `true`: the records."""
+    count_distinct: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Measure":
+        if len(self.model_fields_set) != 1 or self.field is None:
+            raise ValueError("write one of count, sum, mean, median, min, max, first, last, list, count_distinct")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which figure."""
+        return next(iter(self.model_fields_set))
+
+    @property
+    def field(self) -> Arg | None:
+        """The field it is about; True for the records themselves."""
+        value: Arg | None = getattr(self, self.kind) if self.model_fields_set else None
+        return value
+
+
+class Figures:
+    """Computes measures and counts what they left out.
+
+    Args:
+        on_error: `fail`, or `skip`: what happens to a value that is not a number where one is needed.
+    """
+
+    def __init__(self, on_error: str) -> None:
+        self._fail = on_error == "fail"
+        self.skipped: dict[str, int] = {}
+        """Values that are null, by field."""
+        self.unreadable: dict[str, int] = {}
+        """Values that are no numbers, by field."""
+        self.texts = 0
+        """Texts that were read as numbers."""
+
+    def of(self, measure: Measure, records: Records) -> Json:
+        """The value of *measure* for a group.
+
+        Raises:
+            StepError: A value is not a number, or values of different kinds are compared.
+        """
+        field = measure.field
+        if field is True:
+            return len(records) if measure.kind == "count" else self._whole(measure.kind, records)
+        values = self._values(str(field), records)
+        return _KINDS[measure.kind](self, str(field), values)
+
+    def _whole(self, kind: str, records: Records) -> Json:
+        items = [record for _, record in records]
+        return items if kind == "collect" else (items[0] if kind == "first" else items[-1]) if items else None
+
+    def _values(self, field: str, records: Records) -> list[tuple[int, Json]]:
+        values = [(index, field_of(record, field)) for index, record in records]
+        there = [(index, value) for index, value in values if not is_nothing(value)]
+        if len(there) < len(values):
+            self.skipped[field] = self.skipped.get(field, 0) + len(values) - len(there)
+        return there
+
+    def numbers(self, field: str, values: list[tuple[int, Json]]) -> list[Decimal]:
+        """The values as numbers."""
+        found = []
+        for index, value in values:
+            number = read_number(value)
+            if number is None and self._fail:
+                hint = "mend it with a transform first, or set on_error: skip to leave such values out"
+                raise StepError(f"record {index}: {field} is {describe_value(value)}, not a number", hint=hint)
+            if number is None:
+                self.unreadable[field] = self.unreadable.get(field, 0) + 1
+            else:
+                self.texts += isinstance(value, str)
+                found.append(number)
+        return found
+
+    def extreme(self, field: str, values: list[tuple[int, Json]], *, largest: bool) -> Json:
+        """The smallest or largest value: by number if all are numbers or write one, else by text."""
+        if not values:
+            return None
+        numbers = [(number, value) for _, value in values if (number := read_number(value)) is not None]
+        if len(numbers) == len(values):
+            choose: Any = max if largest else min
+            return choose(numbers, key=lambda pair: pair[0])[1]
+        if not all(isinstance(value, str) for _, value in values):
+            index, odd = next((index, value) for index, value in values if read_number(value) is None)
+            raise StepError(
+                f"record {index}: {field} is {describe_value(odd)}, not comparable with the others",
+                hint="min and max compare numbers with numbers, or texts with texts",
+            )
+        return (max if largest else min)(value for _, value in values)
+
+
+def _median(numbers: list[Decimal]) -> Json:
+    if not numbers:
+        return None
+    ordered, middle = sorted(numbers), len(numbers) // 2
+    return as_json(ordered[middle]) if len(ordered) % 2 else ratio(total(ordered[middle - 1 : middle + 1]), 2)
+
+
+def _sum(figures: Figures, field: str, values: list[tuple[int, Json]]) -> Json:
+    return as_json(total(figures.numbers(field, values)))
+
+
+def _mean(figures: Figures, field: str, values: list[tuple[int, Json]]) -> Json:
+    numbers = figures.numbers(field, values)
+    return ratio(total(numbers), len(numbers)) if numbers else None
+
+
+_KINDS: dict[str, Callable[[Figures, str, list[tuple[int, Json]]], Json]] = {
+    "count": lambda _figures, _field, values: len(values),
+    "sum": _sum,
+    "mean": _mean,
+    "median": lambda figures, field, values: _median(figures.numbers(field, values)),
+    "min": lambda figures, field, values: figures.extreme(field, values, largest=False),
+    "max": lambda figures, field, values: figures.extreme(field, values, largest=True),
+    "first": lambda _figures, _field, values: values[0][1] if values else None,
+    "last": lambda _figures, _field, values: values[-1][1] if values else None,
+    "collect": lambda _figures, _field, values: [value for _, value in values],
+    "count_distinct": lambda _figures, _field, values: len({identity_of(value) for _, value in values}),
+}

@@ -1,0 +1,49 @@
+"""Parameters of an aggregation."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from intendant import Json, Options
+from intendant_intent_aggregate._join import Join
+from intendant_intent_aggregate._measures import Measure
+
+
+class AggregateParameters(Options):
+    """What is done, in this order: merge, join, group and measure, sort, limit."""
+
+    merge: list[list[Json]] = Field(default_factory=list)
+    """Lists of records that are appended to the input."""
+    join: Join | None = None
+    group_by: str | list[str] = Field(default_factory=list)
+    """Fields whose values make a group; dotted paths go into nested records."""
+    measures: dict[str, Measure] = Field(default_factory=dict)
+    """Figures by the name of their field in the output; with `group_by` alone, the count."""
+    include_null: bool = False
+    """Makes a group of records whose key is null, absent or empty, instead of leaving them out."""
+    on_error: Literal["fail", "skip"] = "fail"
+    """What happens to a value that is not a number where one is needed."""
+    sort_by: str | list[str] = Field(default_factory=list)
+    """Fields of the output; `-total` sorts from the largest."""
+    limit: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _something(self) -> "AggregateParameters":
+        if not (self.merge or self.join or self.keys or self.measures):
+            raise ValueError("nothing to do: give `group_by`, `measures`, `join` or `merge`")
+        clash = sorted(set(self.keys) & set(self.measures))
+        if clash:
+            raise ValueError(f"'{clash[0]}' is both a key of the groups and a measure")
+        if self.measures and not self.keys and (self.order or self.limit is not None):
+            raise ValueError("`sort_by` and `limit` need `group_by`: measures of the whole input are one record")
+        return self
+
+    @property
+    def keys(self) -> list[str]:
+        """The fields whose values make a group."""
+        return [self.group_by] if isinstance(self.group_by, str) else self.group_by
+
+    @property
+    def order(self) -> list[str]:
+        """The fields to sort by."""
+        return [self.sort_by] if isinstance(self.sort_by, str) else self.sort_by

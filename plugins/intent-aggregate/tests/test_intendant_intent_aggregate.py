@@ -1,0 +1,307 @@
+"""What the aggregate handler promises."""
+
+import json
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intendant import OrchestrationService, Step, Workflow
+from intendant.testing import IntentContract, run_steps
+from intendant_intent_aggregate import AggregateHandler
+
+ORDERS = [
+    {"region": "north", "total": 0.1, "customer": {"id": 1}},
+    {"region": "south", "total": 5, "customer": {"id": 2}},
+    {"region": "north", "total": 0.2, "customer": {"id": 1}},
+    {"region": None, "total": 7, "customer": {"id": 3}},
+    {"region": "", "total": 8, "customer": {"id": 3}},
+    {"total": 9, "customer": None},
+    {"region": "north", "total": None, "customer": {"id": 4}},
+]
+
+
+class TestAggregateContract(IntentContract):
+    plugin = AggregateHandler
+    entry_point = "aggregate"
+    steps = ({"input": [{"n": 1}], "with": {"measures": {"n": {"sum": "n"}}}},)
+
+
+async def run(value, **parameters):
+    """The outcome of one aggregation."""
+    step = {"id": "a", "intent": "aggregate", "input": "{{ inputs.value }}", "with": parameters}
+    result = await run_steps([step], AggregateHandler(), inputs={"value": value})
+    return result.steps["a"]
+
+
+async def figure(values, **measure):
+    """One measure of a list of values."""
+    outcome = await run([{"x": value} for value in values], measures={"m": measure})
+    assert outcome.failure is None, outcome.failure
+    return outcome.output["m"]
+
+
+async def test_groups_and_measures():
+    measures = {
+        "n": {"count": True},
+        "known": {"count": "total"},
+        "sum": {"sum": "total"},
+        "mean": {"mean": "total"},
+        "customers": {"count_distinct": "customer.id"},
+    }
+    outcome = await run(ORDERS, group_by="region", measures=measures)
+    assert outcome.output == [
+        {"region": "north", "n": 3, "known": 2, "sum": 0.3, "mean": 0.15, "customers": 2},
+        {"region": "south", "n": 1, "known": 1, "sum": 5, "mean": 5, "customers": 1},
+    ]
+
+
+async def test_records_without_a_key_are_left_out_and_counted():
+    outcome = await run(ORDERS, group_by="region")
+    assert outcome.output == [{"region": "north", "count": 3}, {"region": "south", "count": 1}]
+    assert outcome.notes == ("4 records in 2 groups", "3 records without region left out")
+
+
+async def test_null_can_be_a_group():
+    outcome = await run(ORDERS, group_by="region", include_null=True)
+    assert outcome.output[2] == {"region": None, "count": 3}
+
+
+async def test_zero_false_and_their_texts_are_keys():
+    keys = [0, "0", False, "false", 0.0, None, ""]
+    outcome = await run([{"k": key} for key in keys], group_by="k")
+    assert [(row["k"], row["count"]) for row in outcome.output] == [(0, 2), ("0", 1), (False, 1), ("false", 1)]
+    assert outcome.notes[1] == "2 records without k left out"
+
+
+async def test_a_key_that_no_record_has_is_a_mistake():
+    outcome = await run(ORDERS, group_by="regoin")
+    assert outcome.failure.message == "no record has a value for regoin"
+    assert "region" in outcome.failure.hint
+
+
+async def test_several_keys_with_paths():
+    outcome = await run(ORDERS, group_by=["region", "customer.id"], sort_by=["-count", "customer.id"])
+    assert outcome.output[0] == {"region": "north", "customer.id": 1, "count": 2}
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected"),
+    [
+        ({"sum": "x"}, 6.6),
+        ({"mean": "x"}, 2.2),
+        ({"median": "x"}, 2.2),
+        ({"min": "x"}, 1.1),
+        ({"max": "x"}, 3.3),
+        ({"first": "x"}, 2.2),
+        ({"last": "x"}, 3.3),
+        ({"list": "x"}, [2.2, 1.1, 3.3]),
+        ({"count": "x"}, 3),
+        ({"count_distinct": "x"}, 3),
+    ],
+)
+async def test_each_measure_leaves_null_out(measure, expected):
+    assert await figure([None, 2.2, 1.1, 3.3, ""], **measure) == expected
+
+
+@pytest.mark.parametrize("measure", [{"mean": "x"}, {"median": "x"}, {"min": "x"}, {"max": "x"}, {"first": "x"}])
+async def test_there_is_no_measure_of_nothing(measure):
+    assert await figure([], **measure) is None
+
+
+@pytest.mark.parametrize("measure", [{"sum": "x"}, {"count": "x"}, {"count_distinct": "x"}])
+async def test_sums_and_counts_of_nothing_are_zero(measure):
+    assert await figure([None], **measure) == 0
+
+
+async def test_whole_records_can_be_kept():
+    records = [{"x": 1}, {"x": 2}]
+    measures = {"all": {"list": True}, "one": {"first": True}, "end": {"last": True}}
+    assert (await run(records, measures=measures)).output == {"all": records, "one": {"x": 1}, "end": {"x": 2}}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.1, 0.2], 0.3),
+        ([0.1] * 10, 1),
+        ([1e16, 1, -1e16], 1),
+        ([1e308, 1e-308, -1e308], 1e-308),
+        ([19.99, 5.01], 25),
+        (["12.50", " 7.5 ", "1e1"], 30),
+        ([2**70, 1], 2**70 + 1),
+    ],
+)
+async def test_sums_are_exact(values, expected):
+    found = await figure(values, sum="x")
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@given(st.lists(st.decimals(-1000, 1000, places=2, allow_nan=False), min_size=1, max_size=30), st.randoms())
+async def test_sums_of_money_do_not_depend_on_the_order(amounts, random):
+    shuffled = list(amounts)
+    random.shuffle(shuffled)
+    exact = sum(map(Fraction, amounts))
+    assert await figure([float(amount) for amount in shuffled], sum="x") == float(exact)
+    assert await figure([float(amount) for amount in shuffled], mean="x") == float(exact / len(amounts))
+
+
+@pytest.mark.parametrize("value", ["1,250", "12 EUR", "abc", True, [1], {"a": 1}, "٣"])
+async def test_what_is_not_a_number_names_the_record(value):
+    outcome = await run([{"x": 1}, {"x": value}], measures={"m": {"sum": "x"}})
+    assert outcome.failure.message.startswith("record 1: x is ")
+    assert outcome.failure.message.endswith("not a number")
+
+
+async def test_what_is_not_a_number_can_be_left_out_and_is_counted():
+    outcome = await run([{"x": 1}, {"x": "n/a"}, {"x": "2"}], measures={"m": {"sum": "x"}}, on_error="skip")
+    assert outcome.output == {"m": 3}
+    assert outcome.notes == ("x: 1 values that are no numbers left out", "1 texts read as numbers")
+
+
+@pytest.mark.parametrize("measure", ["sum", "mean"])
+async def test_a_result_beyond_a_double_is_an_error(measure):
+    values = [{"x": "0.5"}, {"x": "9e399"}]
+    outcome = await run(values, measures={"m": {measure: "x"}})
+    assert "too large" in outcome.failure.message
+
+
+@pytest.mark.parametrize(
+    ("values", "smallest", "largest"),
+    [
+        ([9, 10, -5], -5, 10),
+        (["9", "10", "-5"], "-5", "10"),
+        (["b", "a", "10"], "10", "b"),
+        (["2026-05-12", "2026-04-01"], "2026-04-01", "2026-05-12"),
+        ([1, "0.5"], "0.5", 1),
+    ],
+)
+async def test_extremes(values, smallest, largest):
+    assert await figure(values, min="x") == smallest
+    assert await figure(values, max="x") == largest
+
+
+async def test_extremes_of_different_kinds_are_an_error():
+    outcome = await run([{"x": 1}, {"x": "a"}], measures={"m": {"min": "x"}})
+    assert outcome.failure.message == 'record 1: x is text "a", which cannot be compared with the other values'
+
+
+async def test_sorting_is_total_and_null_comes_last():
+    rows = [{"k": k, "v": v} for k, v in [("a", 1), ("b", None), ("c", 3), ("d", 1), ("e", "x")]]
+    measures = {"v": {"first": "v"}}
+    down = await run(rows, group_by="k", measures=measures, sort_by="-v")
+    assert [row["k"] for row in down.output] == ["e", "c", "a", "d", "b"]
+    up = await run(rows, group_by="k", measures=measures, sort_by=["v", "-k"], limit=3)
+    assert [row["k"] for row in up.output] == ["d", "a", "c"]
+
+
+async def test_lists_are_merged_in_order():
+    outcome = await run([{"n": 1}], merge=[[{"n": 2}], [{"n": 3}]])
+    assert [row["n"] for row in outcome.output] == [1, 2, 3]
+    assert outcome.notes == ("merged 3 lists: 3 records",)
+
+
+LEFT = [{"id": 1, "a": "x"}, {"id": 2, "a": "y"}, {"id": None, "a": "z"}]
+RIGHT = [{"key": 2, "b": "p"}, {"key": 2, "b": "q"}, {"key": 3, "b": "r"}, {"key": None, "b": "s"}]
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("inner", [(2, "y", "p"), (2, "y", "q")]),
+        ("left", [(1, "x", None), (2, "y", "p"), (2, "y", "q"), (None, "z", None)]),
+        (
+            "outer",
+            [
+                (1, "x", None),
+                (2, "y", "p"),
+                (2, "y", "q"),
+                (None, "z", None),
+                (3, None, "r"),
+                (None, None, "s"),
+            ],
+        ),
+    ],
+)
+async def test_joins(how, expected):
+    """As in SQL: several matches multiply, and null matches nothing, not even null."""
+    outcome = await run(LEFT, join={"with": RIGHT, "on": {"left": "id", "right": "key"}, "how": how})
+    assert [(row.get("id"), row.get("a"), row.get("b")) for row in outcome.output] == expected
+    assert "without a match: 2 on the left, 2 on the right" in outcome.notes[0]
+
+
+async def test_a_join_overwrites_nothing():
+    clash = {"with": [{"id": 1, "a": "other"}], "on": "id"}
+    outcome = await run(LEFT, join=clash)
+    assert outcome.failure.message == "record 0: both sides have a field 'a', with different values"
+    outcome = await run(LEFT, join={**clash, "prefix": "r_"})
+    assert outcome.output == [{"id": 1, "a": "x", "r_a": "other"}]
+
+
+async def test_a_join_of_numbers_with_texts_says_why_nothing_matched():
+    outcome = await run([{"id": 17}], join={"with": [{"id": "17"}], "on": "id"})
+    assert outcome.output == []
+    assert "different types" in outcome.notes[1]
+
+
+async def test_a_join_that_explodes_is_stopped():
+    many = [{"id": 1}] * 1100
+    outcome = await run(many, join={"with": many, "on": "id"})
+    assert "more than 1000000 rows" in outcome.failure.message
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({}, "nothing to do"),
+        ({"measures": {"m": {}}}, "write one of"),
+        ({"measures": {"m": {"sum": "a", "mean": "a"}}}, "write one of"),
+        ({"measures": {"m": {"count": False}}}, "count"),
+        ({"group_by": "a", "measures": {"a": {"sum": "b"}}}, "both a key"),
+        ({"measures": {"m": {"sum": "b"}}, "limit": 3}, "need `group_by`"),
+    ],
+)
+def test_contradictory_parameters_are_refused(parameters, says):
+    with pytest.raises(ValueError, match=says):
+        AggregateHandler.Parameters.model_validate(parameters)
+
+
+@pytest.mark.parametrize(("step", "says"), [({}, "`input` is missing"), ({"uses": "file.read"}, "no connector")])
+def test_mistakes_are_seen_before_the_run(step, says):
+    assert says in AggregateHandler().check(Step.model_validate({"id": "a", **step}))[0]
+
+
+@pytest.mark.parametrize("value", [None, "text", {"rows": [1]}, [1, 2]])
+async def test_what_is_no_list_of_records_is_named(value):
+    outcome = await run(value, group_by="a")
+    assert "must be a list of records" in outcome.failure.message
+
+
+async def test_a_workflow_of_three_aggregations_spends_nothing():
+    flow = Workflow.parse(
+        """
+        name: revenue
+        inputs: {orders: {type: array}, names: {type: array}}
+        steps:
+          - id: sums
+            intent: aggregate
+            input: "{{ inputs.orders }}"
+            with: {group_by: region, measures: {revenue: {sum: total}}}
+          - id: named
+            intent: aggregate
+            input: "{{ steps.sums.output }}"
+            with: {join: {with: "{{ inputs.names }}", on: {left: region, right: code}, how: left}}
+          - id: all
+            intent: aggregate
+            input: "{{ steps.named.output }}"
+            with: {measures: {revenue: {sum: revenue}, names: {list: name}}}
+        """
+    )
+    names = [{"code": "north", "name": "The North"}]
+    before = json.dumps(ORDERS)
+    async with OrchestrationService(plugins=[AggregateHandler()], discover=False, db="none") as service:
+        result = await service.run(flow, {"orders": ORDERS, "names": names})
+    assert result.steps["all"].output == {"revenue": 5.3, "names": ["The North"]}
+    assert result.metrics.tokens_used == 0
+    assert json.dumps(ORDERS) == before

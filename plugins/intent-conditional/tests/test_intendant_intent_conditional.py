@@ -1,0 +1,129 @@
+"""What the conditional handler promises."""
+
+import pytest
+
+from intendant import OrchestrationService, Step, Workflow
+from intendant.testing import IntentContract, run_steps
+from intendant_intent_conditional import ConditionalHandler
+
+CASES = [
+    {"when": "input.total >= 25000", "then": "board"},
+    {"when": "input.total >= 5000", "then": "director"},
+    {"when": "input.total >= 500", "then": "manager"},
+]
+
+
+class TestConditionalContract(IntentContract):
+    plugin = ConditionalHandler
+    entry_point = "conditional"
+    steps = ({"input": 5, "with": {"if": "input > 3"}},)
+
+
+async def run(value, **parameters):
+    """The outcome of one conditional step."""
+    step = {"id": "c", "intent": "conditional", "input": "{{ inputs.value }}", "with": parameters}
+    result = await run_steps([step], ConditionalHandler(), inputs={"value": value})
+    return result.steps["c"]
+
+
+@pytest.mark.parametrize(
+    ("total", "branch", "matched"),
+    [
+        (499, "auto", False),
+        (500, "manager", True),
+        (4999.99, "manager", True),
+        (5000, "director", True),
+        (24_999, "director", True),
+        (25_000, "board", True),
+    ],
+)
+async def test_the_first_true_case_is_taken(total, branch, matched):
+    outcome = await run({"total": total}, cases=CASES, default="auto")
+    assert outcome.output == {"branch": branch, "matched": matched, "value": {"total": total}}
+
+
+async def test_no_case_and_no_default_is_an_error():
+    outcome = await run({"total": 1}, cases=CASES)
+    assert outcome.failure.message == "no case is true and there is no `default`"
+
+
+@pytest.mark.parametrize(("value", "branch", "matched"), [("now", "true", True), ("no", "false", False)])
+async def test_an_if_has_two_branches(value, branch, matched):
+    """The text is compared as a whole: "now" does not count as "no"."""
+    outcome = await run(value, **{"if": "input != 'no'"})
+    assert (outcome.output["branch"], outcome.output["matched"]) == (branch, matched)
+
+
+async def test_the_branches_of_an_if_can_be_named():
+    outcome = await run([], **{"if": "size(input) > 0", "then": "report", "else": "stop"})
+    assert outcome.output["branch"] == "stop"
+    assert outcome.notes == ("took 'stop': `size(input) > 0` is false",)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [({}, "Key not found"), ({"total": None}, "does not apply to null"), ({"total": "100"}, "does not apply to")],
+)
+async def test_a_condition_that_cannot_be_evaluated_is_an_error_and_never_false(value, says):
+    outcome = await run(value, cases=CASES, default="auto")
+    assert outcome.failure.message.startswith("cases[0]: ")
+    assert says in outcome.failure.message
+
+
+async def test_values_cannot_become_part_of_the_condition():
+    hostile = "x' || true || 'x' == 'x"
+    outcome = await run("a", **{"if": "input == values.name", "values": {"name": hostile}})
+    assert outcome.output["matched"] is False
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({}, "either `cases` or `if`"),
+        ({"if": "true", "cases": CASES}, "either `cases` or `if`"),
+        ({"cases": CASES, "else": "x"}, "write `default`"),
+        ({"if": "true", "default": "x"}, "write `else`"),
+    ],
+)
+def test_the_two_forms_do_not_mix(parameters, says):
+    with pytest.raises(ValueError, match=says):
+        ConditionalHandler.Parameters.model_validate(parameters)
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        ({"with": {"if": "input >"}}, "`if` is wrong"),
+        ({"with": {"cases": [CASES[0], {"when": "item > 1", "then": "a"}]}}, "`cases[1].when` is wrong"),
+        ({"with": {"if": "'no'"}}, "neither true nor false"),
+        ({"with": {"if": "input == '{{ inputs.x }}'"}}, "values.least"),
+        ({"with": {"if": "true"}, "input": ...}, "nothing to decide on"),
+        ({"uses": "file.read"}, "uses no connector"),
+    ],
+)
+def test_mistakes_are_seen_before_the_run(step, says):
+    given = {"id": "c", "input": 1, **step}
+    step = Step.model_validate({name: value for name, value in given.items() if value is not ...})
+    assert any(says in message for message in ConditionalHandler().check(step))
+
+
+@pytest.mark.parametrize(("total", "done"), [(2000, "approve"), (10, "book")])
+async def test_only_the_branch_that_was_taken_runs(total, done):
+    flow = Workflow.parse(
+        """
+        name: approvals
+        inputs: {total: {type: integer}}
+        steps:
+          - id: gate
+            intent: conditional
+            input: "{{ inputs.total }}"
+            with: {cases: [{when: input > 1000, then: large}], default: small}
+          - {id: approve, intent: conditional, when: steps.gate.output.branch == 'large', input: 1, with: {if: "true"}}
+          - {id: book, intent: conditional, when: steps.gate.output.branch == 'small', input: 1, with: {if: "true"}}
+        """
+    )
+    async with OrchestrationService(plugins=[ConditionalHandler()], discover=False, db="none") as service:
+        result = await service.run(flow, {"total": total})
+    states = {name: outcome.status.value for name, outcome in result.steps.items()}
+    assert states == {"gate": "completed", "approve": "skipped", "book": "skipped"} | {done: "completed"}
+    assert result.metrics.tokens_used == 0

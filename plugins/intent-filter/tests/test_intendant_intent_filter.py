@@ -1,0 +1,209 @@
+"""What the filter handler promises."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intendant import OrchestrationService, Step, Workflow, WorkflowError
+from intendant import identity_of as identity
+from intendant.testing import IntentContract, run_steps
+from intendant_intent_filter import FilterHandler
+
+ORDERS = [
+    {"id": "a", "total": 120, "state": "open", "customer": {"mail": "x@example.org"}},
+    {"id": "b", "total": 80, "state": "open", "customer": {"mail": "y@example.org"}},
+    {"id": "c", "total": 300, "state": "paid", "customer": {"mail": "x@example.org"}},
+    {"id": "d", "total": None, "state": "open", "customer": None},
+]
+
+
+class TestFilterContract(IntentContract):
+    plugin = FilterHandler
+    entry_point = "filter"
+    steps = ({"input": [{"n": 1}, {"n": 2}], "with": {"where": "item.n > 1"}},)
+
+
+async def run(value, **parameters):
+    """The outcome of one filter step."""
+    step = {"id": "f", "intent": "filter", "input": "{{ inputs.value }}", "with": parameters}
+    result = await run_steps([step], FilterHandler(), inputs={"value": value})
+    return result.steps["f"]
+
+
+def ids(outcome):
+    assert outcome.failure is None, outcome.failure
+    return "".join(item["id"] for item in outcome.output)
+
+
+async def test_keeps_what_matches_and_counts_what_does_not():
+    outcome = await run(ORDERS, where="item.state == 'open' && item.total != null")
+    assert ids(outcome) == "ab"
+    assert outcome.notes == ("kept 2 of 4 records, dropped 2",)
+
+
+async def test_a_condition_that_cannot_be_evaluated_names_the_record_and_the_reason():
+    outcome = await run(ORDERS, where="item.total > 100")
+    assert outcome.failure.error == "StepError"
+    assert outcome.failure.message.startswith("record 3 (id 'd'): `item.total > 100` cannot be evaluated")
+    assert "on_error: drop" in outcome.failure.hint
+
+
+async def test_a_missing_field_is_an_error_and_never_counts_as_false():
+    outcome = await run([{"id": "a"}], where="item.total > 100")
+    assert "Key not found" in outcome.failure.message
+    assert "has(item.field)" in outcome.failure.hint
+
+
+@pytest.mark.parametrize(("on_error", "kept"), [("drop", "ac"), ("keep", "acd")])
+async def test_what_could_not_be_evaluated_is_counted(on_error, kept):
+    outcome = await run(ORDERS, where="item.total > 100", on_error=on_error)
+    assert ids(outcome) == kept
+    assert outcome.notes[1].startswith("1 could not be evaluated and were")
+    assert "record 3 (id 'd')" in outcome.notes[1]
+
+
+async def test_a_condition_that_is_not_a_boolean_is_an_error():
+    outcome = await run(ORDERS, where="item.state")
+    assert "neither true nor false" in outcome.failure.message
+
+
+async def test_values_are_typed_and_cannot_change_the_condition():
+    hostile = "open' || 'a' == 'a"
+    assert ids(await run(ORDERS, where="item.state == values.wanted", values={"wanted": hostile})) == ""
+    assert ids(await run(ORDERS, where="item.state == values.wanted", values={"wanted": "paid"})) == "c"
+
+
+async def test_the_index_counts_from_zero():
+    assert ids(await run(ORDERS, where="index % 2 == 1")) == "bd"
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("first", "abd"), ("last", "bcd")])
+async def test_duplicates_by_a_nested_field(keep, kept):
+    outcome = await run(ORDERS, unique_by="customer.mail", keep=keep)
+    assert ids(outcome) == kept
+    assert outcome.notes[1] == f"1 duplicates by customer.mail, of which the {keep} is kept"
+
+
+async def test_records_without_the_key_are_not_duplicates_of_each_other():
+    assert len((await run([{"id": "a"}, {"id": "b"}], unique_by="mail")).output) == 2
+
+
+async def test_equal_records_are_one_whatever_the_order_of_their_fields():
+    value = [{"a": 1, "b": [2]}, {"b": [2.0], "a": 1.0}, {"a": "1", "b": [2]}, {"a": True, "b": [2]}]
+    assert len((await run(value, unique_by="*")).output) == 3
+
+
+async def test_offset_and_limit_come_last():
+    assert ids(await run(ORDERS, where="item.state == 'open'", offset=1, limit=1)) == "b"
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("complaint, refund, NOT WORKING", "ac"),
+        (["refund"], "c"),
+        ("urgent", "b"),
+        ([], ""),
+        (" , ", ""),
+    ],
+)
+async def test_contains_any(words, kept):
+    mails = [
+        {"id": "a", "subject": "It is not working", "body": None, "tags": []},
+        {"id": "b", "subject": "Hello", "body": "all fine", "tags": ["Urgent"]},
+        {"id": "c", "subject": None, "body": "I want a Refund!", "tags": ["not urgent at all"]},
+    ]
+    fields = ["subject", "body", "tags", "nowhere"]
+    assert ids(await run(mails, contains_any={"fields": fields, "words": words})) == kept
+
+
+async def test_contains_any_refuses_words_that_are_neither_text_nor_a_list():
+    outcome = await run_steps(
+        [{"id": "f", "intent": "filter", "input": [], "with": {"contains_any": "{{ inputs.c }}"}}],
+        FilterHandler(),
+        inputs={"c": {"fields": ["a"], "words": 5}},
+    )
+    assert "`with` is wrong" in outcome.steps["f"].failure.message
+
+
+@pytest.mark.parametrize("value", [None, "text", 5, {"rows": [1]}])
+async def test_what_is_no_list_is_named(value):
+    outcome = await run(value, limit=1)
+    assert outcome.failure.message.startswith("the input must be a list, not ")
+
+
+async def test_a_record_that_holds_a_list_gets_a_hint():
+    outcome = await run({"rows": [1], "next": None}, limit=1)
+    assert outcome.failure.hint == "it has a list under 'rows': refer to that"
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        ({"with": {"where": "item.x > "}}, "`where` is wrong"),
+        ({"with": {"where": "itm.x > 1"}}, "undeclared reference"),
+        ({"with": {"where": "'text'"}}, "neither true nor false"),
+        ({"with": {"where": "item.x > {{ inputs.least }}"}}, "values.least"),
+        ({"with": {}}, "nothing to filter by"),
+        ({"with": {"limit": 1}, "input": ...}, "`input` is missing"),
+        ({"uses": "file.read"}, "uses no connector"),
+    ],
+)
+def test_mistakes_are_seen_before_the_run(step, says):
+    given = {"id": "f", "intent": "filter", "input": [], **step}
+    step = Step.model_validate({name: value for name, value in given.items() if value is not ...})
+    assert any(says in message for message in FilterHandler().check(step))
+
+
+def test_a_whole_reference_as_condition_waits_for_the_run():
+    step = Step.model_validate({"id": "f", "input": [], "with": {"where": "{{ inputs.condition }}"}})
+    assert FilterHandler().check(step) == []
+
+
+async def test_a_workflow_of_three_filters_spends_nothing():
+    flow = Workflow.parse(
+        """
+        name: open orders
+        inputs: {orders: {type: array}, least: {type: integer}}
+        steps:
+          - {id: open, intent: filter, input: "{{ inputs.orders }}", with: {where: "item.state == 'open'"}}
+          - id: large
+            intent: filter
+            input: "{{ steps.open.output }}"
+            with: {where: "item.total >= values.least", values: {least: "{{ inputs.least }}"}, on_error: drop}
+          - {id: first, intent: filter, input: "{{ steps.large.output }}", with: {limit: 1}}
+        """
+    )
+    async with OrchestrationService(plugins=[FilterHandler()], discover=False, db="none") as service:
+        result = await service.run(flow, {"orders": ORDERS, "least": 100})
+    assert [item["id"] for item in result.steps["first"].output] == ["a"]
+    assert result.metrics.tokens_used == 0
+
+
+async def test_mistakes_in_a_file_stop_it_before_it_runs():
+    with pytest.raises(WorkflowError, match="`where` is wrong"):
+        await run([], where="item.x >")
+
+
+async def test_the_input_is_not_changed():
+    before = json.dumps(ORDERS)
+    await run(ORDERS, where="index > 0", unique_by="state", on_error="drop")
+    assert json.dumps(ORDERS) == before
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-5, 5) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.lists(JSON, max_size=12))
+async def test_unique_keeps_one_of_each(values):
+    """Nothing kept is alike, and everything dropped is like something kept."""
+    outcome = await run(values, unique_by="*")
+    kept = [identity(value) for value in outcome.output]
+    assert len(set(kept)) == len(kept)
+    assert {identity(value) for value in values} == set(kept)

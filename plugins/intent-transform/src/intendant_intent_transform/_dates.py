@@ -1,0 +1,158 @@
+"""Operations on dates. How `12/5/2026` is read is said, not guessed; days are counted by the calendar."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from intendant import Json, StepError
+from intendant_intent_transform._records import Op, Record, describe, each_record, get, require_somewhere
+
+_PARTS = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})", re.ASCII)
+
+
+class DateOp(Op):
+    """What operations on dates have in common."""
+
+    day_first: bool = True
+    """Whether 12/5/2026 is the 12th of May; a part above 12 decides by itself."""
+    timezone: str | None = None
+    """Such as `Europe/Paris`: where the day of a time with an offset, and today, are taken. By default the time's
+    own, and UTC for today."""
+
+    def zone(self) -> tzinfo | None:
+        """The time zone asked for.
+
+        Raises:
+            StepError: There is none of that name.
+        """
+        from zoneinfo import ZoneInfo
+
+        try:
+            return None if self.timezone is None else ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError):
+            raise StepError(f"there is no time zone '{self.timezone}'", hint="such as Europe/Paris") from None
+
+    def read(self, value: Json) -> date | None:
+        """The day that *value* names; None if it names none."""
+        if not isinstance(value, str):
+            return None
+        text = value.strip()
+        parts = _PARTS.fullmatch(text)
+        try:
+            if parts is not None:
+                return self._by_parts(int(parts[1]), int(parts[3]), parts[4])
+            moment = datetime.fromisoformat(text)
+        except (ValueError, OverflowError):
+            return None
+        zone = self.zone()
+        return moment.astimezone(zone).date() if zone is not None and moment.tzinfo is not None else moment.date()
+
+    def _by_parts(self, first: int, second: int, year: str) -> date:
+        swap = second > 12 or (first <= 12 and not self.day_first)  # noqa: PLR2004  # a year has twelve months
+        day, month = (second, first) if swap else (first, second)
+        return date(int(year) + (2000 if len(year) == 2 else 0), month, day)  # noqa: PLR2004  # two digits
+
+    def change(self, value: Json, names: list[str], into: str, work: Callable[[Record], Json]) -> Json:
+        """The records with what *work* makes of each one in the field *into*."""
+
+        def changed(records: list[Record]) -> list[Record]:
+            require_somewhere(records, names)
+            return [{**record, into: work(record)} for record in records]
+
+        return each_record(value, changed)
+
+
+class ParseDate(DateOp):
+    """Writes dates as `2026-05-31`."""
+
+    op: Literal["parse_date"]
+    field: str
+    into: str | None = None
+    """The field for the result; by default the same."""
+    on_error: Literal["fail", "null"] = "null"
+
+    async def apply(self, value: Json, notes: list[str]) -> Json:
+        """The records with the dates; what is no date is null, and counted."""
+        odd: list[str] = []
+
+        def work(record: Record) -> Json:
+            found = get(record, self.field)
+            day = self.read(found)
+            if day is None and found not in (None, ""):
+                odd.append(describe(found))
+                if self.on_error == "fail":
+                    raise StepError(
+                        f"{self.field} is {odd[0]}, which is no date", hint="on_error: null lets it pass"
+                    )
+            return None if day is None else day.isoformat()
+
+        result = self.change(value, [self.field], self.into or self.field, work)
+        if odd:
+            notes.append(f"{len(odd)} values of {self.field} are no dates and became null; the first: {odd[0]}")
+        return result
+
+
+class DaysBetween(DateOp):
+    """Counts the days from one date to another, by the calendar: from 23:59 to 00:01 is one day."""
+
+    op: Literal["days_between"]
+    from_: str | None = Field(None, alias="from")
+    """A field; by default today."""
+    to: str | None = None
+    """A field; by default today."""
+    into: str
+
+    @model_validator(mode="after")
+    def _one(self) -> "DaysBetween":
+        if self.from_ is None and self.to is None:
+            raise ValueError("give `from`, `to` or both")
+        return self
+
+    async def apply(self, value: Json, notes: list[str]) -> Json:
+        """The records with the number of days; null where a date is missing, and counted."""
+        today = datetime.now(self.zone() or UTC).date()
+        missing = 0
+
+        def work(record: Record) -> Json:
+            nonlocal missing
+            days = [today if name is None else self.read(get(record, name)) for name in (self.from_, self.to)]
+            missing += None in days
+            return None if days[0] is None or days[1] is None else (days[1] - days[0]).days
+
+        result = self.change(value, [name for name in (self.from_, self.to) if name], self.into, work)
+        if missing:
+            notes.append(f"{missing} records lack a date")
+        return result
+
+
+class AddDays(DateOp):
+    """Adds days to a date."""
+
+    op: Literal["add_days"]
+    field: str
+    days: int = Field(ge=-1_000_000, le=1_000_000)
+    into: str | None = None
+    """The field for the result; by default the same."""
+
+    async def apply(self, value: Json, notes: list[str]) -> Json:
+        """The records with the later dates; null where there is no date, or none that a calendar has."""
+        missing = 0
+
+        def work(record: Record) -> Json:
+            nonlocal missing
+            day = self.read(get(record, self.field))
+            try:
+                if day is not None:
+                    return (day + timedelta(days=self.days)).isoformat()
+            except OverflowError:
+                pass  # beyond the year 9999: counted with those that have no date
+            missing += 1
+            return None
+
+        result = self.change(value, [self.field], self.into or self.field, work)
+        if missing:
+            notes.append(f"{missing} records lack a date")
+        return result

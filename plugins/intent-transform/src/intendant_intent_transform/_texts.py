@@ -1,0 +1,193 @@
+"""Operations between data and text."""
+
+import csv
+import io
+import json
+import re
+from typing import Any, Literal
+
+from pydantic import Field
+
+from intendant import Json, StepError
+from intendant_intent_transform._records import (
+    Absent,
+    Op,
+    Record,
+    as_records,
+    as_text,
+    columns_of,
+    describe,
+    each_record,
+    get,
+    look,
+    require_somewhere,
+)
+
+_PLACE = re.compile(r"\{([A-Za-z_][\w.-]*)\}")
+
+
+class Split(Op):
+    """Splits text, or a text field of records, into a list."""
+
+    op: Literal["split"]
+    field: str | None = None
+    by: str = Field("\n", min_length=1)
+    trim: bool = True
+    """Whether blanks around the parts are taken off."""
+    keep_empty: bool = False
+
+    async def apply(self, value: Json, notes: list[str]) -> Json:  # noqa: ARG002
+        """The parts, or the records with the parts in the field."""
+        name = self.field
+        if name is None:
+            return self._parts(value)
+        return each_record(value, lambda records: [self._changed(record, name) for record in records])
+
+    def _changed(self, record: Record, name: str) -> Record:
+        require_somewhere([record], [name])
+        return record if record[name] is None else {**record, name: self._parts(record[name])}
+
+    def _parts(self, text: Json) -> list[Json]:
+        if not isinstance(text, str):
+            raise StepError(f"it takes text, not {describe(text)}", hint="name the `field` that has the text")
+        parts = [part.strip() if self.trim else part for part in text.split(self.by)]
+        return [part for part in parts if part or self.keep_empty]
+
+
+class ParseJson(Op):
+    """Reads JSON from text, or from a text field of records."""
+
+    op: Literal["parse_json"]
+    field: str | None = None
+    on_error: Literal["fail", "null"] = "fail"
+
+    async def apply(self, value: Json, notes: list[str]) -> Json:
+        """The data, or the records with the data in the field."""
+        name = self.field
+        if name is None:
+            return self._read(value, "the text", notes)
+
+        def change(records: list[Record]) -> list[Record]:
+            require_somewhere(records, [name])
+            return [
+                {**record, name: self._read(record[name], f"record {index}", notes)}
+                if record.get(name) is not None
+                else record
+                for index, record in enumerate(records)
+            ]
+
+        return each_record(value, change)
+
+    def _read(self, text: Json, place: str, notes: list[str]) -> Json:
+        if not isinstance(text, str):
+            raise StepError(f"it takes text, not {describe(text)}", hint="name the `field` that has the text")
+        try:
+            return json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            message = f"{place} is not JSON: {error}"
+            if self.on_error == "fail":
+                raise StepError(message, hint="on_error: null lets it pass") from None
+            notes.append(f"{message}; it is null")
+            return None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+class ToJson(Op):
+    """Writes data as JSON text."""
+
+    op: Literal["to_json"]
+    indent: int | None = Field(None, ge=0, le=8)
+
+    async def apply(self, value: Json, notes: list[str]) -> Json:  # noqa: ARG002
+        """The text."""
+        try:
+            return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=self.indent)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise StepError(f"it cannot be written as JSON: {error}") from None
+
+
+class Table(Op):
+    """What tables as text have in common."""
+
+    columns: list[str] = Field(default_factory=list)
+    """Fields in their order; by default all."""
+
+    def cells(self, value: Json) -> list[list[str]]:
+        """The header and the rows, as text."""
+        records = [value] if isinstance(value, dict) else as_records(value)
+        require_somewhere(records, self.columns)
+        columns = self.columns or columns_of(records)
+        return [columns, *([as_text(get(record, name)) for name in columns] for record in records)]
+
+
+class ToCsv(Table):
+    """Writes records as CSV (RFC 4180, with single line feeds)."""
+
+    op: Literal["to_csv"]
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    header: bool = True
+
+    async def apply(self, value: Json, notes: list[str]) -> Json:  # noqa: ARG002
+        """The text."""
+        out = io.StringIO(newline="")
+        try:
+            writer = csv.writer(out, delimiter=self.delimiter, lineterminator="\n")
+            writer.writerows(row for row in self.cells(value)[0 if self.header else 1 :] if row)
+        except (TypeError, ValueError, csv.Error) as error:
+            raise StepError(f"it cannot be written as CSV: {error}") from None
+        return out.getvalue()
+
+
+class ToMarkdownTable(Table):
+    """Writes records as a Markdown table."""
+
+    op: Literal["to_markdown_table"]
+
+    async def apply(self, value: Json, notes: list[str]) -> Json:  # noqa: ARG002
+        """The text; bars are escaped, and line breaks in cells become `<br>`."""
+        header, *rows = self.cells(value)
+        if not header:
+            return ""
+        lines = [header, ["---"] * len(header), *rows]
+        return "".join(f"| {' | '.join(map(_escaped, line))} |\n" for line in lines)
+
+
+def _escaped(cell: str) -> str:
+    return "<br>".join(cell.replace("\\", "\\\\").replace("|", "\\|").splitlines())
+
+
+class Render(Op):
+    """Writes a text for each record, and joins them. `{name}` and `{customer.name}` stand for fields."""
+
+    op: Literal["render"]
+    template: str
+    join: str = "\n"
+    before: str = ""
+    """Text before the first."""
+    after: str = ""
+    """Text after the last."""
+    empty: str | None = None
+    """The whole text where there is no record."""
+    missing: Literal["fail", "empty"] = "fail"
+    """What a field is where a record has it not. A field that is null is empty."""
+
+    async def apply(self, value: Json, notes: list[str]) -> Json:  # noqa: ARG002
+        """The text. A value is put in as it is: braces in it stand for nothing."""
+        records = [value] if isinstance(value, dict) else as_records(value)
+        if not records and self.empty is not None:
+            return self.empty
+        texts = [self._text(record, index) for index, record in enumerate(records)]
+        return self.before + self.join.join(texts) + self.after
+
+    def _text(self, record: Record, index: int) -> str:
+        def fill(match: re.Match[str]) -> str:
+            found = look(record, match[1])
+            if found is Absent and self.missing == "fail":
+                hint = f"it has: {', '.join(list(record)[:12])}; missing: empty leaves it empty"
+                raise StepError(f"record {index} has no field '{match[1]}'", hint=hint)
+            return "" if found is Absent else as_text(found)
+
+        return _PLACE.sub(fill, self.template)

@@ -1,0 +1,223 @@
+"""What the transform handler promises about tables, texts and dates."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intendant.testing import run_steps
+from intendant_intent_transform import TransformHandler
+
+
+async def outcome_of(value, op, **parameters):
+    step = {"id": "t", "intent": "transform", "input": "{{ inputs.value }}", "with": {"op": op, **parameters}}
+    result = await run_steps([step], TransformHandler(), inputs={"value": value})
+    return result.steps["t"]
+
+
+async def run(value, op, **parameters):
+    outcome = await outcome_of(value, op, **parameters)
+    assert outcome.failure is None, outcome.failure
+    return outcome.output
+
+
+async def failure(value, op, **parameters):
+    return (await outcome_of(value, op, **parameters)).failure.message
+
+
+# --- tables ------------------------------------------------------------------------------------------------
+
+
+async def test_rows_to_objects():
+    rows = [[" Name ", "AGE", None], ["Ada", 36, "x"], ["Bo"]]
+    assert await run(rows, "rows_to_objects") == [
+        {"name": "Ada", "age": 36, "column_3": "x"},
+        {"name": "Bo", "age": None, "column_3": None},
+    ]
+    assert list((await run(rows, "rows_to_objects", preserve_case=True))[0]) == ["Name", "AGE", "column_3"]
+    assert await run([["a"]], "rows_to_objects") == []
+    assert await run([], "rows_to_objects") == []
+
+
+async def test_rows_to_objects_counts_short_rows_and_loses_no_cell():
+    outcome = await outcome_of([["a", "b"], [1], [1, 2, ""]], "rows_to_objects")
+    assert outcome.notes == ("rows_to_objects: 1 rows were shorter than the header and were filled up with null",)
+    assert "row 1 has 3 cells" in await failure([["a", "b"], [1, 2, 3]], "rows_to_objects")
+    assert "the header has 'a' twice" in await failure([["a", "A"]], "rows_to_objects")
+    assert "it takes a list" in await failure({"values": []}, "rows_to_objects")
+    assert "element 0 is a record" in await failure([{"a": 1}], "rows_to_objects")
+
+
+async def test_map_headers():
+    assert await run([{"E-Mail ": 1, "b": 2}], "map_headers", map={"e-mail": "mail"}) == [{"mail": 1, "b": 2}]
+    assert await run([["E-Mail", "b"], [1, 2]], "map_headers", map={"e-mail": "mail"}) == [["mail", "b"], [1, 2]]
+    assert "no column is called 'x'" in await failure([{"a": 1}], "map_headers", map={"x": "y"})
+    assert "the same name" in await failure([{"a": 1, "b": 2}], "map_headers", map={"a": "b"})
+
+
+async def test_to_rows():
+    records = [{"a": 1, "b": {"c": 2}}, {"d": 3}]
+    assert await run(records, "to_rows") == [["a", "b", "d"], [1, {"c": 2}, None], [None, None, 3]]
+    assert await run(records, "to_rows", columns=["d", "b.c"], header=False) == [[None, 2], [3, None]]
+
+
+async def test_project():
+    assert await run([{"a": {"b": [7]}}, {"a": None}], "project", path="a.b.0") == [7, None]
+    assert await run([["x", "y"], ["z"]], "project", path=1) == ["y", None]
+    assert await run([["x", "y"], ["z"]], "project", path=1, missing="drop") == ["y"]
+    assert await run([["x", "y"], ["z"]], "project", path=-1) == ["y", "z"]
+    assert "element 1 has nothing at 1" in await failure([["x", "y"], ["z"]], "project", path=1, missing="fail")
+    assert (await outcome_of([{}], "project", path="a")).notes == ("project: 1 of 1 have nothing at a",)
+
+
+# --- texts -------------------------------------------------------------------------------------------------
+
+
+async def test_split():
+    assert await run("a, b,,c ", "split", by=",") == ["a", "b", "c"]
+    assert await run("a, b,", "split", by=",", trim=False, keep_empty=True) == ["a", " b", ""]
+    assert await run([{"tags": "x;y"}, {"tags": None}], "split", field="tags", by=";") == [
+        {"tags": ["x", "y"]},
+        {"tags": None},
+    ]
+    assert "it takes text" in await failure([{"tags": 5}], "split", field="tags")
+
+
+async def test_parse_json():
+    assert await run('{"a": [1]}', "parse_json") == {"a": [1]}
+    assert await run([{"d": "[1]"}, {"d": None}], "parse_json", field="d") == [{"d": [1]}, {"d": None}]
+    assert "the text is not JSON" in await failure('Here: {"a": 1}', "parse_json")
+    assert "record 1 is not JSON" in await failure([{"d": "1"}, {"d": "{"}], "parse_json", field="d")
+    assert "not JSON" in await failure("[NaN]", "parse_json")
+    assert "not JSON" in await failure("[" * 100_000, "parse_json")
+    outcome = await outcome_of("{", "parse_json", on_error="null")
+    assert outcome.output is None
+    assert "it is null" in outcome.notes[0]
+
+
+async def test_to_json():
+    assert await run({"ä": [1]}, "to_json") == '{"ä": [1]}'
+    assert await run({"a": 1}, "to_json", indent=2) == '{\n  "a": 1\n}'
+
+
+async def test_to_csv():
+    records = [{"a": 'say "x"', "b": None}, {"b": {"c": 1}, "a": "1\n2"}]
+    assert await run(records, "to_csv") == 'a,b\n"say ""x""",\n"1\n2","{""c"": 1}"\n'
+    assert await run(records, "to_csv", columns=["b"], header=False, delimiter=";") == '""\n"{""c"": 1}"\n'
+    assert "cannot be written as CSV" in await failure(records, "to_csv", delimiter="\n")
+
+
+@given(st.lists(st.fixed_dictionaries({"a": st.text(max_size=5), "b": st.text(max_size=5)}), max_size=5))
+async def test_a_csv_is_read_again_as_it_was(records):
+    text = await run(records, "to_csv", columns=["a", "b"] if records else [])
+    assert list(csv.DictReader(io.StringIO(text, newline=""))) == records
+
+
+async def test_to_markdown_table():
+    records = [{"a|b": "x|y\\", "n": 1}, {"n": None, "a|b": "1\n2"}]
+    assert await run(records, "to_markdown_table") == (
+        "| a\\|b | n |\n| --- | --- |\n| x\\|y\\\\ | 1 |\n| 1<br>2 |  |\n"
+    )
+    assert await run([], "to_markdown_table") == ""
+
+
+async def test_render():
+    records = [
+        {"name": "Ada", "home": {"town": "London"}, "n": 1.5, "x": None},
+        {"name": "{n}", "home": {}, "n": [1]},
+    ]
+    assert await run(records[:1], "render", template="{name} of {home.town}: {n}{x}") == "Ada of London: 1.5"
+    assert await run(records, "render", template="{name} {n}", join=", ") == "Ada 1.5, {n} [1]"
+    assert await run(records[0], "render", template='{ not } {} {"a": 1} {name}') == '{ not } {} {"a": 1} Ada'
+    assert await run([], "render", template="{a}", before="<", after=">") == "<>"
+    assert await run([], "render", template="{a}", before="<", empty="none found") == "none found"
+
+
+async def test_render_misses_no_field_silently():
+    assert await failure([{"a": 1}], "render", template="{b}") == "render: record 0 has no field 'b'"
+    assert await run([{"a": 1}], "render", template="[{b}]", missing="empty") == "[]"
+
+
+# --- dates -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "day_first", "date"),
+    [
+        ("13/5/2026", True, "2026-05-13"),
+        ("5/13/2026", True, "2026-05-13"),
+        ("12/5/2026", True, "2026-05-12"),
+        ("12/5/2026", False, "2026-12-05"),
+        ("12-5-2026", True, "2026-05-12"),
+        ("12.5.26", True, "2026-05-12"),
+        ("30/2/2026", True, None),
+        ("2026-05-12", True, "2026-05-12"),
+        ("2026-05-12T23:30:00+02:00", True, "2026-05-12"),
+        (" 2026-05-12T23:30:00Z ", True, "2026-05-12"),
+        ("95", True, None),
+        ("soon", True, None),
+        ("", True, None),
+        (None, True, None),
+        (20260512, True, None),
+    ],
+)
+async def test_dates(text, day_first, date):
+    assert (await run([{"d": text}], "parse_date", field="d", day_first=day_first))[0]["d"] == date
+
+
+async def test_what_is_no_date_is_counted_or_an_error():
+    rows = [{"d": "30/2/2026"}, {"d": None}, {"d": "2026-01-01"}]
+    outcome = await outcome_of(rows, "parse_date", field="d", into="day")
+    assert outcome.notes[0].startswith("parse_date: 1 values of d are no dates and became null; the first: text")
+    assert [row["day"] for row in outcome.output] == [None, None, "2026-01-01"]
+    assert [row["d"] for row in outcome.output] == [row["d"] for row in rows]
+    assert "which is no date" in await failure(rows, "parse_date", field="d", on_error="fail")
+
+
+async def test_the_day_of_a_time_is_taken_where_asked():
+    rows = [{"d": "2026-05-12T23:30:00Z"}]
+    assert (await run(rows, "parse_date", field="d", timezone="Asia/Tokyo"))[0]["d"] == "2026-05-13"
+    assert "there is no time zone" in await failure(rows, "parse_date", field="d", timezone="Mars/Base")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "days"),
+    [
+        ("2026-03-01T23:59:00", "2026-03-02T00:01:00", 1),
+        ("2026-03-02", "2026-03-01", -1),
+        ("2026-02-28", "1/3/2026", 1),
+        (None, "2026-03-01", None),
+        ("2026-03-01", "soon", None),
+    ],
+)
+async def test_days_are_counted_by_the_calendar(start, end, days):
+    row = {"a": start, "b": end}
+    assert await run([row], "days_between", **{"from": "a"}, to="b", into="n") == [{**row, "n": days}]
+
+
+async def test_days_from_today():
+    tomorrow = (datetime.now(UTC).date() + timedelta(days=1)).isoformat()
+    (row,) = await run([{"due": tomorrow}], "days_between", to="due", into="left")
+    assert row["left"] in (0, 1), "0 only if midnight passed meanwhile"
+
+
+async def test_add_days():
+    rows = [{"d": "28/2/2028"}, {"d": None}, {"d": "9999-12-31"}]
+    outcome = await outcome_of(rows, "add_days", field="d", days=2, into="e")
+    assert [row["e"] for row in outcome.output] == ["2028-03-01", None, None]
+    assert outcome.notes == ("add_days: 2 records lack a date",)
+
+
+@given(st.dates(), st.integers(-10_000, 10_000))
+async def test_adding_days_and_counting_them_agree(day, count):
+    try:
+        expected = (day + timedelta(days=count)).isoformat()
+    except OverflowError:
+        return
+    (row,) = await run([{"d": day.isoformat()}], "add_days", field="d", days=count, into="e")
+    assert row["e"] == expected
+    (row,) = await run([row], "days_between", **{"from": "d"}, to="e", into="n")
+    assert row["n"] == count

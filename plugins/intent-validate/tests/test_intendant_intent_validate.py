@@ -1,0 +1,202 @@
+"""What the validate handler promises."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intendant import OrchestrationService, Step, Workflow
+from intendant.testing import IntentContract, run_steps
+from intendant_intent_validate import ValidateHandler
+
+SCHEMA = {
+    "type": "object",
+    "required": ["id", "total"],
+    "properties": {"id": {"type": "string"}, "total": {"type": "number", "minimum": 0}},
+}
+RULES = [
+    {"name": "has items", "rule": "size(item.items) >= 1"},
+    {"name": "paid orders have a date", "when": "item.state == 'paid'", "rule": "has(item.date)"},
+    {"name": "large", "rule": "item.total < 1000", "severity": "warning", "message": "look at it"},
+]
+GOOD = {"id": "a", "total": 10, "items": [1], "state": "open"}
+
+
+class TestValidateContract(IntentContract):
+    plugin = ValidateHandler
+    entry_point = "validate"
+    steps = ({"input": [{"n": 1}], "with": {"schema": {"type": "object"}}},)
+
+
+async def run(value, **parameters):
+    """The outcome of one validation."""
+    step = {"id": "v", "intent": "validate", "input": "{{ inputs.value }}", "with": parameters}
+    result = await run_steps([step], ValidateHandler(), inputs={"value": value})
+    return result.steps["v"]
+
+
+async def test_valid_records_pass():
+    outcome = await run([GOOD, GOOD], schema=SCHEMA, rules=RULES)
+    assert outcome.output == {
+        "valid": True,
+        "checked": 2,
+        "failed": 0,
+        "total": 0,
+        "violations": [],
+        "passed": [GOOD, GOOD],
+    }
+
+
+async def test_an_invalid_record_fails_the_step_and_says_where():
+    outcome = await run([GOOD, {**GOOD, "total": -1}, {"total": 1}], schema=SCHEMA)
+    assert outcome.failure.message.startswith("2 of 3 records are not valid: record 1: total: -1 is less than")
+    assert 'record 2: "id" is a required property (schema)' in outcome.failure.message
+
+
+async def test_report_tells_the_good_from_the_bad():
+    bad = {**GOOD, "items": []}
+    outcome = await run([bad, GOOD], rules=RULES, on_fail="report")
+    assert outcome.output["valid"] is False
+    assert outcome.output["passed"] == [GOOD]
+    assert outcome.output["rejected"] == [bad]
+    assert outcome.output["violations"] == [
+        {
+            "index": 0,
+            "path": None,
+            "rule": "has items",
+            "message": "`size(item.items) >= 1` is not true",
+            "severity": "error",
+        }
+    ]
+
+
+async def test_drop_leaves_the_bad_ones_out_and_counts_them():
+    outcome = await run([{**GOOD, "items": []}, GOOD], rules=RULES, on_fail="drop")
+    assert outcome.output["passed"] == [GOOD]
+    assert "rejected" not in outcome.output
+    assert outcome.notes[0] == "checked 2 records, 1 are not valid, and were dropped"
+
+
+async def test_a_rule_is_asked_only_where_its_condition_is_true():
+    outcome = await run([GOOD, {**GOOD, "state": "paid"}], rules=RULES, on_fail="report")
+    assert [(item["index"], item["rule"]) for item in outcome.output["violations"]] == [
+        (1, "paid orders have a date")
+    ]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"name": "r", "rule": "item.nowhere > 1"},
+        {"name": "r", "rule": "item.id > 1"},
+        {"name": "r", "rule": "item.id"},
+        {"name": "r", "rule": "true", "when": "item.nowhere == 1"},
+        {"name": "r", "rule": "true", "when": "item.id"},
+    ],
+)
+async def test_a_rule_that_cannot_be_evaluated_is_a_violation(rule):
+    outcome = await run([GOOD], rules=[rule], on_fail="report")
+    assert outcome.output["valid"] is False
+    assert [item["rule"] for item in outcome.output["violations"]] == ["r"]
+
+
+async def test_a_warning_does_not_make_a_record_invalid():
+    outcome = await run([{**GOOD, "total": 5000}], rules=RULES)
+    assert outcome.output["valid"] is True
+    assert [item["message"] for item in outcome.output["violations"]] == ["look at it"]
+    assert "1 warnings" in outcome.notes
+
+
+async def test_violations_are_capped_and_all_are_counted():
+    outcome = await run([{}] * 50, schema=SCHEMA, on_fail="report", limit=3)
+    assert outcome.output["total"] == 100
+    assert len(outcome.output["violations"]) == 3
+    assert outcome.notes[1] == "100 violations, of which the first 3 are shown"
+
+
+async def test_the_whole_input_can_be_one_record():
+    outcome = await run({"rows": [1, 2]}, rules=[{"name": "two", "rule": "size(item.rows) == 2"}])
+    assert outcome.output["checked"] == 1
+    assert outcome.output["passed"] == [{"rows": [1, 2]}]
+
+
+async def test_a_list_can_be_checked_as_a_whole():
+    outcome = await run([3, 4], each=False, rules=[{"name": "two", "rule": "size(item) == 3"}], on_fail="report")
+    assert outcome.output["violations"][0]["index"] is None
+
+
+async def test_each_asks_for_a_list():
+    outcome = await run({"a": 1}, each=True, schema=SCHEMA)
+    assert outcome.failure.message.startswith("`each` asks for a list")
+
+
+async def test_an_empty_list_is_valid():
+    outcome = await run([], schema=SCHEMA)
+    assert (outcome.output["valid"], outcome.output["checked"]) == (True, 0)
+
+
+async def test_rules_use_values():
+    rules = [{"name": "known", "rule": "item.id in values.ids"}]
+    outcome = await run([GOOD], rules=rules, values={"ids": ["b"]}, on_fail="report")
+    assert outcome.output["failed"] == 1
+
+
+async def test_a_schema_reads_nothing_from_outside():
+    """A `$ref` to a file is refused before the run."""
+    step = Step.model_validate({"id": "v", "input": 1, "with": {"schema": {"$ref": "file:///etc/passwd"}}})
+    assert "outside the schema" in ValidateHandler().check(step)[0]
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        ({"with": {"rules": [{"name": "a", "rule": "item."}]}}, "`rules[0].rule` is wrong"),
+        ({"with": {"rules": [{"name": "a", "rule": "true", "when": "1"}]}}, "neither true nor false"),
+        ({"with": {"rules": [{"name": "a", "rule": "item.x == '{{ inputs.x }}'"}]}}, "values.least"),
+        ({"with": {"schema": {"type": "strin"}}}, "`schema` is wrong"),
+        ({"with": {"schema": {}}, "input": ...}, "`input` is missing"),
+        ({"uses": "file.read"}, "uses no connector"),
+    ],
+)
+def test_mistakes_are_seen_before_the_run(step, says):
+    given = {"id": "v", "input": [], **step}
+    step = Step.model_validate({name: value for name, value in given.items() if value is not ...})
+    assert any(says in message for message in ValidateHandler().check(step))
+
+
+def test_nothing_to_check_against_is_a_mistake():
+    with pytest.raises(ValueError, match="nothing to check against"):
+        ValidateHandler.Parameters.model_validate({"on_fail": "drop"})
+
+
+async def test_an_invalid_order_stops_what_depends_on_it():
+    flow = Workflow.parse(
+        """
+        name: orders
+        inputs: {order: {type: object}}
+        steps:
+          - id: shape
+            intent: validate
+            input: "{{ inputs.order }}"
+            with:
+              schema: {required: [customer_id, items, total]}
+              rules: [{name: items, rule: size(item.items) >= 1}, {name: total, rule: item.total >= 0}]
+          - id: again
+            intent: validate
+            input: "{{ steps.shape.output.passed }}"
+            with: {schema: true}
+          - {id: last, intent: validate, needs: [again], input: 1, with: {schema: true}}
+        """
+    )
+    async with OrchestrationService(plugins=[ValidateHandler()], discover=False, db="none") as service:
+        good = await service.run(flow, {"order": {"customer_id": 1, "items": [1], "total": 0}})
+        bad = await service.run(flow, {"order": {"customer_id": 1, "items": [], "total": -5}})
+    assert [outcome.status.value for outcome in good.steps.values()] == ["completed"] * 3
+    assert [outcome.status.value for outcome in bad.steps.values()] == ["failed", "skipped", "skipped"]
+    assert good.metrics.tokens_used == 0
+
+
+@given(st.lists(st.integers(-5, 5)))
+async def test_every_record_either_passes_or_is_rejected(numbers):
+    outcome = await run(numbers, rules=[{"name": "positive", "rule": "item > 0"}], on_fail="report")
+    assert outcome.output["passed"] == [number for number in numbers if number > 0]
+    assert outcome.output["rejected"] == [number for number in numbers if number <= 0]

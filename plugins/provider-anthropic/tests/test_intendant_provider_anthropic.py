@@ -1,0 +1,445 @@
+import asyncio
+import json
+import math
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from intendant import (
+    Hold,
+    IntentHandler,
+    IntentSpec,
+    Message,
+    ModelReply,
+    ModelRequest,
+    ProviderError,
+    StepRequest,
+    StepResult,
+)
+from intendant.testing import OnlyTier, ProviderContract, run_steps
+from intendant_provider_anthropic import MODELS, AnthropicProvider
+
+KEY = "sk-ant-test-0123456789abcdef"
+HOLD = Hold("call-key", 1000, 500, 300, "claude-haiku-5-5", 5.0)
+ASKED = ModelRequest(messages=(Message(content="Hello"),))
+OBJECT = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+
+
+class TestAnthropicProvider(ProviderContract):
+    plugin = AnthropicProvider
+    entry_point = "anthropic"
+
+
+class Server:
+    """A small HTTP server that remembers requests and answers from a script."""
+
+    def __init__(self) -> None:
+        self.script: list[Any] = []
+        self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()
+
+    def answer(self, body: Any, status: int = 200, **headers: str) -> None:
+        self.script.append((status, body, headers))
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The body of the only request."""
+        assert len(self.requests) == 1, "the SDK must not retry by itself"
+        return self.requests[0][2]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        """Listens on a free port of this machine."""
+        listening = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        try:
+            yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        finally:
+            listening.close()
+            self._over.set()
+            await asyncio.gather(*self._tasks)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._respond(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.requests.append((lines[0], headers, json.loads(body)))
+        answer = self.script.pop(0)
+        if answer == "hang":
+            await self._over.wait()
+        elif answer != "cut":
+            status, content, extra = answer
+            data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
+            named = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in extra.items())
+            head = (
+                f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n{named}"
+            )
+            writer.write(f"{head}connection: close\r\n\r\n".encode() + data)
+            await writer.drain()
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    made = Server()
+    async with made.running() as url:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        monkeypatch.delenv("ANTHROPIC_AUTH_TOKEN", raising=False)
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
+        monkeypatch.setenv("NO_PROXY", "*")
+        yield made
+
+
+async def ask(asked: ModelRequest = ASKED, hold: Hold = HOLD, **settings: Any) -> ModelReply:
+    provider = AnthropicProvider(settings)
+    try:
+        return await provider.complete(hold, asked)
+    finally:
+        await provider.close()
+
+
+def message(text: str = "Hi there", **more: Any) -> dict[str, Any]:
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-haiku-5-5",
+        "content": [
+            {"type": "thinking", "thinking": "hm", "signature": "s"},
+            {"type": "text", "text": text},
+        ],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": 100,
+            "cache_creation_input_tokens": 20,
+            "cache_read_input_tokens": 64,
+            "output_tokens": 50,
+        },
+        **more,
+    }
+
+
+# --- what is sent ---
+
+
+async def test_sends_the_model_the_clamp_and_the_words(server: Server) -> None:
+    server.answer(message())
+    turns = (Message(content="A"), Message(role="assistant", content="B"), Message(content="C"))
+    await ask(ModelRequest(messages=turns, system="Be brief."))
+    assert server.sent == {
+        "model": "claude-haiku-5-5",
+        "max_tokens": 300,
+        "system": "Be brief.",
+        "messages": [
+            {"role": "user", "content": "A"},
+            {"role": "assistant", "content": "B"},
+            {"role": "user", "content": "C"},
+        ],
+        "output_config": {"effort": "low"},
+    }
+    line, headers, _ = server.requests[0]
+    assert line == "POST /v1/messages HTTP/1.1"
+    assert headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(("effort", "config"), [("high", {"effort": "high"}), (None, None)])
+async def test_effort_can_be_set_and_left_unsent(server: Server, effort: str | None, config: Any) -> None:
+    server.answer(message())
+    await ask(effort=effort)
+    assert server.sent.get("output_config") == config
+    assert "system" not in server.sent
+
+
+async def test_no_temperature_is_sent_and_that_is_said_once(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The API refuses any temperature, so that sending one would fail the call."""
+    provider = AnthropicProvider()
+    for _ in range(2):
+        server.answer(message())
+        await provider.complete(HOLD, ModelRequest(messages=ASKED.messages, temperature=0.2))
+    await provider.close()
+    assert all("temperature" not in body for _, _, body in server.requests)
+    assert [record.getMessage()[:23] for record in caplog.records] == ["temperature is not sent"]
+
+
+async def test_a_schema_is_asked_for_as_the_api_wants_it(server: Server) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}}, "required": ["a"]}
+    server.answer(message('{"a": 1}'))
+    reply = await ask(ModelRequest(messages=ASKED.messages, json_schema=schema))
+    sent = server.sent["output_config"]["format"]
+    assert sent["type"] == "json_schema"
+    assert sent["schema"]["additionalProperties"] is False
+    assert "minimum" not in sent["schema"]["properties"]["a"], "keywords that the API refuses become words"
+    assert reply.data == {"a": 1}
+    assert schema["properties"] == {"a": {"type": "integer", "minimum": 1}}, "the step's schema is left as it is"
+
+
+async def test_a_schema_that_the_api_cannot_say_is_said_in_words(server: Server) -> None:
+    server.answer(message("[1]"))
+    reply = await ask(ModelRequest(messages=ASKED.messages, json_schema={"minItems": 1}))
+    assert "format" not in server.sent["output_config"]
+    assert '{"minItems": 1}' in server.sent["system"]
+    assert reply.data == [1]
+
+
+async def test_an_answer_that_is_no_json_has_no_data(server: Server) -> None:
+    server.answer(message("Sorry."))
+    reply = await ask(ModelRequest(messages=ASKED.messages, json_schema=OBJECT))
+    assert (reply.text, reply.data) == ("Sorry.", None)
+
+
+async def test_lone_surrogates_are_sent_as_replacement_characters(server: Server) -> None:
+    server.answer(message())
+    await ask(ModelRequest(messages=(Message(content="a\ud800b"),), system="\udfff"))
+    assert (server.sent["messages"][0]["content"], server.sent["system"]) == ("a?b", "?")
+
+
+# --- what comes back ---
+
+
+async def test_usage_is_the_provider_s_own_with_all_that_was_read(server: Server) -> None:
+    """Tokens written to and read from the cache are input tokens too, though the API counts them apart."""
+    server.answer(message(), request_id="req_7")
+    reply = await ask()
+    assert (reply.text, reply.stop_reason, reply.produced_by) == ("Hi there", "end", "model")
+    assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (184, 50, 64)
+    assert (reply.provider, reply.model, reply.request_id) == ("anthropic", "claude-haiku-5-5", "req_7")
+
+
+async def test_usage_without_a_cache(server: Server) -> None:
+    server.answer(message(usage={"input_tokens": 7, "output_tokens": 3}))
+    usage = (await ask()).usage
+    assert (usage.input_tokens, usage.output_tokens, usage.cached_tokens) == (7, 3, 0)
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"input_tokens": 5}, {"input_tokens": None, "output_tokens": 5}])
+async def test_without_usage_all_that_was_held_is_charged(server: Server, usage: Any) -> None:
+    server.answer(message(usage=usage))
+    reply = await ask()
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (700, 300)
+    assert (reply.text, reply.stop_reason) == ("Hi there", "other")
+
+
+@pytest.mark.parametrize(
+    ("reason", "stop"),
+    [
+        ("stop_sequence", "end"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("tool_use", "tool"),
+        ("refusal", "refusal"),
+        ("pause_turn", "other"),
+        ("something_new", "other"),
+    ],
+)
+async def test_why_a_message_ended(server: Server, reason: str, stop: str) -> None:
+    server.answer(message(stop_reason=reason))
+    assert (await ask()).stop_reason == stop
+
+
+# --- what goes wrong ---
+
+
+def error(text: str) -> dict[str, Any]:
+    return {"type": "error", "error": {"type": "x_error", "message": text}}
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable", "hint"),
+    [
+        (400, False, ""),
+        (401, False, "ANTHROPIC_API_KEY"),
+        (402, False, "credit"),
+        (403, False, "ANTHROPIC_API_KEY"),
+        (404, False, "models"),
+        (413, False, "send less"),
+        (429, True, "rate limit"),
+        (500, True, ""),
+        (529, True, ""),
+    ],
+)
+async def test_a_refused_call_is_not_charged(server: Server, status: int, retryable: bool, hint: str) -> None:
+    """An error that the server answered with is certain: nothing is charged, and nothing is sent a second time."""
+    server.answer(error("the reason"), status)
+    with pytest.raises(ProviderError, match=f"status {status}: the reason") as caught:
+        await ask()
+    assert (caught.value.billed, caught.value.retryable) == (False, retryable)
+    assert hint in caught.value.hint
+    assert len(server.requests) == 1
+
+
+async def test_says_how_long_the_server_asks_to_wait(server: Server) -> None:
+    server.answer(error("slow down"), 429, retry_after="7")
+    with pytest.raises(ProviderError, match="wait 7 s"):
+        await ask()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("answer", ["cut", "hang"])
+async def test_a_call_that_broke_off_is_in_doubt(server: Server, answer: str) -> None:
+    """It was sent, so that it may be charged, whatever became of the answer."""
+    server.script.append(answer)
+    with pytest.raises(ProviderError) as caught:
+        await ask(hold=Hold("k", 1000, 500, 300, "claude-haiku-5-5", 0.5))
+    assert (caught.value.billed, caught.value.retryable) == (True, True)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("body", ["<html>", '{"type": "mess', '"text"', "{}", "[]", "null", '{"type": "message"}'])
+async def test_an_answer_that_cannot_be_read_is_in_doubt(server: Server, body: str) -> None:
+    server.answer(body)
+    with pytest.raises(ProviderError) as caught:
+        await ask()
+    assert (caught.value.billed, caught.value.retryable) == (True, False)
+
+
+async def test_a_server_that_is_not_there_charged_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    async with Server().running() as url:
+        pass
+    with pytest.raises(ProviderError, match="cannot be reached") as caught:
+        await ask(base_url=url)
+    assert (caught.value.billed, caught.value.retryable) == (False, True)
+
+
+async def test_no_message_names_the_key(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    server.answer(error(f"invalid key {KEY}, or sk-ant-abc***xyz"), 401)
+    with caplog.at_level("DEBUG", logger="intendant"), pytest.raises(ProviderError) as caught:
+        await ask()
+    shown = f"{caught.value} {caught.value.__cause__} {[record.getMessage() for record in caplog.records]}"
+    assert KEY not in shown
+    assert "xyz" not in shown
+    assert "invalid key" in shown
+
+
+# --- without a server ---
+
+
+@pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])
+def test_can_be_used_with_a_key(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for known in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+        monkeypatch.delenv(known, raising=False)
+    assert not AnthropicProvider({"base_url": "http://127.0.0.1:1"}).available()
+    monkeypatch.setenv(name, "")
+    assert not AnthropicProvider().available()
+    monkeypatch.setenv(name, KEY)
+    assert AnthropicProvider().available()
+
+
+async def test_without_a_key_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for known in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+        monkeypatch.delenv(known, raising=False)
+    with pytest.raises(ProviderError, match="no key") as caught:
+        await ask()
+    assert caught.value.billed is False
+
+
+def test_models_can_be_set_tier_by_tier() -> None:
+    assert AnthropicProvider({"models": {"fast": "mine"}}).models() == {**MODELS, "fast": "mine"}
+
+
+def test_default_models_are_known_to_the_sdk_and_to_the_price_list() -> None:
+    from typing import get_args
+
+    from anthropic.types.model import Model
+    from genai_prices import Usage, calc_price
+
+    known = {name for part in get_args(Model) for name in get_args(part)}
+    used = Usage(input_tokens=1000, output_tokens=1000)
+    costs = [calc_price(used, name, provider_id="anthropic").total_price for name in MODELS.values()]
+    assert set(MODELS.values()) <= known
+    assert costs == sorted(costs), "a stronger tier costs more"
+
+
+def test_importing_it_does_not_import_the_sdk() -> None:
+    code = (
+        "import sys, intendant_provider_anthropic as p; p.AnthropicProvider().models(); "
+        "sys.exit('anthropic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_works_in_one_event_loop_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client belongs to the loop that it was made in; the provider makes one for each."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "*")
+    provider = AnthropicProvider()
+
+    async def once() -> str:
+        server = Server()
+        server.answer(message())
+        async with server.running() as url:
+            monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
+            reply = await provider.complete(HOLD, ASKED)
+            await provider.close()
+            return reply.text
+
+    assert [asyncio.run(once()) for _ in range(2)] == ["Hi there", "Hi there"]
+
+
+# --- in the engine ---
+
+
+class Tell(IntentHandler):
+    """Answers with what the model says."""
+
+    spec = IntentSpec(name="tell", summary="Tell", examples=("a", "b", "c", "d", "e"))
+
+    async def handle(self, request: StepRequest) -> StepResult:
+        wish = ModelRequest(messages=(Message(content=request.prompt),), task="generate")
+        return StepResult(output=(await request.model.complete(wish)).text)
+
+
+class Fast(OnlyTier):
+    """The tier `fast`."""
+
+    name = "fast"
+
+
+async def test_a_step_is_charged_what_the_provider_reported_at_the_list_price(server: Server) -> None:
+    from genai_prices import Usage, calc_price
+
+    server.answer(message())
+    result = await run_steps(
+        [{"id": "a", "intent": "tell", "prompt": "Say hello"}], Tell(), AnthropicProvider(), Fast()
+    )
+    outcome = result.steps["a"]
+    assert (outcome.output, outcome.produced_by) == ("Hi there", "model:anthropic/claude-haiku-5-5")
+    assert (outcome.usage.input_tokens, outcome.usage.output_tokens, outcome.usage.calls) == (184, 50, 1)
+    used = Usage(input_tokens=184, output_tokens=50, cache_read_tokens=64)
+    price = calc_price(used, "claude-haiku-5-5", provider_id="anthropic").total_price
+    assert outcome.usage.micro_usd == math.ceil(price * 1_000_000)
+    assert server.sent["max_tokens"] <= 2048
+
+
+async def test_a_refused_call_leaves_the_budget_untouched(server: Server) -> None:
+    server.answer(error("bad key"), 401)
+    result = await run_steps(
+        [{"id": "a", "intent": "tell", "prompt": "Say hello"}], Tell(), AnthropicProvider(), Fast()
+    )
+    failure = result.steps["a"].failure
+    assert failure is not None
+    assert (failure.error, result.metrics.tokens_used, result.metrics.micro_usd) == ("ProviderError", 0, 0)
+    assert "ANTHROPIC_API_KEY" in failure.hint

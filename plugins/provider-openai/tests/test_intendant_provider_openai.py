@@ -1,0 +1,499 @@
+import asyncio
+import json
+import math
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from intendant import (
+    Hold,
+    IntentHandler,
+    IntentSpec,
+    Message,
+    ModelReply,
+    ModelRequest,
+    ProviderError,
+    StepRequest,
+    StepResult,
+)
+from intendant.testing import OnlyTier, ProviderContract, run_steps
+from intendant_provider_openai import MODELS, OpenaiProvider
+
+KEY = "sk-test-0123456789abcdef"
+HOLD = Hold("call-key", 1000, 500, 300, "gpt-6-luna", 5.0)
+ASKED = ModelRequest(messages=(Message(content="Hello"),))
+OBJECT = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+
+
+class TestOpenaiProvider(ProviderContract):
+    plugin = OpenaiProvider
+    entry_point = "openai"
+
+
+class Server:
+    """A small HTTP server that remembers requests and answers from a script."""
+
+    def __init__(self) -> None:
+        self.script: list[Any] = []
+        self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()
+
+    def answer(self, body: Any, status: int = 200, **headers: str) -> None:
+        self.script.append((status, body, headers))
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The body of the only request."""
+        assert len(self.requests) == 1, "the SDK must not retry by itself"
+        return self.requests[0][2]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        """Listens on a free port of this machine."""
+        listening = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        try:
+            yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
+        finally:
+            listening.close()
+            self._over.set()
+            await asyncio.gather(*self._tasks)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._respond(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.requests.append((lines[0], headers, json.loads(body)))
+        answer = self.script.pop(0)
+        if answer == "hang":
+            await self._over.wait()
+        elif answer != "cut":
+            status, content, extra = answer
+            data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
+            named = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in extra.items())
+            head = (
+                f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n{named}"
+            )
+            writer.write(f"{head}connection: close\r\n\r\n".encode() + data)
+            await writer.drain()
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    made = Server()
+    async with made.running() as url:
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        monkeypatch.setenv("NO_PROXY", "*")
+        yield made
+
+
+async def ask(asked: ModelRequest = ASKED, hold: Hold = HOLD, **settings: Any) -> ModelReply:
+    provider = OpenaiProvider(settings)
+    try:
+        return await provider.complete(hold, asked)
+    finally:
+        await provider.close()
+
+
+def response(text: str = "Hi there", **more: Any) -> dict[str, Any]:
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": "gpt-6-luna",
+        "output": [
+            {"id": "rs_1", "type": "reasoning", "summary": []},
+            {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": content},
+        ],
+        "usage": {
+            "input_tokens": 120,
+            "input_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 0},
+            "output_tokens": 50,
+            "output_tokens_details": {"reasoning_tokens": 30},
+            "total_tokens": 170,
+        },
+        **more,
+    }
+
+
+def completion(content: str | None = "Hi there", **more: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": content, "refusal": None}
+    return {
+        "id": "chat_1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-6-luna",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message, "logprobs": None}],
+        "usage": {
+            "prompt_tokens": 120,
+            "completion_tokens": 50,
+            "total_tokens": 170,
+            "prompt_tokens_details": {"cached_tokens": 64},
+        },
+        **more,
+    }
+
+
+# --- what is sent ---
+
+
+async def test_sends_the_model_the_clamp_and_the_words(server: Server) -> None:
+    server.answer(response())
+    asked = ModelRequest(
+        messages=(Message(content="A"), Message(role="assistant", content="B"), Message(content="C")),
+        system="Be brief.",
+    )
+    await ask(asked)
+    assert server.sent == {
+        "model": "gpt-6-luna",
+        "max_output_tokens": 300,
+        "instructions": "Be brief.",
+        "input": [
+            {"role": "user", "content": "A"},
+            {"role": "assistant", "content": "B"},
+            {"role": "user", "content": "C"},
+        ],
+        "store": False,
+        "reasoning": {"effort": "low"},
+    }
+    line, headers, _ = server.requests[0]
+    assert line == "POST /v1/responses HTTP/1.1"
+    assert headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_sends_the_clamp_to_compatible_servers_by_the_name_they_know(server: Server) -> None:
+    server.answer(completion())
+    reply = await ask(ModelRequest(messages=ASKED.messages, system="Be brief.", temperature=0.3), api="chat")
+    assert server.sent == {
+        "model": "gpt-6-luna",
+        "max_tokens": 300,
+        "temperature": 0.3,
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
+    }
+    assert server.requests[0][0] == "POST /v1/chat/completions HTTP/1.1"
+    assert (reply.text, reply.stop_reason, reply.request_id) == ("Hi there", "end", "chat_1")
+    assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (120, 50, 64)
+
+
+async def test_a_temperature_is_sent_only_if_given(server: Server) -> None:
+    server.answer(response())
+    await ask(ModelRequest(messages=ASKED.messages, temperature=0.0))
+    assert server.sent["temperature"] == 0.0
+
+
+@pytest.mark.parametrize(("api", "field"), [("responses", "reasoning"), ("chat", "reasoning_effort")])
+async def test_effort_can_be_set_and_left_unsent(server: Server, api: str, field: str) -> None:
+    body = response() if api == "responses" else completion()
+    for effort, expected in (("high", {"responses": {"effort": "high"}, "chat": "high"}[api]), ("unsent", None)):
+        server.requests.clear()
+        server.answer(body)
+        await ask(api=api, effort=effort)
+        assert server.sent.get(field) == expected
+
+
+@pytest.mark.parametrize(("closed", "strict"), [(True, True), (False, False)])
+async def test_a_schema_is_asked_for_strictly_if_it_can_be(server: Server, closed: bool, strict: bool) -> None:
+    schema = OBJECT if closed else {"type": "object", "properties": {"a": {"type": "object"}}}
+    server.answer(response('{"a": 1}'))
+    reply = await ask(ModelRequest(messages=ASKED.messages, json_schema=schema))
+    assert server.sent["text"]["format"] == {
+        "type": "json_schema",
+        "name": "answer",
+        "schema": schema,
+        "strict": strict,
+    }
+    assert reply.data == {"a": 1}
+
+
+async def test_a_schema_that_is_of_no_object_is_said_in_words(server: Server) -> None:
+    server.answer(response("[1]"))
+    reply = await ask(ModelRequest(messages=ASKED.messages, json_schema={"type": "array"}))
+    assert "text" not in server.sent
+    assert '{"type": "array"}' in server.sent["instructions"]
+    assert reply.data == [1]
+
+
+async def test_an_answer_that_is_no_json_has_no_data(server: Server) -> None:
+    server.answer(completion("Sorry."))
+    reply = await ask(ModelRequest(messages=ASKED.messages, json_schema=OBJECT), api="chat")
+    assert server.sent["response_format"]["json_schema"]["strict"] is True
+    assert (reply.text, reply.data) == ("Sorry.", None)
+
+
+async def test_lone_surrogates_are_sent_as_replacement_characters(server: Server) -> None:
+    server.answer(response())
+    await ask(ModelRequest(messages=(Message(content="a\ud800b"),), system="\udfff"))
+    assert (server.sent["input"][0]["content"], server.sent["instructions"]) == ("a?b", "?")
+
+
+# --- what comes back ---
+
+
+async def test_usage_is_the_provider_s_own(server: Server) -> None:
+    """Cached tokens are among those read, reasoning tokens among those written."""
+    server.answer(response(), x_request_id="req_7")
+    reply = await ask()
+    assert (reply.text, reply.stop_reason, reply.produced_by) == ("Hi there", "end", "model")
+    assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (120, 50, 64)
+    assert (reply.provider, reply.model, reply.request_id) == ("openai", "gpt-6-luna", "req_7")
+
+
+@pytest.mark.parametrize("api", ["responses", "chat"])
+@pytest.mark.parametrize("usage", [None, {}, {"input_tokens": 5}, {"prompt_tokens": None}])
+async def test_without_usage_all_that_was_held_is_charged(server: Server, api: str, usage: Any) -> None:
+    server.answer(response(usage=usage) if api == "responses" else completion(usage=usage))
+    reply = await ask(api=api)
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (700, 300)
+    assert (reply.text, reply.stop_reason) == ("Hi there", "other")
+
+
+@pytest.mark.parametrize(
+    ("reason", "stop"), [("max_output_tokens", "length"), ("content_filter", "refusal"), ("steered", "other")]
+)
+async def test_why_a_response_ended(server: Server, reason: str, stop: str) -> None:
+    server.answer(response(status="incomplete", incomplete_details={"reason": reason}))
+    assert (await ask()).stop_reason == stop
+
+
+@pytest.mark.parametrize(
+    ("reason", "stop"),
+    [("length", "length"), ("content_filter", "refusal"), ("tool_calls", "tool"), ("new", "other")],
+)
+async def test_why_a_completion_ended(server: Server, reason: str, stop: str) -> None:
+    body = completion()
+    body["choices"][0]["finish_reason"] = reason
+    server.answer(body)
+    assert (await ask(api="chat")).stop_reason == stop
+
+
+async def test_a_refusal_is_told(server: Server) -> None:
+    body = response()
+    body["output"][1]["content"] = [{"type": "refusal", "refusal": "I will not."}]
+    server.answer(body)
+    reply = await ask()
+    assert (reply.text, reply.stop_reason) == ("I will not.", "refusal")
+
+
+# --- what goes wrong ---
+
+
+def error(message: str, code: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "x", "code": code, "param": None}}
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable", "hint"),
+    [
+        (400, False, ""),
+        (401, False, "OPENAI_API_KEY"),
+        (403, False, "OPENAI_API_KEY"),
+        (404, False, "models"),
+        (409, True, ""),
+        (429, True, "rate limit"),
+        (500, True, ""),
+        (503, True, ""),
+    ],
+)
+@pytest.mark.parametrize("api", ["responses", "chat"])
+async def test_a_refused_call_is_not_charged(
+    server: Server, status: int, retryable: bool, hint: str, api: str
+) -> None:
+    """An error that the server answered with is certain: nothing is charged, and nothing is sent a second time."""
+    server.answer(error("the reason"), status)
+    with pytest.raises(ProviderError, match=f"status {status}: the reason") as caught:
+        await ask(api=api)
+    assert (caught.value.billed, caught.value.retryable) == (False, retryable)
+    assert hint in caught.value.hint
+    assert len(server.requests) == 1
+
+
+async def test_says_how_long_the_server_asks_to_wait(server: Server) -> None:
+    server.answer(error("slow down"), 429, retry_after="7")
+    with pytest.raises(ProviderError, match="wait 7 s"):
+        await ask()
+    assert len(server.requests) == 1
+
+
+async def test_an_empty_account_is_not_asked_again(server: Server) -> None:
+    server.answer(error("You exceeded your quota", "insufficient_quota"), 429)
+    with pytest.raises(ProviderError) as caught:
+        await ask()
+    assert (caught.value.retryable, caught.value.hint) == (False, "check the account's credit")
+
+
+@pytest.mark.parametrize("answer", ["cut", "hang"])
+async def test_a_call_that_broke_off_is_in_doubt(server: Server, answer: str) -> None:
+    """It was sent, so that it may be charged, whatever became of the answer."""
+    server.script.append(answer)
+    with pytest.raises(ProviderError) as caught:
+        await ask(hold=Hold("k", 1000, 500, 300, "gpt-6-luna", 0.5))
+    assert (caught.value.billed, caught.value.retryable) == (True, True)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("body", ["<html>", '{"object": "respon', '"text"', "{}", "[]", "null"])
+@pytest.mark.parametrize("api", ["responses", "chat"])
+async def test_an_answer_that_cannot_be_read_is_in_doubt(server: Server, body: str, api: str) -> None:
+    server.answer(body)
+    with pytest.raises(ProviderError) as caught:
+        await ask(api=api)
+    assert (caught.value.billed, caught.value.retryable) == (True, False)
+
+
+async def test_a_response_that_failed_may_be_charged(server: Server) -> None:
+    server.answer(response(status="failed", error={"code": "server_error", "message": "it broke"}))
+    with pytest.raises(ProviderError, match="it broke") as caught:
+        await ask()
+    assert (caught.value.billed, caught.value.retryable) == (True, True)
+
+
+async def test_a_server_that_is_not_there_charged_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    async with Server().running() as url:
+        pass
+    with pytest.raises(ProviderError, match="cannot be reached") as caught:
+        await ask(base_url=url)
+    assert (caught.value.billed, caught.value.retryable) == (False, True)
+
+
+async def test_no_message_names_the_key(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    server.answer(error(f"Incorrect API key provided: {KEY}, or sk-abc**********xyz"), 401)
+    with caplog.at_level("DEBUG", logger="intendant"), pytest.raises(ProviderError) as caught:
+        await ask()
+    shown = f"{caught.value} {caught.value.__cause__} {[record.getMessage() for record in caplog.records]}"
+    assert KEY not in shown
+    assert "xyz" not in shown
+    assert "Incorrect API key" in shown
+
+
+# --- without a server ---
+
+
+def test_can_be_used_with_a_key_or_with_a_server_of_one_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    assert not OpenaiProvider().available()
+    assert OpenaiProvider({"base_url": "http://127.0.0.1:1/v1"}).available()
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    assert OpenaiProvider().available()
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert OpenaiProvider().available()
+
+
+async def test_without_a_key_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(ProviderError, match="no key") as caught:
+        await ask()
+    assert caught.value.billed is False
+
+
+def test_models_can_be_set_tier_by_tier() -> None:
+    assert OpenaiProvider({"models": {"fast": "mine"}}).models() == {**MODELS, "fast": "mine"}
+
+
+def test_default_models_are_known_to_the_sdk_and_to_the_price_list() -> None:
+    from typing import get_args
+
+    from genai_prices import Usage, calc_price
+    from openai.types.shared.chat_model import ChatModel
+
+    costs = [
+        calc_price(Usage(input_tokens=1000, output_tokens=1000), name, provider_id="openai").total_price
+        for name in MODELS.values()
+    ]
+    assert set(MODELS.values()) <= set(get_args(ChatModel))
+    assert costs == sorted(costs), "a stronger tier costs more"
+
+
+def test_importing_it_does_not_import_the_sdk() -> None:
+    code = "import sys, intendant_provider_openai as p; p.OpenaiProvider().models(); sys.exit('openai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_works_in_one_event_loop_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client belongs to the loop that it was made in; the provider makes one for each."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "*")
+    provider = OpenaiProvider()
+
+    async def once() -> str:
+        server = Server()
+        server.answer(response())
+        async with server.running() as url:
+            monkeypatch.setenv("OPENAI_BASE_URL", url)
+            reply = await provider.complete(HOLD, ASKED)
+            await provider.close()
+            return reply.text
+
+    assert [asyncio.run(once()) for _ in range(2)] == ["Hi there", "Hi there"]
+
+
+# --- in the engine ---
+
+
+class Tell(IntentHandler):
+    """Answers with what the model says."""
+
+    spec = IntentSpec(name="tell", summary="Tell", examples=("a", "b", "c", "d", "e"))
+
+    async def handle(self, request: StepRequest) -> StepResult:
+        wish = ModelRequest(messages=(Message(content=request.prompt),), task="generate")
+        return StepResult(output=(await request.model.complete(wish)).text)
+
+
+class Fast(OnlyTier):
+    """The tier `fast`."""
+
+    name = "fast"
+
+
+async def test_a_step_is_charged_what_the_provider_reported_at_the_list_price(server: Server) -> None:
+    from genai_prices import Usage, calc_price
+
+    server.answer(response())
+    result = await run_steps(
+        [{"id": "a", "intent": "tell", "prompt": "Say hello"}], Tell(), OpenaiProvider(), Fast()
+    )
+    outcome = result.steps["a"]
+    assert (outcome.output, outcome.produced_by) == ("Hi there", "model:openai/gpt-6-luna")
+    assert (outcome.usage.input_tokens, outcome.usage.output_tokens, outcome.usage.calls) == (120, 50, 1)
+    used = Usage(input_tokens=120, output_tokens=50, cache_read_tokens=64)
+    price = calc_price(used, "gpt-6-luna", provider_id="openai").total_price
+    assert outcome.usage.micro_usd == math.ceil(price * 1_000_000)
+    assert server.sent["max_output_tokens"] <= 2048
+
+
+async def test_a_refused_call_leaves_the_budget_untouched(server: Server) -> None:
+    server.answer(error("bad key"), 401)
+    result = await run_steps(
+        [{"id": "a", "intent": "tell", "prompt": "Say hello"}], Tell(), OpenaiProvider(), Fast()
+    )
+    failure = result.steps["a"].failure
+    assert failure is not None
+    assert (failure.error, result.metrics.tokens_used, result.metrics.micro_usd) == ("ProviderError", 0, 0)
+    assert "OPENAI_API_KEY" in failure.hint
