@@ -275,14 +275,14 @@ def test_a_table_without_rows(text):
 
 
 NAMES = st.lists(
-    st.text("abcäß,;\"'\n |", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=4, unique=True
+    st.text("abcäß,;\"'\r\n |", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=4, unique=True
 )
 
 
 @given(NAMES, st.data())
 def test_what_is_written_is_read_again(names, data):
     """Whatever the names and values are, quotes, delimiters and line breaks included."""
-    cell = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\0"))
+    cell = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"))
     rows = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(names, cell)), max_size=5))
     rows = [row for row in rows if any(row.values())]
     assert read_csv(to_csv(rows, names), "t", delimiter=",") == rows

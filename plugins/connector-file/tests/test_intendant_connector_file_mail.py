@@ -13,7 +13,7 @@ from intendant_connector_file._mail import read_mail, read_mbox
 SIMPLE = b"""\
 Message-ID: <1@example.org>
 In-Reply-To: <0@example.org>
-From: =?utf-8?q?Zo=C3=AB?= <zoe@example.org>
+From: =?utf-8?q?Zo=C3=AB?= <Zoe@Example.org>
 To: "Doe, John" <john@example.org>, mary@example.org
 Cc: =?iso-8859-1?Q?J=F6rg?= <joerg@example.org>
 Date: Tue, 3 Mar 2026 10:00:00 +0100
@@ -66,7 +66,8 @@ inner text
 def test_a_mail_with_everything():
     assert read_mail(SIMPLE) == {
         "id": "<1@example.org>",
-        "from": "Zoë <zoe@example.org>",
+        "from": "Zoë <Zoe@Example.org>",
+        "from_address": "zoe@example.org",
         "to": ["Doe, John <john@example.org>", "mary@example.org"],
         "cc": ["Jörg <joerg@example.org>"],
         "date": "2026-03-03T10:00:00+01:00",
@@ -76,6 +77,14 @@ def test_a_mail_with_everything():
         "in_reply_to": "<0@example.org>",
         "damaged": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("sender", "address"),
+    [(b"A@B.org", "a@b.org"), (b'"x, y" <a@b.org>', "a@b.org"), (b"nobody", None), (b"", None)],
+)
+def test_the_bare_address_of_the_sender(sender, address):
+    assert read_mail(b"From: " + sender + b"\n\n")["from_address"] == address
 
 
 def test_plain_text_is_preferred_and_attachments_are_listed():

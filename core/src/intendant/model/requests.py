@@ -61,6 +61,18 @@ class IntentSpec(Frozen):
     """True if doing the step changes something outside the run."""
 
 
+class Operation(Frozen):
+    """What a connector can do under one name."""
+
+    name: str
+    summary: str
+    side_effects: bool
+    idempotent: bool = False
+    """True if doing it twice leaves the same state as doing it once."""
+    parameters: dict[str, Json] = Field(default_factory=dict)
+    """JSON Schema of its parameters."""
+
+
 class ClassifyRequest(Frozen):
     """Which intent has this step?"""
 
@@ -75,6 +87,8 @@ class ClassifyRequest(Frozen):
     """What the whole workflow is for."""
     feeds_from: tuple[Step, ...] = ()
     feeds_into: tuple[Step, ...] = ()
+    operation: Operation | None = None
+    """The connector's operation that the step's `uses` names, if it is installed."""
     model: SkipValidation[Any] = Field(None, repr=False)
     """A `ModelClient` with a budget of its own, where classifiers may ask a model; None where they may not."""
 
@@ -223,18 +237,6 @@ class ModelClient(Protocol):
             share: The part of the tokens left that the text may take; the rest is for the answer.
             overhead: What else will stand in the prompt.
         """
-
-
-class Operation(Frozen):
-    """What a connector can do under one name."""
-
-    name: str
-    summary: str
-    side_effects: bool
-    idempotent: bool = False
-    """True if doing it twice leaves the same state as doing it once."""
-    parameters: dict[str, Json] = Field(default_factory=dict)
-    """JSON Schema of its parameters."""
 
 
 class StepRequest(Frozen):

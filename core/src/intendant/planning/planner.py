@@ -16,6 +16,7 @@ from intendant.model.requests import (
     CompressionPolicy,
     IntentSpec,
     ModelClient,
+    Operation,
 )
 from intendant.model.results import Classification, Route, Usage
 from intendant.model.workflow import Frozen, Step, Workflow
@@ -202,6 +203,7 @@ class Planner:
             goal=workflow.description,
             feeds_from=tuple(workflow.by_id[need] for need in needs[step.id]),
             feeds_into=tuple(feeds[step.id]),
+            operation=self._operation(step),
             model=model,
         )
 
@@ -315,12 +317,16 @@ class Planner:
         except ProviderError:
             return None
 
-    def _effect(self, step: Step) -> bool:
+    def _operation(self, step: Step) -> Operation | None:
         if step.connector is None:
-            return False
+            return None
         connector = self._plugins.connectors.get(step.connector[0])
-        operation = connector.operations.get(step.connector[1]) if connector else None
-        return operation is None or operation.side_effects
+        return connector.operations.get(step.connector[1]) if connector else None
+
+    def _effect(self, step: Step) -> bool:
+        """True if the step's operation changes something outside, or is not known."""
+        operation = self._operation(step)
+        return step.connector is not None and (operation is None or operation.side_effects)
 
     def _warnings(self, found: Classification, wants: bool, route: Route | None) -> tuple[str, ...]:
         warnings = []

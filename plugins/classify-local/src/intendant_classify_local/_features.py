@@ -33,10 +33,13 @@ FILLERS = frozenset(
 )
 
 CODE_CUES: dict[str, str] = {
-    "filter": r"\.filter\(|remove duplicates|\bfilter(?:ed)?\b|\bdedup|unique|new Set\(|\.slice\(0",
+    "filter": r"\.filter\(|\bfilter(?:ed)?\b|for \w+ in \w+ if |drop_duplicates|dropna|\breturn null|return None",
+    "dedupe": r"\bdedup|unique|new Set\(|set\(\)|duplicate|\bseen\b",
+    "top": r"\.slice\(0|\[:\d+\]|head\(",
     "reduce": r"\.reduce\(|groupby|group_by|grouped|\+=|Counter\(|sum\(|\bcount\b|total",
     "push": r"\.push\(|\.append\(|extend\(",
-    "throw": r"throw new|raise \w+|assert |errors\.push|isValid|is_valid|valid\b|missing|required",
+    "throw": r"throw new|raise \w+|assert |errors\.(?:push|append)|node\.error",
+    "valid": r"isValid|is_valid|\bvalid\b|\bmissing|\brequired\b|isNaN|\berrors\b",
     "fetch": r"fetch\(|axios|requests\.|urllib|httpRequest|open\(|read_csv|\bcurl\b|wget|\bSELECT\b",
     "regex": r"\.match\(|re\.(?:search|find|match)|RegExp|querySelector|BeautifulSoup|matchAll|\.exec\(|cheerio",
     "json": r"JSON\.parse|json\.loads",
@@ -324,7 +327,7 @@ def _structure(view: StepView, primary: str, found: list[str]) -> None:
     code_cues, url_cues, _ = _patterns()
     if view.routes:
         found.append("routes")
-    if view.method or view.url or primary == "http":
+    if (view.method or view.url or primary == "http") and primary not in _PASSIVE:
         method = view.method or ("POST" if any("body" in key.lower() for key in view.params) else "GET")
         found.append(f"h:{method}")
         said = [f"u:{cue}" for cue, pattern in url_cues if pattern.search(view.url)]
@@ -343,7 +346,7 @@ def _structure(view: StepView, primary: str, found: list[str]) -> None:
         found.append(f"y:{key}")
         if group := _KEY_GROUPS.get(key.lower()):
             keyed.add(group)
-        if isinstance(value, str) and len(value) < 32 and value.replace("_", "").isalnum() and not value.isdigit():
+        if isinstance(value, str) and len(value) < 32 and value.replace("_", "").replace("-", "").isalnum() and not value.isdigit():
             found += [f"z:{word}" for word in words(value)]
             if key in _CHOICES and (verb := machinery(value).verb):
                 found += [f"o2:{groups()[verb]}", f"m+o2:{primary}:{groups()[verb]}"]
@@ -362,6 +365,7 @@ def _structure(view: StepView, primary: str, found: list[str]) -> None:
         found += [f"cd+yk:{group}" for group in keyed]
 
 
+_PASSIVE = frozenset(("trigger", "wait", "note", "loop", "noop", "subnode"))
 _CHOICES = frozenset(
     ("mode", "operation", "action", "resource", "type", "op", "operationMode", "function", "aggregation")
 )

@@ -33,7 +33,7 @@ CONCEPTS: dict[str, str] = {
     "*text splitter|tool workflow|tool code|tool http request|tool calculator|tool think|calculator|calculator tool|"
     "custom tool|tool|mcp client|mcp client tool|mcp tool|tool wikipedia|tool serp api|retriever vector store|"
     "record manager|cache|in memory cache|moderation model|vector store tool|reranker cohere|prompt template|"
-    "chat prompt template|agent tool|credentials|config|"
+    "chat openai|chat prompt template|agent tool|credentials|config|"
     "vae loader|clip loader|lora loader|tokenizer",
     "runjob": "execute workflow*|run workflow|call workflow|execute flow|run flow|trigger dag run*|start job*|run job*|"
     "submit job*|spark submit*|kubernetes pod*|docker*|ecs *|run task|run container|container task|emr *|"

@@ -11,11 +11,12 @@ _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W_]+")
 _CODE_KEYS = (
     "jsCode", "functionCode", "pythonCode", "code", "script", "run", "command", "source", "func", "function",
-    "python_callable", "bash_command", "inline_script", "shell", "cmd",
+    "python_callable", "bash_command", "inline_script", "shell", "cmd", "func", "commands", "args", "javascriptFunction",
+    "content_code", "expression", "mapping",
 )  # fmt: skip
-_SQL_KEYS = ("query", "sql", "statement", "rawQuery", "sqlQuery")
+_SQL_KEYS = ("query", "sql", "statement", "rawQuery", "sqlQuery", "SQL select query", "content", "source")
 _URL_KEYS = ("url", "uri", "endpoint", "path", "address", "URL")
-_METHOD_KEYS = ("method", "requestMethod", "httpMethod", "http_method", "verb", "METHOD")
+_METHOD_KEYS = ("method", "requestMethod", "httpMethod", "http_method", "verb", "METHOD", "HTTP Method")
 _PROMPT_KEYS = (
     "prompt",
     "instruction",
@@ -113,4 +114,6 @@ def _text(source: Mapping[str, Any], keys: tuple[str, ...]) -> str:
         value = source.get(key)
         if value and isinstance(value, str):
             return value
+        if value and isinstance(value, list) and isinstance(value[0], str):
+            return " ".join(part for part in value if isinstance(part, str))
     return ""

@@ -72,7 +72,8 @@ class TruncateCompressor(Compressor):
         )
         missing = total - len(head) - len(tail)
         if not head:
-            return shortened(request.text, limit, request.count), ["all but the beginning"]
+            text = shortened(request.text, limit, request.count)
+            return text, [f"all but the first {len(text)} of {len(request.text)} characters"]
         said = f"{missing} of {total} {content.what}"
         before = "".join(head)
         line_end = "" if before.endswith("\n") else " "

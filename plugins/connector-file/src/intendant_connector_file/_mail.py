@@ -55,9 +55,9 @@ def read_mail(data: bytes) -> dict[str, Json]:
     """One mail.
 
     Returns:
-        `id`, `from`, `to`, `cc`, `date` (ISO 8601, or null), `subject`, `text`, `attachments` (name, type, and
-        size, which is null for an attached mail), `in_reply_to`, and `damaged`: how many characters and parts
-        could not be decoded.
+        `id`, `from`, `from_address` (in lower case, to look senders up by), `to`, `cc`, `date` (ISO 8601, or
+        null), `subject`, `text`, `attachments` (name, type, and size, which is null for an attached mail),
+        `in_reply_to`, and `damaged`: how many characters and parts could not be decoded.
     """
     try:
         message = cast("EmailMessage", email.message_from_bytes(data, policy=_POLICY))
@@ -69,6 +69,7 @@ def read_mail(data: bytes) -> dict[str, Json]:
     fields: dict[str, Json] = {
         "id": _header(message, "Message-ID"),
         "from": _header(message, "From"),
+        "from_address": _bare(_addresses(message, "From")),
         "to": _addresses(message, "To"),
         "cc": _addresses(message, "Cc"),
         "date": _date(_header(message, "Date")),
@@ -141,6 +142,12 @@ def _address(entry: str) -> str:
         return _decoded(entry)
     name = _decoded(label.strip().strip('"'))
     return f"{name} <{address}" if name else address[:-1].strip()
+
+
+def _bare(addresses: list[str]) -> str | None:
+    """The first of the addresses without its name; None if none is an address."""
+    found = (entry.rpartition("<")[2].rstrip(">").strip().lower() for entry in addresses)
+    return next((address for address in found if "@" in address), None)
 
 
 def _date(text: str | None) -> str | None:

@@ -114,7 +114,8 @@ class Figures:
         if not all(isinstance(value, str) for _, value in values):
             index, odd = next((index, value) for index, value in values if read_number(value) is None)
             raise StepError(
-                f"record {index}: {field} is {describe_value(odd)}, not comparable with the others",
+                f"record {index}: {field} is {describe_value(odd)}, "
+                "which cannot be compared with the other values",
                 hint="min and max compare numbers with numbers, or texts with texts",
             )
         return (max if largest else min)(value for _, value in values)

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from intendant import Json, StepError
-from intendant_intent_transform._records import Op, Record, describe, each_record, get, require_somewhere
+from intendant import Json, StepError, describe_value
+from intendant_intent_transform._records import Op, Record, each_record, get, require_somewhere
 
 _PARTS = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})", re.ASCII)
 
@@ -82,7 +82,7 @@ class ParseDate(DateOp):
             found = get(record, self.field)
             day = self.read(found)
             if day is None and found not in (None, ""):
-                odd.append(describe(found))
+                odd.append(describe_value(found))
                 if self.on_error == "fail":
                     raise StepError(
                         f"{self.field} is {odd[0]}, which is no date", hint="on_error: null lets it pass"

@@ -12,10 +12,10 @@ from intendant_intent_transform._records import (
     Absent,
     Op,
     Record,
-    as_records,
     each_record,
     get,
     look,
+    records_of,
     require_somewhere,
 )
 
@@ -118,7 +118,7 @@ class Set(Op):
     async def apply(self, value: Json, notes: list[str]) -> Json:
         """The records with the fields computed."""
         expressions = [(name, Expression(source, NAMES)) for name, source in self.fields.items()]
-        records = [value] if isinstance(value, dict) else as_records(value)
+        records = [value] if isinstance(value, dict) else records_of(value)
         failures: list[str] = []
         changed = []
         for index, record in enumerate(records):

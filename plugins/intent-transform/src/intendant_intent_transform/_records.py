@@ -1,14 +1,11 @@
 """Lists of records, their fields, and how values compare."""
 
 import json
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Callable
 
-from intendant import Json, Options, StepError
+from intendant import Json, Options, StepError, as_list, as_records
 
 Record = dict[str, Json]
-SHOWN = 40
-"""Characters of a value that a message shows."""
 
 
 class Op(Options):
@@ -25,46 +22,29 @@ class Op(Options):
         raise NotImplementedError
 
 
-def as_list(value: Json) -> list[Json]:
-    """*value*, which must be a list.
+def items_of(value: Json) -> list[Json]:
+    """The list that an operation is given.
 
     Raises:
         StepError: It is something else; says what.
     """
-    if isinstance(value, list):
-        return value
-    lists = [key for key, item in value.items() if isinstance(item, list)] if isinstance(value, dict) else []
-    hint = f"it has a list under '{lists[0]}': refer to that" if lists else ""
-    raise StepError(f"it takes a list, not {describe(value)}", hint=hint)
+    return as_list(value, "its input")
 
 
-def as_records(value: Json) -> list[Record]:
-    """*value*, which must be a list of records.
+def records_of(value: Json) -> list[Record]:
+    """The list of records that an operation is given.
 
     Raises:
         StepError: It is something else; says what.
     """
-    for index, item in enumerate(as_list(value)):
-        if not isinstance(item, dict):
-            raise StepError(f"it takes records, but element {index} is {describe(item)}")
-    return list(value)
+    return as_records(value, "its input")
 
 
 def each_record(value: Json, change: Callable[[list[Record]], list[Record]]) -> Json:
     """What *change* makes of the records; of a single record, a single one."""
     if isinstance(value, dict):
         return change([value])[0]
-    return change(as_records(value))
-
-
-def describe(value: Json) -> str:
-    """What *value* is, for messages."""
-    if isinstance(value, dict):
-        return f"a record with {', '.join(map(str, list(value)[:8])) or 'no fields'}"
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    kind = "" if value is None or isinstance(value, bool) else "text " if isinstance(value, str) else "number "
-    return kind + json.dumps(value)[:SHOWN]
+    return change(records_of(value))
 
 
 class Absent:
@@ -106,26 +86,6 @@ def require_somewhere(records: list[Record], names: list[str]) -> None:
 def columns_of(records: list[Record]) -> list[str]:
     """The fields of all records, in the order in which they first occur."""
     return list(dict.fromkeys(name for record in records for name in record))
-
-
-def identity(value: Json) -> Hashable:
-    """The same for equal JSON values only: 1 is 1.0, but neither "1" nor true."""
-    if isinstance(value, dict):
-        return ("map", frozenset((key, identity(item)) for key, item in value.items()))
-    if isinstance(value, list):
-        return ("list", tuple(identity(item) for item in value))
-    return (type(value).__name__ if isinstance(value, str | bool | None) else "number", value)
-
-
-def rank(value: Json, *, ignore_case: bool = False) -> tuple[int, Any]:
-    """A total order of JSON values: booleans, numbers, texts, then lists and records by their JSON."""
-    if isinstance(value, bool):
-        return (0, value)
-    if isinstance(value, int | float):
-        return (1, value)
-    if isinstance(value, str):
-        return (2, value.casefold() if ignore_case else value)
-    return (3, json.dumps(value, sort_keys=True))
 
 
 def as_text(value: Json) -> str:

@@ -4,18 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from intendant import Json, Options, StepError
-from intendant_intent_transform._records import (
-    Op,
-    Record,
-    as_list,
-    as_records,
-    describe,
-    get,
-    identity,
-    rank,
-    require_somewhere,
-)
+from intendant import Json, Options, StepError, describe_value, identity_of, order_of
+from intendant_intent_transform._records import Op, Record, get, items_of, records_of, require_somewhere
 
 
 class SortKey(Options):
@@ -43,9 +33,9 @@ class Sort(Op):
         """The list in order."""
         keys = self._keys()
         if not keys:
-            return self._sorted(as_list(value), "", descending=self.direction == "desc")
-        ordered: list[Json] = list(as_records(value))
-        require_somewhere(as_records(value), [key.by for key in keys])
+            return self._sorted(items_of(value), "", descending=self.direction == "desc")
+        ordered: list[Json] = list(records_of(value))
+        require_somewhere(records_of(value), [key.by for key in keys])
         for key in reversed(keys):
             ordered = self._sorted(ordered, key.by, descending=key.direction == "desc")
         return ordered
@@ -62,8 +52,11 @@ class Sort(Op):
     def _sorted(self, items: list[Json], path: str, *, descending: bool) -> list[Json]:
         pairs = [(get(item, path) if path else item, item) for item in items]
         there = [pair for pair in pairs if pair[0] is not None]
-        there.sort(key=lambda pair: rank(pair[0], ignore_case=self.ignore_case), reverse=descending)
+        there.sort(key=lambda pair: order_of(self._folded(pair[0])), reverse=descending)
         return [item for _, item in there] + [item for found, item in pairs if found is None]
+
+    def _folded(self, found: Json) -> Json:
+        return found.casefold() if self.ignore_case and isinstance(found, str) else found
 
 
 class Limit(Op):
@@ -75,7 +68,7 @@ class Limit(Op):
 
     async def apply(self, value: Json, notes: list[str]) -> Json:
         """The part."""
-        items = as_list(value)
+        items = items_of(value)
         kept = items[self.offset : self.offset + self.count]
         if len(kept) < len(items):
             notes.append(f"{len(kept)} of {len(items)} kept")
@@ -92,13 +85,13 @@ class Unique(Op):
 
     async def apply(self, value: Json, notes: list[str]) -> Json:
         """The list without repetitions, in its order."""
-        items = as_list(value)
+        items = items_of(value)
         paths = [self.by] if isinstance(self.by, str) else self.by
         order = range(len(items)) if self.keep == "first" else range(len(items) - 1, -1, -1)
         seen, kept = set(), []
         for index in order:
             found = [get(items[index], path) for path in paths] if paths else [items[index]]
-            key = tuple(identity(part) for part in found)
+            key = tuple(identity_of(part) for part in found)
             if (paths and all(part is None for part in found)) or key not in seen:
                 seen.add(key)
                 kept.append(index)
@@ -123,15 +116,15 @@ class Flatten(Op):
     async def apply(self, value: Json, notes: list[str]) -> Json:
         """The rows."""
         if self.field is None:
-            return _opened(as_list(value), self.depth)
-        records = [value] if isinstance(value, dict) else as_records(value)
+            return _opened(items_of(value), self.depth)
+        records = [value] if isinstance(value, dict) else records_of(value)
         require_somewhere(records, [self.field, *(self.carry or [])])
         rows: list[Json] = []
         childless = 0
         for index, record in enumerate(records):
             children = get(record, self.field)
             if children is not None and not isinstance(children, list):
-                raise StepError(f"record {index}: {self.field} is {describe(children)}, not a list")
+                raise StepError(f"record {index}: {self.field} is {describe_value(children)}, not a list")
             childless += not children
             rows += [self._row(record, child) for child in children or []]
         if childless:
@@ -163,14 +156,15 @@ class SetDifference(Op):
 
     async def apply(self, value: Json, notes: list[str]) -> Json:
         """The elements whose key is not in the other list."""
-        items = as_list(value)
+        items = items_of(value)
         if self.other is None:
             notes.append("the other list is null: everything is kept")
             return items
         other_by = self.other_by or self.by
         known = {
-            identity(get(item, other_by) if other_by and isinstance(item, dict) else item) for item in self.other
+            identity_of(get(item, other_by) if other_by and isinstance(item, dict) else item)
+            for item in self.other
         }
-        kept = [item for item in items if identity(get(item, self.by) if self.by else item) not in known]
+        kept = [item for item in items if identity_of(get(item, self.by) if self.by else item) not in known]
         notes.append(f"{len(items) - len(kept)} of {len(items)} are in the other list")
         return kept

@@ -4,17 +4,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from intendant import Json, StepError
+from intendant import Json, StepError, describe_value
 from intendant_intent_transform._records import (
     Absent,
     Op,
     Record,
-    as_list,
-    as_records,
     columns_of,
-    describe,
     get,
+    items_of,
     look,
+    records_of,
     require_somewhere,
 )
 
@@ -25,9 +24,9 @@ def as_rows(value: Json) -> list[list[Json]]:
     Raises:
         StepError: It is something else; says what.
     """
-    for index, item in enumerate(as_list(value)):
+    for index, item in enumerate(items_of(value)):
         if not isinstance(item, list):
-            raise StepError(f"it takes rows of cells, but element {index} is {describe(item)}")
+            raise StepError(f"it takes rows of cells, but element {index} is {describe_value(item)}")
     return list(value)
 
 
@@ -74,8 +73,8 @@ class MapHeaders(Op):
     async def apply(self, value: Json, notes: list[str]) -> Json:  # noqa: ARG002
         """The table with its columns renamed."""
         new_names = {old.strip().casefold(): new for old, new in self.map.items()}
-        items = as_list(value)
-        header = as_rows(value)[0] if items and isinstance(items[0], list) else columns_of(as_records(value))
+        items = items_of(value)
+        header = as_rows(value)[0] if items and isinstance(items[0], list) else columns_of(records_of(value))
         known = {str(name).strip().casefold() for name in header}
         odd = [old for old in self.map if old.strip().casefold() not in known]
         if items and odd:
@@ -105,7 +104,7 @@ class ToRows(Op):
 
     async def apply(self, value: Json, notes: list[str]) -> Json:  # noqa: ARG002
         """The rows."""
-        records = as_records(value)
+        records = records_of(value)
         require_somewhere(records, self.columns)
         columns = self.columns or columns_of(records)
         rows: list[Json] = [[get(record, name) for name in columns] for record in records]
@@ -123,7 +122,7 @@ class Project(Op):
 
     async def apply(self, value: Json, notes: list[str]) -> Json:
         """The values."""
-        found = [look(item, str(self.path)) for item in as_list(value)]
+        found = [look(item, str(self.path)) for item in items_of(value)]
         absent = [index for index, item in enumerate(found) if item is Absent]
         if absent and self.missing == "fail":
             raise StepError(f"element {absent[0]} has nothing at {self.path}")

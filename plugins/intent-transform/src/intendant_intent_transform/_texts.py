@@ -1,25 +1,22 @@
 """Operations between data and text."""
 
-import csv
-import io
 import json
 import re
 from typing import Any, Literal
 
 from pydantic import Field
 
-from intendant import Json, StepError
+from intendant import Json, StepError, describe_value
 from intendant_intent_transform._records import (
     Absent,
     Op,
     Record,
-    as_records,
     as_text,
     columns_of,
-    describe,
     each_record,
     get,
     look,
+    records_of,
     require_somewhere,
 )
 
@@ -49,7 +46,9 @@ class Split(Op):
 
     def _parts(self, text: Json) -> list[Json]:
         if not isinstance(text, str):
-            raise StepError(f"it takes text, not {describe(text)}", hint="name the `field` that has the text")
+            raise StepError(
+                f"it takes text, not {describe_value(text)}", hint="name the `field` that has the text"
+            )
         parts = [part.strip() if self.trim else part for part in text.split(self.by)]
         return [part for part in parts if part or self.keep_empty]
 
@@ -80,7 +79,9 @@ class ParseJson(Op):
 
     def _read(self, text: Json, place: str, notes: list[str]) -> Json:
         if not isinstance(text, str):
-            raise StepError(f"it takes text, not {describe(text)}", hint="name the `field` that has the text")
+            raise StepError(
+                f"it takes text, not {describe_value(text)}", hint="name the `field` that has the text"
+            )
         try:
             return json.loads(text, parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
@@ -117,7 +118,7 @@ class Table(Op):
 
     def cells(self, value: Json) -> list[list[str]]:
         """The header and the rows, as text."""
-        records = [value] if isinstance(value, dict) else as_records(value)
+        records = [value] if isinstance(value, dict) else records_of(value)
         require_somewhere(records, self.columns)
         columns = self.columns or columns_of(records)
         return [columns, *([as_text(get(record, name)) for name in columns] for record in records)]
@@ -127,18 +128,21 @@ class ToCsv(Table):
     """Writes records as CSV (RFC 4180, with single line feeds)."""
 
     op: Literal["to_csv"]
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = Field(",", pattern=r'^[^"\r\n]$')
     header: bool = True
 
     async def apply(self, value: Json, notes: list[str]) -> Json:  # noqa: ARG002
         """The text."""
-        out = io.StringIO(newline="")
-        try:
-            writer = csv.writer(out, delimiter=self.delimiter, lineterminator="\n")
-            writer.writerows(row for row in self.cells(value)[0 if self.header else 1 :] if row)
-        except (TypeError, ValueError, csv.Error) as error:
-            raise StepError(f"it cannot be written as CSV: {error}") from None
-        return out.getvalue()
+        rows = self.cells(value)[0 if self.header else 1 :]
+        return "".join(self._line(row) for row in rows if row)
+
+    def _line(self, row: list[str]) -> str:
+        # The standard library's writer leaves a carriage return unquoted before Python 3.13.
+        special = (self.delimiter, '"', "\r", "\n")
+        cells = [
+            '"' + cell.replace('"', '""') + '"' if any(sign in cell for sign in special) else cell for cell in row
+        ]
+        return (self.delimiter.join(cells) or '""') + "\n"
 
 
 class ToMarkdownTable(Table):
@@ -176,7 +180,7 @@ class Render(Op):
 
     async def apply(self, value: Json, notes: list[str]) -> Json:  # noqa: ARG002
         """The text. A value is put in as it is: braces in it stand for nothing."""
-        records = [value] if isinstance(value, dict) else as_records(value)
+        records = [value] if isinstance(value, dict) else records_of(value)
         if not records and self.empty is not None:
             return self.empty
         texts = [self._text(record, index) for index, record in enumerate(records)]
