@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         identity_of,
         in_order,
         is_nothing,
+        order_of,
         record_name,
     )
     from intendant.model.requests import (
@@ -154,6 +155,7 @@ _WHERE = {
         "identity_of",
         "in_order",
         "is_nothing",
+        "order_of",
         "record_name",
     ),
     "model.requests": (
@@ -287,6 +289,7 @@ __all__ = [
     "in_order",
     "is_nothing",
     "operation",
+    "order_of",
     "record_name",
     "run",
     "share",

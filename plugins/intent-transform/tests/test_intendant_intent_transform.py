@@ -293,7 +293,7 @@ async def test_set_difference(value, other, keys, kept):
 
 
 async def test_set_difference_refuses_what_is_no_list():
-    assert "it takes a list" in await failure({"rows": [1]}, "set_difference", other=[])
+    assert "its input must be a list" in await failure({"rows": [1]}, "set_difference", other=[])
 
 
 async def test_a_workflow_of_three_transforms_spends_nothing():

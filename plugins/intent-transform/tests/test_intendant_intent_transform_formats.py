@@ -48,7 +48,7 @@ async def test_rows_to_objects_counts_short_rows_and_loses_no_cell():
     assert outcome.notes == ("rows_to_objects: 1 rows were shorter than the header and were filled up with null",)
     assert "row 1 has 3 cells" in await failure([["a", "b"], [1, 2, 3]], "rows_to_objects")
     assert "the header has 'a' twice" in await failure([["a", "A"]], "rows_to_objects")
-    assert "it takes a list" in await failure({"values": []}, "rows_to_objects")
+    assert "its input must be a list" in await failure({"values": []}, "rows_to_objects")
     assert "element 0 is a record" in await failure([{"a": 1}], "rows_to_objects")
 
 

@@ -497,3 +497,21 @@ async def test_a_refused_call_leaves_the_budget_untouched(server: Server) -> Non
     assert failure is not None
     assert (failure.error, result.metrics.tokens_used, result.metrics.micro_usd) == ("ProviderError", 0, 0)
     assert "OPENAI_API_KEY" in failure.hint
+
+
+@pytest.mark.parametrize(
+    ("model", "encoding", "exact"),
+    [
+        ("gpt-5-mini", "o200k_base", True),
+        ("gpt-4o", "o200k_base", True),
+        ("o4-mini", "o200k_base", True),
+        ("gpt-4-turbo", "cl100k_base", True),
+        ("gpt-3.5-turbo", "cl100k_base", True),
+        ("gpt-6.1-sol", "o200k_base", False),
+        ("llama-4", "o200k_base", False),
+    ],
+)
+def test_tokens_are_exact_only_where_the_encoding_is_known(model: str, encoding: str, exact: bool) -> None:
+    how = OpenaiProvider().token_counting(model)
+    assert (how.encoding, how.exact) == (encoding, exact)
+    assert (how.factor == 1.0) is exact

@@ -170,7 +170,7 @@ def features(view: StepView) -> list[str]:
 PRIMARY = (
     "subnode", "trigger", "note", "wait", "loop", "startstop", "filter", "merge", "aggregate", "respond", "branch", "split",
     "template", "parsefile", "retrieve", "imageaudio", "llmsummary", "llmlabel", "validate", "enrich", "readfile",
-    "writefile", "websearch", "convert", "http", "sql", "shell", "code", "set", "llm", "runjob", "noop",
+    "writefile", "websearch", "convert", "http", "sql", "shell", "code", "set", "llm", "runjob", "sink", "noop",
 )  # fmt: skip
 
 
@@ -264,6 +264,8 @@ def _name(view: StepView, primary: str, found: list[str]) -> None:
         found += ["n1:none", f"m+n1:{primary}:none"]
     if view.name.rstrip().endswith(("?", "？")) or (said and said[0] in _QUESTION):
         found += ["nq", f"m+nq:{primary}"]
+    if raw:
+        found.append(f"nf:{raw[0]}")
     found += [f"nt:{word}" for word in said if not word.isdigit()]
     if len(said) <= 6:
         found += machinery(view.name).features["nc"]

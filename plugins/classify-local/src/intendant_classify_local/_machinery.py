@@ -71,6 +71,7 @@ CONCEPTS: dict[str, str] = {
     "base64|resize*|image resize|crop*|jsonata|jq|data mapper|type cast|replace text|regex replace|text replace|"
     "string operation*|sort*|order by|serialize|evaluate json path|document cleaner|clean*|normalize*|translate*|"
     "translation*|translator|html to *|pdf to *|table|create csv table|create html table|zip files|unzip|ffmpeg|"
+    "*builder|adapter|output adapter|*manipulation|string manipulation|range|list operator|create data|missing value|"
     "schema transform|column*|cast|rename columns|hash|vae decode|convert record|identity transform|mapping",
     "parsefile": "extract from file|read pdf|pdf file|pdf loader|*loader|document loader|document extractor|doc extractor|"
     "html extract|parse html|extract text|ocr*|*ocr|extract*|*extractor|information extractor|parameter extractor|"
@@ -86,6 +87,7 @@ CONCEPTS: dict[str, str] = {
     "list files|load file|load data|s3 list*|open file|file input|import*|checkout|file|directory|ftp get",
     "writefile": "write file*|write binary file*|write*|save file|save*|file out|csv writer|*writer|upload*|put file|"
     "document writer|save image|export*|output file|create file|save as",
+    "sink": "* out|*sink|destination*|ui *|display*|show*|preview*|print*|log|*logger|log message|log *",
     "respond": "respond to webhook|*respond|webhook response|http response|webhook respond|response|respond*|answer|"
     "answer node|direct reply|reply|chat output|text output|output|agent output|return|message|end message|"
     "send message|final answer|plugin output|direct response|show message",
@@ -164,6 +166,8 @@ _BRANDS = re.compile(
     r"home assistant|media player|sales force|sales mate|cloud flare|docu sign|eventbrite|fill out|plan ?so|"
     r"switch bot|branch io|sort ly|route4me|record linkage|wait list|watch list|check ?list|check out com)\b"
 )
+_VERBS = {"writer": "write", "sender": "send", "out": "", "source": ""}
+"""Words that machinery uses otherwise than people do: a CSV Writer composes nothing."""
 _GENERIC = frozenset(
     "node operator task block step action component plugin piece base n8n nodes module tool sync v1 v2".split()
 )
@@ -210,7 +214,8 @@ class Machinery:
         table = _apps()
         self.apps = tuple(dict.fromkeys(table[word] for word in (*self.words, solid) if word in table))
         known = lemmas()
-        self.verb = next((known[word] for word in self.words if known.get(word) in groups()), "")
+        verbs = (_VERBS.get(word) or known.get(word, "") for word in self.words)
+        self.verb = next((verb for verb in verbs if verb in groups()), "")
         self.features = {where: self._features(where) for where in ("k", "l", "a")}
         self.features["nc"] = [f"nc:{concept}" for concept in self.concepts]
 

@@ -1,11 +1,21 @@
 """Operations on lists: order, number, nesting."""
 
-from typing import Literal
+import json
+from typing import Any, Literal
 
 from pydantic import Field
 
-from intendant import Json, Options, StepError, describe_value, identity_of, order_of
+from intendant import Json, Options, StepError, describe_value, identity_of
 from intendant_intent_transform._records import Op, Record, get, items_of, records_of, require_somewhere
+
+
+def rank(value: Json) -> tuple[int, Any]:
+    """A total order of JSON values: booleans, numbers, texts, then lists and records by their JSON."""
+    if isinstance(value, bool):
+        return (0, value)
+    if isinstance(value, int | float):
+        return (1, value)
+    return (2, value) if isinstance(value, str) else (3, json.dumps(value, sort_keys=True))
 
 
 class SortKey(Options):
@@ -52,7 +62,7 @@ class Sort(Op):
     def _sorted(self, items: list[Json], path: str, *, descending: bool) -> list[Json]:
         pairs = [(get(item, path) if path else item, item) for item in items]
         there = [pair for pair in pairs if pair[0] is not None]
-        there.sort(key=lambda pair: order_of(self._folded(pair[0])), reverse=descending)
+        there.sort(key=lambda pair: rank(self._folded(pair[0])), reverse=descending)
         return [item for _, item in there] + [item for found, item in pairs if found is None]
 
     def _folded(self, found: Json) -> Json:

@@ -12,6 +12,7 @@ from intendant import (
     Options,
     Provider,
     ProviderError,
+    TokenCounting,
     Usage,
     estimate_tokens,
 )
@@ -51,6 +52,10 @@ class ExtractiveProvider(Provider):
         """The name `extractive` for each tier."""
         settings: ExtractiveSettings = self.settings
         return dict.fromkeys(settings.tiers, self.name)
+
+    def token_counting(self, model: str) -> TokenCounting:  # noqa: ARG002  # the same for each
+        """By estimate, as its own usage: no tokenizer is worth loading where no model is asked."""
+        return TokenCounting(encoding=None, factor=1.0)
 
     async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
         """Select sentences, or fill the template; nothing is sent anywhere.

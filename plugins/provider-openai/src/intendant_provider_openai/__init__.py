@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from pydantic import Field
 
-from intendant import Hold, ModelReply, ModelRequest, Options, Provider, ProviderError
+from intendant import Hold, ModelReply, ModelRequest, Options, Provider, ProviderError, TokenCounting
 from intendant_provider_openai import _chat, _responses
 from intendant_provider_openai._errors import translated
 
@@ -24,6 +25,14 @@ MODELS: Mapping[str, str] = {
     "balanced": "gpt-6.1-terra",
     "powerful": "gpt-6.1-sol",
 }
+
+
+_O200K = re.compile(r"gpt-(4o|4\.1|4\.5|5)|o\d|chatgpt-4o")
+_CL100K = re.compile(r"gpt-(4-|4$|3\.5)")
+"""Models whose encoding tiktoken's own table names."""
+_NEWER = re.compile(r"gpt-\d")
+NEWER_FACTOR = 1.2
+"""For models that tiktoken's table does not name yet; o200k has been OpenAI's encoding since 2024."""
 
 
 class OpenaiSettings(Options):
@@ -63,6 +72,14 @@ class OpenaiProvider(Provider):
         """The model for each tier."""
         settings: OpenaiSettings = self.settings
         return {**MODELS, **settings.models}
+
+    def token_counting(self, model: str) -> TokenCounting:
+        """Exact where the model's encoding is known; from above for newer models and those of other makers."""
+        if _O200K.match(model):
+            return TokenCounting("o200k_base", factor=1.0, exact=True)
+        if _CL100K.match(model):
+            return TokenCounting("cl100k_base", factor=1.0, exact=True)
+        return TokenCounting(factor=NEWER_FACTOR) if _NEWER.match(model) else super().token_counting(model)
 
     async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
         """Send the call, once.
