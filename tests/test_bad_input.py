@@ -55,7 +55,7 @@ def indent(rng: random.Random, text: str) -> str:
 
 
 def misspell(rng: random.Random, text: str) -> str:
-    words = [match for match in re.finditer(r"[a-z_]{4,}", text)]
+    words = list(re.finditer(r"[a-z_]{4,}", text))
     word = rng.choice(words)
     letters = list(word[0])
     at = rng.randrange(len(letters) - 1)
@@ -64,7 +64,7 @@ def misspell(rng: random.Random, text: str) -> str:
 
 
 def retype(rng: random.Random, text: str) -> str:
-    pairs = [match for match in re.finditer(r"(?m)^(\s*(?:- )?\w+:) .+$", text)]
+    pairs = list(re.finditer(r"(?m)^(\s*(?:- )?\w+:) .+$", text))
     pair = rng.choice(pairs)
     value = rng.choice(
         ["[]", "{}", "-1", "null", "[[[]]]", "9" * 400, "1e400", "yes: no", "'{{ steps.zz.output }}'", "{{ x }}"]
@@ -143,7 +143,7 @@ def test_hostile_files(tmp_path, content: bytes, ending: str) -> None:
         ["nosuchcommand"],
         ["plan", "{flow}", "--set", 'plugins.require=["intent:absent"]'],
     ],
-    ids=lambda arguments: " ".join(arguments),
+    ids=" ".join,
 )
 def test_wrong_arguments(arguments: list[str]) -> None:
     flow = str(ROOT / "docs/examples/sales-report/flow.yaml")

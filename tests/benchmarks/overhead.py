@@ -110,9 +110,9 @@ def main() -> None:
                 rounds.append((*run_once(size, Path(folder)), peer(size)))
         wall, cpu, bare = (min(values) for values in zip(*rounds, strict=True))
         walls.append(wall)
-        print(f"{size:>7} {wall:>9.3f} {cpu:>12.3f} {bare:>10.4f} {wall / bare:>6.0f}×")
+        print(f"{size:>7} {wall:>9.3f} {cpu:>12.3f} {bare:>10.4f} {wall / bare:>6.0f}x")
     print(
-        f"growth: {walls[-1] / walls[0]:.2f}× the cost per step at {sizes[-1] / sizes[0]:.0f}× the steps (1.00 is linear)"
+        f"growth: {walls[-1] / walls[0]:.2f}x the cost per step at {sizes[-1] / sizes[0]:.0f}x the steps (1.00 is linear)"
     )
     OUT.mkdir(exist_ok=True)
     (OUT / "overhead.svg").write_text(plot(sizes, walls))

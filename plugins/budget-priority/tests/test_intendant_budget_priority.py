@@ -1,6 +1,4 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from intendant import Allocation, BudgetLine, BudgetRequest, SettingsError
 from intendant.testing import BudgetContract
@@ -37,53 +35,6 @@ def line(step_id: str, baseline: int = 1000, **more: object) -> BudgetLine:
 
 
 ALL_TEN = [line(intent, baseline) for intent, baseline in BASELINES.items()]
-LINES = st.lists(
-    st.builds(
-        BudgetLine,
-        step_id=st.uuids().map(str),
-        intent=st.sampled_from([*BASELINES, "haiku"]),
-        baseline=st.integers(0, 5000),
-        critical=st.booleans(),
-        confidence=st.floats(0, 1),
-        cap=st.integers(0, 5000),
-    ),
-    max_size=12,
-    unique_by=lambda line: line.step_id,
-)
-HISTORY = st.dictionaries(
-    st.sampled_from([*BASELINES, "haiku"]), st.lists(st.integers(0, 50_000), max_size=30).map(tuple)
-)
-
-
-@given(st.integers(0, 60_000), LINES, HISTORY)
-def test_uses_all_it_can_and_no_more(
-    total: int, lines: list[BudgetLine], history: dict[str, tuple[int, ...]]
-) -> None:
-    """The shares sum to the total or to all caps, whichever is less; the rest is said to be unallocated."""
-    answer = allocate(total, *lines, history=history)
-    assert sum(answer.tokens.values()) == min(total, sum(line.cap for line in lines))
-    assert all(0 <= answer.tokens[line.step_id] <= line.cap for line in lines)
-    assert answer.unallocated == total - sum(answer.tokens.values())
-
-
-@given(st.integers(0, 60_000), st.integers(0, 5000), LINES, HISTORY)
-def test_a_larger_total_is_less_for_nobody(
-    total: int, more: int, lines: list[BudgetLine], history: dict[str, tuple[int, ...]]
-) -> None:
-    less, greater = allocate(total, *lines, history=history), allocate(total + more, *lines, history=history)
-    assert all(greater.tokens[step] >= less.tokens[step] - 1 for step in less.tokens)  # rounding moves one token
-
-
-def test_a_step_without_a_model_takes_nothing_from_the_others() -> None:
-    """Steps that ask no model hold no placeholder budget, which would dilute the others' shares."""
-    answer = allocate(3000, line("a"), line("b", needs_tokens=False))
-    assert answer.tokens == {"a": 3000}
-
-
-def test_a_floor_is_kept_where_it_can_be() -> None:
-    answer = allocate(1000, line("a", 5000), line("b", 1, floor=400))
-    assert answer.tokens["b"] >= 400
-    assert sum(answer.tokens.values()) == 1000
 
 
 def test_strands_nothing_where_there_is_one_step_of_each_of_ten_intents() -> None:

@@ -177,8 +177,17 @@ async def test_what_compression_dropped_is_told() -> None:
     outcome, (asked,) = await summarize("word " * 1400, plugins=(Halve(),), settings=tight)
     assert "compressed by halve" in outcome.notes[0]
     assert "dropped: the second half" in outcome.notes[0]
-    assert asked.source == "word " * 700
+    assert "word " * 700 in asked.messages[0].content
     assert "word " * 701 not in asked.messages[0].content
+
+
+async def test_without_a_model_the_whole_input_is_read() -> None:
+    """A provider that asks no model has no context to run short of; the note on compression would be untrue."""
+    tight = {"budget": {"tokens_per_workflow": 1200, "tokens_per_step": 1200}}
+    reply = answer("word", produced_by="extractive")
+    outcome, (asked,) = await summarize("word " * 1400, reply, plugins=(Halve(),), settings=tight)
+    assert asked.source == "word " * 1400
+    assert outcome.notes == ("no model was asked: sentences and figures were selected from the whole input",)
 
 
 async def test_what_fits_no_budget_is_refused_and_not_sent() -> None:

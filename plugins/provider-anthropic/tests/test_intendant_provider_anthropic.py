@@ -1,10 +1,8 @@
 import asyncio
-import json
 import math
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -20,7 +18,7 @@ from intendant import (
     StepRequest,
     StepResult,
 )
-from intendant.testing import OnlyTier, ProviderContract, run_steps
+from intendant.testing import OnlyTier, ProviderContract, WireServer, nobody, run_steps
 from intendant_provider_anthropic import MODELS, AnthropicProvider
 
 KEY = "sk-ant-test-0123456789abcdef"
@@ -39,68 +37,9 @@ class TestAnthropicProvider(ProviderContract):
     entry_point = "anthropic"
 
 
-class Server:
-    """A small HTTP server that remembers requests and answers from a script."""
-
-    def __init__(self) -> None:
-        self.script: list[Any] = []
-        self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._over = asyncio.Event()
-
-    def answer(self, body: Any, status: int = 200, **headers: str) -> None:
-        self.script.append((status, body, headers))
-
-    @property
-    def sent(self) -> dict[str, Any]:
-        """The body of the only request."""
-        assert len(self.requests) == 1, "the SDK must not retry by itself"
-        return self.requests[0][2]
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[str]:
-        """Listens on a free port of this machine."""
-        listening = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        try:
-            yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-        finally:
-            listening.close()
-            self._over.set()
-            await asyncio.gather(*self._tasks)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._respond(reader, writer)
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-
-    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-        body = await reader.readexactly(int(headers.get("content-length", 0)))
-        self.requests.append((lines[0], headers, json.loads(body)))
-        answer = self.script.pop(0)
-        if answer == "hang":
-            await self._over.wait()
-        elif answer != "cut":
-            status, content, extra = answer
-            data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
-            named = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in extra.items())
-            head = (
-                f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n{named}"
-            )
-            writer.write(f"{head}connection: close\r\n\r\n".encode() + data)
-            await writer.drain()
-
-
 @pytest.fixture
-async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
-    made = Server()
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WireServer]:
+    made = WireServer()
     async with made.running() as url:
         monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
         monkeypatch.delenv("ANTHROPIC_AUTH_TOKEN", raising=False)
@@ -142,7 +81,7 @@ def message(text: str = "Hi there", **more: Any) -> dict[str, Any]:
 # --- what is sent ---
 
 
-async def test_sends_the_model_the_clamp_and_the_words(server: Server) -> None:
+async def test_sends_the_model_the_clamp_and_the_words(server: WireServer) -> None:
     server.answer(message())
     turns = (Message(content="A"), Message(role="assistant", content="B"), Message(content="C"))
     await ask(ModelRequest(messages=turns, system="Be brief."))
@@ -163,7 +102,7 @@ async def test_sends_the_model_the_clamp_and_the_words(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("effort", "config"), [("high", {"effort": "high"}), (None, None)])
-async def test_effort_can_be_set_and_left_unsent(server: Server, effort: str | None, config: Any) -> None:
+async def test_effort_can_be_set_and_left_unsent(server: WireServer, effort: str | None, config: Any) -> None:
     server.answer(message())
     await ask(effort=effort)
     assert server.sent.get("output_config") == config
@@ -171,7 +110,7 @@ async def test_effort_can_be_set_and_left_unsent(server: Server, effort: str | N
 
 
 async def test_no_temperature_is_sent_and_that_is_said_once(
-    server: Server, caplog: pytest.LogCaptureFixture
+    server: WireServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The API refuses any temperature, so that sending one would fail the call."""
     provider = AnthropicProvider()
@@ -183,7 +122,7 @@ async def test_no_temperature_is_sent_and_that_is_said_once(
     assert [record.getMessage()[:23] for record in caplog.records] == ["temperature is not sent"]
 
 
-async def test_a_schema_is_asked_for_as_the_api_wants_it(server: Server) -> None:
+async def test_a_schema_is_asked_for_as_the_api_wants_it(server: WireServer) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}}, "required": ["a"]}
     server.answer(message('{"a": 1}'))
     reply = await ask(ModelRequest(messages=ASKED.messages, json_schema=schema))
@@ -195,7 +134,7 @@ async def test_a_schema_is_asked_for_as_the_api_wants_it(server: Server) -> None
     assert schema["properties"] == {"a": {"type": "integer", "minimum": 1}}, "the step's schema is left as it is"
 
 
-async def test_a_schema_that_the_api_cannot_say_is_said_in_words(server: Server) -> None:
+async def test_a_schema_that_the_api_cannot_say_is_said_in_words(server: WireServer) -> None:
     server.answer(message("[1]"))
     reply = await ask(ModelRequest(messages=ASKED.messages, json_schema={"minItems": 1}))
     assert "format" not in server.sent["output_config"]
@@ -203,13 +142,13 @@ async def test_a_schema_that_the_api_cannot_say_is_said_in_words(server: Server)
     assert reply.data == [1]
 
 
-async def test_an_answer_that_is_no_json_has_no_data(server: Server) -> None:
+async def test_an_answer_that_is_no_json_has_no_data(server: WireServer) -> None:
     server.answer(message("Sorry."))
     reply = await ask(ModelRequest(messages=ASKED.messages, json_schema=OBJECT))
     assert (reply.text, reply.data) == ("Sorry.", None)
 
 
-async def test_lone_surrogates_are_sent_as_replacement_characters(server: Server) -> None:
+async def test_lone_surrogates_are_sent_as_replacement_characters(server: WireServer) -> None:
     server.answer(message())
     await ask(ModelRequest(messages=(Message(content="a\ud800b"),), system="\udfff"))
     assert (server.sent["messages"][0]["content"], server.sent["system"]) == ("a?b", "?")
@@ -218,7 +157,7 @@ async def test_lone_surrogates_are_sent_as_replacement_characters(server: Server
 # --- what comes back ---
 
 
-async def test_usage_is_the_provider_s_own_with_all_that_was_read(server: Server) -> None:
+async def test_usage_is_the_provider_s_own_with_all_that_was_read(server: WireServer) -> None:
     """Tokens written to and read from the cache are input tokens too, though the API counts them apart."""
     server.answer(message(), request_id="req_7")
     reply = await ask()
@@ -227,14 +166,14 @@ async def test_usage_is_the_provider_s_own_with_all_that_was_read(server: Server
     assert (reply.provider, reply.model, reply.request_id) == ("anthropic", "claude-haiku-5-5", "req_7")
 
 
-async def test_usage_without_a_cache(server: Server) -> None:
+async def test_usage_without_a_cache(server: WireServer) -> None:
     server.answer(message(usage={"input_tokens": 7, "output_tokens": 3}))
     usage = (await ask()).usage
     assert (usage.input_tokens, usage.output_tokens, usage.cached_tokens) == (7, 3, 0)
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"input_tokens": 5}, {"input_tokens": None, "output_tokens": 5}])
-async def test_without_usage_all_that_was_held_is_charged(server: Server, usage: Any) -> None:
+async def test_without_usage_all_that_was_held_is_charged(server: WireServer, usage: Any) -> None:
     server.answer(message(usage=usage))
     reply = await ask()
     assert (reply.usage.input_tokens, reply.usage.output_tokens) == (700, 300)
@@ -253,7 +192,7 @@ async def test_without_usage_all_that_was_held_is_charged(server: Server, usage:
         ("something_new", "other"),
     ],
 )
-async def test_why_a_message_ended(server: Server, reason: str, stop: str) -> None:
+async def test_why_a_message_ended(server: WireServer, reason: str, stop: str) -> None:
     server.answer(message(stop_reason=reason))
     assert (await ask()).stop_reason == stop
 
@@ -279,7 +218,7 @@ def error(text: str) -> dict[str, Any]:
         (529, True, ""),
     ],
 )
-async def test_a_refused_call_is_not_charged(server: Server, status: int, retryable: bool, hint: str) -> None:
+async def test_a_refused_call_is_not_charged(server: WireServer, status: int, retryable: bool, hint: str) -> None:
     """An error that the server answered with is certain: nothing is charged, and nothing is sent a second time."""
     server.answer(error("the reason"), status)
     with pytest.raises(ProviderError, match=f"status {status}: the reason") as caught:
@@ -289,7 +228,7 @@ async def test_a_refused_call_is_not_charged(server: Server, status: int, retrya
     assert len(server.requests) == 1
 
 
-async def test_says_how_long_the_server_asks_to_wait(server: Server) -> None:
+async def test_says_how_long_the_server_asks_to_wait(server: WireServer) -> None:
     server.answer(error("slow down"), 429, retry_after="7")
     with pytest.raises(ProviderError, match="wait 7 s"):
         await ask()
@@ -297,7 +236,7 @@ async def test_says_how_long_the_server_asks_to_wait(server: Server) -> None:
 
 
 @pytest.mark.parametrize("answer", ["cut", "hang"])
-async def test_a_call_that_broke_off_is_in_doubt(server: Server, answer: str) -> None:
+async def test_a_call_that_broke_off_is_in_doubt(server: WireServer, answer: str) -> None:
     """It was sent, so that it may be charged, whatever became of the answer."""
     server.script.append(answer)
     with pytest.raises(ProviderError) as caught:
@@ -307,7 +246,7 @@ async def test_a_call_that_broke_off_is_in_doubt(server: Server, answer: str) ->
 
 
 @pytest.mark.parametrize("body", ["<html>", '{"type": "mess', '"text"', "{}", "[]", "null", '{"type": "message"}'])
-async def test_an_answer_that_cannot_be_read_is_in_doubt(server: Server, body: str) -> None:
+async def test_an_answer_that_cannot_be_read_is_in_doubt(server: WireServer, body: str) -> None:
     server.answer(body)
     with pytest.raises(ProviderError) as caught:
         await ask()
@@ -317,14 +256,12 @@ async def test_an_answer_that_cannot_be_read_is_in_doubt(server: Server, body: s
 async def test_a_server_that_is_not_there_charged_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-    async with Server().running() as url:
-        pass
-    with pytest.raises(ProviderError, match="cannot be reached") as caught:
+    with nobody() as url, pytest.raises(ProviderError, match="cannot be reached") as caught:
         await ask(base_url=url)
     assert (caught.value.billed, caught.value.retryable) == (False, True)
 
 
-async def test_no_message_names_the_key(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_message_names_the_key(server: WireServer, caplog: pytest.LogCaptureFixture) -> None:
     server.answer(error(f"invalid key {KEY}, or sk-ant-abc***xyz"), 401)
     with caplog.at_level("DEBUG", logger="intendant"), pytest.raises(ProviderError) as caught:
         await ask()
@@ -388,7 +325,7 @@ def test_works_in_one_event_loop_after_another(monkeypatch: pytest.MonkeyPatch) 
     provider = AnthropicProvider()
 
     async def once() -> str:
-        server = Server()
+        server = WireServer()
         server.answer(message())
         async with server.running() as url:
             monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
@@ -418,7 +355,7 @@ class Fast(OnlyTier):
     name = "fast"
 
 
-async def test_a_step_is_charged_what_the_provider_reported_at_the_list_price(server: Server) -> None:
+async def test_a_step_is_charged_what_the_provider_reported_at_the_list_price(server: WireServer) -> None:
     from genai_prices import Usage, calc_price
 
     server.answer(message())
@@ -434,7 +371,7 @@ async def test_a_step_is_charged_what_the_provider_reported_at_the_list_price(se
     assert server.sent["max_tokens"] <= 2048
 
 
-async def test_a_refused_call_leaves_the_budget_untouched(server: Server) -> None:
+async def test_a_refused_call_leaves_the_budget_untouched(server: WireServer) -> None:
     server.answer(error("bad key"), 401)
     result = await run_steps(
         [{"id": "a", "intent": "tell", "prompt": "Say hello"}], Tell(), AnthropicProvider(), Fast()

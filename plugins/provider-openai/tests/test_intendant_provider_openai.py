@@ -1,10 +1,8 @@
 import asyncio
-import json
 import math
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -20,7 +18,7 @@ from intendant import (
     StepRequest,
     StepResult,
 )
-from intendant.testing import OnlyTier, ProviderContract, run_steps
+from intendant.testing import OnlyTier, ProviderContract, WireServer, nobody, run_steps
 from intendant_provider_openai import MODELS, OpenaiProvider
 
 KEY = "sk-test-0123456789abcdef"
@@ -39,71 +37,12 @@ class TestOpenaiProvider(ProviderContract):
     entry_point = "openai"
 
 
-class Server:
-    """A small HTTP server that remembers requests and answers from a script."""
-
-    def __init__(self) -> None:
-        self.script: list[Any] = []
-        self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._over = asyncio.Event()
-
-    def answer(self, body: Any, status: int = 200, **headers: str) -> None:
-        self.script.append((status, body, headers))
-
-    @property
-    def sent(self) -> dict[str, Any]:
-        """The body of the only request."""
-        assert len(self.requests) == 1, "the SDK must not retry by itself"
-        return self.requests[0][2]
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[str]:
-        """Listens on a free port of this machine."""
-        listening = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        try:
-            yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
-        finally:
-            listening.close()
-            self._over.set()
-            await asyncio.gather(*self._tasks)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._respond(reader, writer)
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-
-    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-        body = await reader.readexactly(int(headers.get("content-length", 0)))
-        self.requests.append((lines[0], headers, json.loads(body)))
-        answer = self.script.pop(0)
-        if answer == "hang":
-            await self._over.wait()
-        elif answer != "cut":
-            status, content, extra = answer
-            data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
-            named = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in extra.items())
-            head = (
-                f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n{named}"
-            )
-            writer.write(f"{head}connection: close\r\n\r\n".encode() + data)
-            await writer.drain()
-
-
 @pytest.fixture
-async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
-    made = Server()
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WireServer]:
+    made = WireServer()
     async with made.running() as url:
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
-        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{url}/v1")
         monkeypatch.setenv("NO_PROXY", "*")
         yield made
 
@@ -160,7 +99,7 @@ def completion(content: str | None = "Hi there", **more: Any) -> dict[str, Any]:
 # --- what is sent ---
 
 
-async def test_sends_the_model_the_clamp_and_the_words(server: Server) -> None:
+async def test_sends_the_model_the_clamp_and_the_words(server: WireServer) -> None:
     server.answer(response())
     asked = ModelRequest(
         messages=(Message(content="A"), Message(role="assistant", content="B"), Message(content="C")),
@@ -184,7 +123,7 @@ async def test_sends_the_model_the_clamp_and_the_words(server: Server) -> None:
     assert headers["authorization"] == f"Bearer {KEY}"
 
 
-async def test_sends_the_clamp_to_compatible_servers_by_the_name_they_know(server: Server) -> None:
+async def test_sends_the_clamp_to_compatible_servers_by_the_name_they_know(server: WireServer) -> None:
     server.answer(completion())
     reply = await ask(ModelRequest(messages=ASKED.messages, system="Be brief.", temperature=0.3), api="chat")
     assert server.sent == {
@@ -198,14 +137,14 @@ async def test_sends_the_clamp_to_compatible_servers_by_the_name_they_know(serve
     assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == (120, 50, 64)
 
 
-async def test_a_temperature_is_sent_only_if_given(server: Server) -> None:
+async def test_a_temperature_is_sent_only_if_given(server: WireServer) -> None:
     server.answer(response())
     await ask(ModelRequest(messages=ASKED.messages, temperature=0.0))
     assert server.sent["temperature"] == 0.0
 
 
 @pytest.mark.parametrize(("api", "field"), [("responses", "reasoning"), ("chat", "reasoning_effort")])
-async def test_effort_can_be_set_and_left_unsent(server: Server, api: str, field: str) -> None:
+async def test_effort_can_be_set_and_left_unsent(server: WireServer, api: str, field: str) -> None:
     body = response() if api == "responses" else completion()
     for effort, expected in (("high", {"responses": {"effort": "high"}, "chat": "high"}[api]), ("unsent", None)):
         server.requests.clear()
@@ -215,7 +154,7 @@ async def test_effort_can_be_set_and_left_unsent(server: Server, api: str, field
 
 
 @pytest.mark.parametrize(("closed", "strict"), [(True, True), (False, False)])
-async def test_a_schema_is_asked_for_strictly_if_it_can_be(server: Server, closed: bool, strict: bool) -> None:
+async def test_a_schema_is_asked_for_strictly_if_it_can_be(server: WireServer, closed: bool, strict: bool) -> None:
     schema = OBJECT if closed else {"type": "object", "properties": {"a": {"type": "object"}}}
     server.answer(response('{"a": 1}'))
     reply = await ask(ModelRequest(messages=ASKED.messages, json_schema=schema))
@@ -228,7 +167,7 @@ async def test_a_schema_is_asked_for_strictly_if_it_can_be(server: Server, close
     assert reply.data == {"a": 1}
 
 
-async def test_a_schema_that_is_of_no_object_is_said_in_words(server: Server) -> None:
+async def test_a_schema_that_is_of_no_object_is_said_in_words(server: WireServer) -> None:
     server.answer(response("[1]"))
     reply = await ask(ModelRequest(messages=ASKED.messages, json_schema={"type": "array"}))
     assert "text" not in server.sent
@@ -236,14 +175,14 @@ async def test_a_schema_that_is_of_no_object_is_said_in_words(server: Server) ->
     assert reply.data == [1]
 
 
-async def test_an_answer_that_is_no_json_has_no_data(server: Server) -> None:
+async def test_an_answer_that_is_no_json_has_no_data(server: WireServer) -> None:
     server.answer(completion("Sorry."))
     reply = await ask(ModelRequest(messages=ASKED.messages, json_schema=OBJECT), api="chat")
     assert server.sent["response_format"]["json_schema"]["strict"] is True
     assert (reply.text, reply.data) == ("Sorry.", None)
 
 
-async def test_lone_surrogates_are_sent_as_replacement_characters(server: Server) -> None:
+async def test_lone_surrogates_are_sent_as_replacement_characters(server: WireServer) -> None:
     server.answer(response())
     await ask(ModelRequest(messages=(Message(content="a\ud800b"),), system="\udfff"))
     assert (server.sent["input"][0]["content"], server.sent["instructions"]) == ("a?b", "?")
@@ -252,7 +191,7 @@ async def test_lone_surrogates_are_sent_as_replacement_characters(server: Server
 # --- what comes back ---
 
 
-async def test_usage_is_the_provider_s_own(server: Server) -> None:
+async def test_usage_is_the_provider_s_own(server: WireServer) -> None:
     """Cached tokens are among those read, reasoning tokens among those written."""
     server.answer(response(), x_request_id="req_7")
     reply = await ask()
@@ -263,7 +202,7 @@ async def test_usage_is_the_provider_s_own(server: Server) -> None:
 
 @pytest.mark.parametrize("api", ["responses", "chat"])
 @pytest.mark.parametrize("usage", [None, {}, {"input_tokens": 5}, {"prompt_tokens": None}])
-async def test_without_usage_all_that_was_held_is_charged(server: Server, api: str, usage: Any) -> None:
+async def test_without_usage_all_that_was_held_is_charged(server: WireServer, api: str, usage: Any) -> None:
     server.answer(response(usage=usage) if api == "responses" else completion(usage=usage))
     reply = await ask(api=api)
     assert (reply.usage.input_tokens, reply.usage.output_tokens) == (700, 300)
@@ -273,7 +212,7 @@ async def test_without_usage_all_that_was_held_is_charged(server: Server, api: s
 @pytest.mark.parametrize(
     ("reason", "stop"), [("max_output_tokens", "length"), ("content_filter", "refusal"), ("steered", "other")]
 )
-async def test_why_a_response_ended(server: Server, reason: str, stop: str) -> None:
+async def test_why_a_response_ended(server: WireServer, reason: str, stop: str) -> None:
     server.answer(response(status="incomplete", incomplete_details={"reason": reason}))
     assert (await ask()).stop_reason == stop
 
@@ -282,14 +221,14 @@ async def test_why_a_response_ended(server: Server, reason: str, stop: str) -> N
     ("reason", "stop"),
     [("length", "length"), ("content_filter", "refusal"), ("tool_calls", "tool"), ("new", "other")],
 )
-async def test_why_a_completion_ended(server: Server, reason: str, stop: str) -> None:
+async def test_why_a_completion_ended(server: WireServer, reason: str, stop: str) -> None:
     body = completion()
     body["choices"][0]["finish_reason"] = reason
     server.answer(body)
     assert (await ask(api="chat")).stop_reason == stop
 
 
-async def test_a_refusal_is_told(server: Server) -> None:
+async def test_a_refusal_is_told(server: WireServer) -> None:
     body = response()
     body["output"][1]["content"] = [{"type": "refusal", "refusal": "I will not."}]
     server.answer(body)
@@ -319,7 +258,7 @@ def error(message: str, code: str | None = None) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("api", ["responses", "chat"])
 async def test_a_refused_call_is_not_charged(
-    server: Server, status: int, retryable: bool, hint: str, api: str
+    server: WireServer, status: int, retryable: bool, hint: str, api: str
 ) -> None:
     """An error that the server answered with is certain: nothing is charged, and nothing is sent a second time."""
     server.answer(error("the reason"), status)
@@ -330,14 +269,14 @@ async def test_a_refused_call_is_not_charged(
     assert len(server.requests) == 1
 
 
-async def test_says_how_long_the_server_asks_to_wait(server: Server) -> None:
+async def test_says_how_long_the_server_asks_to_wait(server: WireServer) -> None:
     server.answer(error("slow down"), 429, retry_after="7")
     with pytest.raises(ProviderError, match="wait 7 s"):
         await ask()
     assert len(server.requests) == 1
 
 
-async def test_an_empty_account_is_not_asked_again(server: Server) -> None:
+async def test_an_empty_account_is_not_asked_again(server: WireServer) -> None:
     server.answer(error("You exceeded your quota", "insufficient_quota"), 429)
     with pytest.raises(ProviderError) as caught:
         await ask()
@@ -345,7 +284,7 @@ async def test_an_empty_account_is_not_asked_again(server: Server) -> None:
 
 
 @pytest.mark.parametrize("answer", ["cut", "hang"])
-async def test_a_call_that_broke_off_is_in_doubt(server: Server, answer: str) -> None:
+async def test_a_call_that_broke_off_is_in_doubt(server: WireServer, answer: str) -> None:
     """It was sent, so that it may be charged, whatever became of the answer."""
     server.script.append(answer)
     with pytest.raises(ProviderError) as caught:
@@ -356,14 +295,14 @@ async def test_a_call_that_broke_off_is_in_doubt(server: Server, answer: str) ->
 
 @pytest.mark.parametrize("body", ["<html>", '{"object": "respon', '"text"', "{}", "[]", "null"])
 @pytest.mark.parametrize("api", ["responses", "chat"])
-async def test_an_answer_that_cannot_be_read_is_in_doubt(server: Server, body: str, api: str) -> None:
+async def test_an_answer_that_cannot_be_read_is_in_doubt(server: WireServer, body: str, api: str) -> None:
     server.answer(body)
     with pytest.raises(ProviderError) as caught:
         await ask(api=api)
     assert (caught.value.billed, caught.value.retryable) == (True, False)
 
 
-async def test_a_response_that_failed_may_be_charged(server: Server) -> None:
+async def test_a_response_that_failed_may_be_charged(server: WireServer) -> None:
     server.answer(response(status="failed", error={"code": "server_error", "message": "it broke"}))
     with pytest.raises(ProviderError, match="it broke") as caught:
         await ask()
@@ -372,14 +311,12 @@ async def test_a_response_that_failed_may_be_charged(server: Server) -> None:
 
 async def test_a_server_that_is_not_there_charged_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
-    async with Server().running() as url:
-        pass
-    with pytest.raises(ProviderError, match="cannot be reached") as caught:
+    with nobody() as url, pytest.raises(ProviderError, match="cannot be reached") as caught:
         await ask(base_url=url)
     assert (caught.value.billed, caught.value.retryable) == (False, True)
 
 
-async def test_no_message_names_the_key(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_message_names_the_key(server: WireServer, caplog: pytest.LogCaptureFixture) -> None:
     server.answer(error(f"Incorrect API key provided: {KEY}, or sk-abc**********xyz"), 401)
     with caplog.at_level("DEBUG", logger="intendant"), pytest.raises(ProviderError) as caught:
         await ask()
@@ -442,10 +379,10 @@ def test_works_in_one_event_loop_after_another(monkeypatch: pytest.MonkeyPatch) 
     provider = OpenaiProvider()
 
     async def once() -> str:
-        server = Server()
+        server = WireServer()
         server.answer(response())
         async with server.running() as url:
-            monkeypatch.setenv("OPENAI_BASE_URL", url)
+            monkeypatch.setenv("OPENAI_BASE_URL", f"{url}/v1")
             reply = await provider.complete(HOLD, ASKED)
             await provider.close()
             return reply.text
@@ -472,7 +409,7 @@ class Fast(OnlyTier):
     name = "fast"
 
 
-async def test_a_step_is_charged_what_the_provider_reported_at_the_list_price(server: Server) -> None:
+async def test_a_step_is_charged_what_the_provider_reported_at_the_list_price(server: WireServer) -> None:
     from genai_prices import Usage, calc_price
 
     server.answer(response())
@@ -488,7 +425,7 @@ async def test_a_step_is_charged_what_the_provider_reported_at_the_list_price(se
     assert server.sent["max_output_tokens"] <= 2048
 
 
-async def test_a_refused_call_leaves_the_budget_untouched(server: Server) -> None:
+async def test_a_refused_call_leaves_the_budget_untouched(server: WireServer) -> None:
     server.answer(error("bad key"), 401)
     result = await run_steps(
         [{"id": "a", "intent": "tell", "prompt": "Say hello"}], Tell(), OpenaiProvider(), Fast()

@@ -12,6 +12,7 @@ from intendant.testing.contracts import (
     sweep,
 )
 from intendant.testing.fakes import EqualShares, OnlyTier, ScriptedProvider, engine, refusal, run_steps
+from intendant.testing.wire import WireServer, nobody
 
 __all__ = [
     "BudgetContract",
@@ -25,7 +26,9 @@ __all__ = [
     "ProviderContract",
     "ScriptedProvider",
     "TierContract",
+    "WireServer",
     "engine",
+    "nobody",
     "refusal",
     "run_steps",
     "sweep",

@@ -114,7 +114,7 @@ class GenerateHandler(IntentHandler):
             system=system,
             messages=(Message(content=question(task, fitted.text)),),
             json_schema=schema,
-            source=request.input if fitted.lossless else fitted.text,
+            source=request.input,
             task="generate",
         )
         return asked, fitted
@@ -155,7 +155,7 @@ def _text(reply: ModelReply) -> Json:
 
 def _notes(fitted: Compression, reply: ModelReply) -> list[str]:
     notes = []
-    if fitted.strategy != "none":
+    if fitted.strategy != "none" and reply.produced_by == "model":
         kept = "" if fitted.lossless else f", {fitted.quality:.0%} of its facts kept"
         dropped = f"; dropped: {'; '.join(fitted.dropped)}" if fitted.dropped else ""
         notes.append(

@@ -69,8 +69,8 @@ class SummarizeHandler(IntentHandler):
         ),
         words=("summarize", "summary", "condense", "recap", "digest", "overview", "gist", "sum up", "key points"),
         tokens=1500,
-        # A summary leaves facts out by its nature; what is left out before the model reads is said in the notes.
-        compression=CompressionPolicy(floor=0.3),
+        # A summary leaves most facts out by its nature; how many were left out before it was read, the notes say.
+        compression=CompressionPolicy(floor=0.1),
         reasoning=4,
         output_complexity=5,
     )
@@ -96,7 +96,7 @@ class SummarizeHandler(IntentHandler):
                 system=system,
                 messages=(Message(content=question(asked, fitted.text)),),
                 json_schema=schema,
-                source=request.input if fitted.lossless else fitted.text,
+                source=request.input,
                 task="summarize",
             )
         )
@@ -129,7 +129,7 @@ def _schema(request: StepRequest) -> dict[str, Json] | None:
 
 def _notes(fitted: Compression, reply: ModelReply, wanted: SummarizeParameters) -> list[str]:
     notes = []
-    if fitted.strategy != "none":
+    if fitted.strategy != "none" and reply.produced_by == "model":
         kept = "" if fitted.lossless else f", {fitted.quality:.0%} of its facts kept"
         dropped = f"; dropped: {'; '.join(fitted.dropped)}" if fitted.dropped else ""
         notes.append(
@@ -137,7 +137,7 @@ def _notes(fitted: Compression, reply: ModelReply, wanted: SummarizeParameters) 
             f"{fitted.tokens_after} tokens{kept}{dropped}"
         )
     if reply.produced_by == "extractive":
-        notes.append("no model was asked: sentences and figures were selected from the input")
+        notes.append("no model was asked: sentences and figures were selected from the whole input")
         if wanted.language:
             notes.append(f"without a model the language stays as it was, not {wanted.language}")
     if reply.stop_reason == "length":
