@@ -124,6 +124,27 @@ def test_neighbours_of_an_answer_are_preferred() -> None:
     assert "It was the cat of the house." in answer.text
 
 
+def test_the_first_of_a_kind_is_worth_more_than_the_next() -> None:
+    """A line whose like has not been seen before wins over the fortieth of its shape, though both have figures."""
+    lines = [f"job {n} took {n} ms" for n in range(40)]
+    lines.insert(35, "day 7 was wet and cold")
+    answer = shrink("\n".join(lines), 60, kind="log")
+    assert answer is not None
+    assert "day 7 was wet and cold" in answer.text.split("\n")
+
+
+def test_a_counter_by_which_parts_do_not_add_up_is_obeyed() -> None:
+    """The whole is counted before it is used; where it is more than its parts, less is kept."""
+
+    def count(text: str) -> int:
+        return round(len(text) ** 1.3 / 10)
+
+    text = "\n".join(LOG)
+    request = CompressRequest(text=text, tokens=count(text), target_tokens=300, count=count, kind="log")
+    answer = SemanticCompressor().shrink(request)
+    assert answer is None or count(answer.text) <= 300
+
+
 def test_bm25_prefers_rare_words_and_short_units() -> None:
     """Robertson and Zaragoza's formula: rarity first, then density."""
     near = nearness(["the pump and the valve", "the valve", "the valve of a pipe", "a tank"], "pump valve")

@@ -132,6 +132,13 @@ def test_missing_null_and_empty_are_three_different_things() -> None:
     assert decode(table) == records
 
 
+@pytest.mark.parametrize("text", ["[1]", '{"a":1}', '"quoted"', "a\nb", "a,b", " lead", "12", "null", ""])
+def test_awkward_texts_do_not_keep_a_table_from_being_written(text: str) -> None:
+    """Each has a way to be written; none falls back to minified JSON because it would not be decoded."""
+    records = [{"a": text, "b": n} for n in range(4)] + [{"a": "x", "b": 5}]
+    assert len(encodings(json.dumps(records))) == 2
+
+
 def test_texts_that_look_like_figures_stay_texts() -> None:
     records = [{"a": "1"}, {"a": "true"}, {"a": "null"}, {"a": 1}, {"a": "1.0"}]
     assert same(decode(encodings(json.dumps(records))[1]), records)

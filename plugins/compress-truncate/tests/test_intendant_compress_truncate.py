@@ -78,6 +78,13 @@ def test_records_keep_their_small_fields_whole() -> None:
     assert found["rows"] == RECORDS[: len(found["rows"])]
 
 
+def test_fields_that_are_left_out_are_counted() -> None:
+    answer = shrink(json.dumps({f"field{n}": n for n in range(60)}), 60, kind="json")
+    assert answer is not None
+    kept = json.loads(answer.text)
+    assert answer.dropped == (f"{60 - len(kept)} fields",)
+
+
 def test_long_texts_in_records_are_cut_between_words() -> None:
     answer = shrink(json.dumps({"id": 7, "body": "many words stand here " * 100}), 40, kind="json")
     assert answer is not None

@@ -63,8 +63,16 @@ async def test_patterns_do_not_reach_outside_either(folder, pattern):
     (folder / "sub" / "deep").mkdir(parents=True)
     (folder / "linked").symlink_to(folder.parent)
     (folder / "link.txt").symlink_to(folder.parent / "secret.txt")
-    with pytest.raises(ConnectorError):
-        await do("read", path=pattern)
+    for operation in ("read", "list"):
+        with pytest.raises(ConnectorError):
+            await do(operation, path=pattern)
+
+
+async def test_patterns_do_not_even_look_outside(folder):
+    """A pattern that matches nothing outside must not be told from one that does."""
+    (folder / "sub").mkdir()
+    with pytest.raises(ConnectorError, match=r"'\.\.' is not allowed after a wildcard"):
+        await do("list", path="s*/../../nothing*")
 
 
 async def test_roots_can_be_set(folder, tmp_path):

@@ -145,8 +145,16 @@ async def test_an_empty_repository_has_an_empty_history(repo):
     assert await log(repo) == []
 
 
-async def test_no_repository(tmp_path, monkeypatch):
-    monkeypatch.setenv("GIT_DIR", str(tmp_path))  # as inside a git hook; must be ignored
+async def test_the_environment_does_not_point_it_elsewhere(repo, tmp_path, monkeypatch):
+    """As it would inside a git hook, which runs with GIT_DIR set."""
+    other = Repository(tmp_path / "other")
+    other.commit("other")
+    repo.commit("own")
+    monkeypatch.setenv("GIT_DIR", str(other.folder / ".git"))
+    assert [commit["subject"] for commit in await log(repo)] == ["own"]
+
+
+async def test_no_repository(tmp_path):
     with pytest.raises(ConnectorError, match="is not in a git repository"):
         await log(tmp_path)
 

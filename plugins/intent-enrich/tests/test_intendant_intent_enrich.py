@@ -52,6 +52,13 @@ async def test_fields_that_are_there_are_replaced_only_where_asked(overwrite, ow
     assert [deal.get("owner") for deal in outcome.output] == owners
 
 
+@pytest.mark.parametrize("source", [[{"id": "b", "owner": None}], [{"id": "x", "owner": "Ada"}]])
+async def test_what_is_there_is_never_replaced_by_null(source):
+    """Neither by a null that was found, nor where nothing was found."""
+    outcome = await run(DEALS[1:2], **{"from": source}, on=ON, overwrite=True)
+    assert outcome.output[0]["owner"] == "Bo"
+
+
 async def test_what_was_left_as_it_was_is_counted():
     outcome = await run(DEALS, **{"from": ACCOUNTS}, on=ON, fields=["owner"])
     assert "2 fields were there already with another value and were left as they were" in outcome.notes

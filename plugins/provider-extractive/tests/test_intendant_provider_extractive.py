@@ -110,6 +110,20 @@ async def test_equal_sentences_are_given_once() -> None:
     assert reply.text == "The pump failed at 10:15."
 
 
+async def test_the_same_thing_said_again_gives_way_to_something_else() -> None:
+    again = [f"The pump in hall 3 failed on {day} at noon." for day in ("Monday", "Tuesday", "Friday", "Sunday")]
+    text = " ".join([*again, "Ada ordered a spare valve for the boiler upstairs."])
+    assert "valve" in (await ask(text, system="2 sentences")).text
+
+
+async def test_what_is_too_long_gives_way_to_what_fits() -> None:
+    """Whole short sentences are better than the beginning of a long one."""
+    long = "Error 17 failed: " + " and ".join(f"pump {n} was not found" for n in range(40)) + "."
+    reply = await ask(f"{long} Pump 3 failed. Pump 4 is fine.", limit=40)
+    assert reply.text == "Pump 3 failed. Pump 4 is fine."
+    assert reply.stop_reason == "length"
+
+
 async def test_lists_and_logs_are_taken_line_by_line() -> None:
     log = (
         "\n".join(f"2026-01-{day:02d}: worker {day} done" for day in range(1, 20))
@@ -215,7 +229,7 @@ async def test_never_spends_more_than_was_set_aside(source: Any, limit: int, tas
     """Whatever the data, the answer and the input are within the hold, and counted by the engine's own rule."""
     if task == "generate" and not source:
         return
-    reply = await ask(source, wish, task=task, limit=limit, tokens=limit + 3)
+    reply = await ask(source, f"Please do: {wish}", task=task, limit=limit, tokens=limit + 3)
     assert reply.usage.output_tokens == estimate_tokens(reply.text) <= limit
     assert 0 <= reply.usage.input_tokens <= 3
 

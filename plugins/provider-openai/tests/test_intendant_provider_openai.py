@@ -326,6 +326,13 @@ async def test_no_message_names_the_key(server: WireServer, caplog: pytest.LogCa
     assert "Incorrect API key" in shown
 
 
+async def test_no_message_names_a_key_of_another_form(server: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "my:own/key")
+    server.answer(error("no such user my:own/key"), 403)
+    with pytest.raises(ProviderError, match="no such user …"):
+        await ask()
+
+
 # --- without a server ---
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -65,7 +65,7 @@ class OrchestrationService:
             discover=discover,
             block=chosen.block,
             only=chosen.only,
-            required=chosen.require,
+            required=(*chosen.require, *_named(self.settings)),
             order=chosen.order,
             settings=chosen.settings,
         )
@@ -258,6 +258,12 @@ class OrchestrationService:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+
+def _named(settings: Settings) -> Iterator[str]:
+    """Plugins that the settings name, and that therefore must load."""
+    if settings.source_of("budget.strategy") != "the default":
+        yield f"budget:{settings.budget.strategy}"
 
 
 class SyncOrchestrator:

@@ -151,7 +151,12 @@ APPS: dict[str, str] = {
     "time": "time|date|datetime|clock|timezone|timestamp",
 }
 
-_PREFER = ("getall", "get many", "upsert", "executequery")
+PRIMARY = (
+    "subnode", "trigger", "note", "wait", "loop", "startstop", "filter", "merge", "aggregate", "respond", "branch", "split",
+    "template", "parsefile", "retrieve", "imageaudio", "llmsummary", "llmlabel", "validate", "enrich", "readfile",
+    "writefile", "websearch", "convert", "http", "sql", "shell", "code", "set", "llm", "runjob", "sink", "noop",
+)  # fmt: skip
+"""The concepts, those first that count where a name says several."""
 _BRANDS = re.compile(
     r"\b(open ai|open weather|open router|open library|open sea|send grid|send in blue|click up|mail chimp|mail gun|mail jet|"
     r"mail er lite|push over|push bullet|push cut|zoom info|you tube|get response|active campaign|active collab|"
@@ -196,7 +201,7 @@ def _apps() -> dict[str, str]:
 class Machinery:
     """What the names of a step's type, app and operation say."""
 
-    __slots__ = ("apps", "concepts", "exact", "features", "verb", "words")
+    __slots__ = ("apps", "concepts", "exact", "features", "primary_exact", "verb", "words")
 
     def __init__(self, name: str) -> None:
         self.words = tuple(word for word in words(name) if word not in _GENERIC and not word.isdigit())
@@ -211,6 +216,7 @@ class Machinery:
                 self.concepts += (concept,)
             elif pattern.search(joined):
                 self.concepts += (concept,)
+        self.primary_exact = next((concept for concept in PRIMARY if concept in self.exact), "")
         table = _apps()
         self.apps = tuple(dict.fromkeys(table[word] for word in (*self.words, solid) if word in table))
         known = lemmas()

@@ -12,10 +12,6 @@ FLAGS = (
     "-c",
     "core.quotePath=false",
     "-c",
-    "core.fsmonitor=false",
-    "-c",
-    "log.showSignature=false",
-    "-c",
     "i18n.logOutputEncoding=UTF-8",
 )
 

@@ -72,7 +72,7 @@ class _Joiner:
         made = 0
         for number, record in enumerate(left):
             value = field_of(record, self.key[0])
-            found = [] if is_nothing(value) else self.index.get(identity_of(value), [])
+            found = self.index.get(identity_of(value), [])
             self.used.update(found)
             self.unmatched += not found
             made += len(found)

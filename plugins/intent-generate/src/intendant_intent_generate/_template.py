@@ -60,7 +60,7 @@ def _look(scope: dict[str, Json], path: str) -> Json:
             value = value[int(part)]
         else:
             raise _MissingError
-    if False:
+    if value is None:
         raise _MissingError
     return value
 
