@@ -1,8 +1,8 @@
 """Every habit of the project is a session here. Needs `nox` and `uv`, both from the package index.
 
-    python -m nox -s demo       a real workflow on this checkout's own history
-    python -m nox -s tests      the default tests
-    python -m nox -l            all sessions
+python -m nox -s demo       a real workflow on this checkout's own history
+python -m nox -s tests      the default tests
+python -m nox -l            all sessions
 """
 
 import os
@@ -19,7 +19,11 @@ nox.options.sessions = ["tests"]
 nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
-MEMBERS = sorted(path.parent for pattern in ("core", "plugins/*", "contrib/*") for path in ROOT.glob(f"{pattern}/pyproject.toml"))
+MEMBERS = sorted(
+    path.parent
+    for pattern in ("core", "plugins/*", "contrib/*")
+    for path in ROOT.glob(f"{pattern}/pyproject.toml")
+)
 PYTHONS = ["3.11", "3.12", "3.13"]
 UV = {"UV_PYTHON_DOWNLOADS": "never"}
 HAIKU = ROOT / "docs/examples/intendant-intent-haiku"
@@ -47,9 +51,20 @@ def demo(session: nox.Session) -> None:
     """Run the first example, with a live view, and say where its report is."""
     sync(session, "--no-default-groups")
     flow = ROOT / "docs/examples/release-notes/flow.yaml"
-    session.run("intendant", "run", str(flow), "-i", "folder=demo-output", "--db", "sqlite:///demo-output/demo.db", *session.posargs)
+    session.run(
+        "intendant",
+        "run",
+        str(flow),
+        "-i",
+        "folder=demo-output",
+        "--db",
+        "sqlite:///demo-output/demo.db",
+        *session.posargs,
+    )
     report = ROOT / "demo-output" / "release-notes.md"
-    session.log(f"the report is in {report.relative_to(ROOT)}; see the run with: intendant show --db sqlite:///demo-output/demo.db")
+    session.log(
+        f"the report is in {report.relative_to(ROOT)}; see the run with: intendant show --db sqlite:///demo-output/demo.db"
+    )
     print(report.read_text(encoding="utf-8"))
 
 
@@ -116,7 +131,7 @@ def alone(session: nox.Session) -> None:
 @nox.session
 def wheels(session: nox.Session) -> None:
     """Build every wheel; run the end-to-end tests from wheels, far from the sources."""
-    dist = Path(session.create_tmp()) / "dist"
+    dist = (Path(session.create_tmp()) / "dist").resolve()
     shutil.rmtree(dist, ignore_errors=True)
     session.run("uv", "build", "--all-packages", "--wheel", "-q", "-o", str(dist), env=UV, external=True)
     built = sorted(str(path) for path in dist.glob("*.whl"))
@@ -125,7 +140,7 @@ def wheels(session: nox.Session) -> None:
         shutil.copytree(ROOT / "tests/e2e", Path(folder) / "e2e")
         shutil.copytree(ROOT / "docs/examples", Path(folder) / "examples")
         session.chdir(folder)
-        environment = {"INTENDANT_EXAMPLES": str(Path(folder) / "examples"), "INTENDANT_WHEELS": str(dist.resolve())}
+        environment = {"INTENDANT_EXAMPLES": str(Path(folder) / "examples"), "INTENDANT_WHEELS": str(dist)}
         session.run("pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "e2e", env=environment)
 
 
@@ -171,10 +186,16 @@ def bump(session: nox.Session) -> None:
     (version,) = session.posargs
     minor = ".".join(version.split(".")[:2])
     following = f"{minor.split('.')[0]}.{int(minor.split('.')[1]) + 1}"
-    for file in [ROOT / "pyproject.toml", *(path / "pyproject.toml" for path in MEMBERS), HAIKU / "pyproject.toml"]:
+    for file in [
+        ROOT / "pyproject.toml",
+        *(path / "pyproject.toml" for path in MEMBERS),
+        HAIKU / "pyproject.toml",
+    ]:
         text = re.sub(r'^version = ".*"$', f'version = "{version}"', file.read_text(), count=1, flags=re.MULTILINE)
         text = re.sub(r'"intendant>=[\d.]+,<[\d.]+"', f'"intendant>={minor},<{following}"', text)
         file.write_text(text)
     init = ROOT / "core/src/intendant/__init__.py"
-    init.write_text(re.sub(r'^__version__ = ".*"$', f'__version__ = "{version}"', init.read_text(), flags=re.MULTILINE))
+    init.write_text(
+        re.sub(r'^__version__ = ".*"$', f'__version__ = "{version}"', init.read_text(), flags=re.MULTILINE)
+    )
     session.run("uv", "lock", env=UV, external=True)

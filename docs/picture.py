@@ -1,6 +1,6 @@
 """Draws `docs/run.svg`: what `intendant run` shows for the first example. Run from the root of a checkout:
 
-    python docs/picture.py
+python docs/picture.py
 """
 
 import io

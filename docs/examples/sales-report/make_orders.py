@@ -32,7 +32,13 @@ def rows(seed: int = 2026, count: int = 2400):
         }
         if rng.random() < 0.025:
             fault, value = rng.choice(
-                (("total", "-1.00"), ("region", ""), ("quantity", "0"), ("email", "no address"), ("state", "payed"))
+                (
+                    ("total", "-1.00"),
+                    ("region", ""),
+                    ("quantity", "0"),
+                    ("email", "no address"),
+                    ("state", "payed"),
+                )
             )
             row[fault] = value
         yield row

@@ -205,6 +205,12 @@ async def test_programs_named_in_the_repository_are_not_run(repo):
         repo.git("config", key, str(script))
     repo.git("config", "log.showSignature", "true")
     repo.git("config", "gpg.program", str(script))
+    head = repo.git("cat-file", "commit", "HEAD").replace(
+        "\n\n", "\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n\n", 1
+    )
+    (repo.folder / ".git" / "signed").write_text(head + "\n")
+    repo.git("reset", "--soft", repo.git("hash-object", "-t", "commit", "-w", ".git/signed"))
+    marker.unlink(missing_ok=True)  # the commands above may have run it
     assert len(await log(repo)) == 1
     assert not marker.exists()
 

@@ -1,60 +1,101 @@
-"""Tells a step's intent from its structure and words."""
+"""Tells a step's intent from its structure and words, without a model call and without the network."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from intendant import Classification, Classifier, ClassifyRequest, IntentSpec, Signal
-from intendant_classify_local._view import StepView, words
-from intendant_classify_local._words import groups, lemmas
+from intendant import Classification, Classifier, ClassifyRequest, IntentSpec, Signal, Step
+from intendant_classify_local._custom import best_match
+from intendant_classify_local._effects import effect
+from intendant_classify_local._evaluate import Evaluation, LabelledStep, evaluate
+from intendant_classify_local._explain import signals
+from intendant_classify_local._features import features
+from intendant_classify_local._model import NONE, model
+from intendant_classify_local._view import StepView
 
-__all__ = ["LocalClassifier"]
+__all__ = ["Evaluation", "LabelledStep", "LocalClassifier", "evaluate"]
 
-_INTENT_OF = {
-    "read": "extract", "search": "extract", "extract": "extract", "send": "send", "write": "send", "create": "generate",
-    "delete": "send", "summarize": "summarize", "generate": "generate", "validate": "validate",
-    "transform": "transform", "branch": "conditional", "aggregate": "aggregate", "filter": "filter",
-    "enrich": "enrich", "control": "none",
-}  # fmt: skip
+_CLAIM = 0.5
+"""A declared intent is chosen where it is more probable than this."""
+_STRUCTURE_RULES = 0.45
+"""What words say for a declared intent counts this much where the step names an operation of a connector."""
 
 
 class LocalClassifier(Classifier):
-    """Knows ten intents, and whatever else the installed handlers declare."""
+    """Knows ten intents and what is no step of work; learns others from what their handlers declare.
+
+    Example:
+        ```python
+        LocalClassifier().decide_raw({"type": "action", "plugin": "slack", "action": "sendMessage"}).intent  # "send"
+        ```
+    """
 
     name = "local"
 
     def decide(self, request: ClassifyRequest) -> Classification | None:
-        """The step's intent, or None if less sure than the threshold."""
-        found = self._classify(StepView.of_step(request.step), request.intents)
+        """The step's intent, or None if less sure than `request.threshold`."""
+        step = request.step
+        branches = f"steps.{step.id}.output.branch"
+        routes = any(branches in (other.when or "") for other in request.feeds_into)
+        found = self._classify(StepView.of_step(step, routes=routes), request.intents)
         return found if found.confidence >= request.threshold else None
 
     def decide_raw(self, raw: Mapping[str, Any], intents: Iterable[IntentSpec] = ()) -> Classification:
-        """The best guess for a step in any platform's form."""
+        """The best guess for a step of any platform, however unsure.
+
+        Args:
+            raw: The step as a mapping, with such keys as `name`, `type`, `plugin`, `action`, `params`, `prompt`,
+                `description`, or as it stands in an Intendant workflow file.
+            intents: The declared intents; those that the model does not know are told by their examples and words.
+        """
+        said = raw.get("intent")
+        if isinstance(said, str) and said:
+            return Classification(intent=said, confidence=1.0)
         return self._classify(StepView.of_raw(raw), tuple(intents))
 
-    def _classify(self, view: StepView, intents: tuple[IntentSpec, ...]) -> Classification:
-        votes: Counter[str] = Counter()
-        signals: list[Signal] = []
-        for text, weight, what in (
-            (view.action, 4.0, "operation"),
-            (view.name, 2.0, "name"),
-            (view.prompt[:80], 2.0, "prompt"),
-        ):
-            for word in words(text):
-                group = groups().get(lemmas().get(word, ""))
-                if group:
-                    votes[_INTENT_OF[group]] += weight
-                    signals.append(
-                        Signal(text=f"the {what} says '{word}'", intent=_INTENT_OF[group], weight=weight)
-                    )
-                    break
-        if not votes:
-            return Classification(intent="generate", confidence=0.3, method=self.name)
-        ranked = votes.most_common(2)
-        best, top = ranked[0]
-        second, other = ranked[1] if len(ranked) > 1 else (None, 0)
-        share = top / (sum(votes.values()) + 0.5)
+    def side_effect(self, step: Step | Mapping[str, Any]) -> str:
+        """What the step may change outside, in words, whatever its intent; empty if nothing speaks for it."""
+        return effect(StepView.of_step(step) if isinstance(step, Step) else StepView.of_raw(step))
+
+    def _classify(self, view: StepView, intents: Sequence[IntentSpec]) -> Classification:
+        learned = model()
+        found = features(view)
+        probabilities = learned.probabilities(found)
+        ranked = sorted(zip(probabilities, learned.intents, strict=True), reverse=True)
+        nothing = probabilities[learned.intents.index(NONE)]
+        if nothing < learned.abstain:
+            ranked = [pair for pair in ranked if pair[1] != NONE]
+        elif ranked[0][1] != NONE:
+            ranked = [(nothing, NONE), *(pair for pair in ranked if pair[1] != NONE)]
+        (top, best), (next_top, second) = ranked[:2]
+        answer = Classification(
+            intent=None if best == NONE else best,
+            confidence=round(learned.confidence(top), 3),
+            second=None if second == NONE else second,
+            margin=round(max(top - next_top, 0.0), 3),
+            signals=signals(view, found, learned, best, second),
+            method=self.name,
+        )
+        own = [spec for spec in intents if spec.name not in learned.intents]
+        return self._declared(view, own, answer) if own else answer
+
+    def _declared(self, view: StepView, specs: Sequence[IntentSpec], answer: Classification) -> Classification:
+        """*answer*, or an intent that the model does not know where the step's words speak for that."""
+        name, probability, shared = best_match(view, specs)
+        if view.action and view.plugin:
+            probability *= _STRUCTURE_RULES
+        if probability <= _CLAIM:
+            return answer
+        said = ", ".join(f"'{word}'" for word in shared[:3])
+        reason = Signal(
+            text=f"{said} speaks for '{name}', as its handler declares it",
+            intent=name,
+            weight=round(probability, 2),
+        )
         return Classification(
-            intent=None if best == "none" else best, confidence=share, second=second, margin=share - share * other / top,
-            signals=tuple(sorted(signals, key=lambda signal: -signal.weight)), method=self.name,
-        )  # fmt: skip
+            intent=name,
+            confidence=round(probability, 3),
+            second=answer.intent,
+            margin=round(probability - answer.confidence * (1 - probability), 3),
+            signals=(reason, *answer.signals[:1]),
+            method=self.name,
+        )

@@ -29,15 +29,9 @@ async def search(patterns: list[dict[str, Any]], texts: list[str], seconds: floa
         StepError: It took too long, or a pattern is wrong.
     """
     job = json.dumps({"patterns": patterns, "texts": texts}).encode()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",
-        "-S",
-        str(_WORKER),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    command = (sys.executable, "-I", "-S", str(_WORKER))
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nowhere)
     try:
         async with asyncio.timeout(seconds) as clock:
             output, _ = await process.communicate(job)

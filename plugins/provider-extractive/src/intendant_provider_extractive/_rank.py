@@ -18,7 +18,9 @@ DAMPING = 0.85
 ROUNDS = 25
 MANY_WORDS = 300_000
 """Above this one round has to do, which ranks by nearness to the centroid."""
-NOVELTY = 0.4
+NOVELTY = 0.8
+"""How much of its score a unit loses that has every word of one chosen before it. It is taken times the square of
+the overlap, as sharing a word or two is no repetition."""
 WEIGHTS = {"centrality": 1.0, "salience": 0.7, "query": 1.2, "lead": 0.1}
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019.-][^\W_]+)*")
@@ -100,11 +102,12 @@ class Ranking:
         nearest = [0.0] * len(self._rows)
         left = set(sorted(range(len(self._rows)), key=lambda index: -self.scores[index])[:CANDIDATES])
         while left:
-            chosen = max(left, key=lambda index: (self.scores[index] * (1 - NOVELTY * nearest[index]), -index))
+            chosen = max(
+                left, key=lambda index: (self.scores[index] * (1 - NOVELTY * nearest[index] ** 2), -index)
+            )
             left.discard(chosen)
-            row = self._rows[chosen]
             for index in left:
-                nearest[index] = max(nearest[index], _dot(row, self._rows[index]))
+                nearest[index] = max(nearest[index], _overlap(self._rows[chosen], self._rows[index]))
             yield chosen
 
 
@@ -148,6 +151,11 @@ def _dot(one: Row, other: Row) -> float:
     if len(one) > len(other):
         one, other = other, one
     return sum(weight * other[term] for term, weight in one.items() if term in other)
+
+
+def _overlap(one: Row, other: Row) -> float:
+    """Dice's coefficient of the words; not the cosine, by whose rare words a date makes a repetition new."""
+    return 2 * len(one.keys() & other.keys()) / ((len(one) + len(other)) or 1)
 
 
 def _scaled(values: Sequence[float]) -> list[float]:

@@ -1,0 +1,60 @@
+"""Intents that the model never learned: told from what their handlers declare."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from intendant import IntentSpec
+from intendant_classify_local._features import lemmas_of
+from intendant_classify_local._view import StepView
+from intendant_classify_local._words import groups
+
+_STOP = frozenset(
+    "a an the to of for from in on at by with and or is are be it its this that as into about each every all any new "
+    "their his her our your my me we you they them not no so if then step please user customer data".split()
+)
+_OWN_WORD, _REPEATED, _ONCE = 1.6, 1.2, 0.7
+_COMMON_VERB = 0.25
+
+
+@lru_cache(256)
+def vocabulary(spec: IntentSpec) -> dict[str, float]:
+    """What each word says for the intent: its own words most, words of several examples more than of one.
+
+    Verbs that many intents use ("write", "check") say little, whoever declares them.
+    """
+    seen: dict[str, int] = {}
+    for example in spec.examples:
+        for word in _tokens(example):
+            seen[word] = seen.get(word, 0) + 1
+    weights = {word: _REPEATED if count > 1 else _ONCE for word, count in seen.items()}
+    for words in (*spec.words, spec.name.replace("_", " ")):
+        weights.update(dict.fromkeys(_tokens(words), _OWN_WORD))
+    return {word: weight * (_COMMON_VERB if word in groups() else 1) for word, weight in weights.items()}
+
+
+def best_match(view: StepView, specs: Sequence[IntentSpec]) -> tuple[str, float, list[str]]:
+    """The declared intent that the step's words speak for most.
+
+    Returns:
+        Its name, how probable it is, and the words that spoke for it.
+    """
+    said = _tokens(f"{view.name} {view.action} {view.description[:120]} {view.prompt[:160]}")
+    best: tuple[str, float, list[str]] = ("", 0.0, [])
+    for spec in specs:
+        weights = vocabulary(spec)
+        shared = sorted(said & weights.keys(), key=lambda word: -weights[word])
+        evidence = sum(weights[word] for word in shared)
+        # A rare word that fits outweighs; common ones alone never reach one half.
+        probability = evidence**2 / (evidence**2 + 1.0)
+        if probability > best[1]:
+            best = (spec.name, probability, shared)
+    return best
+
+
+def _tokens(text: str) -> set[str]:
+    _, said = lemmas_of(text)
+    return {_singular(word) for word in said if word not in _STOP and len(word) > 1 and not word.isdigit()}
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word  # noqa: PLR2004

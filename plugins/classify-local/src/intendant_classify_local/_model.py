@@ -1,0 +1,72 @@
+"""The learned part: a weight for each feature and intent, and what a probability is worth."""
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from math import exp
+
+NONE = "none"
+"""The label of what is no step of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Multinomial logistic regression over named features, with calibrated probabilities.
+
+    Args:
+        intents: The labels, `none` among them.
+        weights: For each feature its weight for each label.
+        bias: The weight that each label has before anything is known.
+        temperature: Scores are divided by this, so that the model is less cocksure on platforms it never saw.
+        knots: Top probabilities, ascending.
+        accuracy: How often an answer of that probability was right; between knots it is interpolated.
+        abstain: A step is no step of work where that is at least this probable.
+    """
+
+    intents: tuple[str, ...]
+    weights: Mapping[str, Sequence[float]]
+    bias: Sequence[float]
+    temperature: float
+    knots: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    abstain: float
+
+    def probabilities(self, features: Iterable[str]) -> list[float]:
+        """How probable each label is, in the order of `intents`. Features that were never learned count nothing."""
+        known = self.weights
+        rows = [known[name] for name in features if name in known]
+        scores = [sum(column) / self.temperature for column in zip(self.bias, *rows, strict=True)]
+        top = max(scores)
+        raised = [exp(score - top) for score in scores]
+        total = sum(raised)
+        return [value / total for value in raised]
+
+    def confidence(self, probability: float) -> float:
+        """How often an answer of this probability is right, as measured on steps that were not learned from."""
+        place = bisect_right(self.knots, probability)
+        if place == 0:
+            return self.accuracy[0]
+        if place == len(self.knots):
+            return self.accuracy[-1]
+        low, high = self.knots[place - 1], self.knots[place]
+        share = (probability - low) / (high - low)
+        return self.accuracy[place - 1] + share * (self.accuracy[place] - self.accuracy[place - 1])
+
+
+@cache
+def model() -> Model:
+    """The model that is shipped, read when it is first needed."""
+    data = json.loads((files("intendant_classify_local") / "weights.json").read_text("utf-8"))
+    unit = data["unit"]
+    return Model(
+        intents=tuple(data["intents"]),
+        weights={name: tuple(value * unit for value in row) for name, row in data["weights"].items()},
+        bias=tuple(value * unit for value in data["bias"]),
+        temperature=data["temperature"],
+        knots=tuple(data["knots"]),
+        accuracy=tuple(data["accuracy"]),
+        abstain=data["abstain"],
+    )

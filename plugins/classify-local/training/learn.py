@@ -1,0 +1,267 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["numpy>=2", "scipy>=1.14", "intendant-classify-local"]
+# ///
+"""Learns the weights of the local classifier from labelled steps, and tells how good they are on what was left out.
+
+    python plugins/classify-local/training/learn.py [LABELLED.jsonl …] [--out weights.json]
+
+Always learns from `steps.jsonl` beside this file (invented for this project); further files are added. A labelled
+file has a step a line: `step`, `gold`, `alt`, `platform`, `difficulty`, `workflow`. The weights contain no step: only
+features that occur in two workflows or more, bare words of prompts in three. The same input gives the same weights.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.optimize import minimize
+
+from intendant_classify_local._evaluate import Answer, Evaluation, LabelledStep
+from intendant_classify_local._features import features
+from intendant_classify_local._view import StepView
+
+Row = dict[str, Any]
+INTENTS = (
+    "extract", "summarize", "generate", "validate", "send", "transform", "conditional", "aggregate", "filter", "enrich", "none",
+)  # fmt: skip
+HERE = Path(__file__).parent
+WEIGHTS = HERE.parent / "src" / "intendant_classify_local" / "weights.json"
+PENALTY = 0.7
+SECOND_LABEL = 0.2
+RESTATED = 0.4
+INVENTED = 0.35
+UNIT = 0.01
+SCALES = {
+    "k": 1, "ke": 1.5, "l": 1, "le": 1.2, "a": 1, "ae": 1, "m": 1.5, "o": 1.2, "ow": 0.8, "co": 0.7, "c": 0.5, "n0": 1, "n1": 1,
+    "m+n1": 0.8, "nx": 0.7, "nh": 0.6, "nq": 1, "m+nq": 0.8, "nt": 0.45, "nc": 0.4, "nf": 0.5, "n1+": 0.6, "kt": 0.45,
+    "lt": 0.45, "at": 0.6, "dt": 0.25, "d0": 0.7, "d1": 0.5, "rt": 0.3, "p1": 1, "m+p1": 0.7, "pw": 0.6, "pi": 0.6, "pr": 0.8,
+    "po": 0.6, "q": 0.8, "pt": 0.3, "h": 1, "u": 0.7, "x": 0.8, "xs": 0.8, "s": 1, "y": 0.45, "z": 0.45, "o2": 1, "m+o2": 0.8,
+    "mo": 0.8, "yk": 0.8, "m+yk": 0.7, "cd": 0.7, "cd+yk": 0.8,
+}  # fmt: skip
+"""How freely a kind of feature may speak: what is said by structure more than bare words, which tie to a platform."""
+
+
+def scale(feature: str) -> float:
+    """The scale of a feature's kind."""
+    kind = feature.partition(":")[0]
+    return 0.7 if kind.startswith("h+") else SCALES.get(kind, 0.8)
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a labelled file."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+
+
+def restated(rows: Sequence[Row]) -> list[Row]:
+    """The same steps as another platform's export would put them: what is a type here is an app there."""
+    found = []
+    for row in rows:
+        step = row["step"]
+        kind, plugin, action = step.get("type", ""), step.get("plugin"), step.get("action")
+        rest = {key: value for key, value in step.items() if key not in ("type", "plugin", "action")}
+        if kind and not plugin and kind not in ("action", "ai_processing", "conditional", "code", "trigger"):
+            found.append({**row, "step": {**rest, "type": "action", "plugin": kind}})
+        elif plugin and action and kind in ("action", "ai_processing", "conditional"):
+            found.append({**row, "step": {**rest, "type": f"{plugin}.{action}"}})
+    return found
+
+
+class Learner:
+    """Multinomial logistic regression with a penalty on the square of weights."""
+
+    def __init__(self, rows: Sequence[Row], weight: Sequence[float]) -> None:
+        found = [features(StepView.of_raw(row["step"])) for row in rows]
+        self.index = self._vocabulary(rows, found)
+        self.scales = np.array([scale(name) for name in self.index] + [1.0])
+        targets = np.array([_target(row) for row in rows])
+        self.weights = self._fit(self.matrix(found), targets, np.array(weight))
+
+    @staticmethod
+    def _vocabulary(rows: Sequence[Row], found: Sequence[Sequence[str]]) -> dict[str, int]:
+        seen: dict[str, set[str]] = defaultdict(set)
+        for row, names in zip(rows, found, strict=True):
+            for name in names:
+                seen[name].add(f"{row['platform']}/{row['workflow']}")
+        needed = {"pt": 3, "rt": 3, "dt": 3}
+        kept = sorted(name for name, where in seen.items() if len(where) >= needed.get(name.partition(":")[0], 2))
+        return {name: place for place, name in enumerate(kept)}
+
+    def matrix(self, found: Sequence[Sequence[str]]) -> sp.csr_matrix:
+        """Steps by features, the last column for the bias."""
+        places = [(row, self.index[name]) for row, names in enumerate(found) for name in names if name in self.index]
+        places += [(row, len(self.index)) for row in range(len(found))]
+        rows, columns = zip(*places, strict=True)
+        return sp.csr_matrix((np.ones(len(places)), (rows, columns)), shape=(len(found), len(self.index) + 1))
+
+    def _fit(self, matrix: sp.csr_matrix, targets: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        scaled = matrix @ sp.diags(self.scales)
+        shape = (scaled.shape[1], len(INTENTS))
+        penalty = np.full((shape[0], 1), PENALTY)
+        penalty[-1] = PENALTY / 100
+
+        def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            weights = flat.reshape(shape)
+            chances = softmax(scaled @ weights)
+            value = -(weight[:, None] * targets * np.log(chances + 1e-12)).sum() + (penalty * weights**2).sum() / 2
+            slope = scaled.T @ (weight[:, None] * (chances - targets)) + penalty * weights
+            return value, slope.ravel()
+
+        best = minimize(loss, np.zeros(shape[0] * shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+        return self.scales[:, None] * best.x.reshape(shape)
+
+    def scores(self, rows: Sequence[Row]) -> np.ndarray:
+        """The scores of *rows* for each intent."""
+        return self.matrix([features(StepView.of_raw(row["step"])) for row in rows]) @ self.weights
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Probabilities of scores, row by row."""
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def _target(row: Row) -> np.ndarray:
+    target = np.zeros(len(INTENTS))
+    if row.get("alt") in INTENTS:
+        target[INTENTS.index(row["alt"])] = SECOND_LABEL
+    target[INTENTS.index(row["gold"])] = 1 - target.sum()
+    return target
+
+
+def learn(rows: Sequence[Row]) -> Learner:
+    """A learner that has seen *rows*, and the invented ones among them restated."""
+    more = restated([row for row in rows if row.get("invented")])
+    return Learner([*rows, *more], [1.0] * len(rows) + [RESTATED] * len(more))
+
+
+def left_out(rows: Sequence[Row], fold: Sequence[Any], only: Sequence[int] | None = None) -> np.ndarray:
+    """Scores of each row by a learner that saw no row of its fold."""
+    scores = np.zeros((len(rows), len(INTENTS)))
+    for part in sorted(set(fold), key=str):
+        test = [place for place, value in enumerate(fold) if value == part and (only is None or place in only)]
+        if test:
+            learner = learn([row for row, value in zip(rows, fold, strict=True) if value != part])
+            scores[test] = learner.scores([rows[place] for place in test])
+    return scores
+
+
+def folds_by_platform(rows: Sequence[Row]) -> list[str]:
+    """Each platform of the given files by itself; the invented ones eight at a time."""
+    invented = sorted({row["platform"] for row in rows if row.get("invented")})
+    return [f"i{invented.index(row['platform']) % 6}" if row.get("invented") else row["platform"] for row in rows]
+
+
+def answers(rows: Sequence[Row], chances: np.ndarray, abstain: float, sure: Any = None) -> Evaluation:
+    """What would be said, as `LocalClassifier` decides it."""
+    found = []
+    for row, chance in zip(rows, chances, strict=True):
+        order = chance.argsort()[::-1]
+        best = len(INTENTS) - 1 if chance[-1] >= abstain else next(place for place in order if INTENTS[place] != "none")
+        confidence = float(chance[best]) if sure is None else float(sure(chance[best]))
+        found.append(Answer(LabelledStep.of_row(row), INTENTS[best], confidence))
+    return Evaluation(tuple(found))
+
+
+def calibrate(rows: Sequence[Row], scores: np.ndarray, weight: np.ndarray) -> tuple[float, list[float], list[float], float]:
+    """Temperature, knots, accuracy at the knots, and the threshold of abstaining, from rows that were left out."""
+    targets = np.array([_target(row) for row in rows])
+    losses = {
+        heat: -(weight[:, None] * targets * np.log(softmax(scores / heat) + 1e-12)).sum() for heat in np.arange(0.8, 2.6, 0.1)
+    }
+    heat = round(float(min(losses, key=lambda key: losses[key])), 2)
+    chances = softmax(scores / heat)
+    abstain = _abstain_at(rows, chances, weight)
+    said = answers(rows, chances, abstain).answers
+    top = np.array([answer.confidence for answer in said])
+    right = np.array([(answer.strict + answer.lenient) / 2 for answer in said])
+    knots, accuracy = _isotonic(top, right, weight)
+    return heat, knots, accuracy, abstain
+
+
+def _abstain_at(rows: Sequence[Row], chances: np.ndarray, weight: np.ndarray) -> float:
+    """The lowest threshold that takes at most 1.5 % of the steps of work for none."""
+    work = np.array([row["gold"] != "none" for row in rows])
+    for threshold in np.arange(0.4, 0.95, 0.02):
+        if ((chances[:, -1] >= threshold) * weight)[work].sum() <= 0.015 * weight[work].sum():
+            return round(float(threshold), 2)
+    return 0.95
+
+
+def _isotonic(
+    top: np.ndarray, right: np.ndarray, weight: np.ndarray, bins: int = 12) -> tuple[list[float], list[float]]:
+    """A rising curve through the means of bins of like weight (pool adjacent violators)."""
+    order = top.argsort()
+    edges = np.searchsorted(weight[order].cumsum(), np.linspace(0, weight.sum(), bins + 1)[1:-1])
+    pools = []
+    for part in np.split(order, edges):
+        if len(part):
+            mass = weight[part].sum()
+            pools.append([(top[part] * weight[part]).sum() / mass, (right[part] * weight[part]).sum() / mass, mass])
+        while len(pools) > 1 and pools[-1][1] <= pools[-2][1]:
+            x, y, mass = pools.pop()
+            other = pools[-1]
+            whole = other[2] + mass
+            pools[-1] = [(other[0] * other[2] + x * mass) / whole, (other[1] * other[2] + y * mass) / whole, whole]
+    return [round(float(pool[0]), 4) for pool in pools], [round(float(pool[1]), 4) for pool in pools]
+
+
+def save(learner: Learner, calibration: tuple[float, list[float], list[float], float], path: Path) -> None:
+    """Write the weights as whole multiples of `UNIT`; those that are all zero are left out."""
+    whole = np.rint(learner.weights / UNIT).astype(int)
+    heat, knots, accuracy, abstain = calibration
+    table = {name: whole[place].tolist() for name, place in learner.index.items() if np.abs(whole[place]).max() > 2}
+    head = {
+        "intents": INTENTS, "unit": UNIT, "bias": whole[-1].tolist(), "temperature": heat, "abstain": abstain,
+        "knots": knots, "accuracy": accuracy,
+    }  # fmt: skip
+    rows = ",\n".join(f"{json.dumps(name)}:{json.dumps(row, separators=(',', ':'))}" for name, row in table.items())
+    path.write_text(json.dumps(head)[:-1] + ', "weights": {\n' + rows + "\n}}\n", "utf-8")
+
+
+def main() -> None:
+    """Learn, measure on what was left out, calibrate, save."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("files", nargs="*", type=Path, help="labelled steps besides the project's own")
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    options = parser.parse_args()
+    given = [row for path in options.files for row in read(path)]
+    rows = given + [{**row, "invented": True} for row in read(HERE / "steps.jsonl")]
+    scores = left_out(rows, folds_by_platform(rows))
+    weight = np.array([INVENTED if row.get("invented") else 1.0 for row in rows])
+    calibration = calibrate(rows, scores, weight)
+    chances = softmax(scores / calibration[0])
+
+    def sure(chance: float) -> float:
+        return float(np.interp(chance, calibration[1], calibration[2]))
+
+    print(f"{len(rows)} steps; temperature {calibration[0]}, abstains at {calibration[3]}")
+    for name, picked in _parts(rows):
+        print(f"\n== platform left out: {name}\n")
+        print(answers([rows[place] for place in picked], chances[picked], calibration[3], sure).report())
+    if given:
+        fold = [hash_fold(row) if not row.get("invented") else -1 for row in rows]
+        grouped = softmax(left_out(rows, fold, range(len(given)))[: len(given)] / calibration[0])
+        print(f"\n== workflow left out: given files\n\n{answers(given, grouped, calibration[3], sure).report()}")
+    save(learn(rows), calibration, options.out)
+    print(f"\nwrote {options.out}")
+
+
+def hash_fold(row: Row) -> int:
+    """One of five folds; a workflow's steps are in the same."""
+    return sum(map(ord, row["workflow"])) % 5
+
+
+def _parts(rows: Sequence[Row]) -> list[tuple[str, list[int]]]:
+    names = sorted({row["platform"] for row in rows if not row.get("invented")})
+    parts = [(name, [place for place, row in enumerate(rows) if row["platform"] == name]) for name in names]
+    return [*parts, ("invented ones", [place for place, row in enumerate(rows) if row.get("invented")])]
+
+
+if __name__ == "__main__":
+    main()
