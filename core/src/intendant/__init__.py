@@ -97,6 +97,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from intendant.model.sharing import share
+    from intendant.model.units import TextUnits, text_units
     from intendant.model.workflow import Input, Json, Limits, Retry, Step, Workflow
     from intendant.pilot.conditions import Expression, condition_faults
     from intendant.pilot.orchestrator import WorkflowOrchestrator
@@ -190,6 +191,7 @@ _WHERE = {
         "Usage",
     ),
     "model.sharing": ("share",),
+    "model.units": ("TextUnits", "text_units"),
     "model.workflow": ("Input", "Json", "Limits", "Retry", "Step", "Workflow"),
     "pilot.conditions": ("Expression", "condition_faults"),
     "pilot.orchestrator": ("WorkflowOrchestrator",),
@@ -270,6 +272,7 @@ __all__ = [
     "StepTimeout",
     "StoreError",
     "SyncOrchestrator",
+    "TextUnits",
     "Tier",
     "TierSettings",
     "TokenCounting",
@@ -293,6 +296,7 @@ __all__ = [
     "record_name",
     "run",
     "share",
+    "text_units",
 ]
 __version__ = "0.1.0"
 

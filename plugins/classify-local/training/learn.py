@@ -94,7 +94,9 @@ class Learner:
 
     def matrix(self, found: Sequence[Sequence[str]]) -> sp.csr_matrix:
         """Steps by features, the last column for the bias."""
-        places = [(row, self.index[name]) for row, names in enumerate(found) for name in names if name in self.index]
+        places = [
+            (row, self.index[name]) for row, names in enumerate(found) for name in names if name in self.index
+        ]
         places += [(row, len(self.index)) for row in range(len(found))]
         rows, columns = zip(*places, strict=True)
         return sp.csr_matrix((np.ones(len(places)), (rows, columns)), shape=(len(found), len(self.index) + 1))
@@ -162,17 +164,24 @@ def answers(rows: Sequence[Row], chances: np.ndarray, abstain: float, sure: Any 
     found = []
     for row, chance in zip(rows, chances, strict=True):
         order = chance.argsort()[::-1]
-        best = len(INTENTS) - 1 if chance[-1] >= abstain else next(place for place in order if INTENTS[place] != "none")
+        best = (
+            len(INTENTS) - 1
+            if chance[-1] >= abstain
+            else next(place for place in order if INTENTS[place] != "none")
+        )
         confidence = float(chance[best]) if sure is None else float(sure(chance[best]))
         found.append(Answer(LabelledStep.of_row(row), INTENTS[best], confidence))
     return Evaluation(tuple(found))
 
 
-def calibrate(rows: Sequence[Row], scores: np.ndarray, weight: np.ndarray) -> tuple[float, list[float], list[float], float]:
+def calibrate(
+    rows: Sequence[Row], scores: np.ndarray, weight: np.ndarray
+) -> tuple[float, list[float], list[float], float]:
     """Temperature, knots, accuracy at the knots, and the threshold of abstaining, from rows that were left out."""
     targets = np.array([_target(row) for row in rows])
     losses = {
-        heat: -(weight[:, None] * targets * np.log(softmax(scores / heat) + 1e-12)).sum() for heat in np.arange(0.8, 2.6, 0.1)
+        heat: -(weight[:, None] * targets * np.log(softmax(scores / heat) + 1e-12)).sum()
+        for heat in np.arange(0.8, 2.6, 0.1)
     }
     heat = round(float(min(losses, key=lambda key: losses[key])), 2)
     chances = softmax(scores / heat)
@@ -194,7 +203,8 @@ def _abstain_at(rows: Sequence[Row], chances: np.ndarray, weight: np.ndarray) ->
 
 
 def _isotonic(
-    top: np.ndarray, right: np.ndarray, weight: np.ndarray, bins: int = 12) -> tuple[list[float], list[float]]:
+    top: np.ndarray, right: np.ndarray, weight: np.ndarray, bins: int = 12
+) -> tuple[list[float], list[float]]:
     """A rising curve through the means of bins of like weight (pool adjacent violators)."""
     order = top.argsort()
     edges = np.searchsorted(weight[order].cumsum(), np.linspace(0, weight.sum(), bins + 1)[1:-1])
@@ -202,7 +212,9 @@ def _isotonic(
     for part in np.split(order, edges):
         if len(part):
             mass = weight[part].sum()
-            pools.append([(top[part] * weight[part]).sum() / mass, (right[part] * weight[part]).sum() / mass, mass])
+            pools.append(
+                [(top[part] * weight[part]).sum() / mass, (right[part] * weight[part]).sum() / mass, mass]
+            )
         while len(pools) > 1 and pools[-1][1] <= pools[-2][1]:
             x, y, mass = pools.pop()
             other = pools[-1]
@@ -215,12 +227,16 @@ def save(learner: Learner, calibration: tuple[float, list[float], list[float], f
     """Write the weights as whole multiples of `UNIT`; those that are all zero are left out."""
     whole = np.rint(learner.weights / UNIT).astype(int)
     heat, knots, accuracy, abstain = calibration
-    table = {name: whole[place].tolist() for name, place in learner.index.items() if np.abs(whole[place]).max() > 2}
+    table = {
+        name: whole[place].tolist() for name, place in learner.index.items() if np.abs(whole[place]).max() > 2
+    }
     head = {
         "intents": INTENTS, "unit": UNIT, "bias": whole[-1].tolist(), "temperature": heat, "abstain": abstain,
         "knots": knots, "accuracy": accuracy,
     }  # fmt: skip
-    rows = ",\n".join(f"{json.dumps(name)}:{json.dumps(row, separators=(',', ':'))}" for name, row in table.items())
+    rows = ",\n".join(
+        f"{json.dumps(name)}:{json.dumps(row, separators=(',', ':'))}" for name, row in table.items()
+    )
     path.write_text(json.dumps(head)[:-1] + ', "weights": {\n' + rows + "\n}}\n", "utf-8")
 
 

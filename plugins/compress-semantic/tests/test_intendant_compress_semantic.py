@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intendant import Compression, CompressRequest, estimate_tokens
+from intendant import Compression, CompressRequest, estimate_tokens, text_units
 from intendant.testing import CompressorContract
 from intendant_compress_semantic import SemanticCompressor
 from intendant_compress_semantic._scores import nearness
-from intendant_compress_semantic._units import content_of
 
 
 class TestSemanticCompressor(CompressorContract):
@@ -176,7 +175,7 @@ def test_never_above_the_target_and_nothing_made_up(units: list[str], joint: str
         assert answer.tokens_after == estimate_tokens(answer.text) <= target
         body = answer.text.rpartition("[")[0]
         assert set(body.split()) <= {
-            piece for unit in content_of(text, kind).units for piece in unit.split()
+            piece for unit in text_units(text, kind).units for piece in unit.split()
         } | set(text.split())
         assert 0 <= answer.quality <= 1
 
@@ -198,12 +197,12 @@ def test_json_stays_json_with_records_in_their_order(records: list[dict[str, Any
 )
 @pytest.mark.parametrize("kind", ["prose", "log", "table"])
 def test_units_joined_are_the_text_again(text: str, kind: str) -> None:
-    content = content_of(text, kind)
+    content = text_units(text, kind)
     assert content.head + "".join(content.units) == text
 
 
 def test_abbreviations_end_no_sentence() -> None:
-    units = content_of("Dr. No met J. Bond, e.g. in Fig. 2. They left.", "prose").units
+    units = text_units("Dr. No met J. Bond, e.g. in Fig. 2. They left.", "prose").units
     assert units == ["Dr. No met J. Bond, e.g. in Fig. 2. ", "They left."]
 
 

@@ -81,7 +81,7 @@ class RunView:
                 row.tokens += event.usage.tokens
                 row.micro_usd += event.usage.micro_usd
             case events.TokenCompressed():
-                row.saved += event.tokens_before - event.tokens_after
+                row.saved += event.saved
             case events.StepExecuted():
                 row.status, row.seconds = StepStatus.completed, event.seconds
                 label = "extractive, no model" if event.produced_by == "extractive" else ""

@@ -80,6 +80,8 @@ class TokenCompressed(Event):
     strategy: str
     tokens_before: int
     tokens_after: int
+    saved: int
+    """What counts as saved; 0 where no model would have been charged for the difference."""
     quality: float
     lossless: bool
     seconds: float

@@ -75,7 +75,8 @@ class StepModel:
         )
         done = fitted.compression
         if done.strategy != "none" or fitted.refused:
-            self.tokens_saved += done.saved
+            saved = done.saved if self._gateway.charges(self.route) else 0
+            self.tokens_saved += saved
             self._scope.journal.record(
                 events.TokenCompressed(
                     run_id=self._scope.journal.run_id,
@@ -84,6 +85,7 @@ class StepModel:
                     strategy=done.strategy,
                     tokens_before=done.tokens_before,
                     tokens_after=done.tokens_after,
+                    saved=saved,
                     quality=done.quality,
                     lossless=done.lossless,
                     seconds=perf_counter() - started,

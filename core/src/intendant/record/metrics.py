@@ -27,8 +27,7 @@ class MetricsFold:
             case events.TokensSettled(outcome="answered" | "in_doubt"):
                 self._count(tokens_used=event.usage.tokens, calls=1, micro_usd=event.usage.micro_usd)
             case events.TokenCompressed(refused=False):
-                saved = event.tokens_before - event.tokens_after
-                self._count(tokens_saved=saved, compression_seconds=event.seconds)
+                self._count(tokens_saved=event.saved, compression_seconds=event.seconds)
             case events.TokenCompressed():
                 self._count(compression_seconds=event.seconds)
             case events.Completed():

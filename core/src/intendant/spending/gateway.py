@@ -59,6 +59,10 @@ class Gateway:
         """Counts tokens for the model of *route*."""
         return counter_for(self._provider(route).token_counting(route.model))
 
+    def charges(self, route: Route | None) -> bool:
+        """True if a model is behind *route*; what a provider without one reads costs nothing."""
+        return route is not None and self._provider(route).produced_by == "model"
+
     def input_tokens(self, route: Route, request: ModelRequest) -> int:
         """Tokens of a request, counted from above."""
         count = self.counter(route)

@@ -43,7 +43,7 @@ PROMPT: dict[str, str] = {
     "report": "report¦analyz¦analys¦insight¦findings¦trend¦分析¦报告",
     "label": "classif¦categor¦sentiment¦one of the following¦label¦positive, neg¦tags¦分类¦类别¦priority¦urgency¦"
     "情感¦clasific¦kategori¦тональность¦language is",
-    "yesno": "yes or no¦yes\"¦yes/no¦true or false¦true/false¦true\"¦yes'¦only true¦only yes¦answer yes",
+    "yesno": 'yes or no¦yes"¦yes/no¦true or false¦true/false¦true"¦yes\'¦only true¦only yes¦answer yes',
     "only": "return only¦only return¦answer with the¦reply with the¦only the¦answer only¦reply only¦nothing else",
     "score": "score¦rate ¦rating¦rubric¦scale of¦0-100¦1-10¦1 to 10¦0 to 100¦评分¦打分",
     "validate": "validate¦verify¦whether¦fact-check¦check if¦check that¦criteria¦complian¦meets¦violat¦审核¦检查¦校对¦"

@@ -152,7 +152,11 @@ class Evaluation:
     def calibration_error(self) -> float:
         """Expected calibration error over ten bins (Naeini, Cooper and Hauskrecht 2015)."""
         total = len(self.answers)
-        return sum(part.count / total * abs(part.confidence - part.right) for part in self.reliability()) if total else 0.0
+        return (
+            sum(part.count / total * abs(part.confidence - part.right) for part in self.reliability())
+            if total
+            else 0.0
+        )
 
     def report(self) -> str:
         """Everything as text."""
@@ -186,7 +190,9 @@ def _score(answers: Sequence[Answer]) -> Score:
     count = len(answers)
     if not count:
         return Score(0, 0.0, 0.0)
-    return Score(count, sum(answer.strict for answer in answers) / count, sum(answer.lenient for answer in answers) / count)
+    return Score(
+        count, sum(answer.strict for answer in answers) / count, sum(answer.lenient for answer in answers) / count
+    )
 
 
 def _line(name: str, score: Score) -> str:
@@ -196,4 +202,7 @@ def _line(name: str, score: Score) -> str:
 def _confusion_lines(confusion: Counter[tuple[str, str]]) -> list[str]:
     names = sorted({name for pair in confusion for name in pair})
     head = f"{'label / answer':14}" + "".join(f"{name[:6]:>7}" for name in names)
-    return [head, *(f"{gold:14}" + "".join(f"{confusion[gold, name] or '·':>7}" for name in names) for gold in names)]
+    return [
+        head,
+        *(f"{gold:14}" + "".join(f"{confusion[gold, name] or '·':>7}" for name in names) for gold in names),
+    ]

@@ -24,7 +24,21 @@ from intendant_classify_local._view import StepView, words
 from intendant_classify_local._words import IDEOGRAPHIC, NOUN_VERBS, NOUNS, groups, lemmas
 
 PLAIN = frozenset(
-    ("", "action", "task", "tool", "node", "step", "operator", "activity", "piece", "app", "service", "service task", "custom")
+    (
+        "",
+        "action",
+        "task",
+        "tool",
+        "node",
+        "step",
+        "operator",
+        "activity",
+        "piece",
+        "app",
+        "service",
+        "service task",
+        "custom",
+    )
 )
 """Types that say nothing: the app and its operation speak instead."""
 PASSIVE = frozenset(("trigger", "wait", "note", "loop", "noop", "subnode"))
@@ -211,7 +225,9 @@ def _prompt(prompt: str, primary: str, found: list[str]) -> None:
         place = next((index for index, word in enumerate(said[:11]) if word not in FILLERS), 0)
         if said and said[place] in known:
             if not imperatives:
-                result = next((known[word] for word in said[place + 1 : place + 9] if known.get(word) in RESULTS), "none")
+                result = next(
+                    (known[word] for word in said[place + 1 : place + 9] if known.get(word) in RESULTS), "none"
+                )
                 found.append(f"po:{known[said[place]]}:{result}")
             imperatives.append(said[place])
             if len(imperatives) > 3:  # noqa: PLR2004  # what matters stands first

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from intendant import Compression, Compressor, CompressRequest, Options
+from intendant import Compression, Compressor, CompressRequest, Options, text_units
 from intendant_compress_semantic._records import records_in
 from intendant_compress_semantic._scores import salience, scores
-from intendant_compress_semantic._units import content_of
 
 __all__ = ["SemanticCompressor", "SemanticSettings"]
 
@@ -64,7 +63,7 @@ class SemanticCompressor(Compressor):
         records = records_in(request.text)
         if records is not None:
             return _Parts(records.items, "records", records.written)
-        content = content_of(request.text, request.kind)
+        content = text_units(request.text, request.kind)
         total = len(content.units)
         settings: SemanticSettings = self.settings
 

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from intendant import Compression, Compressor, CompressRequest, Options
+from intendant import Compression, Compressor, CompressRequest, Options, text_units
 from intendant_compress_truncate._json import Cutter, parse, shortened, written
-from intendant_compress_truncate._units import content_of
 
 __all__ = ["TruncateCompressor", "TruncateSettings"]
 
@@ -61,7 +60,7 @@ class TruncateCompressor(Compressor):
 
     def _cut(self, request: CompressRequest, limit: int) -> tuple[str, list[str]]:
         settings: TruncateSettings = self.settings
-        content = content_of(request.text, request.kind)
+        content = text_units(request.text, request.kind)
         total = len(content.units)
         mark = f"[{total} of {total} {content.what} left out here]\n"
         room = limit - request.count(content.head) - request.count(mark) - 1

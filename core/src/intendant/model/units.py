@@ -14,7 +14,7 @@ _ROWS = re.compile(r"(\d+) rows")
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class TextUnits:
     """Text in units; joined they are the text again."""
 
     head: str
@@ -24,14 +24,14 @@ class Content:
     """`lines`, `rows` or `sentences`."""
 
 
-def content_of(text: str, kind: str) -> Content:
+def text_units(text: str, kind: str) -> TextUnits:
     """*text* in units. The head of a table, of rows and of folded lines is told by its form."""
     lines = text.splitlines(keepends=True)
     if (size := _head_size(lines, kind)) > 0:
-        return Content("".join(lines[:size]), lines[size:], "rows" if kind != "log" else "lines")
+        return TextUnits("".join(lines[:size]), lines[size:], "rows" if kind != "log" else "lines")
     if kind != "prose" and len(lines) > 1 and len(text) <= LINE * len(lines):
-        return Content("", [piece for line in lines for piece in _pieces(line)], "lines")
-    return Content("", [piece for sentence in _sentences(text) for piece in _pieces(sentence)], "sentences")
+        return TextUnits("", [piece for line in lines for piece in _pieces(line)], "lines")
+    return TextUnits("", [piece for sentence in _sentences(text) for piece in _pieces(sentence)], "sentences")
 
 
 def _head_size(lines: list[str], kind: str) -> int:

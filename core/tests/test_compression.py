@@ -1,0 +1,157 @@
+"""The chain: lossless first, no further than needed, never longer, never below the floor, by its own figures."""
+
+import pytest
+
+from intendant import (
+    Compression,
+    CompressionPolicy,
+    Compressor,
+    IntentHandler,
+    IntentSpec,
+    Message,
+    ModelRequest,
+    StepResult,
+)
+from intendant.hooks.calls import Questions
+from intendant.hooks.registry import Plugins
+from intendant.planning.compression import CompressionChain, kind_of
+from intendant.planning.fidelity import recall
+from intendant.testing import ScriptedProvider, run_steps
+
+
+class Cutter(Compressor):
+    """Keeps the first part."""
+
+    def __init__(self, name: str = "cutter", part: float = 0.5, *, lossless: bool = False, lies: bool = False):
+        self.name = name
+        super().__init__()
+        self.part, self._lossless, self.lies = part, lossless, lies
+        self.asked = 0
+
+    @property
+    def lossless(self):
+        return self._lossless
+
+    def shrink(self, request):
+        self.asked += 1
+        text = request.text[: int(len(request.text) * self.part)] if self.part <= 1 else request.text * 2
+        after = 1 if self.lies else request.count(text)
+        return Compression(
+            text=text, tokens_before=request.tokens, tokens_after=after, strategy=self.name,
+            lossless=self._lossless, dropped=(f"by {self.name}",),
+        )  # fmt: skip
+
+
+async def fit(text: str, target: int, *compressors: Compressor, **policy):
+    chain = CompressionChain(Questions(Plugins(compressors, discover=False).manager))
+    return await chain.fit(text, target, policy=CompressionPolicy(**{"floor": 0.0, **policy}), count=len)
+
+
+async def test_what_fits_is_left_alone() -> None:
+    cutter = Cutter()
+    found = await fit("x" * 100, 100, cutter)
+    assert (found.compression.strategy, found.compression.saved, cutter.asked) == ("none", 0, 0)
+
+
+async def test_lossless_ones_come_first_and_it_stops_when_it_fits() -> None:
+    exact, lossy = Cutter("z_exact", 0.6, lossless=True), Cutter("a_lossy", 0.5)
+    found = (await fit("x" * 100, 60, exact, lossy)).compression
+    assert (found.strategy, found.tokens_after, found.lossless, found.quality) == ("z_exact", 60, True, 1.0)
+    assert lossy.asked == 0
+    found = (await fit("x" * 100, 40, exact, lossy)).compression
+    assert (found.strategy, found.tokens_after, found.lossless) == ("z_exact+a_lossy", 30, False)
+    assert found.dropped == ("by z_exact", "by a_lossy")
+
+
+async def test_it_is_never_longer_and_believes_nobody() -> None:
+    found = (await fit("x" * 100, 10, Cutter(part=2))).compression
+    assert (found.strategy, found.text) == ("none", "x" * 100)
+    found = (await fit("x" * 100, 60, Cutter(lies=True))).compression
+    assert (found.tokens_before, found.tokens_after) == (100, 50)
+
+
+async def test_below_the_floor_nothing_is_done_and_that_is_said() -> None:
+    text = "Order 17 of Ada costs 1,250.00. Order 18 of Bo costs 99.00. Order 19 is NOT paid."
+    found = await fit(text, 20, Cutter(part=0.3), floor=0.9)
+    assert found.refused
+    assert found.compression.text == text
+    found = await fit(text, 20, Cutter(part=0.3), floor=0.1)
+    assert not found.refused
+    assert 0.1 < found.compression.quality < 0.6
+
+
+async def test_a_policy_names_its_strategy_or_none() -> None:
+    one, two = Cutter("one"), Cutter("two")
+    assert (await fit("x" * 100, 50, one, two, strategy="two")).compression.strategy == "two"
+    assert (await fit("x" * 100, 50, one, two, strategy="none")).compression.strategy == "none"
+    assert one.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("original", "result", "low", "high"),
+    [
+        ("total 12.50", "total 12.50", 1, 1),
+        ("total 12.50", "total 12.5", 0, 0),
+        ("a b c", "", 1, 1),
+        ("It is not paid.", "It is paid.", 0, 0),
+        ("See https://x.org/1 and https://x.org/2", "https://x.org/1", 0.4, 0.8),
+        ('{"id": 7, "name": "Ada"}', "id,name\n7,Ada", 1, 1),
+        ("ValueError in user_id 5", "user_id 5", 0.4, 0.6),
+    ],
+)
+def test_fidelity_is_what_survives(original: str, result: str, low: float, high: float) -> None:
+    assert low <= recall(original, result) <= high
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('{"a": 1}', "json"),
+        ("{not json}", "text"),
+        ("<!DOCTYPE html><p>x", "html"),
+        ("2026-01-02 03:04:05 INFO x\n2026-01-02 03:04:06 WARN y\n", "log"),
+        ("# Title\n\n- a\n- b\n", "markdown"),
+        ("From: a@b.c\nSubject: x\n\nhello", "mail"),
+        ("A long sentence that goes on and on without any end in sight, as prose does. " * 5, "prose"),
+        ("", "text"),
+    ],
+)
+def test_kinds_are_told_apart(text: str, kind: str) -> None:
+    assert kind_of(text) == kind
+
+
+class Digest(IntentHandler):
+    """Sends its input, fitted."""
+
+    spec = IntentSpec(
+        name="digest", summary="Digest", examples=("Digest",), compression=CompressionPolicy(floor=0.0)
+    )
+
+    async def handle(self, request):
+        fitted = await request.model.fit(request.input)
+        await request.model.complete(ModelRequest(messages=(Message(content=fitted.text),), max_output_tokens=20))
+        return StepResult(output=fitted.tokens_after)
+
+
+class Extractive(ScriptedProvider):
+    """Asks no model."""
+
+    produced_by = "extractive"
+
+
+async def test_savings_count_where_a_model_would_have_been_charged() -> None:
+    step = {"id": "a", "intent": "digest", "input": "a fact of eight words is told here " * 200}
+    for provider, counts in ((ScriptedProvider(), True), (Extractive(), False)):
+        result = await run_steps([step], Digest(), Cutter(part=0.3), provider, budget={"tokens_per_workflow": 700})
+        assert result.status == "completed", result.failures
+        assert (result.metrics.tokens_saved > 500) is counts
+        assert result.steps["a"].tokens_saved == result.metrics.tokens_saved
+        assert result.metrics.compression_seconds > 0
+        assert (result.metrics.savings > 0.5) is counts
+
+
+async def test_switched_off_nothing_is_compressed() -> None:
+    step = {"id": "a", "intent": "digest", "input": "word " * 2000}
+    settings = {"budget": {"tokens_per_workflow": 700}, "flags": {"compression_enabled": False}}
+    result = await run_steps([step], Digest(), Cutter(part=0.1), **settings)
+    assert result.failures["a"].error == "BudgetExceeded"
