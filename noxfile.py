@@ -5,7 +5,6 @@ python -m nox -s tests      the default tests
 python -m nox -l            all sessions
 """
 
-import os
 import shutil
 import sys
 import tempfile
@@ -51,6 +50,7 @@ def demo(session: nox.Session) -> None:
     """Run the first example, with a live view, and say where its report is."""
     sync(session, "--no-default-groups")
     flow = ROOT / "docs/examples/release-notes/flow.yaml"
+    db = "sqlite:///demo-output/demo.db"
     session.run(
         "intendant",
         "run",
@@ -58,14 +58,12 @@ def demo(session: nox.Session) -> None:
         "-i",
         "folder=demo-output",
         "--db",
-        "sqlite:///demo-output/demo.db",
+        db,
         *session.posargs,
     )
     report = ROOT / "demo-output" / "release-notes.md"
-    session.log(
-        f"the report is in {report.relative_to(ROOT)}; see the run with: intendant show --db sqlite:///demo-output/demo.db"
-    )
     print(report.read_text(encoding="utf-8"))
+    session.log(f"the report is in {report.relative_to(ROOT)}; the run: intendant show last --db {db}")
 
 
 @nox.session
@@ -155,7 +153,7 @@ def startup(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Benchmarks, with their tables and plots in bench-output/."""
     sync(session, "--compile-bytecode")
-    os.makedirs("bench-output", exist_ok=True)
+    Path("bench-output").mkdir(exist_ok=True)
     session.run("python", "tests/benchmarks/startup.py")
     session.run("python", "tests/benchmarks/overhead.py", *session.posargs)
 

@@ -6,15 +6,18 @@ The same seed gives the same file, byte for byte: `python make_orders.py [FILE]`
 import csv
 import random
 import sys
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 REGIONS = ("North", "South", "East", "West", "Overseas")
 PRODUCTS = {"Classic": 29.9, "Blue": 34.5, "Iron": 64.9, "Travel": 19.95, "Samovar": 212.0}
+FAULTY = 0.025
+"""Share of the orders that have a fault."""
 STATES = ("paid", "paid", "paid", "paid", "open", "cancelled")
 
 
-def rows(seed: int = 2026, count: int = 2400):
+def rows(seed: int = 2026, count: int = 2400) -> Iterator[dict[str, str]]:
     """The orders; about one in forty has a fault."""
     rng = random.Random(seed)
     for number in range(count):
@@ -30,7 +33,7 @@ def rows(seed: int = 2026, count: int = 2400):
             "state": rng.choice(STATES),
             "email": f"customer{rng.randrange(700)}@example.org",
         }
-        if rng.random() < 0.025:
+        if rng.random() < FAULTY:
             fault, value = rng.choice(
                 (
                     ("total", "-1.00"),

@@ -1,5 +1,6 @@
 """`intendant plan` and `intendant schema`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,10 @@ from intendant.cli.app import JsonOption, SetOption, command, money, nested_sett
 if TYPE_CHECKING:
     from intendant.hooks.registry import Plugins
     from intendant.planning.planner import Plan
+
+
+PLAIN_WIDTH = 200
+"""Characters of a line where there is no terminal that has a width of its own."""
 
 
 @command()
@@ -59,7 +64,7 @@ def _show(plan: "Plan") -> None:
             model if route or not step.needs_model else "none available",
             money(step.estimated_micro_usd) if step.needs_model else "-",
         )
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     console.print(table)
     for step in plan.steps:
         for warning in step.warnings:

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from intendant.testing import IntentContract, ScriptedProvider, run_steps
 from intendant_intent_haiku import HaikuHandler
+
+from intendant.testing import IntentContract, ScriptedProvider, run_steps
 
 
 class TestHaiku(IntentContract):

@@ -10,7 +10,8 @@ from intendant_classify_local._words import groups
 _CHANGING = frozenset(("write", "send", "delete", "create", "control", "load"))
 _READING = frozenset(("read", "search", "extract", "validate", "filter", "aggregate", "summarize", "analyze"))
 _SQL_CHANGES = re.compile(
-    r"\b(insert|update|delete|merge|create|drop|alter|truncate|call|upsert|copy|grant|exec|replace)\b", re.I
+    r"\b(insert|update|delete|merge|create|drop|alter|truncate|call|upsert|copy|grant|exec|replace)\b",
+    re.IGNORECASE,
 )
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 

@@ -11,8 +11,8 @@ from intendant_classify_local._cues import (
     CHOICES,
     CODE_CUES,
     FILLERS,
-    KEY_GROUP,
     IDEOGRAPHIC_CUES,
+    KEY_GROUP,
     QUESTIONS,
     TAILS,
     URL_CUES,
@@ -48,8 +48,13 @@ RESULTS = frozenset(
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\$\{.*?\}|<number>|<uuid>|https?://\S+")
 _SENTENCE = re.compile(r"[.!?\n:;=。！？：；，,\\]+|\s[-*•]\s")
 _SQL = re.compile(
-    r"\s*(select|with|insert|update|delete|merge|create|drop|alter|truncate|show|call|upsert|copy|exec)\b", re.I
+    r"\s*(select|with|insert|update|delete|merge|create|drop|alter|truncate|show|call|upsert|copy|exec)\b",
+    re.IGNORECASE,
 )
+_SQL_DEEDS = {
+    **dict.fromkeys(("select", "with", "show"), "read"),
+    **dict.fromkeys(("insert", "update", "delete", "merge", "upsert", "copy"), "write"),
+}
 _IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 _TOKEN = re.compile(r"[^\W_]+")
 
@@ -69,8 +74,8 @@ def features(view: StepView) -> list[str]:
         _http(view, found)
     if view.code:
         _code(view.code, primary, found)
-    if view.sql and (verb := _SQL.match(view.sql)):
-        found.append(f"s:{verb[1].lower()}")
+    if view.sql and (statement := _SQL.match(view.sql)):
+        _sql(view.sql, statement[1].lower(), found)
     _parameters(view, primary, found)
     return list(dict.fromkeys(found))
 
@@ -263,6 +268,15 @@ def _http(view: StepView, found: list[str]) -> None:
     found.append(f"h:{method}")
     found += [f"u:{cue}" for cue in said]
     found += [f"h+{cue}:{method}" for cue in said]
+
+
+def _sql(text: str, verb: str, found: list[str]) -> None:
+    deed = _SQL_DEEDS.get(verb, "manage")
+    if deed == "read" and "group by" in text.lower():
+        deed = "group"
+    # What the statement does outweighs that the operation is called a query.
+    found[:] = [name for name in found if name.partition(":")[0] not in ("o", "ow", "co", "mo", "a", "ae")]
+    found += [f"s:{deed}", f"o:{'write' if deed == 'write' else 'read'}"]
 
 
 def _code(code: str, primary: str, found: list[str]) -> None:

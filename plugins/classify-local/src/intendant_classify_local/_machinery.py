@@ -22,7 +22,7 @@ CONCEPTS: dict[str, str] = {
     "note": "sticky note|sticky|note|comment|annotation|readme|documentation|markdown cell|group",
     "loop": "loop*|for each|foreach|*loop|iterat*|split in batches|split batches|repeat|repeater|while|for loop|"
     "do until|apply to each|each|map state|map|forloopflow|whileloopflow|loop over items|basic feeder|batch|parallel|"
-    "sequential|branchall|branch all|scope|container|job|stage|subflow|sub flow|dag|steps",
+    "sequential|branchall|branch all|scope|subflow|sub flow|dag|steps",
     "noop": "no op|noop|no operation|*noop|dummy*|empty*|pass|identity|nothing|placeholder|succeed|success|"
     "end|end event|end node|stop|stop and error|terminate|fail|exit|finish|workflow end|latest only|debug|"
     "link out|link call|do nothing|abort|cancel|return error|error",
@@ -41,7 +41,7 @@ CONCEPTS: dict[str, str] = {
     "sub workflow|run pipeline|start pipeline|dispatch workflow|workflow dispatch|run a job|rundeck|jenkins|"
     "run code flow|dbt *|terraform*|ansible*|helm*|execute dag|external task|"
     "call activity|child workflow|run actor|*batch job|send to story|training job*|container",
-    "shell": "run|shell|bash|exec|execute command|bash operator|shell operator|commands|script|container|ssh*|cmd|"
+    "shell": "run|job|shell|bash|exec|execute command|bash operator|shell operator|commands|script|container|ssh*|cmd|"
     "powershell|command line|python script|run command|shell command|command",
     "startstop": "start instance*|stop instance*|start vm|stop vm|power on|power off|turn on|turn off|toggle|"
     "start cluster|stop cluster|create cluster*|delete cluster*|terminate*|resize cluster|restart*|reboot*|shutdown|"
@@ -88,7 +88,7 @@ CONCEPTS: dict[str, str] = {
     "writefile": "write file*|write binary file*|write*|save file|save*|file out|csv writer|*writer|upload*|put file|"
     "document writer|save image|export*|output file|create file|save as",
     "sink": "* out|*sink|destination*|ui *|display*|show*|preview*|print*|log|*logger|log message|log *",
-    "respond": "respond to webhook|*respond|webhook response|http response|webhook respond|response|respond*|answer|"
+    "respond": "say|send text|bot response|text message|utter*|respond to webhook|*respond|webhook response|http response|webhook respond|response|respond*|answer|"
     "answer node|direct reply|reply|chat output|text output|output|agent output|return|message|end message|"
     "send message|final answer|plugin output|direct response|show message",
     "http": "http|http request*|https|api request|api call|rest|rest api|invoke http|web request|send web request|"
@@ -174,7 +174,25 @@ _BRANDS = re.compile(
 _VERBS = {"writer": "write", "sender": "send", "out": "", "source": ""}
 """Words that machinery uses otherwise than people do: a CSV Writer composes nothing."""
 _GENERIC = frozenset(
-    "node operator task block step action component plugin piece base n8n nodes module tool sync v1 v2".split()
+    [
+        "node",
+        "operator",
+        "task",
+        "block",
+        "step",
+        "action",
+        "component",
+        "plugin",
+        "piece",
+        "base",
+        "n8n",
+        "nodes",
+        "module",
+        "tool",
+        "sync",
+        "v1",
+        "v2",
+    ]
 )
 
 
