@@ -35,6 +35,7 @@ WEIGHTS = HERE.parent / "src" / "intendant_classify_local" / "weights.json"
 PENALTY = 0.7
 SECOND_LABEL = 0.2
 RESTATED = 0.4
+TERSE = 0.5
 INVENTED = 0.35
 UNIT = 0.01
 SCALES = {
@@ -139,7 +140,8 @@ def _target(row: Row) -> np.ndarray:
 def learn(rows: Sequence[Row]) -> Learner:
     """A learner that has seen *rows*, and the invented ones among them restated."""
     more = restated([row for row in rows if row.get("invented")])
-    return Learner([*rows, *more], [1.0] * len(rows) + [RESTATED] * len(more))
+    weight = [TERSE if row["platform"].startswith("prompts") else 1.0 for row in rows]
+    return Learner([*rows, *more], weight + [RESTATED] * len(more))
 
 
 def left_out(rows: Sequence[Row], fold: Sequence[Any], only: Sequence[int] | None = None) -> np.ndarray:

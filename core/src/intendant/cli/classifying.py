@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer  # noqa: TID253
 
-from intendant.cli.app import WRONG, DbOption, SetOption, command, nested_settings
+from intendant.cli.shared import WRONG, DbOption, SetOption, command, nested_settings
 from intendant.model.errors import IntendantError
 from intendant.model.results import Classification
 from intendant.planning.classification import ClassificationMemory, step_key

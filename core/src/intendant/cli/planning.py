@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer  # noqa: TID253
 
-from intendant.cli.app import JsonOption, SetOption, command, money, nested_settings, print_json
+from intendant.cli.shared import JsonOption, SetOption, command, money, nested_settings, print_json
 
 if TYPE_CHECKING:
     from intendant.hooks.registry import Plugins

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer  # noqa: TID253
 
-from intendant.cli.app import FAILED, JsonOption, SetOption, command, nested_settings, print_json
+from intendant.cli.shared import FAILED, JsonOption, SetOption, command, nested_settings, print_json
 
 if TYPE_CHECKING:
     from intendant.hooks.discovery import PluginRecord

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer  # noqa: TID253
 
-from intendant.cli.app import (
+from intendant.cli.shared import (
     FAILED,
     REFUSED,
     WAITING,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer  # noqa: TID253
 
-from intendant.cli.app import (
+from intendant.cli.shared import (
     DbOption,
     JsonOption,
     SetOption,
@@ -150,7 +150,7 @@ app.add_typer(db_app, name="db")
 @db_app.command()
 def upgrade(db: DbOption = None) -> None:
     """Migrate a database of an older version to this one. Make a copy first."""
-    from intendant.cli.app import give_up
+    from intendant.cli.shared import give_up
     from intendant.model.errors import IntendantError
     from intendant.record.store import Store
 

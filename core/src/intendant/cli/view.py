@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
-from intendant.cli.app import money
+from intendant.cli.shared import money
 from intendant.model import events
 from intendant.model.results import RunResult, StepStatus
 

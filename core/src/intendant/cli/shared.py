@@ -1,0 +1,139 @@
+"""What the commands share: the application, options, errors as messages and exit codes."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import structlog
+import typer  # noqa: TID253  # this module is the command line
+
+from intendant.model.errors import BudgetExceeded, IntendantError, Problem, WorkflowError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FAILED, WRONG, REFUSED, WAITING, INTERRUPTED = 1, 2, 3, 4, 130
+"""Exit codes: a step failed; the file or the arguments are wrong; refused for budget; waiting for an approval;
+interrupted by Ctrl-C."""
+
+app = typer.Typer(
+    name="intendant",
+    help="Runs LLM workflows under a token budget that cannot be overspent.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+DbOption = Annotated[
+    str | None, typer.Option("--db", help="Where runs are kept: a database URL, or `none` for memory only.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", help="A setting, such as budget.strategy=equal. May be repeated."),
+]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from intendant import __version__
+
+        print(f"intendant {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[  # noqa: ARG001  # its callback does the work
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version),
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, to standard error.")] = False,
+) -> None:
+    """Runs LLM workflows under a token budget that cannot be overspent."""
+    _log_to_stderr(logging.DEBUG if verbose else logging.ERROR)
+
+
+def _log_to_stderr(level: int) -> None:
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)
+    # Libraries that use structlog's own printing loggers must not write into our output either.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )
+
+
+def command(*, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Register a command; errors meant for users become a message and an exit code, never a traceback."""
+
+    def register(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except IntendantError as error:
+                give_up(error, as_json=bool(kwargs.get("as_json")))
+            except KeyboardInterrupt:
+                print("cancelled", file=sys.stderr)
+                raise typer.Exit(INTERRUPTED) from None
+            except BrokenPipeError:
+                sys.stdout = None  # nobody reads: do not complain at exit either
+                raise typer.Exit(FAILED) from None
+
+        app.command(name=name)(guarded)
+        return guarded
+
+    return register
+
+
+def give_up(error: IntendantError, *, as_json: bool) -> NoReturn:
+    """Show an error and exit with its code."""
+    if as_json:
+        print_json({"error": describe_error(error)})
+    else:
+        print(
+            f"error: {error.message}" if not isinstance(error, WorkflowError) else error.message,
+            file=sys.stderr,
+        )
+        if error.hint:
+            print(f"    hint: {error.hint}", file=sys.stderr)
+    raise typer.Exit(REFUSED if isinstance(error, BudgetExceeded) else WRONG)
+
+
+def describe_error(error: IntendantError) -> dict[str, Any]:
+    """An error as JSON."""
+    described: dict[str, Any] = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+    if isinstance(error, WorkflowError):
+        described["problems"] = [_problem(problem) for problem in error.problems]
+    return described
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {name: getattr(problem, name) for name in Problem.__slots__}
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def nested_settings(assignments: list[str] | None) -> dict[str, Any]:
+    """`--set` options as nested settings."""
+    from intendant.config.settings import merge, parse_assignment
+
+    settings: dict[str, Any] = {}
+    for text in assignments or ():
+        merge(settings, parse_assignment(text))
+    return settings
+
+
+def money(micro_usd: int | None) -> str:
+    """Micro-US$ as people read it."""
+    if micro_usd is None:
+        return "?"
+    return "-" if micro_usd == 0 else f"${micro_usd / 1_000_000:.4f}"
