@@ -4,6 +4,7 @@ python docs/picture.py
 """
 
 import io
+import re
 import tempfile
 from pathlib import Path
 
@@ -26,7 +27,9 @@ def main() -> None:
     console.print(live(view)())
     for line in summary(result):
         console.print(line, highlight=False)
-    Path("docs/run.svg").write_text(console.export_svg(title="intendant"), encoding="utf-8")
+    picture = console.export_svg(title="intendant")
+    picture = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)  # fonts from elsewhere are not needed
+    Path("docs/run.svg").write_text(picture, encoding="utf-8")
 
 
 if __name__ == "__main__":

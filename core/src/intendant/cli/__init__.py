@@ -5,6 +5,6 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line."""
-    from intendant.cli.shared import app
+    from intendant.cli.app import app
 
     app()

@@ -45,12 +45,13 @@ PASSIVE = frozenset(("trigger", "wait", "note", "loop", "noop", "subnode"))
 RESULTS = frozenset(
     ("summarize", "analyze", "enrich", "transform", "extract", "validate", "aggregate", "filter", "generate")
 )
-_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\$\{.*?\}|<number>|<uuid>|https?://\S+")
+_TEMPLATE = re.compile(r"(?:^|(?<=\n))=?[^\n:.{]{0,40}:\s*\{\{[^\n]*?\}\}[ \t]*(?=\n|$)|\{\{.*?\}\}|\{%.*?%\}|\$\{.*?\}|<number>|<uuid>|https?://\S+")
 _SENTENCE = re.compile(r"[.!?\n:;=。！？：；，,\\]+|\s[-*•]\s")
 _SQL = re.compile(
     r"\s*(select|with|insert|update|delete|merge|create|drop|alter|truncate|show|call|upsert|copy|exec)\b",
     re.IGNORECASE,
 )
+_RETURNS_FILTERED = re.compile(r"return\s+(?:filtered|[\w$.()\[\]'\"]+\s*\.filter\()")
 _SQL_DEEDS = {
     **dict.fromkeys(("select", "with", "show"), "read"),
     **dict.fromkeys(("insert", "update", "delete", "merge", "upsert", "copy"), "write"),
@@ -285,6 +286,8 @@ def _code(code: str, primary: str, found: list[str]) -> None:
         cues.append("short")
     if code.lstrip().startswith("return"):
         cues.append("constant")
+    if "filter" in cues and _RETURNS_FILTERED.search(code):
+        cues.append("returns-filtered")
     found += [f"x:{cue}" for cue in cues]
     if primary in ("shell", "runjob"):
         found += [f"xs:{cue}" for cue in cues]
