@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from intendant.pilot.orchestrator import WorkflowOrchestrator
     from intendant.pilot.schemas import Schema
     from intendant.pilot.service import OrchestrationService, SyncOrchestrator, run
+    from intendant.planning.compressing import compress, compress_async
     from intendant.planning.planner import Plan, StepPlan
     from intendant.spending.tokens import estimate_tokens
 
@@ -197,6 +198,7 @@ _WHERE = {
     "pilot.orchestrator": ("WorkflowOrchestrator",),
     "pilot.schemas": ("Schema",),
     "pilot.service": ("OrchestrationService", "SyncOrchestrator", "run"),
+    "planning.compressing": ("compress", "compress_async"),
     "planning.planner": ("Plan", "StepPlan"),
     "spending.tokens": ("estimate_tokens",),
 }
@@ -283,6 +285,8 @@ __all__ = [
     "__version__",
     "as_list",
     "as_records",
+    "compress",
+    "compress_async",
     "condition_faults",
     "describe_value",
     "estimate_tokens",

@@ -80,6 +80,7 @@ class CompressionChain:
         count: Callable[[str], int],
         query: str = "",
         intent: str = "",
+        lossless_only: bool = False,
     ) -> Fitted:
         """Make *text* fit into *target_tokens*.
 
@@ -91,7 +92,7 @@ class CompressionChain:
         if before <= target_tokens or policy.strategy == "none":
             return Fitted(best)
         refused = False
-        for lossless_only in (True, False):
+        for exact in (True,) if lossless_only else (True, False):
             tried: tuple[str, ...] = ()
             for _ in range(MAX_ROUNDS):
                 if best.tokens_after <= target_tokens:
@@ -102,7 +103,7 @@ class CompressionChain:
                     target_tokens=target_tokens,
                     count=count,
                     strategy=policy.strategy,
-                    lossless_only=lossless_only,
+                    lossless_only=exact,
                     tried=tried,
                     query=query,
                     intent=intent,

@@ -1,0 +1,104 @@
+"""Compression by itself, outside of any run: `intendant.compress` and the command of that name."""
+
+import asyncio
+from collections.abc import Callable
+from functools import lru_cache
+
+from intendant.hooks.calls import Questions
+from intendant.hooks.plugin import TokenCounting
+from intendant.hooks.registry import Plugins
+from intendant.model.errors import IntendantError
+from intendant.model.requests import CompressionPolicy
+from intendant.model.results import Compression
+from intendant.planning.compression import CompressionChain
+from intendant.spending.tokens import counter_for
+
+
+@lru_cache(maxsize=1)
+def default_counter() -> Callable[[str], int]:
+    """Counts by o200k where its ranks are installed (`intendant[tokens]`), else by estimate."""
+    return counter_for(TokenCounting(factor=1.0, exact=True))
+
+
+@lru_cache(maxsize=1)
+def installed() -> CompressionChain:
+    """The chain of the installed compressors; none of the other plugins is imported."""
+    from intendant.hooks import discovery
+
+    keys = [record.key for record in discovery.list_plugins(kinds=["compress"])]
+    return CompressionChain(Questions(Plugins(only=keys or ["compress:"]).manager))
+
+
+def compress(
+    text: str,
+    *,
+    target: float | None = None,
+    tokens: int | None = None,
+    query: str = "",
+    strategy: str = "auto",
+    lossless: bool = False,
+    floor: float = 0.0,
+    count: Callable[[str], int] | None = None,
+) -> Compression:
+    """Make *text* smaller.
+
+    Args:
+        text: What to compress.
+        target: The share of the tokens that should be left, such as 0.5.
+        tokens: The number of tokens that should be left; instead of *target*.
+        query: What is wanted of the text; decides what is kept.
+        strategy: A compressor's name; `auto`: lossless ones first, the others only as far as needed.
+        lossless: Nothing is left out: only exact re-encodings. Without a target they go as far as they can.
+        floor: Expected share of critical facts that must survive (0 to 1).
+        count: Counts tokens; by default o200k, or an estimate where its ranks are not installed.
+
+    Returns:
+        The compressed text with its figures; the text itself, with strategy `none`, where nothing could be done.
+
+    Raises:
+        IntendantError: Target and tokens are both given, or the target is not between 0 and 1.
+
+    Example:
+        ```python
+        small = intendant.compress(log, target=0.5, query="why did the build fail?")
+        print(small.text, small.saved, small.quality)
+        ```
+    """
+    return asyncio.run(
+        compress_async(
+            text,
+            target=target,
+            tokens=tokens,
+            query=query,
+            strategy=strategy,
+            lossless=lossless,
+            floor=floor,
+            count=count,
+        )
+    )
+
+
+async def compress_async(
+    text: str,
+    *,
+    target: float | None = None,
+    tokens: int | None = None,
+    query: str = "",
+    strategy: str = "auto",
+    lossless: bool = False,
+    floor: float = 0.0,
+    count: Callable[[str], int] | None = None,
+) -> Compression:
+    """`compress` for code with an event loop."""
+    if target is not None and tokens is not None:
+        raise IntendantError("target and tokens are both given", hint="give the share or the number")
+    if target is not None and not 0 < target <= 1:
+        raise IntendantError(f"the target {target} is no share", hint="0.5 leaves half of the tokens")
+    counter = count or default_counter()
+    if tokens is None:
+        # Without a target a lossless compression goes as far as it can, and another one to a half.
+        share = target if target is not None else 0.0 if lossless else 0.5
+        tokens = int(counter(text) * share)
+    policy = CompressionPolicy(strategy=strategy, floor=floor)
+    fitted = await installed().fit(text, tokens, policy=policy, count=counter, query=query, lossless_only=lossless)
+    return fitted.compression
