@@ -89,3 +89,13 @@ def test_the_readme_has_the_two_commands() -> None:
     assert "\npython -m pip install nox uv && python -m nox -s demo\n" in text
     assert "\npython -m pip install nox uv && python -m nox -s tests\n" in text
     assert shutil.which("git"), "the demo reads this repository's history"
+
+
+def test_every_command_is_explained() -> None:
+    from intendant.cli.app import app
+
+    text = (ROOT / "docs/command-line.md").read_text()
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__
+        assert f"| `intendant {name}" in text
+    assert {"run", "plan", "plugins", "runs", "show", "schema"} <= set(re.findall(r"\| `intendant (\w+)", text))
