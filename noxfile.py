@@ -156,6 +156,10 @@ def bench(session: nox.Session) -> None:
     Path("bench-output").mkdir(exist_ok=True)
     session.run("python", "tests/benchmarks/startup.py")
     session.run("python", "tests/benchmarks/overhead.py", *session.posargs)
+    labelled = ROOT.parent / "shared/data/intents/dev.jsonl"
+    if labelled.is_file():
+        session.install("numpy>=2", "scipy>=1.14")
+    session.run("python", "tests/benchmarks/classification.py", *([str(labelled)] if labelled.is_file() else []))
 
 
 @nox.session

@@ -23,7 +23,7 @@ import scipy.sparse as sp
 from scipy.optimize import minimize
 
 from intendant_classify_local._evaluate import Answer, Evaluation, LabelledStep
-from intendant_classify_local._features import features
+from intendant_classify_local._features import BARE, features
 from intendant_classify_local._view import StepView
 
 Row = dict[str, Any]
@@ -38,18 +38,21 @@ RESTATED = 0.4
 TERSE = 0.35
 INVENTED = 0.35
 UNIT = 0.01
+BARE_SCALE = 1.3
 SCALES = {
     "k": 1, "ke": 1.5, "l": 1, "le": 1.2, "a": 1, "ae": 1, "m": 1.5, "o": 1.2, "ow": 0.8, "co": 0.7, "c": 0.5, "n0": 1, "n1": 1,
     "m+n1": 0.8, "nx": 0.7, "nh": 0.6, "nq": 1, "m+nq": 0.8, "nt": 0.45, "nc": 0.4, "nf": 0.5, "n1+": 0.6, "kt": 0.45,
     "lt": 0.45, "at": 0.6, "dt": 0.25, "d0": 0.7, "d1": 0.5, "rt": 0.3, "p1": 1, "m+p1": 0.7, "pw": 0.6, "pi": 0.6, "pr": 0.8,
     "po": 0.6, "q": 0.8, "pt": 0.3, "h": 1, "u": 0.7, "x": 0.8, "xs": 0.8, "s": 1, "y": 0.45, "z": 0.45, "o2": 1, "m+o2": 0.8,
-    "mo": 0.8, "yk": 0.8, "m+yk": 0.7, "cd": 0.7, "cd+yk": 0.8,
+    "mo": 0.8, "n2": 0.6, "p2": 0.6, "pf": 0.8, "yk": 0.8, "m+yk": 0.7, "cd": 0.7, "cd+yk": 0.8,
 }  # fmt: skip
 """How freely a kind of feature may speak: what is said by structure more than bare words, which tie to a platform."""
 
 
 def scale(feature: str) -> float:
     """The scale of a feature's kind."""
+    if feature.startswith(BARE):
+        return BARE_SCALE * scale(feature.removeprefix(BARE))
     kind = feature.partition(":")[0]
     return 0.7 if kind.startswith("h+") else SCALES.get(kind, 0.8)
 
@@ -66,6 +69,10 @@ def restated(rows: Sequence[Row]) -> list[Row]:
         step = row["step"]
         kind, plugin, action = step.get("type", ""), step.get("plugin"), step.get("action")
         rest = {key: value for key, value in step.items() if key not in ("type", "plugin", "action")}
+        if kind == "ai_processing" and step.get("prompt"):
+            found.append({**row, "step": {"name": step.get("name", ""), "prompt": step["prompt"]}})
+        if not row.get("invented"):
+            continue
         if kind and not plugin and kind not in ("action", "ai_processing", "conditional", "code", "trigger"):
             found.append({**row, "step": {**rest, "type": "action", "plugin": kind}})
         elif plugin and action and kind in ("action", "ai_processing", "conditional"):
@@ -139,7 +146,7 @@ def _target(row: Row) -> np.ndarray:
 
 def learn(rows: Sequence[Row]) -> Learner:
     """A learner that has seen *rows*, and the invented ones among them restated."""
-    more = restated([row for row in rows if row.get("invented")])
+    more = restated(rows)
     weight = [TERSE if row["platform"].startswith("prompts") else 1.0 for row in rows]
     return Learner([*rows, *more], weight + [RESTATED] * len(more))
 

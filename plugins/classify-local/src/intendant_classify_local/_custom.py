@@ -62,8 +62,10 @@ _STOP = frozenset(
         "data",
     ]
 )
-_OWN_WORD, _REPEATED, _ONCE = 1.6, 1.2, 0.7
+_OWN_WORD, _REPEATED, _ONCE = 1.6, 1.25, 0.45
 _COMMON_VERB = 0.25
+_HEAD, _TAIL = 3, 0.5
+"""A text's first words tell what is done, the later ones with what: these count less."""
 
 
 @lru_cache(256)
@@ -88,12 +90,16 @@ def best_match(view: StepView, specs: Sequence[IntentSpec]) -> tuple[str, float,
     Returns:
         Its name, how probable it is, and the words that spoke for it.
     """
-    said = _tokens(f"{view.name} {view.action} {view.description[:120]} {view.prompt[:160]}")
+    texts = (view.name, view.action, view.description[:120], view.prompt[:160])
+    said: dict[str, float] = {}
+    for text in texts:
+        for place, word in enumerate(_tokens(text)):
+            said[word] = max(said.get(word, 0.0), 1.0 if place < _HEAD else _TAIL)
     best: tuple[str, float, list[str]] = ("", 0.0, [])
     for spec in specs:
         weights = vocabulary(spec)
-        shared = sorted(said & weights.keys(), key=lambda word: -weights[word])
-        evidence = sum(weights[word] for word in shared)
+        shared = sorted(said.keys() & weights.keys(), key=lambda word: (-weights[word], word))
+        evidence = sum(weights[word] * said[word] for word in shared)
         # A rare word that fits outweighs; common ones alone never reach one half.
         probability = evidence**2 / (evidence**2 + 1.0)
         if probability > best[1]:
@@ -101,9 +107,10 @@ def best_match(view: StepView, specs: Sequence[IntentSpec]) -> tuple[str, float,
     return best
 
 
-def _tokens(text: str) -> set[str]:
+def _tokens(text: str) -> list[str]:
     _, said = lemmas_of(text)
-    return {_singular(word) for word in said if word not in _STOP and len(word) > 1 and not word.isdigit()}
+    kept = [_singular(word) for word in said if word not in _STOP and len(word) > 1 and not word.isdigit()]
+    return list(dict.fromkeys(kept))
 
 
 def _singular(word: str) -> str:

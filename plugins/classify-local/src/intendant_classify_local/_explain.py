@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from intendant import Signal
+from intendant_classify_local._features import BARE
 from intendant_classify_local._model import NONE, Model
 from intendant_classify_local._view import StepView
 
@@ -50,13 +51,13 @@ def signals(view: StepView, found: Sequence[str], model: Model, best: str, secon
 
 
 def _source(feature: str) -> str:
-    kind = feature.partition(":")[0]
+    kind = feature.removeprefix(BARE).partition(":")[0]
     if kind in _SOURCES:
         return _SOURCES[kind]
     if kind.startswith("n") or kind.startswith("m+n"):
         return "name"
     if kind.startswith(("q", "p", "r", "m+p")):
-        return "prompt" if feature not in ("p:none", "p:some", "p1:none") else ""
+        return "prompt" if feature.removeprefix(BARE) not in ("p:none", "p:some", "p1:none") else ""
     return "http" if kind.startswith("h+") else ""
 
 

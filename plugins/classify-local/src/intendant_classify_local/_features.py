@@ -41,6 +41,8 @@ PLAIN = frozenset(
     )
 )
 """Types that say nothing: the app and its operation speak instead."""
+BARE = "b|"
+"""Marks the features of steps that name no machinery."""
 PASSIVE = frozenset(("trigger", "wait", "note", "loop", "noop", "subnode"))
 RESULTS = frozenset(
     ("summarize", "analyze", "enrich", "transform", "extract", "validate", "aggregate", "filter", "generate")
@@ -78,7 +80,19 @@ def features(view: StepView) -> list[str]:
     if view.sql and (statement := _SQL.match(view.sql)):
         _sql(view.sql, statement[1].lower(), found)
     _parameters(view, primary, found)
+    if primary == "bare":
+        _bare(view, found)
     return list(dict.fromkeys(found))
+
+
+def _bare(view: StepView, found: list[str]) -> None:
+    """Where no machinery is named, words alone decide; they are weighed by themselves then."""
+    for text, where in ((view.name, "n"), (view.prompt, "p")):
+        _, said = lemmas_of(text[:120])
+        found += [f"{where}2:{one}_{two}" for one, two in zip(said, said[1:], strict=False)]
+        if said:
+            found.append(f"{where}f:{said[0]}")
+    found[:] = [BARE + name for name in found]
 
 
 # --- type, app, operation ----------------------------------------------------------------------------------
@@ -97,14 +111,17 @@ def _machine(view: StepView, found: list[str]) -> str:
     parts = [machine for machine in ((action, app) if plain else (kind, action, app)) if machine]
     primary = _primary(parts)
     apps = [name for machine in (app, kind) if machine for name in machine.apps]
-    if not primary or (plain and primary == "http" and not web):
+    if not parts:
+        primary = "bare"
+    elif not primary or (plain and primary == "http" and not web):
         primary = "app" if plain or apps else "other"
     found.append(f"m:{primary}")
     found += [f"c:{name}" for name in apps]
     # With HTTP, the method says what "request" leaves open.
-    verb = "" if web and view.method else next((m.verb for m in (action, app, kind) if m and m.verb), "")
+    verbs = (action.verb if action else "", app.sure_verb if app else "", kind.verb if kind else "")
+    verb = "" if web and view.method else next(filter(None, verbs), "")
     _operation(verb, primary, apps, found)
-    if not action:
+    if parts and not action:
         found.append("a:none")
         if verb:
             found.append("o=app")
@@ -123,7 +140,8 @@ def _primary(parts: list[Machinery]) -> str:
 
 def _operation(verb: str, primary: str, apps: list[str], found: list[str]) -> None:
     if not verb:
-        found.append("o:none")
+        if primary != "bare":
+            found.append("o:none")
         if primary == "app":
             found += [f"cd:{name}" for name in apps] or ["cd:none"]
         return

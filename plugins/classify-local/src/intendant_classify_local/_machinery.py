@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 
 from intendant_classify_local._view import words
-from intendant_classify_local._words import groups, lemmas
+from intendant_classify_local._words import NOUN_VERBS, NOUNS, groups, lemmas
 
 CONCEPTS: dict[str, str] = {
     "trigger": "trigger|*trigger|on event|event source|cron|schedule|scheduled|schedule trigger|every day|hourly|"
@@ -219,7 +219,7 @@ def _apps() -> dict[str, str]:
 class Machinery:
     """What the names of a step's type, app and operation say."""
 
-    __slots__ = ("apps", "concepts", "exact", "features", "primary_exact", "verb", "words")
+    __slots__ = ("apps", "concepts", "exact", "features", "primary_exact", "sure_verb", "verb", "words")
 
     def __init__(self, name: str) -> None:
         self.words = tuple(word for word in words(name) if word not in _GENERIC and not word.isdigit())
@@ -240,6 +240,9 @@ class Machinery:
         known = lemmas()
         verbs = (_VERBS.get(word) or known.get(word, "") for word in self.words)
         self.verb = next((verb for verb in verbs if verb in groups()), "")
+        # "Books" and "Sheets" in an app's name are things, not deeds.
+        sure = (word for word in self.words if word not in NOUN_VERBS and (known.get(word) == word or word in NOUNS))
+        self.sure_verb = next((known[word] for word in sure if known[word] in groups()), "")
         self.features = {where: self._features(where) for where in ("k", "l", "a")}
         self.features["nc"] = [f"nc:{concept}" for concept in self.concepts]
 
