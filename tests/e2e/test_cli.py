@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -191,3 +192,28 @@ def test_logs_go_to_standard_error_only_when_asked(intendant, flow) -> None:
     )
     assert quiet.err == ""
     assert json.loads(loud.out)["status"] == "completed"
+
+
+def test_ctrl_c_cancels_the_run_and_says_so(intendant, tmp_path) -> None:
+    """The step's own work, a search in a process of its own, ends too."""
+    pattern = {"fields": {"x": {"pattern": "(a+)+$"}}}
+    step = {"id": "a", "intent": "extract", "input": "a" * 60 + "!", "with": pattern}
+    (tmp_path / "f.yaml").write_text(json.dumps({"name": "slow", "steps": [step]}))
+    url = f"sqlite:///{tmp_path}/x.db"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "intendant", "run", "f.yaml", "--db", url],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if any(run["status"] == "running" for run in intendant("runs", "--json", "--db", url).json()):
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=8)
+    assert (process.returncode, err) == (130, "cancelled\n")
+    (run,) = intendant("runs", "--json", "--db", url).json()
+    assert run["status"] == "cancelled"
+    assert "the chain is whole" in intendant("show", "last", "--db", url).out

@@ -32,7 +32,7 @@ INTENTS = (
 )  # fmt: skip
 HERE = Path(__file__).parent
 WEIGHTS = HERE.parent / "src" / "intendant_classify_local" / "weights.json"
-PENALTY = 0.7
+PENALTY = 0.5
 SECOND_LABEL = 0.2
 RESTATED = 0.4
 TERSE = 0.35

@@ -7,7 +7,7 @@ from intendant_compress_template._fold import expand, fold
 
 __all__ = ["TemplateCompressor", "TemplateSettings", "expand"]
 
-LEFT_ALONE = ("json", "code", "markdown", "html")
+LEFT_ALONE = ("json", "code", "html", "diff")
 """Kinds that are read by their lay-out."""
 
 

@@ -25,10 +25,10 @@ def fold(text: str) -> str | None:
     """*text* folded, or None if no shape pays, or it is folded already."""
     if text.startswith(HEAD):
         return None
-    lines = text.split("\n")
-    shapes = mine(lines)
+    shapes = mine(text)
     if not shapes:
         return None
+    lines = text.split("\n")
     legend, rows = [HEAD], {}
     for label, shape in zip(_names(), shapes, strict=False):
         legend.append(f"{label}: {'{}'.join(shape.parts)}")

@@ -8,8 +8,9 @@ words, so that the beginning is said once and the rest of the line stands as its
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import eq
 from os.path import commonprefix
 
 LEAST = 3
@@ -18,14 +19,25 @@ LEAST_GAIN = 12
 """Characters that a shape has to save, after what its legend and its labels take."""
 MOST_SHAPES = 400
 MOST_COMPARED = 12
-ALIKE = 0.6
-"""Share of equal words from which two groups are merged."""
+ALIKE = 0.5
+"""Share of equal words from which two groups may be merged."""
+LEAST_ALIKE = 2
+TOKEN = 6
+"""Letters of a token, about."""
+LABEL = 2
+"""Tokens of a shape's label."""
+VALUE = "\0"
+"""Stands for a word with digits."""
+WORD = "\1"
+"""Stands for words that differ."""
 MOST_WORDS = 200
 """Words of a line above which it is taken as it is."""
 HEADERS = (8, 7, 6, 5, 4, 3, 2)
 """Numbers of first words by which lines are grouped that are alike in nothing else."""
-_WORD = re.compile(r"\w+(?:[.:/+-]\w+)*")
-_DIGIT = re.compile(r"\d")
+_DIGITS = re.compile(
+    r"(?<!\w)(?<!\w[.:/-])(?:[^\W\d]++[.:/-])*+[^\W\d]*+\d\w*+(?:[.:/-]\w++)*+"
+)
+"""A word that holds a digit, with what is joined to it: dates, times, addresses, paths, numbers, ids."""
 _EDGE = re.compile(r"[=\[\]()\"'<>,;|{}]")
 """Where a word may be cut: between a key and its value, and at brackets; never inside paths, names and numbers."""
 
@@ -43,117 +55,117 @@ class Shape:
 
 @dataclass(slots=True)
 class _Group:
-    words: list[str]
+    words: tuple[str, ...]
     """Masked."""
     members: list[int]
-    merged: bool = False
+    weight: int
 
 
-def mine(lines: Sequence[str]) -> list[Shape]:
-    """Shapes that pay, each line in at most one of them, in the order of their first lines."""
-    split: dict[int, list[str]] = {}
-    masked: dict[str, list[int]] = defaultdict(list)
-    for number, line in enumerate(lines):
-        if line and line.count(" ") < MOST_WORDS:
-            masked[_mask(line)].append(number)
-    groups = _merged(masked)
+def mine(text: str) -> list[Shape]:
+    """Shapes of the lines of *text* that pay, each line in at most one of them, in the order of their first lines."""
+    lines = text.split("\n")
+    masks = [mask.split(" ", MOST_WORDS) for mask in _DIGITS.sub(VALUE, text).split("\n")]
+    equal: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for number, words in enumerate(masks):
+        if lines[number] and len(words) <= MOST_WORDS:
+            equal[tuple(words)].append(number)
     shapes: list[Shape] = []
     left: list[int] = []
-    for group in groups:
-        shape = _shape(group.members, lines, split) if len(group.members) >= LEAST else None
+    for group in _merged(equal):
+        shape = _shape(group, [lines[number] for number in group.members])
         if shape is None:
             left += group.members
         else:
             shapes.append(shape)
-    shapes += _headed(sorted(left), lines)
+    shapes += _headed(sorted(left), lines, masks)
     chosen = sorted(shapes, key=_gain, reverse=True)[:MOST_SHAPES]
     return sorted(chosen, key=lambda shape: shape.lines[0])
 
 
-def _mask(line: str) -> str:
-    return _WORD.sub(lambda word: "\0" if _DIGIT.search(word[0]) else word[0], line)
-
-
-def _merged(masked: dict[str, list[int]]) -> list[_Group]:
-    """Groups of equal masked lines, those that are alike merged."""
+def _merged(equal: dict[tuple[str, ...], list[int]]) -> list[_Group]:
+    """Groups of equal masked lines, merged where that saves more."""
     by_size: dict[int, list[_Group]] = defaultdict(list)
-    for text, members in masked.items():
-        words = text.split(" ")
+    for words, members in equal.items():
         bucket = by_size[len(words)]
-        best = _most_alike(words, bucket)
-        if best is None:
-            bucket.append(_Group(words, list(members)))
+        group = _Group(words, list(members), _weight(words))
+        best = max((_join(group, other) for other in bucket[-MOST_COMPARED:]), default=None, key=lambda pair: pair[0])
+        if best is None or best[0] <= 0:
+            bucket.append(group)
             continue
-        best.words = [one if one == other else "\1" for one, other in zip(best.words, words, strict=True)]
-        best.members += members
-        best.merged = True
+        other = best[1]
+        other.words = _common(words, other.words)
+        other.weight = _weight(other.words)
+        other.members += members
     return [group for bucket in by_size.values() for group in bucket]
 
 
-def _most_alike(words: list[str], bucket: list[_Group]) -> _Group | None:
-    best, most = None, ALIKE * len(words)
-    for group in bucket[-MOST_COMPARED:]:
-        equal = sum(map(str.__eq__, words, group.words))
-        if equal >= most and equal > 1:
-            best, most = group, equal + 0.5
-    return best
+def _common(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
+    return tuple(a if a == b else WORD for a, b in zip(one, other, strict=True))
 
 
-def _shape(members: Iterable[int], lines: Sequence[str], split: dict[int, list[str]]) -> Shape | None:
-    """The shape of *members*, which have the same number of words; None if it does not pay."""
-    numbers = sorted(members)
-    columns = list(zip(*(lines[number].split(" ") for number in numbers), strict=True))
+def _join(one: _Group, other: _Group) -> tuple[float, _Group]:
+    """What merging two groups saves more than leaving them."""
+    alike = sum(map(eq, one.words, other.words))
+    if alike < ALIKE * len(one.words) or alike < LEAST_ALIKE:
+        return 0.0, other
+    weight = _weight(_common(one.words, other.words))
+    merged = _worth(weight, len(one.members) + len(other.members))
+    return merged - _worth(one.weight, len(one.members)) - _worth(other.weight, len(other.members)), other
+
+
+def _worth(weight: int, members: int) -> int:
+    """What a shape saves: its fixed text for all lines but the first, less a label for each."""
+    return max(0, weight * (members - 1) - members - LABEL) if members > 1 else 0
+
+
+def _weight(words: Sequence[str]) -> int:
+    """The tokens of the fixed text, about."""
+    return sum(1 + len(word) // TOKEN for word in words if word not in (VALUE, WORD))
+
+
+def _shape(group: _Group, lines: Sequence[str]) -> Shape | None:
+    """The shape of a group's *lines*; None if it does not pay."""
+    if len(lines) < LEAST:
+        return None
+    order = sorted(range(len(lines)), key=group.members.__getitem__)
+    columns = zip(*(lines[index].split(" ") for index in order), strict=True)
     parts = [""]
     values: list[Sequence[str]] = []
-    for index, column in enumerate(columns):
-        parts[-1] += " " if index else ""
-        fixed, inner = _column(column)
-        parts[-1] += fixed[0]
+    for index, (mask, column) in enumerate(zip(group.words, columns, strict=True)):
+        fixed, inner = _column(mask, column)
+        parts[-1] += " " + fixed[0] if index else fixed[0]
         parts += fixed[1:]
         values += inner
-    rows = tuple(zip(*values, strict=True)) if values else ((),) * len(numbers)
-    shape = Shape(tuple(parts), tuple(numbers), rows)
-    return shape if _gain(shape) >= LEAST_GAIN and not _clashes(shape) else None
+    rows = tuple(zip(*values, strict=True)) if values else ((),) * len(lines)
+    shape = Shape(tuple(parts), tuple(group.members[index] for index in order), rows)
+    return shape if _gain(shape) >= LEAST_GAIN and not any("{}" in part for part in parts) else None
 
 
-def _column(column: Sequence[str]) -> tuple[list[str], list[Sequence[str]]]:
-    """Fixed parts and values of words that stand in one place of several lines."""
-    first = column[0]
+def _column(mask: str, column: Sequence[str]) -> tuple[list[str], list[Sequence[str]]]:
+    """Fixed parts and values of the words that stand in one place of several lines."""
     distinct = set(column)
     if len(distinct) == 1:
-        return [first], []
-    found = [_pieces(word) for word in column]
-    if len({tuple(piece[0] for piece in pieces) for pieces in found}) == 1:
-        return _aligned(found)
+        return [column[0]], []
+    if WORD not in mask:
+        return _masked_column(mask, column)
+    first = column[0]
     start = _cut(commonprefix(list(distinct)), last=True)
-    rest = [word[start:] for word in distinct]
-    end = _cut(commonprefix([word[::-1] for word in rest])[::-1], last=False)
-    return [first[:start], first[len(first) - end :] if end else ""], [
-        [word[start : len(word) - end] for word in column]
-    ]
+    end = _cut(commonprefix([word[start:][::-1] for word in distinct])[::-1], last=False)
+    return [first[:start], first[len(first) - end :]], [[word[start : len(word) - end] for word in column]]
 
 
-def _pieces(word: str) -> list[tuple[str, str]]:
-    """*word* as pairs of fixed text and the value with digits that follows it; the last value is empty."""
-    pieces, at = [], 0
-    for found in _WORD.finditer(word):
-        if _DIGIT.search(found[0]):
-            pieces.append((word[at : found.start()], found[0]))
-            at = found.end()
-    return [*pieces, (word[at:], "")]
-
-
-def _aligned(found: list[list[tuple[str, str]]]) -> tuple[list[str], list[Sequence[str]]]:
-    parts = [""]
-    values: list[Sequence[str]] = []
-    for places in zip(*found, strict=True):
-        column = [value for _, value in places]
-        parts[-1] += places[0][0]
-        if len(set(column)) == 1:
-            parts[-1] += column[0]
+def _masked_column(mask: str, column: Sequence[str]) -> tuple[list[str], list[Sequence[str]]]:
+    fixed = mask.split(VALUE)
+    found = _DIGITS.findall("\n".join(column))
+    size = len(fixed) - 1
+    parts, values = [fixed[0]], []
+    for index, part in enumerate(fixed[1:]):
+        inner = found[index::size]
+        if len(set(inner)) == 1:
+            parts[-1] += inner[0] + part
         else:
-            parts.append("")
-            values.append(column)
+            values.append(inner)
+            parts.append(part)
     return parts, values
 
 
@@ -163,20 +175,18 @@ def _cut(common: str, *, last: bool) -> int:
     return max(edges, default=0)
 
 
-def _headed(left: Sequence[int], lines: Sequence[str]) -> list[Shape]:
+def _headed(left: Sequence[int], lines: Sequence[str], masks: Sequence[list[str]]) -> list[Shape]:
     """Shapes of lines that share their first words only."""
     shapes = []
-    rest = list(left)
-    words = {number: lines[number].split(" ", HEADERS[0]) for number in rest}
-    masks = {number: [_mask(word) for word in words[number]] for number in rest}
+    rest = [number for number in left if len(masks[number]) > HEADERS[-1]]
     for size in HEADERS:
         groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for number in rest:
-            if len(words[number]) > size:
+            if len(masks[number]) > size:
                 groups[tuple(masks[number][:size])].append(number)
         taken: set[int] = set()
-        for members in groups.values():
-            shape = _head_shape(members, lines, size) if len(members) >= LEAST else None
+        for words, members in groups.items():
+            shape = _head_shape(_Group(words, members, 0), lines) if len(members) >= LEAST else None
             if shape is not None:
                 shapes.append(shape)
                 taken.update(members)
@@ -184,22 +194,18 @@ def _headed(left: Sequence[int], lines: Sequence[str]) -> list[Shape]:
     return shapes
 
 
-def _head_shape(members: Sequence[int], lines: Sequence[str], size: int) -> Shape | None:
-    cut = [lines[number].split(" ", size) for number in members]
-    head = _shape(range(len(cut)), [" ".join(words[:size]) for words in cut], {})
+def _head_shape(group: _Group, lines: Sequence[str]) -> Shape | None:
+    size = len(group.words)
+    cut = [lines[number].split(" ", size) for number in group.members]
+    head = _shape(group, [" ".join(words[:size]) for words in cut])
     if head is None:
         return None
     parts = (*head.parts[:-1], head.parts[-1] + " ", "")
     values = tuple((*row, words[size]) for row, words in zip(head.values, cut, strict=True))
-    return Shape(parts, tuple(members), values)
+    return Shape(parts, head.lines, values)
 
 
 def _gain(shape: Shape) -> int:
     """Characters saved, about."""
     fixed = sum(map(len, shape.parts))
     return (len(shape.lines) - 1) * fixed - len(shape.lines) * (len(shape.parts) + 2) - 5
-
-
-def _clashes(shape: Shape) -> bool:
-    """True if the shape could not be read back."""
-    return any("{}" in part for part in shape.parts) or any(" " in value for row in shape.values for value in row[:-1])
