@@ -8,7 +8,7 @@ import pytest
 
 from intendant import Settings, Step, Workflow
 from intendant.hooks import specs
-from intendant.hooks.plugin import KINDS
+from intendant.hooks.kinds import KINDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

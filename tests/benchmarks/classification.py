@@ -39,7 +39,10 @@ def main() -> None:
             times.append((perf_counter() - started) / len(rows) * 1e6)
         print(f"\n{min(times):.0f} µs a step warm (median {median(times):.0f}); asked: at most 150")
 
-        steps = tuple(Step(id=f"s{n}", name=row["step"].get("name", ""), prompt=row["step"].get("prompt")) for n, row in enumerate((rows * 4)[:500]))
+        steps = tuple(
+            Step(id=f"s{n}", name=row["step"].get("name", ""), prompt=row["step"].get("prompt"))
+            for n, row in enumerate((rows * 4)[:500])
+        )
         request = ClassifyRequest(step=steps[0], intents=service.plugins.specs, threshold=0.0)
         started = perf_counter()
         for step in steps:
@@ -50,7 +53,13 @@ def main() -> None:
     if len(sys.argv) > 1:
         print(f"\n== left out of {sys.argv[1]}")
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, str(PLUGIN / "training/learn.py"), sys.argv[1], "--out", f"{folder}/weights.json"]
+            command = [
+                sys.executable,
+                str(PLUGIN / "training/learn.py"),
+                sys.argv[1],
+                "--out",
+                f"{folder}/weights.json",
+            ]
             subprocess.run(command, check=True)
 
 

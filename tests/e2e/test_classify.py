@@ -82,13 +82,22 @@ def test_a_correction_of_a_workflows_step_is_used_when_it_is_planned(intendant, 
 def test_evaluation_counts_right(intendant, tmp_path) -> None:
     labelled = [
         {"row": "1", "gold": "send", "platform": "x", "difficulty": "easy", "step": STEPS[0]},
-        {"row": "2", "gold": "transform", "alt": "extract", "platform": "x", "difficulty": "hard", "step": STEPS[1]["step"]},
+        {
+            "row": "2",
+            "gold": "transform",
+            "alt": "extract",
+            "platform": "x",
+            "difficulty": "hard",
+            "step": STEPS[1]["step"],
+        },
         {"row": "3", "gold": "none", "platform": "y", "step": STEPS[2]["step"]},
         {"row": "4", "gold": "aggregate", "platform": "y", "difficulty": "easy", "step": STEPS[3]},
     ]
     (tmp_path / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labelled))
     text = intendant("classify", "gold.jsonl", "--evaluate").out
-    lines = {" ".join(line.split()[:-3]) or line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
+    lines = {
+        " ".join(line.split()[:-3]) or line.split()[0]: line.split() for line in text.splitlines() if line.strip()
+    }
     assert lines["all"][-3:] == ["3", "0.333", "0.667"]
     assert lines["x"][-3:] == ["2", "0.500", "1.000"]
     assert "aggregate    summarize" in text
@@ -110,7 +119,13 @@ def test_ten_thousand_steps_take_constant_memory(tmp_path, file) -> None:
     for count in (500, 5000):
         path = tmp_path / f"{count}.jsonl"
         path.write_text("".join(json.dumps({**STEPS[n % 2], "n": n}) + "\n" for n in range(count * 2)))
-        done = subprocess.run([sys.executable, "-c", code, str(path), str(tmp_path / "out")], cwd=tmp_path, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path), str(tmp_path / "out")],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         peaks.append(int(done.stdout))
         assert len((tmp_path / "out").read_text().splitlines()) == count * 2
     assert peaks[1] < peaks[0] * 1.1

@@ -2,7 +2,9 @@
 
 import json
 
-LOG = "".join(f"2026-01-02 03:04:{n % 60:02d} INFO worker-{n % 3} done job {n} in {n * 7 % 100} ms\n" for n in range(200))
+LOG = "".join(
+    f"2026-01-02 03:04:{n % 60:02d} INFO worker-{n % 3} done job {n} in {n * 7 % 100} ms\n" for n in range(200)
+)
 LOG += "2026-01-02 03:09:00 ERROR worker-2 job 200 failed: disk full on /var\n"
 
 
@@ -29,7 +31,12 @@ def test_lossless_leaves_nothing_out(intendant, tmp_path) -> None:
 
 
 def test_jsonl_in_jsonl_out(intendant, tmp_path) -> None:
-    lines = [json.dumps({"id": "a", "text": LOG, "query": "disk"}), "{broken", json.dumps({"id": "c"}), json.dumps({"id": "d", "text": ""})]
+    lines = [
+        json.dumps({"id": "a", "text": LOG, "query": "disk"}),
+        "{broken",
+        json.dumps({"id": "c"}),
+        json.dumps({"id": "d", "text": ""}),
+    ]
     (tmp_path / "docs.jsonl").write_text("\n".join(lines))
     done = intendant("compress", "docs.jsonl", "--tokens", "300")
     rows = [json.loads(line) for line in done.out.splitlines()]
@@ -49,7 +56,12 @@ def test_a_diff_shows_what_went(intendant, tmp_path) -> None:
 
 def test_wrong_arguments_are_told(intendant, tmp_path) -> None:
     (tmp_path / "a.txt").write_text("x")
-    for arguments in (("a.txt", "--target", "0.5", "--tokens", "3"), ("a.txt", "--target", "7"), ("none.txt",), ("none.jsonl",)):
+    for arguments in (
+        ("a.txt", "--target", "0.5", "--tokens", "3"),
+        ("a.txt", "--target", "7"),
+        ("none.txt",),
+        ("none.jsonl",),
+    ):
         done = intendant("compress", *arguments)
         assert done.code == 2, arguments
         assert done.err.startswith("error:")

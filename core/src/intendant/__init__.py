@@ -14,21 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from intendant.config.settings import Settings
+    from intendant.hooks.outside import Connector, ConnectorCall, Hold, Provider, TokenCounting, operation
     from intendant.hooks.plugin import (
         BudgetStrategy,
         Classifier,
         Compressor,
-        Connector,
-        ConnectorCall,
-        Hold,
         IntentHandler,
         Options,
         Plugin,
-        Provider,
         Tier,
         TierSettings,
-        TokenCounting,
-        operation,
     )
     from intendant.hooks.specs import hookimpl
     from intendant.model.errors import (
@@ -109,21 +104,23 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "config.settings": ("Settings",),
+    "hooks.outside": (
+        "Connector",
+        "ConnectorCall",
+        "Hold",
+        "Provider",
+        "TokenCounting",
+        "operation",
+    ),
     "hooks.plugin": (
         "BudgetStrategy",
         "Classifier",
         "Compressor",
-        "Connector",
-        "ConnectorCall",
-        "Hold",
         "IntentHandler",
         "Options",
         "Plugin",
-        "Provider",
         "Tier",
         "TierSettings",
-        "TokenCounting",
-        "operation",
     ),
     "hooks.specs": ("hookimpl",),
     "model.errors": (

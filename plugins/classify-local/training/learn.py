@@ -7,7 +7,7 @@
     python plugins/classify-local/training/learn.py [LABELLED.jsonl …] [--out weights.json]
 
 Always learns from `steps.jsonl` beside this file (invented for this project); further files are added. A labelled
-file has a step a line: `step`, `gold`, `alt`, `platform`, `difficulty`, `workflow`. The weights contain no step: only
+file has a step a line: `step`, `gold`, `alt`, `platform`, `difficulty`, `workflow`, perhaps `weight`. The weights contain no step: only
 features that occur in two workflows or more, bare words of prompts in three. The same input gives the same weights.
 """
 
@@ -35,7 +35,6 @@ WEIGHTS = HERE.parent / "src" / "intendant_classify_local" / "weights.json"
 PENALTY = 0.5
 SECOND_LABEL = 0.2
 RESTATED = 0.4
-TERSE = 0.35
 INVENTED = 0.35
 UNIT = 0.01
 BARE_SCALE = 1.3
@@ -147,8 +146,8 @@ def _target(row: Row) -> np.ndarray:
 def learn(rows: Sequence[Row]) -> Learner:
     """A learner that has seen *rows*, and the invented ones among them restated."""
     more = restated(rows)
-    weight = [TERSE if row["platform"].startswith("prompts") else 1.0 for row in rows]
-    return Learner([*rows, *more], weight + [RESTATED] * len(more))
+    weight = [float(row.get("weight", 1)) for row in [*rows, *more]]
+    return Learner([*rows, *more], weight[: len(rows)] + [RESTATED * value for value in weight[len(rows) :]])
 
 
 def left_out(rows: Sequence[Row], fold: Sequence[Any], only: Sequence[int] | None = None) -> np.ndarray:
@@ -258,7 +257,7 @@ def main() -> None:
     given = [row for path in options.files for row in read(path)]
     rows = given + [{**row, "invented": True} for row in read(HERE / "steps.jsonl")]
     scores = left_out(rows, folds_by_platform(rows))
-    weight = np.array([INVENTED if row.get("invented") else 1.0 for row in rows])
+    weight = np.array([INVENTED * row.get("weight", 1.0) if row.get("invented") else 1.0 for row in rows])
     calibration = calibrate(rows, scores, weight)
     chances = softmax(scores / calibration[0])
 

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 @command()
 def compress(
-    file: Annotated[
-        Path | None, typer.Argument(help="A text, or JSONL (`id`, `text`, `query`).")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help="A text, or JSONL (`id`, `text`, `query`).")] = None,
     *,
     strategy: Annotated[str, typer.Option("--strategy", help="A compressor's name, or auto.")] = "auto",
     target: Annotated[

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from intendant.hooks.plugin import KINDS, Plugin
+from intendant.hooks.kinds import KINDS
+from intendant.hooks.plugin import Plugin
 from intendant.model.errors import DuplicatePluginError, PluginLoadError
 from intendant.model.logs import get_logger
 

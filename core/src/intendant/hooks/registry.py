@@ -10,17 +10,9 @@ import pluggy
 
 from intendant.hooks import discovery, specs
 from intendant.hooks.discovery import PluginRecord, PluginState
-from intendant.hooks.plugin import (
-    KINDS,
-    BudgetStrategy,
-    Classifier,
-    Compressor,
-    Connector,
-    IntentHandler,
-    Plugin,
-    Provider,
-    Tier,
-)
+from intendant.hooks.kinds import KINDS
+from intendant.hooks.outside import Connector, Provider
+from intendant.hooks.plugin import BudgetStrategy, Classifier, Compressor, IntentHandler, Plugin, Tier
 from intendant.model.errors import DuplicatePluginError, PluginLoadError, SettingsError
 from intendant.model.logs import get_logger
 from intendant.model.requests import IntentSpec

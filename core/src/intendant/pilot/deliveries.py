@@ -5,7 +5,7 @@ is never made twice: not by a retry, not by another process, not after a crash.
 from collections.abc import Mapping
 from hashlib import sha256
 
-from intendant.hooks.plugin import Connector, ConnectorCall
+from intendant.hooks.outside import Connector, ConnectorCall
 from intendant.model import events
 from intendant.model.errors import ConnectorError, IntendantError
 from intendant.model.workflow import Json

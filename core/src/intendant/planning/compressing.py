@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from intendant.hooks.calls import Questions
-from intendant.hooks.plugin import TokenCounting
+from intendant.hooks.outside import TokenCounting
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import IntendantError
 from intendant.model.requests import CompressionPolicy

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from intendant.config.settings import RoutingSettings
 from intendant.hooks.calls import Questions
-from intendant.hooks.plugin import Provider
+from intendant.hooks.outside import Provider
 from intendant.model.requests import IntentSpec, ModelOffer, RouteRequest
 from intendant.model.results import Route
 from intendant.model.workflow import Json, Step

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
 
-from intendant.hooks.plugin import Hold, Provider
+from intendant.hooks.outside import Hold, Provider
 from intendant.model import events
 from intendant.model.errors import BudgetExceeded, IntendantError, PluginLoadError, ProviderError
 from intendant.model.requests import ModelRequest

@@ -23,18 +23,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from intendant.hooks.plugin import (
-    BudgetStrategy,
-    Classifier,
-    Compressor,
-    Connector,
-    ConnectorCall,
-    IntentHandler,
-    Options,
-    Plugin,
-    Provider,
-    Tier,
-)
+from intendant.hooks.outside import Connector, ConnectorCall, Provider
+from intendant.hooks.plugin import BudgetStrategy, Classifier, Compressor, IntentHandler, Options, Plugin, Tier
 from intendant.model.errors import ConnectorError, IntendantError, SettingsError
 from intendant.model.requests import (
     BudgetLine,

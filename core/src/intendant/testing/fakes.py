@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-from intendant.hooks.plugin import BudgetStrategy, Hold, Options, Plugin, Provider, Tier, TokenCounting
+from intendant.hooks.outside import Hold, Provider, TokenCounting
+from intendant.hooks.plugin import BudgetStrategy, Options, Plugin, Tier
 from intendant.model.errors import ProviderError
 from intendant.model.requests import BudgetRequest, ModelRequest
 from intendant.model.results import Allocation, ModelReply, RunResult, Usage
