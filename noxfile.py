@@ -5,6 +5,7 @@ python -m nox -s tests      the default tests
 python -m nox -l            all sessions
 """
 
+import os
 import shutil
 import sys
 import tempfile
@@ -160,6 +161,52 @@ def bench(session: nox.Session) -> None:
     if labelled.is_file():
         session.install("numpy>=2", "scipy>=1.14")
     session.run("python", "tests/benchmarks/classification.py", *([str(labelled)] if labelled.is_file() else []))
+
+
+@nox.session
+def postgresql(session: nox.Session) -> None:
+    """The store's tests on a PostgreSQL server of their own, if its programs are on this machine."""
+    programs = [
+        *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True),
+        Path(shutil.which("initdb") or "").parent,
+    ]
+    found = next((folder for folder in programs if (folder / "initdb").is_file()), None)
+    if found is None:
+        session.skip("PostgreSQL's programs are not on this machine (Debian: apt-get install postgresql)")
+    sync(session)
+    with tempfile.TemporaryDirectory() as folder:
+        # The server refuses to run as root.
+        runner = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if runner:
+            shutil.chown(folder, "postgres")
+        data, port = f"{folder}/data", "54329"
+
+        def server(*command: str) -> None:
+            session.run(*runner, str(found / command[0]), *command[1:], external=True, silent=True)
+
+        server("initdb", "-D", data, "-A", "trust", "-U", "postgres")
+        server(
+            "pg_ctl",
+            "-D",
+            data,
+            "-o",
+            f"-p {port} -k {folder} -c listen_addresses=127.0.0.1",
+            "-l",
+            f"{folder}/log",
+            "-w",
+            "start",
+        )
+        try:
+            url = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+            session.run(
+                "pytest",
+                "-q",
+                "core/tests/test_store.py",
+                *session.posargs,
+                env={"INTENDANT_TEST_POSTGRESQL": url},
+            )
+        finally:
+            server("pg_ctl", "-D", data, "-m", "immediate", "stop")
 
 
 @nox.session

@@ -1,6 +1,8 @@
 """The store: group commit, fencing, the hash chain, versions and migrations."""
 
 import asyncio
+import os
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
@@ -27,9 +29,30 @@ def row(run_id: str = "r_1") -> dict:
     }
 
 
-@pytest.fixture(params=["none", "file"])
-def store(request, tmp_path):
-    made = Store("none" if request.param == "none" else f"sqlite:///{tmp_path}/x/runs.db")
+SERVER = os.environ.get("INTENDANT_TEST_POSTGRESQL", "")
+"""URL of a PostgreSQL server on which databases may be made; `nox -s postgresql` starts one."""
+needs_server = pytest.mark.skipif(not SERVER, reason="needs a PostgreSQL server: run `nox -s postgresql`")
+
+
+@pytest.fixture(params=["none", "file", pytest.param("postgresql", marks=needs_server)])
+def url(request, tmp_path):
+    """A database of each sort, empty."""
+    if request.param != "postgresql":
+        yield "none" if request.param == "none" else f"sqlite:///{tmp_path}/x/runs.db"
+        return
+    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
+    name = f"test_{uuid4().hex}"
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield server.url.set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+@pytest.fixture
+def store(url):
+    made = Store(url)
     yield made
     made.close()
 
@@ -243,3 +266,36 @@ def test_a_database_of_another_program_is_left_alone(tmp_path) -> None:
     with engine.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "host"
     engine.dispose()
+
+
+async def test_a_run_leaves_the_same_on_every_database(url) -> None:
+    """A whole run with paid calls, a failure and a skip: budgets, steps and journal are kept and whole."""
+    from intendant import IntentHandler, IntentSpec, Message, ModelRequest, StepResult, Workflow
+    from intendant.record.store import budgets
+    from intendant.testing import engine
+
+    class Ask(IntentHandler):
+        """Asks."""
+
+        spec = IntentSpec(name="ask", summary="Ask", examples=("Ask",))
+
+        async def handle(self, request):
+            asked = ModelRequest(messages=(Message(content=request.prompt),), max_output_tokens=20)
+            return StepResult(output=[(await request.model.complete(asked)).text for _ in range(3)])
+
+    steps = [{"id": name, "intent": "ask", "prompt": name} for name in "abcdef"]
+    steps += [{"id": "g", "intent": "ask", "prompt": "word " * 9000}, {"id": "h", "intent": "ask", "needs": ["g"]}]
+    async with engine(Ask(), db=url) as service:
+        result = await service.run(
+            Workflow.model_validate({"name": "t", "steps": steps, "budget": {"tokens": 5000}})
+        )
+        state = await service.store.do(budgets.state_of(f"run:{result.run_id}"))
+        totals = await service.store.do(budgets.totals_of_run(result.run_id))
+        rows = await service.store.events_of(result.run_id)
+        outputs = await service.store.outputs_of(result.run_id)
+    assert verify(rows) is None
+    assert outputs == result.outputs
+    assert set(outputs) == set("abcdef")
+    assert totals == {"tokens": result.metrics.tokens_used, "micro_usd": result.metrics.micro_usd, "open_holds": 0}
+    assert (state["spent_tokens"], state["held_tokens"]) == (result.metrics.tokens_used, 0)
+    assert result.failures["g"].error == "BudgetExceeded"

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from intendant import Classification, Classifier, ClassifyRequest, IntentSpec, Signal, Step
-from intendant_classify_local._custom import best_match
+from intendant_classify_local._custom import best_match, likeness
 from intendant_classify_local._effects import effect
 from intendant_classify_local._evaluate import Evaluation, LabelledStep, evaluate
 from intendant_classify_local._explain import signals
-from intendant_classify_local._features import features
+from intendant_classify_local._features import BARE, features
 from intendant_classify_local._model import NONE, model
 from intendant_classify_local._view import StepView
 
@@ -16,6 +16,8 @@ __all__ = ["Evaluation", "LabelledStep", "LocalClassifier", "evaluate"]
 
 _CLAIM = 0.5
 """A declared intent is chosen where it is more probable than this."""
+_LIKENESS, _LIKE = 5.0, 0.3
+"""A step like an example of an intent: added to that intent's score, times the likeness where that is above the second."""
 _STRUCTURE_RULES = 0.45
 """What words say for a declared intent counts this much where the step names an operation of a connector."""
 
@@ -59,7 +61,7 @@ class LocalClassifier(Classifier):
     def _classify(self, view: StepView, intents: Sequence[IntentSpec]) -> Classification:
         learned = model()
         found = features(view)
-        probabilities = learned.probabilities(found)
+        probabilities = learned.probabilities(found, self._from_examples(view, found, intents))
         ranked = sorted(zip(probabilities, learned.intents, strict=True), reverse=True)
         nothing = probabilities[learned.intents.index(NONE)]
         if nothing < learned.abstain:
@@ -77,6 +79,14 @@ class LocalClassifier(Classifier):
         )
         own = [spec for spec in intents if spec.name not in learned.intents]
         return self._declared(view, own, answer) if own else answer
+
+    def _from_examples(
+        self, view: StepView, found: Sequence[str], intents: Sequence[IntentSpec]
+    ) -> dict[str, float]:
+        """What the handlers' examples add where a step names no machinery, so that words alone decide."""
+        if not intents or not found or not found[0].startswith(BARE):
+            return {}
+        return {name: _LIKENESS * share for name, share in likeness(view, intents).items() if share > _LIKE}
 
     def _declared(self, view: StepView, specs: Sequence[IntentSpec], answer: Classification) -> Classification:
         """*answer*, or an intent that the model does not know where the step's words speak for that."""

@@ -1,4 +1,4 @@
-"""Intents that the model never learned: told from what their handlers declare."""
+"""What handlers declare of their intents: the only source for those that the model never learned."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -105,6 +105,20 @@ def best_match(view: StepView, specs: Sequence[IntentSpec]) -> tuple[str, float,
         if probability > best[1]:
             best = (spec.name, probability, shared)
     return best
+
+
+def likeness(view: StepView, specs: Sequence[IntentSpec]) -> dict[str, float]:
+    """How like the step's own words are to the nearest example of each intent, from 0 to 1 (Jaccard)."""
+    said = frozenset(_tokens(f"{view.name} {view.prompt[:160]}"))
+    return {
+        spec.name: max((len(said & words) / len(said | words) for words in _examples(spec) if words), default=0.0)
+        for spec in specs
+    }
+
+
+@lru_cache(256)
+def _examples(spec: IntentSpec) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(_tokens(example)) for example in spec.examples)
 
 
 def _tokens(text: str) -> list[str]:

@@ -38,7 +38,9 @@ def signals(view: StepView, found: Sequence[str], model: Model, best: str, secon
         if row := model.weights.get(name):
             source = _source(name)
             sums[source] = sums.get(source, 0.0) + row[first] - row[other]
-    ranked = sorted(((weight, source) for source, weight in sums.items() if source), reverse=True)
+    nameless = not (view.kind or view.plugin or view.action)
+    silent = ("", "type", "app", "operation") if nameless else ("",)
+    ranked = sorted(((weight, source) for source, weight in sums.items() if source not in silent), reverse=True)
     told = [(weight, source, best) for weight, source in ranked[:3] if weight > _WORTH_TELLING] or [
         (weight, source, best) for weight, source in ranked[:1] if weight > 0
     ]
@@ -65,9 +67,9 @@ def _said(source: str, view: StepView) -> str:
     """The subject of a sentence about that source."""
     match source:
         case "type":
-            return f"the type '{_short(view.kind or view.plugin)}'" if view.kind or view.plugin else "its form"
+            return f"the type '{_short(view.kind or view.plugin or view.action)}'"
         case "app":
-            return f"what is done with '{_short(view.plugin or view.kind)}' mostly"
+            return f"what uses '{_short(view.plugin or view.kind or view.action)}' mostly"
         case "operation":
             return f"the operation '{_short(view.action or view.plugin or view.kind)}'"
         case "name":

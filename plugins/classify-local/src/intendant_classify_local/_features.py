@@ -47,7 +47,9 @@ PASSIVE = frozenset(("trigger", "wait", "note", "loop", "noop", "subnode"))
 RESULTS = frozenset(
     ("summarize", "analyze", "enrich", "transform", "extract", "validate", "aggregate", "filter", "generate")
 )
-_TEMPLATE = re.compile(r"(?:^|(?<=\n))=?[^\n:.{]{0,40}:\s*\{\{[^\n]*?\}\}[ \t]*(?=\n|$)|\{\{.*?\}\}|\{%.*?%\}|\$\{.*?\}|<number>|<uuid>|https?://\S+")
+_TEMPLATE = re.compile(
+    r"(?:^|(?<=\n))=?[^\n:.{]{0,40}:\s*\{\{[^\n]*?\}\}[ \t]*(?=\n|$)|\{\{.*?\}\}|\{%.*?%\}|\$\{.*?\}|<number>|<uuid>|https?://\S+"
+)
 _SENTENCE = re.compile(r"[.!?\n:;=。！？：；，,\\]+|\s[-*•]\s")
 _SQL = re.compile(
     r"\s*(select|with|insert|update|delete|merge|create|drop|alter|truncate|show|call|upsert|copy|exec)\b",

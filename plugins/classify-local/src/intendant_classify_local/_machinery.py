@@ -241,7 +241,9 @@ class Machinery:
         verbs = (_VERBS.get(word) or known.get(word, "") for word in self.words)
         self.verb = next((verb for verb in verbs if verb in groups()), "")
         # "Books" and "Sheets" in an app's name are things, not deeds.
-        sure = (word for word in self.words if word not in NOUN_VERBS and (known.get(word) == word or word in NOUNS))
+        sure = (
+            word for word in self.words if word not in NOUN_VERBS and (known.get(word) == word or word in NOUNS)
+        )
         self.sure_verb = next((known[word] for word in sure if known[word] in groups()), "")
         self.features = {where: self._features(where) for where in ("k", "l", "a")}
         self.features["nc"] = [f"nc:{concept}" for concept in self.concepts]

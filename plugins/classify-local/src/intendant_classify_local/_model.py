@@ -34,11 +34,18 @@ class Model:
     accuracy: tuple[float, ...]
     abstain: float
 
-    def probabilities(self, features: Iterable[str]) -> list[float]:
-        """How probable each label is, in the order of `intents`. Features that were never learned count nothing."""
+    def probabilities(self, features: Iterable[str], more: Mapping[str, float] | None = None) -> list[float]:
+        """How probable each label is, in the order of `intents`. Features that were never learned count nothing.
+
+        Args:
+            features: Their names.
+            more: What to add to the score of a label for other reasons.
+        """
         known = self.weights
         rows = [known[name] for name in features if name in known]
         scores = [sum(column) / self.temperature for column in zip(self.bias, *rows, strict=True)]
+        if more:
+            scores = [score + more.get(name, 0.0) for score, name in zip(scores, self.intents, strict=True)]
         top = max(scores)
         raised = [exp(score - top) for score in scores]
         total = sum(raised)

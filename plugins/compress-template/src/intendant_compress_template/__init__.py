@@ -1,28 +1,43 @@
-"""Folds lines of the same shape, such as those of a log, without losing one."""
+"""Folds lines of the same shape, such as those of a log, and keeps repeated blocks once, without losing one."""
 
 from typing import ClassVar
 
 from intendant import Compression, Compressor, CompressRequest, Options
-from intendant_compress_template._fold import expand, fold
+from intendant_compress_template._fold import HEAD
+from intendant_compress_template._fold import expand as _expand_lines
+from intendant_compress_template._fold import fold
+from intendant_compress_template._kinds import laid_out
+from intendant_compress_template._repeats import keep_once, put_back
 
 __all__ = ["TemplateCompressor", "TemplateSettings", "expand"]
 
-LEFT_ALONE = ("json", "code", "html", "diff")
+LEFT_ALONE = ("json", "code", "html", "diff", "config")
 """Kinds that are read by their lay-out."""
+MAX_TEXT = 20_000_000
+"""Characters above which content is left as it is."""
+
+
+def expand(text: str) -> str:
+    """The text that was folded.
+
+    Raises:
+        ValueError: This is no folded text.
+    """
+    return put_back(_expand_lines(text) if text.startswith(HEAD) else text)
 
 
 class TemplateSettings(Options):
     """Settings of the compressor `template`."""
 
-    least_saved: float = 0.1
+    least_saved: float = 0.05
     """Share of the tokens that folding has to save; less is not worth the reader's trouble."""
 
 
 class TemplateCompressor(Compressor):
     """Writes the shape of similar lines once, and for each line what is its own, in the order of the lines.
 
-    Equal lines that follow each other are written once with their number. What is written is expanded and compared
-    before it is used.
+    Blocks of lines that were there before, quoted or not, are kept once. Equal lines that follow each other are
+    written once with their number. What is written is expanded and compared before it is used.
     """
 
     name = "template"
@@ -31,14 +46,13 @@ class TemplateCompressor(Compressor):
 
     def shrink(self, request: CompressRequest) -> Compression | None:
         """The folded text, or None if folding saves too little."""
-        if request.kind in LEFT_ALONE:
+        if request.kind in LEFT_ALONE or len(request.text) > MAX_TEXT or laid_out(request.text):
             return None
         settings: TemplateSettings = self.settings
-        text = fold(request.text)
-        if text is None or expand(text) != request.text:
-            return None
-        tokens = request.count(text)
-        if tokens >= request.tokens or tokens > request.tokens * (1 - settings.least_saved):
+        most = min(request.tokens - 1, int(request.tokens * (1 - settings.least_saved)))
+        counted = [(request.count(text), text) for text in _candidates(request.text)]
+        tokens, text = min(counted, key=lambda pair: pair[0], default=(request.tokens, ""))
+        if tokens > most or expand(text) != request.text:
             return None
         return Compression(
             text=text,
@@ -47,3 +61,12 @@ class TemplateCompressor(Compressor):
             strategy=self.name,
             lossless=True,
         )
+
+
+def _candidates(text: str) -> list[str]:
+    """*text* with repeated blocks kept once, and that folded; only what is shorter."""
+    if text.startswith(HEAD):
+        return []
+    once = keep_once(text)
+    folded = fold(once if once is not None else text)
+    return [candidate for candidate in (once, folded) if candidate is not None and len(candidate) < len(text)]
