@@ -1,5 +1,17 @@
-from intendant import Allocation, BudgetLine, BudgetRequest
-from intendant.testing import BudgetContract
+from intendant import (
+    Allocation,
+    BudgetLine,
+    BudgetRequest,
+    IntentHandler,
+    IntentSpec,
+    Message,
+    ModelReply,
+    ModelRequest,
+    StepResult,
+    Usage,
+    Workflow,
+)
+from intendant.testing import BudgetContract, ScriptedProvider, engine
 from intendant_budget_adaptive import AdaptiveStrategy, expected_need
 
 BASELINES = {
@@ -91,3 +103,41 @@ def test_only_the_newest_steps_count() -> None:
 
 def test_a_critical_step_counts_more() -> None:
     assert allocate(2500, line("a"), line("b", critical=True)).tokens == {"a": 1000, "b": 1500}
+
+
+class Ask(IntentHandler):
+    """Asks the model."""
+
+    def __init__(self, name: str) -> None:
+        self._made = IntentSpec(name=name, summary=name, examples=(name,), tokens=1000)
+        super().__init__()
+
+    @property
+    def spec(self):  # type: ignore[override]
+        return self._made
+
+    async def handle(self, request):
+        reply = await request.model.complete(ModelRequest(messages=(Message(content=request.prompt),)))
+        return StepResult(output=reply.text)
+
+
+async def test_what_steps_took_before_moves_their_shares() -> None:
+    """Two intents with one baseline: after runs in which one took far more, it gets the larger share."""
+
+    def answer(request: ModelRequest) -> ModelReply:
+        tokens = 900 if request.messages[0].content == "heavy" else 30
+        usage = Usage(input_tokens=10, output_tokens=tokens)
+        return ModelReply(text="x", usage=usage, model="scripted-1", provider="scripted")
+
+    steps = [{"id": name, "intent": name, "prompt": name} for name in ("heavy", "light")]
+    flow = Workflow.model_validate({"name": "t", "agent": "a", "steps": steps, "budget": {"tokens": 3000}})
+    settings = {"budget": {"strategy": "adaptive"}}
+    plugins = (Ask("heavy"), Ask("light"), AdaptiveStrategy(), ScriptedProvider(answer))
+    async with engine(*plugins, settings=settings) as service:
+        before = await service.plan(flow)
+        for _ in range(10):
+            await service.run(flow)
+        after = await service.plan(flow)
+    assert [step.tokens for step in before.steps] == [1500, 1500]
+    heavy, light = (step.tokens for step in after.steps)
+    assert heavy > light * 1.5

@@ -31,6 +31,7 @@ class AdaptiveStrategy(BudgetStrategy):
     """
 
     name = "adaptive"
+    uses_history = True
     Settings = AdaptiveSettings
 
     def allocate(self, request: BudgetRequest) -> Allocation:
