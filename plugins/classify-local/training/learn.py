@@ -2,17 +2,19 @@
 # requires-python = ">=3.11"
 # dependencies = ["numpy>=2", "scipy>=1.14", "intendant-classify-local"]
 # ///
-"""Learns the weights of the local classifier from labelled steps, and tells how good they are on what was left out.
+"""Learns the weights of the local classifier from labelled steps, and measures them on what was left out.
 
     python plugins/classify-local/training/learn.py [LABELLED.jsonl …] [--out weights.json]
 
 Always learns from `steps.jsonl` beside this file (invented for this project); further files are added. A labelled
-file has a step a line: `step`, `gold`, `alt`, `platform`, `difficulty`, `workflow`, perhaps `weight`. The weights contain no step: only
-features that occur in two workflows or more, bare words of prompts in three. The same input gives the same weights.
+file has a step a line: `step`, `gold`, `alt`, `platform`, `difficulty`, `workflow`, perhaps `weight`. The weights
+contain no step: only features that occur in two workflows or more, words of free text in three. The same input
+gives the same weights.
 """
 
 import argparse
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,24 +30,46 @@ from intendant_classify_local._view import StepView
 
 Row = dict[str, Any]
 INTENTS = (
-    "extract", "summarize", "generate", "validate", "send", "transform", "conditional", "aggregate", "filter", "enrich", "none",
-)  # fmt: skip
+    *("extract", "summarize", "generate", "validate", "send", "transform", "conditional", "aggregate", "filter"),
+    *("enrich", "none"),
+)
 HERE = Path(__file__).parent
 WEIGHTS = HERE.parent / "src" / "intendant_classify_local" / "weights.json"
+USUAL = ("action", "ai_processing", "conditional", "code", "trigger")
 PENALTY = 0.5
 SECOND_LABEL = 0.2
+"""How much of a step counts for its second label."""
 RESTATED = 0.4
+"""What a step counts that is put as another platform would."""
 INVENTED = 0.35
+"""What an invented step counts in calibration."""
 UNIT = 0.01
+NOTICEABLE = 3
+"""In units; features whose weights are all smaller are left out of the file."""
 BARE_SCALE = 1.3
 SCALES = {
-    "k": 1, "ke": 1.5, "l": 1, "le": 1.2, "a": 1, "ae": 1, "m": 1.5, "o": 1.2, "ow": 0.8, "co": 0.7, "c": 0.5, "n0": 1, "n1": 1,
-    "m+n1": 0.8, "nx": 0.7, "nh": 0.6, "nq": 1, "m+nq": 0.8, "nt": 0.45, "nc": 0.4, "nf": 0.5, "n1+": 0.6, "kt": 0.45,
-    "lt": 0.45, "at": 0.6, "dt": 0.25, "d0": 0.7, "d1": 0.5, "rt": 0.3, "p1": 1, "m+p1": 0.7, "pw": 0.6, "pi": 0.6, "pr": 0.8,
-    "po": 0.6, "q": 0.8, "pt": 0.3, "h": 1, "u": 0.7, "x": 0.8, "xs": 0.8, "s": 1, "y": 0.45, "z": 0.45, "o2": 1, "m+o2": 0.8,
-    "mo": 0.8, "n2": 0.6, "p2": 0.6, "pf": 0.8, "yk": 0.8, "m+yk": 0.7, "cd": 0.7, "cd+yk": 0.8,
-}  # fmt: skip
-"""How freely a kind of feature may speak: what is said by structure more than bare words, which tie to a platform."""
+    kind: scale
+    for scale, kinds in {
+        1.5: "ke m",
+        1.2: "le o",
+        1: "k l a ae n0 n1 nq p1 h s o2",
+        0.8: "ow m+n1 m+nq pr q x xs m+o2 mo pf yk cd+yk",
+        0.7: "co nx d0 m+p1 u m+yk cd",
+        0.6: "nh n1+ at pw pi po n2 p2",
+        0.5: "c nf d1",
+        0.45: "nt kt lt y z",
+        0.4: "nc",
+        0.3: "rt pt",
+        0.25: "dt",
+    }.items()
+    for kind in kinds.split()
+}
+"""How freely a kind of feature may speak: structure more than bare words, which tie to a platform."""
+
+
+def say(text: str) -> None:
+    """Write a line."""
+    sys.stdout.write(f"{text}\n")
 
 
 def scale(feature: str) -> float:
@@ -72,7 +96,7 @@ def restated(rows: Sequence[Row]) -> list[Row]:
             found.append({**row, "step": {"name": step.get("name", ""), "prompt": step["prompt"]}})
         if not row.get("invented"):
             continue
-        if kind and not plugin and kind not in ("action", "ai_processing", "conditional", "code", "trigger"):
+        if kind and not plugin and kind not in USUAL:
             found.append({**row, "step": {**rest, "type": "action", "plugin": kind}})
         elif plugin and action and kind in ("action", "ai_processing", "conditional"):
             found.append({**row, "step": {**rest, "type": f"{plugin}.{action}"}})
@@ -95,8 +119,7 @@ class Learner:
         for row, names in zip(rows, found, strict=True):
             for name in names:
                 seen[name].add(f"{row['platform']}/{row['workflow']}")
-        needed = {"pt": 3, "rt": 3, "dt": 3}
-        kept = sorted(name for name, where in seen.items() if len(where) >= needed.get(name.partition(":")[0], 2))
+        kept = sorted(name for name, where in seen.items() if len(where) >= _needed(name))
         return {name: place for place, name in enumerate(kept)}
 
     def matrix(self, found: Sequence[Sequence[str]]) -> sp.csr_matrix:
@@ -127,6 +150,11 @@ class Learner:
     def scores(self, rows: Sequence[Row]) -> np.ndarray:
         """The scores of *rows* for each intent."""
         return self.matrix([features(StepView.of_raw(row["step"])) for row in rows]) @ self.weights
+
+
+def _needed(feature: str) -> int:
+    """In how many workflows a feature must occur, so that no step can be read from the weights."""
+    return 3 if feature.removeprefix(BARE).partition(":")[0] in ("pt", "rt", "dt") else 2
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -223,7 +251,7 @@ def _isotonic(
             pools.append(
                 [(top[part] * weight[part]).sum() / mass, (right[part] * weight[part]).sum() / mass, mass]
             )
-        while len(pools) > 1 and pools[-1][1] <= pools[-2][1]:
+        while pools[1:] and pools[-1][1] <= pools[-2][1]:
             x, y, mass = pools.pop()
             other = pools[-1]
             whole = other[2] + mass
@@ -236,12 +264,17 @@ def save(learner: Learner, calibration: tuple[float, list[float], list[float], f
     whole = np.rint(learner.weights / UNIT).astype(int)
     heat, knots, accuracy, abstain = calibration
     table = {
-        name: whole[place].tolist() for name, place in learner.index.items() if np.abs(whole[place]).max() > 2
+        name: whole[place].tolist() for name, place in learner.index.items() if np.abs(whole[place]).max() >= NOTICEABLE
     }
     head = {
-        "intents": INTENTS, "unit": UNIT, "bias": whole[-1].tolist(), "temperature": heat, "abstain": abstain,
-        "knots": knots, "accuracy": accuracy,
-    }  # fmt: skip
+        "intents": INTENTS,
+        "unit": UNIT,
+        "bias": whole[-1].tolist(),
+        "temperature": heat,
+        "abstain": abstain,
+        "knots": knots,
+        "accuracy": accuracy,
+    }
     rows = ",\n".join(
         f"{json.dumps(name)}:{json.dumps(row, separators=(',', ':'))}" for name, row in table.items()
     )
@@ -264,16 +297,16 @@ def main() -> None:
     def sure(chance: float) -> float:
         return float(np.interp(chance, calibration[1], calibration[2]))
 
-    print(f"{len(rows)} steps; temperature {calibration[0]}, abstains at {calibration[3]}")
+    say(f"{len(rows)} steps; temperature {calibration[0]}, abstains at {calibration[3]}")
     for name, picked in _parts(rows):
-        print(f"\n== platform left out: {name}\n")
-        print(answers([rows[place] for place in picked], chances[picked], calibration[3], sure).report())
+        say(f"\n== platform left out: {name}\n")
+        say(answers([rows[place] for place in picked], chances[picked], calibration[3], sure).report())
     if given:
         fold = [hash_fold(row) if not row.get("invented") else -1 for row in rows]
         grouped = softmax(left_out(rows, fold, range(len(given)))[: len(given)] / calibration[0])
-        print(f"\n== workflow left out: given files\n\n{answers(given, grouped, calibration[3], sure).report()}")
+        say(f"\n== workflow left out: given files\n\n{answers(given, grouped, calibration[3], sure).report()}")
     save(learn(rows), calibration, options.out)
-    print(f"\nwrote {options.out}")
+    say(f"\nwrote {options.out}")
 
 
 def hash_fold(row: Row) -> int:

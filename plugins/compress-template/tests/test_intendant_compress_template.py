@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 from intendant import Compression, CompressRequest, estimate_tokens
 from intendant.testing import CompressorContract
 from intendant_compress_template import TemplateCompressor, expand
-from intendant_compress_template._fold import HEAD, fold
+from intendant_compress_template._fold import HEADS, fold
+from intendant_compress_template._fold import expand as expand_lines
+from intendant_compress_template._repeats import keep_once, put_back
+
+HEAD = HEADS[" "]
 
 
 class TestTemplateCompressor(CompressorContract):

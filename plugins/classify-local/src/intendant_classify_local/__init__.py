@@ -17,7 +17,9 @@ __all__ = ["Evaluation", "LabelledStep", "LocalClassifier", "evaluate"]
 _CLAIM = 0.5
 """A declared intent is chosen where it is more probable than this."""
 _LIKENESS, _LIKE = 5.0, 0.3
-"""A step like an example of an intent: added to that intent's score, times the likeness where that is above the second."""
+"""What likeness to an example adds to an intent's score, and the likeness below which it adds nothing."""
+_ROUTES = 4.0
+"""What is added to the score of a branch where other steps ask which one was taken."""
 _STRUCTURE_RULES = 0.45
 """What words say for a declared intent counts this much where the step names an operation of a connector."""
 
@@ -27,7 +29,8 @@ class LocalClassifier(Classifier):
 
     Example:
         ```python
-        LocalClassifier().decide_raw({"type": "action", "plugin": "slack", "action": "sendMessage"}).intent  # "send"
+        step = {"type": "action", "plugin": "slack", "action": "sendMessage"}
+        LocalClassifier().decide_raw(step).intent  # "send"
         ```
     """
 
@@ -61,7 +64,10 @@ class LocalClassifier(Classifier):
     def _classify(self, view: StepView, intents: Sequence[IntentSpec]) -> Classification:
         learned = model()
         found = features(view)
-        probabilities = learned.probabilities(found, self._from_examples(view, found, intents))
+        more = self._from_examples(view, found, intents)
+        if view.routes:
+            more["conditional"] = more.get("conditional", 0.0) + _ROUTES
+        probabilities = learned.probabilities(found, more)
         ranked = sorted(zip(probabilities, learned.intents, strict=True), reverse=True)
         nothing = probabilities[learned.intents.index(NONE)]
         if nothing < learned.abstain:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from intendant import IntentSpec
-from intendant_classify_local._features import lemmas_of
+from intendant_classify_local._language import lemmas_of
+from intendant_classify_local._lexicon import lexicon
 from intendant_classify_local._view import StepView
-from intendant_classify_local._words import groups
 
 _STOP = frozenset(
     [
@@ -62,7 +62,7 @@ _STOP = frozenset(
         "data",
     ]
 )
-_OWN_WORD, _REPEATED, _ONCE = 1.6, 1.25, 0.45
+_OWN_WORD, _EVERYWHERE, _ONCE = 1.6, 1.85, 0.45
 _COMMON_VERB = 0.25
 _HEAD, _TAIL = 3, 0.5
 """A text's first words tell what is done, the later ones with what: these count less."""
@@ -78,10 +78,11 @@ def vocabulary(spec: IntentSpec) -> dict[str, float]:
     for example in spec.examples:
         for word in _tokens(example):
             seen[word] = seen.get(word, 0) + 1
-    weights = {word: _REPEATED if count > 1 else _ONCE for word, count in seen.items()}
+    rise = (_EVERYWHERE - _ONCE) / max(len(spec.examples) - 1, 1)
+    weights = {word: _ONCE + rise * (count - 1) for word, count in seen.items()}
     for words in (*spec.words, spec.name.replace("_", " ")):
-        weights.update(dict.fromkeys(_tokens(words), _OWN_WORD))
-    return {word: weight * (_COMMON_VERB if word in groups() else 1) for word, weight in weights.items()}
+        weights.update((word, max(_OWN_WORD, weights.get(word, 0.0))) for word in _tokens(words))
+    return {word: weight * (_COMMON_VERB if word in lexicon().groups else 1) for word, weight in weights.items()}
 
 
 def best_match(view: StepView, specs: Sequence[IntentSpec]) -> tuple[str, float, list[str]]:

@@ -2,13 +2,13 @@
 
 import re
 
-from intendant_classify_local._cues import CODE_CUES, found_in
+from intendant_classify_local._lexicon import found_in, lexicon
 from intendant_classify_local._machinery import machinery
 from intendant_classify_local._view import StepView
-from intendant_classify_local._words import groups
 
 _CHANGING = frozenset(("write", "send", "delete", "create", "control", "load"))
 _READING = frozenset(("read", "search", "extract", "validate", "filter", "aggregate", "summarize", "analyze"))
+_DEEDS = frozenset(("respond", "writefile", "sink", "startstop", "runjob"))
 _SQL_CHANGES = re.compile(
     r"\b(insert|update|delete|merge|create|drop|alter|truncate|call|upsert|copy|grant|exec|replace)\b",
     re.IGNORECASE,
@@ -25,16 +25,20 @@ def effect(view: StepView) -> str:
         return f"it makes a {view.method} request"
     if view.sql and _SQL_CHANGES.search(view.sql):
         return "its SQL changes data"
-    if view.code and {"send", "write", "publish"} & set(found_in(view.code, CODE_CUES)):
+    if view.code and {"send", "write", "publish"} & set(found_in(view.code, lexicon().code_cues)):
         return "its code writes or sends"
-    for name in (view.action, view.kind, view.plugin):
-        verb = machinery(name).verb if name else ""
-        if verb and groups()[verb] in _CHANGING:
+    return _by_name(view)
+
+
+def _by_name(view: StepView) -> str:
+    """What the names of operation, type and app say, in this order; the first that says something counts."""
+    for name in filter(None, (view.action, view.kind, view.plugin)):
+        machine = machinery(name)
+        group = lexicon().groups.get(machine.verb, "")
+        if group in _CHANGING or _DEEDS & set(machine.exact):
             return f"'{name}' may change something"
-        if verb and groups()[verb] in _READING:
+        if group in _READING:
             return ""
-    if {"respond", "writefile", "sink", "startstop", "runjob"} & set(machinery(view.kind).exact):
-        return f"'{view.kind}' may change something"
     if view.plugin and not view.action and not view.method and machinery(view.plugin).apps:
         return f"it uses '{view.plugin}' without saying what for"
     return ""

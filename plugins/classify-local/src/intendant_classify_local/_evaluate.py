@@ -71,7 +71,7 @@ class Answer(NamedTuple):
 class Score(NamedTuple):
     """Accuracy of some answers."""
 
-    count: int
+    steps: int
     strict: float
     lenient: float
 
@@ -79,7 +79,7 @@ class Score(NamedTuple):
 class Bin(NamedTuple):
     """Answers of like confidence; `right` counts a second label half."""
 
-    count: int
+    steps: int
     confidence: float
     right: float
 
@@ -141,7 +141,7 @@ class Evaluation:
             parts[min(int(answer.confidence * bins), bins - 1)].append(answer)
         return [
             Bin(
-                count=len(part),
+                steps=len(part),
                 confidence=sum(answer.confidence for answer in part) / len(part),
                 right=sum(answer.strict + answer.lenient for answer in part) / 2 / len(part),
             )
@@ -153,24 +153,29 @@ class Evaluation:
         """Expected calibration error over ten bins (Naeini, Cooper and Hauskrecht 2015)."""
         total = len(self.answers)
         return (
-            sum(part.count / total * abs(part.confidence - part.right) for part in self.reliability())
+            sum(part.steps / total * abs(part.confidence - part.right) for part in self.reliability())
             if total
             else 0.0
         )
+
+    def _lines(self, field: str) -> list[str]:
+        return [_line(f"{field} {key or '-'}", score) for key, score in self.by(field).items()]
 
     def report(self) -> str:
         """Everything as text."""
         lines = [
             f"{'':20} {'steps':>6} {'strict':>7} {'lenient':>8}",
             _line("all", self.overall),
-            *(_line(f"{kind} {key or '-'}", score) for kind in ("platform", "difficulty", "gold") for key, score in self.by(kind).items()),
+            *self._lines("platform"),
+            *self._lines("difficulty"),
+            *self._lines("gold"),
             "",
             f"answered at 95 % lenient: {self.coverage():.1%}",
             f"no step of work, recognised: {self.abstained:.1%}; steps of work lost by it: {self.lost:.1%}",
             f"calibration error: {self.calibration_error:.3f}",
             "",
             f"{'confidence':>10} {'right':>6} {'steps':>6}",
-            *(f"{part.confidence:>10.2f} {part.right:>6.2f} {part.count:>6}" for part in self.reliability()),
+            *(f"{part.confidence:>10.2f} {part.right:>6.2f} {part.steps:>6}" for part in self.reliability()),
             "",
             *_confusion_lines(self.confusion),
         ]  # fmt: skip
@@ -196,7 +201,7 @@ def _score(answers: Sequence[Answer]) -> Score:
 
 
 def _line(name: str, score: Score) -> str:
-    return f"{name:20} {score.count:>6} {score.strict:>7.1%} {score.lenient:>8.1%}"
+    return f"{name:20} {score.steps:>6} {score.strict:>7.1%} {score.lenient:>8.1%}"
 
 
 def _confusion_lines(confusion: Counter[tuple[str, str]]) -> list[str]:

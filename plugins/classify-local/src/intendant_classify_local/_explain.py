@@ -21,17 +21,28 @@ MEANINGS = {
     NONE: "is no work by itself",
 }
 _SOURCES = {
-    "k": "type", "ke": "type", "kt": "type", "m": "type", "l": "app", "le": "app", "lt": "app", "c": "app", "cd": "app",
-    "a": "operation", "ae": "operation", "at": "operation", "o": "operation", "ow": "operation", "co": "operation",
-    "mo": "operation", "o2": "choice", "m+o2": "choice", "h": "http", "u": "http", "s": "sql", "x": "code", "xs": "code",
-    "y": "keys", "z": "keys", "yk": "keys", "m+yk": "keys", "cd+yk": "keys", "d0": "description", "d1": "description",
-    "dt": "description", "routes": "routes",
-}  # fmt: skip
+    kind: source
+    for source, kinds in {
+        "type": "k ke kt m",
+        "app": "l le lt c cd",
+        "operation": "a ae at o ow co mo",
+        "choice": "o2 m+o2",
+        "http": "h u",
+        "sql": "s",
+        "code": "x xs",
+        "keys": "y z yk m+yk cd+yk",
+        "description": "d0 d1 dt",
+    }.items()
+    for kind in kinds.split()
+}
+"""What a feature is about, by how its name begins."""
 _WORTH_TELLING = 0.25
+_SHOWN = 40
+"""Characters of a text that are shown; the sentence then fits a terminal's line."""
 
 
 def signals(view: StepView, found: Sequence[str], model: Model, best: str, second: str) -> tuple[Signal, ...]:
-    """The two to four reasons that counted most, for *best* first; then what spoke for *second*, if it was strong."""
+    """The reasons that counted most, at most four: for *best* first, then what spoke strongly for *second*."""
     first, other = model.intents.index(best), model.intents.index(second)
     sums: dict[str, float] = {}
     for name in found:
@@ -53,43 +64,35 @@ def signals(view: StepView, found: Sequence[str], model: Model, best: str, secon
 
 
 def _source(feature: str) -> str:
-    kind = feature.removeprefix(BARE).partition(":")[0]
+    name = feature.removeprefix(BARE)
+    kind = name.partition(":")[0]
     if kind in _SOURCES:
         return _SOURCES[kind]
-    if kind.startswith("n") or kind.startswith("m+n"):
+    if kind.startswith(("n", "m+n")):
         return "name"
-    if kind.startswith(("q", "p", "r", "m+p")):
-        return "prompt" if feature.removeprefix(BARE) not in ("p:none", "p:some", "p1:none") else ""
-    return "http" if kind.startswith("h+") else ""
+    if kind.startswith("h+"):
+        return "http"
+    said = kind.startswith(("q", "p", "r", "m+p")) and name not in ("p:none", "p:some", "p1:none")
+    return "prompt" if said else ""
 
 
 def _said(source: str, view: StepView) -> str:
     """The subject of a sentence about that source."""
-    match source:
-        case "type":
-            return f"the type '{_short(view.kind or view.plugin or view.action)}'"
-        case "app":
-            return f"what uses '{_short(view.plugin or view.kind or view.action)}' mostly"
-        case "operation":
-            return f"the operation '{_short(view.action or view.plugin or view.kind)}'"
-        case "name":
-            return f"a step named '{_short(view.name)}'"
-        case "prompt":
-            return f"the prompt '{_short(view.prompt)}'"
-        case "http":
-            return f"a {view.method or 'HTTP'} request{' to ' + _short(view.url) if view.url else ''}"
-        case "sql":
-            return f"the SQL '{_short(view.sql)}'"
-        case "code":
-            return "the code"
-        case "keys" | "choice":
-            return f"the parameters ({', '.join(list(view.params)[:3])}): it"
-        case "description":
-            return f"the description '{_short(view.description)}'"
-        case _:
-            return "a step that others branch on"
+    return {
+        "type": f"the type '{_short(view.kind or view.plugin or view.action)}'",
+        "app": f"what uses '{_short(view.plugin or view.kind or view.action)}' mostly",
+        "operation": f"the operation '{_short(view.action or view.plugin or view.kind)}'",
+        "name": f"a step named '{_short(view.name)}'",
+        "prompt": f"the prompt '{_short(view.prompt)}'",
+        "http": f"a {view.method or 'HTTP'} request{' to ' + _short(view.url) if view.url else ''}",
+        "sql": f"the SQL '{_short(view.sql)}'",
+        "code": "the code",
+        "keys": f"what has the parameters {', '.join(list(view.params)[:3])}",
+        "choice": f"what has the parameters {', '.join(list(view.params)[:3])}",
+        "description": f"the description '{_short(view.description)}'",
+    }[source]
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 40 else line[:39] + "…"  # noqa: PLR2004  # fits a terminal's line
+    line = " ".join(text[:80].split())
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"

@@ -10,10 +10,29 @@ from intendant import Step
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W_]+")
 _CODE_KEYS = (
-    "jsCode", "functionCode", "pythonCode", "code", "script", "run", "command", "source", "func", "function",
-    "python_callable", "bash_command", "inline_script", "shell", "cmd", "func", "commands", "args", "javascriptFunction",
-    "content_code", "expression", "mapping",
-)  # fmt: skip
+    "jsCode",
+    "functionCode",
+    "pythonCode",
+    "code",
+    "script",
+    "run",
+    "command",
+    "source",
+    "func",
+    "function",
+    "python_callable",
+    "bash_command",
+    "inline_script",
+    "shell",
+    "cmd",
+    "func",
+    "commands",
+    "args",
+    "javascriptFunction",
+    "content_code",
+    "expression",
+    "mapping",
+)
 _SQL_KEYS = ("query", "sql", "statement", "rawQuery", "sqlQuery", "SQL select query", "content", "source")
 _URL_KEYS = ("url", "uri", "endpoint", "path", "address", "URL")
 _METHOD_KEYS = ("method", "requestMethod", "httpMethod", "http_method", "verb", "METHOD", "HTTP Method")
@@ -66,18 +85,25 @@ class StepView:
         """A step of an Intendant workflow."""
         plugin, action = step.connector or ("", "")
         params: Mapping[str, Any] = step.with_
-        prompt = step.prompt or (
-            step.input if isinstance(step.input, str) and not step.input.startswith("{{") else ""
-        )
         return cls._with_params(
-            kind="", plugin=plugin, action=action, name=step.title, description=step.description, prompt=prompt or "",
-            params=params, routes=routes,
-        )  # fmt: skip
+            kind="",
+            plugin=plugin,
+            action=action,
+            name=step.title,
+            description=step.description,
+            prompt=step.prompt or "",
+            params=params,
+            routes=routes,
+        )
 
     @classmethod
     def of_raw(cls, raw: Mapping[str, Any]) -> "StepView":
         """A step of some platform: what it calls `type`, `plugin`, `action`, `params` or the like."""
         params = raw.get("params") or raw.get("with") or raw.get("parameters") or raw.get("inputs") or {}
+        if not isinstance(params, Mapping):
+            params = {"value": params}
+        elif not all(type(key) is str for key in params):
+            params = {str(key): value for key, value in params.items()}
         plugin, action = _text(raw, ("plugin", "connector", "app", "tool")), _text(raw, _OPERATION_KEYS)
         uses = raw.get("uses")
         if isinstance(uses, str) and not plugin:
@@ -89,7 +115,7 @@ class StepView:
             name=_text(raw, ("name", "title", "label", "id")),
             description=_text(raw, _DESCRIPTION_KEYS),
             prompt=_text(raw, _PROMPT_KEYS),
-            params=params if isinstance(params, Mapping) else {"value": params},
+            params=params,
             url=_text(raw, _URL_KEYS[:3]),
             method=_text(raw, _METHOD_KEYS),
             code=_text(raw, _CODE_KEYS),
@@ -100,9 +126,13 @@ class StepView:
     def _with_params(cls, *, params: Mapping[str, Any], **found: Any) -> "StepView":
         """Fills what the step's own fields leave open from its parameters."""
         for name, keys in (
-            ("url", _URL_KEYS), ("method", _METHOD_KEYS), ("code", _CODE_KEYS), ("sql", _SQL_KEYS),
-            ("prompt", _PROMPT_KEYS), ("action", _OPERATION_KEYS),
-        ):  # fmt: skip
+            ("url", _URL_KEYS),
+            ("method", _METHOD_KEYS),
+            ("code", _CODE_KEYS),
+            ("sql", _SQL_KEYS),
+            ("prompt", _PROMPT_KEYS),
+            ("action", _OPERATION_KEYS),
+        ):
             if not found.get(name):
                 found[name] = _text(params, keys)
         found["method"] = found["method"].upper()

@@ -1,48 +1,107 @@
 """Writes content in fewer tokens without losing a value."""
 
 import re
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, Literal
 
-from intendant import Compression, Compressor, CompressRequest
-from intendant_compress_structural._table import decode, encodings
+from intendant import Compression, Compressor, CompressRequest, Options
+from intendant_compress_structural._grids import ungridded
+from intendant_compress_structural._html import to_markdown
+from intendant_compress_structural._loading import MAX_TEXT
+from intendant_compress_structural._parts import with_smaller_parts
+from intendant_compress_structural._reading import decode
+from intendant_compress_structural._table import encodings
 
-__all__ = ["StructuralCompressor", "decode"]
+__all__ = ["StructuralCompressor", "StructuralSettings", "decode"]
 
 PROSE = ("prose", "text", "mail")
 """Kinds in which trailing spaces and runs of empty lines mean nothing, outside fences."""
-_FENCE = re.compile(r"\s*(```|~~~)")
+GRIDS = ("prose", "text", "mail", "table", "log", "shell", "markdown")
+"""Kinds in which tables are looked for."""
 BLANK = 2
 """Empty lines in a row that are kept."""
+_FENCE = re.compile(r"\s*(```|~~~)")
+_HTML = re.compile(
+    r"\ufeff?\s*+(?:<\?xml[^>]*>\s*+)?(?:<!--[^>]*-->\s*+)*+<(?:!doctype html|html|head|body)\b", re.IGNORECASE
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class StructuralSettings(Options):
+    """Settings of the compressor `structural`."""
+
+    links: Literal["content", "all"] = "content"
+    """Which links of HTML keep their targets: those in running text, or all."""
 
 
 class StructuralCompressor(Compressor):
-    """Re-encodes JSON as whatever takes the fewest tokens: minified, or header and rows.
+    """Re-encodes content as whatever takes the fewest tokens by the model's own count.
 
-    Whatever it writes is decoded and compared before it is used. From prose it takes trailing spaces and runs of
-    empty lines, which is not called lossless. Markdown, code, YAML, tables, logs and diffs are left as they are.
+    JSON, whole or among other text, becomes header and rows, or minified; what is written is decoded and compared
+    before it is used. HTML becomes text with headings, lists, tables and links, tables lose their pads, and prose
+    its trailing spaces: these keep the content and not the form, so they are not called lossless, and `dropped`
+    says what went.
     """
 
     name = "structural"
     lossless: ClassVar[bool] = True
+    Settings = StructuralSettings
 
     def shrink(self, request: CompressRequest) -> Compression | None:
         """The shortest encoding by the request's own count, or None if none is shorter."""
-        candidates = encodings(request.text)
-        lossless = bool(candidates)
-        if not candidates and request.kind in PROSE and not request.lossless_only:
-            candidates = [tidied(request.text)]
-        counted = [(request.count(text), text) for text in candidates if text != request.text]
-        tokens, text = min(counted, key=lambda pair: pair[0], default=(request.tokens, ""))
+        text = request.text
+        if len(text) > MAX_TEXT:
+            return None
+        candidates = encodings(text)
+        dropped: tuple[str, ...] = ()
+        if not candidates:
+            rewritten, dropped = self._rewritten(request)
+            candidates = [rewritten]
+        counted = [(request.count(one), one) for one in candidates if one != text and len(one) <= len(text)]
+        tokens, best = min(counted, key=lambda pair: pair[0], default=(request.tokens, ""))
         if tokens >= request.tokens:
             return None
         return Compression(
-            text=text,
+            text=best,
             tokens_before=request.tokens,
             tokens_after=tokens,
             strategy=self.name,
-            lossless=lossless,
-            dropped=() if lossless else ("trailing spaces and runs of empty lines",),
+            lossless=not dropped,
+            dropped=dropped,
         )
+
+    def _rewritten(self, request: CompressRequest) -> tuple[str, tuple[str, ...]]:
+        """The text of a document that is not JSON, and what of its form went."""
+        text = request.text
+        settings: StructuralSettings = self.settings
+        if request.kind == "html" or _HTML.match(text):
+            page = to_markdown(text, all_links=settings.links == "all")
+            return (
+                (text, ()) if page is None else (page, ("markup of HTML", "targets of links outside running text"))
+            )
+        text = with_smaller_parts(text, request.count) or text
+        dropped = []
+        for what, rewrite in _rewriters(request.kind):
+            shorter = rewrite(text)
+            if shorter is not None and len(shorter) < len(text):
+                text = shorter
+                dropped.append(what)
+        return text, tuple(dropped)
+
+
+def _rewriters(kind: str) -> list[tuple[str, Callable[[str], str | None]]]:
+    """What may be done to texts of that *kind*, each with what it drops."""
+    found: list[tuple[str, Callable[[str], str | None]]] = [("colours", uncoloured)]
+    if kind in GRIDS:
+        found.append(("pads and rules of tables", ungridded))
+    if kind in PROSE:
+        found.append(("trailing spaces and runs of empty lines", tidied))
+    return found
+
+
+def uncoloured(text: str) -> str | None:
+    """*text* without the control sequences that colour it in a terminal; None if it has none."""
+    return _COLOUR.sub("", text) if "\x1b" in text else None
 
 
 def tidied(text: str) -> str:

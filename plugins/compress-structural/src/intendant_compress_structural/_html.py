@@ -20,11 +20,12 @@ _TAG = re.compile(
 _ATTRIBUTE = re.compile(r"""([\w:-]++)\s*+=\s*+(?:"([^"]*)"|'([^']*)'|([^\s"'>]++))""")
 _SKIPPED = ("script", "style", "svg", "template", "iframe", "object", "math")
 """Elements without words for a reader."""
-_BLOCKS = frozenset(
-    "address article aside blockquote body br button center dd details div dl dt fieldset figcaption figure footer "
-    "form h1 h2 h3 h4 h5 h6 header hr label legend li main nav noscript ol option p pre section select summary table "
-    "tbody td textarea tfoot th thead title tr ul".split()
-)
+_BLOCK_NAMES = """
+address article aside blockquote body br button center dd details div dl dt fieldset figcaption figure
+footer form h1 h2 h3 h4 h5 h6 header hr label legend li main nav noscript ol option p pre section select
+summary table tbody td textarea tfoot th thead title tr ul
+"""
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
 _META = {
     "author": "Author",
     "article:author": "Author",
@@ -37,6 +38,8 @@ MOST_DEPTH = 20
 """Nested tables, above which rows are taken for paragraphs."""
 ALONE = 0.8
 """Share of a block's letters in links from which the links are taken to stand alone."""
+ORNAMENT = 2
+"""Characters up to which a block without letters and figures, outside tables, is an ornament such as `|`."""
 LONG = 200
 """Characters of a cell above which the table is taken for lay-out."""
 
@@ -182,7 +185,8 @@ def _meta(page: _Page, attributes: dict[str, str]) -> None:
 
 def _attributes(raw: str) -> dict[str, str]:
     return {
-        found[1].lower(): html.unescape(found[2] or found[3] or found[4] or "") for found in _ATTRIBUTE.finditer(raw)
+        found[1].lower(): html.unescape(found[2] or found[3] or found[4] or "")
+        for found in _ATTRIBUTE.finditer(raw)
     }
 
 
@@ -212,7 +216,7 @@ def _flush(page: _Page) -> None:
     block = _preformatted(page) if page.pre else _block(page)
     page.pieces.clear()
     page.link_from = 0
-    if block.text:
+    if block.text and (page.rows or len(block.text) > ORNAMENT or block.text.isalnum()):
         page.mark = ""
         _put(page, block)
 
@@ -228,9 +232,7 @@ def _block(page: _Page) -> _Block:
     alone = linked >= ALONE * len(plain)
     if (alone and not page.all_links) or not linked:
         return _Block(_unspaced(plain), page.mark, menu=alone and not page.mark.startswith("#"))
-    shown = "".join(
-        piece if isinstance(piece, str) else _link(piece.text, piece.target) for piece in page.pieces
-    )
+    shown = "".join(piece if isinstance(piece, str) else _link(piece.text, piece.target) for piece in page.pieces)
     return _Block(_unspaced(" ".join(shown.split())), page.mark)
 
 

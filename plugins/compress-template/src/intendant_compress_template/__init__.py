@@ -3,9 +3,8 @@
 from typing import ClassVar
 
 from intendant import Compression, Compressor, CompressRequest, Options
-from intendant_compress_template._fold import HEAD
 from intendant_compress_template._fold import expand as _expand_lines
-from intendant_compress_template._fold import fold
+from intendant_compress_template._fold import fold, is_folded
 from intendant_compress_template._kinds import laid_out
 from intendant_compress_template._repeats import keep_once, put_back
 
@@ -23,7 +22,7 @@ def expand(text: str) -> str:
     Raises:
         ValueError: This is no folded text.
     """
-    return put_back(_expand_lines(text) if text.startswith(HEAD) else text)
+    return put_back(_expand_lines(text) if is_folded(text) else text)
 
 
 class TemplateSettings(Options):
@@ -65,7 +64,7 @@ class TemplateCompressor(Compressor):
 
 def _candidates(text: str) -> list[str]:
     """*text* with repeated blocks kept once, and that folded; only what is shorter."""
-    if text.startswith(HEAD):
+    if is_folded(text):
         return []
     once = keep_once(text)
     folded = fold(once if once is not None else text)

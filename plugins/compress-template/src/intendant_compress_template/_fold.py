@@ -1,6 +1,6 @@
 """Folding lines, and expanding them again.
 
-    (folded lines: a letter stands for its shape, filled in order by what follows; *n: n times; else as it is)
+    (folded lines: …)
     A: {} {} INFO {} done in {} ms
 
     A 2026-01-02 03:04:05 worker-7 130
@@ -17,24 +17,32 @@ from itertools import groupby
 
 from intendant_compress_template._shapes import Shape, mine
 
-HEAD = "(folded lines: a letter stands for its shape, filled in order by what follows; *n: n times; else as it is)"
+_HEAD = "(folded lines: a letter stands for its shape, filled in order by {}; *n: n times; else as it is)"
+HEADS = {" ": _HEAD.format("what follows"), ",": _HEAD.format("the cells that follow")}
+"""The first line, by what stands between values."""
 _BODY = re.compile(r"([A-Z]*)(?:\*(\d+))?(?: (.*))?", re.DOTALL)
 
 
 def fold(text: str) -> str | None:
     """*text* folded, or None if no shape pays, or it is folded already."""
-    if text.startswith(HEAD):
+    if is_folded(text):
         return None
     shapes = mine(text)
     if not shapes:
         return None
     lines = text.split("\n")
-    legend, rows = [HEAD], {}
+    legend = [HEADS[shapes[0].gap]]
+    rows: dict[int, tuple[str, str]] = {}
     for label, shape in zip(_names(), shapes, strict=False):
         legend.append(f"{label}: {'{}'.join(shape.parts)}")
         rows.update(_rows(label, shape))
     body = [_body_line(lines[first], times, rows.get(first)) for first, times in _runs(lines)]
     return "\n".join([*legend, "", *body])
+
+
+def is_folded(text: str) -> bool:
+    """True if *text* begins as folded text does."""
+    return text.startswith(tuple(HEADS.values()))
 
 
 def expand(text: str) -> str:
@@ -44,17 +52,18 @@ def expand(text: str) -> str:
         ValueError: This is no folded text.
     """
     head, *lines = text.split("\n")
-    if head != HEAD or "" not in lines:
+    gap = next((gap for gap, one in HEADS.items() if one == head), None)
+    if gap is None or "" not in lines:
         raise ValueError("this is no folded text")
     end = lines.index("")
     shapes = {}
     for line in lines[:end]:
         label, _, shape = line.partition(": ")
         shapes[label] = shape.split("{}")
-    return "\n".join(unfolded for line in lines[end + 1 :] for unfolded in _unfold(line, shapes))
+    return "\n".join(unfolded for line in lines[end + 1 :] for unfolded in _unfold(line, shapes, gap))
 
 
-def _unfold(line: str, shapes: dict[str, list[str]]) -> Iterable[str]:
+def _unfold(line: str, shapes: dict[str, list[str]], gap: str) -> Iterable[str]:
     found = _BODY.fullmatch(line)
     if found is None or (found[1] and found[1] not in shapes):
         raise ValueError(f"this line has no shape: {line[:80]}")
@@ -62,7 +71,7 @@ def _unfold(line: str, shapes: dict[str, list[str]]) -> Iterable[str]:
     if not label:
         return [rest or ""] * times
     parts = shapes[label]
-    values = rest.split(" ", max(0, len(parts) - 2)) if rest is not None else []
+    values = rest.split(gap, max(0, len(parts) - 2)) if rest is not None else []
     if len(values) != len(parts) - 1:
         raise ValueError(f"this line does not fill its shape: {line[:80]}")
     return [parts[0] + "".join(value + part for value, part in zip(values, parts[1:], strict=True))] * times
@@ -70,7 +79,7 @@ def _unfold(line: str, shapes: dict[str, list[str]]) -> Iterable[str]:
 
 def _rows(label: str, shape: Shape) -> Iterator[tuple[int, tuple[str, str]]]:
     for number, values in zip(shape.lines, shape.values, strict=True):
-        yield number, (label, "".join(f" {value}" for value in values))
+        yield number, (label, f" {shape.gap.join(values)}" if values else "")
 
 
 def _names() -> Iterator[str]:

@@ -5,20 +5,25 @@ import re
 LOOKED_AT = 300
 """Lines that are looked at."""
 _CODE = re.compile(
-    r"\s*(?:(?:async )?def |class |return\b|import |from \S+ import |(?:if|for|while|with|elif|else|try|except|switch)\b.*[:{]$"
-    r"|@\w|func |fn |const |let |var |public |private |static |package |#include|\}|\)|//|/\*|\* )|.*[;{(\[,]$|\s*\"\"\""
+    r"\s*(?:(?:async )?def |class |return\b|import |from \S+ import |@\w|func |fn |const |let |var |public "
+    r"|private |static |package |#include|\}|\)|//|/\*|\* "
+    r"|(?:if|for|while|with|elif|else|try|except|switch)\b.*[:{]$)"
+    r"|.*[;{(\[,]$|\s*\"\"\""
 )
-_DIFF = re.compile(r"diff --git |@@ -\d|--- |\+\+\+ |Index: ")
+_DIFF = re.compile(r"diff --git |@@ -\d+(?:,\d+)? \+\d")
+_MARKDOWN = re.compile(r"#{1,6} \S|```|~~~|={4,}\s*$|\.\. [\w-]+::")
 _CONFIG = re.compile(r"\s*(?:- )?[\w./\"'-]+:(?:\s|$)|\s*- \S+$|\s*#")
 CODE = 0.4
 """Share of lines from which text is taken for code."""
 CONFIG = 0.7
+MARKDOWN = 4
+"""Headings, rules and fences from which text is taken for Markdown or reStructuredText."""
 
 
 def laid_out(text: str) -> bool:
-    """True if *text* is code, a diff or a configuration file."""
+    """True if *text* is code, a diff, a configuration file, or a document with headings."""
     lines = [line for line in text[: LOOKED_AT * 200].split("\n", LOOKED_AT)[:LOOKED_AT] if line.strip()]
-    if any(map(_DIFF.match, lines[:5])):
+    if any(map(_DIFF.match, lines)) or sum(map(bool, map(_MARKDOWN.match, lines))) >= MARKDOWN:
         return True
     for pattern, share in ((_CODE, CODE), (_CONFIG, CONFIG)):
         if sum(pattern.match(line[:200]) is not None for line in lines) > share * len(lines):

@@ -2,9 +2,9 @@
 
     [lines 12-18 again, after "> ": Today's error was]
 
-stands for lines 12 to 18 of the text (counted from 1, in the text as it was), each with `> ` before it; an empty line
-gets the mark without its trailing spaces. The words after the colon say what the block begins with; they are for the
-reader. The time is linear in the number of lines: each is looked up once.
+stands for lines 12 to 18 of the text (counted from 1, in the text as it was), each with `> ` before it; an empty
+line gets the mark without its trailing spaces. The words after the colon say what the block begins with; they are
+for the reader. The time is linear in the number of lines: each is looked up once.
 """
 
 import re
@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 
 LEAST_CHARACTERS = 70
 """Characters that a block needs; a shorter one is not worth its mark."""
+LEAST_LINES = 2
+"""Lines that a block needs where it is not quoted: for one line a shape is the better place."""
 MOST_HINT = 32
 _QUOTE = re.compile(r"(?:[>|]+ ?)*+")
 _MARK = re.compile(r'\[lines (\d+)-(\d+) again(?:, after "([>| ]*)")?(?:: .*)?\]')
@@ -73,6 +75,8 @@ def _repeated(lines: Sequence[str], at: int, firsts: dict[str, int]) -> tuple[in
             characters += len(line)
         while size and not lines[at + size - 1].strip("> |"):
             size -= 1
+        if size < (1 if quote else LEAST_LINES):
+            continue
         if characters >= LEAST_CHARACTERS and len(_mark(lines, start, size, quote)) < characters:
             return size, start, quote
     return 0, 0, ""

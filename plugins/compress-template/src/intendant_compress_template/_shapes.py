@@ -1,13 +1,14 @@
 """Shapes of lines: what lines have in common, mined in time linear in the length of the text.
 
 Words that hold a digit are masked, and lines that are equal but for these are one shape, as in the first stage of
-Drain (He et al., 2017, "Drain: An Online Log Parsing Approach with Fixed Depth Tree"). Lines that are left are grouped
-by their first words: the beginning is said once, and the rest of the line stands whole as its last value. Shapes
-that differ in words without digits are not merged: tried on real logs, that saved nothing and scattered messages.
+Drain (He et al., 2017, "Drain: An Online Log Parsing Approach with Fixed Depth Tree"). Lines that are left are
+grouped by their first words: the beginning is said once, and the rest of the line stands whole as its last value.
+Shapes that differ in words without digits are not merged: tried on real logs, that saved nothing and scattered
+messages.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ LEAST_GAIN = 12
 LABEL = 5
 """Characters of a shape's label and of the line's end in the legend."""
 MOST_SHAPES = 400
+LEAST_ROWS = 8
+TABULAR = 0.8
+"""Share of the lines with the same number of commas from which text is a table."""
 MOST_WORDS = 200
 """Words of a line above which it is taken as it is."""
 HEADS = (8, 7, 6, 5, 4, 3, 2)
@@ -28,6 +32,34 @@ _DIGITS = re.compile(r"(?<!\w)(?<!\w[.:/-])(?:[^\W\d]++[.:/-])*+[^\W\d]*+\d\w*+(
 """A word that holds a digit, with what is joined to it: dates, times, addresses, paths, numbers, ids."""
 
 
+_ALARM = re.compile(
+    r"(?i)\b(?:error|errors|fail|failed|failure|fatal|panic|exception|critical|denied|refused|traceback)\b"
+)
+RARE = 0.05
+"""Share of the lines up to which those that tell of an error are left as they are, whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What lines are made of."""
+
+    value: re.Pattern[str]
+    """What is masked."""
+    gap: str
+    """Between words, and between values."""
+
+
+WORDS = Grammar(_DIGITS, " ")
+CELLS = Grammar(re.compile(r"(?:(?<=,)|^)[^,\n\"\d]*+\d[^,\n\"]*+(?=,|$)", re.MULTILINE), ",")
+"""Rows of a table: a cell is never cut."""
+
+
+_ROWS = re.compile(r"^\d+ rows$", re.MULTILINE)
+"""Begins the rows that `structural` writes."""
+ROWS_WITHIN = 20_000
+"""Characters within which that line is looked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What some lines have in common."""
@@ -36,37 +68,57 @@ class Shape:
     """Fixed text; the values stand between."""
     lines: tuple[int, ...]
     values: tuple[tuple[str, ...], ...]
-    """For each of the lines. Only the last of a line may hold spaces."""
+    """For each of the lines. Only the last of a line may hold `gap`."""
+    gap: str
+
+
+def grammar_of(text: str) -> Grammar:
+    """`CELLS` if most lines have the same number of commas, else `WORDS`."""
+    if _ROWS.search(text[:ROWS_WITHIN]):
+        return CELLS
+    if text.count(",") < LEAST_ROWS:
+        return WORDS
+    commas = Counter(line.count(",") for line in text.split("\n") if line)
+    number, lines = commas.most_common(1)[0]
+    return CELLS if number and lines >= max(LEAST_ROWS, TABULAR * commas.total()) else WORDS
 
 
 def mine(text: str) -> list[Shape]:
-    """Shapes of the lines of *text* that pay, each line in at most one of them, in the order of their first lines."""
+    """Shapes that pay, each line of *text* in at most one of them, in the order of their first lines."""
     if VALUE in text:
         return []
+    grammar = grammar_of(text)
     lines = text.split("\n")
-    masks = _DIGITS.sub(VALUE, text).split("\n")
+    masks = grammar.value.sub(VALUE, text).split("\n")
+    alarms = _alarms(lines)
     equal: dict[str, list[int]] = defaultdict(list)
     for number, mask in enumerate(masks):
-        if mask:
+        if mask and number not in alarms and not mask.startswith("[lines "):
             equal[mask].append(number)
     shapes: list[Shape] = []
     left: list[int] = []
     for mask, members in equal.items():
-        shape = _shape(mask, members, [lines[number] for number in members]) if len(members) >= LEAST else None
+        shape = _shape(grammar, mask, members, [lines[at] for at in members]) if len(members) >= LEAST else None
         if shape is None:
             left += members
         else:
             shapes.append(shape)
-    shapes += _headed(sorted(left), lines, masks)
+    shapes += _headed(grammar, sorted(left), lines, masks)
     chosen = sorted(shapes, key=_gain, reverse=True)[:MOST_SHAPES]
     return sorted(chosen, key=lambda shape: shape.lines[0])
 
 
-def _shape(mask: str, members: Sequence[int], lines: Sequence[str]) -> Shape | None:
+def _alarms(lines: Sequence[str]) -> frozenset[int]:
+    """Lines that tell of an error where few do: these are read first, and searched for word by word."""
+    found = [number for number, line in enumerate(lines) if _ALARM.search(line)]
+    return frozenset(found if len(found) <= RARE * len(lines) else ())
+
+
+def _shape(grammar: Grammar, mask: str, members: Sequence[int], lines: Sequence[str]) -> Shape | None:
     """The shape of *lines*, which are all *mask* but for their values; None if it does not pay."""
     fixed = mask.split(VALUE)
     size = len(fixed) - 1
-    found = _DIGITS.findall("\n".join(lines)) if size else []
+    found = grammar.value.findall("\n".join(lines)) if size else []
     parts, columns = [fixed[0]], []
     for index, part in enumerate(fixed[1:]):
         column = found[index::size]
@@ -76,15 +128,15 @@ def _shape(mask: str, members: Sequence[int], lines: Sequence[str]) -> Shape | N
             columns.append(column)
             parts.append(part)
     values = tuple(zip(*columns, strict=True)) if columns else ((),) * len(lines)
-    shape = Shape(tuple(parts), tuple(members), values)
+    shape = Shape(tuple(parts), tuple(members), values, grammar.gap)
     return shape if _gain(shape) >= LEAST_GAIN and not any("{}" in part for part in parts) else None
 
 
-def _headed(left: Sequence[int], lines: Sequence[str], masks: Sequence[str]) -> list[Shape]:
+def _headed(grammar: Grammar, left: Sequence[int], lines: Sequence[str], masks: Sequence[str]) -> list[Shape]:
     """Shapes of lines that share their first words only."""
     shapes = []
-    words = {number: masks[number].split(" ", HEADS[0]) for number in left}
-    rest = [number for number in left if masks[number].count(" ") < MOST_WORDS]
+    words = {number: masks[number].split(grammar.gap, HEADS[0]) for number in left}
+    rest = [number for number in left if masks[number].count(grammar.gap) < MOST_WORDS]
     for size in HEADS:
         groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for number in rest:
@@ -92,7 +144,7 @@ def _headed(left: Sequence[int], lines: Sequence[str], masks: Sequence[str]) -> 
                 groups[tuple(words[number][:size])].append(number)
         taken: set[int] = set()
         for head, members in groups.items():
-            shape = _head_shape(head, members, lines) if len(members) >= LEAST else None
+            shape = _head_shape(grammar, head, members, lines) if len(members) >= LEAST else None
             if shape is not None:
                 shapes.append(shape)
                 taken.update(members)
@@ -100,15 +152,18 @@ def _headed(left: Sequence[int], lines: Sequence[str], masks: Sequence[str]) -> 
     return shapes
 
 
-def _head_shape(head: tuple[str, ...], members: Sequence[int], lines: Sequence[str]) -> Shape | None:
+def _head_shape(
+    grammar: Grammar, head: tuple[str, ...], members: Sequence[int], lines: Sequence[str]
+) -> Shape | None:
     size = len(head)
-    cut = [lines[number].split(" ", size) for number in members]
-    shape = _shape(" ".join(head), members, [" ".join(words[:size]) for words in cut])
+    gap = grammar.gap
+    cut = [lines[number].split(gap, size) for number in members]
+    shape = _shape(grammar, gap.join(head), members, [gap.join(words[:size]) for words in cut])
     if shape is None:
         return None
-    parts = (*shape.parts[:-1], shape.parts[-1] + " ", "")
+    parts = (*shape.parts[:-1], shape.parts[-1] + gap, "")
     values = tuple((*row, words[size]) for row, words in zip(shape.values, cut, strict=True))
-    return Shape(parts, shape.lines, values)
+    return Shape(parts, shape.lines, values, gap)
 
 
 def _gain(shape: Shape) -> int:

@@ -1,0 +1,384 @@
+"""What the local classifier promises."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intendant import (
+    Classification,
+    ClassifyRequest,
+    IntentHandler,
+    IntentSpec,
+    Step,
+    StepResult,
+    Workflow,
+)
+from intendant.testing import ClassifierContract, engine
+from intendant_classify_local import LabelledStep, LocalClassifier, evaluate
+from intendant_classify_local._features import features
+from intendant_classify_local._language import head, lemmas_of
+from intendant_classify_local._model import model
+from intendant_classify_local._view import StepView
+
+LABELLED = Path(__file__).parent / "labelled_steps.jsonl"
+REFUND = IntentSpec(
+    name="refund",
+    summary="Give money back",
+    examples=(
+        "Refund the customer for order 17",
+        "Give the money back for the broken lamp",
+        "Refund the travel costs",
+        "Pay the money for the cancelled flight back",
+        "Issue a refund to the card",
+    ),
+)
+HAIKU = IntentSpec(
+    name="haiku",
+    summary="Write a haiku",
+    examples=(
+        "Write a haiku about rain",
+        "Compose a haiku",
+        "A haiku on autumn",
+        "Haiku of the day",
+        "One more haiku",
+    ),
+    words=("haiku", "syllables"),
+)
+
+
+class TestLocalContract(ClassifierContract):
+    plugin = LocalClassifier
+    entry_point = "local"
+
+
+def decide(intents=(), threshold=0.0, feeds_into=(), **step) -> Classification | None:
+    made = Step.model_validate({"id": "x", **step})
+    request = ClassifyRequest(step=made, intents=intents, threshold=threshold, feeds_into=feeds_into)
+    return LocalClassifier().decide(request)
+
+
+def raw(intents=(), **step) -> Classification:
+    return LocalClassifier().decide_raw({"id": "x", **step}, intents)
+
+
+def labelled() -> list[LabelledStep]:
+    return [LabelledStep.of_row(json.loads(line)) for line in LABELLED.read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("intent", "step"),
+    [
+        ("extract", {"uses": "file.read", "with": {"path": "a.csv"}}),
+        ("send", {"uses": "file.write", "with": {"path": "a.md"}, "name": "Write the summary"}),
+        ("extract", {"uses": "git.log", "with": {"repo": "."}}),
+        ("filter", {"name": "Keep the complaints"}),
+        ("enrich", {"name": "Add what we know of each customer", "with": {"from": "{{ steps.a.output }}"}}),
+        ("conditional", {"name": "Does a business customer complain?"}),
+        ("summarize", {"name": "Summarize the complaints", "prompt": "Who complains about what?"}),
+        ("aggregate", {"name": "Count commits and lines per author"}),
+        ("validate", {"name": "Check every order"}),
+        ("transform", {"name": "Convert the amounts to euros"}),
+        ("generate", {"prompt": "Write a friendly answer to the customer"}),
+    ],
+)
+def test_tells_the_ten_intents_of_a_workflow_file_apart(intent, step):
+    """Steps as people write them are recognised by their operation, name or prompt."""
+    found = decide(**step)
+    assert found.intent == intent, found
+    assert found.method == "local"
+
+
+@pytest.mark.parametrize(
+    ("intent", "step"),
+    [
+        ("send", {"type": "action", "plugin": "slack", "action": "sendMessage", "name": "Summarize sales"}),
+        ("extract", {"type": "action", "plugin": "gmail", "action": "search_messages", "name": "Send list"}),
+        ("conditional", {"type": "conditional", "name": "Validate the answer"}),
+        ("aggregate", {"type": "merge", "name": "Filter results"}),
+        ("filter", {"type": "removeDuplicates", "name": "Step 3"}),
+        ("send", {"type": "action", "plugin": "postgres", "action": "executeQuery", "name": "run",
+                  "params": {"query": "INSERT INTO t (a) VALUES (1)"}}),
+        ("extract", {"type": "action", "plugin": "postgres", "action": "executeQuery", "name": "run",
+                     "params": {"query": "SELECT a FROM t"}}),
+        ("extract", {"type": "httpRequest", "name": "Orders", "params": {"method": "GET", "url": "https://x.example/orders"}}),
+        ("send", {"type": "httpRequest", "name": "Orders", "params": {"method": "PUT", "url": "https://x.example/orders/1"}}),
+        ("extract", {"type": "httpRequest", "name": "Logs", "params": {"method": "POST", "url": "https://x.example/_search"}}),
+    ],
+)  # fmt: skip
+def test_machinery_outweighs_a_misleading_name(intent, step):
+    """What type, operation, method and SQL say counts more than the name's words."""
+    assert raw(**step).intent == intent
+
+
+@pytest.mark.parametrize(
+    ("intent", "name"),
+    [
+        ("send", "Rapport per Mail senden"),
+        ("send", "Envoyer le rapport"),
+        ("send", "Enviar mensaje al equipo"),
+        ("send", "Отправить отчёт"),
+        ("extract", "获取订单列表"),
+        ("summarize", "会議の内容を要約"),
+        ("filter", "Filtrar clientes activos"),
+        ("validate", "Rechnung prüfen"),
+        ("transform", "翻译成英文"),
+        ("aggregate", "Agrupar vendas por região e somar"),
+    ],
+)
+def test_understands_common_verbs_of_other_languages(intent, name):
+    """A name's verb is understood in German, French, Spanish, Portuguese, Russian, Chinese and Japanese."""
+    assert decide(name=name).intent == intent
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"type": "trigger", "plugin": "schedule", "name": "Every morning"},
+        {"type": "wait", "name": "Wait for two minutes"},
+        {"type": "stickyNote", "name": "Sticky Note", "params": {"content": "put the key here"}},
+        {"type": "noOp", "name": "Do nothing"},
+        {"type": "splitInBatches", "name": "Loop Over Items"},
+        {"type": "lmChatOpenAi", "plugin": "lmChatOpenAi", "name": "Model", "params": {"model": "gpt-4o"}},
+        {"type": "action", "plugin": "ec2", "action": "stopInstances", "name": "Stop server"},
+        {"type": "startEvent", "name": "Rechnung eingegangen"},
+    ],
+)
+def test_abstains_from_what_is_no_step_of_work(step):
+    """Triggers, waits, notes, loops, models and switches have no intent, and that is an answer."""
+    assert raw(**step).intent is None
+
+
+def test_declines_below_the_threshold():
+    """A step that says nothing is left to the next classifier, and guessed at only when asked to."""
+    assert decide(threshold=0.95, name="Step 7") is None
+    assert decide(threshold=0.0, name="Step 7") is not None
+    assert decide(threshold=0.95, uses="file.read") is not None
+
+
+def test_a_custom_intent_is_known_from_its_examples_alone():
+    """Five example steps are enough; there are no words and no training."""
+    found = decide((REFUND,), name="Refund Anna")
+    assert (found.intent, found.method) == ("refund", "local")
+    assert "refund" in found.signals[0].text
+    assert decide((), name="Refund Anna").intent != "refund"
+
+
+@pytest.mark.parametrize(
+    "name", ["A haiku about the sea", "Compose haiku for the winner", "Count the syllables of a haiku"]
+)
+def test_a_custom_intents_words_count(name):
+    """Its own words name it."""
+    assert decide((REFUND, HAIKU), name=name).intent == "haiku"
+
+
+@pytest.mark.parametrize(
+    ("intent", "step"),
+    [
+        ("filter", {"name": "Only the mails that mention a complaint or a refund"}),
+        ("send", {"uses": "slack.post_message", "name": "Post the haiku of the day"}),
+        ("generate", {"name": "Write a poem for the customer"}),
+        ("extract", {"name": "Get the money transfers of the day"}),
+    ],
+)
+def test_a_custom_intent_leaves_the_others_alone(intent, step):
+    """Common verbs, a word in passing, or a word beside an explicit operation do not claim a step."""
+    assert decide((REFUND, HAIKU), **step).intent == intent
+
+
+def test_examples_of_installed_handlers_teach():
+    """A step like an example of a learned intent is taken for it, whatever the words say otherwise."""
+    odd = IntentSpec(name="summarize", summary="", examples=("Sum up the incident log for the managers",))
+    assert decide((), name="Sum up the error log for the managers").intent == "aggregate"
+    assert decide((odd,), name="Sum up the error log for the managers").intent == "summarize"
+
+
+def test_says_an_explicit_intent_again():
+    """A step that names its intent is not second-guessed."""
+    found = raw(name="Send it", intent="haiku")
+    assert (found.intent, found.confidence, found.method) == ("haiku", 1.0, "explicit")
+
+
+def test_tells_why_in_words():
+    """The reasons name what the step says and what it means, strongest first, at most four."""
+    found = raw(type="action", plugin="slack", action="sendMessage", name="Send the digest")
+    texts = [signal.text for signal in found.signals]
+    assert any("the operation 'sendMessage' delivers or writes" in text for text in texts)
+    assert 1 <= len(texts) <= 4
+    mine = [signal.weight for signal in found.signals if signal.intent == "send"]
+    assert mine == sorted(mine, reverse=True)
+
+
+def test_tells_the_second_best_and_how_far_it_is_behind():
+    """An ambiguous step has a small margin, a plain one a large one."""
+    plain = raw(type="merge", name="Merge")
+    unclear = decide(name="Prepare the customers")
+    assert plain.margin > 0.9 > unclear.margin
+    assert unclear.second not in (None, unclear.intent)
+
+
+def test_steps_that_others_branch_on_lean_to_conditional():
+    """Routes that hang off a step speak for a branch."""
+    after = Step(id="y", when="steps.x.output.branch == 'a'")
+    assert decide(name="Order size").intent != "conditional"
+    assert decide(name="Order size", feeds_into=(after,)).intent == "conditional"
+    assert decide(uses="file.read", feeds_into=(after,)).intent == "extract"
+
+
+def test_reads_neither_data_nor_templates_as_words():
+    """What is filled into a prompt, with its label, asks for nothing."""
+    bare = features(StepView(kind="ai_processing", prompt="Summary: {{ issue.summary }}\nTranslate the text."))
+    assert not any("summar" in name for name in bare)
+    assert "p1:transform" in bare
+
+
+@pytest.mark.parametrize(
+    ("name", "lemma"),
+    [
+        ("Email Classifier", "classify"),
+        ("Classify the email", "classify"),
+        ("Text summarization chain", "summarize"),
+        ("getAllUsers", "get"),
+        ("Post the summary", "post"),
+        ("Email send", "send"),
+        ("知识检索", "retrieve"),
+        ("Customers", ""),
+    ],
+)
+def test_finds_what_a_name_is_about(name, lemma):
+    """The head of a noun phrase stands last, a verb first."""
+    assert head(*lemmas_of(name)) == lemma
+
+
+@pytest.mark.parametrize(
+    ("harmless", "step"),
+    [
+        (True, {"type": "action", "plugin": "gmail", "action": "getMessages"}),
+        (True, {"type": "httpRequest", "params": {"method": "GET", "url": "https://x.example"}}),
+        (True, {"type": "filter", "name": "Delete the rest"}),
+        (False, {"type": "action", "plugin": "gmail", "action": "deleteMessage", "name": "Get rid"}),
+        (
+            False,
+            {"type": "httpRequest", "name": "Summarize", "params": {"method": "POST", "url": "https://x.example"}},
+        ),
+        (False, {"type": "action", "plugin": "mysql", "action": "query", "params": {"query": "DELETE FROM t"}}),
+        (False, {"type": "code", "params": {"code": "requests.post(url, json=data)"}}),
+        (False, {"type": "action", "plugin": "slack", "name": "Summary"}),
+        (False, {"uses": "file.write", "with": {"path": "x"}}),
+    ],
+)
+def test_tells_what_may_have_side_effects(harmless, step):
+    """Writes, deletions and posts are recognised whatever the step is called; doubt counts as yes."""
+    assert (LocalClassifier().side_effect(step) == "") is harmless
+
+
+def test_side_effects_of_a_step_of_a_workflow():
+    """A workflow's own steps are judged alike."""
+    assert LocalClassifier().side_effect(Step(id="a", uses="file.write"))
+    assert not LocalClassifier().side_effect(Step(id="a", uses="file.read"))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = (
+    "id",
+    "name",
+    "type",
+    "plugin",
+    "action",
+    "prompt",
+    "params",
+    "description",
+    "url",
+    "method",
+    "uses",
+    "with",
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=8), json_values, max_size=8))
+def test_no_step_is_too_odd(step):
+    """Whatever stands in a step, there is an answer with a sane confidence, and the same one again."""
+    step.pop("intent", None)
+    before = json.dumps(step)
+    found = LocalClassifier().decide_raw(step)
+    assert 0 <= found.confidence <= 1
+    assert 0 <= found.margin <= 1
+    assert found == LocalClassifier().decide_raw(step)
+    assert json.dumps(step) == before
+    assert isinstance(LocalClassifier().side_effect(step), str)
+
+
+def test_accuracy_on_the_projects_own_steps():
+    """Steps of fifteen platforms that none of the training data comes from."""
+    result = evaluate(labelled(), LocalClassifier().decide_raw)
+    assert result.overall.lenient >= 0.86
+    assert result.by("difficulty")["easy"].strict >= 0.92
+    assert result.abstained >= 0.85
+    assert result.lost <= 0.03
+
+
+def test_confidence_is_calibrated_on_the_projects_own_steps():
+    """Of answers that claim 0.9, nine in ten are right, within what 191 steps can show."""
+    result = evaluate(labelled(), LocalClassifier().decide_raw)
+    assert result.calibration_error <= 0.07
+    surest = result.reliability()[-1]
+    assert surest.confidence > 0.9
+    assert surest.right >= surest.confidence - 0.05
+
+
+def test_confidence_never_falls_with_probability():
+    """The calibration curve rises."""
+    learned = model()
+    curve = [learned.confidence(step / 200) for step in range(201)]
+    assert curve == sorted(curve)
+    assert 0 < curve[0] < curve[-1] <= 1
+
+
+def test_work_per_step_is_bounded():
+    """A step of any length is looked up in a bounded number of features."""
+    long = {"type": "ai_processing", "name": "x" * 400, "prompt": "Summarize all of this. " * 5000}
+    long["params"] = {"code": "return items.filter(x => x)\n" * 5000}
+    assert len(features(StepView.of_raw(long))) < 200
+    counts = sorted(len(features(StepView.of_raw(each.step))) for each in labelled())
+    assert counts[len(counts) // 2] < 60
+
+
+def test_weights_are_fit_to_ship():
+    """Each feature has a weight for each label, and the file stays small."""
+    learned = model()
+    assert {len(row) for row in learned.weights.values()} == {len(learned.intents)}
+    assert len(learned.bias) == len(learned.intents) == 11
+    assert len(learned.weights) < 8000
+
+
+def handler_of(intent: str) -> type[IntentHandler]:
+    class Echo(IntentHandler):
+        spec = IntentSpec(name=intent, summary=f"to {intent}", examples=(f"Do {intent}",))
+
+        async def handle(self, request):
+            return StepResult(output=request.input)
+
+    return Echo
+
+
+async def test_a_plan_shows_what_was_decided():
+    """The engine asks it about steps that do not name their intent."""
+    flow = Workflow.parse("""
+        name: t
+        steps:
+          - {id: orders, name: Get the latest orders from the shop}
+          - {id: paid, name: Keep only the paid ones, input: "{{ steps.orders.output }}"}
+    """)
+    plugins = [LocalClassifier(), handler_of("extract")(), handler_of("filter")()]
+    async with engine(*plugins) as service:
+        plan = await service.plan(flow)
+    decided = {step.step.id: step.classification for step in plan.steps}
+    assert {key: found.intent for key, found in decided.items()} == {"orders": "extract", "paid": "filter"}
+    assert {found.method for found in decided.values()} == {"local"}
