@@ -348,3 +348,36 @@ async def test_settling_and_releasing_happen_once(tmp_path) -> None:
     state = await store.do(budgets.state_of("b"))
     assert (state["spent_tokens"], state["held_tokens"]) == (15, 0)
     store.close()
+
+
+async def test_a_bad_answer_is_asked_for_anew_when_the_step_is_tried_again() -> None:
+    """The first answer does not match the step's schema; paying for the same one again would not help."""
+    provider = ScriptedProvider(reply(2, 2, "bad"), reply(2, 2, "good"))
+    step = {
+        "id": "a",
+        "output": {"type": "array", "items": {"const": "good"}},
+        "retry": {"attempts": 3, "delay": 0, "jitter": 0, "on": "any"},
+    }
+    async with engine(Ask(), provider) as service:
+        result = await service.run(flow(step))
+    assert result.outputs == {"a": ["good"]}
+    assert len(provider.calls) == 2
+
+
+async def test_a_hold_that_was_made_while_its_call_was_cancelled_is_given_back() -> None:
+    for delay in (0.0, 0.0002, 0.0005, 0.001, 0.002, 0.004):
+        provider = ScriptedProvider(reply(2, 2))
+        async with engine(Ask(), provider) as service:
+            task = asyncio.create_task(service.run(flow({"id": "a", "input": 50})))
+            while not provider.calls:
+                await asyncio.sleep(0)
+            await asyncio.sleep(delay)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            (run,) = await service.store.list_runs()
+            totals = await service.store.do(budgets.totals_of_run(run["id"]))
+            state = await service.store.do(budgets.state_of(f"run:{run['id']}"))
+        assert totals["open_holds"] == 0
+        assert state["held_tokens"] == 0
+        assert state["spent_tokens"] == totals["tokens"]

@@ -207,11 +207,16 @@ async def test_the_output_schema_is_kept() -> None:
     assert "n: " in result.failures["bad"].message
 
 
-async def test_a_schema_reads_no_files(tmp_path) -> None:
+async def test_a_schema_reads_no_files_and_is_checked_before_the_run(tmp_path) -> None:
     (tmp_path / "s.json").write_text("{}")
-    schema = {"$ref": f"file://{tmp_path}/s.json"}
-    result = await run_steps(steps(a={"input": 1, "output": schema}), Do())
-    assert "nothing outside is read" in result.failures["a"].message
+    do = Do()
+    for schema, says in (
+        ({"$ref": f"file://{tmp_path}/s.json"}, "nothing outside is read"),
+        ({"type": "strin"}, "not a usable JSON Schema"),
+    ):
+        with pytest.raises(WorkflowError, match=says):
+            await run_steps(steps(a={"input": 1, "output": schema}), do)
+    assert do.order == []
 
 
 async def test_metrics_are_what_the_journal_says() -> None:
@@ -526,3 +531,82 @@ async def test_ten_thousand_steps_take_no_more_than_linear_time() -> None:
 
     small, large = await asyncio.to_thread(calls_for, 200), await asyncio.to_thread(calls_for, 1000)
     assert large < small * 1.3
+
+
+# --- what must not break a run, and what a run must not leave behind ---
+
+
+async def test_steps_cancelled_while_they_write_leave_the_store_working() -> None:
+    post = Post()
+    retry = {"attempts": 1}
+    many = [
+        {
+            "id": f"s{n}",
+            "intent": "deliver",
+            "uses": "post.again",
+            "input": n,
+            "timeout": 0.0005 * (n + 1),
+            "retry": retry,
+        }
+        for n in range(40)
+    ]
+    async with asyncio.timeout(30):
+        result = await run_steps(many, Deliver(), post)
+    assert len(result.steps) == 40
+    assert {step.status.value for step in result.steps.values()} <= {"completed", "failed"}
+
+
+async def test_a_listener_that_raises_changes_nothing() -> None:
+    def broken(_event):
+        raise RuntimeError("a fault of the host")
+
+    async with engine(Do()) as service:
+        result = await service.run(Workflow.model_validate({"name": "t", "steps": steps(a=1)}), on_event=broken)
+        assert result.status == "completed"
+
+
+async def test_parameters_are_checked_before_the_run_also_where_the_intent_is_classified() -> None:
+    from intendant import Classification, Classifier
+
+    class Sure(Classifier):
+        """Knows."""
+
+        name = "sure"
+
+        def decide(self, request):
+            return Classification(intent="do", confidence=1.0, method="sure")
+
+    do = Do()
+    flow = Workflow.model_validate(
+        {"name": "t", "steps": [{"id": "a", "intent": "do"}, {"id": "b", "with": {"x": 1}}]}
+    )
+    async with engine(do, Sure()) as service:
+        with pytest.raises(WorkflowError, match="not a parameter here"):
+            await service.run(flow)
+    assert do.order == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, "\ud800", object()])
+async def test_inputs_that_are_no_json_are_refused(value) -> None:
+    flow = Workflow.model_validate({"name": "t", "inputs": {"x": {"type": "any"}}, "steps": steps(a=1)})
+    async with engine(Do()) as service:
+        with pytest.raises(WorkflowError, match="no JSON value"):
+            await service.run(flow, {"x": value})
+
+
+async def test_text_that_cannot_be_written_fails_its_step_and_is_told() -> None:
+    class Broken(Do):
+        """Returns, or complains with, half a surrogate pair."""
+
+        async def act(self, request, step):
+            if step == "says":
+                raise StepError("bad \ud800 text")
+            return StepResult(output="\ud800")
+
+    async with engine(Broken()) as service:
+        result = await service.run(Workflow.model_validate({"name": "t", "steps": steps(returns=1, says=1)}))
+        rows = await service.store.events_of(result.run_id)
+        stored = await read_events(service.store, result.run_id)
+    assert "surrogate" in result.failures["returns"].message
+    assert verify(rows) is None
+    assert [event.failure.message for event in stored if event.type == "step_failed"][-1] == "bad ? text"

@@ -325,7 +325,7 @@ def test_accuracy_on_the_projects_own_steps():
 
 
 def test_confidence_is_calibrated_on_the_projects_own_steps():
-    """Of answers that claim 0.9, nine in ten are right, within what 191 steps can show."""
+    """Of answers that claim 0.9, nine in ten are right, within what 190 steps can show."""
     result = evaluate(labelled(), LocalClassifier().decide_raw)
     assert result.calibration_error <= 0.07
     surest = result.reliability()[-1]
@@ -379,6 +379,6 @@ async def test_a_plan_shows_what_was_decided():
     plugins = [LocalClassifier(), handler_of("extract")(), handler_of("filter")()]
     async with engine(*plugins) as service:
         plan = await service.plan(flow)
-    decided = {step.step.id: step.classification for step in plan.steps}
+    decided = {step.step_id: step.classification for step in plan.steps}
     assert {key: found.intent for key, found in decided.items()} == {"orders": "extract", "paid": "filter"}
     assert {found.method for found in decided.values()} == {"local"}

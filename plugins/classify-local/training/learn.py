@@ -264,7 +264,9 @@ def save(learner: Learner, calibration: tuple[float, list[float], list[float], f
     whole = np.rint(learner.weights / UNIT).astype(int)
     heat, knots, accuracy, abstain = calibration
     table = {
-        name: whole[place].tolist() for name, place in learner.index.items() if np.abs(whole[place]).max() >= NOTICEABLE
+        name: whole[place].tolist()
+        for name, place in learner.index.items()
+        if np.abs(whole[place]).max() >= NOTICEABLE
     }
     head = {
         "intents": INTENTS,

@@ -77,7 +77,7 @@ def made(provider, tmp_path, **settings):
 async def test_one_call_for_all_unsure_steps_and_none_for_sure_ones(tmp_path) -> None:
     provider = ScriptedProvider(answers((0, "post", 1.0), (1, "read", 0.8)))
     async with made(provider, tmp_path) as service:
-        plan = await service.plan(flow("one", "sure", "two"))
+        plan = await service.plan(flow("one", "sure", "two"), ask_model=True)
         runs = await service.store.list_runs()
     found = [(step.intent, step.classification.method, step.classification.confidence) for step in plan.steps]
     assert found == [("post", "model", 0.95), ("read", "guesser", 0.99), ("read", "model", 0.8)]
@@ -94,11 +94,11 @@ async def test_an_answer_that_was_paid_is_kept_for_all_runs(tmp_path) -> None:
     provider = ScriptedProvider(answers((0, "post", 0.9)))
     for _ in range(2):
         async with made(provider, tmp_path) as service:
-            plan = await service.plan(flow("one"))
+            plan = await service.plan(flow("one"), ask_model=True)
             assert plan.steps[0].intent == "post"
     assert len(provider.calls) == 1
     async with made(provider, tmp_path) as service:
-        await service.plan(flow("another"))
+        await service.plan(flow("another"), ask_model=True)
     assert len(provider.calls) == 2
 
 
@@ -117,7 +117,7 @@ async def test_an_answer_that_was_paid_is_kept_for_all_runs(tmp_path) -> None:
 )
 async def test_what_is_no_use_leaves_the_best_guess_with_a_warning(tmp_path, reply) -> None:
     async with made(ScriptedProvider(reply), tmp_path) as service:
-        (step,) = (await service.plan(flow("one"))).steps
+        (step,) = (await service.plan(flow("one"), ask_model=True)).steps
     assert (step.intent, step.classification.method) == ("read", "guesser")
     assert "30% sure" in step.warnings[0]
 
@@ -125,13 +125,13 @@ async def test_what_is_no_use_leaves_the_best_guess_with_a_warning(tmp_path, rep
 async def test_a_model_may_say_that_it_is_no_step_of_work(tmp_path) -> None:
     async with made(ScriptedProvider(answers((0, None, 0.9))), tmp_path) as service:
         with pytest.raises(WorkflowError, match="does not look like a step of work"):
-            await service.plan(flow("every morning"))
+            await service.plan(flow("every morning"), ask_model=True)
 
 
 async def test_it_stays_within_its_budget(tmp_path) -> None:
     provider = ScriptedProvider(answers((0, "post", 0.9)))
     async with made(provider, tmp_path, classification={"tokens": 50}) as service:
-        (step,) = (await service.plan(flow("one"))).steps
+        (step,) = (await service.plan(flow("one"), ask_model=True)).steps
     assert provider.calls == []
     assert step.classification.method == "guesser"
 
@@ -142,13 +142,13 @@ async def test_switched_off_or_without_a_real_model_nobody_is_asked(tmp_path) ->
 
     for provider, use_model in ((ScriptedProvider(answers()), False), (Extractive(answers()), True)):
         async with made(provider, tmp_path, classification={"use_model": use_model}) as service:
-            await service.plan(flow("one"))
+            await service.plan(flow("one"), ask_model=True)
         assert provider.calls == []
 
 
 async def test_many_steps_are_split_into_batches(tmp_path) -> None:
     provider = ScriptedProvider(answers(*((n, "read", 0.9) for n in range(20))))
     async with made(provider, tmp_path) as service:
-        plan = await service.plan(flow(*(f"step {n}" for n in range(45))))
+        plan = await service.plan(flow(*(f"step {n}" for n in range(45))), ask_model=True)
     assert len(provider.calls) == 3
     assert {step.classification.method for step in plan.steps} == {"model"}

@@ -212,10 +212,212 @@ def test_what_looks_like_code_is_left_alone_whatever_it_is_called(text: str) -> 
         "[" * 1_000_000,
         json.dumps([{"a": "\ud800"}] * 5000),
         '{"a":' * 2000,
+        '<a "' * 100_000,
+        "<script>" * 50_000,
+        "<table><tr><td>" * 30_000,
+        "<!--" * 100_000,
+        "<" * 1_000_000,
+        '<p title="' + "'" * 300_000,
+        "[\n" * 100_000,
+        "- " * 500_000,
+        "|" * 500_000,
+        "\x1b[" * 200_000,
+        '[{"a": ' + "9" * 100_000 + "}]",
     ],
-    ids=["one word", "many figures", "brackets", "lone surrogates", "deep"],
+    ids=[
+        "one word",
+        "many figures",
+        "brackets",
+        "lone surrogates",
+        "deep",
+        "quotes",
+        "scripts",
+        "tables",
+        "comments",
+        "less",
+        "attribute",
+        "lines of brackets",
+        "dashes",
+        "bars",
+        "escapes",
+        "a huge number",
+    ],
 )
 def test_hostile_content_is_survived(text: str) -> None:
-    for kind in ("json", "prose"):
+    for kind in ("json", "prose", "html"):
         answer = shrink(text, kind=kind)
         assert answer is None or answer.tokens_after < answer.tokens_before
+
+
+def rows_of(value: Any) -> list[str]:
+    """The lines of what is not minified JSON."""
+    text = encodings(json.dumps(value))[-1]
+    assert same(decode(text), value)
+    return text.split("\n")
+
+
+def test_each_list_of_records_gets_rows_wherever_it_stands() -> None:
+    value = {
+        "nodes": [{"id": n, "x": 2 * n} for n in range(3)],
+        "page": [{"links": [{"to": n} for n in range(3)]}],
+    }
+    assert rows_of(value) == [
+        '{"nodes":[],"page":[{"links":[]}]} at nodes',
+        "3 rows",
+        "id,x",
+        "0,0",
+        "1,2",
+        "2,4",
+        "at page.0.links",
+        "3 rows",
+        "to",
+        "0",
+        "1",
+        "2",
+    ]
+
+
+def test_keys_that_records_have_in_common_are_said_once() -> None:
+    def user(name: str) -> dict[str, Any]:
+        return {"login": name, "account_type": "User", "profile_id": len(name)}
+
+    value = {"owner": user("ada"), "last": {"by": user("grace, h"), "at": None}}
+    assert rows_of(value) == [
+        'A = {login,"account_type":"User",profile_id}',
+        '{"owner":A(ada,3),"last":{"by":A("grace, h",8),"at":null}}',
+    ]
+
+
+def test_values_are_never_split_nor_said_by_reference() -> None:
+    urls = [f"https://api.example.org/repos/{n}/issues" for n in range(5)]
+    lines = rows_of([{"id": n, "url": url, "tags": ["one tag", url]} for n, url in enumerate(urls)])
+    assert all(any(url in line for line in lines) for url in urls)
+    assert lines[-1] == f'4,{urls[4]},["one tag","{urls[4]}"]'
+
+
+@pytest.mark.parametrize("text", ["A(1)", "A(x", "a (b)", "x)y", "1(2)", "Z = {a}"])
+def test_texts_with_brackets_are_not_taken_for_shapes(text: str) -> None:
+    record = {"some_long_key": text, "another_key": 1}
+    value = {
+        "one": record,
+        "two": {**record, "another_key": 2},
+        "rows": [record, record, {**record, "third": text}],
+    }
+    assert len(rows_of(value)) > 1
+
+
+@settings(max_examples=200)
+@given(st.lists(st.fixed_dictionaries({"alpha_key": VALUES, "beta_key": TEXTS}), min_size=2, max_size=2), RECORDS)
+def test_shapes_and_tables_together_are_decoded_to_the_same_value(pair: list[Any], records: list[Any]) -> None:
+    value = {"a": pair[0], "b": {"c": pair[1]}, "rows": records, "last": [pair[0], records]}
+    for candidate in encodings(json.dumps(value)):
+        assert same(decode(candidate), value)
+
+
+def test_json_amid_other_text_is_written_smaller_in_its_place() -> None:
+    part = json.dumps([{"id": n, "state": "open", "name": f"job {n}"} for n in range(9)], indent=2)
+    text = f"The answer was\n\n{part}\n\nand nothing [else] {'{'}.\n"
+    answer = shrink(text, kind="mail")
+    assert answer is not None
+    before, _, rest = answer.text.partition("\n\n9 rows\n")
+    assert before == "The answer was"
+    assert rest.endswith("8,job 8\n\nand nothing [else] {.\n")
+    assert answer.lossless
+
+
+def test_indented_json_may_be_code_and_is_left_alone() -> None:
+    part = "    " + json.dumps([{"id": n, "state": "open"} for n in range(9)], indent=8).replace("\n", "\n    ")
+    assert shrink(f"def f():\n{part}\n", kind="code") is None
+
+
+PAGE_TEXT = """<!DOCTYPE html><html><head><title>A &amp; B</title><meta name="author" content="Ada">
+<style>p { color: red }</style><script>var x = "<p>no</p>";</script></head>
+<body><nav><ul><li><a href="/home">Home</a></li><li><a href="/news">News</a></li></ul></nav>
+<h1>The <em>big</em>   title</h1><p>See <a href="https://example.org/x?a=1&amp;b=2">the report</a>, it says 42.</p>
+<table><tr><th>City</th><th>People</th></tr><tr><td>Bonn</td><td>330,000</td></tr></table>
+<ul><li>one</li><li>two<ul><li>deeper</li></ul></li></ul><pre>x = 1
+  y = 2</pre><!-- gone --><p><img src="a.png" alt="A pump">&copy; 2026 &lt;tag&gt;</p></body></html>"""
+
+
+def test_html_becomes_text_with_its_headings_links_lists_and_tables() -> None:
+    answer = shrink(PAGE_TEXT)
+    assert answer is not None
+    assert answer.text.split("\n") == [
+        "Title: A & B",
+        "Author: Ada",
+        "Home · News",
+        "# The big title",
+        "See [the report](https://example.org/x?a=1&b=2), it says 42.",
+        "| City | People |",
+        "| Bonn | 330,000 |",
+        "- one",
+        "- two",
+        "  - deeper",
+        "```",
+        "x = 1",
+        "  y = 2",
+        "```",
+        "![A pump] © 2026 <tag>",
+    ]
+    assert answer.lossless is False
+    assert answer.dropped == ("markup of HTML", "targets of links outside running text")
+
+
+def test_all_links_keep_their_targets_where_the_setting_says_so() -> None:
+    assert "[Home](/home)" in str(to_markdown(PAGE_TEXT, all_links=True))
+    request = CompressRequest(text=PAGE_TEXT, tokens=len(PAGE_TEXT), target_tokens=1, count=len)
+    answer = StructuralCompressor({"links": "all"}).shrink(request)
+    assert answer is not None
+    assert "[Home](/home)" in answer.text
+
+
+@given(st.text("<>ab/ \n=\"'&;!-", max_size=80))
+def test_any_text_is_read_as_html_without_a_fault(text: str) -> None:
+    shown = to_markdown(f"<p>first {text}</p><p>last</p>")
+    assert shown is None or "first" in shown
+
+
+@given(st.lists(st.text("abc1,. ", min_size=1, max_size=8), min_size=3, max_size=8))
+def test_every_word_of_html_blocks_is_kept(words: list[str]) -> None:
+    page = "".join(f"<div><p>{word} end{index}</p></div>" for index, word in enumerate(words))
+    shown = str(to_markdown(page))
+    assert all(" ".join(f"{word} end{index}".split()) in shown for index, word in enumerate(words))
+
+
+GRID = ["Year  Country        Spend", "1970  Germany        252.3", "1970  Great Britain  124.0"] * 3
+
+
+def test_padded_tables_lose_their_pads_and_no_cell() -> None:
+    answer = shrink("\n".join(GRID), count=len, kind="text")
+    assert answer is not None
+    assert answer.text.split("\n")[:3] == ["Year,Country,Spend", "1970,Germany,252.3", "1970,Great Britain,124.0"]
+    assert (answer.lossless, answer.dropped) == (False, ("pads and rules of tables",))
+
+
+def test_markdown_tables_amid_other_text_stay_markdown() -> None:
+    table = ["| name   | n  |", "|--------|----|", "| a      | 1  |", "| b      | 22 |", "|        | 3  |"]
+    text = "\n".join(["# Title", "", *table, "", "Some words here.", "", "More words.", "x", "y", "z"])
+    assert str(ungridded(text)).split("\n")[2:7] == ["|name|n|", "|-|-|", "|a|1|", "|b|22|", "||3|"]
+    assert str(ungridded("\n".join(table))).split("\n") == ["name,n", "a,1", "b,22", ",3"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["a  b", "aa  b", "aaa  b", "a  bb", "a  b"],
+        ["x = 1  # one", "y  = 2", "if z:", "  pass  # two", "q  = 3"],
+        ["Year  Country", "1970  Germany  x", "1970  France", "1971  Japan", "1972  Spain"],
+        ["| a | b |", "| c | d |", "| e | f |", "| g | h |", "| i | j |"],
+        ["| a | b |", "|---|---|", "| c | d | e |", "| g | h |", "| i | j |"],
+        ["| a | b |", "|---|---|", "| c \\| d | e |", "| g | h |", "| i | j |"],
+    ],
+    ids=["ragged", "code", "a missing cell", "no rule", "a cell too many", "an escaped bar"],
+)
+def test_what_only_looks_like_a_table_is_left_alone(lines: list[str]) -> None:
+    assert ungridded("\n".join(lines)) is None
+
+
+def test_colours_go() -> None:
+    answer = shrink("\x1b[31mERROR\x1b[0m disk full on sda1", kind="shell")
+    assert answer is not None
+    assert (answer.text, answer.dropped) == ("ERROR disk full on sda1", ("colours",))

@@ -104,7 +104,7 @@ def test_equal_lines_are_counted() -> None:
     assert answer.text.split("\n")[1:] == ["A: the pump was started again", "", "A*40", " stop", "A*2"]
 
 
-@pytest.mark.parametrize("kind", ["json", "code", "markdown", "html"])
+@pytest.mark.parametrize("kind", ["json", "code", "diff", "config", "html"])
 def test_kinds_that_are_read_by_their_lay_out_are_left_alone(kind: str) -> None:
     assert shrink("\n".join(LOG), kind=kind) is None
 
@@ -139,7 +139,7 @@ def test_more_shapes_than_letters() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["hello", f"{HEAD}\nA: x {{}}\n\nB 1", f"{HEAD}\nA: x {{}}\n\nA 1 2", f"{HEAD}\nA: x"]
+    "text", ["hello", f"{HEAD}\nA: x {{}}\n\nB 1", f"{HEAD}\nA: x {{}}, {{}}\n\nA 1", f"{HEAD}\nA: x"]
 )
 def test_the_expander_refuses_what_is_not_of_its_form(text: str) -> None:
     with pytest.raises(ValueError, match="this"):
@@ -161,3 +161,97 @@ def test_the_expander_refuses_what_is_not_of_its_form(text: str) -> None:
 def test_hostile_text_is_survived(text: str) -> None:
     answer = shrink(text)
     assert answer is None or expand(answer.text) == text
+
+
+QUOTED = [
+    "The pump in hall 4 stopped at noon, and nobody knows why it did.",
+    "",
+    "We shall look at it tomorrow with two engineers from the maker.",
+]
+
+
+def test_quoted_mail_is_kept_once() -> None:
+    text = "\n".join(["From: ada", *QUOTED, "From: bo", *[f"> {line}".rstrip() for line in QUOTED], "Good."])
+    answer = shrink(text, kind="mail")
+    assert answer is not None
+    assert answer.text.split("\n")[5:] == ['[lines 2-4 again, after "> ": The pump in hall 4 stopped at]', "Good."]
+    assert (answer.lossless, expand(answer.text)) == (True, text)
+
+
+def test_repeated_blocks_are_kept_once_and_single_lines_are_not() -> None:
+    text = "\n".join(["one", *QUOTED, "two", *QUOTED, "three", QUOTED[0]])
+    once = keep_once(text)
+    assert once is not None
+    assert once.split("\n")[5:] == ["[lines 2-4 again: The pump in hall 4 stopped at]", "three", QUOTED[0]]
+    assert put_back(once) == text
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(
+        st.sampled_from(
+            [*QUOTED, "> " + QUOTED[0], "> > " + QUOTED[2], ">", "> ", ">" + QUOTED[0], "|", QUOTED[0] + " "]
+        ),
+        max_size=40,
+    )
+)
+def test_what_is_kept_once_is_put_back_to_the_very_same_text(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    once = keep_once(text)
+    if once is not None:
+        assert len(once) < len(text)
+        assert put_back(once) == text
+
+
+def test_text_that_holds_such_a_mark_is_left_alone() -> None:
+    text = "\n".join([*QUOTED, "[lines 1-2 again]", *QUOTED])
+    assert keep_once(text) is None
+    with pytest.raises(ValueError, match="not there"):
+        put_back("[lines 3-9 again]")
+
+
+def test_cells_of_a_table_are_never_cut() -> None:
+    rows = [f"MSFT,Jan {n} 2000,user{n}@example.org,{n}.5" for n in range(1, 30)]
+    folded = fold("\n".join(["symbol,date,mail,price", *rows]))
+    assert folded is not None
+    assert folded.split("\n")[1:5] == [
+        "A: MSFT,{},{},{}",
+        "",
+        " symbol,date,mail,price",
+        "A Jan 1 2000,user1@example.org,1.5",
+    ]
+    assert expand_lines(folded).split("\n")[1:] == rows
+
+
+def test_lines_that_share_only_their_beginning_keep_the_rest_whole() -> None:
+    ends = ["pump started", "valve is open", "the tank was emptied by hand", "no one there", "belt moves again"]
+    text = "\n".join(f"2026-01-02 03:04:0{n} INFO plant.hall {end}" for n, end in enumerate(ends))
+    folded = fold(text)
+    assert folded is not None
+    assert folded.split("\n")[1:4] == ["A: 2026-01-02 {} INFO plant.hall {}", "", "A 03:04:00 pump started"]
+
+
+def test_rare_errors_stand_whole() -> None:
+    errors = [f"2026-01-02 03:05:0{n} INFO worker-1 failed job {n} in 12 ms" for n in range(4)]
+    few = fold("\n".join([*LOG, *LOG, *errors]))
+    many = fold("\n".join([*LOG[:20], *errors]))
+    assert few is not None
+    assert many is not None
+    assert set(few.split("\n")) >= {f" {line}" for line in errors}
+    assert not set(many.split("\n")) & {f" {line}" for line in errors}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "    value_{n} = self.load(",
+        "key_{n}: some value of its own",
+        "@@ -{n},7 +{n},8 @@ def some_function_of_mine",
+        "## Heading number {n} of this document",
+    ],
+    ids=["code", "config", "diff", "markdown"],
+)
+def test_lay_out_is_told_by_the_lines_where_the_kind_is_unknown(line: str) -> None:
+    text = "\n".join(line.replace("{n}", str(n)) for n in range(40))
+    assert fold(text) is not None
+    assert shrink(text, kind="text") is None

@@ -22,13 +22,16 @@ def plan(
     file: Annotated[Path, typer.Argument(help="The workflow file.")],
     *,
     as_json: JsonOption = False,
+    ask_model: Annotated[
+        bool, typer.Option("--ask-model", help="Let classifiers ask a model, as a run would; it costs tokens.")
+    ] = False,
     settings: SetOption = None,
 ) -> None:
     """Show what would be decided about every step. Nothing is run, sent or written."""
     from intendant.pilot.service import OrchestrationService
 
     with OrchestrationService(nested_settings(settings)) as service:
-        decided = service.plan_sync(service.load(file))
+        decided = service.plan_sync(service.load(file), ask_model=ask_model)
     if as_json:
         print_json(_as_json(decided))
     else:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from intendant.config.flags import Flag
 from intendant.model.errors import SettingsError
 from intendant.model.requests import CompressionPolicy
+from intendant.model.workflow import MAX_AMOUNT, MAX_USD
 
 FILE_NAME = "intendant.toml"
 PREFIX = "INTENDANT_"
@@ -43,8 +44,8 @@ class BudgetSettings(Section):
     """What a run may spend where the workflow does not say, and how it is shared."""
 
     strategy: str = "proportional"
-    tokens_per_workflow: int = Field(20_000, ge=0)
-    usd_per_workflow: float | None = Field(None, ge=0)
+    tokens_per_workflow: int = Field(20_000, ge=0, le=MAX_AMOUNT)
+    usd_per_workflow: float | None = Field(None, ge=0, le=MAX_USD, allow_inf_nan=False)
     tokens_per_step: int = Field(4_000, ge=1)
     """No step gets more than this by right."""
     overage_allowed: bool = True

@@ -21,6 +21,18 @@ MAX_VALUES = 500_000
 """A document that expands to more values than this (through aliases, say) is refused."""
 
 
+NOT_TEXT = "this text has half a surrogate pair, which no encoding can write"
+
+
+def is_text(value: str) -> bool:
+    """False for text with a lone surrogate, which cannot be stored or sent."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A parsed document and the 1-based line and column of each of its values."""
@@ -117,6 +129,8 @@ class _JsonReader:
         except JSONDecodeError as error:
             self.at = error.pos
             raise self.error(f"this is not a JSON string: {error.msg}") from None
+        if not is_text(value):
+            raise self.error(NOT_TEXT)
         return str(value)
 
     def scalar(self) -> Any:
@@ -257,6 +271,8 @@ class _YamlReader:
                     'a value that starts with {{ needs quotes: "{{ steps.fetch.output }}"',
                 )
             key = str(key_node.value)
+            if not is_text(key):
+                raise self.error(key_node, NOT_TEXT)
             if key in members:
                 raise self.error(key_node, f"the key '{key}' stands here a second time")
             members[key] = self.read(value_node, (*path, key), depth + 1)
@@ -264,6 +280,8 @@ class _YamlReader:
 
     def scalar(self, node: Any) -> Any:
         text = str(node.value)
+        if not is_text(text):
+            raise self.error(node, NOT_TEXT)
         if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
             raise self.error(node, f"the tag {node.tag} is not supported", "write plain values")
         if node.style:  # a quoted scalar or a block is text whatever it looks like

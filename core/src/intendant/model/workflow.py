@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from math import isfinite
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, Self
 
@@ -25,6 +26,9 @@ Json = Any
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
 InputType = Literal["string", "integer", "number", "boolean", "array", "object", "any"]
 MAX_FILE_BYTES = 20_000_000
+MAX_AMOUNT = 2**53
+"""Tokens; what every database and every JSON reader can hold."""
+MAX_USD = 1e9
 
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -69,6 +73,8 @@ class Input(Frozen):
             return True
         if isinstance(value, bool):
             return self.type == "boolean"
+        if isinstance(value, float) and not isfinite(value):
+            return False
         return isinstance(value, _PYTHON_TYPES[self.type])
 
     def read(self, text: str) -> Json:
@@ -82,8 +88,8 @@ class Input(Frozen):
         if self.type == "string":
             return text
         try:
-            value = json.loads(text)
-        except ValueError:
+            value = json.loads(text, parse_constant=_no_number)
+        except (ValueError, RecursionError):
             if self.type == "any":
                 return text
             raise ValueError(f"'{text}' is not of type {self.type}") from None
@@ -92,11 +98,19 @@ class Input(Frozen):
         return value
 
 
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON number")
+
+
 class Limits(Frozen):
     """What a run may spend at most."""
 
-    tokens: int | None = Field(None, ge=0, description="Input and output tokens of all model calls together.")
-    usd: float | None = Field(None, ge=0, description="US dollars of all model calls together.")
+    tokens: int | None = Field(
+        None, ge=0, le=MAX_AMOUNT, description="Input and output tokens of all model calls together."
+    )
+    usd: float | None = Field(
+        None, ge=0, le=MAX_USD, allow_inf_nan=False, description="US dollars of all model calls together."
+    )
 
 
 class Retry(Frozen):

@@ -56,7 +56,11 @@ class ClassificationDesk:
         if route is None or self._service.plugins.providers[route.provider].produced_by != "model":
             return None
         return ClassificationDoor(
-            self._service.gateway, route, settings.tokens, lambda: self._open(workflow, settings.tokens)
+            self._service.gateway,
+            route,
+            settings.tokens,
+            self._service.planner.total_micro_usd(workflow),
+            lambda: self._open(workflow, settings.tokens),
         )
 
     async def _open(self, workflow: Workflow, tokens: int) -> Journal:

@@ -22,15 +22,22 @@ class ClassificationDoor:
         gateway: Sends the calls.
         route: The model.
         tokens: What classifying may take in all.
+        micro_usd: What it may cost; None for no limit.
         open_run: Opens the run that the calls are recorded in.
     """
 
     def __init__(
-        self, gateway: Gateway, route: Route, tokens: int, open_run: Callable[[], Awaitable[Journal]]
+        self,
+        gateway: Gateway,
+        route: Route,
+        tokens: int,
+        micro_usd: int | None,
+        open_run: Callable[[], Awaitable[Journal]],
     ) -> None:
         self._gateway = gateway
         self._route = route
         self._tokens = tokens
+        self._micro_usd = micro_usd
         self._open_run = open_run
         self._scope: CallScope | None = None
         self._opening = asyncio.Lock()
@@ -54,7 +61,9 @@ class ClassificationDoor:
         async with self._opening:
             if self._scope is None:
                 journal = await self._open_run()
-                ledger = RunLedger(journal, tokens=self._tokens, micro_usd=None, allocations={STEP: self._tokens})
+                ledger = RunLedger(
+                    journal, tokens=self._tokens, micro_usd=self._micro_usd, allocations={STEP: self._tokens}
+                )
                 await ledger.open()
                 self._scope = CallScope(journal, ledger, STEP)
         return await self._gateway.complete(self._scope, self._route, request)

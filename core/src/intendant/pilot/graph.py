@@ -1,5 +1,6 @@
 """The graph of a workflow's steps, and everything that can be said to be wrong before it runs."""
 
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,14 +9,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from intendant.hooks.plugin import Options
+from intendant.hooks.plugin import IntentHandler, Options
 from intendant.hooks.registry import Plugins
-from intendant.model.errors import ExpressionFailed, NoHandlerError, Problem, ReferenceFailed, WorkflowError
+from intendant.model.errors import (
+    ExpressionFailed,
+    NoHandlerError,
+    Problem,
+    ReferenceFailed,
+    StepError,
+    WorkflowError,
+)
 from intendant.model.source import Path
 from intendant.model.workflow import Json, Step, Workflow
 from intendant.pilot import references
 from intendant.pilot.conditions import Expression, input_names, step_names
 from intendant.pilot.references import Reference
+from intendant.pilot.schemas import Schema
 
 CONDITION_NAMES = ("steps", "inputs", "run")
 
@@ -115,12 +124,24 @@ def check(workflow: Workflow, plugins: Plugins, inputs: Mapping[str, Json] | Non
     return graph
 
 
+def check_classified(workflow: Workflow, plugins: Plugins, intents: Mapping[str, str]) -> None:
+    """The checks that had to wait until every step's intent was known.
+
+    Raises:
+        WorkflowError: Something is wrong; carries every problem.
+    """
+    if problems := list(_Checker(workflow, plugins).classified(intents)):
+        raise WorkflowError(problems)
+
+
 def _input_problems(workflow: Workflow, given: Mapping[str, Json]) -> Iterator[Problem]:
     document = workflow.document
     for name, value in given.items():
         declared = workflow.inputs.get(name)
         if declared is None:
             yield Problem(f"there is no input '{name}'", _close(name, workflow.inputs), file=document.file)
+        elif (fault := _not_json(value)) is not None:
+            yield document.problem(f"the input '{name}' is no JSON value: {fault}", ("inputs", name))
         elif not declared.accepts(value):
             message = f"the input '{name}' must be of type {declared.type}, not {value!r}"
             yield document.problem(message, ("inputs", name))
@@ -131,6 +152,15 @@ def _input_problems(workflow: Workflow, given: Mapping[str, Json]) -> Iterator[P
             yield document.problem(
                 f"the input '{name}' is missing", ("inputs", name), hint=f"give it: -i {name}=…"
             )
+
+
+def _not_json(value: Json) -> str | None:
+    """Why *value* cannot be stored as JSON; None if it can."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        return str(error)
+    return None
 
 
 def _close(name: str, known: Iterable[str]) -> str:
@@ -246,8 +276,29 @@ class _Checker:
         elif handler is not None:
             yield from self.parameters(index, step, handler.Parameters)
         if handler is not None:
-            for message in handler.check(step):
-                yield self.problem(index, (), message)
+            yield from self.handler_check(index, step, handler)
+        if step.output is not None:
+            try:
+                Schema(step.output)
+            except StepError as error:
+                yield self.problem(index, ("output",), error.message, error.hint)
+
+    def handler_check(self, index: int, step: Step, handler: IntentHandler) -> Iterator[Problem]:
+        try:
+            messages = list(handler.check(step))
+        except Exception as error:  # noqa: BLE001  # a plugin's own code
+            messages = [f"the handler of '{handler.name}' cannot check it: {type(error).__name__}: {error}"]
+        for message in messages:
+            yield self.problem(index, (), message)
+
+    def classified(self, intents: Mapping[str, str]) -> Iterator[Problem]:
+        """What is wrong with steps whose intent was not written but told by a classifier."""
+        for index, step in enumerate(self.workflow.steps):
+            handler = self.plugins.intents.get(intents[step.id])
+            if step.intent is None and handler is not None:
+                if step.connector is None:
+                    yield from self.parameters(index, step, handler.Parameters)
+                yield from self.handler_check(index, step, handler)
 
     def connector(self, index: int, step: Step, name: str, operation: str) -> Iterator[Problem]:
         connector = self.plugins.connectors.get(name)

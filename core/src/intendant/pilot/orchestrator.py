@@ -58,6 +58,8 @@ class WorkflowOrchestrator:
         self._service = service
         self._listeners = tuple(listeners)
         self._flight: _Flight | None = None
+        self._last: _Flight | None = None
+        self._busy: set[str] = set()
 
     def is_active(self) -> bool:
         """True between `initialize` and `complete`."""
@@ -88,8 +90,9 @@ class WorkflowOrchestrator:
         return self._active().outcomes
 
     def metadata(self) -> Metrics:
-        """The run's figures so far."""
-        return self._active().journal.metrics.result()
+        """The figures of the run so far, or of the one that was completed last."""
+        flight = self._flight or self._last or self._active()
+        return flight.journal.metrics.result()
 
     def _active(self) -> _Flight:
         if self._flight is None:
@@ -112,7 +115,7 @@ class WorkflowOrchestrator:
         if self._flight is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
         graph = check(workflow, self._service.plugins, inputs or {})
-        plan = await self._service.plan_graph(workflow, graph)
+        plan = await self._service.plan_graph(workflow, graph, ask_model=True)
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
         journal = await self._open(plan, values)
@@ -291,17 +294,23 @@ class WorkflowOrchestrator:
         )
         flight.journal.save_step(outcome, None, event)
 
-    async def complete(self, *, cancelled: bool = False) -> RunResult:
+    async def complete(self, *, cancelled: bool = False, failed: bool = False) -> RunResult:
         """End the run; returns when everything about it is committed.
+
+        Args:
+            cancelled: The run was given up.
+            failed: It failed, whatever became of its steps.
 
         Steps that were never executed are left out of the result.
         """
         flight = self._active()
-        status = RunStatus.cancelled if cancelled else _status(flight.outcomes.values())
+        status = _status(flight.outcomes.values())
+        if cancelled or failed:
+            status = RunStatus.cancelled if cancelled else RunStatus.failed
         seconds = time() - flight.started
         flight.journal.record(events.Completed(run_id=flight.journal.run_id, status=status, seconds=seconds))
-        await self._service.store.finish_run(flight.journal.fence, status.value)
-        self._flight = None
+        await flight.journal.store.finish_run(flight.journal.fence, status.value)
+        self._flight, self._last = None, flight
         order = flight.plan.workflow.order
         return RunResult(
             run_id=flight.journal.run_id,

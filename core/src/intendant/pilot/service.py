@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from intendant.config.settings import Settings
 from intendant.hooks.plugin import Plugin
 from intendant.hooks.registry import Plugins
-from intendant.model.errors import IntendantError, Problem, WorkflowError
+from intendant.model.errors import Fenced, IntendantError, Problem, StoreError, WorkflowError
 from intendant.model.events import Event
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Workflow
 from intendant.pilot.classifying import ClassificationDesk
-from intendant.pilot.graph import Graph, check
+from intendant.pilot.graph import Graph, check, check_classified
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.segments import run_segment
 from intendant.planning.planner import Plan, Planner
@@ -132,26 +133,29 @@ class OrchestrationService:
             return list(error.problems)
         return []
 
-    async def plan(self, workflow: Workflow, inputs: Mapping[str, Json] | None = None) -> Plan:
+    async def plan(
+        self, workflow: Workflow, inputs: Mapping[str, Json] | None = None, *, ask_model: bool = False
+    ) -> Plan:
         """Decide everything about *workflow* without doing anything.
 
         Args:
             workflow: The workflow.
             inputs: Values to check as well; None checks the workflow alone.
+            ask_model: Let classifiers ask a model, which costs tokens and is recorded; a run does so by itself.
 
         Raises:
             WorkflowError: The workflow or its inputs are wrong; carries every problem.
         """
-        return await self.plan_graph(workflow, check(workflow, self.plugins, inputs))
+        return await self.plan_graph(workflow, check(workflow, self.plugins, inputs), ask_model=ask_model)
 
-    async def plan_graph(self, workflow: Workflow, graph: Graph) -> Plan:
+    async def plan_graph(self, workflow: Workflow, graph: Graph, *, ask_model: bool) -> Plan:
         """Decide everything about a workflow that was checked."""
         strategy = self.plugins.budgets.get(self.settings.budget.strategy)
         history = {}
         if strategy is not None and strategy.uses_history:
             history = await self.store.usage_history(workflow.agent)
         desk = ClassificationDesk(self)
-        door = desk.door(workflow)
+        door = desk.door(workflow) if ask_model else None
         try:
             plan = await self.planner.plan(
                 workflow,
@@ -165,6 +169,7 @@ class OrchestrationService:
             await desk.close(door)
             raise
         await desk.finish(door, plan)
+        check_classified(workflow, self.plugins, {step.step_id: step.intent for step in plan.steps})
         return plan
 
     def orchestrator(self, on_event: Listener | Iterable[Listener] = ()) -> WorkflowOrchestrator:
@@ -203,6 +208,12 @@ class OrchestrationService:
         except asyncio.CancelledError:
             await flight.complete(cancelled=True)
             raise
+        except Fenced:
+            raise  # it is another process's run now
+        except Exception:
+            with suppress(StoreError):  # the database may be what failed
+                await flight.complete(failed=True)
+            raise
         return await flight.complete()
 
     # --- for scripts ---
@@ -211,9 +222,11 @@ class OrchestrationService:
         """`run` for code without an event loop."""
         return self._loop().run(self.run(workflow, inputs, **options))
 
-    def plan_sync(self, workflow: Workflow, inputs: Mapping[str, Json] | None = None) -> Plan:
+    def plan_sync(
+        self, workflow: Workflow, inputs: Mapping[str, Json] | None = None, *, ask_model: bool = False
+    ) -> Plan:
         """`plan` for code without an event loop."""
-        return self._loop().run(self.plan(workflow, inputs))
+        return self._loop().run(self.plan(workflow, inputs, ask_model=ask_model))
 
     def orchestrator_sync(self, on_event: Listener | Iterable[Listener] = ()) -> "SyncOrchestrator":
         """`orchestrator` for code without an event loop."""

@@ -24,6 +24,7 @@ from intendant.model.errors import (
 from intendant.model.logs import get_logger
 from intendant.model.requests import StepRequest
 from intendant.model.results import Failure, StepOutcome, StepResult, StepStatus, Usage
+from intendant.model.source import NOT_TEXT
 from intendant.model.workflow import Json, Retry, Step
 from intendant.pilot.client import StepModel
 from intendant.pilot.deliveries import ConnectorUse, delivery_key
@@ -199,7 +200,7 @@ class StepRunner:
 
     def model(self, attempts: "_Attempts") -> tuple[CallScope, StepModel]:
         """A door for one attempt."""
-        scope = CallScope(self._journal, self._ledger, attempts.step.id)
+        scope = CallScope(self._journal, self._ledger, attempts.step.id, generation=attempts.generation)
         return scope, StepModel(self._gateway, scope, attempts.plan, self._chain)
 
     async def handle(self, request: StepRequest) -> StepResult:
@@ -236,6 +237,7 @@ class _Attempts:
     ) -> None:
         self.runner, self.step, self.plan, self.scope, self.given = runner, step, plan, scope, given
         self.number = 0
+        self.generation = 0
         self.usage = Usage()
         self.tokens_saved = 0
         self.produced_by = "deterministic"
@@ -264,6 +266,8 @@ class _Attempts:
         retry = self.step.retry or ONCE
         if isinstance(error, NEVER_RETRIED):
             return False
+        if isinstance(error, StepError) and not error.retryable:
+            self.generation += 1  # the answers were no good: asking for the same ones again would not help
         wanted = retry.on == "any" or (isinstance(error, IntendantError) and error.retryable)
         if wanted and self.number < retry.attempts:
             failure = Failure(error=type(error).__name__, message=str(error))
@@ -315,6 +319,9 @@ class _Attempts:
             )
         try:
             text = json.dumps(result.output, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            text.encode()
+        except UnicodeEncodeError:
+            raise OutputInvalid(f"the output cannot be stored: {NOT_TEXT}") from None
         except (TypeError, ValueError, RecursionError) as error:
             raise OutputInvalid(f"the output is not JSON: {error}") from None
         if self.step.output is not None:

@@ -1,14 +1,22 @@
 """The one append-only record of a run: audit trail, metrics and resume are all read from it."""
 
+import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
+
 from intendant.model.events import Event, read_event
+from intendant.model.logs import get_logger
 from intendant.model.results import StepOutcome
+from intendant.model.text import writable
 from intendant.record.metrics import MetricsFold
 
 if TYPE_CHECKING:
     from intendant.record.store import Fence, Store
+
+log = get_logger("intendant.journal")
 
 Listener = Callable[[Event], None]
 ResultT = TypeVar("ResultT")
@@ -75,7 +83,7 @@ class Journal:
             "status": outcome.status.value,
             "attempt": outcome.attempts,
             "output": output,
-            "outcome": outcome.model_dump_json(exclude={"output"}),
+            "outcome": _json(outcome, exclude={"output"}),
             "finished_at": event.at,
         }
         self.store.save_step(self.fence, row, _row(event))
@@ -85,7 +93,19 @@ class Journal:
         for event in events:
             self.metrics.add(event)
             for listener in self._listeners:
-                listener(event)
+                try:
+                    listener(event)
+                except Exception:
+                    # Who watches a run must not break it.
+                    log.exception("listener_failed", listener=repr(listener), event_type=event.type)
+
+
+def _json(record: BaseModel, **options: Any) -> str:
+    """A record as JSON; a lone surrogate in a message must not cost the record."""
+    try:
+        return record.model_dump_json(**options)
+    except PydanticSerializationError:
+        return json.dumps(writable(record.model_dump(**options)), default=str)
 
 
 def _row(event: Event) -> dict[str, Any]:
@@ -95,7 +115,7 @@ def _row(event: Event) -> dict[str, Any]:
         "step_id": event.step_id,
         "severity": event.severity,
         "at": event.at,
-        "data": event.model_dump_json(),
+        "data": _json(event),
     }
 
 

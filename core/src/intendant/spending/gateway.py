@@ -37,6 +37,8 @@ class CallScope:
     step_id: str
     calls: int = 0
     """Calls made in this attempt; the n-th call of each attempt has the same idempotency key."""
+    generation: int = 0
+    """Raised when an attempt failed because of the answers it got: then they are asked for anew."""
     usage: Usage = field(default_factory=Usage)
     produced_by: str = "deterministic"
 
@@ -208,7 +210,8 @@ def _label(reply: ModelReply) -> str:
 def _call_key(scope: CallScope, route: Route, request: ModelRequest) -> str:
     """The same for the same call of the same step, in whatever attempt and whatever process."""
     content = request.model_dump_json(exclude={"max_output_tokens"})
-    parts = (scope.journal.run_id, scope.step_id, str(scope.calls), route.provider, route.model, content)
+    number = f"{scope.generation}.{scope.calls}"
+    parts = (scope.journal.run_id, scope.step_id, number, route.provider, route.model, content)
     return sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -4,12 +4,14 @@ The sum cannot be overspent by any number of tasks or processes: the database it
 limit`). Nothing is sent before its worst case is held.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import time
 
 from intendant.model import events
 from intendant.model.errors import BudgetExceeded
+from intendant.model.results import Usage
 from intendant.record.journal import Journal
 from intendant.record.store import budgets
 from intendant.record.store.budgets import HoldRow, Spent
@@ -95,11 +97,33 @@ class RunLedger:
         if missing > 0:
             await self._draw(step, missing, row.tokens)
         step.held += row.tokens
+        held = asyncio.ensure_future(self._journal.commit(budgets.reserve(row, self.chain(row.step_key)), event))
         try:
-            await self._journal.commit(budgets.reserve(row, self.chain(row.step_key)), event)
+            await asyncio.shield(held)
+        except asyncio.CancelledError:
+            await self._undo(row, step, held)
+            raise
         except BaseException:
             step.held -= row.tokens
             raise
+
+    async def _undo(self, row: HoldRow, step: StepBudget, held: "asyncio.Future[None]") -> None:
+        """A call was cancelled while its hold was being made: wait for the truth, and give it back."""
+        try:
+            await held
+        except BudgetExceeded:
+            step.held -= row.tokens
+            return
+        nothing = events.TokensSettled(
+            run_id=row.run_id,
+            step_id=row.step_key,
+            call=row.key,
+            provider=row.provider,
+            model=row.model,
+            usage=Usage(),
+            outcome="refused",
+        )
+        await self.release(row, nothing)
 
     async def _open_step(self, step_id: str) -> StepBudget:
         step = self._steps.setdefault(step_id, StepBudget(f"step:{self._journal.run_id}/{step_id}", 0))

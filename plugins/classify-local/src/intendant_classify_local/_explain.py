@@ -1,6 +1,7 @@
 """Why a step was classified as it was, in words that a user understands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from intendant import Signal
 from intendant_classify_local._features import BARE
@@ -58,41 +59,47 @@ def signals(view: StepView, found: Sequence[str], model: Model, best: str, secon
     if ranked and ranked[-1][0] < -2 * _WORTH_TELLING:
         told.append((-ranked[-1][0], ranked[-1][1], second))
     return tuple(
-        Signal(text=f"{_said(source, view)} {MEANINGS[intent]}", intent=intent, weight=round(weight, 2))
+        Signal(text=f"{_SUBJECTS[source](view)} {MEANINGS[intent]}", intent=intent, weight=round(weight, 2))
         for weight, source, intent in told
     )
 
 
 def _source(feature: str) -> str:
-    name = feature.removeprefix(BARE)
-    kind = name.partition(":")[0]
+    kind, _, value = feature.removeprefix(BARE).partition(":")
+    return "" if value == "none" and kind.startswith("p") else _source_of(kind)
+
+
+@lru_cache(512)
+def _source_of(kind: str) -> str:
     if kind in _SOURCES:
         return _SOURCES[kind]
     if kind.startswith(("n", "m+n")):
         return "name"
     if kind.startswith("h+"):
         return "http"
-    said = kind.startswith(("q", "p", "r", "m+p")) and name not in ("p:none", "p:some", "p1:none")
-    return "prompt" if said else ""
-
-
-def _said(source: str, view: StepView) -> str:
-    """The subject of a sentence about that source."""
-    return {
-        "type": f"the type '{_short(view.kind or view.plugin or view.action)}'",
-        "app": f"what uses '{_short(view.plugin or view.kind or view.action)}' mostly",
-        "operation": f"the operation '{_short(view.action or view.plugin or view.kind)}'",
-        "name": f"a step named '{_short(view.name)}'",
-        "prompt": f"the prompt '{_short(view.prompt)}'",
-        "http": f"a {view.method or 'HTTP'} request{' to ' + _short(view.url) if view.url else ''}",
-        "sql": f"the SQL '{_short(view.sql)}'",
-        "code": "the code",
-        "keys": f"what has the parameters {', '.join(list(view.params)[:3])}",
-        "choice": f"what has the parameters {', '.join(list(view.params)[:3])}",
-        "description": f"the description '{_short(view.description)}'",
-    }[source]
+    return "prompt" if kind != "p" and kind.startswith(("q", "p", "r", "m+p")) else ""
 
 
 def _short(text: str) -> str:
     line = " ".join(text[:80].split())
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+
+
+def _parameters(view: StepView) -> str:
+    return f"what has the parameters {', '.join(list(view.params)[:3])}"
+
+
+_SUBJECTS: dict[str, Callable[[StepView], str]] = {
+    "type": lambda view: f"the type '{_short(view.kind or view.plugin or view.action)}'",
+    "app": lambda view: f"what uses '{_short(view.plugin or view.kind or view.action)}' mostly",
+    "operation": lambda view: f"the operation '{_short(view.action or view.plugin or view.kind)}'",
+    "name": lambda view: f"a step named '{_short(view.name)}'",
+    "prompt": lambda view: f"the prompt '{_short(view.prompt)}'",
+    "http": lambda view: f"a {view.method or 'HTTP'} request{' to ' + _short(view.url) if view.url else ''}",
+    "sql": lambda view: f"the SQL '{_short(view.sql)}'",
+    "code": lambda _: "the code",
+    "keys": _parameters,
+    "choice": _parameters,
+    "description": lambda view: f"the description '{_short(view.description)}'",
+}
+"""The subject of a sentence about a source."""

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from intendant_classify_local._concepts import Concepts
+
 Cues = Mapping[str, tuple[str, ...]]
 _CJK = "\u2fff"
 
@@ -23,7 +25,7 @@ class Lexicon:
         noun_verbs: Verbs that are nouns as often.
         ideographs: English verb by part of a Chinese or Japanese word.
         ideograph: Finds those parts.
-        concepts: Kinds of machinery and the pattern of their names, the first that fits counts.
+        concepts: Finds kinds of machinery in names.
         apps: What an app is for, by word.
         brand: Finds names of makers that contain words of the lexicon.
         prompt_starts: Phrases of prompts and their cues, by the phrase's first three letters.
@@ -36,7 +38,7 @@ class Lexicon:
     noun_verbs: frozenset[str]
     ideographs: Mapping[str, str]
     ideograph: re.Pattern[str]
-    concepts: tuple[tuple[str, re.Pattern[str]], ...]
+    concepts: Concepts
     apps: Mapping[str, str]
     brand: re.Pattern[str]
     generic: frozenset[str]
@@ -85,7 +87,7 @@ def lexicon() -> Lexicon:
         noun_verbs=frozenset(data["noun_verbs"]),
         ideographs=ideographs,
         ideograph=re.compile("|".join(sorted(map(re.escape, ideographs), key=lambda part: (-len(part), part)))),
-        concepts=tuple((concept, _names(entries)) for concept, entries in data["concepts"].items()),
+        concepts=Concepts(data["concepts"]),
         apps={word: kind for kind, names in data["apps"].items() for word in names},
         brand=re.compile(rf"\b(?:{'|'.join(sorted(data['brands'], key=lambda name: (-len(name), name)))})\b"),
         generic=frozenset(data["generic"]),
@@ -128,11 +130,6 @@ def _inflected(verb: str) -> Iterator[str]:
     yield from (third, stem + "ed", stem + "ing", stem + verb[-1] + "ed", stem + verb[-1] + "ing")
     if "iz" in verb:
         yield from (form.replace("iz", "is") for form in (verb, third, stem + "ed", stem + "ing"))
-
-
-def _names(entries: Sequence[str]) -> re.Pattern[str]:
-    parts = "|".join(re.escape(entry).replace(r"\*", r"\w*") for entry in entries)
-    return re.compile(rf"(?<!\w)(?:{parts})(?!\w)")
 
 
 def _cues(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:

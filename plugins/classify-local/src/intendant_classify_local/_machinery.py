@@ -67,12 +67,7 @@ class Machinery:
         joined = table.brand.sub(lambda found: found[0].replace(" ", ""), plain)
         solid = joined.replace(" ", "")
         self.words = tuple(joined.split())
-        self.exact = tuple(
-            concept for concept, names in table.concepts if names.fullmatch(joined) or names.fullmatch(solid)
-        )
-        self.concepts = tuple(
-            concept for concept, names in table.concepts if concept in self.exact or names.search(joined)
-        )
+        self.exact, self.concepts = table.concepts.found(self.words)
         self.primary = next((concept for concept in PRIMARY if concept in self.exact), "")
         self.apps = tuple(dict.fromkeys(table.apps[word] for word in (*self.words, solid) if word in table.apps))
         self.verb, self.sure_verb = self._verbs()

@@ -11,11 +11,17 @@ from itertools import groupby
 
 LEAST_LINES = 5
 LEAST_COLUMNS = 2
+MOST_EMPTY = 0.3
+"""Share of empty cells above which a block is taken for text with a few wide gaps."""
+MOST_PLACES = 5_000_000
+"""Lines times their length, above which a table is left as it is."""
 WHOLE = 0.9
 """Share of the lines in a table from which the text is one table."""
 _RULES = frozenset(" \t\r|:+=-")
 _GAP = "  "
-_CELL = re.compile(r"\S+(?: \S+)*+")
+_TIME = re.compile(r"\d\d:\d\d:\d\d")
+LOG = 0.5
+"""Share of lines with a time of day from which they are a log: that is no table, however well it is aligned."""
 
 
 def ungridded(text: str) -> str | None:
@@ -66,13 +72,41 @@ def _from_bars(block: Sequence[str], *, whole: bool) -> list[str] | None:
 
 def _from_pads(block: Sequence[str], *, whole: bool) -> list[str] | None:
     """A table of padded columns; only where the text is nothing else."""
-    rows = [list(_CELL.finditer(line)) for line in block if not _is_rule(line)]
-    if not whole or not rows or len({len(row) for row in rows}) > 1 or len(rows[0]) < LEAST_COLUMNS:
+    lines = [line.rstrip() for line in block if not _is_rule(line)]
+    if not whole or len(lines) < LEAST_LINES or len(lines) * max(map(len, lines)) > MOST_PLACES:
         return None
-    for column in zip(*rows, strict=True):
-        if len({cell.start() for cell in column}) > 1 and len({cell.end() for cell in column}) > 1:
-            return None
-    return [_csv([cell[0] for cell in row]) for row in rows]
+    if sum(_TIME.search(line) is not None for line in lines) > LOG * len(lines):
+        return None
+    columns = _columns(lines)
+    if len(columns) < LEAST_COLUMNS or not _aligned(lines, columns):
+        return None
+    rows = [[line[start:end].strip() for start, end in columns] for line in lines]
+    if sum(cell == "" for row in rows for cell in row) > MOST_EMPTY * len(rows) * len(columns):
+        return None
+    return [_csv(row) for row in rows]
+
+
+def _columns(lines: Sequence[str]) -> list[tuple[int, int]]:
+    """Where the columns begin and end: between them at least two places are empty in all lines."""
+    filled: set[int] = set()
+    for line in lines:
+        filled.update(index for index, letter in enumerate(line) if letter != " ")
+    columns: list[tuple[int, int]] = []
+    for place in sorted(filled):
+        if columns and place - columns[-1][1] < len(_GAP):
+            columns[-1] = (columns[-1][0], place + 1)
+        else:
+            columns.append((place, place + 1))
+    return columns
+
+
+def _aligned(lines: Sequence[str], columns: Sequence[tuple[int, int]]) -> bool:
+    """True if the cells of each column begin at one place, or end at one."""
+    for start, end in columns:
+        cells = [cell for line in lines if (cell := line[start:end].ljust(end - start)).strip()]
+        if any(cell[0] == " " for cell in cells) and any(cell[-1] == " " for cell in cells):
+            return False
+    return True
 
 
 def _csv(row: Sequence[str]) -> str:

@@ -76,7 +76,9 @@ class _Page:
 
 
 def to_markdown(text: str, *, all_links: bool = False) -> str | None:
-    """The words of the page *text*; None if it has none."""
+    """The words of the page *text*; None if it has none, or no tags."""
+    if _TAG.search(text) is None:
+        return None
     page = _Page(all_links)
     at = 0
     unclosed: set[str] = set()
@@ -197,7 +199,9 @@ def _end_link(page: _Page) -> None:
     words = _joined(page.pieces[start:])
     del page.pieces[start:]
     if words:
-        page.pieces += [" ", _Link(words, page.target), " "] if start else [_Link(words, page.target), " "]
+        if start and isinstance(page.pieces[-1], _Link):
+            page.pieces.append(" ")
+        page.pieces.append(_Link(words, page.target))
     page.target = None
 
 
@@ -231,22 +235,15 @@ def _block(page: _Page) -> _Block:
     linked = sum(len(piece.text) for piece in page.pieces if isinstance(piece, _Link))
     alone = linked >= ALONE * len(plain)
     if (alone and not page.all_links) or not linked:
-        return _Block(_unspaced(plain), page.mark, menu=alone and not page.mark.startswith("#"))
+        return _Block(plain, page.mark, menu=alone and not page.mark.startswith("#"))
     shown = "".join(piece if isinstance(piece, str) else _link(piece.text, piece.target) for piece in page.pieces)
-    return _Block(_unspaced(" ".join(shown.split())), page.mark)
+    return _Block(" ".join(shown.split()), page.mark)
 
 
 def _link(text: str, target: str) -> str:
     if not target or target.startswith(("#", "javascript:")) or target == text:
         return text
     return f"[{text}]({target})"
-
-
-_SPACED = re.compile(r" (?=[,.;:!?)\]](?:\s|$))")
-
-
-def _unspaced(text: str) -> str:
-    return _SPACED.sub("", text)
 
 
 def _put(page: _Page, block: _Block) -> None:

@@ -35,8 +35,6 @@ LEAST_GAIN = 24
 """Characters of keys that a shape has to save."""
 TABLE_DEPTH = 6
 """Nesting down to which tables are looked for."""
-CLEARLY = 0.8
-"""Length of a table, in parts of the minified JSON, from which the latter need not be counted."""
 
 Record = dict[str, Any]
 Path = tuple[str | int, ...]
@@ -105,7 +103,7 @@ def encodings(text: str) -> list[str]:
     hoisted = _hoisted(value)
     if hoisted is None or not _gives(value, hoisted):
         return [minified]
-    return [hoisted] if len(hoisted) < CLEARLY * len(minified) else [minified, hoisted]
+    return [minified, hoisted]
 
 
 def _gives(value: Any, candidate: str) -> bool:

@@ -6,7 +6,9 @@ from intendant import Compression, Compressor, CompressRequest, Options
 from intendant_compress_template._fold import expand as _expand_lines
 from intendant_compress_template._fold import fold, is_folded
 from intendant_compress_template._kinds import laid_out
-from intendant_compress_template._repeats import keep_once, put_back
+from intendant_compress_template._paths import HEAD as PATHS
+from intendant_compress_template._paths import by_directory, whole_paths
+from intendant_compress_template._repeats import is_shortened, keep_once, put_back
 
 __all__ = ["TemplateCompressor", "TemplateSettings", "expand"]
 
@@ -22,6 +24,10 @@ def expand(text: str) -> str:
     Raises:
         ValueError: This is no folded text.
     """
+    if text.startswith(PATHS):
+        return whole_paths(text)
+    if not is_folded(text) and not is_shortened(text):
+        raise ValueError("this is no folded text")
     return put_back(_expand_lines(text) if is_folded(text) else text)
 
 
@@ -51,7 +57,7 @@ class TemplateCompressor(Compressor):
         most = min(request.tokens - 1, int(request.tokens * (1 - settings.least_saved)))
         counted = [(request.count(text), text) for text in _candidates(request.text)]
         tokens, text = min(counted, key=lambda pair: pair[0], default=(request.tokens, ""))
-        if tokens > most or expand(text) != request.text:
+        if tokens > most or _expanded(text) != request.text:
             return None
         return Compression(
             text=text,
@@ -62,10 +68,20 @@ class TemplateCompressor(Compressor):
         )
 
 
+def _expanded(text: str) -> str | None:
+    try:
+        return expand(text)
+    except ValueError:
+        return None
+
+
 def _candidates(text: str) -> list[str]:
     """*text* with repeated blocks kept once, and that folded; only what is shorter."""
-    if is_folded(text):
+    if is_folded(text) or text.startswith(PATHS):
         return []
+    paths = by_directory(text)
     once = keep_once(text)
     folded = fold(once if once is not None else text)
-    return [candidate for candidate in (once, folded) if candidate is not None and len(candidate) < len(text)]
+    return [
+        candidate for candidate in (once, folded, paths) if candidate is not None and len(candidate) < len(text)
+    ]

@@ -15,6 +15,8 @@ LEAST_CHARACTERS = 70
 LEAST_LINES = 2
 """Lines that a block needs where it is not quoted: for one line a shape is the better place."""
 MOST_HINT = 32
+MOST_QUOTED = 20
+"""Characters of quotation marks."""
 _QUOTE = re.compile(r"(?:[>|]+ ?)*+")
 _MARK = re.compile(r'\[lines (\d+)-(\d+) again(?:, after "([>| ]*)")?(?:: .*)?\]')
 
@@ -22,7 +24,7 @@ _MARK = re.compile(r'\[lines (\d+)-(\d+) again(?:, after "([>| ]*)")?(?:: .*)?\]
 def keep_once(text: str) -> str | None:
     """*text* with repeated blocks of lines kept once; None if there are none."""
     lines = text.split("\n")
-    if any(line.startswith("[lines ") and _MARK.fullmatch(line) for line in lines):
+    if is_shortened(text):
         return None
     firsts: dict[str, int] = {}
     written: list[str] = []
@@ -39,6 +41,11 @@ def keep_once(text: str) -> str | None:
             firsts.setdefault(lines[index], index)
         at += size
     return "\n".join(written) if found else None
+
+
+def is_shortened(text: str) -> bool:
+    """True if a block of *text* was replaced by a mark."""
+    return "[lines " in text and any(_MARK.fullmatch(line) for line in text.split("\n"))
 
 
 def put_back(text: str) -> str:
@@ -61,7 +68,12 @@ def put_back(text: str) -> str:
 
 
 def _repeated(lines: Sequence[str], at: int, firsts: dict[str, int]) -> tuple[int, int, str]:
-    """How many lines from *at* were there before, where, and the quotation mark that they now have."""
+    """How many lines from *at* were there before, where, and the quotation mark that they now have.
+
+    No block begins with an empty line, nor with one that repeats the line before: those are counted by `_fold`.
+    """
+    if not lines[at].strip("> |") or (at and lines[at] == lines[at - 1]):
+        return 0, 0, ""
     for quote in _quotes(lines[at]):
         start = firsts.get(lines[at][len(quote) :])
         if start is None:
@@ -86,7 +98,7 @@ def _quotes(line: str) -> Iterator[str]:
     """What may stand before the text of *line*: nothing, or some of its quotation marks, the most first."""
     yield ""
     marks = _QUOTE.match(line)
-    if marks is None or not marks[0] or marks.end() == len(line):
+    if marks is None or not 0 < marks.end() <= MOST_QUOTED:
         return
     yield marks[0]
     first = re.match(r"[>|] ?", line)

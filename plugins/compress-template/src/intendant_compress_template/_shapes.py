@@ -28,7 +28,7 @@ HEADS = (8, 7, 6, 5, 4, 3, 2)
 """Numbers of first words by which lines are grouped that are alike in nothing else."""
 VALUE = "\0"
 """Stands for a word with digits."""
-_DIGITS = re.compile(r"(?<!\w)(?<!\w[.:/-])(?:[^\W\d]++[.:/-])*+[^\W\d]*+\d\w*+(?:[.:/-]\w++)*+")
+_DIGITS = re.compile(r"(?:(?<!\S)[^\s\[\]]{1,40}+\[\d++\])|(?<!\w)(?<!\w[.:/-])(?:[^\W\d]++[.:/-])*+[^\W\d]*+\d\w*+(?:[.:/-]\w++)*+")
 """A word that holds a digit, with what is joined to it: dates, times, addresses, paths, numbers, ids."""
 
 

@@ -48,6 +48,10 @@ class Chains:
         for row in rows:
             self._heads.pop(row["run_id"], None)
 
+    def clear(self) -> None:
+        """A whole transaction was undone: read every head again."""
+        self._heads.clear()
+
     def _link(self, connection: Connection, row: Row) -> Row:
         run_id = row["run_id"]
         head = self._heads.pop(run_id, None)

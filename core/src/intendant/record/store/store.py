@@ -49,7 +49,8 @@ class Store:
             Fenced: The run has another owner now.
             StoreError: The database cannot be used.
         """
-        result = await asyncio.wrap_future(self._writer.submit(work, fence, events))
+        # Shielded: a caller that is cancelled gives up waiting; what it submitted is committed all the same.
+        result = await asyncio.shield(asyncio.wrap_future(self._writer.submit(work, fence, events)))
         if self._late is not None:
             raise StoreError(f"earlier work could not be committed: {self._late}") from self._late
         return result

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, select  # noqa: TID253
-from sqlalchemy.exc import SQLAlchemyError  # noqa: TID253
 
 from intendant.model.errors import Fenced, StoreError
 from intendant.record.store.chain import Chains, Row
@@ -54,7 +53,9 @@ class Writer:
         self._engine = engine
         self._prepare = prepare
         self._queue: queue.SimpleQueue[_Append | _Job | None] = queue.SimpleQueue()
-        self._broken: BaseException | None = None
+        self._unusable: Exception | None = None
+        self._lost: dict[Fence, StoreError] = {}
+        self._closed = False
         self._fenced: set[Fence] = set()
         self._thread = threading.Thread(target=self._work, name="intendant-store", daemon=True)
         self._chains = Chains()
@@ -82,8 +83,10 @@ class Writer:
         return job.done
 
     def _put(self, item: "_Append | _Job") -> None:
-        if self._broken is not None:
-            raise StoreError(f"the database could not be written: {self._broken}") from self._broken
+        if self._closed:
+            raise StoreError("the store is closed", hint="the service was closed before its run had ended")
+        if item.fence is not None and item.fence in self._lost:
+            raise self._lost[item.fence]
         if item.fence is not None and item.fence in self._fenced:
             raise _fenced(item.fence)
         if not self._running:
@@ -95,6 +98,7 @@ class Writer:
 
     def close(self) -> None:
         """Commit what is left and end the thread."""
+        self._closed = True
         if self._running:
             self._queue.put(None)
             self._thread.join()
@@ -103,20 +107,25 @@ class Writer:
     # --- in the thread ---
 
     def _work(self) -> None:
-        connection: Connection | None = None
         try:
             self._prepare(self._engine)
-            connection = self._engine.connect()
         except Exception as error:  # noqa: BLE001  # told to every caller
-            self._broken = error
-        while True:
+            self._unusable = error
+        connection: Connection | None = None
+        more = True
+        while more:
             batch, more = self._next_batch()
-            if connection is None or self._broken is not None:
-                self._refuse(batch)
-            else:
+            try:
+                if self._unusable is not None:
+                    self._lose(batch, self._unusable)
+                    continue
+                connection = connection or self._engine.connect()
                 self._commit(connection, batch)
-            if not more:
-                break
+            except Exception as error:  # noqa: BLE001  # nothing may end this thread while somebody waits for it
+                self._lose(batch, error)
+                if connection is not None:
+                    connection.close()
+                connection = None  # the next batch gets a new one: a lock or a lost server may have passed
         if connection is not None:
             connection.close()
 
@@ -133,27 +142,22 @@ class Writer:
                 return batch, True
         return batch, False
 
-    def _refuse(self, batch: list[_Append | _Job]) -> None:
-        error = self._broken
+    def _lose(self, batch: list[_Append | _Job], error: Exception) -> None:
+        """The batch was not committed: tell those who wait, and stop the runs whose events are lost."""
+        self._chains.clear()
         known = error if isinstance(error, StoreError) else StoreError(f"the database cannot be used: {error}")
         for item in batch:
             if isinstance(item, _Job):
-                item.done.set_exception(known)
+                _tell(item.done, error=known)
+            elif item.fence is not None:
+                self._lost[item.fence] = known
 
     def _commit(self, connection: Connection, batch: list[_Append | _Job]) -> None:
-        try:
-            with connection.begin():
-                self._execute(connection, batch)
-        except SQLAlchemyError as error:
-            self._broken = error
-            self._refuse(batch)
-            return
+        with connection.begin():
+            self._execute(connection, batch)
         for item in batch:
             if isinstance(item, _Job):
-                if item.error is not None:
-                    item.done.set_exception(item.error)
-                else:
-                    item.done.set_result(item.result)
+                _tell(item.done, result=item.result, error=item.error)
 
     def _execute(self, connection: Connection, batch: list[_Append | _Job]) -> None:
         owned: dict[Fence, bool] = {}
@@ -188,6 +192,16 @@ class Writer:
         except Exception as error:  # noqa: BLE001  # handed to the caller
             self._chains.forget(job.events)
             job.error = error
+
+
+def _tell(done: Future[Any], *, result: Any = None, error: BaseException | None = None) -> None:
+    """Resolves a future, unless whoever waited for it has given up."""
+    if not done.set_running_or_notify_cancel():
+        return
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(result)
 
 
 def _fenced(fence: Fence) -> Fenced:
