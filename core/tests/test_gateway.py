@@ -106,7 +106,9 @@ async def test_money_is_a_limit_of_its_own() -> None:
     assert result.failures["a"].error == "BudgetExceeded"
     assert "micro-US$" in result.failures["a"].message
     assert 0 < state["spent_micro"] <= 500
-    assert len(provider.calls) == state["spent_micro"] // 105
+    holds = [hold for hold, _ in provider.calls]
+    assert all(hold.micro_usd <= 500 for hold in holds)
+    assert holds[-1].max_output_tokens < 50, "the last answer is shortened to what the money left pays for"
 
 
 async def test_an_unknown_price_is_refused_and_not_zero() -> None:
@@ -242,14 +244,18 @@ async def test_usage_beyond_the_hold_is_booked_as_overrun_and_never_breaks_a_lim
 
     from intendant.record.store.tables import ledger
 
-    async with engine(Ask(), ScriptedProvider(reply(5000, 5000))) as service:
-        result = await service.run(flow({"id": "a"}, budget={"tokens": 300}))
+    provider = ScriptedProvider(reply(5000, 5000))
+    seen = []
+    async with engine(Ask(), provider) as service:
+        result = await service.run(flow({"id": "a", "input": 2}, budget={"tokens": 300}), on_event=seen.append)
         state = await budget_of(service, result)
         rows = await service.store.do(
             lambda connection: connection.execute(select(ledger).where(ledger.c.kind == "settle")).mappings().all()
         )
-    assert state["spent_tokens"] <= 300
-    assert rows[0]["overrun_tokens"] == 10_000 - state["spent_tokens"]
+    assert state["spent_tokens"] == 300, "what went beyond the hold is charged as far as the limit admits"
+    assert rows[0]["overrun_tokens"] == 10_000 - provider.calls[0][0].tokens
+    assert len(provider.calls) == 1, "no later call passes"
+    assert any(event.type == "budget_exceeded" and event.severity == "critical" for event in seen)
 
 
 def test_the_error_says_which_limit_and_what_would_fit() -> None:

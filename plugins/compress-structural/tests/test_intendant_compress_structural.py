@@ -384,6 +384,23 @@ def test_every_word_of_html_blocks_is_kept(words: list[str]) -> None:
     assert all(" ".join(f"{word} end{index}".split()) in shown for index, word in enumerate(words))
 
 
+def test_empty_cells_of_padded_tables_stay_empty() -> None:
+    lines = [
+        "name   city    size",
+        "a      Bonn       1",
+        "bb             22",
+        "ccc    Köln     3",
+        "d      Ulm      4",
+    ]
+    assert str(ungridded("\n".join(lines))).split("\n") == [
+        "name,city,size",
+        "a,Bonn,1",
+        "bb,,22",
+        "ccc,Köln,3",
+        "d,Ulm,4",
+    ]
+
+
 GRID = ["Year  Country        Spend", "1970  Germany        252.3", "1970  Great Britain  124.0"] * 3
 
 
@@ -406,12 +423,13 @@ def test_markdown_tables_amid_other_text_stay_markdown() -> None:
     [
         ["a  b", "aa  b", "aaa  b", "a  bb", "a  b"],
         ["x = 1  # one", "y  = 2", "if z:", "  pass  # two", "q  = 3"],
-        ["Year  Country", "1970  Germany  x", "1970  France", "1971  Japan", "1972  Spain"],
+        ["Year  Country", "1970  Germany  x", "1970  France", "1971  Japan", "at some length  1972  Spain"],
+        [f"12:00:0{n}  INFO   started" for n in range(6)],
         ["| a | b |", "| c | d |", "| e | f |", "| g | h |", "| i | j |"],
         ["| a | b |", "|---|---|", "| c | d | e |", "| g | h |", "| i | j |"],
         ["| a | b |", "|---|---|", "| c \\| d | e |", "| g | h |", "| i | j |"],
     ],
-    ids=["ragged", "code", "a missing cell", "no rule", "a cell too many", "an escaped bar"],
+    ids=["ragged", "code", "text with gaps", "a log", "no rule", "a cell too many", "an escaped bar"],
 )
 def test_what_only_looks_like_a_table_is_left_alone(lines: list[str]) -> None:
     assert ungridded("\n".join(lines)) is None

@@ -13,6 +13,7 @@ import typer  # noqa: TID253
 from intendant.cli.shared import WRONG, DbOption, SetOption, command, nested_settings
 from intendant.model.errors import IntendantError
 from intendant.model.results import Classification
+from intendant.model.text import writable
 from intendant.planning.classification import ClassificationMemory, step_key
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def classify(
     """
     from intendant.pilot.service import OrchestrationService
 
-    if not file.is_file():
+    if not file.exists() or file.is_dir():
         raise IntendantError(f"there is no file {file}")
     with OrchestrationService(nested_settings(settings), db=db) as service:
         if correct is not None:
@@ -67,7 +68,7 @@ def classify(
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Each line's number, and its object or what is wrong with it."""
-    with file.open(encoding="utf-8", errors="replace") as lines:
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -122,7 +123,9 @@ def _corrections(service: "OrchestrationService", steps: list[dict[str, Any]]) -
 
 def _classify(service: "OrchestrationService", file: Path, out: Path | None, *, explain: bool) -> int:
     bad = 0
-    target = out.open("w", encoding="utf-8") if out is not None else nullcontext(sys.stdout)
+    # Beside the target first: the target may be the file that is read.
+    part = out.with_name(f"{out.name}.part") if out is not None else None
+    target = part.open("w", encoding="utf-8") if part is not None else nullcontext(sys.stdout)
     with target as stream, _progress(file, out) as advance:
         for number, row, answer in answers(service, file):
             if isinstance(row, str):
@@ -133,11 +136,13 @@ def _classify(service: "OrchestrationService", file: Path, out: Path | None, *, 
             else:
                 _print(stream, {**_name(row), **_document(answer)})
             advance()
+    if part is not None and out is not None:
+        part.replace(out)
     return bad
 
 
 def _print(stream: TextIO, value: dict[str, Any]) -> None:
-    print(json.dumps(value, ensure_ascii=False), file=stream)
+    print(json.dumps(writable(value), ensure_ascii=False), file=stream)
 
 
 def _document(answer: Classification | None) -> dict[str, Any]:

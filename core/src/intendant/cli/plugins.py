@@ -1,5 +1,6 @@
 """`intendant plugins`."""
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,9 +27,14 @@ def plugins(
     chosen = Settings.load(nested_settings(settings)).plugins
     records = discovery.list_plugins(block=chosen.block, only=chosen.only)
     if check:
-        good = [record for record in records if record.state is not PluginState.duplicate]
-        rest = [record for record in records if record.state is PluginState.duplicate]
-        records = discovery.load(good)[1] + rest
+        from intendant.hooks.registry import Plugins
+
+        twice = [record for record in records if record.state is PluginState.duplicate]
+        block = [*chosen.block, *(record.key for record in twice)]
+        tried = Plugins(block=block, only=chosen.only, settings=chosen.settings).records
+        records = [record for record in tried if record.key not in {other.key for other in twice}] + twice
+    for key in discovery.unknown_blocks(records, chosen.block):
+        print(f"warning: {key} is to be blocked, and is not installed", file=sys.stderr)
     records = discovery.describe(records)
     if as_json:
         print_json([asdict(record) for record in records])

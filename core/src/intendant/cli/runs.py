@@ -31,17 +31,22 @@ def _with_store(
     db: str | None, settings: list[str] | None, work: "Callable[[Store], Coroutine[Any, Any, ResultT]]"
 ) -> ResultT:
     """Do *work* with the store that runs are kept in."""
+    store = _open(db, settings)
+    try:
+        return asyncio.run(work(store))
+    finally:
+        store.close()
+
+
+def _open(db: str | None, settings: list[str] | None) -> "Store":
+    """The store that the option, the settings or the environment name."""
     import os
 
     from intendant.config.settings import Settings
     from intendant.record.store import Store
 
     chosen = Settings.load(nested_settings(settings)).store
-    store = Store(db or chosen.db or os.environ.get("INTENDANT_DB"), chosen.durability)
-    try:
-        return asyncio.run(work(store))
-    finally:
-        store.close()
+    return Store(db or chosen.db or os.environ.get("INTENDANT_DB"), chosen.durability)
 
 
 @command(name="runs")
@@ -148,14 +153,13 @@ app.add_typer(db_app, name="db")
 
 
 @db_app.command()
-def upgrade(db: DbOption = None) -> None:
+def upgrade(db: DbOption = None, settings: SetOption = None) -> None:
     """Migrate a database of an older version to this one. Make a copy first."""
     from intendant.cli.shared import give_up
     from intendant.model.errors import IntendantError
-    from intendant.record.store import Store
 
     try:
-        store = Store(db)
+        store = _open(db, settings)
         store.upgrade()
         store.close()
     except IntendantError as error:

@@ -1,5 +1,6 @@
 """What a running workflow looks like: one state, fed by events, shown as a live table or as plain lines."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,7 +135,10 @@ class PlainLines:
         if row is not None and isinstance(event, events.StepExecuted | events.StepFailed | events.StepSkipped):
             step, intent, tier, tokens, saved, cost, time, note = row.cells()
             line = f"{step:<24} {intent:<12} {tier:<9} {tokens:>7} {saved:>7} {cost:>9} {time:>9}  {note}"
-            print(line.rstrip(), file=self._out)
+            try:
+                print(line.rstrip(), file=self._out, flush=True)
+            except BrokenPipeError:
+                self._out = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # nobody reads any more; the run goes on
 
 
 def summary(result: RunResult) -> list[str]:

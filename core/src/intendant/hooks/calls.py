@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import pluggy
 
+from intendant.model.errors import IntendantError
+from intendant.model.logs import get_logger
 from intendant.model.requests import (
     BudgetRequest,
     ClassifyRequest,
@@ -16,6 +18,7 @@ from intendant.model.requests import (
 from intendant.model.results import Allocation, Classification, Compression, Route, StepResult
 
 AnswerT = TypeVar("AnswerT")
+log = get_logger("intendant.plugins")
 
 
 class Questions:
@@ -49,4 +52,12 @@ class Questions:
 
 
 async def _settled(answer: AnswerT | Awaitable[AnswerT | None] | None) -> AnswerT | None:
-    return await answer if inspect.isawaitable(answer) else answer
+    if not inspect.isawaitable(answer):
+        return answer
+    try:
+        return await answer
+    except IntendantError:
+        raise
+    except Exception:
+        log.exception("plugin_raised")  # claimed, and then failed: nobody answers
+        return None

@@ -92,6 +92,12 @@ def list_plugins(
     return records
 
 
+def unknown_blocks(records: Iterable[PluginRecord], block: Iterable[str] = ()) -> list[str]:
+    """What is to be blocked, by the settings or the environment, and is not installed: a typing error, perhaps."""
+    known = {record.key for record in records}
+    return sorted((frozenset(block) | blocked_by_environment()) - known)
+
+
 def describe(records: Sequence[PluginRecord]) -> list[PluginRecord]:
     """The records with distribution and version filled in."""
     owners = _Owners()

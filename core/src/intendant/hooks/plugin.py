@@ -1,13 +1,14 @@
 """What plugin authors subclass. Each class asks for one method."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from intendant.hooks.specs import hookimpl
-from intendant.model.errors import SettingsError, StepError
+from intendant.model.errors import IntendantError, PluginError, SettingsError, StepError
+from intendant.model.logs import get_logger
 from intendant.model.requests import (
     BudgetRequest,
     ClassifyRequest,
@@ -20,6 +21,8 @@ from intendant.model.results import Allocation, Classification, Compression, Rou
 from intendant.model.workflow import Json, Step
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+AnswerT = TypeVar("AnswerT")
+log = get_logger("intendant.plugins")
 
 
 class Options(BaseModel):
@@ -57,6 +60,17 @@ class Plugin(ABC):
 
     def __repr__(self) -> str:
         return f"<{self.kind}:{self.name}>"
+
+
+def _contained(plugin: Plugin, ask: Callable[[], AnswerT]) -> AnswerT | None:
+    """The plugin's answer; a plugin whose own code fails declines, which is logged, and the next one is asked."""
+    try:
+        return ask()
+    except IntendantError:
+        raise
+    except Exception:
+        log.exception("plugin_raised", plugin=f"{plugin.kind}:{plugin.name}")
+        return None
 
 
 class IntentHandler(Plugin):
@@ -137,7 +151,7 @@ class Compressor(Plugin):
         asked = request.strategy in ("auto", self.name)
         if not asked or self.name in request.tried or (request.lossless_only and not self.lossless):
             return None
-        return self.shrink(request)
+        return _contained(self, lambda: self.shrink(request))
 
 
 class TierSettings(Options):
@@ -188,7 +202,7 @@ class Tier(Plugin):
     @hookimpl
     def route(self, request: RouteRequest) -> Route | None:
         """Claims steps that are not too hard for this tier."""
-        return None if self.name in request.excluded else self.choose(request)
+        return None if self.name in request.excluded else _contained(self, lambda: self.choose(request))
 
 
 class BudgetStrategy(Plugin):
@@ -205,7 +219,13 @@ class BudgetStrategy(Plugin):
     @hookimpl
     def allocate_budget(self, request: BudgetRequest) -> Allocation | None:
         """Answers where this strategy is the configured one."""
-        return self.allocate(request) if request.strategy == self.name else None
+        if request.strategy != self.name:
+            return None
+        try:
+            return self.allocate(request)
+        except Exception as error:
+            message = f"the budget strategy '{self.name}' failed: {type(error).__name__}: {error}"
+            raise PluginError(message) from error
 
 
 class Classifier(Plugin):
@@ -238,4 +258,4 @@ class Classifier(Plugin):
     @hookimpl
     def classify(self, request: ClassifyRequest) -> "Classification | Awaitable[Classification | None] | None":
         """Asks `decide`."""
-        return self.decide(request)
+        return _contained(self, lambda: self.decide(request))

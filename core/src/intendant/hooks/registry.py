@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import pluggy
+from pydantic import BaseModel
 
 from intendant.hooks import discovery, specs
 from intendant.hooks.discovery import PluginRecord, PluginState
@@ -77,18 +78,21 @@ class Plugins:
 
     def _find(self, block: Iterable[str], only: Iterable[str]) -> None:
         listed = discovery.list_plugins(block=block, only=only)
+        for key in discovery.unknown_blocks(listed, block):
+            log.warning("nothing_blocked", plugin=key, reason="no plugin of that name is installed")
         found, states = discovery.load(record for record in listed if record.key not in self._plugins)
         self.records += states
         for record, cls in found:
             try:
                 plugin = cls(self._settings.get(record.key))
+                fault = _fault(plugin, record.name)
             except SettingsError:
                 raise
             except Exception as error:  # noqa: BLE001  # a plugin's own code; the rest goes on
                 self._mark(record, PluginState.failed, f"{type(error).__name__}: {error}")
                 continue
-            if plugin.name != record.name:
-                self._mark(record, PluginState.incompatible, f"it calls itself '{plugin.name}'")
+            if fault:
+                self._mark(record, PluginState.incompatible, fault)
                 continue
             self._plugins[record.key] = plugin
 
@@ -170,6 +174,24 @@ class Plugins:
 
     def __repr__(self) -> str:
         return f"<Plugins {', '.join(self._plugins)}>"
+
+
+def _fault(plugin: Plugin, name: str) -> str:
+    """What keeps a plugin from being used; empty if nothing does. Its own properties may raise anything."""
+    if isinstance(plugin, IntentHandler) and not isinstance(getattr(plugin, "spec", None), IntentSpec):
+        return "its `spec` is no IntentSpec"
+    if plugin.name != name:
+        return f"it calls itself '{plugin.name}'"
+    if isinstance(plugin, IntentHandler) and not _is_model(plugin.Parameters):
+        return "its `Parameters` are no pydantic model"
+    if isinstance(plugin, Connector):
+        wrong = [item for item in plugin.operations if not _is_model(plugin.parameters_of(item))]
+        return f"the parameters of its operation '{wrong[0]}' are no pydantic model" if wrong else ""
+    return ""
+
+
+def _is_model(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
 
 
 def _refuse_coroutines(manager: pluggy.PluginManager, plugin: Plugin) -> None:

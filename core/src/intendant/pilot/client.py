@@ -62,8 +62,7 @@ class StepModel:
         """Write *content* as text, compressed as far as the budget asks; see `ModelClient.fit`."""
         text = to_text(content)
         count, left = self._counter(), self.tokens_left
-        if left is None or self._chain is None or len(text) <= left * share - len(overhead):
-            # A text has no more tokens than characters, give or take rare ones: short texts need no counting.
+        if left is None or self._chain is None:
             tokens = 0 if left is None else count(text)
             return Compression(
                 text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True

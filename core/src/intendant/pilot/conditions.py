@@ -11,11 +11,14 @@ from intendant.model.workflow import Json
 _PLACE = re.compile(r"<input>:\d+:(\d+): (.*)")
 _STRINGS = r"""(?:[rR]?"(?:\\.|[^"\\])*"|[rR]?'(?:\\.|[^'\\])*')"""
 _STEP_NAMES = re.compile(
-    _STRINGS + r"""|(?<![\w.])steps\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*['"]([A-Za-z_]\w*)['"]\s*\])"""
+    _STRINGS + r"""|(?<![\w.])steps\s*(?:\.\s*([A-Za-z_]\w*)(?!\w*\s*\()|\[\s*['"]([A-Za-z_]\w*)['"]\s*\])"""
 )
 _INPUT_NAMES = re.compile(
-    _STRINGS + r"""|(?<![\w.])inputs\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*['"]([A-Za-z_]\w*)['"]\s*\])"""
+    _STRINGS + r"""|(?<![\w.])inputs\s*(?:\.\s*([A-Za-z_]\w*)(?!\w*\s*\()|\[\s*['"]([A-Za-z_]\w*)['"]\s*\])"""
 )
+
+
+_OPEN = re.compile(_STRINGS + r"""|(?<![\w.])(steps)\b(?!\s*(?:\.\s*[A-Za-z_]\w*(?!\w*\s*\()|\[\s*['"]))""")
 
 
 class Expression:
@@ -144,6 +147,11 @@ def condition_faults(source: Json, variables: Sequence[str], place: str) -> list
 def step_names(source: str) -> set[str]:
     """The steps a condition refers to."""
     return {match[1] or match[2] for match in _STEP_NAMES.finditer(source) if match[1] or match[2]}
+
+
+def computes_names(source: str) -> bool:
+    """True if a condition looks at `steps` as a whole, or by a key that is not written out."""
+    return any(match[1] is not None for match in _OPEN.finditer(source))
 
 
 def input_names(source: str) -> set[str]:

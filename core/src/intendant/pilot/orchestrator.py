@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from intendant.config.flags import is_on
 from intendant.model import events
-from intendant.model.errors import IntendantError
+from intendant.model.errors import IntendantError, ReferenceFailed
 from intendant.model.events import Event
 from intendant.model.results import Failure, Metrics, RunResult, RunStatus, StepOutcome, StepStatus
 from intendant.model.workflow import Json, Workflow
-from intendant.pilot.conditions import Expression, step_names
+from intendant.pilot.conditions import Expression, computes_names, step_names
 from intendant.pilot.graph import CONDITION_NAMES, Graph, check
 from intendant.pilot.steps import StepRunner
 from intendant.planning.planner import Plan, StepPlan
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from intendant.pilot.service import OrchestrationService
 
 PLAN_VERSION = 1
+GIVEN: Any = object()
+"""Stands for what the host has not given; null is a value."""
 
 
 @dataclass(slots=True)
@@ -205,20 +207,29 @@ class WorkflowOrchestrator:
                     )
                 )
 
-    async def execute_step(self, step_id: str, **given: Json) -> StepOutcome | None:
-        """Do one step.
+    async def execute_step(
+        self,
+        step_id: str,
+        *,
+        input: Json = GIVEN,
+        prompt: Json = GIVEN,
+        with_: Json = GIVEN,  # noqa: A002  # the step's own words
+    ) -> StepOutcome | None:
+        """Do one step. Its `when` is the host's business: see `wants`.
 
         Args:
             step_id: The step.
-            given: `input=`, `prompt=` or `with_=` where the host has resolved them itself; otherwise they are
-                resolved from the workflow and the steps done so far.
+            input: What the step works on, where the host has resolved it itself; otherwise, as for the others, it
+                is resolved from the workflow and the steps done so far.
+            prompt: What a model is asked to do.
+            with_: Parameters.
 
         Returns:
             The outcome, failed ones included; None if no run is active (the flag is off, say), so that the host
             can do the step its own way.
 
         Raises:
-            IntendantError: There is no such step, or it was done already.
+            IntendantError: There is no such step, or it was done already, or is being done.
         """
         if self._flight is None:
             return None
@@ -229,10 +240,15 @@ class WorkflowOrchestrator:
         done = flight.outcomes.get(step_id)
         if done is not None and done.status is StepStatus.completed:
             raise IntendantError(f"step '{step_id}' was done already")
-        if "with_" in given:
-            given["with"] = given.pop("with_")
-        plan = self._plans[step_id]
-        outcome = await flight.runner.run(step, plan, self._scope(flight), given)
+        if step_id in self._busy:
+            raise IntendantError(f"step '{step_id}' is being done")
+        values = {"input": input, "prompt": prompt, "with": with_}
+        given = {name: value for name, value in values.items() if value is not GIVEN}
+        self._busy.add(step_id)
+        try:
+            outcome = await flight.runner.run(step, self._plans[step_id], self._scope(flight), given)
+        finally:
+            self._busy.discard(step_id)
         flight.outcomes[step_id] = outcome
         return outcome
 
@@ -258,7 +274,10 @@ class WorkflowOrchestrator:
         if condition is None:
             return True
         scope = self._scope(flight)
-        steps = {name: scope["steps"][name] for name in step_names(condition)}
+        # All that are completed: a condition may name steps by a computed key.
+        done = [key for key, outcome in flight.outcomes.items() if outcome.status is StepStatus.completed]
+        names = step_names(condition) if not computes_names(condition) else done
+        steps = {name: scope["steps"][name] for name in names}
         return Expression(condition, CONDITION_NAMES).test(**{**scope, "steps": steps})
 
     def skip(self, step_id: str, reason: str) -> None:
@@ -335,6 +354,10 @@ class _StepsView(Mapping[str, Json]):
 
     def __getitem__(self, step_id: str) -> Json:
         outcome = self._outcomes[step_id]
+        if outcome.status is not StepStatus.completed:
+            raise ReferenceFailed(
+                f"step '{step_id}' was {outcome.status.value} and has no output", hint="skip what depends on it"
+            )
         return {"output": outcome.output, "status": outcome.status.value, "notes": list(outcome.notes)}
 
     def __iter__(self) -> Iterator[str]:

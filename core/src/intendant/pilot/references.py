@@ -113,7 +113,7 @@ def _resolve_text(text: str, scope: Mapping[str, Json]) -> Json:
     if "{{" not in text:
         return text
     whole = _WHOLE.fullmatch(text.strip())
-    if whole is not None and "{{" not in whole[1]:
+    if whole is not None and "{{" not in whole[1] and "}}" not in whole[1]:
         return look_up(read(whole[1]), scope)
     return _WHOLE.sub(lambda match: _as_text(look_up(read(match[1]), scope)), text)
 

@@ -24,6 +24,7 @@ from intendant.model.errors import (
 from intendant.model.logs import get_logger
 from intendant.model.requests import StepRequest
 from intendant.model.results import Failure, StepOutcome, StepResult, StepStatus, Usage
+from intendant.model.retrying import retrying
 from intendant.model.source import NOT_TEXT
 from intendant.model.workflow import Json, Retry, Step
 from intendant.pilot.client import StepModel
@@ -246,21 +247,14 @@ class _Attempts:
         retry = self.step.retry or ONCE
         if retry.attempts == 1:
             return await self.one()
-        import stamina
-
-        tries = stamina.retry_context(
-            on=self._again,
+        return await retrying(
+            self.one,
+            again=self._again,
             attempts=retry.attempts,
-            timeout=None,
-            wait_initial=retry.delay,
-            wait_max=3600.0,
-            wait_jitter=retry.jitter,
-            wait_exp_base=retry.backoff,
+            delay=retry.delay,
+            backoff=retry.backoff,
+            jitter=retry.jitter,
         )
-        async for attempt in tries:
-            with attempt:
-                return await self.one()
-        raise AssertionError  # pragma: no cover  # the loop returns or raises
 
     def _again(self, error: Exception) -> bool:
         retry = self.step.retry or ONCE

@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from intendant.config.settings import RoutingSettings
 from intendant.hooks.calls import Questions
 from intendant.hooks.outside import Provider
+from intendant.model.logs import get_logger
 from intendant.model.requests import IntentSpec, ModelOffer, RouteRequest
 from intendant.model.results import Route
 from intendant.model.workflow import Json, Step
+
+log = get_logger("intendant.plugins")
 
 WEIGHTS: Mapping[str, float] = {
     "prompt_length": 0.20,
@@ -114,8 +117,16 @@ class Router:
 def _offers(providers: Mapping[str, Provider], preferred: Sequence[str]) -> tuple[ModelOffer, ...]:
     names = [name for name in preferred if name in providers]
     names += [name for name in providers if name not in names]
-    return tuple(
-        ModelOffer(provider=name, models=providers[name].models(), produced_by=providers[name].produced_by)
-        for name in names
-        if providers[name].available()
-    )
+    offers = (_offer(name, providers[name]) for name in names)
+    return tuple(offer for offer in offers if offer is not None)
+
+
+def _offer(name: str, provider: Provider) -> ModelOffer | None:
+    """What a provider offers; None if it cannot be used, or its own code fails."""
+    try:
+        if not provider.available():
+            return None
+        return ModelOffer(provider=name, models=dict(provider.models()), produced_by=provider.produced_by)
+    except Exception:
+        log.exception("plugin_raised", plugin=f"provider:{name}")
+        return None

@@ -16,6 +16,7 @@ from intendant.model import events
 from intendant.model.errors import BudgetExceeded, IntendantError, PluginLoadError, ProviderError
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
+from intendant.model.retrying import retrying
 from intendant.record.journal import Journal
 from intendant.record.store import budgets
 from intendant.record.store.budgets import HoldRow, Spent
@@ -26,6 +27,7 @@ from intendant.spending.tokens import MESSAGE_OVERHEAD, TokenCounter, counter_fo
 MIN_OUTPUT_TOKENS = 16
 """A call that could not answer with at least this much is not worth its input."""
 ATTEMPTS = 3
+RETRY_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -79,18 +81,19 @@ class Gateway:
             BudgetExceeded: A limit does not admit it; nothing was sent.
             ProviderError: The provider refused or broke off.
         """
-        import stamina
-
         provider = self._provider(route)
         base = _call_key(scope, route, request)
         scope.calls += 1
         if (reply := await self._replay(scope, base, route)) is not None:
             return reply
-        retries = stamina.retry_context(on=_may_pass, attempts=ATTEMPTS, timeout=self._timeout)
-        async for attempt in retries:
-            with attempt:
-                return await self._once(scope, provider, route, request, base)
-        raise AssertionError  # pragma: no cover  # the loop returns or raises
+        return await retrying(
+            lambda: self._once(scope, provider, route, request, base),
+            again=_may_pass,
+            attempts=ATTEMPTS,
+            delay=RETRY_SECONDS,
+            jitter=RETRY_SECONDS,
+            longest=10.0,
+        )
 
     def _provider(self, route: Route) -> Provider:
         try:
@@ -120,6 +123,7 @@ class Gateway:
         try:
             async with asyncio.timeout(self._timeout):
                 reply = await provider.complete(hold, request)
+            reply = _checked(reply, route)
         except BaseException as error:
             await asyncio.shield(self._close_failed(scope, row, route, error))
             if isinstance(error, TimeoutError):
@@ -133,6 +137,7 @@ class Gateway:
     ) -> tuple[HoldRow, Hold]:
         counted = self.input_tokens(route, request)
         output = self._clamp(scope, route, request, counted)
+        output = await self._affordable(scope, provider, route, counted, output)
         worst = Usage(input_tokens=counted, output_tokens=output)
         price = self._price(provider, route, worst)
         row = HoldRow(
@@ -172,6 +177,25 @@ class Gateway:
             raise BudgetExceeded(f"step {scope.step_id}", "tokens", counted + wanted, left)
         return min(wanted, left - counted)
 
+    async def _affordable(
+        self, scope: CallScope, provider: Provider, route: Route, counted: int, output: int
+    ) -> int:
+        """The longest answer up to *output* that the money left pays for; *output* where none does."""
+        left = await scope.ledger.micro_left()
+
+        def cost(tokens: int) -> int:
+            usage = Usage(input_tokens=counted, output_tokens=tokens)
+            return self._price(provider, route, usage).micro_usd
+
+        if left is None or cost(output) <= left or cost(MIN_OUTPUT_TOKENS) > left:
+            return output
+        # Prices rise with the answer's length, in steps for some models: bisection finds the border for all.
+        low, high = MIN_OUTPUT_TOKENS, output
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if cost(middle) <= left else (low, middle)
+        return low
+
     def _price(self, provider: Provider, route: Route, usage: Usage) -> Price:
         return self._prices.of(route.provider, route.model, usage, free=provider.produced_by == "extractive")
 
@@ -197,6 +221,14 @@ class Gateway:
         event = _settled(scope, row.key, route, usage, "in_doubt")
         await scope.ledger.settle(row, Spent(0, row.tokens, row.micro), None, event, in_doubt=True)
         scope.usage += usage
+
+
+def _checked(reply: object, route: Route) -> ModelReply:
+    """What a provider returned, if it is a reply; it may have been charged all the same."""
+    if isinstance(reply, ModelReply):
+        return reply
+    message = f"the provider '{route.provider}' returned {type(reply).__name__}, not a ModelReply"
+    raise ProviderError(message, hint="this is a fault of the plugin; report it there")
 
 
 def _may_pass(error: Exception) -> bool:

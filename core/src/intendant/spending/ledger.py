@@ -79,6 +79,13 @@ class RunLedger:
         own = self._steps[step_id].left if step_id in self._steps else 0
         return max(0, own) + (self._pool if self._overage else 0)
 
+    async def micro_left(self) -> int | None:
+        """Micro-US$ that the run may still spend; None if there is no limit."""
+        if self._limits[1] is None:
+            return None
+        state = await self._journal.store.do(budgets.state_of(self._scope))
+        return int(state["limit_micro"] - state["spent_micro"] - state["held_micro"])
+
     def finish(self, step_id: str) -> None:
         """A step has ended: what it leaves goes to the pool."""
         step = self._steps.get(step_id)
@@ -156,7 +163,25 @@ class RunLedger:
         await self._journal.commit(work, event)
         step = self._steps[row.step_key]
         step.held -= row.tokens
-        step.spent += min(spent.tokens, row.tokens)
+        step.spent += spent.tokens
+        beyond = spent.tokens - row.tokens
+        if beyond > 0:
+            self._overrun(row, beyond, max(0, -step.left))
+
+    def _overrun(self, row: HoldRow, tokens: int, missing: int) -> None:
+        """A call took more than its worst case: the pool pays as far as it can, and that is an event."""
+        if self._pool is not None:
+            self._pool = max(0, self._pool - missing)
+        self._journal.record(
+            events.BudgetExceededEvent(
+                run_id=row.run_id,
+                step_id=row.step_key,
+                scope=f"hold of {row.provider}/{row.model}",
+                unit="tokens",
+                asked=row.tokens + tokens,
+                left=row.tokens,
+            )
+        )
 
     async def release(self, row: HoldRow, event: events.TokensSettled) -> None:
         """Give a hold back, in one commit with its event."""

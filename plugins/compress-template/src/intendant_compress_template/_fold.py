@@ -5,14 +5,16 @@
 
     A 2026-01-02 03:04:05 worker-7 130
     A*3 2026-01-02 03:04:06 worker-7 2
-     a line that has no shape, after one space
+    a line that has no shape
     *2 the same, twice
+
+A line that has no shape, and that begins with a space or would be taken for a row, comes after one more space.
 
 Values have no spaces, but for a line's last one. What is the same in all lines of a shape is part of the shape.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import groupby
 
 from intendant_compress_template._shapes import Shape, mine
@@ -20,7 +22,7 @@ from intendant_compress_template._shapes import Shape, mine
 _HEAD = "(folded lines: a letter stands for its shape, filled in order by {}; *n: n times; else as it is)"
 HEADS = {" ": _HEAD.format("what follows"), ",": _HEAD.format("the cells that follow")}
 """The first line, by what stands between values."""
-_BODY = re.compile(r"([A-Z]*)(?:\*(\d+))?(?: (.*))?", re.DOTALL)
+_BODY = re.compile(r"([A-Z]{0,2})(?:\*(\d{1,9}))?(?: (.*))?", re.DOTALL)
 
 
 def fold(text: str) -> str | None:
@@ -36,7 +38,8 @@ def fold(text: str) -> str | None:
     for label, shape in zip(_names(), shapes, strict=False):
         legend.append(f"{label}: {'{}'.join(shape.parts)}")
         rows.update(_rows(label, shape))
-    body = [_body_line(lines[first], times, rows.get(first)) for first, times in _runs(lines)]
+    labels = {label for label, _ in rows.values()}
+    body = [_body_line(lines[first], times, rows.get(first), labels) for first, times in _runs(lines)]
     return "\n".join([*legend, "", *body])
 
 
@@ -64,9 +67,11 @@ def expand(text: str) -> str:
 
 
 def _unfold(line: str, shapes: dict[str, list[str]], gap: str) -> Iterable[str]:
+    if line.startswith(" "):
+        return [line[1:]]
     found = _BODY.fullmatch(line)
-    if found is None or (found[1] and found[1] not in shapes):
-        raise ValueError(f"this line has no shape: {line[:80]}")
+    if found is None or (found[1] not in shapes and not (found[2] and not found[1])):
+        return [line]
     label, times, rest = found[1], int(found[2] or 1), found[3]
     if not label:
         return [rest or ""] * times
@@ -98,6 +103,12 @@ def _runs(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
         at += times
 
 
-def _body_line(line: str, times: int, row: tuple[str, str] | None) -> str:
+def _body_line(line: str, times: int, row: tuple[str, str] | None, labels: Set[str]) -> str:
     count = f"*{times}" if times > 1 else ""
-    return f"{count} {line}" if row is None else f"{row[0]}{count}{row[1]}"
+    if row is not None:
+        return f"{row[0]}{count}{row[1]}"
+    if count:
+        return f"{count} {line}"
+    found = _BODY.fullmatch(line)
+    taken = found is not None and (found[1] in labels or (found[2] and not found[1]))
+    return f" {line}" if taken or line.startswith(" ") else line

@@ -28,13 +28,17 @@ HEADS = (8, 7, 6, 5, 4, 3, 2)
 """Numbers of first words by which lines are grouped that are alike in nothing else."""
 VALUE = "\0"
 """Stands for a word with digits."""
-_DIGITS = re.compile(r"(?:(?<!\S)[^\s\[\]]{1,40}+\[\d++\])|(?<!\w)(?<!\w[.:/-])(?:[^\W\d]++[.:/-])*+[^\W\d]*+\d\w*+(?:[.:/-]\w++)*+")
+_DIGITS = re.compile(
+    r"(?:(?<!\S)[^\s\[\]]{1,40}+\[\d++\])|(?<!\w)(?<!\w[.:/-])(?:[^\W\d]++[.:/-])*+[^\W\d]*+\d\w*+(?:[.:/-]\w++)*+"
+)
 """A word that holds a digit, with what is joined to it: dates, times, addresses, paths, numbers, ids."""
 
 
 _ALARM = re.compile(
-    r"(?i)\b(?:error|errors|fail|failed|failure|fatal|panic|exception|critical|denied|refused|traceback)\b"
+    r"(?i)\b(?:errors?|fail(?:ed|ures?)?|fatal|panic|exception|critical|denied|refused|traceback"
+    r"|\d+ (?:files? changed|passed|skipped|warnings?|packages?)|total|summary)\b"
 )
+"""Words of errors, and of lines that sum up."""
 RARE = 0.05
 """Share of the lines up to which those that tell of an error are left as they are, whole."""
 

@@ -114,8 +114,8 @@ def _refusal(connection: Connection, scope: str, row: HoldRow) -> BudgetExceeded
 def settle(key: str, chain: Sequence[str], spent: Spent, reply: str | None, *, in_doubt: bool = False) -> Work:
     """Turn a hold into what was spent; once only.
 
-    A call that took more than was held (which a correct worst case rules out) is charged up to the hold, and the
-    rest is booked as overrun, where it cannot go unseen.
+    A call that took more than was held (which a correct worst case rules out) is charged as far as the limits
+    admit, so that no later call passes; what is beyond the hold is booked as overrun, where it cannot go unseen.
     """
 
     def work(connection: Connection) -> bool:
@@ -127,6 +127,7 @@ def settle(key: str, chain: Sequence[str], spent: Spent, reply: str | None, *, i
         if closed.rowcount == 0:
             return False
         _free(connection, chain, held, min(spent.tokens, held["tokens"]), min(spent.micro, held["micro"]))
+        _charge_more(connection, chain, spent.tokens - held["tokens"], spent.micro - held["micro"])
         overrun = max(0, spent.tokens - held["tokens"])
         _book(connection, key, "in_doubt" if in_doubt else "settle", spent, overrun)
         return True
@@ -160,6 +161,21 @@ def _free(connection: Connection, chain: Sequence[str], held: RowMapping, tokens
             spent_micro=budget.c.spent_micro + micro,
         )
     )
+
+
+def _charge_more(connection: Connection, chain: Sequence[str], tokens: int, micro: int) -> None:
+    """Charge what went beyond a hold, in each budget up to its limit."""
+    if tokens <= 0 and micro <= 0:
+        return
+    for row in connection.execute(select(budget).where(budget.c.id.in_(chain))).mappings().all():
+        more = {"spent_tokens": max(0, tokens), "spent_micro": max(0, micro)}
+        for unit in ("tokens", "micro"):
+            limit = row[f"limit_{unit}"]
+            if limit is not None:
+                free = limit - row[f"spent_{unit}"] - row[f"held_{unit}"]
+                more[f"spent_{unit}"] = min(more[f"spent_{unit}"], max(0, free))
+        values = {name: row[name] + amount for name, amount in more.items()}
+        connection.execute(update(budget).where(budget.c.id == row["id"]).values(values))
 
 
 def _book(connection: Connection, key: str, kind: str, spent: Spent, overrun: int = 0) -> None:

@@ -111,13 +111,17 @@ def upgrade(engine: Engine) -> None:
     """Bring an older database to `HEAD` by its migrations."""
     from alembic import command
     from alembic.config import Config
+    from alembic.util.exc import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except (SQLAlchemyError, CommandError) as error:
+        raise StoreError(f"the database {engine.url!r} cannot be upgraded: {_short(error)}") from None
 
 
-def _short(error: SQLAlchemyError) -> str:
+def _short(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).splitlines()[0]

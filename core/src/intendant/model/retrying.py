@@ -1,0 +1,46 @@
+"""Trying again: exponential waits with jitter.
+
+A library of its own kind would do, but stamina writes to the host's standard output through structlog's default
+printer, and its hooks are global to the process, which belongs to the host.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+ResultT = TypeVar("ResultT")
+
+
+async def retrying(
+    attempt: Callable[[], Awaitable[ResultT]],
+    *,
+    again: Callable[[Exception], bool],
+    attempts: int,
+    delay: float,
+    backoff: float = 2.0,
+    jitter: float = 0.0,
+    longest: float = 3600.0,
+) -> ResultT:
+    """The result of the first attempt that succeeds.
+
+    Args:
+        attempt: Makes an attempt.
+        again: True if another attempt may help after this error; asked before each wait.
+        attempts: Tries in all.
+        delay: Seconds before the second try; each further wait is *backoff* times as long, at most *longest*.
+        backoff: See *delay*.
+        jitter: Up to this many random seconds are added to each wait (so that many do not try at once).
+        longest: See *delay*.
+
+    Raises:
+        Exception: What the last attempt raised.
+    """
+    for number in range(1, attempts):
+        try:
+            return await attempt()
+        except Exception as error:
+            if not again(error):
+                raise
+        await asyncio.sleep(min(longest, delay * backoff ** (number - 1)) + random.uniform(0, jitter))  # noqa: S311
+    return await attempt()
