@@ -15,8 +15,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from intendant import ClassifyRequest, OrchestrationService, Step
-from intendant.planning.evaluation import evaluate, report
+from intendant import ClassifyRequest, LabelledStep, OrchestrationService, Step, evaluate
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGIN = ROOT / "plugins/classify-local"
@@ -29,7 +28,7 @@ def main() -> None:
         local = service.plugins.classifiers["local"]
         rows = [json.loads(line) for line in OWN.read_text(encoding="utf-8").splitlines()]
         print(f"== the project's own {len(rows)} labelled steps\n")
-        print(report(evaluate((row, local.decide_raw(row["step"])) for row in rows)))
+        print(evaluate([LabelledStep.of_row(row) for row in rows], local.decide_raw).report())
 
         times = []
         for _ in range(ROUNDS):

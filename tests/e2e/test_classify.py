@@ -69,9 +69,9 @@ def test_a_correction_is_kept_and_used(intendant, file, tmp_path) -> None:
 
 
 def test_a_correction_of_a_workflows_step_is_used_when_it_is_planned(intendant, tmp_path) -> None:
-    step = {"id": "a", "name": "Tidy up", "input": [1]}
+    step = {"id": "a", "name": "Tidy up", "input": [{"a": 1}], "with": {"group_by": "a"}}
     (tmp_path / "s.jsonl").write_text(json.dumps({"row": "1", "step": step}))
-    (tmp_path / "f.yaml").write_text(json.dumps({"name": "t", "steps": [{**step, "with": {}}]}))
+    (tmp_path / "f.yaml").write_text(json.dumps({"name": "t", "steps": [step]}))
     (tmp_path / "x.db").touch()
     settings = ("--set", f"store.db=sqlite:///{tmp_path}/y.db")
     intendant("classify", "s.jsonl", "--correct", "1", "aggregate", *settings)
@@ -96,12 +96,13 @@ def test_evaluation_counts_right(intendant, tmp_path) -> None:
     (tmp_path / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labelled))
     text = intendant("classify", "gold.jsonl", "--evaluate").out
     lines = {
-        " ".join(line.split()[:-3]) or line.split()[0]: line.split() for line in text.splitlines() if line.strip()
+        line.split()[0] if line[:3] == "all" else " ".join(line.split()[:2]): line.split()[-3:]
+        for line in text.splitlines()
+        if line.strip()
     }
-    assert lines["all"][-3:] == ["3", "0.333", "0.667"]
-    assert lines["x"][-3:] == ["2", "0.500", "1.000"]
-    assert "aggregate    summarize" in text
-    assert "no steps of work: abstained    1.000, costing 0.000" in text
+    assert lines["all"] == ["3", "33.3%", "66.7%"]
+    assert lines["platform x"] == ["2", "50.0%", "100.0%"]
+    assert "no step of work, recognised: 100.0%; steps of work lost by it: 0.0%" in text
     (tmp_path / "bad.jsonl").write_text(json.dumps(STEPS[0]))
     assert intendant("classify", "bad.jsonl", "--evaluate").code == 2
 

@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from intendant.pilot.schemas import Schema
     from intendant.pilot.service import OrchestrationService, SyncOrchestrator, run
     from intendant.planning.compressing import compress, compress_async
+    from intendant.planning.evaluation import Answer, Evaluation, LabelledStep, evaluate
     from intendant.planning.planner import Plan, StepPlan
     from intendant.spending.tokens import estimate_tokens
 
@@ -196,6 +197,7 @@ _WHERE = {
     "pilot.schemas": ("Schema",),
     "pilot.service": ("OrchestrationService", "SyncOrchestrator", "run"),
     "planning.compressing": ("compress", "compress_async"),
+    "planning.evaluation": ("Answer", "Evaluation", "LabelledStep", "evaluate"),
     "planning.planner": ("Plan", "StepPlan"),
     "spending.tokens": ("estimate_tokens",),
 }
@@ -204,6 +206,7 @@ _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 # Written out, because type checkers read it; a test holds it to the table.
 __all__ = [
     "Allocation",
+    "Answer",
     "BudgetExceeded",
     "BudgetLine",
     "BudgetRequest",
@@ -219,6 +222,7 @@ __all__ = [
     "ConnectorCall",
     "ConnectorError",
     "DuplicatePluginError",
+    "Evaluation",
     "Event",
     "Expression",
     "ExpressionFailed",
@@ -230,6 +234,7 @@ __all__ = [
     "IntentHandler",
     "IntentSpec",
     "Json",
+    "LabelledStep",
     "Limits",
     "Message",
     "Metrics",
@@ -287,6 +292,7 @@ __all__ = [
     "condition_faults",
     "describe_value",
     "estimate_tokens",
+    "evaluate",
     "field_of",
     "hookimpl",
     "identity_of",

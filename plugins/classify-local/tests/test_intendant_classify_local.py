@@ -17,7 +17,7 @@ from intendant import (
     Workflow,
 )
 from intendant.testing import ClassifierContract, engine
-from intendant_classify_local import LabelledStep, LocalClassifier, evaluate
+from intendant_classify_local import LocalClassifier
 from intendant_classify_local._features import features
 from intendant_classify_local._language import head, lemmas_of
 from intendant_classify_local._model import model
@@ -382,3 +382,17 @@ async def test_a_plan_shows_what_was_decided():
     decided = {step.step_id: step.classification for step in plan.steps}
     assert {key: found.intent for key, found in decided.items()} == {"orders": "extract", "paid": "filter"}
     assert {found.method for found in decided.values()} == {"local"}
+
+
+def test_an_operation_that_only_reads_rules_out_intents_that_change_something() -> None:
+    """The step says "send"; its connector's operation changes nothing outside."""
+    from intendant import ClassifyRequest, IntentSpec, Operation, Step
+
+    specs = (IntentSpec(name="send", summary="Deliver", examples=("Send it",), side_effects=True),)
+    step = Step(id="a", name="Send the report to the team", uses="post.send")
+    reading = Operation(name="send", summary="x", side_effects=False)
+    sure = ClassifyRequest(step=step, intents=specs, threshold=0.0)
+    told = sure.model_copy(update={"operation": reading})
+    assert LocalClassifier().decide(sure).intent == "send"
+    assert LocalClassifier().decide(told).intent != "send"
+    assert "only reads" in LocalClassifier().decide(told).signals[0].text

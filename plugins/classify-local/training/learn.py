@@ -24,7 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import minimize
 
-from intendant_classify_local._evaluate import Answer, Evaluation, LabelledStep
+from intendant import Answer, Evaluation, LabelledStep
 from intendant_classify_local._features import BARE, features
 from intendant_classify_local._view import StepView
 

@@ -385,20 +385,15 @@ def test_every_word_of_html_blocks_is_kept(words: list[str]) -> None:
 
 
 def test_empty_cells_of_padded_tables_stay_empty() -> None:
-    lines = [
-        "name   city    size",
-        "a      Bonn       1",
-        "bb             22",
-        "ccc    Köln     3",
-        "d      Ulm      4",
+    rows = [
+        ("name", "city", "size"),
+        ("a", "Bonn", "1"),
+        ("bb", "", "22"),
+        ("ccc", "Köln", "3"),
+        ("d", "Ulm", "4"),
     ]
-    assert str(ungridded("\n".join(lines))).split("\n") == [
-        "name,city,size",
-        "a,Bonn,1",
-        "bb,,22",
-        "ccc,Köln,3",
-        "d,Ulm,4",
-    ]
+    lines = [f"{name:6}{city:8}{size:>4}" for name, city, size in rows]
+    assert str(ungridded("\n".join(lines))).split("\n") == [",".join(row) for row in rows]
 
 
 GRID = ["Year  Country        Spend", "1970  Germany        252.3", "1970  Great Britain  124.0"] * 3

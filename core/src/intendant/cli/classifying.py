@@ -212,12 +212,17 @@ def _correct(service: "OrchestrationService", file: Path, name: str, intent: str
 
 
 def _evaluate(service: "OrchestrationService", file: Path) -> None:
-    from intendant.planning.evaluation import evaluate, report
+    from intendant.planning.evaluation import LabelledStep, evaluate
 
-    labelled = []
+    steps, given = [], []
     for number, row, answer in answers(service, file):
-        if isinstance(row, str) or "gold" not in row:
-            what = row if isinstance(row, str) else "it has no `gold`"
-            raise IntendantError(f"{file}:{number}: {what}", hint="each line needs `step` and `gold` (or `none`)")
-        labelled.append((row, answer))
-    print(report(evaluate(labelled)))
+        hint = "each line needs `step` and `gold` (an intent, or `none`)"
+        if isinstance(row, str):
+            raise IntendantError(f"{file}:{number}: {row}", hint=hint)
+        try:
+            steps.append(LabelledStep.of_row(row))
+        except ValueError as error:
+            raise IntendantError(f"{file}:{number}: {error}", hint=hint) from None
+        given.append(answer)
+    left = iter(given)
+    print(evaluate(steps, lambda _step: next(left)).report())

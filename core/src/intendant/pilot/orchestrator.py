@@ -213,7 +213,7 @@ class WorkflowOrchestrator:
         *,
         input: Json = GIVEN,
         prompt: Json = GIVEN,
-        with_: Json = GIVEN,  # noqa: A002  # the step's own words
+        with_: Json = GIVEN,
     ) -> StepOutcome | None:
         """Do one step. Its `when` is the host's business: see `wants`.
 

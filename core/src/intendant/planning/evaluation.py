@@ -1,168 +1,216 @@
-"""How right classifications are, on labelled steps: users judge it on their own.
-
-A labelled step has `gold` (an intent, or `none` for what is no step of work), and may have `alt` (a second intent
-that a careful reader could defend), `platform` and `difficulty`.
-"""
+"""How good a classifier is on steps whose intent is known."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from intendant.model.results import Classification
 
-BINS = 10
-COVERAGE_AT = 0.95
+NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """Share of right answers among *count*."""
+class LabelledStep:
+    """A step and what it is for.
 
-    count: int
-    strict: float
-    """Equal to `gold`."""
-    lenient: float
-    """Equal to `gold` or to `alt`."""
+    Attributes:
+        gold: Its intent; `none` if it is no step of work.
+        alt: A second intent that a careful reader could defend.
+    """
+
+    step: Mapping[str, Any]
+    gold: str
+    alt: str | None = None
+    platform: str = ""
+    difficulty: str = ""
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> "LabelledStep":
+        """A line of a labelled file: `step` and `gold`, and as far as known `alt`, `platform`, `difficulty`.
+
+        Raises:
+            ValueError: `step` or `gold` is missing or of the wrong type.
+        """
+        step, gold = row.get("step"), row.get("gold")
+        if not isinstance(step, Mapping):
+            raise ValueError("`step` is missing or not an object")  # noqa: TRY004  # bad data, not a bug
+        if not isinstance(gold, str) or not gold:
+            raise ValueError("`gold`, the step's intent, is missing")
+        alt = row.get("alt")
+        return cls(
+            step=step,
+            gold=gold,
+            alt=str(alt) if alt else None,
+            platform=str(row.get("platform") or ""),
+            difficulty=str(row.get("difficulty") or ""),
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Answers of like confidence."""
+class Answer(NamedTuple):
+    """What was said of a labelled step."""
 
-    low: float
-    high: float
-    count: int
+    labelled: LabelledStep
+    intent: str
+    """`none` where the classifier abstained."""
     confidence: float
-    """Mean of what was said."""
+
+    @property
+    def strict(self) -> bool:
+        """True if it is the first label."""
+        return self.intent == self.labelled.gold
+
+    @property
+    def lenient(self) -> bool:
+        """True if it is one of the labels; to abstain from a step of work is never right."""
+        if self.labelled.gold != NONE and self.intent == NONE:
+            return False
+        return self.intent in (self.labelled.gold, self.labelled.alt)
+
+
+class Score(NamedTuple):
+    """Accuracy of some answers."""
+
+    steps: int
+    strict: float
+    lenient: float
+
+
+class Bin(NamedTuple):
+    """Answers of like confidence; `right` counts a second label half."""
+
+    steps: int
+    confidence: float
     right: float
-    """Share that was right, `alt` included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What `evaluate` found."""
+    """The answers to labelled steps, and what they come to. Accuracies are of steps of work only."""
 
-    overall: Rate
-    groups: Mapping[str, Mapping[str, Rate]]
-    """By `platform`, `difficulty` and `gold`."""
-    confusion: Mapping[tuple[str, str], int]
-    """How often (gold, answer) occurred."""
-    reliability: tuple[Bin, ...]
-    calibration_error: float
-    """Expected calibration error: mean of |confidence - right| over the bins, weighted by their counts (Naeini,
-    Cooper and Hauskrecht, AAAI 2015)."""
-    coverage: float
-    """Largest share of the steps, the most certain first, of which `COVERAGE_AT` are right, `alt` included."""
-    abstained: float | None
-    """Share of the rows that are no steps on which no intent was given; None if there are none."""
-    lost: float
-    """Share of the real steps on which no intent was given."""
-
-
-@dataclass(slots=True)
-class _Row:
-    gold: str
-    alt: str | None
-    answer: str
-    confidence: float
-    raw: Mapping[str, Any] = field(repr=False)
+    answers: tuple[Answer, ...]
 
     @property
-    def strict(self) -> bool:
-        return self.answer == self.gold
+    def work(self) -> list[Answer]:
+        """The answers to steps of work."""
+        return [answer for answer in self.answers if answer.labelled.gold != NONE]
 
     @property
-    def lenient(self) -> bool:
-        return self.answer in (self.gold, self.alt) and self.answer != "none"
+    def overall(self) -> Score:
+        """Accuracy over all steps of work."""
+        return _score(self.work)
 
+    def by(self, field: str) -> dict[str, Score]:
+        """Accuracy by `platform`, `difficulty` or `gold`."""
+        parts: dict[str, list[Answer]] = defaultdict(list)
+        for answer in self.work:
+            parts[getattr(answer.labelled, field)].append(answer)
+        return {key: _score(parts[key]) for key in sorted(parts)}
 
-def evaluate(labelled: Iterable[tuple[Mapping[str, Any], Classification | None]]) -> Evaluation:
-    """Compare answers with labels."""
-    rows = [
-        _Row(
-            str(raw["gold"] or "none"),
-            raw.get("alt"),
-            (answer.intent if answer else None) or "none",
-            answer.confidence if answer else 0.0,
-            raw,
+    @property
+    def confusion(self) -> Counter[tuple[str, str]]:
+        """How often a label got an answer."""
+        return Counter((answer.labelled.gold, answer.intent) for answer in self.answers)
+
+    @property
+    def abstained(self) -> float:
+        """Share of what is no step of work that was recognised as such."""
+        rest = [answer.intent == NONE for answer in self.answers if answer.labelled.gold == NONE]
+        return sum(rest) / len(rest) if rest else 0.0
+
+    @property
+    def lost(self) -> float:
+        """Share of steps of work that were taken for none."""
+        work = self.work
+        return sum(answer.intent == NONE for answer in work) / len(work) if work else 0.0
+
+    def coverage(self, accuracy: float = 0.95) -> float:
+        """Largest share of steps of work, surest first, whose answers reach that lenient accuracy."""
+        ranked = sorted(self.work, key=lambda answer: -answer.confidence)
+        best = right = 0
+        for count, answer in enumerate(ranked, 1):
+            right += answer.lenient
+            if right >= accuracy * count:
+                best = count
+        return best / len(ranked) if ranked else 0.0
+
+    def reliability(self, bins: int = 10) -> list[Bin]:
+        """Answers of like confidence: what was claimed, and how often it was right."""
+        parts: dict[int, list[Answer]] = defaultdict(list)
+        for answer in self.answers:
+            parts[min(int(answer.confidence * bins), bins - 1)].append(answer)
+        return [
+            Bin(
+                steps=len(part),
+                confidence=sum(answer.confidence for answer in part) / len(part),
+                right=sum(answer.strict + answer.lenient for answer in part) / 2 / len(part),
+            )
+            for _, part in sorted(parts.items())
+        ]
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error over ten bins (Naeini, Cooper and Hauskrecht 2015)."""
+        total = len(self.answers)
+        return (
+            sum(part.steps / total * abs(part.confidence - part.right) for part in self.reliability())
+            if total
+            else 0.0
         )
-        for raw, answer in labelled
-    ]
-    real = [row for row in rows if row.gold != "none"]
-    nothing = [row for row in rows if row.gold == "none"]
-    answered = [row for row in real if row.answer != "none"]
-    bins = _bins(answered)
-    return Evaluation(
-        overall=_rate(real),
-        groups={name: _grouped(real, name) for name in ("platform", "difficulty", "gold")},
-        confusion=Counter((row.gold, row.answer) for row in rows),
-        reliability=bins,
-        calibration_error=sum(item.count * abs(item.confidence - item.right) for item in bins)
-        / max(1, len(answered)),
-        coverage=_coverage(real),
-        abstained=sum(row.answer == "none" for row in nothing) / len(nothing) if nothing else None,
-        lost=sum(row.answer == "none" for row in real) / max(1, len(real)),
+
+    def _lines(self, field: str) -> list[str]:
+        return [_line(f"{field} {key or '-'}", score) for key, score in self.by(field).items()]
+
+    def report(self) -> str:
+        """Everything as text."""
+        lines = [
+            f"{'':20} {'steps':>6} {'strict':>7} {'lenient':>8}",
+            _line("all", self.overall),
+            *self._lines("platform"),
+            *self._lines("difficulty"),
+            *self._lines("gold"),
+            "",
+            f"answered at 95 % lenient: {self.coverage():.1%}",
+            f"no step of work, recognised: {self.abstained:.1%}; steps of work lost by it: {self.lost:.1%}",
+            f"calibration error: {self.calibration_error:.3f}",
+            "",
+            f"{'confidence':>10} {'right':>6} {'steps':>6}",
+            *(f"{part.confidence:>10.2f} {part.right:>6.2f} {part.steps:>6}" for part in self.reliability()),
+            "",
+            *_confusion_lines(self.confusion),
+        ]  # fmt: skip
+        return "\n".join(lines)
+
+
+def evaluate(
+    steps: Iterable[LabelledStep], classify: Callable[[Mapping[str, Any]], Classification | None]
+) -> Evaluation:
+    """Ask *classify* about every step; it is not shown the labels. None counts as abstaining."""
+    answers = []
+    for labelled in steps:
+        found = classify(labelled.step)
+        intent = (found.intent if found else None) or NONE
+        answers.append(Answer(labelled, intent, found.confidence if found else 0.0))
+    return Evaluation(tuple(answers))
+
+
+def _score(answers: Sequence[Answer]) -> Score:
+    count = len(answers)
+    if not count:
+        return Score(0, 0.0, 0.0)
+    return Score(
+        count, sum(answer.strict for answer in answers) / count, sum(answer.lenient for answer in answers) / count
     )
 
 
-def _rate(rows: Sequence[_Row]) -> Rate:
-    count = max(1, len(rows))
-    return Rate(len(rows), sum(row.strict for row in rows) / count, sum(row.lenient for row in rows) / count)
+def _line(name: str, score: Score) -> str:
+    return f"{name:20} {score.steps:>6} {score.strict:>7.1%} {score.lenient:>8.1%}"
 
 
-def _grouped(rows: Iterable[_Row], name: str) -> dict[str, Rate]:
-    groups: dict[str, list[_Row]] = defaultdict(list)
-    for row in rows:
-        if row.raw.get(name) is not None:
-            groups[str(row.raw[name])].append(row)
-    return {key: _rate(groups[key]) for key in sorted(groups)}
-
-
-def _bins(rows: Sequence[_Row]) -> tuple[Bin, ...]:
-    found = []
-    for number in range(BINS):
-        low, high = number / BINS, (number + 1) / BINS
-        inside = [row for row in rows if low <= row.confidence < high or (high == 1 and row.confidence == 1)]
-        if inside:
-            said = sum(row.confidence for row in inside) / len(inside)
-            found.append(Bin(low, high, len(inside), said, sum(row.lenient for row in inside) / len(inside)))
-    return tuple(found)
-
-
-def _coverage(rows: Sequence[_Row]) -> float:
-    ranked = sorted((row for row in rows if row.answer != "none"), key=lambda row: -row.confidence)
-    right = best = 0
-    for count, row in enumerate(ranked, 1):
-        right += row.lenient
-        if right >= COVERAGE_AT * count:
-            best = count
-    return best / max(1, len(rows))
-
-
-def report(found: Evaluation) -> str:
-    """An evaluation as text."""
-    lines = [f"{'':<22}{'steps':>7}{'strict':>9}{'lenient':>9}", _line("all", found.overall)]
-    for by, groups in found.groups.items():
-        lines += [f"by {by}", *(_line(f"  {name}", rate) for name, rate in groups.items())]
-    lines += ["", "confidence      said    right   steps"]
-    lines += [
-        f"{item.low:.1f} to {item.high:.1f}   {item.confidence:>7.3f}  {item.right:>7.3f} {item.count:>7}"
-        for item in found.reliability
+def _confusion_lines(confusion: Counter[tuple[str, str]]) -> list[str]:
+    names = sorted({name for pair in confusion for name in pair})
+    head = f"{'label / answer':14}" + "".join(f"{name[:6]:>7}" for name in names)
+    return [
+        head,
+        *(f"{gold:14}" + "".join(f"{confusion[gold, name] or '·':>7}" for name in names) for gold in names),
     ]
-    abstained = "no such rows" if found.abstained is None else f"{found.abstained:.3f}"
-    lines += [
-        "",
-        f"expected calibration error     {found.calibration_error:.3f}",
-        f"answered at {COVERAGE_AT:.0%} lenient       {found.coverage:.3f} of the steps",
-        f"no steps of work: abstained    {abstained}, costing {found.lost:.3f} of the real steps",
-        "",
-        "confused most (label, answer, times)",
-    ]
-    wrong = Counter({pair: times for pair, times in found.confusion.items() if pair[0] != pair[1]})
-    lines += [f"  {gold:<12} {answer:<12} {times:>5}" for (gold, answer), times in wrong.most_common(15)]
-    return "\n".join(lines)
-
-
-def _line(name: str, rate: Rate) -> str:
-    return f"{name:<22}{rate.count:>7}{rate.strict:>9.3f}{rate.lenient:>9.3f}"

@@ -6,13 +6,12 @@ from typing import Any
 from intendant import Classification, Classifier, ClassifyRequest, IntentSpec, Signal, Step
 from intendant_classify_local._custom import best_match, likeness
 from intendant_classify_local._effects import effect
-from intendant_classify_local._evaluate import Evaluation, LabelledStep, evaluate
 from intendant_classify_local._explain import signals
 from intendant_classify_local._features import BARE, features
 from intendant_classify_local._model import NONE, model
 from intendant_classify_local._view import StepView
 
-__all__ = ["Evaluation", "LabelledStep", "LocalClassifier", "evaluate"]
+__all__ = ["LocalClassifier"]
 
 _CLAIM = 0.5
 """A declared intent is chosen where it is more probable than this."""
@@ -42,6 +41,7 @@ class LocalClassifier(Classifier):
         branches = f"steps.{step.id}.output.branch"
         routes = any(branches in (other.when or "") for other in request.feeds_into)
         found = self._classify(StepView.of_step(step, routes=routes), request.intents)
+        found = _without_effects(found, request)
         return found if found.confidence >= request.threshold else None
 
     def decide_raw(self, raw: Mapping[str, Any], intents: Iterable[IntentSpec] = ()) -> Classification:
@@ -115,3 +115,18 @@ class LocalClassifier(Classifier):
             signals=(reason, *answer.signals[:1]),
             method=self.name,
         )
+
+
+def _without_effects(found: Classification, request: ClassifyRequest) -> Classification:
+    """An operation that changes nothing cannot be of an intent that does: then the second best is the answer."""
+    operation = request.operation
+    changing = {spec.name for spec in request.intents if spec.side_effects}
+    if operation is None or operation.side_effects or found.intent not in changing:
+        return found
+    reason = Signal(text=f"'{request.step.uses}' only reads", intent=found.second or "", weight=found.confidence)
+    return Classification(
+        intent=found.second,
+        confidence=found.confidence,
+        signals=(reason, *found.signals[:2]),
+        method=found.method,
+    )

@@ -14,7 +14,8 @@ Values have no spaces, but for a line's last one. What is the same in all lines 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import groupby
 
 from intendant_compress_template._shapes import Shape, mine
@@ -103,7 +104,7 @@ def _runs(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
         at += times
 
 
-def _body_line(line: str, times: int, row: tuple[str, str] | None, labels: Set[str]) -> str:
+def _body_line(line: str, times: int, row: tuple[str, str] | None, labels: AbstractSet[str]) -> str:
     count = f"*{times}" if times > 1 else ""
     if row is not None:
         return f"{row[0]}{count}{row[1]}"

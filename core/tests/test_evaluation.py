@@ -2,8 +2,7 @@
 
 import pytest
 
-from intendant import Classification
-from intendant_classify_local import LabelledStep, evaluate
+from intendant import Classification, LabelledStep, evaluate
 
 
 def labelled(gold, alt=None, name="", **more) -> LabelledStep:
