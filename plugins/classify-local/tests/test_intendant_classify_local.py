@@ -12,9 +12,11 @@ from intendant import (
     ClassifyRequest,
     IntentHandler,
     IntentSpec,
+    LabelledStep,
     Step,
     StepResult,
     Workflow,
+    evaluate,
 )
 from intendant.testing import ClassifierContract, engine
 from intendant_classify_local import LocalClassifier
