@@ -12,6 +12,15 @@ from intendant.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 BASES = [path.read_text() for path in sorted((ROOT / "docs/examples").glob("*/flow.yaml"))]
+BASES.append("""
+name: everything
+inputs: {n: {type: integer, default: 2}}
+budget: {tokens: 5000, usd: 0.01}
+steps:
+  - {id: a, intent: filter, input: [1, 2, 3], with: {limit: 2}, retry: {attempts: 2, delay: 0}, timeout: 5}
+  - {id: b, intent: transform, input: "{{ steps.a.output }}", with: {op: to_json}, output: {type: string}, critical: true}
+  - {id: c, intent: conditional, input: "{{ inputs.n }}", with: {if: "input > 1"}, when: "steps.a.output.size() > 0"}
+""")
 WANTED = 240
 
 Mutation = Callable[[random.Random, str], str]
@@ -90,6 +99,12 @@ def test_hundreds_of_broken_files(tmp_path) -> None:
         file = tmp_path / f"{tried}{rng.choice(['.yaml', '.yaml', '.json'])}"
         file.write_bytes(text.encode("utf-8", "surrogatepass"))
         result = runner.invoke(app, ["plan", str(file)])
+        if (
+            result.exit_code == 0 and "uses" not in text
+        ):  # what may be planned may be run, and still has no traceback
+            ran = runner.invoke(app, ["run", str(file), "--db", "none"])
+            assert ran.exit_code in (0, 1, 2, 3), text
+            assert ran.exception is None or isinstance(ran.exception, SystemExit), text
         shown = f"{mutation.__name__}:\n{text[-1500:]}\n---\n{result.output}"
         assert result.exit_code in (0, 2), shown
         assert result.exception is None or isinstance(result.exception, SystemExit), shown
@@ -124,6 +139,28 @@ def test_hostile_files(tmp_path, content: bytes, ending: str) -> None:
     assert result.exit_code == 2, result.output
     assert f"f.{ending}" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        ("budget", "{usd: .inf}"),
+        ("budget", "{usd: 1.0e+300}"),
+        ("budget", "{tokens: 1000000000000000000000000000000}"),
+        ("description", '"half \\ud800 a pair"'),
+        ("inputs", "{x: {type: number, default: .nan}}"),
+        ("agent", '""'),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_values_that_nothing_can_hold(tmp_path, where: str, what: str, command: str) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(
+        f"name: t\n{where}: {what}\nsteps: [{{id: a, intent: filter, input: [1], with: {{limit: 1}}}}]\n"
+    )
+    result = CliRunner().invoke(app, [command, str(file), *(["--db", "none"] if command == "run" else [])])
+    assert result.exit_code == 2, result.output
+    assert "f.yaml:2:" in result.output
 
 
 @pytest.mark.parametrize(

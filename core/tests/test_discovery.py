@@ -120,3 +120,75 @@ def test_what_the_host_names_must_load(site) -> None:
         done = python(site.path, code)
         assert "PluginLoadError" in done.stderr
         assert says in done.stderr
+
+
+BAD = {
+    "nospec": ("intents", "IntentHandler", "async def handle(self, request): pass"),
+    "badspec": ("intents", "IntentHandler", "spec = 'bad'\n    async def handle(self, request): pass"),
+    "abstract": ("intents", "IntentHandler", "spec = None"),
+    "badparams": (
+        "intents",
+        "IntentHandler",
+        "spec = IntentSpec(name='badparams', summary='x', examples=('x',))\n    Parameters = dict\n"
+        + "    async def handle(self, request): pass",
+    ),
+    "asynchook": (
+        "intents",
+        "IntentHandler",
+        "spec = IntentSpec(name='asynchook', summary='x', examples=('x',))\n"
+        + "    async def handle(self, request): pass\n    @hookimpl\n    async def handle_intent(self, request): pass",
+    ),
+    "unannotated": (
+        "connectors",
+        "Connector",
+        "name = 'unannotated'\n    @operation(side_effects=False)\n    async def go(self, parameters, call): pass",
+    ),
+}
+RAISES = {
+    "available": (
+        "providers",
+        "Provider",
+        "name = 'available'\n    def available(self): 1 / 0\n    def models(self): return {}\n    async def complete(self, hold, request): pass",
+    ),
+    "a_decider": ("classifiers", "Classifier", "name = 'a_decider'\n    def decide(self, request): 1 / 0"),
+}
+HEAD = "from intendant import IntentHandler, IntentSpec, Connector, Provider, Classifier, operation, hookimpl\n"
+
+
+def source(base: str, body: str) -> str:
+    return f'{HEAD}class T({base}):\n    "Bad."\n    {body}\n'
+
+
+def test_badly_written_plugins_are_recorded_and_the_rest_goes_on(site) -> None:
+    for name, (group, base, body) in {**BAD, **RAISES}.items():
+        site(f"{name.replace('_', '-')}-dist", group, name, source(base, body))
+    found = states(site.path, "--check")
+    for name, (group, *_) in BAD.items():
+        item = found[f"{'intent' if group == 'intents' else 'connector'}:{name}"]
+        assert item["state"] in ("failed", "incompatible"), item
+        assert item["reason"]
+    code = """
+        from intendant import OrchestrationService, Workflow
+        from intendant.testing import EqualShares
+        flow = Workflow.parse("name: t\\nsteps: [{id: a, intent: echo, input: 1}, {id: b, name: echo it}]")
+        from intendant import IntentHandler, IntentSpec, StepResult, Classifier, Classification
+        class Echo(IntentHandler):
+            "Echoes."
+            spec = IntentSpec(name="echo", summary="x", examples=("echo it",))
+            async def handle(self, request): return StepResult(output=request.input)
+        class Zed(Classifier):
+            "Knows."
+            name = "zed"
+            def decide(self, request): return Classification(intent="echo", confidence=1.0)
+        with OrchestrationService(plugins=[Echo(), EqualShares(), Zed()], db="none") as service:
+            print(service.run_sync(flow).outputs)
+    """
+    done = python(site.path, code)
+    assert done.stdout == "{'a': 1, 'b': None}\n", done.stderr
+    assert "ZeroDivisionError" in done.stderr, "the fault is logged"
+
+
+def test_a_typing_error_in_what_is_blocked_is_told(site) -> None:
+    code = "import sys; sys.argv = ['intendant', 'plugins']; from intendant.cli import main; main()"
+    done = python(site.path, code, INTENDANT_BLOCK_PLUGINS="intent:sned")
+    assert "intent:sned is to be blocked, and is not installed" in done.stderr

@@ -610,3 +610,44 @@ async def test_text_that_cannot_be_written_fails_its_step_and_is_told() -> None:
     assert "surrogate" in result.failures["returns"].message
     assert verify(rows) is None
     assert [event.failure.message for event in stored if event.type == "step_failed"][-1] == "bad ? text"
+
+
+async def test_a_host_cannot_slip_on_what_failed_or_runs(tmp_path) -> None:
+    flow = Workflow.model_validate(
+        {"name": "t", "steps": steps(bad="fail", b="{{ steps.bad.output }}", slow={"input": {"sleep": 0.2}})}
+    )
+    async with engine(Do()) as service:
+        flight = service.orchestrator()
+        await flight.initialize(flow)
+        await flight.execute_step("bad")
+        outcome = await flight.execute_step("b")
+        assert "was failed and has no output" in outcome.failure.message + outcome.failure.hint
+        with pytest.raises(TypeError):
+            await flight.execute_step("b", nonsense=5)
+        first = asyncio.create_task(flight.execute_step("slow"))
+        await asyncio.sleep(0.05)
+        with pytest.raises(IntendantError, match="is being done"):
+            await flight.execute_step("slow")
+        await first
+        await flight.complete()
+        assert flight.metadata().steps_completed == 1
+
+
+async def test_conditions_may_look_at_all_steps_or_at_a_computed_one() -> None:
+    result = await run_steps(
+        steps(
+            a=1,
+            every={"needs": ["a"], "when": "steps.all(k, steps[k].status == 'completed')", "input": 1},
+            named={"needs": ["a"], "when": "steps[inputs.which].output == 1", "input": 1},
+        ),
+        Do(),
+        inputs={"which": "a"},
+    )
+    assert result.status == "completed", result.failures
+    assert set(result.outputs) == {"a", "every", "named"}
+
+
+async def test_retries_print_nothing_into_the_hosts_output(capsys) -> None:
+    retry = {"attempts": 3, "delay": 0, "jitter": 0}
+    await run_steps(steps(a={"input": {"fail_until": 3}, "retry": retry}), Do())
+    assert capsys.readouterr().out == ""

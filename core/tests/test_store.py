@@ -299,3 +299,30 @@ async def test_a_run_leaves_the_same_on_every_database(url) -> None:
     assert totals == {"tokens": result.metrics.tokens_used, "micro_usd": result.metrics.micro_usd, "open_holds": 0}
     assert (state["spent_tokens"], state["held_tokens"]) == (result.metrics.tokens_used, 0)
     assert result.failures["g"].error == "BudgetExceeded"
+
+
+async def test_a_lock_that_passes_does_not_break_the_store_for_good(tmp_path) -> None:
+    """Another program holds the database longer than a writer waits; afterwards all is well again."""
+    url = f"sqlite:///{tmp_path}/runs.db"
+    store = Store(url)
+    await store.open_run(row())
+    await store.do(lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 50"))
+    other = create_engine(url)
+    with other.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked"):
+            await store.do(lambda connection: connection.execute(text("UPDATE run SET agent = 'x'")))
+        connection.exec_driver_sql("ROLLBACK")
+    other.dispose()
+    await store.do(lambda connection: connection.execute(text("UPDATE run SET agent = 'y'")))
+    assert (await store.find_run("r_1"))["agent"] == "y"
+    store.close()
+
+
+async def test_a_closed_store_refuses_and_does_not_hang(store) -> None:
+    journal = Journal(store, await store.open_run(row()))
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        journal.record(skipped(1))
+    with pytest.raises(StoreError, match="closed"):
+        await store.flush()

@@ -420,11 +420,21 @@ def test_markdown_tables_amid_other_text_stay_markdown() -> None:
         ["x = 1  # one", "y  = 2", "if z:", "  pass  # two", "q  = 3"],
         ["Year  Country", "1970  Germany  x", "1970  France", "1971  Japan", "at some length  1972  Spain"],
         [f"12:00:0{n}  INFO   started" for n in range(6)],
+        [f"{' ' * (n % 3)}word{' ' * (9 - n)}other" for n in range(6)],
         ["| a | b |", "| c | d |", "| e | f |", "| g | h |", "| i | j |"],
         ["| a | b |", "|---|---|", "| c | d | e |", "| g | h |", "| i | j |"],
         ["| a | b |", "|---|---|", "| c \\| d | e |", "| g | h |", "| i | j |"],
     ],
-    ids=["ragged", "code", "text with gaps", "a log", "no rule", "a cell too many", "an escaped bar"],
+    ids=[
+        "ragged",
+        "code",
+        "text with gaps",
+        "a log",
+        "ragged at both ends",
+        "no rule",
+        "a cell too many",
+        "an escaped bar",
+    ],
 )
 def test_what_only_looks_like_a_table_is_left_alone(lines: list[str]) -> None:
     assert ungridded("\n".join(lines)) is None

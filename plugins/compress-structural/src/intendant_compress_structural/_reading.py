@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NAME = re.compile(r"[A-Za-z_][\w-]*")
-BARE = re.compile(r"[^\s\",\[{\x00-\x1f](?:[^\",\x00-\x1f]*[^\s\",\x00-\x1f])?")
+BARE = re.compile(r"(?![A-Z]\()[^\s\",\[{\x00-\x1f](?:[^\",\x00-\x1f]*[^\s\",\x00-\x1f])?")
 """Texts that need no quotes in a row, unless they are `SCALAR`."""
 INNER_BARE = re.compile(r"[^\s\",\[\]{}()\x00-\x1f](?:[^\",\[\]{}()\x00-\x1f]*[^\s\",\[\]{}()\x00-\x1f])?")
 """Texts that need no quotes in a shape's brackets, unless they are `SCALAR`."""
