@@ -122,21 +122,17 @@ def test_what_the_host_names_must_load(site) -> None:
         assert says in done.stderr
 
 
+SPEC = "spec = IntentSpec(name='{}', summary='x', examples=('x',))"
+HANDLE = "async def handle(self, request): pass"
 BAD = {
     "nospec": ("intents", "IntentHandler", "async def handle(self, request): pass"),
     "badspec": ("intents", "IntentHandler", "spec = 'bad'\n    async def handle(self, request): pass"),
     "abstract": ("intents", "IntentHandler", "spec = None"),
-    "badparams": (
-        "intents",
-        "IntentHandler",
-        "spec = IntentSpec(name='badparams', summary='x', examples=('x',))\n    Parameters = dict\n"
-        + "    async def handle(self, request): pass",
-    ),
+    "badparams": ("intents", "IntentHandler", f"{SPEC.format('badparams')}\n    Parameters = dict\n    {HANDLE}"),
     "asynchook": (
         "intents",
         "IntentHandler",
-        "spec = IntentSpec(name='asynchook', summary='x', examples=('x',))\n"
-        + "    async def handle(self, request): pass\n    @hookimpl\n    async def handle_intent(self, request): pass",
+        f"{SPEC.format('asynchook')}\n    {HANDLE}\n    @hookimpl\n    async def handle_intent(self, request): pass",
     ),
     "unannotated": (
         "connectors",
