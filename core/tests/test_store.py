@@ -73,6 +73,19 @@ async def test_events_are_numbered_and_chained_in_order(store) -> None:
     assert journal.metrics.result().steps_skipped == 2500
 
 
+async def test_an_end_that_was_cut_off_shows(store) -> None:
+    journal = Journal(store, await store.open_run(row()))
+    for number in range(5):
+        journal.record(skipped(number))
+    await store.finish_run(journal.fence, "completed")
+    kept = await store.find_run("r_1")
+    rows = await store.events_of("r_1")
+    assert kept["events"] == 5
+    assert verify(rows, last_hash=kept["last_hash"]) is None
+    assert verify(rows[:3], last_hash=kept["last_hash"]) == 4
+    assert verify([], last_hash=kept["last_hash"]) == 1
+
+
 @pytest.mark.parametrize("harm", ["change", "remove", "swap", "insert"])
 async def test_tampering_shows(store, harm) -> None:
     journal = Journal(store, await store.open_run(row()))

@@ -132,7 +132,7 @@ async def read_run(store: "Store", run_id: str) -> dict[str, Any]:
         "steps": steps,
         "metrics": fold.result().summary(),
         "ledger": await store.do(budgets.totals_of_run(row["id"])),
-        "journal": {"events": len(stored), "first_broken": verify(stored)},
+        "journal": {"events": len(stored), "first_broken": verify(stored, last_hash=row["last_hash"])},
         "events": [json.loads(item["data"]) for item in stored],
     }
 

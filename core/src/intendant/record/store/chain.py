@@ -21,14 +21,20 @@ def link(previous: str, data: str) -> str:
     return sha256(f"{previous}\n{data}".encode()).hexdigest()
 
 
-def verify(rows: Iterable[Mapping[str, Any]]) -> int | None:
-    """The `seq` of the first event that was changed, removed or put in; None if the chain is whole."""
-    previous = FIRST_HASH
+def verify(rows: Iterable[Mapping[str, Any]], *, last_hash: str | None = None) -> int | None:
+    """The `seq` of the first event that was changed, removed or put in; None if the chain is whole.
+
+    Args:
+        rows: A run's events in order.
+        last_hash: The hash of the last event, as noted when the run ended: a chain whose end was cut off is
+            whole in itself.
+    """
+    previous, expected = FIRST_HASH, 0
     for expected, row in enumerate(rows, 1):
         if row["seq"] != expected or row["hash"] != link(previous, row["data"]):
             return expected
         previous = row["hash"]
-    return None
+    return expected + 1 if last_hash not in (None, previous) else None
 
 
 class Chains:

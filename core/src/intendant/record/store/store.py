@@ -111,12 +111,20 @@ class Store:
         return Fence(run_id, epoch)
 
     async def finish_run(self, fence: Fence, status: str) -> None:
-        """Note how a run ended; returns when everything about it is committed."""
+        """Note how a run ended, and what its last event was; returns when everything about it is committed."""
+        event = tables.event
+        last = (
+            select(event.c.seq, event.c.hash)
+            .where(event.c.run_id == fence.run_id)
+            .order_by(desc(event.c.seq))
+            .limit(1)
+        )
 
         def work(connection: Connection) -> None:
-            connection.execute(
-                update(tables.run).where(tables.run.c.id == fence.run_id).values(status=status, finished_at=time())
-            )
+            row = connection.execute(last).first()
+            values = {"status": status, "finished_at": time(), "events": row.seq if row else 0}
+            values["last_hash"] = row.hash if row else None
+            connection.execute(update(tables.run).where(tables.run.c.id == fence.run_id).values(values))
 
         await self.do(work, fence)
 

@@ -50,6 +50,8 @@ run = Table(
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
     Column("finished_at", Float),
+    Column("events", Integer),  # how many there were when the run ended, and the hash of the last one
+    Column("last_hash", String(64)),
     Index("ix_run_created_at", "created_at"),
 )
 

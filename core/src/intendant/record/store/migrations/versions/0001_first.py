@@ -116,6 +116,8 @@ def upgrade() -> None:
         sa.Column("priority", sa.Integer(), server_default="0", nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("finished_at", sa.Float(), nullable=True),
+        sa.Column("events", sa.Integer(), nullable=True),
+        sa.Column("last_hash", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
     )
     op.create_index("ix_run_created_at", "run", ["created_at"], unique=False)
