@@ -155,3 +155,22 @@ async def test_switched_off_nothing_is_compressed() -> None:
     settings = {"budget": {"tokens_per_workflow": 700}, "flags": {"compression_enabled": False}}
     result = await run_steps([step], Digest(), Cutter(part=0.1), **settings)
     assert result.failures["a"].error == "BudgetExceeded"
+
+
+async def test_what_drops_form_only_is_not_held_to_the_floor() -> None:
+    class Unwrap(Cutter):
+        """Drops markup."""
+
+        def shrink(self, request):
+            text = request.text.replace("<b>", "").replace("</b>", "")
+            return Compression(
+                text=text, tokens_before=request.tokens, tokens_after=len(text), strategy=self.name,
+                lossless=False, preserving=True, dropped=("markup",),
+            )  # fmt: skip
+
+    text = "<b>Order 17</b> of <b>Ada</b> " * 3
+    found = await fit(text, 60, Unwrap("unwrap", lossless=True), floor=1.0)
+    assert (found.compression.preserving, found.compression.lossless, found.refused) == (True, False, False)
+    assert "<b>" not in found.compression.text
+    both = await fit(text, 20, Unwrap("unwrap", lossless=True), Cutter("z", 0.3), floor=0.0)
+    assert not both.compression.preserving

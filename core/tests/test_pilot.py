@@ -294,7 +294,11 @@ def test_scripts_need_no_event_loop() -> None:
         assert service.run_sync(flow).outputs == {"a": 1}
         flight = service.orchestrator_sync()
         assert flight.initialize(flow)
+        assert flight.run_id.startswith("r_")
+        assert [step.step_id for step in flight.plan.steps] == ["a"]
+        assert flight.wants("a")
         assert flight.execute_step("a").output == 1
+        assert flight.outcomes["a"].output == 1
         assert flight.complete().status == "completed"
 
 

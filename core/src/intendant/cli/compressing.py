@@ -98,6 +98,7 @@ def _document(text: str, done: "Compression") -> dict[str, Any]:
         "receipt": {
             "sha256": sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
             "lossless": done.lossless,
+            "preserving": done.preserving,
             "dropped": list(done.dropped),
         },
     }

@@ -56,6 +56,8 @@ class Compression(Frozen):
     """The compressor's name; `none` where nothing was done."""
     lossless: bool
     """True if the original can be had back from `text` alone."""
+    preserving: bool = False
+    """True if only form went, such as markup, padding or colours, and all content is there."""
     quality: float = Field(1.0, ge=0, le=1)
     """Expected share of the critical facts that survive (numbers, names, negations, errors)."""
     dropped: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from intendant.hooks.plugin import Plugin
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import Fenced, IntendantError, Problem, StoreError, WorkflowError
 from intendant.model.events import Event
-from intendant.model.results import RunResult
+from intendant.model.results import RunResult, StepOutcome
 from intendant.model.workflow import Json, Workflow
 from intendant.pilot.classifying import ClassificationDesk
 from intendant.pilot.graph import Graph, check, check_classified
@@ -287,6 +287,23 @@ class SyncOrchestrator:
         self._runner = runner
         self.is_active = flight.is_active
         self.metadata = flight.metadata
+        self.wants = flight.wants
+        self.skip = flight.skip
+
+    @property
+    def run_id(self) -> str:
+        """See `WorkflowOrchestrator.run_id`."""
+        return self._flight.run_id
+
+    @property
+    def plan(self) -> Plan:
+        """See `WorkflowOrchestrator.plan`."""
+        return self._flight.plan
+
+    @property
+    def outcomes(self) -> Mapping[str, StepOutcome]:
+        """See `WorkflowOrchestrator.outcomes`."""
+        return self._flight.outcomes
 
     def initialize(self, workflow: Workflow, inputs: Mapping[str, Json] | None = None) -> bool:
         """See `WorkflowOrchestrator.initialize`."""

@@ -116,7 +116,7 @@ class CompressionChain:
                 better = _checked(text, best, answer, count)
                 if better is None:
                     continue
-                if better.quality < policy.floor:
+                if better.quality < policy.floor and not better.preserving:
                     refused = True
                     continue
                 best = better
@@ -135,6 +135,7 @@ def _checked(
     if after >= best.tokens_after:
         return None
     lossless = best.lossless and answer.lossless
+    whole = (best.lossless or best.preserving) and (answer.lossless or answer.preserving)
     names = [name for name in (best.strategy, answer.strategy) if name != "none"]
     return Compression(
         text=answer.text,
@@ -142,6 +143,7 @@ def _checked(
         tokens_after=after,
         strategy="+".join(names),
         lossless=lossless,
+        preserving=whole and not lossless,
         quality=1.0 if lossless else recall(original, answer.text),
         dropped=(*best.dropped, *answer.dropped),
     )

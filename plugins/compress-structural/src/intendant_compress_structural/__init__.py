@@ -67,6 +67,7 @@ class StructuralCompressor(Compressor):
             tokens_after=tokens,
             strategy=self.name,
             lossless=not dropped,
+            preserving=bool(dropped),
             dropped=dropped,
         )
 
