@@ -655,3 +655,35 @@ async def test_retries_print_nothing_into_the_hosts_output(capsys) -> None:
     retry = {"attempts": 3, "delay": 0, "jitter": 0}
     await run_steps(steps(a={"input": {"fail_until": 3}, "retry": retry}), Do())
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "fits"),
+    [
+        ("integer", "{{ inputs.n }}", True),
+        ("string", "{{ inputs.n }}", False),
+        ("array", "{{inputs.n}}", False),
+        ("any", "{{ inputs.n }}", True),
+        ("integer", "x{{ inputs.n }}", False),
+        ("string", "{{ steps.a.output }}", True),
+        ("object", "{{ inputs.n.deeper }}", True),
+    ],
+)
+async def test_the_type_of_an_input_must_fit_the_parameter(kind: str, value: str, fits: bool) -> None:
+    defaults = {"integer": 0, "string": "x", "array": [], "object": {"deeper": 0}, "any": 0}
+    flow = Workflow.model_validate(
+        {
+            "name": "t",
+            "inputs": {"n": {"type": kind, "default": defaults[kind]}},
+            "steps": [
+                *steps(a=0),
+                {"id": "b", "intent": "deliver", "uses": "post.again", "with": {"fail": value}},
+            ],
+        }
+    )
+    async with engine(Do(), Deliver(), Post()) as service:
+        if fits:
+            await service.plan(flow)
+        else:
+            with pytest.raises(WorkflowError, match="fail: "):
+                await service.plan(flow)

@@ -26,6 +26,15 @@ from intendant.pilot.conditions import Expression, input_names, step_names
 from intendant.pilot.references import Reference
 from intendant.pilot.schemas import Schema
 
+SAMPLES: Mapping[str, Json] = {
+    "string": "text",
+    "integer": 1,
+    "number": 1.5,
+    "boolean": True,
+    "array": [],
+    "object": {},
+}
+"""A value of each type that an input may declare, to see whether a parameter takes it."""
 CONDITION_NAMES = ("steps", "inputs", "run")
 
 
@@ -319,19 +328,45 @@ class _Checker:
         if not issubclass(model, Options):
             return
         try:
-            model.model_validate(step.with_)
+            model.model_validate(self.sampled(step.with_))
         except ValidationError as error:
             for item in error.errors():
                 path = item["loc"]
-                if _is_reference(_at(step.with_, path)) or (
-                    item["type"] == "missing" and _has_reference(step.with_, path)
-                ):
+                given = _at(step.with_, path)
+                if _is_reference(given) and not self.cannot_fit(given, item["type"]):
+                    continue
+                if item["type"] == "missing" and _has_reference(step.with_, path):
                     continue
                 message = f"{path[-1]}: {item['msg'].removeprefix('Value error, ')}" if path else item["msg"]
                 hint = _close(str(path[-1]), _names(model)) if item["type"] == "extra_forbidden" else ""
                 if item["type"] == "extra_forbidden":
                     message = f"'{path[-1]}' is not a parameter here"
+                elif _is_reference(given):
+                    message += f" ('{given}')"
                 yield self.problem(index, ("with", *path), message, hint)
+
+    def sampled(self, value: Json) -> Json:
+        """The value with each whole reference to an input replaced by a value of the input's type."""
+        if isinstance(value, dict):
+            return {key: self.sampled(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.sampled(item) for item in value]
+        kind = self.kind_of(value)
+        return value if kind is None else SAMPLES.get(kind, value)
+
+    def kind_of(self, value: Json) -> str | None:
+        """The type that a reference is known to have before the run."""
+        if not _is_reference(value):
+            return None
+        found = list(references.find(value))
+        if len(found) != 1 or not isinstance(found[0], Reference) or value.strip() != f"{{{{ {found[0].text} }}}}":
+            return "string"  # inside other text everything becomes text
+        declared = self.workflow.inputs.get(found[0].input or "")
+        return declared.type if declared is not None and len(found[0].parts) == 1 else None
+
+    def cannot_fit(self, value: Json, fault: str) -> bool:
+        """True if a fault is one of type, and the type of the reference is known."""
+        return self.kind_of(value) in SAMPLES and fault.endswith(("_type", "_parsing"))
 
 
 def _names(model: type[Options]) -> list[str]:
