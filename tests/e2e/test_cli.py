@@ -86,12 +86,29 @@ def test_exit_codes(intendant, tmp_path) -> None:
     assert code(LONG) == 3
 
 
-def test_a_missing_handler_names_its_distribution(intendant, flow, tmp_path) -> None:
-    (tmp_path / "f.yaml").write_text("name: t\nsteps: [{id: a, intent: send, input: x}]")
+def test_a_blocked_handler_is_told_apart_from_a_missing_one(intendant, flow, tmp_path) -> None:
+    (tmp_path / "f.yaml").write_text("name: t\nsteps: [{id: a, intent: send, input: x}, {id: b, intent: haiku}]")
     done = intendant("run", "f.yaml", "--db", "none", INTENDANT_BLOCK_PLUGINS="intent:send")
     assert done.code == 2
     assert "no handler for intent 'send'" in done.err
-    assert "install one: pip install intendant-intent-send" in done.err
+    assert "intent:send is installed, but blocked" in done.err
+    assert "install one: pip install intendant-intent-haiku" in done.err
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_run(flow, tmp_path) -> None:
+    """`intendant run … | head -1`: the pipe breaks, the run is finished and recorded."""
+    url = f"sqlite:///{tmp_path}/x.db"
+    command = f"{sys.executable} -m intendant run {flow} --db {url} | head -c 1"
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, check=False, timeout=60)
+    listed = [sys.executable, "-m", "intendant", "runs", "--json", "--db", url]
+    (run,) = json.loads(subprocess.run(listed, capture_output=True, text=True, check=True).stdout)
+    assert run["status"] == "completed"
+
+
+def test_an_output_that_lacks_characters_still_shows_the_rest(intendant, flow) -> None:
+    done = intendant("run", flow, "--db", "none", PYTHONIOENCODING="ascii")
+    assert done.code == 0
+    assert "? numbers" in done.out
 
 
 def test_plan_shows_every_decision_and_writes_nothing(intendant, tmp_path) -> None:

@@ -129,6 +129,13 @@ class Plugins:
             record = next(record for record in self.records if record.key == key)
             self._mark(record, PluginState.incompatible, str(error))
 
+    def way_out(self, key: str, hint: str) -> str:
+        """What to do about a plugin that is not there: *hint*, unless it is installed and cannot be used."""
+        for record in self.records:
+            if record.key == key and record.state is not PluginState.loaded:
+                return f"{key} is installed, but {record.state.value}: {record.reason}"
+        return hint
+
     def _of(self, kind: str, _type: type[PluginT]) -> dict[str, PluginT]:
         return {plugin.name: cast("PluginT", plugin) for plugin in self._plugins.values() if plugin.kind == kind}
 

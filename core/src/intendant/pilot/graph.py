@@ -279,6 +279,7 @@ class _Checker:
             missing = NoHandlerError(step.intent)
             close = get_close_matches(step.intent, list(intents), n=1)
             hint = f"did you mean '{close[0]}'?" if close else missing.hint
+            hint = self.plugins.way_out(f"intent:{step.intent}", hint)
             yield self.problem(index, ("intent",), missing.message, hint)
         if step.connector is not None:
             yield from self.connector(index, step, *step.connector)
@@ -316,7 +317,8 @@ class _Checker:
             hint = (
                 f"did you mean '{close[0]}'?" if close else f"install one: pip install intendant-connector-{name}"
             )
-            yield self.problem(index, ("uses",), f"no connector '{name}' is installed", hint)
+            hint = self.plugins.way_out(f"connector:{name}", hint)
+            yield self.problem(index, ("uses",), f"no connector '{name}' can be used", hint)
         elif operation not in connector.operations:
             hint = _close(operation, connector.operations)
             yield self.problem(index, ("uses",), f"the connector '{name}' has no operation '{operation}'", hint)

@@ -226,7 +226,7 @@ class Planner:
             return "this does not look like a step of work", f"take it out, or say `intent: …` ({known})"
         if answer.intent not in self._plugins.intents:
             error = NoHandlerError(answer.intent)
-            return error.message, error.hint
+            return error.message, self._plugins.way_out(f"intent:{answer.intent}", error.hint)
         return None
 
     # --- budget and routes ---
@@ -268,7 +268,9 @@ class Planner:
         if answer is None:
             raise PluginLoadError(
                 f"the budget strategy '{settings.strategy}' is not installed",
-                hint=f"pip install intendant-budget-{settings.strategy}",
+                hint=self._plugins.way_out(
+                    f"budget:{settings.strategy}", f"pip install intendant-budget-{settings.strategy}"
+                ),
             )
         granted = sum(answer.tokens.values())
         if granted > total:
