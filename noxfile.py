@@ -140,7 +140,18 @@ def wheels(session: nox.Session) -> None:
         shutil.copytree(ROOT / "docs/examples", Path(folder) / "examples")
         session.chdir(folder)
         environment = {"INTENDANT_EXAMPLES": str(Path(folder) / "examples"), "INTENDANT_WHEELS": str(dist)}
-        session.run("pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "e2e", env=environment)
+        session.run(
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            "asyncio_mode=auto",
+            "-o",
+            "asyncio_default_fixture_loop_scope=function",
+            "e2e",
+            env=environment,
+        )
 
 
 @nox.session
