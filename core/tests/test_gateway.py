@@ -387,3 +387,25 @@ async def test_a_hold_that_was_made_while_its_call_was_cancelled_is_given_back()
         assert totals["open_holds"] == 0
         assert state["held_tokens"] == 0
         assert state["spent_tokens"] == totals["tokens"]
+
+
+async def test_calls_side_by_side_in_one_step_share_its_tokens() -> None:
+    """Eight at once, of which the budget admits some: those are answered, the others refused, nothing is counted twice."""
+
+    class Fan(Ask):
+        async def handle(self, request):
+            async def call(number):
+                message = Message(content=f"{request.prompt} {number}")
+                try:
+                    await request.model.complete(ModelRequest(messages=(message,), max_output_tokens=50))
+                except BudgetExceeded:
+                    return 0
+                return 1
+
+            return StepResult(output=sum(await asyncio.gather(*(call(number) for number in range(8)))))
+
+    async with engine(Fan(), ScriptedProvider(reply(5, 5))) as service:
+        result = await service.run(flow({"id": "a"}, budget={"tokens": 200}))
+        state = await budget_of(service, result)
+    assert 3 <= result.outputs["a"] <= 8
+    assert (state["spent_tokens"], state["held_tokens"]) == (result.outputs["a"] * 10, 0)

@@ -100,15 +100,23 @@ class RunLedger:
             BudgetExceeded: A budget does not admit it. Nothing is held.
         """
         step = await self._open_step(row.step_key)
+        left = self.left(row.step_key) or 0
         missing = row.tokens - step.left if self._pool is not None else 0
-        if missing > 0:
-            await self._draw(step, missing, row.tokens)
+        # Claimed before anything is awaited: a call beside this one must not count on the same tokens.
         step.held += row.tokens
-        held = asyncio.ensure_future(self._journal.commit(budgets.reserve(row, self.chain(row.step_key)), event))
+        held: asyncio.Future[None] | None = None
         try:
+            if missing > 0:
+                await self._draw(step, missing, row.tokens, left)
+            held = asyncio.ensure_future(
+                self._journal.commit(budgets.reserve(row, self.chain(row.step_key)), event)
+            )
             await asyncio.shield(held)
         except asyncio.CancelledError:
-            await self._undo(row, step, held)
+            if held is None:
+                step.held -= row.tokens
+            else:
+                await self._undo(row, step, held)
             raise
         except BaseException:
             step.held -= row.tokens
@@ -141,10 +149,10 @@ class RunLedger:
             await self._journal.commit(budgets.open_budgets([row]))
         return step
 
-    async def _draw(self, step: StepBudget, missing: int, asked: int) -> None:
+    async def _draw(self, step: StepBudget, missing: int, asked: int, left: int) -> None:
         """Let a step that runs short have tokens of the pool."""
         if not self._overage or self._pool is None or missing > self._pool:
-            raise BudgetExceeded(step.scope, "tokens", asked, self.left(step.scope.rpartition("/")[2]) or 0)
+            raise BudgetExceeded(step.scope, "tokens", asked, left)
         self._pool -= missing
         step.limit += missing
         await self._journal.commit(budgets.raise_limit(step.scope, missing))
