@@ -123,12 +123,6 @@ class BudgetRequest(Frozen):
     """Tokens that steps of an intent took in past runs of this agent, newest first."""
 
 
-class TokenCounter(Protocol):
-    """Counts tokens of text."""
-
-    def __call__(self, text: str, /) -> int: ...
-
-
 class CompressRequest(Frozen):
     """Can this be made smaller?"""
 

@@ -274,9 +274,9 @@ class WorkflowOrchestrator:
         if condition is None:
             return True
         scope = self._scope(flight)
-        # All that are completed: a condition may name steps by a computed key.
-        done = [key for key, outcome in flight.outcomes.items() if outcome.status is StepStatus.completed]
-        names = step_names(condition) if not computes_names(condition) else done
+        names: Iterable[str] = step_names(condition)
+        if computes_names(condition):  # then it may look at any step that is completed
+            names = [key for key, item in flight.outcomes.items() if item.status is StepStatus.completed]
         steps = {name: scope["steps"][name] for name in names}
         return Expression(condition, CONDITION_NAMES).test(**{**scope, "steps": steps})
 

@@ -41,7 +41,7 @@ def _values(text: str) -> Iterator[Json]:
     try:
         yield decoder.decode(text.strip())
     except (ValueError, RecursionError):
-        pass
+        pass  # the whole is no JSON: what stands in it may be
     else:
         return
     at = 0
