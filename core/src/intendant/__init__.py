@@ -49,6 +49,8 @@ if TYPE_CHECKING:
         WorkflowError,
     )
     from intendant.model.events import Event
+    from intendant.model.facts import facts_in
+    from intendant.model.kinds import kind_of
     from intendant.model.records import (
         as_list,
         as_records,
@@ -92,7 +94,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from intendant.model.sharing import share
-    from intendant.model.units import TextUnits, text_units
+    from intendant.model.units import TextUnit, TextUnits, text_units
     from intendant.model.workflow import Input, Json, Limits, Retry, Step, Workflow
     from intendant.pilot.conditions import Expression, condition_faults
     from intendant.pilot.orchestrator import WorkflowOrchestrator
@@ -190,7 +192,9 @@ _WHERE = {
         "Usage",
     ),
     "model.sharing": ("share",),
-    "model.units": ("TextUnits", "text_units"),
+    "model.facts": ("facts_in",),
+    "model.kinds": ("kind_of",),
+    "model.units": ("TextUnit", "TextUnits", "text_units"),
     "model.workflow": ("Input", "Json", "Limits", "Retry", "Step", "Workflow"),
     "pilot.conditions": ("Expression", "condition_faults"),
     "pilot.orchestrator": ("WorkflowOrchestrator",),
@@ -276,6 +280,7 @@ __all__ = [
     "StepTimeout",
     "StoreError",
     "SyncOrchestrator",
+    "TextUnit",
     "TextUnits",
     "Tier",
     "TierSettings",
@@ -293,11 +298,13 @@ __all__ = [
     "describe_value",
     "estimate_tokens",
     "evaluate",
+    "facts_in",
     "field_of",
     "hookimpl",
     "identity_of",
     "in_order",
     "is_nothing",
+    "kind_of",
     "operation",
     "order_of",
     "record_name",

@@ -32,13 +32,13 @@ def test_keeps_the_beginning_and_the_end_and_says_how_much_is_missing() -> None:
     answer = shrink("\n".join(LOG), 200, kind="log")
     assert answer is not None
     lines = answer.text.split("\n")
-    mark = next(index for index, line in enumerate(lines) if line.startswith("["))
-    head, tail = lines[:mark], lines[mark + 1 :]
+    gap = lines.index("…")
+    head, tail = lines[:gap], lines[gap + 1 : -1]
     assert head == LOG[: len(head)]
     assert tail == LOG[-len(tail) :]
     assert len(head) > len(tail) > 0
     missing = 60 - len(head) - len(tail)
-    assert lines[mark] == f"[{missing} of 60 lines left out here]"
+    assert lines[-1] == f"[{missing} of 60 lines left out]"
     assert answer.dropped == (f"{missing} of 60 lines",)
     assert not answer.lossless
 
@@ -46,17 +46,19 @@ def test_keeps_the_beginning_and_the_end_and_says_how_much_is_missing() -> None:
 def test_can_keep_the_beginning_alone() -> None:
     answer = shrink("\n".join(LOG), 200, made=TruncateCompressor({"keep": "head"}), kind="log")
     assert answer is not None
-    *kept, mark = answer.text.split("\n")
+    *kept, gap, mark = answer.text.split("\n")
     assert kept == LOG[: len(kept)]
-    assert mark == f"[{60 - len(kept)} of 60 lines left out here]"
+    assert (gap, mark) == ("…", f"[{60 - len(kept)} of 60 lines left out]")
 
 
 def test_sentences_are_not_cut() -> None:
     answer = shrink("One sentence stands here, and it is not short. " * 30, 60, kind="prose")
     assert answer is not None
-    before, _, after = answer.text.partition(" [")
-    assert set(before.split(". ")) <= {"One sentence stands here, and it is not short", ""}
-    assert after.endswith("One sentence stands here, and it is not short. ")
+    body, _, mark = answer.text.rpartition("\n[")
+    assert {piece.strip(" .") for piece in body.split("…")} <= {
+        ". ".join(["One sentence stands here, and it is not short"] * times) for times in range(1, 30)
+    }
+    assert mark.endswith(" of 30 sentences left out]")
 
 
 def test_lists_lose_their_last_items_and_are_closed() -> None:
@@ -98,8 +100,8 @@ def test_a_header_is_kept() -> None:
     answer = shrink("60 rows\nid,name\n" + "\n".join(f"{n},user{n}" for n in range(60)), 80)
     assert answer is not None
     assert answer.text.startswith("60 rows\nid,name\n0,user0\n")
-    assert answer.text.endswith("59,user59")
-    assert " rows left out here]" in answer.text
+    assert "\n59,user59\n" in answer.text
+    assert answer.text.endswith(" rows left out]")
 
 
 def test_what_has_no_ends_is_cut_between_words_and_says_so() -> None:
@@ -129,6 +131,42 @@ def test_figures_that_a_float_cannot_hold_are_not_rewritten() -> None:
     assert "0.1," not in answer.text
 
 
+def test_what_must_not_go_comes_first() -> None:
+    """The question's words, errors, headings and one line of each shape, then the beginning and the end."""
+    lines = [
+        *LOG[:20],
+        "disk 7 is hot",
+        *LOG[20:40],
+        "2026-01-02 ERROR disk full",
+        *LOG[40:50],
+        "by Ada",
+        *LOG[50:],
+    ]
+    answer = shrink("\n".join(lines), 140, kind="log", query="What did Hopper do about hot disks?")
+    assert answer is not None
+    kept = answer.text.split("\n")
+    assert {"disk 7 is hot", "2026-01-02 ERROR disk full", "by Ada", LOG[0]} <= set(kept)
+    assert [line for line in lines if line in kept] == [line for line in kept if line != "…"][:-1]
+
+
+def test_fences_are_closed() -> None:
+    code = "".join(f"    call({n})\n" for n in range(60))
+    text = f"# Setup\n\nRun this.\n\n```python\n{code}```\n\n# Use\n\nThen that.\n"
+    answer = shrink(text, 110, kind="markdown")
+    assert answer is not None
+    assert "call(" in answer.text
+    assert answer.text.count("```") == 2
+    assert "# Setup\n" in answer.text
+    assert "# Use\n" in answer.text
+
+
+def test_a_list_keeps_an_item_of_each_shape() -> None:
+    items = [*RECORDS, {"error": "no disk", "code": 7}]
+    answer = shrink(json.dumps(items), 100, kind="json")
+    assert answer is not None
+    assert items[-1] in json.loads(answer.text)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=30),
     lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=6), inner, max_size=5),
@@ -155,12 +193,18 @@ def test_json_stays_json_and_fits(value: Any, target: int) -> None:
     st.integers(1, 200),
     st.sampled_from(["prose", "log", "text", "table", "code"]),
 )
-def test_text_fits_and_keeps_its_beginning(units: list[str], joint: str, target: int, kind: str) -> None:
+def test_text_fits_and_keeps_what_stood_there_in_its_order(
+    units: list[str], joint: str, target: int, kind: str
+) -> None:
     text = joint.join(units)
     answer = shrink(text, target, kind=kind)
     if answer is not None:
         assert answer.tokens_after == estimate_tokens(answer.text) <= target
-        assert text.startswith(answer.text.partition("[")[0].rstrip(" "))
+        rest = text
+        for piece in answer.text.rpartition("[")[0].split("…"):
+            at = rest.find(piece.strip())
+            assert at >= 0
+            rest = rest[at + len(piece.strip()) :]
         assert answer.dropped
 
 

@@ -26,6 +26,7 @@ def compress(
     ] = None,
     tokens: Annotated[int | None, typer.Option("--tokens", help="Tokens to leave.", min=0)] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Leave nothing out.")] = False,
+    dense: Annotated[bool, typer.Option("--dense", help="Split values into prefixes and references too.")] = False,
     query: Annotated[str, typer.Option("--query", help="What is wanted of the text.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures too, as JSON.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what went, line by line.")] = False,
@@ -35,7 +36,13 @@ def compress(
 
     def made(text: str, wanted: str) -> "Compression":
         return make_smaller(
-            text, strategy=strategy, target=target, tokens=tokens, lossless=lossless, query=wanted or query
+            text,
+            strategy=strategy,
+            target=target,
+            tokens=tokens,
+            lossless=lossless,
+            dense=dense,
+            query=wanted or query,
         )
 
     if file is not None and file.suffix == ".jsonl":

@@ -143,7 +143,9 @@ class CompressRequest(Frozen):
     """What the step wants to know of the content."""
     intent: str = ""
     kind: str = "text"
-    """`json`, `table`, `log`, `code`, `markdown`, `html`, `mail`, `prose`, or `text` if unknown."""
+    """What sort of content it is; see `kind_of`."""
+    dense: bool = False
+    """Forms that need decoding by the reader are welcome too: values split into prefixes and references."""
 
 
 class ModelOffer(Frozen):

@@ -37,6 +37,7 @@ def compress(
     query: str = "",
     strategy: str = "auto",
     lossless: bool = False,
+    dense: bool = False,
     floor: float = 0.0,
     count: Callable[[str], int] | None = None,
 ) -> Compression:
@@ -49,6 +50,8 @@ def compress(
         query: What is wanted of the text; decides what is kept.
         strategy: A compressor's name; `auto`: lossless ones first, the others only as far as needed.
         lossless: Nothing is left out: only exact re-encodings. Without a target they go as far as they can.
+        dense: Values may be split into prefixes and references too; published reading tests show that models read
+            such forms less well.
         floor: Expected share of critical facts that must survive (0 to 1).
         count: Counts tokens; by default o200k, or an estimate where its ranks are not installed.
 
@@ -72,6 +75,7 @@ def compress(
             query=query,
             strategy=strategy,
             lossless=lossless,
+            dense=dense,
             floor=floor,
             count=count,
         )
@@ -86,6 +90,7 @@ async def compress_async(
     query: str = "",
     strategy: str = "auto",
     lossless: bool = False,
+    dense: bool = False,
     floor: float = 0.0,
     count: Callable[[str], int] | None = None,
 ) -> Compression:
@@ -100,5 +105,7 @@ async def compress_async(
         share = target if target is not None else 0.0 if lossless else 0.5
         tokens = int(counter(text) * share)
     policy = CompressionPolicy(strategy=strategy, floor=floor)
-    fitted = await installed().fit(text, tokens, policy=policy, count=counter, query=query, lossless_only=lossless)
+    fitted = await installed().fit(
+        text, tokens, policy=policy, count=counter, query=query, lossless_only=lossless, dense=dense
+    )
     return fitted.compression

@@ -1,28 +1,34 @@
-"""The chain of compressors: lossless ones first, then the others, until the content fits; never longer, and
-never below the policy's floor of surviving facts, which is measured and not assumed.
+"""The chain of compressors: select, then encode, until the content fits.
+
+Exact re-encodings come first. Where they do not suffice, a compressor selects from the content as it was before
+them, its selection is encoded, and the target is moved until the encoded selection fits: what encoding saves buys
+back content. Nothing ever becomes longer, nor falls below the policy's floor of surviving facts, which is measured
+and not assumed.
 """
 
 import json
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from intendant.hooks.calls import Questions
+from intendant.model.kinds import kind_of
 from intendant.model.requests import CompressionPolicy, CompressRequest
 from intendant.model.results import Compression
 from intendant.model.workflow import Json
-from intendant.planning.fidelity import recall
+from intendant.planning.fidelity import expected_retention
 
 MAX_ROUNDS = 20
-PROSE_LINE = 60
-"""Mean characters a line above which text counts as prose."""
-_HTML = re.compile(r"<!doctype html|<html|<(div|table|body|p)\b", re.IGNORECASE)
-_MAIL = re.compile(r"(From|To|Subject|Date|Received): ")
-_LINE_KINDS = (
-    ("log", re.compile(r"\S*\d{2}:\d{2}:\d{2}|\d{4}-\d{2}-\d{2}[T ]|\[?(INFO|WARN|ERROR|DEBUG)\b"), 0.5),
-    ("markdown", re.compile(r"(#{1,6} |[-*] |\|.*\||```)"), 0.3),
-)
-"""Kinds told by the share of lines that look like them."""
+LONG = 1000
+"""Characters above which a text's tokens are remembered."""
+AIMS = 5
+"""How often a compressor is asked again with another target."""
+ENOUGH = 0.98
+"""Share of the target from which a selection is not made any larger."""
+MISSED = 0.02
+"""After each selection that was too large, the next aims this share of the target lower."""
+RAISES = 4
+"""How many targets are tried between one that loses too much and the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +40,41 @@ class Fitted:
     """True if what would have fitted lost too many facts, so that less was done."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is asked of the compressors, whatever of the content they are shown."""
+
+    original: str
+    kind: str
+    before: int
+    policy: CompressionPolicy
+    count: Callable[[str], int]
+    query: str
+    intent: str
+    dense: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """How far the content has come."""
+
+    text: str
+    tokens: int
+    kind: str
+    base: str
+    """The content as it was before exact encodings, which selecting starts from."""
+    names: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    lossless: bool = True
+    whole: bool = True
+    """Nothing but form went."""
+
+
 def to_text(content: Json) -> str:
     """Content as the text a model would read: text as it is, data as compact JSON."""
     if isinstance(content, str):
         return content
     return "" if content is None else json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-
-
-def kind_of(text: str) -> str:
-    """What sort of content this is, from its first few thousand characters."""
-    head = text[:4000].lstrip()
-    if head[:1] in ("{", "[") and _is_json(text):
-        return "json"
-    if _HTML.match(head):
-        return "html"
-    if _MAIL.match(head):
-        return "mail"
-    lines = [line for line in head.splitlines() if line.strip()]
-    for kind, pattern, share in _LINE_KINDS:
-        if lines and sum(bool(pattern.match(line)) for line in lines) > share * len(lines):
-            return kind
-    return "prose" if lines and len(head) > PROSE_LINE * len(lines) else "text"
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 class CompressionChain:
@@ -81,69 +93,202 @@ class CompressionChain:
         query: str = "",
         intent: str = "",
         lossless_only: bool = False,
+        dense: bool = False,
     ) -> Fitted:
         """Make *text* fit into *target_tokens*.
 
         Nothing is done to text that fits. If the target cannot be reached without losing more facts than the
-        policy allows, the best that keeps them is returned, with `refused`.
+        policy allows, the least that keeps them is returned, with `refused`.
         """
+        count = _remembering(count)
         before = count(text)
-        best = _unchanged(text, before)
+        task = _Task(text, kind_of(text), before, policy, count, query, intent, dense)
+        start = _State(text, before, task.kind, text)
         if before <= target_tokens or policy.strategy == "none":
-            return Fitted(best)
-        refused = False
-        for exact in (True,) if lossless_only else (True, False):
-            tried: tuple[str, ...] = ()
-            for _ in range(MAX_ROUNDS):
-                if best.tokens_after <= target_tokens:
-                    return Fitted(best)
-                request = CompressRequest(
-                    text=best.text,
-                    tokens=best.tokens_after,
-                    target_tokens=target_tokens,
-                    count=count,
-                    strategy=policy.strategy,
-                    lossless_only=exact,
-                    tried=tried,
-                    query=query,
-                    intent=intent,
-                    kind=kind_of(best.text),
-                )
-                answer = await self._questions.compress(request)
-                if answer is None:
-                    break
-                tried = (*tried, answer.strategy)
-                better = _checked(text, best, answer, count)
-                if better is None:
-                    continue
-                if better.quality < policy.floor and not better.preserving:
-                    refused = True
-                    continue
-                best = better
-        return Fitted(best, refused=refused and best.tokens_after > target_tokens)
+            return Fitted(self._compression(task, start))
+        exact = await self._encoded(task, start, target_tokens)
+        if exact.tokens <= target_tokens or lossless_only:
+            return Fitted(self._compression(task, exact))
+        return await self._selected(task, exact, target_tokens)
+
+    async def _encoded(self, task: _Task, state: _State, target: int) -> _State:
+        """The content re-encoded, by one compressor after the other, as far as needed."""
+        tried: tuple[str, ...] = ()
+        for _ in range(MAX_ROUNDS):
+            if state.tokens <= target:
+                break
+            answer = await self._ask(task, state.text, state.kind, state.tokens, target, tried, exact=True)
+            if answer is None:
+                break
+            tried = (*tried, answer.strategy)
+            state = self._next(task, state, answer) or state
+        return state
+
+    async def _selected(self, task: _Task, exact: _State, target: int) -> Fitted:
+        """What the compressors select, the first that keeps enough; else the least that does, or all."""
+        tried = tuple(dict.fromkeys(exact.names))
+        best, refused = self._compression(task, exact), False
+        for _ in range(MAX_ROUNDS):
+            state = await self._aimed(task, exact, target, tried)
+            if state is None:
+                break
+            tried = (*tried, state.names[0])
+            done = self._compression(task, state)
+            enough = done.quality >= task.policy.floor or done.preserving
+            if enough and done.tokens_after <= target:
+                return Fitted(done)
+            if enough:  # It cannot be made to fit, but what is smaller is still better.
+                best = min(best, done, key=lambda one: one.tokens_after)
+                continue
+            refused = True
+            raised = await self._raised(task, exact, target, state.names[0])
+            if raised is not None and raised.tokens_after < best.tokens_after:
+                best = raised
+        return Fitted(best, refused=refused)
+
+    async def _raised(self, task: _Task, exact: _State, target: int, name: str) -> Compression | None:
+        """The smallest selection found that keeps enough."""
+        low, high = target, exact.tokens
+        best = None
+        for _ in range(RAISES):
+            middle = (low + high) // 2
+            state = await self._aimed(task, exact, middle, (), name)
+            if state is None:
+                break
+            done = self._compression(task, state)
+            if done.quality >= task.policy.floor:
+                best, high = done, middle
+            else:
+                low = middle
+        return best
+
+    async def _aimed(
+        self, task: _Task, exact: _State, target: int, tried: tuple[str, ...], name: str = "auto"
+    ) -> _State | None:
+        """The largest selection found that fits once it is encoded, or else the smallest found; None if no
+        compressor
+        is left or none can select.
+        """
+        tokens = task.count(exact.base)
+        # Who selects from what was a page should know that it was one.
+        kind = "html" if task.kind == "html" else exact.kind
+        # Both ends of what may be aimed at, each with the size that its encoded selection has.
+        low, high = (0, 0), (tokens, exact.tokens)
+        best: _State | None = None
+        missed = 0
+        for left in reversed(range(AIMS)):
+            aim = _between(low, high, int(target * (1 - MISSED * missed))) if left or low[0] else target
+            answer = await self._ask(task, exact.base, kind, tokens, aim, tried, exact=False, name=name)
+            if answer is None:
+                break
+            name, tried = answer.strategy, ()
+            state = self._selection(task, exact.kind, answer)
+            if exact.names:  # What saved nothing on the whole is not worth its time on a part.
+                state = await self._encoded(task, state, 0)
+            if best is None or _nearer(state.tokens, best.tokens, target):
+                best = state
+            if ENOUGH * target <= state.tokens <= target:
+                break
+            missed += state.tokens > target
+            low, high = ((aim, state.tokens), high) if state.tokens <= target else (low, (aim, state.tokens))
+            if high[0] - low[0] <= 1:
+                break
+        return self._after(exact, best)
+
+    @staticmethod
+    def _selection(task: _Task, kind: str, answer: Compression) -> _State:
+        whole = answer.lossless or answer.preserving
+        tokens = task.count(answer.text)
+        return _State(
+            answer.text, tokens, kind, answer.text, (answer.strategy,), answer.dropped, answer.lossless, whole
+        )
+
+    @staticmethod
+    def _after(exact: _State, state: _State | None) -> _State | None:
+        """A selection from a base that had itself been rewritten: what was done before counts too."""
+        if state is None or exact.whole is False or exact.lossless:
+            return state
+        return replace(state, dropped=(*exact.dropped, *state.dropped), lossless=False)
+
+    async def _ask(
+        self,
+        task: _Task,
+        text: str,
+        kind: str,
+        tokens: int,
+        target: int,
+        tried: tuple[str, ...],
+        *,
+        exact: bool,
+        name: str = "auto",
+    ) -> Compression | None:
+        strategy = task.policy.strategy if name == "auto" else name
+        request = CompressRequest(
+            text=text,
+            tokens=tokens,
+            target_tokens=target,
+            count=task.count,
+            strategy=strategy if not exact or task.policy.strategy == "auto" else task.policy.strategy,
+            lossless_only=exact,
+            tried=tried,
+            query=task.query,
+            intent=task.intent,
+            kind=kind,
+            dense=task.dense,
+        )
+        return await self._questions.compress(request)
+
+    @staticmethod
+    def _next(task: _Task, state: _State, answer: Compression) -> _State | None:
+        """The state after *answer*, or None if it is no shorter."""
+        after = task.count(answer.text)
+        if after >= state.tokens:
+            return None
+        return _State(
+            text=answer.text,
+            tokens=after,
+            kind=kind_of(answer.text) if not answer.lossless else state.kind,
+            base=state.base if answer.lossless else answer.text,
+            names=(*state.names, answer.strategy),
+            dropped=(*state.dropped, *answer.dropped),
+            lossless=state.lossless and answer.lossless,
+            whole=state.whole and (answer.lossless or answer.preserving),
+        )
+
+    @staticmethod
+    def _compression(task: _Task, state: _State) -> Compression:
+        return Compression(
+            text=state.text,
+            tokens_before=task.before,
+            tokens_after=state.tokens,
+            strategy="+".join(state.names) or "none",
+            lossless=state.lossless,
+            preserving=state.whole and not state.lossless,
+            quality=1.0
+            if state.lossless
+            else expected_retention(task.original, state.text, query=task.query, kind=task.kind),
+            dropped=state.dropped,
+        )
 
 
-def _unchanged(text: str, tokens: int) -> Compression:
-    return Compression(text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True)
+def _remembering(count: Callable[[str], int]) -> Callable[[str], int]:
+    """*count*, which is asked about the same long texts by the chain and by its compressors."""
+    remembered = lru_cache(maxsize=8)(count)
+    return lambda text: remembered(text) if len(text) > LONG else count(text)
 
 
-def _checked(
-    original: str, best: Compression, answer: Compression, count: Callable[[str], int]
-) -> Compression | None:
-    """The answer with figures of our own, or None if it is no shorter than what we have."""
-    after = count(answer.text)
-    if after >= best.tokens_after:
-        return None
-    lossless = best.lossless and answer.lossless
-    whole = (best.lossless or best.preserving) and (answer.lossless or answer.preserving)
-    names = [name for name in (best.strategy, answer.strategy) if name != "none"]
-    return Compression(
-        text=answer.text,
-        tokens_before=best.tokens_before,
-        tokens_after=after,
-        strategy="+".join(names),
-        lossless=lossless,
-        preserving=whole and not lossless,
-        quality=1.0 if lossless else recall(original, answer.text),
-        dropped=(*best.dropped, *answer.dropped),
-    )
+def _nearer(tokens: int, than: int, target: int) -> bool:
+    """True if a text of so many tokens is better than the other: one that fits, and of those the one that says
+    most;
+    where none fits, the smaller.
+    """
+    if tokens > target:
+        return tokens < than
+    return than > target or tokens > than
+
+
+def _between(low: tuple[int, int], high: tuple[int, int], wanted: int) -> int:
+    """Where a line through two points (aim, size) has the size that is wanted, a little below, between the two."""
+    rise = max(1, high[1] - low[1])
+    aim = low[0] + int((high[0] - low[0]) * (0.995 * wanted - low[1]) / rise)
+    return min(high[0] - 1, max(low[0] + 1, aim))

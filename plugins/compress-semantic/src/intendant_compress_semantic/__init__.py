@@ -1,17 +1,23 @@
-"""Keeps the sentences, lines or records that answer what the step asks, or carry facts."""
+"""Keeps the sentences, lines or values that answer what the step asks, or carry facts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from intendant import Compression, Compressor, CompressRequest, Options, text_units
-from intendant_compress_semantic._records import records_in
-from intendant_compress_semantic._scores import salience, scores
+from intendant import Compression, Compressor, CompressRequest, Json, Options, TextUnit, text_units
+from intendant_compress_semantic._near import nearness
+from intendant_compress_semantic._outliers import outlying_rows
+from intendant_compress_semantic._scores import Worth, worths
+from intendant_compress_semantic._select import fitting
+from intendant_compress_semantic._tree import tree_in
 
 __all__ = ["SemanticCompressor", "SemanticSettings"]
 
-TRIES = 8
-LEAST = 0.9
-"""Each further try aims this much lower, as tokens of parts do not quite add up."""
+TRIES = 5
+ENOUGH = 0.99
+"""Share of the target from which a selection is not made any larger."""
+STORIES = frozenset({"prose", "passages", "transcript", "mail", "markdown", "html", "text", "log", "shell"})
+"""Kinds in which what stands beside an answer belongs to it."""
 
 
 class SemanticSettings(Options):
@@ -19,94 +25,94 @@ class SemanticSettings(Options):
 
     mark: bool = True
     """Say in the text how much was left out. JSON stays JSON and gets no mark."""
+    nearness: float = 3.0
+    """What nearness to the question counts for; a unit full of facts that nobody asked for is worth about 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """Content in units, and how it is written with some of them."""
+    """Content in units, with what each is worth, and how it is written with some of them."""
 
-    units: Sequence[str]
+    units: Sequence[TextUnit]
+    kind: str
+    worth: Sequence[Worth]
     what: str
     written: Callable[[list[int]], str]
 
 
 class SemanticCompressor(Compressor):
-    """Selects units by nearness to the step's question and by salience, and keeps them in their order.
+    """Selects units by nearness to the step's question, by the part they play and the facts they carry.
 
-    Nothing is rewritten: what is kept stands as it stood.
+    Nothing is rewritten: what is kept stands as it stood, in its order, below the headings it stood under.
     """
 
     name = "semantic"
     Settings = SemanticSettings
 
+    def __init__(self, settings: Mapping[str, Json] | None = None) -> None:
+        super().__init__(settings)
+        # The chain asks again about the same content with another target, until its encoded form fits.
+        self._read = lru_cache(maxsize=4)(self._parts)
+        self._sizes = lru_cache(maxsize=4)(_sizes)
+
     def shrink(self, request: CompressRequest) -> Compression | None:
         """The best units that fit the target; None if all fit, or none does."""
         if request.tokens <= request.target_tokens:
             return None
-        parts = self._parts(request)
-        worth = scores(parts.units, request.query, neighbours=parts.what not in ("rows", "records"))
-        sizes = [request.count(unit) + 1 for unit in parts.units]
-        order = sorted(range(len(worth)), key=lambda index: (-worth[index] / sizes[index] ** 0.5, index))
+        parts = self._read(request.text, request.kind, request.query)
+        sizes = self._sizes(tuple(unit.text for unit in parts.units), request.count)
         room = request.target_tokens - request.count(parts.written([]))
+        best: tuple[int, str, int] | None = None
         for _ in range(TRIES):
-            kept = _fitting(order, sizes, worth, room)
+            kept = fitting(parts.units, sizes, parts.worth, room, parts.kind)
             if not kept:
-                return None
+                break
             text = parts.written(kept)
             tokens = request.count(text)
-            if tokens <= request.target_tokens:
-                return self._answer(request, parts, kept, text, tokens)
-            room = int(room * LEAST)
-        return None
+            if tokens <= request.target_tokens and (best is None or tokens > best[0]):
+                best = tokens, text, len(kept)
+            if ENOUGH * request.target_tokens <= tokens <= request.target_tokens:
+                break
+            # Tokens of parts do not quite add up to those of the whole.
+            room += request.target_tokens - tokens - (tokens > request.target_tokens)
+        return self._answer(request, parts, *best) if best else None
 
-    def _parts(self, request: CompressRequest) -> _Parts:
-        records = records_in(request.text)
-        if records is not None:
-            return _Parts(records.items, "records", records.written)
-        content = text_units(request.text, request.kind)
-        total = len(content.units)
+    def _parts(self, text: str, kind: str, query: str) -> _Parts:
         settings: SemanticSettings = self.settings
+        tree = tree_in(text)
+        if tree is not None:
+            near = nearness(tree.units, query, story=False)
+            worth = worths(tree.units, near, tree.outlying(), settings.nearness, "json")
+            return _Parts(tree.units, "json", worth, tree.what, tree.written)
+        content = text_units(text, kind)
+        units = content.units
+        near = nearness(units, query, story=kind in STORIES, spoken=kind == "transcript")
+        rare: frozenset[int] = frozenset()
+        if kind == "table":
+            heads = sum(unit.role == "head" for unit in units)
+            rare = frozenset(index + heads for index in outlying_rows([unit.text for unit in units[heads:]]))
+        worth = worths(units, near, rare, settings.nearness, kind)
 
         def written(kept: list[int]) -> str:
-            body = "".join(_spaced(content.units, kept))
-            if not settings.mark or len(kept) == total:
-                return content.head + body
+            body = content.written(kept)
+            if not settings.mark or len(kept) == len(units):
+                return body
             line_end = "" if body.endswith("\n") or not body else "\n"
-            return f"{content.head}{body}{line_end}[{total - len(kept)} of {total} {content.what} left out]"
+            return f"{body}{line_end}[{len(units) - len(kept)} of {len(units)} {content.what} left out]"
 
-        return _Parts(content.units, content.what, written)
+        return _Parts(units, kind, worth, content.what, written)
 
-    def _answer(
-        self, request: CompressRequest, parts: _Parts, kept: list[int], text: str, tokens: int
-    ) -> Compression:
-        whole = sum(map(salience, parts.units))
-        left = sum(salience(parts.units[index]) for index in kept)
+    def _answer(self, request: CompressRequest, parts: _Parts, tokens: int, text: str, number: int) -> Compression:
         return Compression(
             text=text,
             tokens_before=request.tokens,
             tokens_after=tokens,
             strategy=self.name,
             lossless=False,
-            quality=left / whole if whole else len(kept) / len(parts.units),
-            dropped=(f"{len(parts.units) - len(kept)} of {len(parts.units)} {parts.what}",),
+            quality=tokens / request.tokens,
+            dropped=(f"{len(parts.units) - number} of {len(parts.units)} {parts.what}",),
         )
 
 
-def _fitting(order: Sequence[int], sizes: Sequence[int], worth: Sequence[float], room: int) -> list[int]:
-    """The best units that fit *room*, in their own order."""
-    kept = []
-    for index in order:
-        if worth[index] > 0 and sizes[index] <= room:
-            kept.append(index)
-            room -= sizes[index]
-    return sorted(kept)
-
-
-def _spaced(units: Sequence[str], kept: Sequence[int]) -> list[str]:
-    """The kept units, with a space where two would run into each other."""
-    found: list[str] = []
-    for index in kept:
-        if found and not found[-1][-1:].isspace() and index > 0 and units[index - 1] != found[-1]:
-            found.append(" ")
-        found.append(units[index])
-    return found
+def _sizes(texts: tuple[str, ...], count: Callable[[str], int]) -> list[int]:
+    return [max(1, count(text)) for text in texts]

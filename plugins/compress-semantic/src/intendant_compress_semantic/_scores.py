@@ -1,100 +1,102 @@
-"""How much a unit is worth: nearness to the question, salience, novelty.
-
-Nearness is Okapi BM25 (S. Robertson and H. Zaragoza, "The probabilistic relevance framework: BM25 and beyond",
-Foundations and Trends in Information Retrieval 3 (2009), 333-389), of which neighbours get a part: an answer often
-stands next to the words of its question.
-"""
+"""What a unit is worth, whatever is asked: the part it plays, the facts it carries, and that it is new."""
 
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 
-K1, B = 1.2, 0.75
-NEIGHBOUR = 0.3
-QUERY = 2.0
-"""What nearness counts for beside salience, which is at most 1 or so."""
-REPEATED = 0.5
-"""The second unit of one shape is worth 1/1.5 of the first, the third 1/2, and so on."""
+from intendant import TextUnit, facts_in
 
-_WORD = re.compile(r"\w+(?:[._-]\w+)*")
-_DIGITS = re.compile(r"\d+")
-_STOP = frozenset(
-    re.findall(
-        r"\w+",
-        """a an and any are as at be but by can did do does find for from give had has have he her his how i if in
-        into is it its list me my of on or our she show so tell than that the their them then there these they this
-        to up us was we were what when where which who whose why will with would you your""",
-    )
+ROLES = {
+    "head": 10.0,
+    "heading": 0.9,
+    "change": 0.7,
+    "hunk": 0.3,
+    "error": 1.0,
+    "summary": 1.2,
+    "body": 0.2,
+    "context": 0.05,
+    "quoted": 0.05,
+    "boiler": 0.02,
+}
+"""Worth of the parts that units play."""
+FACTS = {"quoted": 0.5, "change": 0.3, "context": 0.2, "boiler": 0.05, "head": 0.0}
+"""What facts count for in some parts; 1 in the others."""
+FACTS_OF = {"html": 0.4, "diff": 0.3, "transcript": 0.2}
+"""What they count for in some kinds of content: a page's menus are full of names, and mean little."""
+SENTENCE = 0.2
+"""What a whole sentence is worth more than a scrap."""
+REPEATED = 0.7
+"""The second unit of one shape is worth 1/1.7 of the first, the third 1/2.4, and so on."""
+LEAST_WORDS = 5
+RARE = 0.6
+"""What a shape that comes once among many units is worth more; one that comes twice gets half of it."""
+SELDOM = 4
+MANY = 20
+
+_STRESS = re.compile(
+    r"\b(?:not|no|never|none|cannot|without|neither|nor)\b|n['\u2019]t\b"
+    r"|\b(?:decid|agreed|approv|reject|must|deadline|resolv|conclu|result|import)\w*",
+    re.IGNORECASE,
 )
-_SALIENT: tuple[tuple[re.Pattern[str], float], ...] = (
-    (
-        re.compile(
-            r"\b\w*(?:Error|Exception|FAILED|FATAL|Traceback|panic)\w*|\b(?:error|failed|fatal|critical)\b"
-        ),
-        0.8,
-    ),
-    (re.compile(r"\d"), 0.3),
-    (re.compile(r"\b(?:not|no|never|none|cannot|without|neither|nor)\b|n['\u2019]t\b", re.IGNORECASE), 0.25),
-    (re.compile(r"\b(?:decid|agreed|approv|reject|must|deadline|resolv)\w*", re.IGNORECASE), 0.3),
-    (re.compile(r"https?://|\w@\w|\w_\w"), 0.3),
-    (re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}"), 0.2),
-    (re.compile(r"^\s*#{1,6} "), 0.3),
-)
+_CLOSED = tuple(".!?\u2026:")
+_OWN_WORDS = re.compile(r"[^\s=:,()\[\]]*\d[^\s=:,()\[\]]*")
+_VARYING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8,}|\d+")
 
 
-def words(text: str) -> list[str]:
-    """The words of *text* that carry meaning, folded; a plain plural counts as its singular."""
-    return [_stem(word) for word in map(str.casefold, _WORD.findall(text)) if word not in _STOP]
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What a unit is worth by itself, and by the facts that no unit kept so far carries."""
+
+    own: float
+    facts: list[tuple[int, float]]
+    """Each as its number, the same in all units, with its worth."""
 
 
-def _stem(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word  # noqa: PLR2004
-
-
-def salience(unit: str) -> float:
-    """How much a unit is worth whatever is asked: errors, figures, negations, decisions, addresses, names."""
-    return sum(weight for pattern, weight in _SALIENT if pattern.search(unit))
-
-
-def scores(units: Sequence[str], query: str, *, neighbours: bool) -> list[float]:
+def worths(
+    units: Sequence[TextUnit],
+    near: Sequence[float],
+    rare: frozenset[int],
+    nearness_counts: float,
+    kind: str = "text",
+) -> list[Worth]:
     """The worth of each unit.
 
     Args:
         units: In the order of the text.
-        query: What is asked.
-        neighbours: True if units tell a story, so that those beside a near one may belong to it.
+        near: How near each is to what is asked.
+        rare: Units that stand out, such as rows with an outlier.
+        kind: What sort of content they are of.
+        nearness_counts: What nearness counts for beside the rest, which is 1 or so for a unit full of facts.
     """
-    near = nearness(units, query)
-    part = NEIGHBOUR if neighbours else 0.0
+    varying = _OWN_WORDS if kind in ("log", "shell", "text") else _VARYING
+    shapes = [varying.sub("0", unit.text.strip().casefold()) for unit in units]
+    times = Counter(shapes)
+    alike = len(units) > MANY and len(times) < 0.7 * len(units)
+    facts = [facts_in(unit.text) for unit in units]
+    rareness = {fact: 1 / (1 + math.log(times)) for fact, times in Counter(chain(*facts)).items()}
+    numbers = {fact: number for number, fact in enumerate(rareness)}
     seen: Counter[str] = Counter()
     worth = []
-    for index, unit in enumerate(units):
-        around = max(near[index - 1] if index else 0.0, near[index + 1] if index + 1 < len(units) else 0.0)
-        shape = _DIGITS.sub("0", unit.strip().casefold())
+    for index, (unit, shape, found) in enumerate(zip(units, shapes, facts, strict=True)):
         novelty = 1 / (1 + REPEATED * seen[shape])
         seen[shape] += 1
-        score = QUERY * max(near[index], part * around) + 0.1 + salience(unit) * novelty
-        worth.append(score if unit.strip() else 0.0)
+        if not shape and unit.role != "head":
+            worth.append(Worth(0.0, []))
+            continue
+        own = ROLES.get(unit.role, 0.2) * novelty + nearness_counts * near[index]
+        own += 0.15 * (unit.role == "body" and _STRESS.search(unit.text) is not None)
+        own += RARE * max(index in rare, alike and times[shape] <= SELDOM and 1 / times[shape])
+        own += SENTENCE * (unit.role == "body" and _is_sentence(unit.text))
+        part = FACTS.get(unit.role, 1.0) * FACTS_OF.get(kind, 1.0) * novelty
+        worth.append(
+            Worth(own, [(numbers[fact], part * weight * rareness[fact]) for fact, weight in found.items()])
+        )
     return worth
 
 
-def nearness(units: Sequence[str], query: str) -> list[float]:
-    """BM25 of each unit for *query*, as a share of the best; all 0 if nothing is asked or found."""
-    asked = set(words(query))
-    if not asked:
-        return [0.0] * len(units)
-    counts = [Counter(words(unit)) for unit in units]
-    sizes = [sum(count.values()) for count in counts]
-    mean = sum(sizes) / len(sizes) if sizes else 0.0
-    holding = Counter(word for count in counts for word in asked & count.keys())
-    idf = {word: math.log(1 + (len(units) - times + 0.5) / (times + 0.5)) for word, times in holding.items()}
-    found = [
-        sum(
-            idf[word] * count[word] * (K1 + 1) / (count[word] + K1 * (1 - B + B * size / (mean or 1)))
-            for word in asked & count.keys()
-        )
-        for count, size in zip(counts, sizes, strict=True)
-    ]
-    top = max(found, default=0.0)
-    return [value / top for value in found] if top > 0 else [0.0] * len(units)
+def _is_sentence(text: str) -> bool:
+    bare = text.rstrip().rstrip("\"')]\u201d\u00bb")
+    return bare.endswith(_CLOSED) and bare.count(" ") >= LEAST_WORDS

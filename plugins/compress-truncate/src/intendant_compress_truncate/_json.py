@@ -51,17 +51,19 @@ class Cutter:
         return self._text(value, limit - 2) if isinstance(value, str) else value
 
     def _list(self, items: list[Any], limit: int, depth: int) -> list[Any]:
-        kept: list[Any] = []
-        for item in items:
-            size = self._count(written(item)) + 1
+        """The first item of each shape, then the first of all."""
+        kept: list[int] = []
+        for index in _shapes_first(items):
+            size = self._count(written(items[index])) + 1
             if size > limit:
                 break
-            kept.append(item)
+            kept.append(index)
             limit -= size
-        if not kept and items and isinstance(items[0], dict | list | str) and depth < MOST_DEPTH:
-            kept.append(self.cut(items[0], limit, depth + 1))
         self.dropped["list items"] += len(items) - len(kept)
-        return kept
+        if not kept and items and isinstance(items[0], dict | list | str) and depth < MOST_DEPTH:
+            self.dropped["list items"] -= 1
+            return [self.cut(items[0], limit, depth + 1)]
+        return [items[index] for index in sorted(kept)]
 
     def _record(self, record: dict[str, Any], limit: int, depth: int) -> dict[str, Any]:
         sizes = {key: self._count(f"{written(key)}:{written(value)}") + 1 for key, value in record.items()}
@@ -81,6 +83,18 @@ class Cutter:
     def _text(self, text: str, limit: int) -> str:
         self.dropped["parts of texts"] += 1
         return shortened(text, limit, lambda part: self._count(written(part)) - 2)
+
+
+def _shapes_first(items: list[Any]) -> list[int]:
+    """The indexes of *items*, those first that are the first of their type and names."""
+    seen: set[object] = set()
+    first: list[int] = []
+    others: list[int] = []
+    for index, item in enumerate(items):
+        shape = tuple(item) if isinstance(item, dict) else type(item)
+        (others if shape in seen else first).append(index)
+        seen.add(shape)
+    return [*first, *others]
 
 
 def shortened(text: str, limit: int, count: Callable[[str], int]) -> str:
