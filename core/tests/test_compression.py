@@ -218,6 +218,21 @@ def test_what_is_asked_for_counts() -> None:
     assert recall(original, shed) < recall(original, sky), "without the question the day is the fact"
 
 
+async def test_what_is_protected_stays_or_nothing_is_done() -> None:
+    text = "".join(f"order {n} of {n % 7} pieces\n" for n in range(60))
+    free = (await fit(text, 200, Picker())).compression
+    assert "order 40 " not in free.text
+    kept = await fit(text, 200, Picker(), protect=["order 40"])
+    assert kept.refused
+    assert "order 40 " in kept.compression.text
+    assert 200 < kept.compression.tokens_after < len(text)
+
+
+def test_expressions_that_are_none_are_refused() -> None:
+    with pytest.raises(ValueError, match="is no regular expression"):
+        CompressionPolicy(protect=("(",))
+
+
 class Digest(IntentHandler):
     """Sends its input, fitted."""
 

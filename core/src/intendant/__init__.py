@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         Operation,
         RouteRequest,
         StepRequest,
+        Tool,
     )
     from intendant.model.results import (
         Allocation,
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
         StepOutcome,
         StepResult,
         StepStatus,
+        ToolCall,
         Usage,
     )
     from intendant.model.sharing import share
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
     from intendant.pilot.orchestrator import WorkflowOrchestrator
     from intendant.pilot.schemas import Schema
     from intendant.pilot.service import OrchestrationService, SyncOrchestrator, run
+    from intendant.planning.caching import CachePrices, rewriting_pays, turns_to_pay
     from intendant.planning.compressing import compress, compress_async
     from intendant.planning.evaluation import Answer, Evaluation, LabelledStep, evaluate
     from intendant.planning.planner import Plan, StepPlan
@@ -174,6 +177,7 @@ _WHERE = {
         "Operation",
         "RouteRequest",
         "StepRequest",
+        "Tool",
     ),
     "model.results": (
         "Allocation",
@@ -189,6 +193,7 @@ _WHERE = {
         "StepOutcome",
         "StepResult",
         "StepStatus",
+        "ToolCall",
         "Usage",
     ),
     "model.sharing": ("share",),
@@ -200,6 +205,7 @@ _WHERE = {
     "pilot.orchestrator": ("WorkflowOrchestrator",),
     "pilot.schemas": ("Schema",),
     "pilot.service": ("OrchestrationService", "SyncOrchestrator", "run"),
+    "planning.caching": ("CachePrices", "rewriting_pays", "turns_to_pay"),
     "planning.compressing": ("compress", "compress_async"),
     "planning.evaluation": ("Answer", "Evaluation", "LabelledStep", "evaluate"),
     "planning.planner": ("Plan", "StepPlan"),
@@ -215,6 +221,7 @@ __all__ = [
     "BudgetLine",
     "BudgetRequest",
     "BudgetStrategy",
+    "CachePrices",
     "Classification",
     "Classifier",
     "ClassifyRequest",
@@ -285,6 +292,8 @@ __all__ = [
     "Tier",
     "TierSettings",
     "TokenCounting",
+    "Tool",
+    "ToolCall",
     "Usage",
     "Workflow",
     "WorkflowError",
@@ -308,9 +317,11 @@ __all__ = [
     "operation",
     "order_of",
     "record_name",
+    "rewriting_pays",
     "run",
     "share",
     "text_units",
+    "turns_to_pay",
 ]
 __version__ = "0.1.0"
 

@@ -17,6 +17,7 @@ from intendant import (
     ProviderError,
     StepRequest,
     StepResult,
+    Tool,
 )
 from intendant.testing import OnlyTier, ProviderContract, WireServer, nobody, run_steps
 from intendant_provider_anthropic import MODELS, AnthropicProvider
@@ -113,6 +114,7 @@ async def test_no_temperature_is_sent_and_that_is_said_once(
     server: WireServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The API refuses any temperature, so that sending one would fail the call."""
+    caplog.set_level("WARNING")
     provider = AnthropicProvider()
     for _ in range(2):
         server.answer(message())
@@ -387,3 +389,54 @@ async def test_a_refused_call_leaves_the_budget_untouched(server: WireServer) ->
     assert failure is not None
     assert (failure.error, result.metrics.tokens_used, result.metrics.micro_usd) == ("ProviderError", 0, 0)
     assert "ANTHROPIC_API_KEY" in failure.hint
+
+
+WEATHER = Tool(
+    name="weather",
+    description="Today's weather",
+    parameters={"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+)
+
+
+async def test_tools_are_offered_called_and_answered(server: WireServer) -> None:
+    """The call comes back as it was, thinking and signature too, before its results, which are one turn."""
+    calling = [
+        {"type": "thinking", "thinking": "hm", "signature": "s"},
+        {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Paris"}},
+        {"type": "tool_use", "id": "t2", "name": "weather", "input": {"city": "Rome"}},
+    ]
+    server.answer(message(content=calling, stop_reason="tool_use"))
+    server.answer(message("Sunny"))
+    asked = ModelRequest(messages=ASKED.messages, tools=(WEATHER,))
+    reply = await ask(asked)
+    assert [(call.id, call.name, call.arguments) for call in reply.calls] == [
+        ("t1", "weather", {"city": "Paris"}),
+        ("t2", "weather", {"city": "Rome"}),
+    ]
+    assert (reply.stop_reason, reply.text) == ("tool", "")
+    said = Message(role="assistant", content=reply.text, calls=reply.calls, raw=reply.raw)
+    results = [
+        Message(role="tool", content=city, answers=call.id) for call, city in zip(reply.calls, "ab", strict=True)
+    ]
+    more = ModelRequest(messages=(*ASKED.messages, said, *results), tools=(WEATHER,), tool_choice="none")
+    assert (await ask(more)).text == "Sunny"
+    first, second = (body for _, _, body in server.requests)
+    assert first["tools"] == [
+        {"name": "weather", "description": "Today's weather", "input_schema": WEATHER.parameters}
+    ]
+    assert (first["tool_choice"], second["tool_choice"]) == ({"type": "auto"}, {"type": "none"})
+    assert second["messages"][1] == {"role": "assistant", "content": calling}
+    assert second["messages"][2] == {
+        "role": "user",
+        "content": [
+            {"type": "tool_result", "tool_use_id": "t1", "content": "a"},
+            {"type": "tool_result", "tool_use_id": "t2", "content": "b"},
+        ],
+    }
+    assert len(second["messages"]) == 3
+
+
+async def test_without_tools_none_are_sent(server: WireServer) -> None:
+    server.answer(message())
+    assert not (await ask()).calls
+    assert not {"tools", "tool_choice"} & server.sent.keys()

@@ -17,6 +17,7 @@ from intendant import (
     ProviderError,
     StepRequest,
     StepResult,
+    Tool,
 )
 from intendant.testing import OnlyTier, ProviderContract, WireServer, nobody, run_steps
 from intendant_provider_openai import MODELS, OpenaiProvider
@@ -459,3 +460,64 @@ def test_tokens_are_exact_only_where_the_encoding_is_known(model: str, encoding:
     how = OpenaiProvider().token_counting(model)
     assert (how.encoding, how.exact) == (encoding, exact)
     assert (how.factor == 1.0) is exact
+
+
+WEATHER = Tool(
+    name="weather",
+    description="Today's weather",
+    parameters={"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+)
+
+
+ROUND = ModelRequest(messages=ASKED.messages, tools=(WEATHER,))
+
+
+def answered(reply: ModelReply) -> ModelRequest:
+    """The request that goes on after *reply*'s calls."""
+    said = Message(role="assistant", content=reply.text, calls=reply.calls, raw=reply.raw)
+    results = tuple(Message(role="tool", content="18 degrees", answers=call.id) for call in reply.calls)
+    messages = (*ASKED.messages, said, *results)
+    return ModelRequest(messages=messages, tools=(WEATHER,), tool_choice="none")
+
+
+async def test_tools_are_offered_called_and_answered(server: WireServer) -> None:
+    """What was reasoned is not stored at OpenAI, so it comes back, encrypted, with the call and its result."""
+    output = [
+        {"type": "reasoning", "id": "r1", "summary": [], "encrypted_content": "xyz"},
+        {
+            "type": "function_call", "id": "f1", "call_id": "c1", "name": "weather",
+            "arguments": '{"city": "Paris"}', "status": "completed",
+        },
+    ]  # fmt: skip
+    server.answer(response(output=output))
+    server.answer(response("Sunny"))
+    reply = await ask(ROUND)
+    assert [(call.id, call.name, call.arguments) for call in reply.calls] == [("c1", "weather", {"city": "Paris"})]
+    assert reply.stop_reason == "tool"
+    assert (await ask(answered(reply))).text == "Sunny"
+    first, second = (body for _, _, body in server.requests)
+    assert first["tools"] == [{"type": "function", "strict": False, **WEATHER.model_dump()}]
+    assert first["include"] == ["reasoning.encrypted_content"]
+    assert (first["tool_choice"], second["tool_choice"]) == ("auto", "none")
+    assert second["input"][1:3] == output
+    assert second["input"][3:] == [{"type": "function_call_output", "call_id": "c1", "output": "18 degrees"}]
+
+
+async def test_tools_of_compatible_servers(server: WireServer) -> None:
+    calls = [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "no JSON"}}]
+    said = {"role": "assistant", "content": None, "tool_calls": calls}
+    server.answer(completion(choices=[{"index": 0, "message": said, "finish_reason": "tool_calls"}]))
+    server.answer(completion("Sunny"))
+    reply = await ask(ROUND, api="chat")
+    assert [(call.id, call.name, call.arguments) for call in reply.calls] == [("c1", "weather", {})]
+    assert (await ask(answered(reply), api="chat")).text == "Sunny"
+    first, second = (body for _, _, body in server.requests)
+    assert first["tools"] == [{"type": "function", "function": WEATHER.model_dump()}]
+    assert second["messages"][1]["tool_calls"] == calls
+    assert second["messages"][2] == {"role": "tool", "tool_call_id": "c1", "content": "18 degrees"}
+
+
+async def test_without_tools_none_are_sent(server: WireServer) -> None:
+    server.answer(response())
+    assert not (await ask()).calls
+    assert not {"tools", "tool_choice", "include"} & server.sent.keys()

@@ -27,6 +27,9 @@ def compress(
     tokens: Annotated[int | None, typer.Option("--tokens", help="Tokens to leave.", min=0)] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Leave nothing out.")] = False,
     dense: Annotated[bool, typer.Option("--dense", help="Split values into prefixes and references too.")] = False,
+    protect: Annotated[
+        list[str] | None, typer.Option("--protect", help="Keep what this regular expression matches.")
+    ] = None,
     query: Annotated[str, typer.Option("--query", help="What is wanted of the text.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures too, as JSON.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what went, line by line.")] = False,
@@ -42,6 +45,7 @@ def compress(
             tokens=tokens,
             lossless=lossless,
             dense=dense,
+            protect=tuple(protect or ()),
             query=wanted or query,
         )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -19,6 +20,7 @@ from intendant.cli.shared import (
     print_json,
 )
 from intendant.cli.view import RunView, summary
+from intendant.model.errors import IntendantError
 from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome
 
 if TYPE_CHECKING:
@@ -76,10 +78,16 @@ def show(
     *,
     as_json: JsonOption = False,
     show_events: Annotated[bool, typer.Option("--events", help="Show every event of the journal.")] = False,
+    original: Annotated[
+        str | None, typer.Option("--original", help="Print the text that was compressed, by its handle.")
+    ] = None,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
     """Show a run: its steps, its figures derived again from the journal, and whether the journal is whole."""
+    if original is not None:
+        sys.stdout.write(_with_store(db, settings, lambda store: read_original(store, run_id, original)))
+        return
     found = _with_store(db, settings, lambda store: read_run(store, run_id))
     if as_json:
         print_json(found)
@@ -135,6 +143,25 @@ async def read_run(store: "Store", run_id: str) -> dict[str, Any]:
         "journal": {"events": len(stored), "first_broken": verify(stored, last_hash=row["last_hash"])},
         "events": [json.loads(item["data"]) for item in stored],
     }
+
+
+async def read_original(store: "Store", run_id: str, handle: str) -> str:
+    """The text that a run compressed.
+
+    Raises:
+        RunNotFound: There is no such run.
+        IntendantError: It kept no such text.
+    """
+    from intendant.record.store import originals
+
+    row = await store.find_run(run_id)
+    text = await store.do(originals.find(row["id"], handle))
+    if text is None:
+        raise IntendantError(
+            f"the run {row['id']} kept no original '{handle}'",
+            hint="the events `token_compressed` name them: intendant show RUN --events",
+        )
+    return str(text)
 
 
 def _result(found: dict[str, Any]) -> RunResult:

@@ -83,6 +83,8 @@ class RunView:
                 row.micro_usd += event.usage.micro_usd
             case events.TokenCompressed():
                 row.saved += event.saved
+            case events.ContentExpanded():
+                row.saved -= event.tokens
             case events.StepExecuted():
                 row.status, row.seconds = StepStatus.completed, event.seconds
                 label = "extractive, no model" if event.produced_by == "extractive" else ""

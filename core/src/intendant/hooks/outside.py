@@ -52,6 +52,9 @@ class Provider(Plugin):
     rank: ClassVar[float] = 50
     """Where several can be used, the one of the lowest rank is preferred."""
 
+    tools: ClassVar[bool] = False
+    """True if its models can be offered tools (`ModelRequest.tools`)."""
+
     @abstractmethod
     def available(self) -> bool:
         """True if it can be used now: its key is in the environment, for one. Must not use the network."""

@@ -86,8 +86,22 @@ class TokenCompressed(Event):
     lossless: bool
     seconds: float
     refused: bool = False
-    """True if every compression fell below the policy's floor and the original was kept."""
+    """True if what would have fitted fell below the policy's floor, so that less was taken away, or nothing."""
     dropped: tuple[str, ...] = ()
+    original: str = ""
+    """Handle of the original, where something was left out; `intendant show RUN --original HANDLE` prints it."""
+
+
+class ContentExpanded(Event):
+    """A model asked for a part of what compression had left out."""
+
+    type: Literal["content_expanded"] = "content_expanded"
+    original: str
+    """Handle of the original."""
+    part: str
+    """What was asked for: lines such as `120-180`, or words."""
+    tokens: int
+    """Tokens of what was given, which count against what compression saved."""
 
 
 class TokensReserved(Event):
@@ -213,6 +227,7 @@ AnyEvent = Annotated[
     | Routed
     | StepStarted
     | TokenCompressed
+    | ContentExpanded
     | TokensReserved
     | TokensSettled
     | DeliveryBegun

@@ -1,11 +1,12 @@
 """What the five questions carry: one frozen request each, so that new facts arrive as optional fields."""
 
+import re
 from collections.abc import Awaitable, Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from pydantic import ConfigDict, Field, SkipValidation
+from pydantic import ConfigDict, Field, SkipValidation, field_validator
 
-from intendant.model.results import Compression, ModelReply, Route, Signal
+from intendant.model.results import Compression, ModelReply, Route, Signal, ToolCall
 from intendant.model.workflow import Frozen, Json, Step
 
 __all__ = [
@@ -28,6 +29,27 @@ __all__ = [
 
 class CompressionPolicy(Frozen):
     """How far an intent's input may be compressed."""
+
+    target: float = Field(1.0, gt=0, le=1)
+    """Share of the content's tokens that is aimed at even where the budget has room; by default it is compressed
+    only as far as the budget asks."""
+    protect: tuple[str, ...] = ()
+    """Regular expressions: what they match (a field's name, an order's number) is kept with the line, row or
+    value it
+    stands in. A compression that loses a match is refused."""
+    expansions: int = Field(0, ge=0, le=5)
+    """How often the model may ask for parts of what was left out. Room for that is kept free in the budget; 0 uses
+    all of it for the first answer. Only models of providers that can offer tools are told."""
+
+    @field_validator("protect")
+    @classmethod
+    def _are_expressions(cls, expressions: tuple[str, ...]) -> tuple[str, ...]:
+        for expression in expressions:
+            try:
+                re.compile(expression)
+            except re.error as error:
+                raise ValueError(f"{expression!r} is no regular expression: {error}") from None
+        return expressions
 
     strategy: str = "auto"
     """A compressor's name; `auto`: lossless ones first, then the others, until it fits; `none`: never."""
@@ -144,6 +166,8 @@ class CompressRequest(Frozen):
     intent: str = ""
     kind: str = "text"
     """What sort of content it is; see `kind_of`."""
+    protect: tuple[str, ...] = ()
+    """Regular expressions: units in which they match are kept."""
     dense: bool = False
     """Forms that need decoding by the reader are welcome too: values split into prefixes and references."""
 
@@ -179,8 +203,23 @@ class RouteRequest(Frozen):
 class Message(Frozen):
     """One turn of a conversation with a model."""
 
-    role: Literal["user", "assistant"] = "user"
+    role: Literal["user", "assistant", "tool"] = "user"
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    """Of an assistant's turn: the tools it called, all of which `tool` turns answer next."""
+    answers: str = ""
+    """Of a `tool` turn: the id of the call whose result this is."""
+    raw: Json = Field(None, repr=False)
+    """Of an assistant's turn: `ModelReply.raw`, which the provider sends back as it was."""
+
+
+class Tool(Frozen):
+    """Something that a model may ask for instead of answering."""
+
+    name: str
+    description: str
+    parameters: dict[str, Json]
+    """JSON Schema of an object."""
 
 
 class ModelRequest(Frozen):
@@ -193,6 +232,10 @@ class ModelRequest(Frozen):
     temperature: float | None = None
     json_schema: dict[str, Json] | None = Field(None, repr=False)
     """Asks for an answer of this shape."""
+    tools: tuple[Tool, ...] = ()
+    """What the model may ask for; for providers with `Provider.tools`."""
+    tool_choice: Literal["auto", "none"] = "auto"
+    """`none`: the model has to answer now."""
     source: Json = None
     """The data the call is about, for providers that need no language model (`extractive`)."""
     task: str = ""

@@ -106,6 +106,15 @@ class Usage(Frozen):
         )
 
 
+class ToolCall(Frozen):
+    """A model asks for something before it answers."""
+
+    id: str
+    """The provider's own id, which the result must name."""
+    name: str
+    arguments: dict[str, Json]
+
+
 class ModelReply(Frozen):
     """What a provider answered."""
 
@@ -120,6 +129,11 @@ class ModelReply(Frozen):
     """The parsed answer where a schema was asked for."""
     request_id: str = ""
     """The provider's own id of the call."""
+    calls: tuple[ToolCall, ...] = ()
+    """Tools that the model wants called before it goes on."""
+    raw: Json = Field(None, repr=False)
+    """Where there are calls: the answer in the provider's own form, which has to be sent back with their
+    results."""
 
 
 class StepResult(Frozen):

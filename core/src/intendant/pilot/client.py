@@ -5,13 +5,40 @@ from time import perf_counter
 
 from intendant.model import events
 from intendant.model.errors import ProviderError
-from intendant.model.requests import ModelRequest
-from intendant.model.results import Compression, ModelReply, Route
+from intendant.model.requests import Message, ModelRequest
+from intendant.model.results import Compression, ModelReply, Route, ToolCall
 from intendant.model.workflow import Json
-from intendant.planning.compression import CompressionChain, to_text
+from intendant.planning import receipts
+from intendant.planning.compression import CompressionChain, Fitted, to_text
 from intendant.planning.planner import StepPlan
+from intendant.record.store import originals
 from intendant.spending.gateway import CallScope, Gateway
 from intendant.spending.tokens import estimate_tokens
+
+FROZEN = 64
+"""Texts of a run that are remembered in the bytes in which they were sent."""
+
+
+class FrozenTexts:
+    """What was compressed in a run, so that the same content is sent in the same bytes: a provider's prompt cache
+    reads only what has not changed.
+    """
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[str, ...], Fitted] = {}
+
+    def find(self, key: tuple[str, ...], target: int) -> Fitted | None:
+        """What was written for *key*, if it takes at most *target* tokens."""
+        found = self._texts.get(key)
+        return found if found is not None and found.compression.tokens_after <= target else None
+
+    def keep(self, key: tuple[str, ...], fitted: Fitted) -> None:
+        """Remember it; the oldest is forgotten."""
+        if fitted.compression.strategy == "none":
+            return
+        self._texts[key] = fitted
+        if len(self._texts) > FROZEN:
+            del self._texts[next(iter(self._texts))]
 
 
 class StepModel:
@@ -22,13 +49,23 @@ class StepModel:
         scope: For whom.
         plan: The step's plan.
         chain: Compresses; None where compression is switched off.
+        frozen: What was compressed in this run, shared by its steps.
     """
 
-    def __init__(self, gateway: Gateway, scope: CallScope, plan: StepPlan, chain: CompressionChain | None) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        scope: CallScope,
+        plan: StepPlan,
+        chain: CompressionChain | None,
+        frozen: "FrozenTexts | None" = None,
+    ) -> None:
         self._gateway = gateway
         self._scope = scope
         self._plan = plan
         self._chain = chain
+        self._frozen = frozen if frozen is not None else FrozenTexts()
+        self._originals: dict[str, str] = {}
         self.tokens_saved = 0
 
     @property
@@ -56,40 +93,137 @@ class StepModel:
                 hint="set ANTHROPIC_API_KEY or OPENAI_API_KEY, or: pip install intendant-provider-extractive",
                 billed=False,
             )
-        return await self._gateway.complete(self._scope, self.route, request)
+        if not self._marked(request):
+            return await self._gateway.complete(self._scope, self.route, request)
+        return await self._expanding(self.route, request)
+
+    def _marked(self, request: ModelRequest) -> bool:
+        """True if the request holds a mark that the model may redeem."""
+        if request.tools or not self._expansions:
+            return False
+        marks = [receipts.mark_of(handle) for handle in self._originals]
+        return any(mark in message.content for message in request.messages for mark in marks)
+
+    @property
+    def _expansions(self) -> int:
+        return self._plan.compression.expansions if self._gateway.offers_tools(self.route) else 0
+
+    async def _expanding(self, route: Route, request: ModelRequest) -> ModelReply:
+        """Ask, and give parts of what was left out, as often as the policy says; then the model has to answer."""
+        messages = request.messages
+        for left in range(self._expansions, -1, -1):
+            choice = {"tools": (receipts.EXPAND,), "tool_choice": "auto" if left else "none"}
+            asked = request.model_copy(update={"messages": messages, **choice})
+            reply = await self._gateway.complete(self._scope, route, asked)
+            if not reply.calls:
+                break
+            said = Message(role="assistant", content=reply.text, calls=reply.calls, raw=reply.raw)
+            results = [Message(role="tool", content=self._expanded(call), answers=call.id) for call in reply.calls]
+            messages = (*messages, said, *results)
+        return reply
+
+    def _expanded(self, call: ToolCall) -> str:
+        """The part that a call asks for, recorded: it counts against what compression saved."""
+        handle, part, wanted = receipts.asked_of(call.arguments)
+        text = self._originals.get(handle)
+        if call.name != receipts.EXPAND.name or text is None:
+            return f"[there is no '{handle}'; known: {', '.join(self._originals)}]"
+        given = receipts.slice_of(text, part, self._counter(), wanted)
+        tokens = self.count(given)
+        if self._gateway.charges(self.route):
+            self.tokens_saved -= tokens
+            self._scope.journal.record(
+                events.ContentExpanded(
+                    run_id=self._scope.journal.run_id,
+                    step_id=self._plan.step_id,
+                    original=handle,
+                    part=part,
+                    tokens=tokens,
+                )
+            )
+        return given
 
     async def fit(self, content: Json, *, query: str = "", share: float = 0.75, overhead: str = "") -> Compression:
         """Write *content* as text, compressed as far as the budget asks; see `ModelClient.fit`."""
         text = to_text(content)
         count, left = self._counter(), self.tokens_left
-        if left is None or self._chain is None:
+        target = self._target(count, text, left, share, overhead)
+        if target is None or self._chain is None:
             tokens = 0 if left is None else count(text)
             return Compression(
                 text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True
             )
-        target = max(0, int(left * share) - count(overhead))
         started = perf_counter()
-        fitted = await self._chain.fit(
-            text, target, policy=self._plan.compression, count=count, query=query, intent=self._plan.intent
-        )
+        fitted = await self._fitted(self._chain, text, target, count, query)
+        if fitted.compression.strategy == "none" and not fitted.refused:
+            return fitted.compression
+        handle = await self._stashed(text, fitted.compression)
+        self._record(fitted, handle, perf_counter() - started)
+        return self._with_mark(fitted.compression, handle, count)
+
+    async def _fitted(
+        self, chain: CompressionChain, text: str, target: int, count: Callable[[str], int], query: str
+    ) -> Fitted:
+        """The text as it was written before in this run, if that fits; else compressed now."""
+        policy = self._plan.compression
+        model = f"{self.route.provider}/{self.route.model}" if self.route else ""
+        key = (receipts.digest_of(text), query, model, policy.model_dump_json())
+        earlier = self._frozen.find(key, target)
+        if earlier is not None:
+            return earlier
+        fitted = await chain.fit(text, target, policy=policy, count=count, query=query, intent=self._plan.intent)
+        self._frozen.keep(key, fitted)
+        return fitted
+
+    def _target(
+        self, count: Callable[[str], int], text: str, left: int | None, share: float, overhead: str
+    ) -> int | None:
+        """Tokens that the text may take; None if there is no limit to them."""
+        policy = self._plan.compression
+        aimed = int(policy.target * count(text)) if policy.target < 1 else None
+        if left is None:
+            return aimed
+        expansions = self._expansions
+        room = int(left * share) // (1 + expansions) - count(overhead)
+        if expansions:
+            room -= receipts.MARK_TOKENS + count(receipts.EXPAND.model_dump_json()) + receipts.SLICE_TOKENS
+        return max(0, room if aimed is None else min(room, aimed))
+
+    async def _stashed(self, text: str, done: Compression) -> str:
+        """The handle of the original, which is kept before anything is sent; none where all of it is there."""
+        if done.lossless or done.preserving:
+            return ""
+        handle = receipts.handle_of(text)
+        journal = self._scope.journal
+        await journal.commit(originals.keep(journal.run_id, handle, text))
+        self._originals[handle] = text
+        return handle
+
+    def _with_mark(self, done: Compression, handle: str, count: Callable[[str], int]) -> Compression:
+        """The text with the mark that a model needs to ask for more, where it may ask."""
+        if not handle or not self._expansions:
+            return done
+        text = done.text + receipts.mark_of(handle)
+        return done.model_copy(update={"text": text, "tokens_after": count(text)})
+
+    def _record(self, fitted: Fitted, handle: str, seconds: float) -> None:
         done = fitted.compression
-        if done.strategy != "none" or fitted.refused:
-            saved = done.saved if self._gateway.charges(self.route) else 0
-            self.tokens_saved += saved
-            self._scope.journal.record(
-                events.TokenCompressed(
-                    run_id=self._scope.journal.run_id,
-                    step_id=self._plan.step_id,
-                    severity="warning" if fitted.refused else "info",
-                    strategy=done.strategy,
-                    tokens_before=done.tokens_before,
-                    tokens_after=done.tokens_after,
-                    saved=saved,
-                    quality=done.quality,
-                    lossless=done.lossless,
-                    seconds=perf_counter() - started,
-                    refused=fitted.refused,
-                    dropped=done.dropped,
-                )
+        saved = done.saved if self._gateway.charges(self.route) else 0
+        self.tokens_saved += saved
+        self._scope.journal.record(
+            events.TokenCompressed(
+                run_id=self._scope.journal.run_id,
+                step_id=self._plan.step_id,
+                severity="warning" if fitted.refused else "info",
+                strategy=done.strategy,
+                tokens_before=done.tokens_before,
+                tokens_after=done.tokens_after,
+                saved=saved,
+                quality=done.quality,
+                lossless=done.lossless,
+                seconds=seconds,
+                refused=fitted.refused,
+                dropped=done.dropped,
+                original=handle,
             )
-        return done
+        )

@@ -27,7 +27,7 @@ from intendant.model.results import Failure, StepOutcome, StepResult, StepStatus
 from intendant.model.retrying import retrying
 from intendant.model.source import NOT_TEXT
 from intendant.model.workflow import Json, Retry, Step
-from intendant.pilot.client import StepModel
+from intendant.pilot.client import FrozenTexts, StepModel
 from intendant.pilot.deliveries import ConnectorUse, delivery_key
 from intendant.pilot.references import resolve
 from intendant.pilot.schemas import Schema
@@ -62,6 +62,7 @@ class StepRunner:
         self._journal = journal
         self._ledger = ledger
         self._chain = CompressionChain(self._questions) if compress else None
+        self._frozen = FrozenTexts()
 
     async def run(
         self, step: Step, plan: StepPlan, scope: Mapping[str, Json], given: Mapping[str, Json] | None = None
@@ -202,7 +203,7 @@ class StepRunner:
     def model(self, attempts: "_Attempts") -> tuple[CallScope, StepModel]:
         """A door for one attempt."""
         scope = CallScope(self._journal, self._ledger, attempts.step.id, generation=attempts.generation)
-        return scope, StepModel(self._gateway, scope, attempts.plan, self._chain)
+        return scope, StepModel(self._gateway, scope, attempts.plan, self._chain, self._frozen)
 
     async def handle(self, request: StepRequest) -> StepResult:
         """The handler's answer."""

@@ -38,6 +38,7 @@ def compress(
     strategy: str = "auto",
     lossless: bool = False,
     dense: bool = False,
+    protect: tuple[str, ...] = (),
     floor: float = 0.0,
     count: Callable[[str], int] | None = None,
 ) -> Compression:
@@ -52,6 +53,7 @@ def compress(
         lossless: Nothing is left out: only exact re-encodings. Without a target they go as far as they can.
         dense: Values may be split into prefixes and references too; published reading tests show that models read
             such forms less well.
+        protect: Regular expressions: what they match is kept, or nothing is done.
         floor: Expected share of critical facts that must survive (0 to 1).
         count: Counts tokens; by default o200k, or an estimate where its ranks are not installed.
 
@@ -76,6 +78,7 @@ def compress(
             strategy=strategy,
             lossless=lossless,
             dense=dense,
+            protect=protect,
             floor=floor,
             count=count,
         )
@@ -91,6 +94,7 @@ async def compress_async(
     strategy: str = "auto",
     lossless: bool = False,
     dense: bool = False,
+    protect: tuple[str, ...] = (),
     floor: float = 0.0,
     count: Callable[[str], int] | None = None,
 ) -> Compression:
@@ -104,7 +108,7 @@ async def compress_async(
         # Without a target a lossless compression goes as far as it can, and another one to a half.
         share = target if target is not None else 0.0 if lossless else 0.5
         tokens = int(counter(text) * share)
-    policy = CompressionPolicy(strategy=strategy, floor=floor)
+    policy = CompressionPolicy(strategy=strategy, floor=floor, protect=protect)
     fitted = await installed().fit(
         text, tokens, policy=policy, count=counter, query=query, lossless_only=lossless, dense=dense
     )

@@ -7,9 +7,11 @@ and not assumed.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import chain, islice
 
 from intendant.hooks.calls import Questions
 from intendant.model.kinds import kind_of
@@ -27,6 +29,8 @@ ENOUGH = 0.98
 """Share of the target from which a selection is not made any larger."""
 MISSED = 0.02
 """After each selection that was too large, the next aims this share of the target lower."""
+MOST_PROTECTED = 5000
+"""Matches of a policy's expressions that are looked after."""
 RAISES = 4
 """How many targets are tried between one that loses too much and the whole."""
 
@@ -40,7 +44,7 @@ class Fitted:
     """True if what would have fitted lost too many facts, so that less was done."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Task:
     """What is asked of the compressors, whatever of the content they are shown."""
 
@@ -52,6 +56,12 @@ class _Task:
     query: str
     intent: str
     dense: bool
+
+    @cached_property
+    def protected(self) -> frozenset[str]:
+        """What the policy's expressions match, and no compression may lose."""
+        found = chain.from_iterable(re.finditer(each, self.original) for each in self.policy.protect)
+        return frozenset(match[0] for match in islice(found, MOST_PROTECTED) if match[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +144,7 @@ class CompressionChain:
                 break
             tried = (*tried, state.names[0])
             done = self._compression(task, state)
-            enough = done.quality >= task.policy.floor or done.preserving
+            enough = self._keeps_enough(task, done)
             if enough and done.tokens_after <= target:
                 return Fitted(done)
             if enough:  # It cannot be made to fit, but what is smaller is still better.
@@ -156,7 +166,7 @@ class CompressionChain:
             if state is None:
                 break
             done = self._compression(task, state)
-            if done.quality >= task.policy.floor:
+            if self._keeps_enough(task, done):
                 best, high = done, middle
             else:
                 low = middle
@@ -234,6 +244,7 @@ class CompressionChain:
             query=task.query,
             intent=task.intent,
             kind=kind,
+            protect=task.policy.protect,
             dense=task.dense,
         )
         return await self._questions.compress(request)
@@ -254,6 +265,13 @@ class CompressionChain:
             lossless=state.lossless and answer.lossless,
             whole=state.whole and (answer.lossless or answer.preserving),
         )
+
+    @staticmethod
+    def _keeps_enough(task: _Task, done: Compression) -> bool:
+        if done.preserving:
+            return True
+        lost = any(match not in done.text for match in task.protected)
+        return done.quality >= task.policy.floor and not lost
 
     @staticmethod
     def _compression(task: _Task, state: _State) -> Compression:

@@ -26,10 +26,10 @@ class MetricsFold:
                 self._count(steps_skipped=1)
             case events.TokensSettled(outcome="answered" | "in_doubt"):
                 self._count(tokens_used=event.usage.tokens, calls=1, micro_usd=event.usage.micro_usd)
-            case events.TokenCompressed(refused=False):
-                self._count(tokens_saved=event.saved, compression_seconds=event.seconds)
             case events.TokenCompressed():
-                self._count(compression_seconds=event.seconds)
+                self._count(tokens_saved=event.saved, compression_seconds=event.seconds)
+            case events.ContentExpanded():
+                self._count(tokens_saved=-event.tokens)
             case events.Completed():
                 self._count(seconds=event.seconds)
             case _:

@@ -14,7 +14,7 @@ from typing import Literal
 from intendant.hooks.outside import Hold, Provider
 from intendant.model import events
 from intendant.model.errors import BudgetExceeded, IntendantError, PluginLoadError, ProviderError
-from intendant.model.requests import ModelRequest
+from intendant.model.requests import Message, ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
 from intendant.model.retrying import retrying
 from intendant.record.journal import Journal
@@ -63,6 +63,10 @@ class Gateway:
         """Counts tokens for the model of *route*."""
         return counter_for(self._provider(route).token_counting(route.model))
 
+    def offers_tools(self, route: Route | None) -> bool:
+        """True if models behind *route* can be offered tools."""
+        return route is not None and self._provider(route).tools
+
     def charges(self, route: Route | None) -> bool:
         """True if a model is behind *route*; what a provider without one reads costs nothing."""
         return route is not None and self._provider(route).produced_by == "model"
@@ -71,7 +75,8 @@ class Gateway:
         """Tokens of a request, counted from above."""
         count = self.counter(route)
         schema = json.dumps(request.json_schema) if request.json_schema else ""
-        texts = [request.system, schema, *(message.content for message in request.messages)]
+        tools = [tool.model_dump_json() for tool in request.tools]
+        texts = [request.system, schema, *tools, *map(_sent, request.messages)]
         return sum(count(text) + MESSAGE_OVERHEAD for text in texts if text)
 
     async def complete(self, scope: CallScope, route: Route, request: ModelRequest) -> ModelReply:
@@ -237,6 +242,11 @@ def _may_pass(error: Exception) -> bool:
 
 def _label(reply: ModelReply) -> str:
     return "extractive" if reply.produced_by == "extractive" else f"model:{reply.provider}/{reply.model}"
+
+
+def _sent(message: Message) -> str:
+    """What is sent of a turn: its text, or all of the provider's own form."""
+    return message.content if message.raw is None else json.dumps(message.raw, ensure_ascii=False)
 
 
 def _call_key(scope: CallScope, route: Route, request: ModelRequest) -> str:

@@ -59,7 +59,7 @@ class SemanticCompressor(Compressor):
         """The best units that fit the target; None if all fit, or none does."""
         if request.tokens <= request.target_tokens:
             return None
-        parts = self._read(request.text, request.kind, request.query)
+        parts = self._read(request.text, request.kind, request.query, request.protect)
         sizes = self._sizes(tuple(unit.text for unit in parts.units), request.count)
         room = request.target_tokens - request.count(parts.written([]))
         best: tuple[int, str, int] | None = None
@@ -77,12 +77,12 @@ class SemanticCompressor(Compressor):
             room += request.target_tokens - tokens - (tokens > request.target_tokens)
         return self._answer(request, parts, *best) if best else None
 
-    def _parts(self, text: str, kind: str, query: str) -> _Parts:
+    def _parts(self, text: str, kind: str, query: str, protect: tuple[str, ...]) -> _Parts:
         settings: SemanticSettings = self.settings
         tree = tree_in(text)
         if tree is not None:
             near = nearness(tree.units, query, story=False)
-            worth = worths(tree.units, near, tree.outlying(), settings.nearness, "json")
+            worth = worths(tree.units, near, tree.outlying(), settings.nearness, "json", protect)
             return _Parts(tree.units, "json", worth, tree.what, tree.written)
         content = text_units(text, kind)
         units = content.units
@@ -91,7 +91,7 @@ class SemanticCompressor(Compressor):
         if kind == "table":
             heads = sum(unit.role == "head" for unit in units)
             rare = frozenset(index + heads for index in outlying_rows([unit.text for unit in units[heads:]]))
-        worth = worths(units, near, rare, settings.nearness, kind)
+        worth = worths(units, near, rare, settings.nearness, kind, protect)
 
         def written(kept: list[int]) -> str:
             body = content.written(kept)

@@ -26,6 +26,8 @@ FACTS = {"quoted": 0.5, "change": 0.3, "context": 0.2, "boiler": 0.05, "head": 0
 """What facts count for in some parts; 1 in the others."""
 FACTS_OF = {"html": 0.4, "diff": 0.3, "transcript": 0.2}
 """What they count for in some kinds of content: a page's menus are full of names, and mean little."""
+PROTECTED = 100.0
+"""What a unit that must not go is worth more."""
 SENTENCE = 0.2
 """What a whole sentence is worth more than a scrap."""
 REPEATED = 0.7
@@ -61,6 +63,7 @@ def worths(
     rare: frozenset[int],
     nearness_counts: float,
     kind: str = "text",
+    protect: Sequence[str] = (),
 ) -> list[Worth]:
     """The worth of each unit.
 
@@ -69,9 +72,11 @@ def worths(
         near: How near each is to what is asked.
         rare: Units that stand out, such as rows with an outlier.
         kind: What sort of content they are of.
+        protect: Regular expressions: units in which they match come before all others.
         nearness_counts: What nearness counts for beside the rest, which is 1 or so for a unit full of facts.
     """
     varying = _OWN_WORDS if kind in ("log", "shell", "text") else _VARYING
+    protected = [re.compile(expression) for expression in protect]
     shapes = [varying.sub("0", unit.text.strip().casefold()) for unit in units]
     times = Counter(shapes)
     alike = len(units) > MANY and len(times) < 0.7 * len(units)
@@ -89,6 +94,7 @@ def worths(
         own = ROLES.get(unit.role, 0.2) * novelty + nearness_counts * near[index]
         own += 0.15 * (unit.role == "body" and _STRESS.search(unit.text) is not None)
         own += RARE * max(index in rare, alike and times[shape] <= SELDOM and 1 / times[shape])
+        own += PROTECTED * any(expression.search(unit.text) for expression in protected)
         own += SENTENCE * (unit.role == "body" and _is_sentence(unit.text))
         part = FACTS.get(unit.role, 1.0) * FACTS_OF.get(kind, 1.0) * novelty
         worth.append(

@@ -16,7 +16,7 @@ GAP_TOKENS = 2
 """What a mark between units takes at most."""
 PINS = {"head": 0, "summary": 1, "error": 1, "change": 1, "heading": 2, "hunk": 2}
 """The order in which parts are kept, after what holds a word of the question; all others come last."""
-ASKED, SHAPE, REST, LAST = 1, 3, 4, 5
+PROTECTED, ASKED, SHAPE, REST, LAST = -1, 1, 3, 4, 5
 _WORD = re.compile(r"\w{4,}|\d+")
 _VARYING = re.compile(r"\S*\d\S*")
 
@@ -72,7 +72,7 @@ class TruncateCompressor(Compressor):
         total = len(content)
         lines = content.what != "sentences"
         room = limit - request.count(f"[{total} of {total} {content.what} left out]\n") - GAP_TOKENS
-        kept = _fitting(content, _order(content, request.query, ends=settings.keep == "ends"), room, request)
+        kept = _fitting(content, _order(content, request, ends=settings.keep == "ends"), room, request)
         if not kept:
             text = shortened(request.text, limit, request.count)
             return text, [f"all but the first {len(text)} of {len(request.text)} characters"]
@@ -82,15 +82,18 @@ class TruncateCompressor(Compressor):
         return f"{body}{line_end}[{said} left out]", [said]
 
 
-def _order(content: TextUnits, query: str, *, ends: bool) -> list[int]:
+def _order(content: TextUnits, request: CompressRequest, *, ends: bool) -> list[int]:
     """The units in the order in which they are kept."""
-    asked = {word.casefold() for word in _WORD.findall(query)}
+    asked = {word.casefold() for word in _WORD.findall(request.query)}
+    protected = [re.compile(expression) for expression in request.protect]
     shapes: set[str] = set()
     ranks: list[tuple[int, int]] = []
     for index, unit in enumerate(content.units):
         rank = PINS.get(unit.role, LAST if unit.role in ("boiler", "quoted", "context") else REST)
         shape = _VARYING.sub("0", unit.text.strip())
-        if asked and not asked.isdisjoint(word.casefold() for word in _WORD.findall(unit.text)):
+        if any(expression.search(unit.text) for expression in protected):
+            rank = PROTECTED
+        elif asked and not asked.isdisjoint(word.casefold() for word in _WORD.findall(unit.text)):
             rank = min(rank, ASKED)
         elif rank == REST and shape not in shapes:
             rank = SHAPE if content.what != "sentences" else REST

@@ -49,6 +49,7 @@ class AnthropicProvider(Provider):
 
     name = "anthropic"
     rank = 10
+    tools = True
     Settings = AnthropicSettings
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:

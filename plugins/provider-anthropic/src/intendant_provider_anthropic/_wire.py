@@ -1,10 +1,10 @@
 """Requests and replies in the words of Anthropic's Messages API."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from intendant import Hold, Json, ModelReply, ModelRequest, ProviderError, Usage
+from intendant import Hold, Json, ModelReply, ModelRequest, ProviderError, ToolCall, Usage
 
 StopReason = Literal["end", "length", "tool", "refusal", "other"]
 _STOPS: Mapping[str | None, StopReason] = {
@@ -22,8 +22,14 @@ def parameters(hold: Hold, request: ModelRequest, effort: str | None) -> dict[st
     sent: dict[str, Any] = {
         "model": hold.model,
         "max_tokens": hold.max_output_tokens,
-        "messages": [{"role": turn.role, "content": _clean(turn.content)} for turn in request.messages],
+        "messages": list(_turns(request)),
     }
+    if request.tools:
+        sent["tools"] = [
+            {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
+            for tool in request.tools
+        ]
+        sent["tool_choice"] = {"type": request.tool_choice}
     system = request.system
     config: dict[str, Any] = {"effort": effort} if effort else {}
     if request.json_schema is not None:
@@ -37,6 +43,21 @@ def parameters(hold: Hold, request: ModelRequest, effort: str | None) -> dict[st
     if config:
         sent["output_config"] = config
     return sent
+
+
+def _turns(request: ModelRequest) -> Iterator[dict[str, Any]]:
+    """The turns; all results of one turn's tools are one turn of the user, as the API asks."""
+    results: list[dict[str, Any]] = []
+    for turn in request.messages:
+        if turn.role == "tool":
+            results.append({"type": "tool_result", "tool_use_id": turn.answers, "content": _clean(turn.content)})
+            continue
+        if results:
+            yield {"role": "user", "content": results}
+            results = []
+        yield {"role": turn.role, "content": turn.raw or _clean(turn.content)}
+    if results:
+        yield {"role": "user", "content": results}
 
 
 def _shape(schema: dict[str, Json]) -> dict[str, Any] | None:
@@ -59,6 +80,11 @@ def reply_of(message: Any, hold: Hold, request: ModelRequest) -> ModelReply:
         raise ProviderError("anthropic answered with something else than a message", billed=True)
     text = "".join(block.text for block in message.content if block.type == "text")
     usage = _usage(message.usage)
+    calls = tuple(
+        ToolCall(id=block.id, name=block.name, arguments=block.input if isinstance(block.input, dict) else {})
+        for block in message.content
+        if block.type == "tool_use"
+    )
     return ModelReply(
         text=text,
         usage=usage or _worst(hold),
@@ -66,6 +92,9 @@ def reply_of(message: Any, hold: Hold, request: ModelRequest) -> ModelReply:
         provider="anthropic",
         stop_reason=_STOPS.get(message.stop_reason, "other") if usage else "other",
         data=_data(text) if request.json_schema is not None else None,
+        calls=calls,
+        # Thinking has to be sent back with the results, signed as it was.
+        raw=[block.model_dump(mode="json", exclude_none=True) for block in message.content] if calls else None,
         request_id=getattr(message, "_request_id", None) or message.id or "",
     )
 

@@ -57,6 +57,7 @@ class OpenaiProvider(Provider):
 
     name = "openai"
     rank = 20
+    tools = True
     Settings = OpenaiSettings
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:

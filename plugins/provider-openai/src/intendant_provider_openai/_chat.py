@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from intendant import Hold, ModelReply, ModelRequest, ProviderError
-from intendant_provider_openai._wire import StopReason, clean, reply, shape, system, usage_of
+from intendant import Hold, Message, ModelReply, ModelRequest, ProviderError, ToolCall
+from intendant_provider_openai._wire import StopReason, arguments_of, clean, reply, shape, system, usage_of
 
 _STOPS: Mapping[str | None, StopReason] = {
     "stop": "end",
@@ -17,10 +17,13 @@ _STOPS: Mapping[str | None, StopReason] = {
 
 def parameters(hold: Hold, request: ModelRequest, effort: str | None) -> dict[str, Any]:
     """The keyword arguments of `chat.completions.create`."""
-    turns = [{"role": turn.role, "content": clean(turn.content)} for turn in request.messages]
+    turns = [_turn(turn) for turn in request.messages]
     if instructions := system(request):
         turns.insert(0, {"role": "system", "content": instructions})
     sent: dict[str, Any] = {"model": hold.model, "messages": turns}
+    if request.tools:
+        sent["tools"] = [{"type": "function", "function": tool.model_dump(mode="json")} for tool in request.tools]
+        sent["tool_choice"] = request.tool_choice
     # OpenAI has replaced this name, but compatible servers know no other, and those are what this API is for.
     sent["max_tokens"] = hold.max_output_tokens
     if request.temperature is not None:
@@ -30,6 +33,22 @@ def parameters(hold: Hold, request: ModelRequest, effort: str | None) -> dict[st
     if (wanted := shape(request)) is not None:
         sent["response_format"] = {"type": "json_schema", "json_schema": wanted}
     return sent
+
+
+def _turn(turn: Message) -> dict[str, Any]:
+    if turn.role == "tool":
+        return {"role": "tool", "tool_call_id": turn.answers, "content": clean(turn.content)}
+    if isinstance(turn.raw, dict):
+        return turn.raw
+    return {"role": turn.role, "content": clean(turn.content)}
+
+
+def _calls(message: Any) -> tuple[ToolCall, ...]:
+    return tuple(
+        ToolCall(id=call.id, name=call.function.name, arguments=arguments_of(call.function.arguments))
+        for call in getattr(message, "tool_calls", None) or ()
+        if call.type == "function"
+    )
 
 
 def reply_of(completion: Any, hold: Hold, request: ModelRequest) -> ModelReply:
@@ -52,4 +71,7 @@ def reply_of(completion: Any, hold: Hold, request: ModelRequest) -> ModelReply:
     text = message.content or refusal or ""
     stop: StopReason = "refusal" if refusal else _STOPS.get(reason, "other")
     request_id = getattr(completion, "_request_id", None) or completion.id or ""
-    return reply(text, usage, stop, hold, request, request_id)
+    made = reply(text, usage, stop, hold, request, request_id)
+    calls = _calls(message)
+    raw = message.model_dump(mode="json", exclude_none=True) if calls else None
+    return made.model_copy(update={"calls": calls, "raw": raw})

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from intendant import Hold, ModelReply, ModelRequest, ProviderError
-from intendant_provider_openai._wire import StopReason, clean, reply, shape, system, usage_of
+from intendant import Hold, Message, ModelReply, ModelRequest, ProviderError, ToolCall
+from intendant_provider_openai._wire import StopReason, arguments_of, clean, reply, shape, system, usage_of
 
 _INCOMPLETE: Mapping[str | None, StopReason] = {"max_output_tokens": "length", "content_filter": "refusal"}
 
@@ -14,9 +14,16 @@ def parameters(hold: Hold, request: ModelRequest, effort: str | None) -> dict[st
     sent: dict[str, Any] = {
         "model": hold.model,
         "max_output_tokens": hold.max_output_tokens,
-        "input": [{"role": turn.role, "content": clean(turn.content)} for turn in request.messages],
+        "input": [item for turn in request.messages for item in _items(turn)],
         "store": False,
     }
+    if request.tools:
+        sent["tools"] = [
+            {"type": "function", "strict": False, **tool.model_dump(mode="json")} for tool in request.tools
+        ]
+        sent["tool_choice"] = request.tool_choice
+        # Nothing is stored, so that what was reasoned has to come back with the results.
+        sent["include"] = ["reasoning.encrypted_content"]
     if instructions := system(request):
         sent["instructions"] = instructions
     if request.temperature is not None:
@@ -26,6 +33,22 @@ def parameters(hold: Hold, request: ModelRequest, effort: str | None) -> dict[st
     if (wanted := shape(request)) is not None:
         sent["text"] = {"format": {"type": "json_schema", **wanted}}
     return sent
+
+
+def _items(turn: Message) -> list[Any]:
+    if turn.role == "tool":
+        return [{"type": "function_call_output", "call_id": turn.answers, "output": clean(turn.content)}]
+    if isinstance(turn.raw, list):
+        return turn.raw
+    return [{"role": turn.role, "content": clean(turn.content)}]
+
+
+def _calls(response: Any) -> tuple[ToolCall, ...]:
+    return tuple(
+        ToolCall(id=item.call_id, name=item.name, arguments=arguments_of(item.arguments))
+        for item in response.output
+        if item.type == "function_call"
+    )
 
 
 def reply_of(response: Any, hold: Hold, request: ModelRequest) -> ModelReply:
@@ -48,7 +71,11 @@ def reply_of(response: Any, hold: Hold, request: ModelRequest) -> ModelReply:
     )
     text = "".join(part.text if part.type == "output_text" else part.refusal for part in parts)
     request_id = getattr(response, "_request_id", None) or response.id or ""
-    return reply(text, usage, _stop(response, parts), hold, request, request_id)
+    calls = _calls(response)
+    stop: StopReason = "tool" if calls else _stop(response, parts)
+    made = reply(text, usage, stop, hold, request, request_id)
+    raw = [item.model_dump(mode="json", exclude_none=True) for item in response.output] if calls else None
+    return made.model_copy(update={"calls": calls, "raw": raw})
 
 
 def _parts(response: Any) -> Iterator[Any]:

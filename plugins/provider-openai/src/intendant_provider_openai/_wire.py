@@ -51,6 +51,12 @@ def usage_of(given: Any, written: Any, details: Any) -> Usage | None:
     return Usage(input_tokens=given, output_tokens=written, cached_tokens=cached if isinstance(cached, int) else 0)
 
 
+def arguments_of(written: Any) -> dict[str, Json]:
+    """What a tool is called with; nothing where a model wrote no JSON object."""
+    value = _data(written) if isinstance(written, str) else None
+    return value if isinstance(value, dict) else {}
+
+
 def reply(
     text: str,
     usage: Usage | None,

@@ -14,7 +14,7 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     Text,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """The migration these tables correspond to."""
 VERSION_TABLE = "intendant_version"
 """Ours alone: a host's own alembic in the same database uses another."""
@@ -160,4 +160,13 @@ outbox = Table(
     Column("begun_at", Float, nullable=False),
     Column("done_at", Float),
     CheckConstraint("state IN ('begun', 'done')", name="state"),
+)
+
+original = Table(
+    "original",
+    metadata,
+    Column("run_id", _KEY, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("handle", String(64), primary_key=True),  # made of the SHA-256 of the text
+    Column("text", Text, nullable=False),
+    Column("at", Float, nullable=False),
 )
