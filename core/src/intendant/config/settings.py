@@ -48,6 +48,8 @@ class BudgetSettings(Section):
     usd_per_workflow: float | None = Field(None, ge=0, le=MAX_USD, allow_inf_nan=False)
     tokens_per_step: int = Field(4_000, ge=1)
     """No step gets more than this by right."""
+    memory_tokens: int = Field(800, ge=0)
+    """What is known before a run takes at most this much in each step that is told; reserved before all else."""
     overage_allowed: bool = True
     """A step that needs more than its share may draw on what no other step has a right to."""
     critical_factor: float = Field(1.5, ge=1, le=3)

@@ -57,6 +57,17 @@ class CompressionPolicy(Frozen):
     """Expected share of critical facts that must survive; below it the compression is refused."""
 
 
+class MemoryContext(Frozen):
+    """What is known before a run begins: of the person it is for, and of earlier runs."""
+
+    profile: str = ""
+    """Who it is for, and what they want."""
+    runs: tuple[str, ...] = ()
+    """What earlier runs came to, the newest first."""
+    notes: tuple[str, ...] = ()
+    """What else is known."""
+
+
 class IntentSpec(Frozen):
     """What a handler declares of its intent; classifier, budget strategies and routing read it.
 
@@ -81,6 +92,8 @@ class IntentSpec(Frozen):
     """Added to a step's difficulty (0 to 10) when it is routed."""
     side_effects: bool = False
     """True if doing the step changes something outside the run."""
+    memory: bool = False
+    """True if its calls are told what is known before the run (`MemoryContext`)."""
 
 
 class Operation(Frozen):

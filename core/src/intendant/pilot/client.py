@@ -5,27 +5,52 @@ from time import perf_counter
 
 from intendant.model import events
 from intendant.model.errors import ProviderError
-from intendant.model.requests import Message, ModelRequest
+from intendant.model.requests import MemoryContext, Message, ModelRequest
 from intendant.model.results import Compression, ModelReply, Route, ToolCall
 from intendant.model.workflow import Json
 from intendant.planning import receipts
 from intendant.planning.compression import CompressionChain, Fitted, to_text
+from intendant.planning.memory import fit_memory
 from intendant.planning.planner import StepPlan
 from intendant.record.store import originals
 from intendant.spending.gateway import CallScope, Gateway
 from intendant.spending.tokens import estimate_tokens
 
+MEMORY_OVERHEAD = 8
+"""Tokens by which the joint text of memory and instructions may be more than both."""
 FROZEN = 64
 """Texts of a run that are remembered in the bytes in which they were sent."""
 
 
-class FrozenTexts:
-    """What was compressed in a run, so that the same content is sent in the same bytes: a provider's prompt cache
-    reads only what has not changed.
+class Shared:
+    """What the steps of a run share: what is known before it, and what was compressed in it, so that the same
+    content
+    is sent in the same bytes; a provider's prompt cache reads only what has not changed.
+
+    Args:
+        memory: What is known before the run.
+        goal: What the run is for; decides what is kept of that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: MemoryContext | None = None, goal: str = "") -> None:
+        self._memory = memory
+        self._goal = goal
+        self._memories: dict[tuple[str, int], Compression] = {}
         self._texts: dict[tuple[str, ...], Fitted] = {}
+
+    async def memory(
+        self, chain: CompressionChain | None, model: str, room: int, count: Callable[[str], int]
+    ) -> tuple[Compression | None, bool]:
+        """What is known, in at most *room* tokens of *model*, and whether it was written now; None if nothing
+        is.
+        """
+        if self._memory is None or room <= 0:
+            return None, False
+        key = (model, room)
+        new = key not in self._memories
+        if new:
+            self._memories[key] = await fit_memory(chain, self._memory, room, count, query=self._goal)
+        return self._memories[key], new
 
     def find(self, key: tuple[str, ...], target: int) -> Fitted | None:
         """What was written for *key*, if it takes at most *target* tokens."""
@@ -49,7 +74,7 @@ class StepModel:
         scope: For whom.
         plan: The step's plan.
         chain: Compresses; None where compression is switched off.
-        frozen: What was compressed in this run, shared by its steps.
+        shared: What the steps of the run share.
     """
 
     def __init__(
@@ -58,13 +83,13 @@ class StepModel:
         scope: CallScope,
         plan: StepPlan,
         chain: CompressionChain | None,
-        frozen: "FrozenTexts | None" = None,
+        shared: "Shared | None" = None,
     ) -> None:
         self._gateway = gateway
         self._scope = scope
         self._plan = plan
         self._chain = chain
-        self._frozen = frozen if frozen is not None else FrozenTexts()
+        self._shared = shared if shared is not None else Shared()
         self._originals: dict[str, str] = {}
         self.tokens_saved = 0
 
@@ -93,9 +118,20 @@ class StepModel:
                 hint="set ANTHROPIC_API_KEY or OPENAI_API_KEY, or: pip install intendant-provider-extractive",
                 billed=False,
             )
+        request = await self._reminded(self.route, request)
         if not self._marked(request):
             return await self._gateway.complete(self._scope, self.route, request)
         return await self._expanding(self.route, request)
+
+    async def _reminded(self, route: Route, request: ModelRequest) -> ModelRequest:
+        """The request with what is known before the run, first, so that all calls begin with the same bytes."""
+        room, model = self._plan.memory_tokens, f"{route.provider}/{route.model}"
+        known, new = await self._shared.memory(self._chain, model, room - MEMORY_OVERHEAD, self._counter())
+        if known is None or not known.text:
+            return request
+        if new and known.strategy != "none":
+            self._record(Fitted(known), "", 0.0)
+        return request.model_copy(update={"system": f"{known.text}{request.system}"})
 
     def _marked(self, request: ModelRequest) -> bool:
         """True if the request holds a mark that the model may redeem."""
@@ -168,11 +204,11 @@ class StepModel:
         policy = self._plan.compression
         model = f"{self.route.provider}/{self.route.model}" if self.route else ""
         key = (receipts.digest_of(text), query, model, policy.model_dump_json())
-        earlier = self._frozen.find(key, target)
+        earlier = self._shared.find(key, target)
         if earlier is not None:
             return earlier
         fitted = await chain.fit(text, target, policy=policy, count=count, query=query, intent=self._plan.intent)
-        self._frozen.keep(key, fitted)
+        self._shared.keep(key, fitted)
         return fitted
 
     def _target(
@@ -184,7 +220,7 @@ class StepModel:
         if left is None:
             return aimed
         expansions = self._expansions
-        room = int(left * share) // (1 + expansions) - count(overhead)
+        room = int((left - self._plan.memory_tokens) * share) // (1 + expansions) - count(overhead)
         if expansions:
             room -= receipts.MARK_TOKENS + count(receipts.EXPAND.model_dump_json()) + receipts.SLICE_TOKENS
         return max(0, room if aimed is None else min(room, aimed))

@@ -10,6 +10,7 @@ from intendant.config.flags import is_on
 from intendant.model import events
 from intendant.model.errors import IntendantError, ReferenceFailed
 from intendant.model.events import Event
+from intendant.model.requests import MemoryContext
 from intendant.model.results import Failure, Metrics, RunResult, RunStatus, StepOutcome, StepStatus
 from intendant.model.workflow import Json, Workflow
 from intendant.pilot.conditions import Expression, computes_names, step_names
@@ -101,8 +102,18 @@ class WorkflowOrchestrator:
             raise IntendantError("no run is active", hint="call `initialize` first, and see that it returns True")
         return self._flight
 
-    async def initialize(self, workflow: Workflow, inputs: Mapping[str, Json] | None = None) -> bool:
+    async def initialize(
+        self,
+        workflow: Workflow,
+        inputs: Mapping[str, Json] | None = None,
+        memory: MemoryContext | None = None,
+    ) -> bool:
         """Check and plan the workflow, and open a run.
+
+        Args:
+            workflow: The workflow.
+            inputs: Values for its inputs.
+            memory: What is known before the run.
 
         Returns:
             False, without having done anything, if the flag `orchestration_enabled` is off.
@@ -117,7 +128,7 @@ class WorkflowOrchestrator:
         if self._flight is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
         graph = check(workflow, self._service.plugins, inputs or {})
-        plan = await self._service.plan_graph(workflow, graph, ask_model=True)
+        plan = await self._service.plan_graph(workflow, graph, ask_model=True, memory=memory is not None)
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
         journal = await self._open(plan, values)
@@ -136,6 +147,8 @@ class WorkflowOrchestrator:
             journal,
             ledger,
             compress=is_on(settings.flags.compression_enabled, workflow.agent),
+            memory=memory,
+            goal=workflow.description or workflow.name,
         )
         self._flight = _Flight(plan, graph, journal, runner, values, time())
         self._record_plan(self._flight)

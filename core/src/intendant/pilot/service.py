@@ -14,6 +14,7 @@ from intendant.hooks.plugin import Plugin
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import Fenced, IntendantError, Problem, StoreError, WorkflowError
 from intendant.model.events import Event
+from intendant.model.requests import MemoryContext
 from intendant.model.results import RunResult, StepOutcome
 from intendant.model.workflow import Json, Workflow
 from intendant.pilot.classifying import ClassificationDesk
@@ -148,7 +149,7 @@ class OrchestrationService:
         """
         return await self.plan_graph(workflow, check(workflow, self.plugins, inputs), ask_model=ask_model)
 
-    async def plan_graph(self, workflow: Workflow, graph: Graph, *, ask_model: bool) -> Plan:
+    async def plan_graph(self, workflow: Workflow, graph: Graph, *, ask_model: bool, memory: bool = False) -> Plan:
         """Decide everything about a workflow that was checked."""
         strategy = self.plugins.budgets.get(self.settings.budget.strategy)
         history = {}
@@ -164,6 +165,7 @@ class OrchestrationService:
                 history=history,
                 known=await desk.known(workflow.steps),
                 model=door,
+                memory=memory,
             )
         except IntendantError:
             await desk.close(door)
@@ -181,6 +183,7 @@ class OrchestrationService:
         workflow: Workflow,
         inputs: Mapping[str, Json] | None = None,
         *,
+        memory: MemoryContext | None = None,
         on_event: Listener | Iterable[Listener] = (),
     ) -> RunResult:
         """Plan and execute *workflow*.
@@ -188,6 +191,8 @@ class OrchestrationService:
         Args:
             workflow: The workflow.
             inputs: Values for its inputs.
+            memory: What is known before the run; steps of intents that want it are told, within a budget line of
+                its own (`budget.memory_tokens`).
             on_event: Called with each event; must be quick.
 
         Returns:
@@ -199,7 +204,7 @@ class OrchestrationService:
             asyncio.CancelledError: The run was cancelled; it has ended and is recorded as cancelled.
         """
         flight = self.orchestrator(on_event)
-        if not await flight.initialize(workflow, inputs):
+        if not await flight.initialize(workflow, inputs, memory):
             raise IntendantError(
                 "the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true"
             )
@@ -305,9 +310,14 @@ class SyncOrchestrator:
         """See `WorkflowOrchestrator.outcomes`."""
         return self._flight.outcomes
 
-    def initialize(self, workflow: Workflow, inputs: Mapping[str, Json] | None = None) -> bool:
+    def initialize(
+        self,
+        workflow: Workflow,
+        inputs: Mapping[str, Json] | None = None,
+        memory: MemoryContext | None = None,
+    ) -> bool:
         """See `WorkflowOrchestrator.initialize`."""
-        return self._runner.run(self._flight.initialize(workflow, inputs))
+        return self._runner.run(self._flight.initialize(workflow, inputs, memory))
 
     def execute_step(self, step_id: str, **given: Json) -> Any:
         """See `WorkflowOrchestrator.execute_step`."""
@@ -328,6 +338,7 @@ def run(
     *,
     settings: Settings | Mapping[str, Any] | None = None,
     db: str | None = None,
+    memory: MemoryContext | None = None,
     on_event: Listener | Iterable[Listener] = (),
 ) -> RunResult:
     """Run a workflow, from a script.
@@ -337,6 +348,7 @@ def run(
         inputs: Values for its inputs.
         settings: Settings that differ from the usual sources.
         db: Where the run is kept: a database URL, or `none`.
+        memory: What is known before the run.
         on_event: Called with each event.
 
     Raises:
@@ -350,4 +362,4 @@ def run(
     """
     flow = workflow if isinstance(workflow, Workflow) else Workflow.load(workflow)
     with OrchestrationService(settings, db=db) as service:
-        return service.run_sync(flow, inputs, on_event=on_event)
+        return service.run_sync(flow, inputs, memory=memory, on_event=on_event)

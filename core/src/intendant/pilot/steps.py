@@ -22,12 +22,12 @@ from intendant.model.errors import (
     StoreError,
 )
 from intendant.model.logs import get_logger
-from intendant.model.requests import StepRequest
+from intendant.model.requests import MemoryContext, StepRequest
 from intendant.model.results import Failure, StepOutcome, StepResult, StepStatus, Usage
 from intendant.model.retrying import retrying
 from intendant.model.source import NOT_TEXT
 from intendant.model.workflow import Json, Retry, Step
-from intendant.pilot.client import FrozenTexts, StepModel
+from intendant.pilot.client import Shared, StepModel
 from intendant.pilot.deliveries import ConnectorUse, delivery_key
 from intendant.pilot.references import resolve
 from intendant.pilot.schemas import Schema
@@ -54,6 +54,8 @@ class StepRunner:
         ledger: RunLedger,
         *,
         compress: bool,
+        memory: MemoryContext | None = None,
+        goal: str = "",
     ) -> None:
         self._plugins = plugins
         self._questions = Questions(plugins.manager)
@@ -62,7 +64,7 @@ class StepRunner:
         self._journal = journal
         self._ledger = ledger
         self._chain = CompressionChain(self._questions) if compress else None
-        self._frozen = FrozenTexts()
+        self._shared = Shared(memory, goal)
 
     async def run(
         self, step: Step, plan: StepPlan, scope: Mapping[str, Json], given: Mapping[str, Json] | None = None
@@ -203,7 +205,7 @@ class StepRunner:
     def model(self, attempts: "_Attempts") -> tuple[CallScope, StepModel]:
         """A door for one attempt."""
         scope = CallScope(self._journal, self._ledger, attempts.step.id, generation=attempts.generation)
-        return scope, StepModel(self._gateway, scope, attempts.plan, self._chain, self._frozen)
+        return scope, StepModel(self._gateway, scope, attempts.plan, self._chain, self._shared)
 
     async def handle(self, request: StepRequest) -> StepResult:
         """The handler's answer."""

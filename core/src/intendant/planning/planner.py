@@ -38,7 +38,9 @@ class StepPlan(Frozen):
     """Steps that come first."""
     needs_model: bool
     tokens: int
-    """The step's share of the run's tokens."""
+    """The step's share of the run's tokens, those for memory included."""
+    memory_tokens: int = 0
+    """Of these, what the step may be told of what is known before the run."""
     compression: CompressionPolicy
     difficulty: float
     factors: Mapping[str, float]
@@ -92,6 +94,7 @@ class Planner:
         history: Mapping[str, tuple[int, ...]] | None = None,
         known: Mapping[str, Classification] | None = None,
         model: ModelClient | None = None,
+        memory: bool = False,
     ) -> Plan:
         """Decide everything about *workflow*.
 
@@ -102,6 +105,7 @@ class Planner:
             history: Tokens that steps of an intent took in this agent's past runs.
             known: Classifications that are remembered, by step id.
             model: The door through which classifiers may ask a model.
+            memory: Something is known before the run, and the steps that are told need tokens for it.
 
         Raises:
             WorkflowError: A step's intent cannot be told, or nobody handles it.
@@ -111,7 +115,10 @@ class Planner:
         handlers = self._plugins.intents
         specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.steps}
         wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.steps}
-        shares, strategy, unallocated = self._allocate(workflow, specs, wants, found, history or {})
+        told = [step.id for step in workflow.steps if memory and wants[step.id] and specs[step.id].memory]
+        line = self._memory_line(workflow, len(told))
+        total = self.total(workflow) - line * len(told)
+        shares, strategy, unallocated = self._allocate(workflow, specs, wants, found, history or {}, total)
         router = self.router(workflow)
         return Plan(
             workflow=workflow,
@@ -125,6 +132,7 @@ class Planner:
                     shares,
                     wants,
                     router,
+                    line if step.id in told else 0,
                 )
                 for step in workflow.steps
             ),
@@ -231,6 +239,11 @@ class Planner:
 
     # --- budget and routes ---
 
+    def _memory_line(self, workflow: Workflow, steps: int) -> int:
+        """Tokens that each of so many steps gets for what is known before the run; at most a third of all."""
+        most = self.total(workflow) // (3 * steps) if steps else 0
+        return min(self._settings.budget.memory_tokens, most)
+
     def _allocate(
         self,
         workflow: Workflow,
@@ -238,6 +251,7 @@ class Planner:
         wants: Mapping[str, bool],
         found: Mapping[str, Classification],
         history: Mapping[str, tuple[int, ...]],
+        total: int,
     ) -> tuple[Mapping[str, int], str, int]:
         settings = self._settings.budget
         lines = tuple(
@@ -253,7 +267,6 @@ class Planner:
             for step in workflow.steps
             if wants[step.id]
         )
-        total = self.total(workflow)
         if not lines:
             return {}, settings.strategy, total
         request = BudgetRequest(
@@ -287,9 +300,10 @@ class Planner:
         shares: Mapping[str, int],
         wants: Mapping[str, bool],
         router: Router,
+        memory: int,
     ) -> StepPlan:
         score, factors = difficulty(step, spec, references=references)
-        tokens = shares.get(step.id, 0)
+        tokens = shares.get(step.id, 0) + memory
         route = router.route(step.id, spec.name, score, factors, tokens) if wants[step.id] else None
         return StepPlan(
             step_id=step.id,
@@ -299,6 +313,7 @@ class Planner:
             needs=tuple(needs),
             needs_model=wants[step.id],
             tokens=tokens,
+            memory_tokens=memory,
             compression=self._settings.compression.policies.get(spec.name, spec.compression),
             difficulty=round(score, 2),
             factors=factors,

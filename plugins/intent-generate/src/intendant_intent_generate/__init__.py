@@ -62,6 +62,7 @@ class GenerateHandler(IntentHandler):
         words=("write", "draft", "compose", "generate", "create", "author", "propose", "reply"),
         tokens=2500,
         reasoning=8,
+        memory=True,
         output_complexity=7,
     )
     Parameters = GenerateParameters

@@ -71,6 +71,7 @@ class SummarizeHandler(IntentHandler):
         tokens=1500,
         # A summary leaves most facts out by its nature; how many were left out before it was read, the notes say.
         compression=CompressionPolicy(floor=0.1),
+        memory=True,
         reasoning=4,
         output_complexity=5,
     )
