@@ -5,8 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intendant import Compression, CompressRequest, TextUnit, estimate_tokens, text_units
-from intendant.testing import CompressorContract
+from intendant import (
+    Compression,
+    CompressionPolicy,
+    CompressRequest,
+    IntentHandler,
+    IntentSpec,
+    StepRequest,
+    StepResult,
+    TextUnit,
+    estimate_tokens,
+    text_units,
+)
+from intendant.testing import CompressorContract, ScriptedProvider, run_steps
 from intendant_compress_semantic import SemanticCompressor
 from intendant_compress_semantic._near import nearness
 
@@ -223,3 +234,60 @@ def test_abbreviations_end_no_sentence() -> None:
 def test_hostile_content_is_survived(text: str) -> None:
     answer = shrink(text, 200, query="word")
     assert answer is None or answer.tokens_after <= 200
+
+
+FIGURES = [
+    f"The pump in hall {n} of the old works by the river was seen to run at {n * 13} bars." for n in range(1, 41)
+]
+SHORT = "; ".join(f"The hall {n}: {n * 13}" for n in range(1, 41))
+
+
+class Digest(IntentHandler):
+    """Gives its input, fitted."""
+
+    spec = IntentSpec(
+        name="digest",
+        summary="Digest",
+        examples=("Digest",),
+        compression=CompressionPolicy(floor=0.9, abstractive=True),
+    )
+
+    async def handle(self, request: StepRequest) -> StepResult:
+        fitted = await request.model.fit(request.input, share=0.12)
+        return StepResult(output={"text": fitted.text, "spent": fitted.spent, "saved": fitted.saved})
+
+
+@pytest.mark.parametrize(("said", "taken"), [(SHORT, True), ("There are pumps.", False)])
+async def test_a_model_may_rewrite_what_selecting_would_lose(said: str, taken: bool) -> None:
+    """Its words are checked as any other's are; what it took counts against what it saved."""
+    provider = ScriptedProvider(said)
+    result = await run_steps(
+        [{"id": "a", "intent": "digest", "input": " ".join(FIGURES)}],
+        Digest(),
+        SemanticCompressor(),
+        provider,
+        budget={"tokens_per_workflow": 4000},
+    )
+    assert result.status == "completed", result.failures
+    output = result.steps["a"].output
+    assert len(provider.calls) == 1
+    asked = provider.calls[0][1]
+    assert asked.messages[0].content == " ".join(FIGURES)
+    assert "letter by letter" in asked.system
+    assert (output["text"] == SHORT) is taken
+    assert (output["spent"] == result.metrics.tokens_used) is taken
+    if taken:
+        assert output["saved"] == result.metrics.tokens_saved < 0, "one reading of it does not pay"
+
+
+async def test_without_leave_no_model_is_asked() -> None:
+    provider = ScriptedProvider(SHORT)
+
+    class Plain(Digest):
+        """Allows no model."""
+
+        spec = Digest.spec.model_copy(update={"compression": CompressionPolicy(floor=0.9)})
+
+    step = {"id": "a", "intent": "digest", "input": " ".join(FIGURES)}
+    await run_steps([step], Plain(), SemanticCompressor(), provider, budget={"tokens_per_workflow": 4000})
+    assert not provider.calls

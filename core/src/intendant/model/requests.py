@@ -41,6 +41,11 @@ class CompressionPolicy(Frozen):
     """How often the model may ask for parts of what was left out. Room for that is kept free in the budget; 0 uses
     all of it for the first answer. Only models of providers that can offer tools are told."""
 
+    abstractive: bool = False
+    """Where selecting loses too much, a model of the cheapest tier may rewrite the content. What that takes
+    comes out
+    of the step's budget and counts against the savings; the result has to reach the floor too."""
+
     @field_validator("protect")
     @classmethod
     def _are_expressions(cls, expressions: tuple[str, ...]) -> tuple[str, ...]:
@@ -181,6 +186,8 @@ class CompressRequest(Frozen):
     """What sort of content it is; see `kind_of`."""
     protect: tuple[str, ...] = ()
     """Regular expressions: units in which they match are kept."""
+    model: SkipValidation[Any] = Field(None, repr=False)
+    """A `ModelClient` where a model may be asked to rewrite the text; None where only selecting is allowed."""
     dense: bool = False
     """Forms that need decoding by the reader are welcome too: values split into prefixes and references."""
 

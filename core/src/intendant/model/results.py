@@ -62,11 +62,13 @@ class Compression(Frozen):
     """Expected share of the critical facts that survive (numbers, names, negations, errors)."""
     dropped: tuple[str, ...] = ()
     """What was left out, in words."""
+    spent: int = 0
+    """Tokens that a model took to make it."""
 
     @property
     def saved(self) -> int:
-        """Tokens saved."""
-        return self.tokens_before - self.tokens_after
+        """Tokens saved, less those spent on saving them; below zero if that was more."""
+        return self.tokens_before - self.tokens_after - self.spent
 
 
 class Route(Frozen):

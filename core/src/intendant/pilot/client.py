@@ -207,9 +207,24 @@ class StepModel:
         earlier = self._shared.find(key, target)
         if earlier is not None:
             return earlier
-        fitted = await chain.fit(text, target, policy=policy, count=count, query=query, intent=self._plan.intent)
+        fitted = await chain.fit(
+            text,
+            target,
+            policy=policy,
+            count=count,
+            query=query,
+            intent=self._plan.intent,
+            model=self._rewriter(),
+        )
         self._shared.keep(key, fitted)
         return fitted
+
+    def _rewriter(self) -> "StepModel | None":
+        """A door to the model that may rewrite content, with the same budget."""
+        if self._plan.rewriting is None or not self._gateway.charges(self._plan.rewriting):
+            return None
+        plan = self._plan.model_copy(update={"route": self._plan.rewriting, "rewriting": None, "memory_tokens": 0})
+        return StepModel(self._gateway, self._scope, plan, None)
 
     def _target(
         self, count: Callable[[str], int], text: str, left: int | None, share: float, overhead: str

@@ -15,7 +15,7 @@ from itertools import chain, islice
 
 from intendant.hooks.calls import Questions
 from intendant.model.kinds import kind_of
-from intendant.model.requests import CompressionPolicy, CompressRequest
+from intendant.model.requests import CompressionPolicy, CompressRequest, ModelClient
 from intendant.model.results import Compression
 from intendant.model.workflow import Json
 from intendant.planning.fidelity import expected_retention
@@ -56,6 +56,7 @@ class _Task:
     query: str
     intent: str
     dense: bool
+    model: ModelClient | None
 
     @cached_property
     def protected(self) -> frozenset[str]:
@@ -104,15 +105,17 @@ class CompressionChain:
         intent: str = "",
         lossless_only: bool = False,
         dense: bool = False,
+        model: ModelClient | None = None,
     ) -> Fitted:
         """Make *text* fit into *target_tokens*.
 
         Nothing is done to text that fits. If the target cannot be reached without losing more facts than the
-        policy allows, the least that keeps them is returned, with `refused`.
+        policy allows, *model* is asked to rewrite the text, if there is one; else the least that keeps the facts
+        is returned, with `refused`.
         """
         count = _remembering(count)
         before = count(text)
-        task = _Task(text, kind_of(text), before, policy, count, query, intent, dense)
+        task = _Task(text, kind_of(text), before, policy, count, query, intent, dense, model)
         start = _State(text, before, task.kind, text)
         if before <= target_tokens or policy.strategy == "none":
             return Fitted(self._compression(task, start))
@@ -154,7 +157,20 @@ class CompressionChain:
             raised = await self._raised(task, exact, target, state.names[0])
             if raised is not None and raised.tokens_after < best.tokens_after:
                 best = raised
-        return Fitted(best, refused=refused)
+        rewritten = await self._rewritten(task, exact, target) if refused and task.model is not None else None
+        return Fitted(rewritten) if rewritten is not None else Fitted(best, refused=refused)
+
+    async def _rewritten(self, task: _Task, exact: _State, target: int) -> Compression | None:
+        """The content in a model's words, if those fit and keep enough."""
+        tokens = task.count(exact.base)
+        answer = await self._ask(
+            task, exact.base, exact.kind, tokens, target, exact.names, exact=False, model=task.model
+        )
+        if answer is None or not answer.spent:
+            return None
+        state = self._selection(task, exact.kind, answer)
+        done = self._compression(task, state).model_copy(update={"spent": answer.spent})
+        return done if done.tokens_after <= target and self._keeps_enough(task, done) else None
 
     async def _raised(self, task: _Task, exact: _State, target: int, name: str) -> Compression | None:
         """The smallest selection found that keeps enough."""
@@ -231,6 +247,7 @@ class CompressionChain:
         *,
         exact: bool,
         name: str = "auto",
+        model: ModelClient | None = None,
     ) -> Compression | None:
         strategy = task.policy.strategy if name == "auto" else name
         request = CompressRequest(
@@ -245,6 +262,7 @@ class CompressionChain:
             intent=task.intent,
             kind=kind,
             protect=task.policy.protect,
+            model=model,
             dense=task.dense,
         )
         return await self._questions.compress(request)

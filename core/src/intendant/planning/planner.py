@@ -48,6 +48,8 @@ class StepPlan(Frozen):
     """None for steps that ask no model, or where no provider can be used."""
     estimated_micro_usd: int | None
     """Cost if the step uses all its tokens, a quarter of them for the answer; None if the price is not known."""
+    rewriting: Route | None = None
+    """The model that may rewrite the step's input where selecting from it loses too much."""
     side_effects: bool
     """True if the step may change something outside the run."""
     warnings: tuple[str, ...] = ()
@@ -305,6 +307,10 @@ class Planner:
         score, factors = difficulty(step, spec, references=references)
         tokens = shares.get(step.id, 0) + memory
         route = router.route(step.id, spec.name, score, factors, tokens) if wants[step.id] else None
+        compression = self._settings.compression.policies.get(spec.name, spec.compression)
+        rewriting = (
+            router.route(step.id, "compress", 0.0, {}, tokens) if compression.abstractive and route else None
+        )
         return StepPlan(
             step_id=step.id,
             name=step.title,
@@ -314,7 +320,8 @@ class Planner:
             needs_model=wants[step.id],
             tokens=tokens,
             memory_tokens=memory,
-            compression=self._settings.compression.policies.get(spec.name, spec.compression),
+            compression=compression,
+            rewriting=rewriting,
             difficulty=round(score, 2),
             factors=factors,
             route=route,

@@ -1,12 +1,13 @@
 """Keeps the sentences, lines or values that answer what the step asks, or carry facts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from intendant import Compression, Compressor, CompressRequest, Json, Options, TextUnit, text_units
 from intendant_compress_semantic._near import nearness
 from intendant_compress_semantic._outliers import outlying_rows
+from intendant_compress_semantic._rewriting import rewritten
 from intendant_compress_semantic._scores import Worth, worths
 from intendant_compress_semantic._select import fitting
 from intendant_compress_semantic._tree import tree_in
@@ -55,10 +56,13 @@ class SemanticCompressor(Compressor):
         self._read = lru_cache(maxsize=4)(self._parts)
         self._sizes = lru_cache(maxsize=4)(_sizes)
 
-    def shrink(self, request: CompressRequest) -> Compression | None:
-        """The best units that fit the target; None if all fit, or none does."""
+    def shrink(self, request: CompressRequest) -> Compression | Awaitable[Compression | None] | None:
+        """The best units that fit the target, or a model's rewriting; None if all fits, or nothing does."""
         if request.tokens <= request.target_tokens:
             return None
+        return self._selected(request) if request.model is None else rewritten(request, request.model)
+
+    def _selected(self, request: CompressRequest) -> Compression | None:
         parts = self._read(request.text, request.kind, request.query, request.protect)
         sizes = self._sizes(tuple(unit.text for unit in parts.units), request.count)
         room = request.target_tokens - request.count(parts.written([]))
