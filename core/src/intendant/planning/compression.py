@@ -209,8 +209,9 @@ class CompressionChain:
                 break
             name, tried = answer.strategy, ()
             state = self._selection(task, exact.kind, answer)
-            if exact.names:  # What saved nothing on the whole is not worth its time on a part.
-                state = await self._encoded(task, state, 0)
+            for each in exact.names:  # What saved nothing on the whole is not worth its time on a part.
+                answer = await self._ask(task, state.text, state.kind, state.tokens, 0, (), exact=True, name=each)
+                state = (answer and self._next(task, state, answer)) or state
             if best is None or _nearer(state.tokens, best.tokens, target):
                 best = state
             if ENOUGH * target <= state.tokens <= target:

@@ -9,7 +9,7 @@ from intendant_compress_semantic._near import nearness
 from intendant_compress_semantic._outliers import outlying_rows
 from intendant_compress_semantic._rewriting import rewritten
 from intendant_compress_semantic._scores import Worth, worths
-from intendant_compress_semantic._select import fitting
+from intendant_compress_semantic._select import fitting, ranked
 from intendant_compress_semantic._tree import tree_in
 
 __all__ = ["SemanticCompressor", "SemanticSettings"]
@@ -53,8 +53,7 @@ class SemanticCompressor(Compressor):
     def __init__(self, settings: Mapping[str, Json] | None = None) -> None:
         super().__init__(settings)
         # The chain asks again about the same content with another target, until its encoded form fits.
-        self._read = lru_cache(maxsize=4)(self._parts)
-        self._sizes = lru_cache(maxsize=4)(_sizes)
+        self._weighed = lru_cache(maxsize=2)(self._weigh)
 
     def shrink(self, request: CompressRequest) -> Compression | Awaitable[Compression | None] | None:
         """The best units that fit the target, or a model's rewriting; None if all fits, or nothing does."""
@@ -63,12 +62,13 @@ class SemanticCompressor(Compressor):
         return self._selected(request) if request.model is None else rewritten(request, request.model)
 
     def _selected(self, request: CompressRequest) -> Compression | None:
-        parts = self._read(request.text, request.kind, request.query, request.protect)
-        sizes = self._sizes(tuple(unit.text for unit in parts.units), request.count)
+        parts, sizes, order = self._weighed(
+            request.text, request.kind, request.query, request.protect, request.count
+        )
         room = request.target_tokens - request.count(parts.written([]))
         best: tuple[int, str, int] | None = None
         for _ in range(TRIES):
-            kept = fitting(parts.units, sizes, parts.worth, room, parts.kind)
+            kept = fitting(parts.units, sizes, order, room)
             if not kept:
                 break
             text = parts.written(kept)
@@ -80,6 +80,14 @@ class SemanticCompressor(Compressor):
             # Tokens of parts do not quite add up to those of the whole.
             room += request.target_tokens - tokens - (tokens > request.target_tokens)
         return self._answer(request, parts, *best) if best else None
+
+    def _weigh(
+        self, text: str, kind: str, query: str, protect: tuple[str, ...], count: Callable[[str], int]
+    ) -> tuple[_Parts, list[int], list[int]]:
+        """The content in units, their tokens, and the order in which they are kept."""
+        parts = self._parts(text, kind, query, protect)
+        sizes = [max(1, count(unit.text)) for unit in parts.units]
+        return parts, sizes, ranked(sizes, parts.worth, parts.kind)
 
     def _parts(self, text: str, kind: str, query: str, protect: tuple[str, ...]) -> _Parts:
         settings: SemanticSettings = self.settings
@@ -116,7 +124,3 @@ class SemanticCompressor(Compressor):
             quality=tokens / request.tokens,
             dropped=(f"{len(parts.units) - number} of {len(parts.units)} {parts.what}",),
         )
-
-
-def _sizes(texts: tuple[str, ...], count: Callable[[str], int]) -> list[int]:
-    return [max(1, count(text)) for text in texts]

@@ -15,28 +15,27 @@ SUM = 0.8
 """Power of the sum of a unit's facts, of which many do not count for as much as each by itself."""
 
 
-def fitting(
-    units: Sequence[TextUnit], sizes: Sequence[int], worths: Sequence[Worth], room: int, kind: str
-) -> list[int]:
-    """Indexes of the best units that fit *room* tokens together with those they stand under, in order.
+def ranked(sizes: Sequence[int], worths: Sequence[Worth], kind: str) -> list[int]:
+    """Indexes of the units that are worth anything, the best for their size first.
 
-    A fact that one kept unit carries adds nothing to another: lazy greedy selection (M. Minoux, "Accelerated
-    greedy algorithms for maximizing submodular set functions", 1978).
+    A fact that one unit carries adds nothing to a later one: lazy greedy selection (M. Minoux, "Accelerated greedy
+    algorithms for maximizing submodular set functions", 1978).
     """
     power = DENSITIES.get(kind, DENSITY)
     known = 1 + max((number for worth in worths for number, _ in worth.facts), default=0)
     missing = bytearray(b"\1") * known
-    kept: set[int] = set()
+    weights = [math.pow(size, power) for size in sizes]
 
     def density(index: int) -> float:
         worth, facts = worths[index], 0.0
         for number, weight in worth.facts:
             if missing[number]:
                 facts += weight
-        return -(worth.own + math.pow(facts, SUM)) / math.pow(sizes[index], power)
+        return -(worth.own + math.pow(facts, SUM)) / weights[index]
 
     heap = [(density(index), index) for index, worth in enumerate(worths) if worth.own > 0]
     heapify(heap)
+    order: list[int] = []
     while heap:
         value, index = heap[0]
         now = density(index)
@@ -44,16 +43,29 @@ def fitting(
             heapreplace(heap, (now, index))
             continue
         heappop(heap)
-        needed = []
+        order.append(index)
+        for number, _ in worths[index].facts:
+            missing[number] = 0
+    return order
+
+
+def fitting(units: Sequence[TextUnit], sizes: Sequence[int], order: Sequence[int], room: int) -> list[int]:
+    """Indexes of the first units of *order* that fit *room* tokens together with those they stand under,
+    sorted.
+    """
+    kept: set[int] = set()
+    for index in order:
+        if index in kept:
+            continue
+        size, at = 0, index
+        while at >= 0 and at not in kept:
+            size += sizes[at]
+            at = units[at].under
+        if size > room:
+            continue
+        room -= size
         at = index
         while at >= 0 and at not in kept:
-            needed.append(at)
+            kept.add(at)
             at = units[at].under
-        size = sum(sizes[one] for one in needed)
-        if needed and size <= room:
-            kept.update(needed)
-            room -= size
-            for one in needed:
-                for number, _ in worths[one].facts:
-                    missing[number] = 0
     return sorted(kept)
