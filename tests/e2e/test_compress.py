@@ -58,6 +58,7 @@ def test_wrong_arguments_are_told(intendant, tmp_path) -> None:
     (tmp_path / "a.txt").write_text("x")
     for arguments in (
         ("a.txt", "--target", "0.5", "--tokens", "3"),
+        ("a.txt", "--protect", "("),
         ("a.txt", "--target", "7"),
         ("none.txt",),
         ("none.jsonl",),
@@ -65,3 +66,12 @@ def test_wrong_arguments_are_told(intendant, tmp_path) -> None:
         done = intendant("compress", *arguments)
         assert done.code == 2, arguments
         assert done.err.startswith("error:")
+
+
+def test_what_is_protected_stays(intendant, tmp_path) -> None:
+    (tmp_path / "app.log").write_text(LOG)
+    arguments = ("compress", "app.log", "--target", "0.2", "--query", "disk", "--strategy", "semantic")
+    assert "job 77 " not in intendant(*arguments).out
+    small = intendant(*arguments, "--protect", r"done job 77\b").out
+    assert "job 77 " in small
+    assert len(small) < len(LOG) / 2

@@ -99,10 +99,13 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 
 def _document(text: str, done: "Compression") -> dict[str, Any]:
+    from intendant.planning.compressing import default_counter
+
     return {
         "text": done.text,
         "tokens_before": done.tokens_before,
         "tokens_after": done.tokens_after,
+        "counted": "o200k_base" if default_counter().exact else "estimate",
         "saved": round(done.saved / done.tokens_before, 4) if done.tokens_before else 0.0,
         "quality": round(done.quality, 4),
         "strategies": [] if done.strategy == "none" else done.strategy.split("+"),

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from functools import lru_cache
 
+from pydantic import ValidationError
+
 from intendant.hooks.calls import Questions
 from intendant.hooks.outside import TokenCounting
 from intendant.hooks.registry import Plugins
@@ -11,11 +13,11 @@ from intendant.model.errors import IntendantError
 from intendant.model.requests import CompressionPolicy
 from intendant.model.results import Compression
 from intendant.planning.compression import CompressionChain
-from intendant.spending.tokens import counter_for
+from intendant.spending.tokens import TokenCounter, counter_for
 
 
 @lru_cache(maxsize=1)
-def default_counter() -> Callable[[str], int]:
+def default_counter() -> TokenCounter:
     """Counts by o200k where its ranks are installed (`intendant[tokens]`), else by estimate."""
     return counter_for(TokenCounting(factor=1.0, exact=True))
 
@@ -61,7 +63,8 @@ def compress(
         The compressed text with its figures; the text itself, with strategy `none`, where nothing could be done.
 
     Raises:
-        IntendantError: Target and tokens are both given, or the target is not between 0 and 1.
+        IntendantError: Target and tokens are both given, the target is not between 0 and 1, or an expression in
+            *protect* is none.
 
     Example:
         ```python
@@ -108,7 +111,10 @@ async def compress_async(
         # Without a target a lossless compression goes as far as it can, and another one to a half.
         share = target if target is not None else 0.0 if lossless else 0.5
         tokens = int(counter(text) * share)
-    policy = CompressionPolicy(strategy=strategy, floor=floor, protect=protect)
+    try:
+        policy = CompressionPolicy(strategy=strategy, floor=floor, protect=protect)
+    except ValidationError as error:
+        raise IntendantError(f"the compression cannot be done: {error.errors()[0]['msg']}") from None
     fitted = await installed().fit(
         text, tokens, policy=policy, count=counter, query=query, lossless_only=lossless, dense=dense
     )

@@ -147,7 +147,7 @@ class CompressionChain:
                 break
             tried = (*tried, state.names[0])
             done = self._compression(task, state)
-            enough = self._keeps_enough(task, done)
+            enough = self._keeps_enough(task, state, done)
             if enough and done.tokens_after <= target:
                 return Fitted(done)
             if enough:  # It cannot be made to fit, but what is smaller is still better.
@@ -170,7 +170,7 @@ class CompressionChain:
             return None
         state = self._selection(task, exact.kind, answer)
         done = self._compression(task, state).model_copy(update={"spent": answer.spent})
-        return done if done.tokens_after <= target and self._keeps_enough(task, done) else None
+        return done if done.tokens_after <= target and self._keeps_enough(task, state, done) else None
 
     async def _raised(self, task: _Task, exact: _State, target: int, name: str) -> Compression | None:
         """The smallest selection found that keeps enough."""
@@ -182,7 +182,7 @@ class CompressionChain:
             if state is None:
                 break
             done = self._compression(task, state)
-            if self._keeps_enough(task, done):
+            if self._keeps_enough(task, state, done):
                 best, high = done, middle
             else:
                 low = middle
@@ -286,10 +286,11 @@ class CompressionChain:
         )
 
     @staticmethod
-    def _keeps_enough(task: _Task, done: Compression) -> bool:
+    def _keeps_enough(task: _Task, state: _State, done: Compression) -> bool:
         if done.preserving:
             return True
-        lost = any(match not in done.text for match in task.protected)
+        # Looked for before the selection was encoded: an encoding says the same in other letters.
+        lost = any(match not in state.base for match in task.protected)
         return done.quality >= task.policy.floor and not lost
 
     @staticmethod
