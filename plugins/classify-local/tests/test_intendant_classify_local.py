@@ -20,6 +20,7 @@ from intendant import (
 )
 from intendant.testing import ClassifierContract, engine
 from intendant_classify_local import LocalClassifier
+from intendant_classify_local._commands import command_deeds, main_deed
 from intendant_classify_local._features import features
 from intendant_classify_local._language import head, lemmas_of
 from intendant_classify_local._model import model
@@ -56,9 +57,11 @@ class TestLocalContract(ClassifierContract):
     entry_point = "local"
 
 
-def decide(intents=(), threshold=0.0, feeds_into=(), **step) -> Classification | None:
+def decide(intents=(), threshold=0.0, feeds_from=(), feeds_into=(), **step) -> Classification | None:
     made = Step.model_validate({"id": "x", **step})
-    request = ClassifyRequest(step=made, intents=intents, threshold=threshold, feeds_into=feeds_into)
+    request = ClassifyRequest(
+        step=made, intents=intents, threshold=threshold, feeds_from=feeds_from, feeds_into=feeds_into
+    )
     return LocalClassifier().decide(request)
 
 
@@ -229,6 +232,201 @@ def test_steps_that_others_branch_on_lean_to_conditional():
     assert decide(uses="file.read", feeds_into=(after,)).intent == "extract"
 
 
+def test_neighbours_do_not_overrule_machinery():
+    """Whatever others ask of its output, an operation of a connector is judged by itself."""
+    asks = Step(id="y", when="steps.x.output.branch == 'a' && steps.x.output.valid")
+    assert decide(uses="acme.process", feeds_into=(asks,)) == decide(uses="acme.process")
+
+
+@pytest.mark.parametrize(
+    ("intent", "name"),
+    [
+        ("generate", "write_article"),
+        ("send", "write_to_sheet"),
+        ("send", "load_orders_to_postgres"),
+        ("extract", "load_orders_from_postgres"),
+    ],
+)
+def test_what_a_verb_is_about_and_its_direction_count(intent, name):
+    """To write a text makes it, to write to a sheet stores; what is loaded from there is read."""
+    assert raw(type="PythonOperator", name=name).intent == intent
+    found = features(StepView(kind="PythonOperator", name=name))
+    assert any(each.startswith(("no:write:", "nd:load:")) for each in found)
+
+
+def test_steps_whose_verdict_others_ask_for_lean_to_validate():
+    """A field such as `valid` that a condition asks for speaks for a check, another field does not."""
+    asks = Step(id="y", when="steps.x.output.valid == true")
+    other = Step(id="y", when="steps.x.output.total > 3 && steps.xx.output.valid")
+    alone = decide(name="The order of the day", input="x")
+    assert decide(name="The order of the day", input="x", feeds_into=(asks,)).intent == "validate"
+    assert decide(name="The order of the day", input="x", feeds_into=(other,)).intent == alone.intent != "validate"
+
+
+def test_where_a_step_stands_decides_only_between_what_its_words_leave_open():
+    """What nothing is given to gets data, what several feed brings together; a plain name says otherwise."""
+    source, other, sink = Step(id="a"), Step(id="b"), Step(id="c")
+    first = decide(name="The week", feeds_into=(sink,))
+    joined = decide(name="The week", feeds_from=(source, other), feeds_into=(sink,))
+    assert first.intent == "extract"
+    assert joined.intent == "aggregate"
+    for around in ({"feeds_into": (sink,)}, {"feeds_from": (source, other)}):
+        assert decide(name="Keep only the open orders", **around).intent == "filter"
+        assert decide(uses="file.write", **around).intent == "send"
+
+
+@pytest.mark.parametrize(
+    ("intent", "fields"),
+    [
+        ("enrich", {"category": {"type": "string", "enum": ["a", "b"]}}),
+        ("validate", {"valid": {"type": "boolean"}, "errors": {"type": "array"}}),
+        ("summarize", {"summary": {"type": "string"}, "key_points": {"type": "array"}}),
+        ("conditional", {"branch": {"type": "string", "enum": ["a", "b"]}}),
+        ("extract", {"invoice_number": {"type": "string"}, "amount": {"type": "number"}, "vendor": {}}),
+    ],
+)
+@pytest.mark.parametrize("key", ["output", "output_schema"])
+def test_what_a_step_is_to_put_out_speaks_where_its_words_are_silent(intent, fields, key):
+    """The schema of the output tells a label, a verdict, a summary, a branch and facts apart."""
+    schema = {"type": "object", "properties": fields}
+    assert raw(name="Step 4", prompt="Work on this: {{ input }}", **{key: schema}).intent == intent
+    if key == "output":
+        assert decide(name="Step 4", prompt="Work on this: {{ input }}", output=schema).intent == intent
+
+
+def test_an_output_schema_gives_way_to_plain_words():
+    """A step that says what it does is not overruled by the names of its output's fields."""
+    schema = {"type": "object", "properties": {"text": {"type": "string"}}}
+    assert decide(name="Keep only the open orders", output=schema).intent == "filter"
+
+
+@pytest.mark.parametrize(
+    ("intent", "step"),
+    [
+        ("validate", {"type": "PythonOperator", "params": {"python_callable": "validate_orders"}}),
+        ("extract", {"type": "serviceTask", "params": {"delegateExpression": "#{crm.fetchCustomer}"}}),
+        ("send", {"type": "serviceTask", "params": {"expression": "${mailer.sendInvoice(execution)}"}}),
+        ("summarize", {"type": "code", "params": {"command": "python jobs/summarize_logs.py --day 3"}}),
+        ("validate", {"type": "run", "params": {"run": "npm run lint"}}),
+    ],
+)
+def test_what_a_step_runs_tells_what_it_does(intent, step):
+    """A function, script or job that is called by name speaks like the step's own name."""
+    found = raw(name="Step 3", **step)
+    assert found.intent == intent, found
+
+
+@pytest.mark.parametrize(
+    ("deeds", "line"),
+    [
+        (["install", "test"], "npm ci && npm test"),
+        (["fetch"], "git clone --depth 1 https://git.example/a.git"),
+        (["publish"], "curl -X POST -d @a.json https://x.example"),
+        (["fetch"], "curl -sSf https://x.example/a.csv -o a.csv"),
+        (["test"], "npx prettier --check src"),
+        (["build"], "npx prettier --write src"),
+        (["test"], "npm run lint:ci"),
+        (["build"], "npm run build"),
+        (["fetch"], "aws s3 cp s3://in/a.csv ./a.csv"),
+        (["publish"], "aws s3 cp ./a.csv s3://out/a.csv"),
+        (["test"], "# unit\nDEBUG=1 python -m pytest -q"),
+        (["test"], "./mvnw -B test"),
+        (["group"], "cat a.csv b.csv > all.csv"),
+        ([], "def main(x):\n    make = 3"),
+        ([], "python train.py"),
+    ],
+)
+def test_knows_what_commands_do(deeds, line):
+    """Tools are known by name, past wrappers, settings and options; what is no command line has no deeds."""
+    assert command_deeds(line) == deeds
+
+
+def test_preparation_is_not_what_commands_are_for():
+    """Installing before testing is testing; alone it is installing."""
+    assert main_deed(["install", "test", "start"]) == "test"
+    assert main_deed(["start", "install"]) == "install"
+
+
+@pytest.mark.parametrize(
+    ("intent", "params"),
+    [
+        ("send", {"configuration": {"query": {"query": "DELETE FROM a.b WHERE TRUE", "useLegacySql": False}}}),
+        ("extract", {"configuration": {"query": {"query": "SELECT a FROM b"}}}),
+        ("extract", {"http_request": {"method": "GET", "uri": "https://x.example/orders"}}),
+        ("send", {"http_request": {"method": "PUT", "uri": "https://x.example/orders/3"}}),
+    ],
+)
+def test_looks_into_nested_parameters(intent, params):
+    """SQL and requests count wherever they stand in the parameters."""
+    kind = "HTTP" if "http_request" in params else "BigQueryInsertJobOperator"
+    assert raw(name="step 2", type=kind, params=params).intent == intent
+
+
+def test_a_request_that_asks_a_model_generates():
+    """The body tells a POST to a model from one that delivers."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "Write a poem"}]}
+    asked = raw(
+        name="Call", type="httpRequest", params={"method": "POST", "url": "https://x.example/v1", "body": body}
+    )
+    told = raw(
+        name="Call", type="httpRequest", params={"method": "POST", "url": "https://x.example/v1", "body": {}}
+    )
+    assert (asked.intent, told.intent) == ("generate", "send")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"type": "summarize", "name": "x"},
+        {"plugin": "gmail", "name": "x"},
+        {"type": "action", "plugin": "gmail"},
+        {"type": "action", "action": "send_mail"},
+        {"name": "Send"},
+        {"prompt": "={{ $json.text }} Summarize the text"},
+        {"type": "code", "name": "Run", "params": {"python_callable": "send_mail"}},
+    ],
+)
+def test_reasons_name_only_what_the_step_has(step):
+    """No reason is about an empty operation, or repeats what another says in other words."""
+    texts = [signal.text for signal in raw(**step).signals]
+    assert texts
+    assert not any("''" in text or "'action'" in text or "{{" in text for text in texts)
+    quoted = [text.split("'")[1] for text in texts if "'" in text]
+    assert len(quoted) == len(set(quoted)), texts
+
+
+ONBOARD = IntentSpec(
+    name="onboard",
+    summary="welcome somebody new",
+    examples=(
+        "Set up the account of a new colleague",
+        "Get the laptop ready for the new colleague",
+        "Give the newcomer access to the tools",
+        "Introduce the new colleague to the team",
+        "Plan the first week of the newcomer",
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Set up everything for the new colleague", "Plan the newcomer's first day", "Give the new colleague a key"],
+)
+def test_examples_of_common_words_are_enough_together(name):
+    """A custom intent whose examples share no rare word is sure where a step shares several words with one."""
+    found = decide((ONBOARD,), name=name)
+    assert found.intent == "onboard"
+    assert found.confidence >= 0.7
+
+
+@pytest.mark.parametrize(
+    "name", ["Get the tools", "Plan a weekend", "Give the team the report", "Set up the table"]
+)
+def test_one_common_word_does_not_claim_a_step(name):
+    """A word in passing is no likeness."""
+    assert decide((ONBOARD,), name=name).intent != "onboard"
+
+
 def test_reads_neither_data_nor_templates_as_words():
     """What is filled into a prompt, with its label, asks for nothing."""
     bare = features(StepView(kind="ai_processing", prompt="Summary: {{ issue.summary }}\nTranslate the text."))
@@ -247,6 +445,9 @@ def test_reads_neither_data_nor_templates_as_words():
         ("Email send", "send"),
         ("知识检索", "retrieve"),
         ("Customers", ""),
+        ("run_unit_tests", "test"),
+        ("Execute queries", "query"),
+        ("Run", "run"),
     ],
 )
 def test_finds_what_a_name_is_about(name, lemma):
@@ -269,6 +470,10 @@ def test_finds_what_a_name_is_about(name, lemma):
         (False, {"type": "code", "params": {"code": "requests.post(url, json=data)"}}),
         (False, {"type": "action", "plugin": "slack", "name": "Summary"}),
         (False, {"uses": "file.write", "with": {"path": "x"}}),
+        (False, {"type": "run", "params": {"run": "npm run build\ndocker push acme/app"}}),
+        (False, {"type": "sh", "params": {"script": "vercel --prod"}}),
+        (True, {"type": "sh", "params": {"script": "pytest -q"}}),
+        (False, {"type": "query", "params": {"configuration": {"query": {"query": "DELETE FROM t"}}}}),
     ],
 )
 def test_tells_what_may_have_side_effects(harmless, step):
@@ -318,11 +523,12 @@ def test_no_step_is_too_odd(step):
 
 
 def test_accuracy_on_the_projects_own_steps():
-    """Steps of fifteen platforms that none of the training data comes from."""
+    """Steps in the shapes of 23 platforms that are not learned from."""
     result = evaluate(labelled(), LocalClassifier().decide_raw)
-    assert result.overall.lenient >= 0.86
+    assert result.overall.lenient >= 0.88
+    assert result.coverage() >= 0.75
     assert result.by("difficulty")["easy"].strict >= 0.92
-    assert result.abstained >= 0.85
+    assert result.abstained >= 0.7
     assert result.lost <= 0.03
 
 
@@ -357,7 +563,7 @@ def test_weights_are_fit_to_ship():
     learned = model()
     assert {len(row) for row in learned.weights.values()} == {len(learned.intents)}
     assert len(learned.bias) == len(learned.intents) == 11
-    assert len(learned.weights) < 8000
+    assert len(learned.weights) < 10_000
 
 
 def handler_of(intent: str) -> type[IntentHandler]:

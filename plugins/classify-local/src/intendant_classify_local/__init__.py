@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from intendant import Classification, Classifier, ClassifyRequest, IntentSpec, Signal, Step
-from intendant_classify_local._custom import best_match, likeness
+from intendant_classify_local._custom import best_match, claim, likeness, nearest
 from intendant_classify_local._effects import effect
 from intendant_classify_local._explain import signals
 from intendant_classify_local._features import BARE, features
 from intendant_classify_local._model import NONE, model
+from intendant_classify_local._neighbours import leanings
 from intendant_classify_local._view import StepView
 
 __all__ = ["LocalClassifier"]
@@ -17,8 +18,6 @@ _CLAIM = 0.5
 """A declared intent is chosen where it is more probable than this."""
 _LIKENESS, _LIKE = 5.0, 0.3
 """What likeness to an example adds to an intent's score, and the likeness below which it adds nothing."""
-_ROUTES = 4.0
-"""What is added to the score of a branch where other steps ask which one was taken."""
 _STRUCTURE_RULES = 0.45
 """What words say for a declared intent counts this much where the step names an operation of a connector."""
 
@@ -37,10 +36,8 @@ class LocalClassifier(Classifier):
 
     def decide(self, request: ClassifyRequest) -> Classification | None:
         """The step's intent, or None if less sure than `request.threshold`."""
-        step = request.step
-        branches = f"steps.{step.id}.output.branch"
-        routes = any(branches in (other.when or "") for other in request.feeds_into)
-        found = self._classify(StepView.of_step(step, routes=routes), request.intents)
+        view = StepView.of_step(request.step)
+        found = self._classify(view, request.intents, leanings(request))
         found = _without_effects(found, request)
         return found if found.confidence >= request.threshold else None
 
@@ -61,12 +58,15 @@ class LocalClassifier(Classifier):
         """What the step may change outside, in words, whatever its intent; empty if nothing speaks for it."""
         return effect(StepView.of_step(step) if isinstance(step, Step) else StepView.of_raw(step))
 
-    def _classify(self, view: StepView, intents: Sequence[IntentSpec]) -> Classification:
+    def _classify(
+        self, view: StepView, intents: Sequence[IntentSpec], around: Mapping[str, float] | None = None
+    ) -> Classification:
+        """The answer for *view*; *around* is what its neighbours add to the scores where no machinery is named."""
         learned = model()
         found = features(view)
         more = self._from_examples(view, found, intents)
-        if view.routes:
-            more["conditional"] = more.get("conditional", 0.0) + _ROUTES
+        if around and found and found[0].startswith(BARE):
+            more = {name: more.get(name, 0.0) + around.get(name, 0.0) for name in {*more, *around}}
         probabilities = learned.probabilities(found, more)
         ranked = sorted(zip(probabilities, learned.intents, strict=True), reverse=True)
         nothing = probabilities[learned.intents.index(NONE)]
@@ -83,8 +83,7 @@ class LocalClassifier(Classifier):
             signals=signals(view, found, learned, best, second),
             method=self.name,
         )
-        own = [spec for spec in intents if spec.name not in learned.intents]
-        return self._declared(view, own, answer) if own else answer
+        return self._declared(view, intents, answer)
 
     def _from_examples(
         self, view: StepView, found: Sequence[str], intents: Sequence[IntentSpec]
@@ -96,14 +95,24 @@ class LocalClassifier(Classifier):
 
     def _declared(self, view: StepView, specs: Sequence[IntentSpec], answer: Classification) -> Classification:
         """*answer*, or an intent that the model does not know where the step's words speak for that."""
-        name, probability, shared = best_match(view, specs)
+        own = [spec for spec in specs if spec.name not in model().intents]
+        if not own:
+            return answer
+        name, probability, shared = best_match(view, own)
+        like = nearest(view, specs)
+        near = max(own, key=lambda spec: like[spec.name]).name
+        likely = claim(like[near], max((like[spec.name] for spec in specs if spec.name != near), default=0.0))
+        if likely > probability:
+            name, probability, shared = near, likely, []
         if view.action and view.plugin:
             probability *= _STRUCTURE_RULES
         if probability <= _CLAIM:
             return answer
         said = ", ".join(f"'{word}'" for word in shared[:3])
         reason = Signal(
-            text=f"{said} speaks for '{name}', as its handler declares it",
+            text=f"{said} speaks for '{name}', as its handler declares it"
+            if said
+            else f"it is like an example that the handler of '{name}' gives",
             intent=name,
             weight=round(probability, 2),
         )

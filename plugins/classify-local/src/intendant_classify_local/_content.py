@@ -1,7 +1,9 @@
 """Features of what a step carries: prompt, request, SQL, code, parameters."""
 
 import re
+from itertools import pairwise
 
+from intendant_classify_local._commands import command_deeds, main_deed
 from intendant_classify_local._language import IDEOGRAPH
 from intendant_classify_local._lexicon import found_in, lexicon
 from intendant_classify_local._machinery import machinery
@@ -17,6 +19,7 @@ CODE_READ = 1200
 _SHORT_CODE = 120
 _SENTENCES = 30
 _INSTRUCTIONS = 4
+COMMANDS_READ = 600
 _BARE_WORDS = 70
 _LONGEST_CHOICE = 32
 _TEMPLATE = re.compile(
@@ -55,6 +58,8 @@ def prompt_features(prompt: str, primary: str, found: list[str]) -> None:
             role = next((table.groups[word] for word in reversed(said[3:14]) if word in table.groups), "")
             found += [f"rt:{word}" for word in said[3:14]]
         if verb := _imperative(said, imperatives, found):
+            if not imperatives:
+                found += [f"pl:{table.groups[word]}" for word in _coordinated(said)]
             imperatives.append(verb)
             if len(imperatives) == _INSTRUCTIONS:
                 break
@@ -66,6 +71,12 @@ def prompt_features(prompt: str, primary: str, found: list[str]) -> None:
         cues.update(found_in(low, table.ideographic_cues))
     found += [f"q:{cue}" for cue in sorted(cues)]
     found += [f"pt:{table.lemmas.get(word, word)}" for _, word in places[:_BARE_WORDS] if not word.isdigit()]
+
+
+def _coordinated(said: list[str]) -> list[str]:
+    """The verbs after "and" and "then": "Read the thread and summarize it" summarizes in the end."""
+    known = lexicon().groups
+    return [word for before, word in pairwise(said) if before in ("and", "then", "to") and word in known]
 
 
 def _said(sentence: str, foreign: bool) -> list[str]:
@@ -108,6 +119,8 @@ def http_features(view: StepView, found: list[str]) -> None:
     method = view.method or ("POST" if any("body" in key.lower() for key in view.params) else "GET")
     deed = _HTTP_DEEDS.get(method, method)
     said = found_in(view.url, lexicon().url_cues)
+    if view.asks_model and "llm" not in said:
+        said.append("llm")
     found += [f"h:{deed}", f"h:{method}"]
     found += [f"u:{cue}" for cue in said]
     found += [f"h+{cue}:{deed}" for cue in said]
@@ -135,8 +148,20 @@ def code_features(code: str, primary: str, found: list[str]) -> None:
     if "filter" in cues and _RETURNS_FILTERED.search(code):
         cues.append("returns-filtered")
     found += [f"x:{cue}" for cue in cues]
-    if primary in ("shell", "runjob"):
+    deeds = command_deeds(code[:COMMANDS_READ])
+    if primary in ("shell", "runjob") or deeds:
         found += [f"xs:{cue}" for cue in cues]
+    if deeds:
+        found += [f"xd:{deed}" for deed in deeds]
+        found.append(f"xl:{main_deed(deeds)}")
+
+
+def output_features(names: tuple[str, ...], found: list[str]) -> None:
+    """Adds what the schema of the output is about: labels, a verdict, a text, a total."""
+    groups = lexicon().output_groups
+    said = [group for name in names for group in groups.get(name, ())] or ["fields"]
+    found += [f"os:{group}" for group in said]
+    found += [f"ot:{name}" for name in names if name in ("list", "choice", "boolean")]
 
 
 def parameter_features(view: StepView, primary: str, found: list[str]) -> None:
@@ -160,6 +185,7 @@ def parameter_features(view: StepView, primary: str, found: list[str]) -> None:
         found += [f"cd+yk:{group}" for group in keyed]
     if not view.params and not view.prompt:
         found.append("y=none")
+    found.append(f"m+y:{primary}:{'some' if view.params else 'none'}")
 
 
 def _is_word(text: str) -> bool:

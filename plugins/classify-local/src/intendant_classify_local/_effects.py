@@ -2,6 +2,7 @@
 
 import re
 
+from intendant_classify_local._commands import command_deeds
 from intendant_classify_local._lexicon import found_in, lexicon
 from intendant_classify_local._machinery import machinery
 from intendant_classify_local._view import StepView
@@ -13,6 +14,7 @@ _SQL_CHANGES = re.compile(
     r"\b(insert|update|delete|merge|create|drop|alter|truncate|call|upsert|copy|grant|exec|replace)\b",
     re.IGNORECASE,
 )
+_COMMANDS_READ = 2000
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -27,6 +29,8 @@ def effect(view: StepView) -> str:
         return "its SQL changes data"
     if view.code and {"send", "write", "publish"} & set(found_in(view.code, lexicon().code_cues)):
         return "its code writes or sends"
+    if "publish" in command_deeds(view.code[:_COMMANDS_READ]):
+        return "its commands publish or copy"
     return _by_name(view)
 
 

@@ -1,10 +1,11 @@
 """Why a step was classified as it was, in words that a user understands."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from intendant import Signal
-from intendant_classify_local._features import BARE
+from intendant_classify_local._features import BARE, is_plain
 from intendant_classify_local._model import NONE, Model
 from intendant_classify_local._view import StepView
 
@@ -31,12 +32,15 @@ _SOURCES = {
         "http": "h u",
         "sql": "s",
         "code": "x xs",
-        "keys": "y z yk m+yk cd+yk",
+        "keys": "y z yk m+yk cd+yk m+y",
+        "callee": "f f1 m+f1",
+        "output": "os ot",
         "description": "d0 d1 dt",
     }.items()
     for kind in kinds.split()
 }
 """What a feature is about, by how its name begins."""
+_FILLED_IN = re.compile(r"\{\{.*?\}\}|\$\{.*?\}|<[^<>]{1,40}>", re.DOTALL)
 _WORTH_TELLING = 0.25
 _SHOWN = 40
 """Characters of a text that are shown; the sentence then fits a terminal's line."""
@@ -46,22 +50,41 @@ def signals(view: StepView, found: Sequence[str], model: Model, best: str, secon
     """The reasons that counted most, at most four: for *best* first, then what spoke strongly for *second*."""
     first, other = model.intents.index(best), model.intents.index(second)
     sums: dict[str, float] = {}
+    alone: dict[str, float] = {}
     for name in found:
         if row := model.weights.get(name):
-            source = _source(name)
+            source = _shown(_source(name), view)
             sums[source] = sums.get(source, 0.0) + row[first] - row[other]
-    nameless = not (view.kind or view.plugin or view.action)
-    silent = ("", "type", "app", "operation") if nameless else ("",)
-    ranked = sorted(((weight, source) for source, weight in sums.items() if source not in silent), reverse=True)
+            alone[source] = alone.get(source, 0.0) + row[first]
+    ranked = sorted(((weight, source) for source, weight in sums.items() if source), reverse=True)
     told = [(weight, source, best) for weight, source in ranked[:3] if weight > _WORTH_TELLING] or [
         (weight, source, best) for weight, source in ranked[:1] if weight > 0
     ]
+    if not told:
+        # All speaks a little more for the second; what spoke most for the best is still a reason.
+        strongest = max(((weight, source) for source, weight in alone.items() if source), default=(0.0, ""))
+        told = [(*strongest, best)] if strongest[0] > 0 else []
     if ranked and ranked[-1][0] < -2 * _WORTH_TELLING:
         told.append((-ranked[-1][0], ranked[-1][1], second))
     return tuple(
         Signal(text=f"{_SUBJECTS[source](view)} {MEANINGS[intent]}", intent=intent, weight=round(weight, 2))
         for weight, source, intent in told
     )
+
+
+def _shown(source: str, view: StepView) -> str:
+    """Where the user finds what *source* is about: an app's name may tell the operation, a type's name the app."""
+    if source in ("keys", "choice") and not view.params:
+        return ""
+    if source not in ("type", "app", "operation"):
+        return source
+    if source == "operation" and view.action:
+        return source
+    if view.plugin and (source != "type" or is_plain(view.kind)):
+        return "app"
+    if view.kind and not is_plain(view.kind):
+        return "type"
+    return "app" if view.plugin else "operation" if view.action else ""
 
 
 def _source(feature: str) -> str:
@@ -85,21 +108,35 @@ def _short(text: str) -> str:
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
 
 
+def _asked(prompt: str) -> str:
+    """A prompt's first words that are not filled in."""
+    return _short(_FILLED_IN.sub(" ", prompt[:600]).strip("= \n#*'\"`") or prompt)
+
+
 def _parameters(view: StepView) -> str:
-    return f"what has the parameters {', '.join(list(view.params)[:3])}"
+    names = ", ".join(_short(key) for key in list(view.params)[:3])
+    return f"a step with {names} mostly"
+
+
+def _request(view: StepView) -> str:
+    return (
+        f"a{' ' + view.method if view.method else 'n HTTP'} request{' to ' + _short(view.url) if view.url else ''}"
+    )
 
 
 _SUBJECTS: dict[str, Callable[[StepView], str]] = {
-    "type": lambda view: f"the type '{_short(view.kind or view.plugin or view.action)}'",
-    "app": lambda view: f"what uses '{_short(view.plugin or view.kind or view.action)}' mostly",
-    "operation": lambda view: f"the operation '{_short(view.action or view.plugin or view.kind)}'",
+    "type": lambda view: f"the type '{_short(view.kind)}'",
+    "app": lambda view: f"what uses '{_short(view.plugin)}' mostly",
+    "operation": lambda view: f"the operation '{_short(view.action)}'",
     "name": lambda view: f"a step named '{_short(view.name)}'",
-    "prompt": lambda view: f"the prompt '{_short(view.prompt)}'",
-    "http": lambda view: f"a {view.method or 'HTTP'} request{' to ' + _short(view.url) if view.url else ''}",
+    "prompt": lambda view: f"the prompt '{_asked(view.prompt)}'",
+    "http": _request,
     "sql": lambda view: f"the SQL '{_short(view.sql)}'",
     "code": lambda _: "the code",
     "keys": _parameters,
     "choice": _parameters,
+    "callee": lambda view: f"running '{_short(view.callee)}'",
+    "output": lambda view: f"an output of {', '.join(view.output[:3])}",
     "description": lambda view: f"the description '{_short(view.description)}'",
 }
 """The subject of a sentence about a source."""

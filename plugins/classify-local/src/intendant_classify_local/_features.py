@@ -9,6 +9,7 @@ from itertools import pairwise
 from intendant_classify_local._content import (
     code_features,
     http_features,
+    output_features,
     parameter_features,
     prompt_features,
     sql_features,
@@ -61,9 +62,18 @@ def features(view: StepView) -> list[str]:
     if view.sql:
         sql_features(view.sql, found)
     parameter_features(view, primary, found)
+    if view.callee:
+        _callee(view.callee, primary, found)
+    if view.output:
+        output_features(view.output, found)
     if primary == "bare":
         _bare(view, found)
     return list(dict.fromkeys(found))
+
+
+def is_plain(kind: str) -> bool:
+    """Whether a type says nothing, so that the app and its operation speak instead."""
+    return kind.lower().replace("_", " ") in PLAIN
 
 
 def _bare(view: StepView, found: list[str]) -> None:
@@ -78,7 +88,7 @@ def _bare(view: StepView, found: list[str]) -> None:
 
 def _machine(view: StepView, found: list[str]) -> str:
     """Features of type, app and operation; answers what kind of machinery it is."""
-    plain = view.kind.lower().replace("_", " ") in PLAIN
+    plain = is_plain(view.kind)
     kind = None if plain else machinery(view.kind)
     app = machinery(view.plugin) if view.plugin else None
     action = machinery(view.action) if view.action else None
@@ -127,17 +137,20 @@ def _name(view: StepView, primary: str, found: list[str]) -> None:
     raw, said = lemmas_of(view.name)
     known = lexicon().groups
     lead = head(raw, said)
+    if lead not in known and view.callee:
+        lead = head(*lemmas_of(view.callee))
     if lead in known:
         group = known[lead]
         verbs = [known[word] for word in said if word in known]
         found += [f"n1:{group}", f"m+n1:{primary}:{group}", f"nh:{lead}"]
-        if said[0] == lead:
+        if said and said[0] == lead:
             found.append(f"n0:{group}")
         if len(verbs) > 1:
             found.append(f"n1+:{group}:{next((verb for verb in verbs if verb != group), group)}")
         found += [f"nx:{verb}" for verb in verbs]
     else:
         found += ["n1:none", f"m+n1:{primary}:none"]
+    _objects(lead, raw, said, found)
     if view.name.rstrip().endswith(("?", "\uff1f")) or (said and said[0] in lexicon().questions):
         found += ["nq", f"m+nq:{primary}"]
     if raw:
@@ -148,6 +161,27 @@ def _name(view: StepView, primary: str, found: list[str]) -> None:
     same = {*machinery(view.plugin).words, *machinery(view.kind).words, "node", "step"}
     if all(word.strip("0123456789") in same or word.isdigit() for word in raw):
         found.append("n=machine")
+
+
+def _objects(lead: str, raw: list[str], said: list[str], found: list[str]) -> None:
+    """With what a name's verb does something, and whether it is taken from there or brought there."""
+    table = lexicon()
+    group = table.groups.get(lead, "none")
+    things = [table.objects[word] for word in raw if word in table.objects]
+    if things:
+        found += [f"no:{group}:{things[-1]}", f"nb:{things[-1]}"]
+    for way in ("to", "into", "from"):
+        if way in said:
+            found.append(f"nd:{group}:{'from' if way == 'from' else 'to'}")
+
+
+def _callee(text: str, primary: str, found: list[str]) -> None:
+    """What the function, script or job that is run is called."""
+    raw, said = lemmas_of(text)
+    known = lexicon().groups
+    found += [f"f:{known[word]}" for word in said if word in known]
+    if (lead := head(raw, said)) in known:
+        found += [f"f1:{known[lead]}", f"m+f1:{primary}:{known[lead]}"]
 
 
 def _description(text: str, found: list[str]) -> None:

@@ -48,8 +48,11 @@ def head(raw: list[str], said: list[str]) -> str:
     if not verbs:
         return ""
     first = verbs[0]
+    if said[first] in table.light and verbs[1:] and known[said[verbs[1]]] != "control":
+        return said[verbs[1]]
     if raw[first] in table.noun_verbs and verbs[1:2] == [first + 1]:
         other = raw[first + 1]
-        if other not in table.noun_verbs and other not in table.nouns:
+        plural = (f"{said[first + 1]}s", f"{said[first + 1]}es")  # "load orders" orders nothing
+        if other not in plural and other not in table.noun_verbs and other not in table.nouns:
             return said[first + 1]
     return said[first]

@@ -30,6 +30,11 @@ class Lexicon:
         brand: Finds names of makers that contain words of the lexicon.
         prompt_starts: Phrases of prompts and their cues, by the phrase's first three letters.
         key_groups: What a parameter hints at, by its name in lower case.
+        output_groups: What a field of the output hints at, by its name in lower case.
+        objects: The kind of thing that something is done with.
+        commands: What a command of a command line does, by its first word or two.
+        light: Verbs that say little where another follows.
+        stop: Words that are not compared with the examples of handlers.
     """
 
     lemmas: Mapping[str, str]
@@ -47,6 +52,11 @@ class Lexicon:
     prompt_starts: Mapping[str, Sequence[tuple[str, str]]]
     ideographic_cues: Cues
     key_groups: Mapping[str, str]
+    output_groups: Mapping[str, tuple[str, ...]]
+    objects: Mapping[str, str]
+    commands: Mapping[str, str]
+    light: frozenset[str]
+    stop: frozenset[str]
     fillers: frozenset[str]
     tails: frozenset[str]
     questions: frozenset[str]
@@ -98,6 +108,11 @@ def lexicon() -> Lexicon:
             {cue: [each for each in phrases if each[0] > _CJK] for cue, phrases in prompt.items()}
         ),
         key_groups={key: group for group, keys in data["keys"].items() for key in keys},
+        output_groups=_groups(data["output"]),
+        objects={word: kind for kind, words in data["objects"].items() for word in words},
+        commands={name: deed for deed, names in data["commands"].items() for name in names},
+        light=frozenset(data["light"]),
+        stop=frozenset(data["stop"]),
         fillers=frozenset(data["fillers"]),
         tails=frozenset(data["tails"]),
         questions=frozenset(data["questions"]),
@@ -130,6 +145,14 @@ def _inflected(verb: str) -> Iterator[str]:
     yield from (third, stem + "ed", stem + "ing", stem + verb[-1] + "ed", stem + verb[-1] + "ing")
     if "iz" in verb:
         yield from (form.replace("iz", "is") for form in (verb, third, stem + "ed", stem + "ing"))
+
+
+def _groups(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    groups: dict[str, tuple[str, ...]] = {}
+    for group, names in table.items():
+        for name in names:
+            groups[name] = (*groups.get(name, ()), group)
+    return groups
 
 
 def _cues(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:

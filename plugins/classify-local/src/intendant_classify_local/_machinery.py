@@ -38,6 +38,7 @@ PRIMARY = (
     "llm",
     "runjob",
     "sink",
+    "pass",
     "noop",
 )
 """The concepts; where a name says several, the first counts."""
@@ -81,7 +82,9 @@ class Machinery:
         sure = (
             table.lemmas[word]
             for word in self.words
-            if word not in table.noun_verbs and (table.lemmas.get(word) == word or word in table.nouns)
+            if word not in table.noun_verbs
+            and table.lemmas.get(word, word) in table.groups
+            and (word in table.nouns or table.lemmas[word] not in table.noun_verbs)
         )
         return next((verb for verb in verbs if verb in table.groups), ""), next(sure, "")
 

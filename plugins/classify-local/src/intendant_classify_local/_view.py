@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from intendant import Step
+from intendant_classify_local._inside import OUTPUT_KEYS, asks_model, callee, nested, output_names
 
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W_]+")
@@ -34,8 +35,8 @@ _CODE_KEYS = (
     "mapping",
 )
 _SQL_KEYS = ("query", "sql", "statement", "rawQuery", "sqlQuery", "SQL select query", "content", "source")
-_URL_KEYS = ("url", "uri", "endpoint", "path", "address", "URL")
-_METHOD_KEYS = ("method", "requestMethod", "httpMethod", "http_method", "verb", "METHOD", "HTTP Method")
+_URL_KEYS = ("url", "uri", "endpoint", "path", "address", "URL", "ApiEndpoint", "post_url")
+_METHOD_KEYS = ("method", "requestMethod", "httpMethod", "http_method", "verb", "METHOD", "HTTP Method", "Method")
 _PROMPT_KEYS = (
     "prompt",
     "instruction",
@@ -46,6 +47,13 @@ _PROMPT_KEYS = (
     "question",
 )
 _OPERATION_KEYS = ("operation", "action", "resource_operation", "op", "method_name")
+_NESTED: Mapping[str, tuple[str, ...]] = {
+    "url": ("url", "uri", "endpoint"),
+    "method": ("method", "httpmethod", "http_method"),
+    "sql": ("sql", "query", "statement"),
+    "code": ("code", "script"),
+}
+"""What may stand deeper in the parameters, by the names in lower case."""
 _DESCRIPTION_KEYS = ("description", "doc", "notes", "comment", "summary", "expected_output")
 
 
@@ -77,11 +85,15 @@ class StepView:
     """HTTP method in upper case."""
     sql: str = ""
     code: str = ""
-    routes: bool = False
-    """True if other steps hang on what it decides."""
+    callee: str = ""
+    """The function, script or job that it runs, as `build report` for `jobs/build_report.py`."""
+    output: tuple[str, ...] = ()
+    """The names in the schema of its output, and the types of what it puts out: `list`, `choice`, `boolean`."""
+    asks_model: bool = False
+    """True if the request's body is one to a language model."""
 
     @classmethod
-    def of_step(cls, step: Step, *, routes: bool = False) -> "StepView":
+    def of_step(cls, step: Step) -> "StepView":
         """A step of an Intendant workflow."""
         plugin, action = step.connector or ("", "")
         params: Mapping[str, Any] = step.with_
@@ -93,7 +105,7 @@ class StepView:
             description=step.description,
             prompt=step.prompt or "",
             params=params,
-            routes=routes,
+            output=output_names(step.output),
         )
 
     @classmethod
@@ -120,6 +132,7 @@ class StepView:
             method=_text(raw, _METHOD_KEYS),
             code=_text(raw, _CODE_KEYS),
             sql=_text(raw, _SQL_KEYS[1:2]),
+            output=next(filter(None, (output_names(raw.get(key)) for key in OUTPUT_KEYS)), ()),
         )
 
     @classmethod
@@ -135,7 +148,15 @@ class StepView:
         ):
             if not found.get(name):
                 found[name] = _text(params, keys)
+        inner = nested(params)
+        for name, deeper in _NESTED.items():
+            if not found.get(name):
+                found[name] = next((inner[key] for key in deeper if key in inner), "")
         found["method"] = found["method"].upper()
+        found["asks_model"] = asks_model(params, inner)
+        found["callee"] = callee(params, found["code"])
+        if not found.get("output"):
+            found["output"] = next(filter(None, (output_names(params.get(key)) for key in OUTPUT_KEYS)), ())
         return cls(params=params, **found)
 
 

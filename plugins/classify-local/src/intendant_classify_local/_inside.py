@@ -1,0 +1,120 @@
+"""What stands inside a step's parameters: deeper values, what it calls, what it is to put out."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+OUTPUT_KEYS = (
+    "output",
+    "output_schema",
+    "outputSchema",
+    "outputs",
+    "schema",
+    "jsonSchema",
+    "response_format",
+    "structured_output",
+    "structuredOutput",
+    "output_pydantic",
+    "llmStructuredOutput",
+    "attributes",
+    "parameters",
+)
+_CALLEES = (
+    "python_callable",
+    "functionname",
+    "function_name",
+    "callable",
+    "handler",
+    "delegateexpression",
+    "calledelement",
+    "taskname",
+    "task_name",
+    "jobname",
+    "job_name",
+    "entrypoint",
+    "procedure",
+    "function",
+    "expression",
+    "module",
+)
+_BODY_READ = 600
+_MODEL_MARKS = ('"messages"', '"max_tokens"', '"prompt"')
+_LONGEST_CALLEE = 90
+_DEPTH = 3
+_VALUES = 40
+_MOST_NAMES = 12
+_EXTENSION = re.compile(r"\.(?:py|js|ts|sh|sql|rb|R|r|jar)$")
+_PARTS = re.compile(r"[./:\s]+")
+_SCRIPT = re.compile(
+    r"(?:python3?|node|bash|sh|ruby|Rscript|tsx?|npm run|yarn|pnpm|make|rake|invoke|gradlew?)\s+"
+    r"(?:-m\s+|run\s+)?([\w./:-]+)"
+)
+"""A script or task that a command line runs."""
+
+
+def nested(params: Mapping[str, Any]) -> dict[str, str]:
+    """The texts below the first level, by their names in lower case; the first of a name counts."""
+    found: dict[str, str] = {}
+    level = [value for value in params.values() if isinstance(value, Mapping)]
+    for _ in range(_DEPTH):
+        below: list[Mapping[Any, Any]] = []
+        for mapping in level[:_VALUES]:
+            for key, value in mapping.items():
+                if isinstance(value, Mapping):
+                    below.append(value)
+                elif isinstance(value, str) and len(found) < _VALUES:
+                    found.setdefault(str(key).lower(), value)
+        level = below
+    return found
+
+
+def asks_model(params: Mapping[str, Any], inner: Mapping[str, str]) -> bool:
+    """Whether a request carries what a language model is asked: a model and messages, or a limit of tokens."""
+    if "model" in inner:
+        return True
+    bodies = [value[:_BODY_READ] for key, value in params.items() if isinstance(value, str) and "ody" in key]
+    return any(mark in body for body in bodies for mark in _MODEL_MARKS)
+
+
+def callee(params: Mapping[str, Any], code: str) -> str:
+    """The words of the function, script or job that a step runs; empty if it names none."""
+    for key, value in params.items():
+        if isinstance(value, str) and 0 < len(value) < _LONGEST_CALLEE and key.lower() in _CALLEES:
+            name = value.partition("(")[0].strip("${}#= ;")
+            last = _PARTS.split(_EXTENSION.sub("", name))[-1]
+            if last.isascii() and len(last) > 1:
+                return last
+    if code and (script := _SCRIPT.search(code[:300])):
+        return _PARTS.split(_EXTENSION.sub("", script[1]))[-1]
+    return ""
+
+
+def output_names(schema: Any) -> tuple[str, ...]:
+    """The names in a schema of the output, in lower case, and `list`, `choice`, `boolean` for its types."""
+    return tuple(dict.fromkeys(_names(schema, 0)))[:_MOST_NAMES]
+
+
+def _names(schema: Any, depth: int) -> Iterator[str]:
+    if depth > _DEPTH:
+        return
+    if isinstance(schema, list):
+        for entry in schema:
+            name = entry.get("key") or entry.get("name") if isinstance(entry, Mapping) else None
+            if isinstance(name, str):
+                yield name.lower()
+        return
+    if not isinstance(schema, Mapping):
+        return
+    if schema.get("type") == "array":
+        yield "list"
+    if "enum" in schema:
+        yield "choice"
+    if schema.get("type") == "boolean":
+        yield "boolean"
+    properties = schema.get("properties")
+    if isinstance(properties, Mapping):
+        for name, inner in properties.items():
+            yield str(name).lower()
+            yield from _names(inner, depth + 1)
+    for key in ("items", "schema", "json_schema"):
+        yield from _names(schema.get(key), depth + 1)
