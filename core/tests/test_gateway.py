@@ -348,9 +348,9 @@ async def test_settling_and_releasing_happen_once(tmp_path) -> None:
     await store.do(budgets.open_budgets([{"id": "b", "parent": None, "limit_tokens": 100, "limit_micro": None}]))
     await store.do(budgets.reserve(hold_row("k", 60), ("b",)))
     spent = budgets.Spent(10, 5, 0)
-    assert await store.do(budgets.settle("k", ("b",), spent, "{}")) is True
-    assert await store.do(budgets.settle("k", ("b",), spent, "{}")) is False
-    await store.do(budgets.release("k", ("b",)))
+    assert await store.do(budgets.settle("k", spent, "{}")) == "settled"
+    assert await store.do(budgets.settle("k", spent, "{}")) == "closed"
+    await store.do(budgets.release("k"))
     state = await store.do(budgets.state_of("b"))
     assert (state["spent_tokens"], state["held_tokens"]) == (15, 0)
     store.close()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 
 
-def _with_store(
+def with_store(
     db: str | None, settings: list[str] | None, work: "Callable[[Store], Coroutine[Any, Any, ResultT]]"
 ) -> ResultT:
     """Do *work* with the store that runs are kept in."""
@@ -60,7 +60,7 @@ def list_runs(
     settings: SetOption = None,
 ) -> None:
     """List the newest runs."""
-    rows = _with_store(db, settings, lambda store: store.list_runs(limit))
+    rows = with_store(db, settings, lambda store: store.list_runs(limit))
     if as_json:
         keys = ("id", "workflow", "agent", "status", "created_at", "finished_at")
         print_json([{key: row[key] for key in keys} for row in rows])
@@ -86,9 +86,9 @@ def show(
 ) -> None:
     """Show a run: its steps, its figures derived again from the journal, and whether the journal is whole."""
     if original is not None:
-        sys.stdout.write(_with_store(db, settings, lambda store: read_original(store, run_id, original)))
+        sys.stdout.write(with_store(db, settings, lambda store: read_original(store, run_id, original)))
         return
-    found = _with_store(db, settings, lambda store: read_run(store, run_id))
+    found = with_store(db, settings, lambda store: read_run(store, run_id))
     if as_json:
         print_json(found)
         return

@@ -68,8 +68,13 @@ def _log_to_stderr(level: int) -> None:
     )
 
 
-def command(*, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Register a command; errors meant for users become a message and an exit code, never a traceback."""
+def command(
+    *, name: str | None = None, group: typer.Typer | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Register a command, in a *group* such as `intendant budget` where one is given.
+
+    Errors meant for users become a message and an exit code, never a traceback.
+    """
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
@@ -85,7 +90,7 @@ def command(*, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P
                 sys.stdout = None  # nobody reads: do not complain at exit either
                 raise typer.Exit(FAILED) from None
 
-        app.command(name=name)(guarded)
+        (app if group is None else group).command(name=name)(guarded)
         return guarded
 
     return register

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from intendant.config.flags import Flag
 from intendant.model.errors import SettingsError
 from intendant.model.requests import CompressionPolicy
-from intendant.model.workflow import MAX_AMOUNT, MAX_USD
+from intendant.model.workflow import MAX_AMOUNT, MAX_USD, InDoubt
 
 FILE_NAME = "intendant.toml"
 PREFIX = "INTENDANT_"
@@ -52,6 +52,18 @@ class BudgetSettings(Section):
     """What is known before a run takes at most this much in each step that is told; reserved before all else."""
     overage_allowed: bool = True
     """A step that needs more than its share may draw on what no other step has a right to."""
+    overage_threshold: float | None = Field(None, ge=1, le=1000)
+    """It may draw up to this many times its share; None for as far as there is any. Never more than a run has."""
+    tenant: str = Field("default", min_length=1, max_length=200)
+    """Whose standing limits hold for every run of this engine, besides those of the run's agent."""
+    lease_seconds: float = Field(30.0, ge=0, le=3600)
+    """How long a process may keep a slice of a standing budget, so that calls need not queue for it; 0: none."""
+    in_doubt: InDoubt | None = None
+    """What becomes of calls that were out when their process died, where the step does not say; None:
+    `idempotent` where the provider knows a call again by its key, else `retry` up to `ask_above_usd`, else `hold`.
+    """
+    ask_above_usd: float = Field(0.05, ge=0, le=MAX_USD, allow_inf_nan=False)
+    """A call in doubt that may have cost more waits for a person."""
     critical_factor: float = Field(1.5, ge=1, le=3)
     """A critical step counts this many times."""
     baselines: dict[str, int] = Field(default_factory=dict)

@@ -55,6 +55,9 @@ class Provider(Plugin):
     tools: ClassVar[bool] = False
     """True if its models can be offered tools (`ModelRequest.tools`)."""
 
+    knows_keys: ClassVar[bool] = False
+    """True if a call sent again under the same `Hold.key` is answered, and charged, only once."""
+
     @abstractmethod
     def available(self) -> bool:
         """True if it can be used now: its key is in the environment, for one. Must not use the network."""

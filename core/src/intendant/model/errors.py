@@ -16,6 +16,7 @@ IntendantError
 │   └── ConnectorError     a connector could not read or write
 ├── BudgetExceeded         a limit does not admit the call; nothing was sent
 ├── ProviderError          a model provider refused or broke off
+├── CallInDoubt            a process died while a call was out, and the step's policy is not to repeat it
 └── StoreError
     ├── RunNotFound
     ├── Fenced             another process has taken this run over
@@ -165,9 +166,13 @@ class BudgetExceeded(IntendantError):
     def __init__(self, scope: str, unit: str, asked: int, left: int) -> None:
         self.scope, self.unit, self.asked, self.left = scope, unit, asked, left
         shown = "tokens" if unit == "tokens" else "micro-US$"
+        raising = "raise the limit"
+        if scope.startswith(("agent:", "tenant:")):
+            name, _, period = scope.rpartition("/")
+            raising = f"raise it (`intendant budget set {name} --per {period.partition(':')[0]} …`)"
         super().__init__(
             f"the budget of {scope} does not admit {asked} {shown}: {left} are left",
-            hint=f"raise the limit, shorten the input, or ask for less output (what fits: {left} {shown})",
+            hint=f"{raising}, shorten the input, or ask for less output (what fits: {left} {shown})",
         )
 
 
@@ -186,6 +191,23 @@ class ProviderError(IntendantError):
         super().__init__(message, hint=hint)
         self.retryable = retryable
         self.billed = billed
+
+
+class CallInDoubt(IntendantError):
+    """A process died while a model call was out: it may have been charged, and the policy is not to repeat it.
+
+    Args:
+        call: Its idempotency key.
+        micro_usd: What it is charged with until the truth is known.
+        waits: True if a person is to decide; False if the step fails.
+    """
+
+    def __init__(self, call: str, micro_usd: int, *, waits: bool) -> None:
+        self.call, self.micro_usd, self.waits = call, micro_usd, waits
+        super().__init__(
+            f"a call that may have been paid for (up to {micro_usd} micro-US$) was out when its process died",
+            hint="look at the provider's own record; then run the step with `in_doubt: retry`, or start anew",
+        )
 
 
 class StoreError(IntendantError):

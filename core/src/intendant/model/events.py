@@ -104,6 +104,17 @@ class ContentExpanded(Event):
     """Tokens of what was given, which count against what compression saved."""
 
 
+class OverageDrawn(Event):
+    """A step ran short and drew on tokens that no other step has a right to; its limit is raised by them."""
+
+    type: Literal["overage_drawn"] = "overage_drawn"
+    tokens: int
+    extra: int
+    """What it drew so far in all."""
+    limit: int
+    """What it may spend now."""
+
+
 class TokensReserved(Event):
     """A model call is about to be sent; its worst case is held."""
 
@@ -228,6 +239,7 @@ AnyEvent = Annotated[
     | StepStarted
     | TokenCompressed
     | ContentExpanded
+    | OverageDrawn
     | TokensReserved
     | TokensSettled
     | DeliveryBegun

@@ -24,6 +24,9 @@ Json = Any
 """A JSON value: None, bool, int, float, str, list of these, dict of str to these."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
+InDoubt = Literal["idempotent", "retry", "hold", "fail"]
+"""What becomes of a paid call that was in flight when its process died: the same call again under the same key;
+another call, the lost one charged; nothing until a person decides; or the step fails."""
 InputType = Literal["string", "integer", "number", "boolean", "array", "object", "any"]
 MAX_FILE_BYTES = 20_000_000
 MAX_AMOUNT = 2**53
@@ -151,6 +154,11 @@ class Step(Frozen):
     retry: Retry | None = None
     timeout: float | None = Field(None, gt=0, le=86_400, description="Seconds until an attempt is cancelled.")
     critical: bool = Field(False, description="Gets a larger share of the budget.")
+    in_doubt: InDoubt | None = Field(
+        None,
+        description="What becomes of a model call that was out when its process died: `idempotent`, `retry`, "
+        "`hold` or `fail`.",
+    )
     priority: int = Field(0, ge=-100, le=100, description="Of steps that are ready, the highest starts first.")
 
     @property

@@ -60,6 +60,8 @@ class ClassificationDesk:
             route,
             settings.tokens,
             self._service.planner.total_micro_usd(workflow),
+            workflow.agent,
+            lambda: self._service.standing,
             lambda: self._open(workflow, settings.tokens),
         )
 

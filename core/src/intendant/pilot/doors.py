@@ -11,6 +11,7 @@ from intendant.planning.compression import to_text
 from intendant.record.journal import Journal
 from intendant.spending.gateway import CallScope, Gateway
 from intendant.spending.ledger import RunLedger
+from intendant.spending.standing import StandingBudgets
 
 STEP = "classify"
 
@@ -23,6 +24,8 @@ class ClassificationDoor:
         route: The model.
         tokens: What classifying may take in all.
         micro_usd: What it may cost; None for no limit.
+        agent: For whom.
+        standing: What the agent and its tenant may spend; asked for when first needed.
         open_run: Opens the run that the calls are recorded in.
     """
 
@@ -32,12 +35,16 @@ class ClassificationDoor:
         route: Route,
         tokens: int,
         micro_usd: int | None,
+        agent: str,
+        standing: Callable[[], StandingBudgets],
         open_run: Callable[[], Awaitable[Journal]],
     ) -> None:
         self._gateway = gateway
         self._route = route
         self._tokens = tokens
         self._micro_usd = micro_usd
+        self._agent = agent
+        self._standing = standing
         self._open_run = open_run
         self._scope: CallScope | None = None
         self._opening = asyncio.Lock()
@@ -62,7 +69,12 @@ class ClassificationDoor:
             if self._scope is None:
                 journal = await self._open_run()
                 ledger = RunLedger(
-                    journal, tokens=self._tokens, micro_usd=self._micro_usd, allocations={STEP: self._tokens}
+                    journal,
+                    tokens=self._tokens,
+                    micro_usd=self._micro_usd,
+                    allocations={STEP: self._tokens},
+                    agent=self._agent,
+                    standing=self._standing(),
                 )
                 await ledger.open()
                 self._scope = CallScope(journal, ledger, STEP)

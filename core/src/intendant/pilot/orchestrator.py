@@ -138,6 +138,9 @@ class WorkflowOrchestrator:
             micro_usd=plan.budget_micro_usd,
             allocations={step.step_id: step.tokens for step in plan.steps if step.needs_model},
             overage=settings.budget.overage_allowed,
+            threshold=settings.budget.overage_threshold,
+            agent=workflow.agent,
+            standing=self._service.standing,
         )
         await ledger.open()
         runner = StepRunner(

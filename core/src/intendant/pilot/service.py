@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from uuid import uuid4
 
 from intendant.config.settings import Settings
 from intendant.hooks.plugin import Plugin
@@ -24,6 +25,7 @@ from intendant.pilot.segments import run_segment
 from intendant.planning.planner import Plan, Planner
 from intendant.spending.gateway import Gateway
 from intendant.spending.pricing import Prices
+from intendant.spending.standing import StandingBudgets
 
 if TYPE_CHECKING:
     from intendant.record.store import Store
@@ -97,7 +99,14 @@ class OrchestrationService:
     @cached_property
     def gateway(self) -> Gateway:
         """The door through which tokens are spent."""
-        return Gateway(self.plugins.providers, self.prices, self.settings.run.call_timeout)
+        ask_above = round(self.settings.budget.ask_above_usd * 1_000_000)
+        return Gateway(self.plugins.providers, self.prices, self.settings.run.call_timeout, ask_above)
+
+    @cached_property
+    def standing(self) -> StandingBudgets:
+        """What the tenant and its agents may spend in all their runs."""
+        budget = self.settings.budget
+        return StandingBudgets(self.store, budget.tenant, f"{self.worker}:{uuid4().hex[:8]}", budget.lease_seconds)
 
     @cached_property
     def planner(self) -> Planner:
@@ -254,6 +263,10 @@ class OrchestrationService:
         """Give connections back and write what is left."""
         for provider in self.plugins.providers.values():
             await provider.close()
+        if "standing" in self.__dict__:
+            with suppress(StoreError):  # a lease that cannot be given back ends by itself
+                await self.standing.close()
+            del self.__dict__["standing"]
         if "store" in self.__dict__:
             await asyncio.to_thread(self.store.close)
             del self.__dict__["store"]

@@ -13,6 +13,7 @@ from intendant.hooks.registry import Plugins
 from intendant.model import events
 from intendant.model.errors import (
     BudgetExceeded,
+    CallInDoubt,
     Fenced,
     IntendantError,
     NoHandlerError,
@@ -39,7 +40,7 @@ from intendant.spending.ledger import RunLedger
 
 log = get_logger("intendant.steps")
 ONCE = Retry(attempts=1)
-NEVER_RETRIED = (BudgetExceeded, NoHandlerError, StoreError)
+NEVER_RETRIED = (BudgetExceeded, CallInDoubt, NoHandlerError, StoreError)
 
 
 class StepRunner:
@@ -204,7 +205,13 @@ class StepRunner:
 
     def model(self, attempts: "_Attempts") -> tuple[CallScope, StepModel]:
         """A door for one attempt."""
-        scope = CallScope(self._journal, self._ledger, attempts.step.id, generation=attempts.generation)
+        scope = CallScope(
+            self._journal,
+            self._ledger,
+            attempts.step.id,
+            generation=attempts.generation,
+            in_doubt=attempts.step.in_doubt or self._settings.budget.in_doubt,
+        )
         return scope, StepModel(self._gateway, scope, attempts.plan, self._chain, self._shared)
 
     async def handle(self, request: StepRequest) -> StepResult:

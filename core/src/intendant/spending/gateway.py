@@ -6,28 +6,39 @@ for is never paid again), hold its worst case, ask the provider, settle by the p
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Literal
+from time import monotonic
+from typing import Any, Literal
 
 from intendant.hooks.outside import Hold, Provider
 from intendant.model import events
-from intendant.model.errors import BudgetExceeded, IntendantError, PluginLoadError, ProviderError
+from intendant.model.errors import BudgetExceeded, CallInDoubt, IntendantError, PluginLoadError, ProviderError
 from intendant.model.requests import Message, ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
 from intendant.model.retrying import retrying
+from intendant.model.workflow import InDoubt
 from intendant.record.journal import Journal
-from intendant.record.store import budgets
+from intendant.record.store import budgets, doubts
 from intendant.record.store.budgets import HoldRow, Spent
-from intendant.spending.ledger import RunLedger
+from intendant.record.store.doubts import OpenHold
+from intendant.record.store.limits import Room
+from intendant.spending.doubt import Fate, fate_of, policy_of
+from intendant.spending.ledger import RunLedger, is_standing
 from intendant.spending.pricing import Price, Prices
 from intendant.spending.tokens import MESSAGE_OVERHEAD, TokenCounter, counter_for
 
 MIN_OUTPUT_TOKENS = 16
 """A call that could not answer with at least this much is not worth its input."""
+WAIT_SECONDS = 10.0
+"""How long a call waits for others that hold what it needs; then it is shortened or refused."""
 ATTEMPTS = 3
 RETRY_SECONDS = 0.5
+
+
+Cost = Callable[[int], int]
+"""Micro-US$ of a call for an answer of so many tokens."""
 
 
 @dataclass(slots=True)
@@ -43,6 +54,8 @@ class CallScope:
     """Raised when an attempt failed because of the answers it got: then they are asked for anew."""
     usage: Usage = field(default_factory=Usage)
     produced_by: str = "deterministic"
+    in_doubt: InDoubt | None = None
+    """What becomes of a call that was out when its process died; None for the default."""
 
 
 class Gateway:
@@ -52,12 +65,16 @@ class Gateway:
         providers: By name.
         prices: What calls cost.
         call_timeout: Seconds for one call.
+        ask_above: Micro-US$; a call in doubt that may have cost more waits for a person.
     """
 
-    def __init__(self, providers: Mapping[str, Provider], prices: Prices, call_timeout: float) -> None:
+    def __init__(
+        self, providers: Mapping[str, Provider], prices: Prices, call_timeout: float, ask_above: int = 50_000
+    ) -> None:
         self._providers = providers
         self._prices = prices
         self._timeout = call_timeout
+        self._ask_above = ask_above
 
     def counter(self, route: Route) -> TokenCounter:
         """Counts tokens for the model of *route*."""
@@ -122,9 +139,7 @@ class Gateway:
     async def _once(
         self, scope: CallScope, provider: Provider, route: Route, request: ModelRequest, base: str
     ) -> ModelReply:
-        earlier = len(await scope.journal.store.do(budgets.holds_of_call(base)))
-        key = f"{base}~{earlier}" if earlier else base
-        row, hold = await self._hold(scope, provider, route, request, key)
+        row, hold = await self._again(scope, provider, route, request, base)
         try:
             async with asyncio.timeout(self._timeout):
                 reply = await provider.complete(hold, request)
@@ -137,15 +152,95 @@ class Gateway:
             raise
         return await asyncio.shield(self._settle(scope, provider, route, row, reply))
 
+    async def _again(
+        self, scope: CallScope, provider: Provider, route: Route, request: ModelRequest, base: str
+    ) -> tuple[HoldRow, Hold]:
+        """A hold for the next try at a call; the one of a dead process, where the same call may be sent again.
+
+        Raises:
+            CallInDoubt: A process died while this call was out, and the policy is not to repeat it.
+        """
+        earlier = await scope.journal.store.do(budgets.holds_of_call(base))
+        for found in earlier:
+            if found["epoch"] < scope.journal.fence.epoch and found["state"] in ("held", "in_doubt"):
+                fate = await self._decide(scope, provider, found)
+                if fate.waits or fate.fails:
+                    raise CallInDoubt(fate.key, found["micro"], waits=fate.waits)
+                if not fate.charged:
+                    return self._taken_over(scope, route, request, found)
+        return await self._hold(scope, provider, route, request, f"{base}~{len(earlier)}" if earlier else base)
+
+    async def _decide(self, scope: CallScope, provider: Provider, found: Mapping[str, Any]) -> Fate:
+        """Keep the hold of a call that is sent again; charge any other, in one commit with its event."""
+        opened = OpenHold(*(found[name] for name in OpenHold.__slots__))
+        policy = policy_of(
+            scope.in_doubt, knows_keys=provider.knows_keys, micro=opened.micro, ask_above=self._ask_above
+        )
+        fate = fate_of(opened, policy)
+        if found["state"] == "held":
+            keep, charge = ([], [fate.key]) if fate.charged else ([fate.key], [])
+            work = doubts.take_over(scope.journal.fence.epoch, scope.ledger.expiry(), keep, charge)
+            await scope.journal.commit(work, *([_in_doubt(scope, opened)] if fate.charged else []))
+        return fate
+
+    def _taken_over(
+        self, scope: CallScope, route: Route, request: ModelRequest, found: Mapping[str, Any]
+    ) -> tuple[HoldRow, Hold]:
+        """A dead process's hold as one of ours: held once, for the same call under the same key."""
+        row = HoldRow(**{name: found[name] for name in HoldRow.__slots__})
+        scope.ledger.adopt(row)
+        output = row.tokens - self.input_tokens(route, request)
+        return row, Hold(row.key, row.tokens, row.micro, output, route.model, self._timeout)
+
     async def _hold(
         self, scope: CallScope, provider: Provider, route: Route, request: ModelRequest, key: str
     ) -> tuple[HoldRow, Hold]:
         counted = self.input_tokens(route, request)
         output = self._clamp(scope, route, request, counted)
         output = await self._affordable(scope, provider, route, counted, output)
-        worst = Usage(input_tokens=counted, output_tokens=output)
+        try:
+            return await self._held(scope, provider, route, counted, output, key)
+        except BudgetExceeded as error:
+            if not is_standing(error):
+                raise
+            refused = error
+        until = monotonic() + WAIT_SECONDS
+        async with scope.ledger.standing.turn(scope.ledger.agent):
+            while fits := await self._admitted(scope, provider, route, counted, output, until):
+                try:
+                    return await self._held(scope, provider, route, counted, fits, key)
+                except BudgetExceeded as error:
+                    if not is_standing(error):
+                        raise
+                    refused = error
+        raise refused
+
+    async def _held(
+        self, scope: CallScope, provider: Provider, route: Route, counted: int, output: int, key: str
+    ) -> tuple[HoldRow, Hold]:
+        row = self._row(scope, provider, route, Usage(input_tokens=counted, output_tokens=output), key)
+        await scope.ledger.reserve(row, self._reserved(row, route))
+        return row, Hold(key, row.tokens, row.micro, output, route.model, self._timeout)
+
+    async def _admitted(
+        self, scope: CallScope, provider: Provider, route: Route, counted: int, wanted: int, until: float
+    ) -> int:
+        """The longest answer up to *wanted* that the standing budgets admit after one refused; 0 for none.
+
+        Calls that are out hold their worst case, and most will take less: where that is what is missing, waits
+        for them, but not beyond *until*.
+        """
+        cost = self._costs(provider, route, counted)
+        now, then = await scope.ledger.standing.room(scope.ledger.agent)
+        fits, most = (_longest(room, cost, counted, wanted) for room in (now, then))
+        if fits < most and monotonic() < until:
+            await scope.ledger.standing.wait(scope.ledger.agent)
+            return most
+        return fits
+
+    def _row(self, scope: CallScope, provider: Provider, route: Route, worst: Usage, key: str) -> HoldRow:
         price = self._price(provider, route, worst)
-        row = HoldRow(
+        return HoldRow(
             key=key,
             run_id=scope.journal.run_id,
             step_key=scope.step_id,
@@ -157,20 +252,21 @@ class Gateway:
             micro=price.micro_usd,
             price_version=price.version,
             expires_at=scope.ledger.expiry(),
+            agent=scope.ledger.agent,
+            tenant=scope.ledger.standing.tenant,
         )
-        event = events.TokensReserved(
-            run_id=scope.journal.run_id,
-            step_id=scope.step_id,
-            call=key,
-            provider=route.provider,
-            model=route.model,
-            tokens=worst.tokens,
-            micro_usd=price.micro_usd,
+
+    def _reserved(self, row: HoldRow, route: Route) -> events.TokensReserved:
+        return events.TokensReserved(
+            run_id=row.run_id,
+            step_id=row.step_key,
+            call=row.key,
+            provider=row.provider,
+            model=row.model,
+            tokens=row.tokens,
+            micro_usd=row.micro,
             estimated=not self.counter(route).exact,
         )
-        await scope.ledger.reserve(row, event)
-        hold = Hold(key, worst.tokens, price.micro_usd, output, route.model, self._timeout)
-        return row, hold
 
     def _clamp(self, scope: CallScope, route: Route, request: ModelRequest, counted: int) -> int:
         """The longest answer that is wanted and fits."""
@@ -186,20 +282,14 @@ class Gateway:
         self, scope: CallScope, provider: Provider, route: Route, counted: int, output: int
     ) -> int:
         """The longest answer up to *output* that the money left pays for; *output* where none does."""
-        left = await scope.ledger.micro_left()
+        room = Room(None, await scope.ledger.micro_left())
+        return _longest(room, self._costs(provider, route, counted), counted, output) or output
 
-        def cost(tokens: int) -> int:
-            usage = Usage(input_tokens=counted, output_tokens=tokens)
-            return self._price(provider, route, usage).micro_usd
-
-        if left is None or cost(output) <= left or cost(MIN_OUTPUT_TOKENS) > left:
-            return output
-        # Prices rise with the answer's length, in steps for some models: bisection finds the border for all.
-        low, high = MIN_OUTPUT_TOKENS, output
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if cost(middle) <= left else (low, middle)
-        return low
+    def _costs(self, provider: Provider, route: Route, counted: int) -> Cost:
+        """Micro-US$ of the call for an answer of so many tokens."""
+        return lambda output: (
+            self._price(provider, route, Usage(input_tokens=counted, output_tokens=output)).micro_usd
+        )
 
     def _price(self, provider: Provider, route: Route, usage: Usage) -> Price:
         return self._prices.of(route.provider, route.model, usage, free=provider.produced_by == "extractive")
@@ -223,9 +313,23 @@ class Gateway:
             await scope.ledger.release(row, _settled(scope, row.key, route, Usage(), "refused"))
             return
         usage = Usage(output_tokens=row.tokens, micro_usd=row.micro, calls=1)
-        event = _settled(scope, row.key, route, usage, "in_doubt")
-        await scope.ledger.settle(row, Spent(0, row.tokens, row.micro), None, event, in_doubt=True)
+        await scope.ledger.charge(row, _settled(scope, row.key, route, usage, "in_doubt"))
         scope.usage += usage
+
+
+def _longest(room: Room, cost: Cost, counted: int, most: int) -> int:
+    """The longest answer up to *most* tokens that fits beside *counted* ones; 0 if it would be too short."""
+    high = most if room.tokens is None else min(most, room.tokens - counted)
+    low = min(most, MIN_OUTPUT_TOKENS)
+    if high < low or (room.micro is not None and cost(low) > room.micro):
+        return 0
+    if room.micro is None or cost(high) <= room.micro:
+        return high
+    # Prices rise with the answer's length, in steps for some models: bisection finds the border for all.
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if cost(middle) <= room.micro else (low, middle)
+    return low
 
 
 def _checked(reply: object, route: Route) -> ModelReply:
@@ -255,6 +359,18 @@ def _call_key(scope: CallScope, route: Route, request: ModelRequest) -> str:
     number = f"{scope.generation}.{scope.calls}"
     parts = (scope.journal.run_id, scope.step_id, number, route.provider, route.model, content)
     return sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _in_doubt(scope: CallScope, opened: OpenHold) -> events.TokensSettled:
+    return events.TokensSettled(
+        run_id=scope.journal.run_id,
+        step_id=scope.step_id,
+        call=opened.key,
+        provider=opened.provider,
+        model=opened.model,
+        usage=Usage(output_tokens=opened.tokens, micro_usd=opened.micro, calls=1),
+        outcome="in_doubt",
+    )
 
 
 def _settled(

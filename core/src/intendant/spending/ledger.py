@@ -1,4 +1,5 @@
-"""Holds and charges of one run: reserve → settle or release, in tokens and in money, in every budget of a chain.
+"""Holds and charges of one run: reserve → settle or release, in tokens and in money, in every budget of a chain:
+tenant → agent → run → step.
 
 The sum cannot be overspent by any number of tasks or processes: the database itself refuses (`spent + held <=
 limit`). Nothing is sent before its worst case is held.
@@ -7,6 +8,7 @@ limit`). Nothing is sent before its worst case is held.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from time import time
 
 from intendant.model import events
@@ -14,9 +16,16 @@ from intendant.model.errors import BudgetExceeded
 from intendant.model.results import Usage
 from intendant.record.journal import Journal
 from intendant.record.store import budgets
-from intendant.record.store.budgets import HoldRow, Spent
+from intendant.record.store.budgets import HoldRow, LeaseLost, Spent
+from intendant.spending.standing import Lease, StandingBudgets
 
 HOLD_SECONDS = 3600.0
+"""A hold that is open for longer is charged in full, and credited when its call ends after all."""
+
+
+def is_standing(error: BaseException) -> bool:
+    """True if a standing budget refused: one of an agent or a tenant."""
+    return isinstance(error, BudgetExceeded) and error.scope.startswith(("agent:", "tenant:"))
 
 
 @dataclass(slots=True)
@@ -27,6 +36,8 @@ class StepBudget:
     limit: int
     spent: int = 0
     held: int = 0
+    extra: int = 0
+    """Tokens beyond its share that it drew from the pool; part of `limit`."""
     opened: bool = False
 
     @property
@@ -45,6 +56,9 @@ class RunLedger:
         allocations: Tokens by step id.
         overage: True if a step that runs short may draw on tokens that no step has a right to: those never
             allocated, and those that finished steps left.
+        threshold: How far it may: up to this many times its share; None for as far as there are any.
+        agent: Whose run it is.
+        standing: What the agent and its tenant may spend in all their runs.
     """
 
     def __init__(
@@ -55,11 +69,18 @@ class RunLedger:
         micro_usd: int | None,
         allocations: dict[str, int],
         overage: bool = True,
+        threshold: float | None = None,
+        agent: str = "default",
+        standing: StandingBudgets | None = None,
     ) -> None:
         self._journal = journal
+        self.agent = agent
+        self.standing = StandingBudgets(journal.store) if standing is None else standing
         self._scope = f"run:{journal.run_id}"
         self._limits = (tokens, micro_usd)
         self._overage = overage
+        self._threshold = None if threshold is None else Fraction(str(threshold))
+        self._leased: dict[str, Lease] = {}
         self._steps = {
             step_id: StepBudget(f"step:{journal.run_id}/{step_id}", limit)
             for step_id, limit in allocations.items()
@@ -67,17 +88,27 @@ class RunLedger:
         self._pool = max(0, tokens - sum(allocations.values())) if tokens is not None else None
 
     async def open(self) -> None:
-        """Create the run's budget in the store."""
+        """Create the run's budget in the store, and charge holds of any run that nobody closed in time."""
         tokens, micro = self._limits
-        row = {"id": self._scope, "parent": None, "limit_tokens": tokens, "limit_micro": micro}
+        row = {"id": self._scope, "parent": f"agent:{self.agent}", "limit_tokens": tokens, "limit_micro": micro}
         await self._journal.commit(budgets.open_budgets([row]))
+        await self._journal.store.do(budgets.expire(time()))
 
     def left(self, step_id: str) -> int | None:
         """Tokens that a step could hold now, the common pool included; None if there is no limit."""
         if self._pool is None:
             return None
-        own = self._steps[step_id].left if step_id in self._steps else 0
-        return max(0, own) + (self._pool if self._overage else 0)
+        step = self._steps.get(step_id)
+        own = 0 if step is None else max(0, step.left)
+        return own + (self._drawable(step) if self._overage else 0)
+
+    def _drawable(self, step: StepBudget | None) -> int:
+        """Tokens of the pool that a step may draw."""
+        pool = self._pool or 0
+        if self._threshold is None:
+            return pool
+        share, extra = (0, 0) if step is None else (step.limit - step.extra, step.extra)
+        return min(pool, max(0, int(share * (self._threshold - 1)) - extra))
 
     async def micro_left(self) -> int | None:
         """Micro-US$ that the run may still spend; None if there is no limit."""
@@ -107,10 +138,8 @@ class RunLedger:
         held: asyncio.Future[None] | None = None
         try:
             if missing > 0:
-                await self._draw(step, missing, row.tokens, left)
-            held = asyncio.ensure_future(
-                self._journal.commit(budgets.reserve(row, self.chain(row.step_key)), event)
-            )
+                await self._draw(row, step, missing, left)
+            held = asyncio.ensure_future(self._make(row, event))
             await asyncio.shield(held)
         except asyncio.CancelledError:
             if held is None:
@@ -121,6 +150,37 @@ class RunLedger:
         except BaseException:
             step.held -= row.tokens
             raise
+
+    async def _make(self, row: HoldRow, event: events.TokensReserved) -> None:
+        """Make a hold: in a lease where there is one, else in each standing budget itself."""
+        recalled = False
+        while True:
+            lease = await self.standing.lease(self.agent, row.tokens, row.micro)
+            work = budgets.reserve(row, self.chain(row.step_key), None if lease is None else lease.id)
+            try:
+                await self._journal.commit(work, event)
+            except LeaseLost:
+                self.standing.drop(self.agent)
+            except BaseException as error:
+                if lease is not None:
+                    lease.give(row.tokens, row.micro)
+                # What leases keep back, here or in another process, may be what is missing.
+                if recalled or not await self._recall(error):
+                    raise
+                recalled = True
+            else:
+                if lease is not None:
+                    self._leased[row.key] = lease
+                return
+
+    def adopt(self, row: HoldRow) -> None:
+        """Count a hold that a dead process left, and that is ours now, in its step."""
+        step = self._steps.setdefault(row.step_key, StepBudget(row.scope, 0))
+        step.opened = True
+        step.held += row.tokens
+
+    async def _recall(self, error: BaseException) -> bool:
+        return is_standing(error) and await self.standing.recall(self.agent) > 0
 
     async def _undo(self, row: HoldRow, step: StepBudget, held: "asyncio.Future[None]") -> None:
         """A call was cancelled while its hold was being made: wait for the truth, and give it back."""
@@ -149,32 +209,45 @@ class RunLedger:
             await self._journal.commit(budgets.open_budgets([row]))
         return step
 
-    async def _draw(self, step: StepBudget, missing: int, asked: int, left: int) -> None:
-        """Let a step that runs short have tokens of the pool."""
-        if not self._overage or self._pool is None or missing > self._pool:
-            raise BudgetExceeded(step.scope, "tokens", asked, left)
+    async def _draw(self, row: HoldRow, step: StepBudget, missing: int, left: int) -> None:
+        """Let a step that runs short have tokens of the pool: its limit is raised by what it draws, on record."""
+        if not self._overage or self._pool is None or missing > self._drawable(step):
+            raise BudgetExceeded(step.scope, "tokens", row.tokens, left)
         self._pool -= missing
         step.limit += missing
-        await self._journal.commit(budgets.raise_limit(step.scope, missing))
+        step.extra += missing
+        drawn = events.OverageDrawn(
+            run_id=row.run_id, step_id=row.step_key, tokens=missing, extra=step.extra, limit=step.limit
+        )
+        await self._journal.commit(budgets.raise_limit(step.scope, missing), drawn)
 
-    async def settle(
-        self,
-        row: HoldRow,
-        spent: Spent,
-        reply: str | None,
-        event: events.TokensSettled,
-        *,
-        in_doubt: bool = False,
-    ) -> None:
+    async def settle(self, row: HoldRow, spent: Spent, reply: str | None, event: events.TokensSettled) -> None:
         """Charge what a call took and keep its answer, in one commit with its event."""
-        work = budgets.settle(row.key, self.chain(row.step_key), spent, reply, in_doubt=in_doubt)
-        await self._journal.commit(work, event)
-        step = self._steps[row.step_key]
-        step.held -= row.tokens
-        step.spent += spent.tokens
+        await self._journal.commit(budgets.settle(row.key, spent, reply), event)
+        step = self._close(row, spent)
         beyond = spent.tokens - row.tokens
         if beyond > 0:
             self._overrun(row, beyond, max(0, -step.left))
+
+    async def charge(self, row: HoldRow, event: events.TokensSettled) -> None:
+        """Charge a call in full, in one commit with its event: what it took is not known."""
+        await self._journal.commit(budgets.charge(row.key), event)
+        self._close(row, Spent(0, row.tokens, row.micro))
+
+    async def release(self, row: HoldRow, event: events.TokensSettled) -> None:
+        """Give a hold back, in one commit with its event."""
+        await self._journal.commit(budgets.release(row.key), event)
+        self._close(row, Spent(0, 0, 0))
+
+    def _close(self, row: HoldRow, spent: Spent) -> StepBudget:
+        lease = self._leased.pop(row.key, None)
+        if lease is not None:
+            lease.give(max(0, row.tokens - spent.tokens), max(0, row.micro - spent.micro))
+        self.standing.freed(self.agent)
+        step = self._steps[row.step_key]
+        step.held -= row.tokens
+        step.spent += spent.tokens
+        return step
 
     def _overrun(self, row: HoldRow, tokens: int, missing: int) -> None:
         """A call took more than its worst case: the pool pays as far as it can, and that is an event."""
@@ -191,13 +264,8 @@ class RunLedger:
             )
         )
 
-    async def release(self, row: HoldRow, event: events.TokensSettled) -> None:
-        """Give a hold back, in one commit with its event."""
-        await self._journal.commit(budgets.release(row.key, self.chain(row.step_key)), event)
-        self._steps[row.step_key].held -= row.tokens
-
     def chain(self, step_id: str) -> Sequence[str]:
-        """The budgets a call of this step must fit, in the fixed order in which they are locked."""
+        """The run's own budgets that a call of this step must fit."""
         return (self._scope, f"step:{self._journal.run_id}/{step_id}")
 
     @staticmethod

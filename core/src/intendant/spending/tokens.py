@@ -7,6 +7,7 @@ nothing is fetched at run time. For models with another tokenizer the provider n
 import math
 import re
 import warnings
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +39,40 @@ def counter_for(how: TokenCounting) -> TokenCounter:
         return TokenCounter(count, exact=True)
     base = estimate_tokens if count is None else count
     return TokenCounter(lambda text: math.ceil(base(text) * how.factor), exact=False)
+
+
+SEEN = 8
+"""Calls of a model after which what its provider reported takes the place of the factor known beforehand."""
+REMEMBERED = 64
+MARGIN = 1.02
+"""By how much the largest ratio seen is exceeded, as the next may be larger."""
+LEAST_TOKENS = 50
+"""Calls with fewer input tokens say little: what stands around the text outweighs it."""
+
+
+class CountCorrection:
+    """Learns, from what providers report, how a model's tokens relate to those counted here.
+
+    A factor known beforehand errs upwards for all texts of a model family; a host's own texts may need far less.
+    The largest ratio of the last calls, and a little more, is still above what the next call is likely to take.
+    A ratio above 1 counts at once.
+    """
+
+    def __init__(self) -> None:
+        self._ratios: dict[str, deque[float]] = {}
+
+    def observe(self, model: str, counted: int, reported: int) -> None:
+        """Take note of a call of *model* of which *counted* input tokens were expected and *reported* were
+        charged.
+        """
+        if counted >= LEAST_TOKENS and reported > 0:
+            self._ratios.setdefault(model, deque(maxlen=REMEMBERED)).append(reported / counted)
+
+    def factor(self, model: str) -> float:
+        """What counts of *model* are to be multiplied by; 1 as long as too little is known."""
+        ratios = self._ratios.get(model, ())
+        highest = MARGIN * max(ratios, default=1.0)
+        return highest if len(ratios) >= SEEN else max(1.0, highest if ratios else 1.0)
 
 
 @lru_cache(maxsize=4)

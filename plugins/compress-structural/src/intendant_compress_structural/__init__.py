@@ -10,13 +10,13 @@ from intendant_compress_structural._html import to_markdown
 from intendant_compress_structural._loading import MAX_TEXT
 from intendant_compress_structural._parts import with_smaller_parts
 from intendant_compress_structural._reading import decode
-from intendant_compress_structural._table import encodings
+from intendant_compress_structural._writing import encodings
 
 __all__ = ["StructuralCompressor", "StructuralSettings", "decode"]
 
 PROSE = ("prose", "text", "mail")
 """Kinds in which trailing spaces and runs of empty lines mean nothing, outside fences."""
-GRIDS = ("prose", "text", "mail", "table", "log", "shell", "markdown")
+GRIDS = ("prose", "text", "mail", "table", "markdown")
 """Kinds in which tables are looked for."""
 BLANK = 2
 """Empty lines in a row that are kept."""

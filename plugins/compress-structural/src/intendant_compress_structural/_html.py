@@ -40,6 +40,9 @@ ALONE = 0.8
 """Share of a block's letters in links from which the links are taken to stand alone."""
 ORNAMENT = 2
 """Characters up to which a block without letters and figures, outside tables, is an ornament such as `|`."""
+TWICE = 40
+"""Characters from which a paragraph that comes again, or a description that the text begins with, is left out."""
+_CUT = re.compile(r"\s*+(?:\.\.\.|…|\[…\]|\(\.\.\.\)|\[\.\.\.\])$")
 LONG = 200
 """Characters of a cell above which the table is taken for lay-out."""
 
@@ -270,7 +273,7 @@ def _end_row(page: _Page) -> None:
 
 
 def _written(page: _Page) -> str | None:
-    lines = [f"{label}: {words}" for label, words in page.head.items() if words]
+    lines: list[str] = []
     seen: set[str] = set()
     menu: list[str] = []
     for block in [*page.blocks, _Block("")]:
@@ -283,6 +286,16 @@ def _written(page: _Page) -> str | None:
                 lines.append(joined)
             seen.add(joined)
             menu = []
-        if block.text:
+        if block.text and not (len(block.text) >= TWICE and block.text in seen):
             lines.append(block.mark + block.text)
-    return "\n".join(lines) if page.blocks else None
+            seen.add(block.text)
+    return "\n".join([*_head(page, "\n".join(lines)), *lines]) if page.blocks else None
+
+
+def _head(page: _Page, body: str) -> list[str]:
+    """What the head of the page says, and its *body* does not."""
+    shown = page.head
+    begin = _CUT.sub("", shown.get("Description", ""))
+    if len(begin) >= TWICE and begin in body:
+        shown = {label: words for label, words in shown.items() if label != "Description"}
+    return [f"{label}: {words}" for label, words in shown.items() if words]

@@ -1,28 +1,44 @@
 """Reading JSON so strictly that nothing in it is lost."""
 
 import json
-import math
+import re
 from collections.abc import Mapping
-from decimal import Decimal
+from json.encoder import encode_basestring
 from typing import Any
 
 MOST_DEPTH = 100
 """Nesting above which content is left as it is."""
 MAX_TEXT = 8_000_000
 """Characters above which content is left as it is."""
-SAFE_DIGITS = 15
-"""Digits that every float keeps."""
+MOST_DIGITS = 4000
+"""Digits of a whole number above which content is left as it is: Python reads no longer ones."""
+_WHOLE = re.compile(r"-0(?![.\deE])|\d{4001}")
+_FIGURE = re.compile(r'"\\u0000(-?\d[\d.eE+-]*)"')
+
+
+class Figure(str):
+    """A figure that Python's numbers would write in another way, such as `1.10`: its digits, after a null."""
+
+    __slots__ = ()
+
+    @property
+    def digits(self) -> str:
+        """The figure as it was written."""
+        return self[1:]
 
 
 def loaded(text: str) -> Any:
     """The value of the JSON *text*; None if it is not JSON, is scalar, or holds what would be lost.
 
-    That are doubled keys, figures that a float cannot hold, `NaN` and `Infinity`, and nesting above `MOST_DEPTH`.
+    That are doubled keys, `NaN` and `Infinity`, nesting above `MOST_DEPTH`, and whole numbers above `MOST_DIGITS`.
     """
     if len(text) > MAX_TEXT or text.lstrip()[:1] not in ("{", "["):
         return None
+    whole = integer if _WHOLE.search(text) else None
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_exact)
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=figure, parse_int=whole
+        )
     except (ValueError, RecursionError):
         return None
     return value if _depth(value) <= MOST_DEPTH else None
@@ -30,7 +46,14 @@ def loaded(text: str) -> Any:
 
 def compact(value: Any) -> str:
     """*value* as JSON without spaces."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if type(value) is str:
+        return encode_basestring(value)
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "true" if value else "false"
+    if type(value) is int:
+        return str(value)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _FIGURE.sub(r"\1", text) if '"\\u0000' in text else text
 
 
 def same(one: Any, other: Any) -> bool:
@@ -38,14 +61,21 @@ def same(one: Any, other: Any) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _exact(digits: str) -> float:
-    """Refuses figures of which a float would keep less than is written."""
+def figure(digits: str) -> float | Figure:
+    """A figure that will be written as it was."""
     value = float(digits)
-    if len(digits) <= SAFE_DIGITS and "e" not in digits and "E" not in digits:
-        return value
-    if not math.isfinite(value) or Decimal(repr(value)) != Decimal(digits):
-        raise ValueError(f"{digits} is no float")
-    return value
+    return value if repr(value) == digits else Figure(f"\0{digits}")
+
+
+def integer(digits: str) -> int | Figure:
+    """A whole number that will be written as it was.
+
+    Raises:
+        ValueError: It has too many digits.
+    """
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"this number has {len(digits)} digits")
+    return Figure(f"\0{digits}") if digits == "-0" else int(digits)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from intendant_compress_structural._loading import MAX_TEXT, MOST_DEPTH
-from intendant_compress_structural._table import encodings
+from intendant_compress_structural._writing import encodings
 
 LEAST_CHARACTERS = 120
 """Characters from which a part is looked at."""

@@ -3,16 +3,18 @@
 from typing import ClassVar
 
 from intendant import Compression, Compressor, CompressRequest, Options
-from intendant_compress_template._fold import expand as _expand_lines
-from intendant_compress_template._fold import fold, is_folded
+from intendant_compress_template._fold import foldings
+from intendant_compress_template._form import expand as _expand_lines
+from intendant_compress_template._form import is_folded
 from intendant_compress_template._kinds import laid_out
 from intendant_compress_template._paths import HEAD as PATHS
 from intendant_compress_template._paths import by_directory, whole_paths
 from intendant_compress_template._repeats import is_shortened, keep_once, put_back
+from intendant_compress_template._trees import is_undrawn, redrawn, undrawn
 
 __all__ = ["TemplateCompressor", "TemplateSettings", "expand"]
 
-LEFT_ALONE = ("json", "code", "html", "diff", "config")
+LEFT_ALONE = ("code", "diff", "config")
 """Kinds that are read by their lay-out."""
 MAX_TEXT = 20_000_000
 """Characters above which content is left as it is."""
@@ -26,6 +28,8 @@ def expand(text: str) -> str:
     """
     if text.startswith(PATHS):
         return whole_paths(text)
+    if is_undrawn(text):
+        return redrawn(text)
     if not is_folded(text) and not is_shortened(text):
         raise ValueError("this is no folded text")
     return put_back(_expand_lines(text) if is_folded(text) else text)
@@ -34,7 +38,7 @@ def expand(text: str) -> str:
 class TemplateSettings(Options):
     """Settings of the compressor `template`."""
 
-    least_saved: float = 0.05
+    least_saved: float = 0.03
     """Share of the tokens that folding has to save; less is not worth the reader's trouble."""
 
 
@@ -77,11 +81,14 @@ def _expanded(text: str) -> str | None:
 
 def _candidates(text: str) -> list[str]:
     """*text* with repeated blocks kept once, and that folded; only what is shorter."""
-    if is_folded(text) or text.startswith(PATHS):
+    if is_folded(text) or text.startswith(PATHS) or is_undrawn(text):
         return []
+    tree = undrawn(text)
+    if tree is not None:
+        return [tree]
     paths = by_directory(text)
     once = keep_once(text)
-    folded = fold(once if once is not None else text)
+    folded = foldings(once if once is not None else text)
     return [
-        candidate for candidate in (once, folded, paths) if candidate is not None and len(candidate) < len(text)
+        candidate for candidate in (once, *folded, paths) if candidate is not None and len(candidate) < len(text)
     ]

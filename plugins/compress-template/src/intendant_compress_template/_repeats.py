@@ -3,12 +3,14 @@
     [lines 12-18 again, after "> ": Today's error was]
 
 stands for lines 12 to 18 of the text (counted from 1, in the text as it was), each with `> ` before it; an empty
-line gets the mark without its trailing spaces. The words after the colon say what the block begins with; they are
-for the reader. The time is linear in the number of lines: each is looked up once.
+line gets the mark without its trailing spaces, but for `after each`, where it gets all of it. The words after the
+colon say what the block begins with; they are for the reader. The time is linear in the number of lines: each is
+looked up once.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 LEAST_CHARACTERS = 70
 """Characters that a block needs; a shorter one is not worth its mark."""
@@ -18,7 +20,7 @@ MOST_HINT = 32
 MOST_QUOTED = 20
 """Characters of quotation marks."""
 _QUOTE = re.compile(r"(?:[>|]+ ?)*+")
-_MARK = re.compile(r'\[lines (\d+)-(\d+) again(?:, after "([>| ]*)")?(?:: .*)?\]')
+_MARK = re.compile(r'\[lines (\d+)-(\d+) again(?:, after (each )?"([>| ]*)")?(?:: .*)?\]')
 
 
 def keep_once(text: str) -> str | None:
@@ -30,9 +32,10 @@ def keep_once(text: str) -> str | None:
     written: list[str] = []
     at = found = 0
     while at < len(lines):
-        size, start, quote = _repeated(lines, at, firsts)
+        block = _repeated(lines, at, firsts)
+        size = block.size
         if size:
-            written.append(_mark(lines, start, size, quote))
+            written.append(_mark(lines, block))
             found += 1
         else:
             written.append(lines[at])
@@ -60,38 +63,68 @@ def put_back(text: str) -> str:
         if mark is None:
             lines.append(line)
             continue
-        start, end, quote = int(mark[1]) - 1, int(mark[2]), mark[3] or ""
+        start, end, quote = int(mark[1]) - 1, int(mark[2]), _Quote(mark[4] or "", each=bool(mark[3]))
         if not 0 <= start < end <= len(lines):
             raise ValueError(f"this mark points to lines that are not there: {line[:80]}")
-        lines += [_quoted(before, quote) for before in lines[start:end]]
+        lines += [quote.before(line) for line in lines[start:end]]
     return "\n".join(lines)
 
 
-def _repeated(lines: Sequence[str], at: int, firsts: dict[str, int]) -> tuple[int, int, str]:
-    """How many lines from *at* were there before, where, and the quotation mark that they now have.
+class _Quote(NamedTuple):
+    """What stands before quoted lines."""
+
+    mark: str
+    each: bool
+    """Empty lines have the mark with its trailing spaces."""
+
+    def before(self, line: str) -> str:
+        """*line*, quoted."""
+        return self.mark + line if line or self.each else self.mark.rstrip()
+
+
+class _Block(NamedTuple):
+    """Lines that were there before."""
+
+    start: int
+    size: int
+    quote: _Quote
+
+
+_NOTHING = _Block(0, 0, _Quote("", each=False))
+
+
+def _repeated(lines: Sequence[str], at: int, firsts: dict[str, int]) -> _Block:
+    """The lines from *at* that were there before, and the quotation mark that they now have; perhaps none.
 
     No block begins with an empty line, nor with one that repeats the line before: those are counted by `_fold`.
     """
     if not lines[at].strip("> |") or (at and lines[at] == lines[at - 1]):
-        return 0, 0, ""
-    for quote in _quotes(lines[at]):
-        start = firsts.get(lines[at][len(quote) :])
+        return _NOTHING
+    for mark in _quotes(lines[at]):
+        start = firsts.get(lines[at][len(mark) :])
         if start is None:
             continue
-        size = characters = 0
-        while start + size < at and at + size < len(lines):
-            line = lines[at + size]
-            if line != _quoted(lines[start + size], quote):
-                break
-            size += 1
-            characters += len(line)
-        while size and not lines[at + size - 1].strip("> |"):
-            size -= 1
-        if size < (1 if quote else LEAST_LINES):
-            continue
-        if characters >= LEAST_CHARACTERS and len(_mark(lines, start, size, quote)) < characters:
-            return size, start, quote
-    return 0, 0, ""
+        styles = (False, True) if mark.endswith(" ") else (False,)
+        quotes = [_Quote(mark, each=each) for each in styles]
+        size, quote = max(((_size(lines, at, start, quote), quote) for quote in quotes), key=lambda one: one[0])
+        block = _Block(start, size, quote)
+        characters = sum(map(len, lines[at : at + size]))
+        long = size >= (1 if mark else LEAST_LINES) and characters >= LEAST_CHARACTERS
+        if long and len(_mark(lines, block)) < characters:
+            return block
+    return _NOTHING
+
+
+def _size(lines: Sequence[str], at: int, start: int, quote: _Quote) -> int:
+    """How many lines from *at* on are those from *start* on, quoted."""
+    size = 0
+    while start + size < at and at + size < len(lines):
+        if lines[at + size] != quote.before(lines[start + size]):
+            break
+        size += 1
+    while size and not lines[at + size - 1].strip("> |"):
+        size -= 1
+    return size
 
 
 def _quotes(line: str) -> Iterator[str]:
@@ -106,12 +139,9 @@ def _quotes(line: str) -> Iterator[str]:
         yield first[0]
 
 
-def _quoted(line: str, quote: str) -> str:
-    return quote + line if line else quote.rstrip()
-
-
-def _mark(lines: Sequence[str], start: int, size: int, quote: str) -> str:
-    after = f', after "{quote}"' if quote else ""
+def _mark(lines: Sequence[str], block: _Block) -> str:
+    start, size, quote = block
+    after = f', after {"each " * quote.each}"{quote.mark}"' if quote.mark else ""
     return f"[lines {start + 1}-{start + size} again{after}{_hint(lines[start : start + size])}]"
 
 

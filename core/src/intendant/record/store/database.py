@@ -61,7 +61,8 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # two writers must not both read first
+        # Two writers must not both read first. Past SQLAlchemy's own execution, which takes four times as long.
+        connection.connection.driver_connection.execute("BEGIN IMMEDIATE")  # type: ignore[union-attr]
 
 
 def prepare(engine: Engine) -> None:

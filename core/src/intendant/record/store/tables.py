@@ -12,9 +12,10 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     String,
     Table,
     Text,
+    text,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """The migration these tables correspond to."""
 VERSION_TABLE = "intendant_version"
 """Ours alone: a host's own alembic in the same database uses another."""
@@ -29,6 +30,8 @@ metadata = MetaData(
 )
 
 _KEY = String(300)
+_OPEN = "state = 'held'"
+_LEASED = "lease IS NOT NULL"
 
 run = Table(
     "run",
@@ -71,7 +74,7 @@ step = Table(
 budget = Table(
     "budget",
     metadata,
-    Column("id", _KEY, primary_key=True),  # such as run:r_01… or step:r_01…/draft
+    Column("id", _KEY, primary_key=True),  # such as run:r_01…, step:r_01…/draft or agent:mailer/day:2026-11-21
     Column("parent", _KEY),
     Column("limit_tokens", BigInteger),
     Column("held_tokens", BigInteger, nullable=False, server_default="0"),
@@ -79,9 +82,41 @@ budget = Table(
     Column("limit_micro", BigInteger),
     Column("held_micro", BigInteger, nullable=False, server_default="0"),
     Column("spent_micro", BigInteger, nullable=False, server_default="0"),
+    Column("wanted_tokens", BigInteger),  # what a standing limit is set to; where more was spent or held when it
+    Column("wanted_micro", BigInteger),  # was lowered, the limit follows down to this as holds are closed
     CheckConstraint("held_tokens >= 0 AND held_micro >= 0", name="held"),
     CheckConstraint("limit_tokens IS NULL OR spent_tokens + held_tokens <= limit_tokens", name="tokens"),
     CheckConstraint("limit_micro IS NULL OR spent_micro + held_micro <= limit_micro", name="micro"),
+)
+
+budget_limit = Table(
+    "budget_limit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("scope", _KEY, nullable=False),  # such as agent:mailer or tenant:default
+    Column("per", String(12), nullable=False),  # day, month
+    Column("limit_tokens", BigInteger),  # the newest row of a scope and period holds; null is no limit
+    Column("limit_micro", BigInteger),
+    Column("at", Float, nullable=False),
+    CheckConstraint("per IN ('day', 'month')", name="per"),
+    Index("ix_budget_limit_scope", "scope", "per", "id"),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("id", _KEY, primary_key=True),
+    Column("owner", _KEY, nullable=False),  # the process
+    Column("agent", _KEY, nullable=False),
+    Column("tenant", _KEY, nullable=False),
+    Column("chain", Text, nullable=False),  # the standing budgets it is a slice of, as JSON
+    Column("tokens", BigInteger, nullable=False),  # held for it in each of them
+    Column("micro", BigInteger, nullable=False),
+    Column("state", String(12), nullable=False),  # open, closed
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    CheckConstraint("state IN ('open', 'closed')", name="state"),
+    Index("ix_lease_state", "state", "expires_at"),
 )
 
 hold = Table(
@@ -101,8 +136,16 @@ hold = Table(
     Column("reply", Text),  # the provider's answer, so that a paid call is never paid again
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
+    Column("agent", _KEY, nullable=False, server_default="default"),
+    Column("tenant", _KEY, nullable=False, server_default="default"),
+    Column("chain", Text, nullable=False, server_default="[]"),  # the budgets it is held in itself, as JSON
+    Column("lease", _KEY),  # the lease that holds it, or held it when it was closed, in the standing budgets
+    Column("spent_tokens", BigInteger),  # what is charged for it now, up to what was held
+    Column("spent_micro", BigInteger),
     CheckConstraint("state IN ('held', 'settled', 'released', 'in_doubt')", name="state"),
     Index("ix_hold_run_id", "run_id"),
+    Index("ix_hold_open", "expires_at", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
+    Index("ix_hold_lease", "lease", sqlite_where=text(_LEASED), postgresql_where=text(_LEASED)),
 )
 
 ledger = Table(
@@ -112,7 +155,7 @@ ledger = Table(
     Column("hold_key", _KEY, nullable=False),
     Column("run_id", _KEY, nullable=False),
     Column("step_key", _KEY, nullable=False),
-    Column("kind", String(12), nullable=False),  # reserve, settle, release, in_doubt
+    Column("kind", String(12), nullable=False),  # reserve, settle, release, in_doubt, expire, credit
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
     Column("micro", BigInteger, nullable=False),

@@ -16,10 +16,13 @@ from sqlalchemy import Connection, Engine, select  # noqa: TID253
 
 from intendant.model.errors import Fenced, StoreError
 from intendant.record.store.chain import Chains, Row
+from intendant.record.store.statements import savepoint
 from intendant.record.store.tables import run
 
 ResultT = TypeVar("ResultT")
 MAX_BATCH = 1000
+COLLISIONS = 5
+"""How often work is done again that was given up because of a deadlock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +155,19 @@ class Writer:
             elif item.fence is not None:
                 self._lost[item.fence] = known
 
-    def _commit(self, connection: Connection, batch: list[_Append | _Job]) -> None:
-        with connection.begin():
-            self._execute(connection, batch)
+    def _commit(self, connection: Connection, batch: list[_Append | _Job], tries: int = COLLISIONS) -> None:
+        try:
+            with connection.begin():
+                self._execute(connection, batch)
+        except Exception as error:
+            if not tries or not _collided(error):
+                raise
+            # Two processes waited for each other's rows and this one had to give way. Each piece of work locks
+            # in a fixed order, so that one by one nobody waits in a circle.
+            self._chains.clear()
+            for item in batch:
+                self._commit(connection, [item], tries - 1)
+            return
         for item in batch:
             if isinstance(item, _Job):
                 _tell(item.done, result=item.result, error=item.error)
@@ -185,13 +198,23 @@ class Writer:
 
     def _do(self, connection: Connection, job: _Job) -> None:
         # In a savepoint: a job that is refused must not undo the others of its transaction.
+        savepoint(connection, "SAVEPOINT")
+        job.error = None
         try:
-            with connection.begin_nested():
-                job.result = job.do(connection)
-                self._chains.insert(connection, job.events)
-        except Exception as error:  # noqa: BLE001  # handed to the caller
+            job.result = job.do(connection)
+            self._chains.insert(connection, job.events)
+        except Exception as error:
+            if _collided(error):
+                raise
+            savepoint(connection, "ROLLBACK TO SAVEPOINT")
             self._chains.forget(job.events)
-            job.error = error
+            job.error = error  # handed to the caller
+        savepoint(connection, "RELEASE SAVEPOINT")
+
+
+def _collided(error: Exception) -> bool:
+    """True if PostgreSQL broke a deadlock, or could not serialise."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None) in ("40P01", "40001")
 
 
 def _tell(done: Future[Any], *, result: Any = None, error: BaseException | None = None) -> None:

@@ -1,0 +1,62 @@
+"""Holds that a process left open when it died. Each function returns work for `Store.do`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select, update  # noqa: TID253
+
+from intendant.record.store import budgets
+from intendant.record.store.tables import hold
+
+Work = Callable[[Connection], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHold:
+    """A hold of a call whose end is not known."""
+
+    key: str
+    step_key: str
+    epoch: int
+    provider: str
+    model: str
+    tokens: int
+    micro: int
+
+
+def open_holds(run_id: str) -> Work:
+    """A run's open holds, oldest first."""
+
+    def work(connection: Connection) -> list[OpenHold]:
+        query = select(*(hold.c[name] for name in OpenHold.__slots__)).where(
+            hold.c.run_id == run_id, hold.c.state == "held"
+        )
+        return [OpenHold(*row) for row in connection.execute(query.order_by(hold.c.created_at, hold.c.key))]
+
+    return work
+
+
+def take_over(epoch: int, expires_at: float, keep: Sequence[str], charge: Sequence[str]) -> Work:
+    """Decide holds of a dead process, in one transaction under the claimer's fence.
+
+    Args:
+        epoch: The claimer's epoch, which the holds that are kept get.
+        expires_at: When those expire now.
+        keep: Holds of calls that are sent again under the same key: they stay as they are, held once.
+        charge: Holds that are charged in full, until the truth is known.
+
+    Returns (when the work is done):
+        The keys that were still open; others had been settled or charged meanwhile.
+    """
+
+    def work(connection: Connection) -> list[str]:
+        done = []
+        for key in keep:
+            statement = update(hold).where(hold.c.key == key, hold.c.state == "held")
+            if connection.execute(statement.values(epoch=epoch, expires_at=expires_at)).rowcount:
+                done.append(key)
+        done += [key for key in charge if budgets.charge(key)(connection) == "settled"]
+        return done
+
+    return work

@@ -1,0 +1,134 @@
+"""Leases: a process takes a slice of standing budgets, and holds calls in it without touching them.
+
+A lease is used once: taken, used up, dissolved. Dissolving is computed from the rows of its holds alone, so that
+any process can do it, whatever the owner knows or whether it lives: what its closed holds took is charged, its
+open ones are held in the budgets themselves from then on, the rest is free. Each function returns work for
+`Store.do`.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from sqlalchemy import Connection, RowMapping, insert, or_, select, update  # noqa: TID253
+
+from intendant.model.errors import BudgetExceeded
+from intendant.record.store import budgets, limits
+from intendant.record.store.tables import budget, hold, lease
+
+Work = Callable[[Connection], Any]
+CALLS = 256
+"""A lease holds at most the worst case of so many calls like the one it is asked for."""
+PART = 8
+"""…and at most this part of what is left, so that near a limit calls are held one by one."""
+
+
+class Slice(NamedTuple):
+    """A lease that was taken."""
+
+    id: str
+    tokens: int
+    micro: int
+
+
+def renew(
+    old: str | None, owner: str, agent: str, tenant: str, tokens: int, micro: int, now: float, seconds: float
+) -> Work:
+    """Dissolve the lease *old* and take another, in one transaction.
+
+    Args:
+        old: A lease's id; None for none.
+        owner: The process.
+        agent: Whose budgets.
+        tenant: Whose budgets.
+        tokens: The worst case of the next call.
+        micro: Its price, in micro-US$.
+        now: Seconds since 1970.
+        seconds: How long the lease lasts.
+
+    Returns (when the work is done):
+        The slice; None where there is no standing limit, or too little left to be worth one.
+    """
+
+    def work(connection: Connection) -> Slice | None:
+        if old is not None:
+            _dissolve(connection, old)
+        scopes = limits.open_windows(connection, agent, tenant, now)
+        size = _size(connection, scopes, tokens, micro) if scopes else None
+        if size is None:
+            return None
+        taken = Slice(f"l_{uuid4().hex}", *size)
+        try:
+            budgets.take(connection, scopes, *size)
+        except BudgetExceeded:
+            return None
+        row = {"id": taken.id, "owner": owner, "agent": agent, "tenant": tenant, "chain": json.dumps(scopes)}
+        amounts = {"tokens": taken.tokens, "micro": taken.micro, "created_at": now, "expires_at": now + seconds}
+        connection.execute(insert(lease), {**row, **amounts, "state": "open"})
+        return taken
+
+    return work
+
+
+def _size(connection: Connection, scopes: Sequence[str], tokens: int, micro: int) -> tuple[int, int] | None:
+    query = select(budget).where(budget.c.id.in_(scopes)).order_by(budget.c.id).with_for_update()
+    rows = connection.execute(query).mappings().all()
+    size = _bounded(rows, "tokens", tokens), _bounded(rows, "micro", micro)
+    return None if size[0] < tokens or size[1] < micro else size
+
+
+def _bounded(rows: Iterable[RowMapping], unit: str, asked: int) -> int:
+    size = asked * CALLS
+    for row in rows:
+        if row[f"limit_{unit}"] is not None:
+            left = row[f"limit_{unit}"] - row[f"spent_{unit}"] - row[f"held_{unit}"]
+            size = min(size, left // PART)
+    return size
+
+
+def recall(agent: str, tenant: str) -> Work:
+    """Dissolve every lease of the standing budgets of an agent or its tenant; returns how many there were."""
+    return _all(or_(lease.c.agent == agent, lease.c.tenant == tenant))
+
+
+def expire(now: float) -> Work:
+    """Dissolve leases whose time is over; returns how many."""
+    return _all(lease.c.expires_at < now)
+
+
+def give_back(owner: str) -> Work:
+    """Dissolve every lease of a process that ends; returns how many."""
+    return _all(lease.c.owner == owner)
+
+
+def _all(which: Any) -> Work:
+    def work(connection: Connection) -> int:
+        ids = connection.execute(select(lease.c.id).where(lease.c.state == "open", which)).scalars().all()
+        return sum(_dissolve(connection, lease_id) for lease_id in sorted(ids))
+
+    return work
+
+
+def dissolve_all_of(connection: Connection, scope: str) -> None:
+    """Dissolve every lease of the budgets of *scope*, such as `agent:mailer`."""
+    kind, _, name = scope.partition(":")
+    _all((lease.c.agent if kind == "agent" else lease.c.tenant) == name)(connection)
+
+
+def _dissolve(connection: Connection, lease_id: str) -> bool:
+    statement = update(lease).where(lease.c.id == lease_id, lease.c.state == "open").values(state="closed")
+    found = connection.execute(statement.returning(lease.c.tokens, lease.c.micro, lease.c.chain)).first()
+    if found is None:
+        return False
+    scopes = json.loads(found.chain)
+    rows = connection.execute(select(hold).where(hold.c.lease == lease_id).with_for_update()).mappings().all()
+    still = [row for row in rows if row["state"] == "held"]
+    for row in still:
+        values = {"chain": json.dumps([*json.loads(row["chain"]), *scopes]), "lease": None}
+        connection.execute(update(hold).where(hold.c.key == row["key"]).values(values))
+    kept = {unit: sum(row[unit] for row in still) for unit in ("tokens", "micro")}
+    spent = {unit: sum(row[f"spent_{unit}"] or 0 for row in rows) for unit in ("tokens", "micro")}
+    off = found.tokens - kept["tokens"], found.micro - kept["micro"]
+    budgets.move(connection, scopes, *off, spent["tokens"], spent["micro"])
+    return True

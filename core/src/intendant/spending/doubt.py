@@ -1,0 +1,91 @@
+"""Calls in doubt: sent by a process that died before it knew the answer. Whether they were charged is not known.
+
+What the ledger says of one is never less than what it may have cost: until its fate is known it is charged in
+full, or still held.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from intendant.model.workflow import InDoubt
+from intendant.record.store.doubts import OpenHold
+
+
+def policy_of(wanted: InDoubt | None, *, knows_keys: bool, micro: int, ask_above: int) -> InDoubt:
+    """What becomes of a call in doubt.
+
+    Args:
+        wanted: What the step or the settings say; None for the default.
+        knows_keys: The provider answers and charges a call once, however often it is sent under its key.
+        micro: What the call costs at worst, in micro-US$.
+        ask_above: A call that may have cost more than this waits for a person.
+
+    Returns:
+        *wanted*, but never `idempotent` where the provider does not know keys: there the same call again is a
+        second call, and is treated as one. By default `idempotent` where it does, else `retry` up to *ask_above*,
+        else `hold`.
+    """
+    if wanted is None or (wanted == "idempotent" and not knows_keys):
+        if knows_keys:
+            return "idempotent"
+        return "hold" if micro > ask_above else "retry"
+    return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What happens to one open hold when a run is claimed."""
+
+    key: str
+    step_key: str
+    policy: InDoubt
+    charged: bool
+    """True if it is charged in full now; False if it stays held, for the same call to be sent again."""
+    waits: bool
+    """True if the step waits for a person."""
+    fails: bool
+    """True if the step fails."""
+
+
+def fate_of(found: OpenHold, policy: InDoubt) -> Fate:
+    """What *policy* means for a hold: it stays held for the same call again, or is charged in full."""
+    return Fate(
+        key=found.key,
+        step_key=found.step_key,
+        policy=policy,
+        charged=policy != "idempotent",
+        waits=policy == "hold",
+        fails=policy == "fail",
+    )
+
+
+def fates(
+    holds: Iterable[OpenHold],
+    epoch: int,
+    wanted: dict[str, InDoubt | None],
+    *,
+    knowing: frozenset[str],
+    ask_above: int,
+) -> list[Fate]:
+    """What happens to the open holds of a run that a process claims.
+
+    Args:
+        holds: The run's holds that are open.
+        epoch: The claimer's epoch; holds of its own are calls in flight, not in doubt.
+        wanted: Policies by step.
+        knowing: The providers that know keys.
+        ask_above: See `policy_of`.
+    """
+    return [
+        fate_of(
+            found,
+            policy_of(
+                wanted.get(found.step_key),
+                knows_keys=found.provider in knowing,
+                micro=found.micro,
+                ask_above=ask_above,
+            ),
+        )
+        for found in holds
+        if found.epoch < epoch
+    ]
