@@ -15,6 +15,7 @@ from intendant import (
     ModelRequest,
     ProviderError,
     StepResult,
+    TokenCounting,
     Usage,
     Workflow,
 )
@@ -409,3 +410,28 @@ async def test_calls_side_by_side_in_one_step_share_its_tokens() -> None:
         state = await budget_of(service, result)
     assert 3 <= result.outputs["a"] <= 8
     assert (state["spent_tokens"], state["held_tokens"]) == (result.outputs["a"] * 10, 0)
+
+
+class Rough(ScriptedProvider):
+    """Its models' tokens can only be estimated."""
+
+    def token_counting(self, model: str) -> TokenCounting:
+        """From above."""
+        return TokenCounting(factor=1.5)
+
+
+async def test_estimates_follow_what_the_provider_reports() -> None:
+    """Once enough calls were charged less than expected, less is held for the next; never below what was seen."""
+    words = "the pump in the hall of the old works " * 20
+
+    def answer(request: ModelRequest) -> ModelReply:
+        return reply(len(request.messages[0].content.split()), 5)
+
+    provider = Rough(answer)
+    async with engine(Ask(), provider, settings={"budget": {"tokens_per_workflow": 60_000}}) as service:
+        result = await service.run(flow({"id": "a", "input": 12, "prompt": words}))
+    assert result.status == "completed", result.failures
+    held = [hold.tokens - hold.max_output_tokens for hold, _ in provider.calls]
+    assert len(set(held[:8])) == 1
+    assert held[-1] < 0.8 * held[0]
+    assert held[-1] >= 181, "what was charged each time"

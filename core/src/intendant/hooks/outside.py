@@ -42,6 +42,8 @@ class TokenCounting:
     """Tokens of the model for each token of that encoding; above 1 errs on the safe side."""
     exact: bool = False
     """True if the encoding is the model's own."""
+    tools: int = 0
+    """Tokens that the provider adds of its own where tools are offered."""
 
 
 class Provider(Plugin):

@@ -237,7 +237,8 @@ class StepModel:
         expansions = self._expansions
         room = int((left - self._plan.memory_tokens) * share) // (1 + expansions) - count(overhead)
         if expansions:
-            room -= receipts.MARK_TOKENS + count(receipts.EXPAND.model_dump_json()) + receipts.SLICE_TOKENS
+            offered = self._gateway.tool_tokens(self.route, (receipts.EXPAND,)) if self.route else 0
+            room -= receipts.MARK_TOKENS + offered + receipts.SLICE_TOKENS
         return max(0, room if aimed is None else min(room, aimed))
 
     async def _stashed(self, text: str, done: Compression) -> str:

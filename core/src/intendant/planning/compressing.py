@@ -12,7 +12,7 @@ from intendant.hooks.registry import Plugins
 from intendant.model.errors import IntendantError
 from intendant.model.requests import CompressionPolicy
 from intendant.model.results import Compression
-from intendant.planning.compression import CompressionChain
+from intendant.planning.compression import CompressionChain, remembering
 from intendant.spending.tokens import TokenCounter, counter_for
 
 
@@ -106,7 +106,7 @@ async def compress_async(
         raise IntendantError("target and tokens are both given", hint="give the share or the number")
     if target is not None and not 0 < target <= 1:
         raise IntendantError(f"the target {target} is no share", hint="0.5 leaves half of the tokens")
-    counter = count or default_counter()
+    counter = remembering(count or default_counter())
     if tokens is None:
         # Without a target a lossless compression goes as far as it can, and another one to a half.
         share = target if target is not None else 0.0 if lossless else 0.5

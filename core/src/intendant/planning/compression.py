@@ -113,7 +113,7 @@ class CompressionChain:
         policy allows, *model* is asked to rewrite the text, if there is one; else the least that keeps the facts
         is returned, with `refused`.
         """
-        count = _remembering(count)
+        count = remembering(count)
         before = count(text)
         task = _Task(text, kind_of(text), before, policy, count, query, intent, dense, model)
         start = _State(text, before, task.kind, text)
@@ -309,7 +309,7 @@ class CompressionChain:
         )
 
 
-def _remembering(count: Callable[[str], int]) -> Callable[[str], int]:
+def remembering(count: Callable[[str], int]) -> Callable[[str], int]:
     """*count*, which is asked about the same long texts by the chain and by its compressors."""
     remembered = lru_cache(maxsize=8)(count)
     return lambda text: remembered(text) if len(text) > LONG else count(text)

@@ -6,7 +6,8 @@ for is never paid again), hold its worst case, ask the provider, settle by the p
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
@@ -15,7 +16,7 @@ from typing import Any, Literal
 from intendant.hooks.outside import Hold, Provider
 from intendant.model import events
 from intendant.model.errors import BudgetExceeded, CallInDoubt, IntendantError, PluginLoadError, ProviderError
-from intendant.model.requests import Message, ModelRequest
+from intendant.model.requests import Message, ModelRequest, Tool
 from intendant.model.results import ModelReply, Route, Usage
 from intendant.model.retrying import retrying
 from intendant.model.workflow import InDoubt
@@ -27,7 +28,7 @@ from intendant.record.store.limits import Room
 from intendant.spending.doubt import Fate, fate_of, policy_of
 from intendant.spending.ledger import RunLedger, is_standing
 from intendant.spending.pricing import Price, Prices
-from intendant.spending.tokens import MESSAGE_OVERHEAD, TokenCounter, counter_for
+from intendant.spending.tokens import MESSAGE_OVERHEAD, CountCorrection, TokenCounter, counter_for
 
 MIN_OUTPUT_TOKENS = 16
 """A call that could not answer with at least this much is not worth its input."""
@@ -37,6 +38,8 @@ ATTEMPTS = 3
 RETRY_SECONDS = 0.5
 
 
+Earlier = Sequence[Mapping[str, Any]]
+"""The holds of earlier tries at a call, in their order."""
 Cost = Callable[[int], int]
 """Micro-US$ of a call for an answer of so many tokens."""
 
@@ -74,11 +77,16 @@ class Gateway:
         self._providers = providers
         self._prices = prices
         self._timeout = call_timeout
+        self._corrections = CountCorrection()
         self._ask_above = ask_above
 
     def counter(self, route: Route) -> TokenCounter:
         """Counts tokens for the model of *route*."""
-        return counter_for(self._provider(route).token_counting(route.model))
+        counter = counter_for(self._provider(route).token_counting(route.model))
+        factor = 1.0 if counter.exact else self._corrections.factor(f"{route.provider}/{route.model}")
+        if factor == 1.0:
+            return counter
+        return TokenCounter(lambda text: math.ceil(factor * counter(text)), exact=False)
 
     def offers_tools(self, route: Route | None) -> bool:
         """True if models behind *route* can be offered tools."""
@@ -92,9 +100,18 @@ class Gateway:
         """Tokens of a request, counted from above."""
         count = self.counter(route)
         schema = json.dumps(request.json_schema) if request.json_schema else ""
-        tools = [tool.model_dump_json() for tool in request.tools]
-        texts = [request.system, schema, *tools, *map(_sent, request.messages)]
-        return sum(count(text) + MESSAGE_OVERHEAD for text in texts if text)
+        texts = [request.system, schema, *map(_sent, request.messages)]
+        return self.tool_tokens(route, request.tools) + sum(
+            count(text) + MESSAGE_OVERHEAD for text in texts if text
+        )
+
+    def tool_tokens(self, route: Route, tools: Sequence[Tool]) -> int:
+        """Tokens that offering *tools* takes in each call, counted from above."""
+        if not tools:
+            return 0
+        count = self.counter(route)
+        own = self._provider(route).token_counting(route.model).tools
+        return own + sum(count(tool.model_dump_json()) + MESSAGE_OVERHEAD for tool in tools)
 
     async def complete(self, scope: CallScope, route: Route, request: ModelRequest) -> ModelReply:
         """Send a call, with retries of what may pass; each try has its own hold.
@@ -106,8 +123,6 @@ class Gateway:
         provider = self._provider(route)
         base = _call_key(scope, route, request)
         scope.calls += 1
-        if (reply := await self._replay(scope, base, route)) is not None:
-            return reply
         return await retrying(
             lambda: self._once(scope, provider, route, request, base),
             again=_may_pass,
@@ -126,9 +141,9 @@ class Gateway:
                 hint=f"pip install intendant-provider-{route.provider}",
             ) from None
 
-    async def _replay(self, scope: CallScope, base: str, route: Route) -> ModelReply | None:
+    def _replay(self, scope: CallScope, earlier: Earlier, route: Route) -> ModelReply | None:
         """The answer of a call that was made before."""
-        for row in await scope.journal.store.do(budgets.holds_of_call(base)):
+        for row in earlier:
             if row["state"] == "settled" and row["reply"]:
                 reply = ModelReply.model_validate_json(row["reply"])
                 scope.produced_by = _label(reply)
@@ -139,7 +154,10 @@ class Gateway:
     async def _once(
         self, scope: CallScope, provider: Provider, route: Route, request: ModelRequest, base: str
     ) -> ModelReply:
-        row, hold = await self._again(scope, provider, route, request, base)
+        earlier = await scope.journal.store.do(budgets.holds_of_call(base))
+        if (known := self._replay(scope, earlier, route)) is not None:
+            return known
+        row, hold = await self._again(scope, provider, route, request, base, earlier)
         try:
             async with asyncio.timeout(self._timeout):
                 reply = await provider.complete(hold, request)
@@ -150,24 +168,29 @@ class Gateway:
                 message = f"{route.provider}/{route.model} did not answer in {self._timeout:g} s"
                 raise ProviderError(message, retryable=True) from None
             raise
-        return await asyncio.shield(self._settle(scope, provider, route, row, reply))
+        return await asyncio.shield(self._settle(scope, provider, route, request, row, hold, reply))
 
     async def _again(
-        self, scope: CallScope, provider: Provider, route: Route, request: ModelRequest, base: str
+        self,
+        scope: CallScope,
+        provider: Provider,
+        route: Route,
+        request: ModelRequest,
+        base: str,
+        earlier: Earlier,
     ) -> tuple[HoldRow, Hold]:
         """A hold for the next try at a call; the one of a dead process, where the same call may be sent again.
 
         Raises:
             CallInDoubt: A process died while this call was out, and the policy is not to repeat it.
         """
-        earlier = await scope.journal.store.do(budgets.holds_of_call(base))
-        for found in earlier:
-            if found["epoch"] < scope.journal.fence.epoch and found["state"] in ("held", "in_doubt"):
-                fate = await self._decide(scope, provider, found)
-                if fate.waits or fate.fails:
-                    raise CallInDoubt(fate.key, found["micro"], waits=fate.waits)
-                if not fate.charged:
-                    return self._taken_over(scope, route, request, found)
+        last = earlier[-1] if earlier else None
+        if last and last["epoch"] < scope.journal.fence.epoch and last["state"] in ("held", "in_doubt"):
+            fate = await self._decide(scope, provider, last)
+            if fate.waits or fate.fails:
+                raise CallInDoubt(fate.key, last["micro"], waits=fate.waits)
+            if not fate.charged:
+                return self._taken_over(scope, route, request, last)
         return await self._hold(scope, provider, route, request, f"{base}~{len(earlier)}" if earlier else base)
 
     async def _decide(self, scope: CallScope, provider: Provider, found: Mapping[str, Any]) -> Fate:
@@ -189,7 +212,8 @@ class Gateway:
         """A dead process's hold as one of ours: held once, for the same call under the same key."""
         row = HoldRow(**{name: found[name] for name in HoldRow.__slots__})
         scope.ledger.adopt(row)
-        output = row.tokens - self.input_tokens(route, request)
+        wanted = min(request.max_output_tokens or route.max_output_tokens, route.max_output_tokens)
+        output = min(wanted, row.tokens - self.input_tokens(route, request))
         return row, Hold(row.key, row.tokens, row.micro, output, route.model, self._timeout)
 
     async def _hold(
@@ -295,7 +319,14 @@ class Gateway:
         return self._prices.of(route.provider, route.model, usage, free=provider.produced_by == "extractive")
 
     async def _settle(
-        self, scope: CallScope, provider: Provider, route: Route, row: HoldRow, reply: ModelReply
+        self,
+        scope: CallScope,
+        provider: Provider,
+        route: Route,
+        request: ModelRequest,
+        row: HoldRow,
+        hold: Hold,
+        reply: ModelReply,
     ) -> ModelReply:
         price = self._price(provider, route, reply.usage)
         usage = reply.usage.model_copy(update={"micro_usd": price.micro_usd, "calls": 1})
@@ -305,6 +336,10 @@ class Gateway:
         await scope.ledger.settle(row, spent, reply.model_dump_json(), event)
         scope.usage += usage
         scope.produced_by = _label(reply)
+        if not request.tools:  # The words around tools are the provider's own, and no text of ours.
+            model = f"{route.provider}/{route.model}"
+            expected = int((row.tokens - hold.max_output_tokens) / self._corrections.factor(model))
+            self._corrections.observe(model, expected, usage.input_tokens)
         return reply
 
     async def _close_failed(self, scope: CallScope, row: HoldRow, route: Route, error: BaseException) -> None:

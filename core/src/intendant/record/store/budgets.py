@@ -23,6 +23,8 @@ from intendant.record.store.tables import budget, hold, lease, ledger
 Work = Callable[[Connection], Any]
 Outcome = Literal["settled", "credited", "closed"]
 """What became of a hold: charged; charged in full before, and credited now; or closed already, and left alone."""
+TRIES = 8
+"""So many tries at a call are looked for at a time."""
 CHARGES = ("settle", "in_doubt", "expire", "credit")
 """The kinds of ledger rows whose sum is what was charged."""
 
@@ -136,6 +138,9 @@ _LEASE = Statement(
 )
 
 
+_TRIES = Statement(select(hold).where(hold.c.key.in_(names(TRIES))))
+
+
 def _closing(state: str) -> Statement:
     """Close a hold that is in *state*; of two who try, one gets its row."""
     within = {
@@ -156,11 +161,11 @@ _CLOSE, _CORRECT = _closing("held"), _closing("in_doubt")
 
 
 def open_budgets(rows: Sequence[dict[str, Any]]) -> Work:
-    """Add budgets: maps with `id`, `parent`, `limit_tokens`, `limit_micro`."""
+    """Add budgets: maps with `id`, `parent`, `limit_tokens`, `limit_micro`; what is there stays as it is."""
 
     def work(connection: Connection) -> None:
-        if rows:
-            connection.execute(insert(budget), [dict(row) for row in rows])
+        for row in rows:
+            limits.add_budget(connection, row)
 
     return work
 
@@ -414,12 +419,18 @@ def _book(
 
 
 def holds_of_call(base: str) -> Work:
-    """The holds of a call and of its repetitions (keys `base`, `base~1`, …), oldest first."""
+    """The holds of a call and of its repetitions (keys `base`, `base~1`, …), in the order of their tries."""
 
     def work(connection: Connection) -> list[dict[str, Any]]:
-        query = select(hold).where(or_(hold.c.key == base, hold.c.key.startswith(f"{base}~", autoescape=True)))
-        rows = connection.execute(query.order_by(hold.c.created_at)).mappings()
-        return [dict(row) for row in rows]
+        found: list[dict[str, Any]] = []
+        while len(found) % TRIES == 0:
+            # By their whole keys: SQLite uses no index for LIKE, and PostgreSQL's order of `~` is the locale's.
+            keys = [f"{base}~{number}" if number else base for number in range(len(found), len(found) + TRIES)]
+            rows = {row[0]: row for row in _TRIES(connection, **named(keys)).fetchall()}
+            found += [dict(zip(hold.c.keys(), rows[key], strict=True)) for key in keys if key in rows]
+            if not rows:
+                break
+        return found
 
     return work
 

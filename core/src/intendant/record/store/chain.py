@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, desc, insert, select  # noqa: TID253
+from sqlalchemy import Connection, bindparam, desc, insert, select  # noqa: TID253
 
+from intendant.record.store.statements import Statement
 from intendant.record.store.tables import event
 
 FIRST_HASH = "0" * 64
 KNOWN_HEADS = 1000
 
 Row = dict[str, Any]
+_EVENT = Statement(insert(event).values({name: bindparam(name) for name in event.c.keys()}))  # noqa: SIM118
 
 
 def link(previous: str, data: str) -> str:
@@ -45,9 +47,8 @@ class Chains:
 
     def insert(self, connection: Connection, rows: Iterable[Row]) -> None:
         """Write events, each behind the last one of its run."""
-        linked = [self._link(connection, row) for row in rows]
-        if linked:
-            connection.execute(insert(event), linked)
+        for row in rows:
+            _EVENT(connection, **self._link(connection, row))
 
     def forget(self, rows: Iterable[Row]) -> None:
         """The transaction that held these was undone: read the heads again."""

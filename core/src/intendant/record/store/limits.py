@@ -5,7 +5,7 @@ Setting one adds a row, the newest of a scope and period holds. Each period has 
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time
@@ -76,7 +76,12 @@ def open_windows(connection: Connection, agent: str, tenant: str, at: float) -> 
 
 def _open(connection: Connection, window: str, scope: str, tokens: int | None, micro: int | None) -> None:
     limits = {"limit_tokens": tokens, "wanted_tokens": tokens, "limit_micro": micro, "wanted_micro": micro}
-    connection.execute(_ADD[connection.dialect.name], {"id": window, "parent": scope, **limits})
+    add_budget(connection, {"id": window, "parent": scope, **limits})
+
+
+def add_budget(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Add a budget, unless there is one of that id."""
+    connection.execute(_ADD[connection.dialect.name], dict(row))
 
 
 def current(at: float | None = None) -> Work:
