@@ -67,7 +67,7 @@ class AnthropicProvider(Provider):
         return {**MODELS, **settings.models}
 
     def token_counting(self, model: str) -> TokenCounting:  # noqa: ARG002  # the same for each
-        """o200k's count times 1.5. Claude's tokenizer is not published; users report 1.15 to 1.45 times o200k. With
+        """o200k's count times 1.5. Claude's tokenizer is not published; users report 1.15 to 1.45 times that. With
         tools Anthropic adds a text of its own, of at most 530 tokens by its published figures.
         """
         return TokenCounting("o200k_base", factor=1.5, tools=600)
