@@ -168,6 +168,11 @@ def bench(session: nox.Session) -> None:
     Path("bench-output").mkdir(exist_ok=True)
     session.run("python", "tests/benchmarks/startup.py")
     session.run("python", "tests/benchmarks/overhead.py", *session.posargs)
+    session.run("python", "tests/benchmarks/ledger.py")
+    session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000")
+    documents = ROOT.parent / "shared/data/compression"
+    session.install("headroom-ai>=0.42", "toon-format>=1.2")
+    session.run("python", "tests/benchmarks/compression.py", *([str(documents)] if documents.is_dir() else []))
     labelled = ROOT.parent / "shared/data/intents/dev.jsonl"
     if labelled.is_file():
         session.install("numpy>=2", "scipy>=1.14")
@@ -176,7 +181,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def postgresql(session: nox.Session) -> None:
-    """The store's tests on a PostgreSQL server of their own, if its programs are on this machine."""
+    """The store's tests, and trials of the ledger, on a PostgreSQL server of their own, if there is one here."""
     programs = [
         *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True),
         Path(shutil.which("initdb") or "").parent,
@@ -213,8 +218,13 @@ def postgresql(session: nox.Session) -> None:
                 "pytest",
                 "-q",
                 "core/tests/test_store.py",
+                "core/tests/test_standing.py",
                 *session.posargs,
                 env={"INTENDANT_TEST_POSTGRESQL": url},
+            )
+            trials = ("--trials", "60", "--tasks", "40", "--only", "postgresql")
+            session.run(
+                "python", "tests/benchmarks/ledger_trials.py", *trials, env={"INTENDANT_TEST_POSTGRESQL": url}
             )
         finally:
             server("pg_ctl", "-D", data, "-m", "immediate", "stop")

@@ -287,3 +287,19 @@ async def test_what_drops_form_only_is_not_held_to_the_floor() -> None:
     assert "<b>" not in found.compression.text
     both = await fit(text, 20, Unwrap("unwrap", lossless=True), Cutter("z", 0.3), floor=0.0)
     assert not both.compression.preserving
+
+
+async def test_compressors_are_told_what_stands_in_the_prompt_already() -> None:
+    seen = []
+
+    class Looks(Cutter):
+        """Notes what it is told."""
+
+        def shrink(self, request):
+            seen.append(request.context)
+            return super().shrink(request)
+
+    chain = CompressionChain(Questions(Plugins([Looks()], discover=False).manager))
+    before = [("mails", "one\ntwo")]
+    await chain.fit("x" * 100, 50, policy=CompressionPolicy(floor=0.0), count=len, context=before)
+    assert seen == [(("mails", "one\ntwo"),)]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -433,3 +434,100 @@ async def test_classifying_counts_for_the_agent_as_well() -> None:
         rows = await service.store.do(lambda connection: connection.execute(select(hold)).mappings().all())
     assert now["spent_tokens"] == 8
     assert [(item["agent"], item["tenant"]) for item in rows] == [("mailer", "default")]
+
+
+# --- overage ---
+
+
+async def test_what_a_step_draws_beyond_its_share_is_limited_and_on_record() -> None:
+    """Two steps share 400; the first leaves most of its half, of which the second may draw a fifth of its own."""
+    steps = [
+        {"id": "a", "intent": "ask", "prompt": "hi", "input": 1},
+        {"id": "b", "intent": "ask", "prompt": "word " * 190, "input": 1, "needs": ["a"]},
+    ]
+    drawing = Workflow.model_validate({"name": "t", "steps": steps, "budget": {"tokens": 400}})
+    for threshold, answered, drawn in ((1.2, "yes", 40), (1.0, None, 0), (None, "yes", 51)):
+        seen = []
+        settings = {"budget": {"tokens_per_step": 200, "overage_threshold": threshold}}
+        provider = ScriptedProvider(reply(5, 5))
+        async with engine(Ask(), provider, settings=settings) as service:
+            result = await service.run(drawing, on_event=seen.append)
+            limit = await service.store.do(budgets.state_of(f"step:{result.run_id}/b"))
+        assert (result.outputs["b"] == ["yes"]) is (answered == "yes"), result.outputs
+        events = [event for event in seen if event.type == "overage_drawn"]
+        assert [(event.step_id, event.tokens, event.extra) for event in events] == [("b", drawn, drawn)] * bool(
+            drawn
+        )
+        if drawn:
+            assert provider.calls[-1][0].tokens == limit["limit_tokens"] == events[0].limit == 200 + drawn
+
+
+# --- databases ---
+
+
+async def test_work_that_gave_way_to_another_process_is_done_again(url) -> None:
+    """Two processes lock two rows in opposite order, over and over: PostgreSQL undoes one of them each time."""
+    stores = [Store(url), Store(url)]
+    rows = [{"id": name, "parent": None, "limit_tokens": None, "limit_micro": None} for name in "ab"]
+    await stores[0].do(budgets.open_budgets(rows))
+
+    def add(name: str):
+        statement = update(budget).where(budget.c.id == name).values(spent_tokens=budget.c.spent_tokens + 1)
+        return lambda connection: connection.execute(statement) and None
+
+    async def many(store: Store, names: str) -> None:
+        for _ in range(40):
+            await asyncio.gather(*(store.do(add(name)) for name in names))
+
+    await asyncio.gather(many(stores[0], "ab" * 5), many(stores[1], "ba" * 5))
+    for name in "ab":
+        assert (await stores[0].do(budgets.state_of(name)))["spent_tokens"] == 2 * 40 * 5
+    for store in stores:
+        store.close()
+
+
+async def test_a_database_of_the_version_before_is_brought_up_with_its_open_holds(tmp_path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    from intendant.record.store import database
+
+    engine_of = database.connect(f"sqlite:///{tmp_path}/old.db")
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with engine_of.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(
+            text(
+                "INSERT INTO run (id, workflow, agent, plan, plan_version, inputs, status, epoch, created_at) "
+                "VALUES ('r1', 'w', 'mailer', '{}', 1, '{}', 'running', 1, 1.0)"
+            )
+        )
+        for scope in ("run:r1", "step:r1/a"):
+            connection.execute(
+                text(
+                    "INSERT INTO budget (id, limit_tokens, held_tokens, spent_tokens, held_micro, spent_micro) "
+                    "VALUES (:id, 100, 30, 20, 2, 2)"
+                ),
+                {"id": scope},
+            )
+        for key, state_of in (("open", "held"), ("lost", "in_doubt")):
+            connection.execute(
+                text(
+                    "INSERT INTO hold (key, run_id, step_key, epoch, scope, provider, model, tokens, micro, "
+                    "price_version, state, created_at, expires_at) VALUES (:key, 'r1', 'a', 1, 'step:r1/a', 'p', "
+                    "'m', :tokens, 2, 'v', :state, 1.0, 2.0)"
+                ),
+                {"key": key, "state": state_of, "tokens": 30 if key == "open" else 20},
+            )
+    engine_of.dispose()
+    old = Store(f"sqlite:///{tmp_path}/old.db")
+    old.upgrade()
+    assert await old.do(budgets.settle("open", budgets.Spent(3, 4, 1), "{}")) == "settled"
+    assert await old.do(budgets.settle("lost", budgets.Spent(2, 3, 1), "{}")) == "credited"
+    for scope in ("run:r1", "step:r1/a"):
+        assert await state(old, scope) == (100, 20 + 7 - 15, 0)
+    (found,) = await old.do(budgets.holds_of_call("open"))
+    assert (found["agent"], found["tenant"], found["spent_tokens"]) == ("mailer", "default", 7)
+    old.close()

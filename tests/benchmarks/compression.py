@@ -30,7 +30,7 @@ from compression_data import CRITICAL, Document, invented
 from compression_peers import peers
 
 import intendant
-from intendant import estimate_tokens
+from intendant import CompressRequest, estimate_tokens
 
 Compress = Callable[[Document], str]
 
@@ -43,6 +43,26 @@ def counter() -> tuple[Callable[[str], int], str]:
         return estimate_tokens, "tokens by estimate"
     encoding = bpe_openai.get_encoding("o200k_base")
     return lambda text: len(encoding.encode_ordinary(text)), "tokens by o200k"
+
+
+def exact_calls(count: Callable[[str], int]) -> Compress:
+    """The two exact compressors called by themselves: what they cost without the chain around them."""
+    from intendant_compress_structural import StructuralCompressor
+    from intendant_compress_template import TemplateCompressor
+
+    compressors = (StructuralCompressor(), TemplateCompressor())
+
+    def compress(document: Document) -> str:
+        text, kind = document.text, intendant.kind_of(document.text)
+        tokens = count(text)
+        for one in compressors:
+            request = CompressRequest(text=text, tokens=tokens, target_tokens=0, count=count, kind=kind)
+            answer = one.shrink(request)
+            if answer is not None:
+                text, tokens = answer.text, answer.tokens_after
+        return text
+
+    return compress
 
 
 def own() -> Iterable[tuple[str, Compress]]:
@@ -151,8 +171,9 @@ def main() -> None:
         return document.text
 
     tools = [("", "counting once", count_only)]
+    tools.append(("intendant", "structural + template", exact_calls(count)))
     tools += [("intendant", name, compress) for name, compress in own()]
-    found, missing = peers()
+    found, missing = peers(count)
     tools += found
     print(f"{len(documents)} documents of {len({one.kind for one in documents})} kinds; {how}")
     print(f"{'tool':32s}   saved     all  critical  longer  Mtok/s")

@@ -10,11 +10,11 @@ from compression_data import Document
 Tool = tuple[str, str, Callable[[Document], str]]
 
 
-def peers() -> tuple[list[Tool], list[str]]:
+def peers(count: Callable[[str], int]) -> tuple[list[Tool], list[str]]:
     """The tools that are installed, and a note for each that is not."""
     tools: list[Tool] = []
     missing = []
-    for name, find in (("headroom-ai", _headroom), ("toon-format", _toon)):
+    for name, find in (("headroom-ai", _headroom), ("toon-format", lambda: _toon(count))):
         try:
             tools += find()
         except ImportError:
@@ -51,7 +51,7 @@ def _headroom() -> list[Tool]:
     ]
 
 
-def _toon() -> list[Tool]:
+def _toon(count: Callable[[str], int]) -> list[Tool]:
     """TOON for what is JSON; what is longer, or is not JSON, stays as it is."""
     import toon_format
 
@@ -60,6 +60,6 @@ def _toon() -> list[Tool]:
             value = json.loads(document.text)
         except ValueError:
             return document.text
-        return min(toon_format.encode(value), document.text, key=len)
+        return min(toon_format.encode(value), document.text, key=count)
 
     return [("toon-format", "lossless", encode)]

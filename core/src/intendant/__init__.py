@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from intendant.hooks.specs import hookimpl
     from intendant.model.errors import (
         BudgetExceeded,
+        CallInDoubt,
         ConnectorError,
         DuplicatePluginError,
         ExpressionFailed,
@@ -132,6 +133,7 @@ _WHERE = {
     "hooks.specs": ("hookimpl",),
     "model.errors": (
         "BudgetExceeded",
+        "CallInDoubt",
         "ConnectorError",
         "DuplicatePluginError",
         "ExpressionFailed",
@@ -224,6 +226,7 @@ __all__ = [
     "BudgetRequest",
     "BudgetStrategy",
     "CachePrices",
+    "CallInDoubt",
     "Classification",
     "Classifier",
     "ClassifyRequest",

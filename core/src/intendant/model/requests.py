@@ -1,7 +1,7 @@
 """What the five questions carry: one frozen request each, so that new facts arrive as optional fields."""
 
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import ConfigDict, Field, SkipValidation, field_validator
@@ -186,6 +186,8 @@ class CompressRequest(Frozen):
     """What sort of content it is; see `kind_of`."""
     protect: tuple[str, ...] = ()
     """Regular expressions: units in which they match are kept."""
+    context: tuple[tuple[str, str], ...] = Field((), repr=False)
+    """What stands in the same prompt already, by names that the prompt gives it; may be referred to."""
     model: SkipValidation[Any] = Field(None, repr=False)
     """A `ModelClient` where a model may be asked to rewrite the text; None where only selecting is allowed."""
     dense: bool = False
@@ -286,15 +288,21 @@ class ModelClient(Protocol):
         """
 
     def fit(
-        self, content: Json, *, query: str = "", share: float = 0.75, overhead: str = ""
+        self,
+        content: Json,
+        *,
+        query: str = "",
+        share: float = 0.75,
+        overhead: str = "",
+        context: Sequence[tuple[str, str]] = (),
     ) -> Awaitable[Compression]:
         """Write *content* as text, compressed as far as the step's budget and policy ask, and no further.
 
         Args:
-            content: Text, or JSON data.
-            query: What the step wants to know of it.
-            share: The part of the tokens left that the text may take; the rest is for the answer.
-            overhead: What else will stand in the prompt.
+            content: Text, or JSON data. query: What the step wants to know of it. share: The part of the tokens
+            left that the text may take; the rest is for the answer. overhead: What else will stand in the
+            prompt. context: Names and texts that stand in the prompt before it, by which repeated lines may be
+            referred to.
         """
 
 

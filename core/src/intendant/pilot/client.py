@@ -1,6 +1,6 @@
 """The door to a model that one attempt at a step is given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from intendant.model import events
@@ -179,7 +179,15 @@ class StepModel:
             )
         return given
 
-    async def fit(self, content: Json, *, query: str = "", share: float = 0.75, overhead: str = "") -> Compression:
+    async def fit(
+        self,
+        content: Json,
+        *,
+        query: str = "",
+        share: float = 0.75,
+        overhead: str = "",
+        context: Sequence[tuple[str, str]] = (),
+    ) -> Compression:
         """Write *content* as text, compressed as far as the budget asks; see `ModelClient.fit`."""
         text = to_text(content)
         count, left = self._counter(), self.tokens_left
@@ -190,7 +198,7 @@ class StepModel:
                 text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True
             )
         started = perf_counter()
-        fitted = await self._fitted(self._chain, text, target, count, query)
+        fitted = await self._fitted(self._chain, text, target, count, query, context)
         if fitted.compression.strategy == "none" and not fitted.refused:
             return fitted.compression
         handle = await self._stashed(text, fitted.compression)
@@ -198,12 +206,19 @@ class StepModel:
         return self._with_mark(fitted.compression, handle, count)
 
     async def _fitted(
-        self, chain: CompressionChain, text: str, target: int, count: Callable[[str], int], query: str
+        self,
+        chain: CompressionChain,
+        text: str,
+        target: int,
+        count: Callable[[str], int],
+        query: str,
+        context: Sequence[tuple[str, str]],
     ) -> Fitted:
         """The text as it was written before in this run, if that fits; else compressed now."""
         policy = self._plan.compression
         model = f"{self.route.provider}/{self.route.model}" if self.route else ""
-        key = (receipts.digest_of(text), query, model, policy.model_dump_json())
+        known = receipts.digest_of(repr(context)) if context else ""
+        key = (receipts.digest_of(text), query, model, policy.model_dump_json(), known)
         earlier = self._shared.find(key, target)
         if earlier is not None:
             return earlier
@@ -215,6 +230,7 @@ class StepModel:
             query=query,
             intent=self._plan.intent,
             model=self._rewriter(),
+            context=context,
         )
         self._shared.keep(key, fitted)
         return fitted

@@ -1,7 +1,7 @@
 """The door to a model for classifiers: metered and recorded as a small run of its own, opened when first used."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from intendant.model.errors import IntendantError
 from intendant.model.requests import ModelRequest
@@ -87,6 +87,7 @@ class ClassificationDoor:
         query: str = "",  # noqa: ARG002  # the face of `ModelClient`
         share: float = 0.75,
         overhead: str = "",
+        context: Sequence[tuple[str, str]] = (),  # noqa: ARG002
     ) -> Compression:
         """Text that fits as it is; classifiers shorten what they ask themselves.
 

@@ -8,7 +8,7 @@ and not assumed.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import chain, islice
@@ -57,6 +57,7 @@ class _Task:
     intent: str
     dense: bool
     model: ModelClient | None
+    context: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def protected(self) -> frozenset[str]:
@@ -106,6 +107,7 @@ class CompressionChain:
         lossless_only: bool = False,
         dense: bool = False,
         model: ModelClient | None = None,
+        context: Sequence[tuple[str, str]] = (),
     ) -> Fitted:
         """Make *text* fit into *target_tokens*.
 
@@ -115,7 +117,7 @@ class CompressionChain:
         """
         count = remembering(count)
         before = count(text)
-        task = _Task(text, kind_of(text), before, policy, count, query, intent, dense, model)
+        task = _Task(text, kind_of(text), before, policy, count, query, intent, dense, model, tuple(context))
         start = _State(text, before, task.kind, text)
         if before <= target_tokens or policy.strategy == "none":
             return Fitted(self._compression(task, start))
@@ -264,6 +266,7 @@ class CompressionChain:
             kind=kind,
             protect=task.policy.protect,
             model=model,
+            context=task.context,
             dense=task.dense,
         )
         return await self._questions.compress(request)

@@ -18,6 +18,8 @@ PROSE = ("prose", "text", "mail")
 """Kinds in which trailing spaces and runs of empty lines mean nothing, outside fences."""
 GRIDS = ("prose", "text", "mail", "table", "markdown")
 """Kinds in which tables are looked for."""
+GONE = ("markup of HTML", "targets of links outside running text", "paragraphs that come again")
+"""Of pages."""
 BLANK = 2
 """Empty lines in a row that are kept."""
 _FENCE = re.compile(r"\s*(```|~~~)")
@@ -52,7 +54,7 @@ class StructuralCompressor(Compressor):
         text = request.text
         if len(text) > MAX_TEXT:
             return None
-        candidates = encodings(text)
+        candidates = encodings(text, dense=request.dense)
         dropped: tuple[str, ...] = ()
         if not candidates:
             rewritten, dropped = self._rewritten(request)
@@ -77,9 +79,7 @@ class StructuralCompressor(Compressor):
         settings: StructuralSettings = self.settings
         if request.kind == "html" or _HTML.match(text):
             page = to_markdown(text, all_links=settings.links == "all")
-            return (
-                (text, ()) if page is None else (page, ("markup of HTML", "targets of links outside running text"))
-            )
+            return (text, ()) if page is None else (page, GONE)
         text = with_smaller_parts(text, request.count) or text
         dropped = []
         for what, rewrite in _rewriters(request.kind):

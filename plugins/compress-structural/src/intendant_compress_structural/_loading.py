@@ -11,8 +11,8 @@ MOST_DEPTH = 100
 MAX_TEXT = 8_000_000
 """Characters above which content is left as it is."""
 MOST_DIGITS = 4000
-"""Digits of a whole number above which content is left as it is: Python reads no longer ones."""
-_WHOLE = re.compile(r"-0(?![.\deE])|\d{4001}")
+"""Digits of a whole number above which content is left as it is: Python reads none that are much longer."""
+_MINUS = re.compile(r"-0(?![.\deE])")
 _FIGURE = re.compile(r'"\\u0000(-?\d[\d.eE+-]*)"')
 
 
@@ -34,7 +34,7 @@ def loaded(text: str) -> Any:
     """
     if len(text) > MAX_TEXT or text.lstrip()[:1] not in ("{", "["):
         return None
-    whole = integer if _WHOLE.search(text) else None
+    whole = integer if "-0" in text and _MINUS.search(text) else None
     try:
         value = json.loads(
             text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=figure, parse_int=whole

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from intendant_compress_structural._cells import NAME
+from intendant_compress_structural._derive import templates
 from intendant_compress_structural._equal import Equals, Record, equal
 
 MOST_SHAPES = 26
@@ -21,9 +23,11 @@ class Shape:
     """Keys whose values stand in each record."""
     named: bool = False
     """The first of them names the record: where it comes again, that is all that is written."""
+    derived: dict[str, str] = field(default_factory=dict)
+    """What gives the texts of keys (see `_derive`)."""
 
 
-def shapes(values: Sequence[Any], equals: Equals) -> dict[tuple[str, ...], Shape]:
+def shapes(values: Sequence[Any], equals: Equals, *, dense: bool) -> dict[tuple[str, ...], Shape]:
     """Keys that records among *values* have in common, where saying them once pays."""
     found: dict[tuple[str, ...], list[Record]] = {}
     level: list[Any] = [value for value in values if isinstance(value, dict | list)]
@@ -42,7 +46,21 @@ def shapes(values: Sequence[Any], equals: Equals) -> dict[tuple[str, ...], Shape
     )
     chosen = [keys for keys, gain in gains.most_common(MOST_SHAPES) if gain >= LEAST_GAIN]
     order = [keys for keys in found if keys in set(chosen)]
-    return {keys: _shape(chr(ord("A") + index), found[keys], equals) for index, keys in enumerate(order)}
+    made = {keys: _shape(chr(ord("A") + index), found[keys], equals) for index, keys in enumerate(order)}
+    if dense:
+        for keys, shape in made.items():
+            _derive(shape, equals.distinct(found[keys]))
+    return made
+
+
+def _derive(shape: Shape, records: Sequence[Record]) -> None:
+    """Leaves out of *shape* what follows from other keys."""
+    first = shape.open[:1] if shape.named else ()
+    found = templates({key: [record[key] for record in records] for key in shape.open})
+    shape.derived = {key: template for key, template in found.items() if key not in first and NAME.fullmatch(key)}
+    parts = [key for key, template in shape.derived.items() if "{}" in template]
+    shape.open = (*(key for key in shape.open if key not in shape.derived), *parts)
+    shape.derived = {key: shape.derived[key] for key in dict.fromkeys([*parts, *shape.derived])}
 
 
 def _shape(label: str, records: Sequence[Record], equals: Equals) -> Shape:

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from intendant_compress_structural._cells import NAME
+from intendant_compress_structural._derive import rest, templates
 from intendant_compress_structural._equal import Equals, Record, equal
 from intendant_compress_structural._loading import compact
-from intendant_compress_structural._reading import NAME
 
 LEAST = 3
 """Records from which a table can pay."""
@@ -37,6 +38,22 @@ class Table:
     constant: Record
     names: list[str]
     rows: list[list[Any]]
+    derived: dict[str, str] = field(default_factory=dict)
+    """What gives the texts of columns (see `_derive`)."""
+
+    def derive(self) -> None:
+        """Leave out what follows from other columns."""
+        columns = dict(zip(self.names, zip(*self.rows, strict=True), strict=True))
+        whole = {name: cells for name, cells in columns.items() if not any(cell is MISSING for cell in cells)}
+        self.derived = templates(whole)
+        if self.keyed:
+            self.derived.pop(self.names[0], None)
+        shown = [name for name in self.names if "{}" in self.derived.get(name, "{}")]
+        kept = [
+            [rest(self.derived[name], cell) for cell in columns[name]] if name in self.derived else columns[name]
+            for name in shown
+        ]
+        self.names, self.rows = shown, [list(row) for row in zip(*kept, strict=True)]
 
 
 class _Missing:

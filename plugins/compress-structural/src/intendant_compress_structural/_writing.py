@@ -20,19 +20,20 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from intendant_compress_structural._cells import BARE, INNER_BARE, NAME, SCALAR
+from intendant_compress_structural._derive import rest
 from intendant_compress_structural._equal import Equals, Record
 from intendant_compress_structural._loading import Figure, compact, loaded, same
-from intendant_compress_structural._reading import BARE, INNER_BARE, NAME, SCALAR, exactly
+from intendant_compress_structural._reading import exactly
 from intendant_compress_structural._shapes import Shape, shapes
 from intendant_compress_structural._tables import MISSING, Finder, Path, Table, repeated
 
 
 @dataclass(slots=True)
 class _Writer:
-    equals: Equals
     shapes: dict[tuple[str, ...], Shape] = field(default_factory=dict)
-    told: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Which record was written under a shape's letter and a name."""
+    told: set[tuple[str, str]] = field(default_factory=set)
+    """The letters and names of records that were written."""
 
     def inline(self, value: Any) -> str:
         """A value inside others."""
@@ -48,14 +49,20 @@ class _Writer:
 
     def _shaped(self, record: Record, shape: Shape) -> str:
         if not shape.named:
-            return f"{shape.label}({','.join(self.cell(record[key], INNER_BARE) for key in shape.open)})"
+            return f"{shape.label}({','.join(self._cells(record, shape))})"
         name = self.cell(record[shape.open[0]], INNER_BARE)
-        number = self.equals.number(record)
-        if self.told.get((shape.label, name)) == number:
+        if (shape.label, name) in self.told:
             return f"{shape.label}({name})"
-        cells = [name, *(self.cell(record[key], INNER_BARE) for key in shape.open[1:])]
-        self.told.setdefault((shape.label, name), number)
-        return f"{shape.label}({','.join(cells)})"
+        written = f"{shape.label}({','.join(self._cells(record, shape))})"
+        self.told.add((shape.label, name))
+        return written
+
+    def _cells(self, record: Record, shape: Shape) -> list[str]:
+        derived = shape.derived
+        return [
+            self.cell(rest(derived[key], record[key]) if key in derived else record[key], INNER_BARE)
+            for key in shape.open
+        ]
 
     def cell(self, value: Any, bare: re.Pattern[str] = BARE) -> str:
         """A value of a row or of a shape."""
@@ -68,22 +75,31 @@ class _Writer:
     def table(self, table: Table) -> str:
         lines = [f"{table.count} rows{' by key' if table.keyed else ''}"]
         if table.constant:
-            lines.append(f"all: {_Writer(self.equals).inline(table.constant)}")
+            lines.append(f"all: {_Writer().inline(table.constant)}")
+        if table.derived:
+            lines.append(f"from: {_Writer().inline(table.derived)}")
         lines.append(",".join(map(self.cell, table.names)))
         lines += [",".join(map(self.cell, row)) for row in table.rows]
         return "\n".join(lines)
 
 
-def encodings(text: str) -> list[str]:
-    """The ways to write the JSON in *text*, each checked to give the same value back; none if it is not JSON."""
+def encodings(text: str, *, dense: bool = False) -> list[str]:
+    """The ways to write the JSON in *text*, each checked to give the same value back; none if it is not JSON.
+
+    Args:
+        text: JSON.
+        dense: Texts that follow from others may be left out, too.
+    """
     value = loaded(text)
     if not isinstance(value, dict | list):
         return []
     minified = compact(value)
-    hoisted = _hoisted(value)
+    hoisted = [_hoisted(value, dense=False)]
+    if dense:
+        hoisted.append(_hoisted(value, dense=True))
     # A text that begins with a null could be taken for a `Figure`.
     sure = [] if "\\u0000" in text and not _gives(value, minified) else [minified]
-    return [*sure, hoisted] if _gives(value, hoisted) else sure
+    return [*sure, *(one for one in hoisted if _gives(value, one))]
 
 
 def _gives(value: Any, candidate: str) -> bool:
@@ -93,16 +109,19 @@ def _gives(value: Any, candidate: str) -> bool:
         return False
 
 
-def _hoisted(value: Any) -> str:
+def _hoisted(value: Any, *, dense: bool) -> str:
     """*value* with its keys hoisted."""
     equals = Equals()
     finder = Finder(repeated(equals.add(value), equals))
     outer = finder.without_tables(value, ())
     tables = finder.tables
     whole = len(tables) == 1 and not tables[0].path
+    if dense:
+        for table in tables:
+            table.derive()
     left = [item for table in tables for row in table.rows for item in row] + [outer]
     equals.add(left)
-    writer = _Writer(equals, shapes(left, equals))
+    writer = _Writer(shapes(left, equals, dense=dense))
     lines = [_defined(shape, writer) for shape in writer.shapes.values()]
     if whole:
         return "\n".join([*lines, writer.table(tables[0])])
@@ -123,6 +142,7 @@ def _key(key: str) -> str:
 
 
 def _defined(shape: Shape, writer: _Writer) -> str:
-    shown = list(map(_key, shape.open))
+    shown = [_key(key) for key in shape.open if key not in shape.derived]
+    shown += [f"{key}:={writer.cell(text, INNER_BARE)}" for key, text in shape.derived.items()]
     shown += [f"{_key(key)}:{writer.cell(value, INNER_BARE)}" for key, value in shape.constant.items()]
     return f"{shape.label} = {{{','.join(shown)}}}"

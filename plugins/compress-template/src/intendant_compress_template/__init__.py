@@ -1,10 +1,14 @@
 """Folds lines of the same shape, such as those of a log, and keeps repeated blocks once, without losing one."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from intendant import Compression, Compressor, CompressRequest, Options
+from intendant_compress_template._context import Context, referred, referring, refers
+from intendant_compress_template._dense import HEAD as SIGNS
+from intendant_compress_template._dense import condensed, spelled_out
 from intendant_compress_template._fold import foldings
-from intendant_compress_template._form import expand as _expand_lines
+from intendant_compress_template._form import expand as expand_lines
 from intendant_compress_template._form import is_folded
 from intendant_compress_template._kinds import laid_out
 from intendant_compress_template._paths import HEAD as PATHS
@@ -16,23 +20,38 @@ __all__ = ["TemplateCompressor", "TemplateSettings", "expand"]
 
 LEFT_ALONE = ("code", "diff", "config")
 """Kinds that are read by their lay-out."""
-MAX_TEXT = 20_000_000
+MAX_TEXT = 10_000_000
 """Characters above which content is left as it is."""
+NEAR = 1.15
+"""How much longer than the shortest a candidate may be that is counted."""
+MOST_LINES = 400_000
 
 
-def expand(text: str) -> str:
+def expand(text: str, context: Context = ()) -> str:
     """The text that was folded.
 
+    Args:
+        text: Folded, shortened, or with references.
+        context: Names and texts that stood in the prompt already, where references were made to these.
+
     Raises:
-        ValueError: This is no folded text.
+        ValueError: This is no such text.
     """
+    before = text
+    if text.startswith(SIGNS):
+        text = spelled_out(text)
     if text.startswith(PATHS):
-        return whole_paths(text)
-    if is_undrawn(text):
-        return redrawn(text)
-    if not is_folded(text) and not is_shortened(text):
+        text = whole_paths(text)
+    elif is_undrawn(text):
+        text = redrawn(text)
+    else:
+        text = expand_lines(text) if is_folded(text) else text
+        text = put_back(text) if is_shortened(text) else text
+    if context and refers(text):
+        text = referred(text, context)
+    if text is before:
         raise ValueError("this is no folded text")
-    return put_back(_expand_lines(text) if is_folded(text) else text)
+    return text
 
 
 class TemplateSettings(Options):
@@ -55,40 +74,56 @@ class TemplateCompressor(Compressor):
 
     def shrink(self, request: CompressRequest) -> Compression | None:
         """The folded text, or None if folding saves too little."""
-        if request.kind in LEFT_ALONE or len(request.text) > MAX_TEXT or laid_out(request.text):
+        text = request.text
+        if len(text) > MAX_TEXT or text.count("\n") > MOST_LINES:
             return None
+        context: Context = request.context
+        shared = referring(text, context) if context else None
+        candidates = [] if shared is None else [shared]
+        foldable = request.kind not in LEFT_ALONE and not laid_out(text)
+        if foldable:
+            candidates += _candidates(text if shared is None else shared)
+        tokens, best = _fewest(request, candidates)
+        if request.dense and foldable and (signs := condensed(best)) is not None:
+            tokens, best = min((tokens, best), (request.count(signs), signs))
         settings: TemplateSettings = self.settings
         most = min(request.tokens - 1, int(request.tokens * (1 - settings.least_saved)))
-        counted = [(request.count(text), text) for text in _candidates(request.text)]
-        tokens, text = min(counted, key=lambda pair: pair[0], default=(request.tokens, ""))
-        if tokens > most or _expanded(text) != request.text:
+        if tokens > most or _expanded(best, context) != text:
             return None
         return Compression(
-            text=text,
+            text=best,
             tokens_before=request.tokens,
             tokens_after=tokens,
             strategy=self.name,
-            lossless=True,
+            lossless=shared is None,
+            preserving=shared is not None,
+            dropped=() if shared is None else ("what stands in the prompt already",),
         )
 
 
-def _expanded(text: str) -> str | None:
+def _fewest(request: CompressRequest, candidates: Sequence[str]) -> tuple[int, str]:
+    """The candidate of the fewest tokens, or the text itself."""
+    # The shortest has the fewest tokens, or one that is not much longer has.
+    most = min([len(request.text) - 1, *(int(NEAR * len(one)) for one in candidates)])
+    shorter = [(request.count(one), one) for one in candidates if len(one) <= most]
+    return min([(request.tokens, request.text), *shorter], key=lambda pair: pair[0])
+
+
+def _expanded(text: str, context: Context) -> str | None:
     try:
-        return expand(text)
+        return expand(text, context)
     except ValueError:
         return None
 
 
 def _candidates(text: str) -> list[str]:
-    """*text* with repeated blocks kept once, and that folded; only what is shorter."""
-    if is_folded(text) or text.startswith(PATHS) or is_undrawn(text):
+    """*text* with repeated blocks kept once, that folded, and its paths by directory; or the tree that it is."""
+    if is_folded(text) or text.startswith((PATHS, SIGNS)) or is_undrawn(text):
         return []
     tree = undrawn(text)
     if tree is not None:
         return [tree]
-    paths = by_directory(text)
     once = keep_once(text)
-    folded = foldings(once if once is not None else text)
     return [
-        candidate for candidate in (once, *folded, paths) if candidate is not None and len(candidate) < len(text)
+        one for one in (once, *foldings(text if once is None else once), by_directory(text)) if one is not None
     ]

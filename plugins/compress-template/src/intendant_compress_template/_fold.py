@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from intendant_compress_template._form import BODY, Form, is_folded
 from intendant_compress_template._grammar import ANY_CELLS, grammar_of
-from intendant_compress_template._mining import VALUE, Lines, alarms, alike, mine
+from intendant_compress_template._lines import VALUE, Lines, alarms, alike
+from intendant_compress_template._mining import mine
 from intendant_compress_template._pads import MARKED, columned, shown
 from intendant_compress_template._sections import KEY, sectioned
 from intendant_compress_template._shapes import MARK, Mined, Shape, distinct

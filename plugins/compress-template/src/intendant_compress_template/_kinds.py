@@ -11,12 +11,18 @@ _CODE = re.compile(
     r"|(?:if|for|while|with|elif|else|try|except|switch)\b.*[:{]$)"
     r"|.*[;{(\[,]$|\s*\"\"\""
 )
+_SIGNATURE = re.compile(
+    r"\s*(?:(?:async )?def \w+\(.*[:,(]$|class \w+.*[:{]$|(?:pub )?fn \w+|func [\w(]"
+    r"|(?:export )?(?:async )?function \w)"
+)
 _DIFF = re.compile(r"diff --git |@@ -\d+(?:,\d+)? \+\d")
 _MARKDOWN = re.compile(r"#{1,6} \S|```|~~~|={4,}\s*$|\.\. [\w-]+::")
 _CONFIG = re.compile(r"\s*(?:- )?[\w./\"'-]+:(?:\s|$)|\s*- \S+$|\s*#")
 _HTML = re.compile(r"\s*+<(?:(?:!doctype|html|head|body|\?xml)\b|!--)", re.IGNORECASE)
 CODE = 0.4
 """Share of lines from which text is taken for code."""
+SIGNATURES = 0.06
+"""Share of lines that begin functions and classes from which text is taken for code; a traceback shows fewer."""
 CONFIG = 0.7
 MARKDOWN = 4
 """Headings, rules and fences from which text is taken for Markdown or reStructuredText."""
@@ -29,7 +35,7 @@ def laid_out(text: str) -> bool:
     lines = [line for line in text[: LOOKED_AT * 200].split("\n", LOOKED_AT)[:LOOKED_AT] if line.strip()]
     if any(map(_DIFF.match, lines)) or sum(map(bool, map(_MARKDOWN.match, lines))) >= MARKDOWN:
         return True
-    for pattern, share in ((_CODE, CODE), (_CONFIG, CONFIG)):
+    for pattern, share in ((_CODE, CODE), (_CONFIG, CONFIG), (_SIGNATURE, SIGNATURES)):
         if sum(pattern.match(line[:200]) is not None for line in lines) > share * len(lines):
             return True
     return False
