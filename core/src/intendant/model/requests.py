@@ -299,10 +299,11 @@ class ModelClient(Protocol):
         """Write *content* as text, compressed as far as the step's budget and policy ask, and no further.
 
         Args:
-            content: Text, or JSON data. query: What the step wants to know of it. share: The part of the tokens
-            left that the text may take; the rest is for the answer. overhead: What else will stand in the
-            prompt. context: Names and texts that stand in the prompt before it, by which repeated lines may be
-            referred to.
+            content: Text, or JSON data.
+            query: What the step wants to know of it.
+            share: The part of the tokens left that the text may take; the rest is for the answer.
+            overhead: What else will stand in the prompt.
+            context: Names and texts that stand in the prompt before it, to which repeated lines may refer.
         """
 
 
