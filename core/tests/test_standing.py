@@ -57,8 +57,8 @@ def store(url):
 
 
 def row(key: str, tokens: int = 10, micro: int = 0, **more) -> budgets.HoldRow:
-    values = {"agent": "a", "tenant": "t", "created_at": NOON, **more}
-    return budgets.HoldRow(key, "r", "s", 1, "step:r/s", "p", "m", tokens, micro, "v", NOON + 3600, **values)
+    values = {"agent": "a", "tenant": "t", "created_at": NOON, "expires_at": NOON + 3600, **more}
+    return budgets.HoldRow(key, "r", "s", 1, "step:r/s", "p", "m", tokens, micro, "v", **values)
 
 
 async def state(store: Store, scope: str) -> tuple[int, int, int]:
@@ -283,6 +283,21 @@ async def test_a_process_that_comes_back_cannot_use_a_lease_that_was_closed(stor
     assert await store.do(budgets.holds_of_call("k")) == []
 
 
+async def test_the_next_run_closes_what_a_dead_process_left_open() -> None:
+    async with engine(Ask(), ScriptedProvider(reply(5, 5))) as service:
+        store = service.store
+        await store.do(set_limit("agent:mailer", "day", 100_000, None))
+        now = datetime.now(UTC).timestamp()
+        dead = await store.do(leases.renew(None, "dead", "mailer", "t", 100, 0, now - 60, 30.0))
+        held = {"agent": "mailer", "created_at": now - 60, "expires_at": now - 1}
+        await store.do(budgets.reserve(row("lost", 100, **held), (), dead.id))
+        await service.run(flow(0))
+        (shown,) = await store.do(limits.current())
+        (lost,) = await store.do(budgets.holds_of_call("lost"))
+    assert lost["state"] == "in_doubt"
+    assert (shown["spent_tokens"], shown["held_tokens"]) == (100, 0)
+
+
 async def test_setting_a_limit_takes_leases_back(store) -> None:
     """A limit that is new to a lease's agent holds for calls in that lease, too."""
     await store.do(set_limit("tenant:t", "day", 8000, None, NOON))
@@ -405,6 +420,46 @@ async def test_what_the_agent_cannot_pay_is_refused_before_it_is_sent() -> None:
     assert provider.calls == []
     assert "agent:mailer/day:" in result.outputs["a"][0]
     assert "12 are left" in result.outputs["a"][0]
+
+
+async def test_a_call_waits_for_one_that_will_take_less_than_it_holds() -> None:
+    """And is not cut short for what will be free in a moment."""
+    may_end, out = asyncio.Event(), asyncio.Event()
+
+    class Slow(ScriptedProvider):
+        async def complete(self, hold, request):
+            answer = await super().complete(hold, request)
+            out.set()
+            if len(self.calls) == 1:
+                await may_end.wait()
+            return answer
+
+    provider = Slow(reply(5, 5))
+    async with engine(Ask(), provider, settings={"budget": {"lease_seconds": 0}}) as service:
+        await service.store.do(set_limit("agent:mailer", "day", 100, None))
+        first = asyncio.create_task(service.run(flow(1)))
+        await out.wait()
+        second = asyncio.create_task(service.run(flow(1)))
+        for _ in range(20):
+            await service.store.flush()
+        assert len(provider.calls) == 1, "there is no room for its worst case yet"
+        may_end.set()
+        results = await asyncio.gather(first, second)
+    assert [result.outputs["a"] for result in results] == [["yes"], ["yes"]]
+    assert provider.calls[1][0].max_output_tokens == 50
+
+
+async def test_what_another_process_leased_and_does_not_use_is_called_back(url) -> None:
+    async with engine(Ask(), ScriptedProvider(reply(5, 5)), db=url) as service:
+        await service.store.do(set_limit("agent:mailer", "day", 800, None))
+        now = datetime.now(UTC).timestamp()
+        await service.store.do(leases.renew(None, "other", "mailer", "t", 10, 0, now, 3600.0))
+        spent = row("k", 690, agent="mailer", created_at=now, expires_at=now + 3600)
+        await service.store.do(budgets.reserve(spent, ()))
+        result = await service.run(flow(1))
+        (shown,) = await service.store.do(limits.current())
+    assert result.outputs["a"] == ["yes"]
+    assert (shown["spent_tokens"], shown["held_tokens"]) == (10, 690)
 
 
 async def test_classifying_counts_for_the_agent_as_well() -> None:

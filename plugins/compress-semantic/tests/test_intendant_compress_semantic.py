@@ -106,6 +106,8 @@ def test_figures_that_a_float_cannot_hold_are_not_rewritten() -> None:
         ('60 rows\nall: {"a":1}\nid,name\n', "text"),
         ('{"next":null,"rows":[]} at rows\n60 rows\nid,name\n', "text"),
         ("(folded lines: as it says)\nA: job {} is done by {}\n\n", "text"),
+        ("A = {login,id}\nB = {sha}\n60 rows\nid,name\n", "text"),
+        ("(a tree, its lines left out: a blank more is one level deeper)\n", "text"),
         ("id,name\n", "table"),
     ],
 )

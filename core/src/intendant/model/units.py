@@ -103,7 +103,7 @@ def text_units(text: str, kind: str) -> TextUnits:
     lines = text.splitlines(keepends=True)
     if (size := _head_size(lines)) > 0:
         units = [TextUnit(line, "head" if index < size else "body") for index, line in enumerate(lines)]
-        return TextUnits(list(_cut(units)), "rows" if _ROWS.search("".join(lines[:2])) else "lines")
+        return TextUnits(list(_cut(units)), "rows" if _ROWS.search("".join(lines[: size + 1])) else "lines")
     if kind in _READERS:
         units, what = _READERS[kind](lines), "lines"
     elif kind not in ("prose", "passages", "transcript") and len(lines) > 1 and len(text) <= LINE * len(lines):
@@ -117,17 +117,20 @@ def text_units(text: str, kind: str) -> TextUnits:
 
 
 _ROWS = re.compile(r"^\d+ rows\s", re.MULTILINE)
+_DEFINED = re.compile(r"[A-Z]{1,2} = [{(\[]")
+_SAID = ("(a tree,", "(a line of blank and name")
 
 
 def _head_size(lines: Sequence[str]) -> int:
     """How many lines explain the others, in what the compressors of this project write; 0 in any other text."""
-    for index, line in enumerate(lines[:2]):
+    size = next((index for index, line in enumerate(lines) if not _DEFINED.match(line)), len(lines))
+    for index, line in enumerate(lines[size : size + 2], size):
         if _ROWS.match(line):
             constant = index + 1 < len(lines) and lines[index + 1].startswith("all: ")
             return min(len(lines), index + 2 + constant)
     if lines and lines[0].startswith("(folded lines:"):
         return next((index + 1 for index, line in enumerate(lines) if not line.strip()), len(lines))
-    return 0
+    return size or (len(lines) > 1 and lines[0].startswith(_SAID))
 
 
 # --- lines -------------------------------------------------------------------------------------------------------

@@ -88,11 +88,11 @@ class RunLedger:
         self._pool = max(0, tokens - sum(allocations.values())) if tokens is not None else None
 
     async def open(self) -> None:
-        """Create the run's budget in the store, and charge holds of any run that nobody closed in time."""
+        """Create the run's budget in the store, and close what dead processes left open."""
         tokens, micro = self._limits
         row = {"id": self._scope, "parent": f"agent:{self.agent}", "limit_tokens": tokens, "limit_micro": micro}
         await self._journal.commit(budgets.open_budgets([row]))
-        await self._journal.store.do(budgets.expire(time()))
+        await self.standing.sweep()
 
     def left(self, step_id: str) -> int | None:
         """Tokens that a step could hold now, the common pool included; None if there is no limit."""

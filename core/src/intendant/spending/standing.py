@@ -122,6 +122,14 @@ class StandingBudgets:
 
         return await self._store.do(leases.recall(agent, self.tenant))
 
+    async def sweep(self) -> None:
+        """Charge holds in full that nobody closed in time, of whatever run, and end leases whose time is over."""
+        from intendant.record.store import budgets, leases
+
+        now = time()
+        await self._store.do(leases.expire(now))
+        await self._store.do(budgets.expire(now))
+
     async def room(self, agent: str) -> "tuple[Room, Room]":
         """What these budgets admit now, and what they would admit if all calls that are out cost nothing."""
         from intendant.record.store import limits

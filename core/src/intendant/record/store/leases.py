@@ -104,8 +104,13 @@ def give_back(owner: str) -> Work:
 
 def _all(which: Any) -> Work:
     def work(connection: Connection) -> int:
-        ids = connection.execute(select(lease.c.id).where(lease.c.state == "open", which)).scalars().all()
-        return sum(_dissolve(connection, lease_id) for lease_id in sorted(ids))
+        query = select(lease.c.id).where(lease.c.state == "open", which).order_by(lease.c.id)
+        ids = connection.execute(query.with_for_update()).scalars().all()
+        # Leases, then holds, then budgets: in this order everybody locks.
+        connection.execute(select(hold.c.key).where(hold.c.lease.in_(ids)).order_by(hold.c.key).with_for_update())
+        chains = connection.execute(select(lease.c.chain).where(lease.c.id.in_(ids))).scalars()
+        budgets.lock(connection, sorted({scope for chain in chains for scope in json.loads(chain)}))
+        return sum(_dissolve(connection, lease_id) for lease_id in ids)
 
     return work
 
