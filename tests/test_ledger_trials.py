@@ -1,13 +1,17 @@
 """A few hundred of the trials that try to overspend; `nox -s bench` plays ten thousand."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parent / "benchmarks/ledger_trials.py"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the trials fork")
 def test_nothing_overspends_under_counts_or_leaks() -> None:
     """In a process of its own: the trials fork and kill."""
     done = subprocess.run(

@@ -13,7 +13,6 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, RowMapping, insert, or_, select, update  # noqa: TID253
 
-from intendant.model.errors import BudgetExceeded
 from intendant.record.store import budgets, limits
 from intendant.record.store.tables import budget, hold, lease
 
@@ -22,6 +21,9 @@ CALLS = 256
 """A lease holds at most the worst case of so many calls like the one it is asked for."""
 PART = 8
 """…and at most this part of what is left, so that near a limit calls are held one by one."""
+
+
+_ACCOUNTED = ("key", "state", "chain", "tokens", "micro", "spent_tokens", "spent_micro")
 
 
 class Slice(NamedTuple):
@@ -59,10 +61,7 @@ def renew(
         if size is None:
             return None
         taken = Slice(f"l_{uuid4().hex}", *size)
-        try:
-            budgets.take(connection, scopes, *size)
-        except BudgetExceeded:
-            return None
+        budgets.take(connection, scopes, *size)
         row = {"id": taken.id, "owner": owner, "agent": agent, "tenant": tenant, "chain": json.dumps(scopes)}
         amounts = {"tokens": taken.tokens, "micro": taken.micro, "created_at": now, "expires_at": now + seconds}
         connection.execute(insert(lease), {**row, **amounts, "state": "open"})
@@ -127,7 +126,8 @@ def _dissolve(connection: Connection, lease_id: str) -> bool:
     if found is None:
         return False
     scopes = json.loads(found.chain)
-    rows = connection.execute(select(hold).where(hold.c.lease == lease_id).with_for_update()).mappings().all()
+    query = select(*(hold.c[name] for name in _ACCOUNTED)).where(hold.c.lease == lease_id)
+    rows = connection.execute(query.with_for_update()).mappings().all()
     still = [row for row in rows if row["state"] == "held"]
     for row in still:
         values = {"chain": json.dumps([*json.loads(row["chain"]), *scopes]), "lease": None}

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from time import time
 from typing import Any, Literal
 
@@ -19,13 +20,19 @@ from intendant.record.store.tables import budget, budget_limit, hold, lease
 
 Work = Callable[[Connection], Any]
 Period = Literal["day", "month"]
+DAY = 86_400
 _AMOUNTS = ("spent_tokens", "held_tokens", "spent_micro", "held_micro")
 _FORMATS: dict[str, str] = {"day": "%Y-%m-%d", "month": "%Y-%m"}
 
 
 def label_of(per: str, at: float) -> str:
     """The day or month, UTC, in which *at* lies: `2026-11-21`, `2026-11`."""
-    return datetime.fromtimestamp(at, UTC).strftime(_FORMATS[per])
+    return _label_of_day(per, int(at // DAY))
+
+
+@lru_cache(maxsize=16)
+def _label_of_day(per: str, day: int) -> str:
+    return datetime.fromtimestamp(day * DAY, UTC).strftime(_FORMATS[per])
 
 
 def window_of(scope: str, per: str, at: float) -> str:
@@ -48,7 +55,6 @@ _limited = or_(budget_limit.c.limit_tokens.is_not(None), budget_limit.c.limit_mi
 _label = case((budget_limit.c.per == "day", bindparam("day")), else_=bindparam("month"))
 _window = budget_limit.c.scope.concat("/").concat(budget_limit.c.per).concat(":").concat(_label)
 _columns = (budget_limit.c.scope, budget_limit.c.per, budget_limit.c.limit_tokens, budget_limit.c.limit_micro)
-_ANY = Statement(select(budget_limit.c.id).where(budget_limit.c.scope.in_(names(2))).limit(1))
 _OPEN = Statement(
     select(*_columns, budget.c.id)
     .select_from(budget_limit.outerjoin(budget, budget.c.id == _window))
@@ -63,14 +69,13 @@ _ADD = {
 def open_windows(connection: Connection, agent: str, tenant: str, at: float) -> tuple[str, ...]:
     """The budgets of an agent and its tenant that count at the time *at*, agent first; made where missing."""
     scopes = {"n0": f"agent:{agent}", "n1": f"tenant:{tenant}"}
-    if _ANY(connection, **scopes).fetchone() is None:
-        return ()
     labels = {per: label_of(per, at) for per in _FORMATS}
     ids = []
     for scope, per, tokens, micro, known in _OPEN(connection, **scopes, **labels).fetchall():
+        window = known or f"{scope}/{per}:{labels[per]}"
         if known is None:
-            _open(connection, window_of(scope, per, at), scope, tokens, micro)
-        ids.append(window_of(scope, per, at))
+            _open(connection, window, scope, tokens, micro)
+        ids.append(window)
     return tuple(sorted(ids))
 
 

@@ -62,8 +62,8 @@ def _found(connection: Connection, window: str, scope: str, start: float) -> Non
         .where(*of_period, ledger.c.kind.in_(CHARGES))
     )
     # Locked before the ledger is summed up: a call that ends meanwhile must be in one of the two.
-    still = select(hold).where(*of_period, hold.c.state == "held").with_for_update()
-    rows = connection.execute(still).mappings().all()
+    still = select(hold.c.key, hold.c.chain, hold.c.tokens, hold.c.micro).where(*of_period, hold.c.state == "held")
+    rows = connection.execute(still.with_for_update()).mappings().all()
     spent = connection.execute(charged).one()
     for row in rows:
         chain = json.dumps([*json.loads(row["chain"]), window])
