@@ -180,6 +180,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def peers(session: nox.Session) -> None:
+    """What gets through other people's budgets, and through ours, in one run."""
+    session.install("litellm", "pydantic-ai-slim", "openai", "./core")
+    session.run("python", "tests/benchmarks/ledger_peers.py", env={"LITELLM_LOCAL_MODEL_COST_MAP": "True"})
+
+
+@nox.session
 def postgresql(session: nox.Session) -> None:
     """The store's tests, and trials of the ledger, on a PostgreSQL server of their own, if there is one here."""
     programs = [

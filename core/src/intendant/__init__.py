@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from intendant.config.settings import Settings
-    from intendant.hooks.outside import Connector, ConnectorCall, Hold, Provider, TokenCounting, operation
+    from intendant.hooks.outside import (
+        Connector,
+        ConnectorCall,
+        Hold,
+        Provider,
+        StreamMeter,
+        TokenCounting,
+        operation,
+    )
     from intendant.hooks.plugin import (
         BudgetStrategy,
         Classifier,
@@ -66,9 +74,11 @@ if TYPE_CHECKING:
     from intendant.model.requests import (
         BudgetLine,
         BudgetRequest,
+        CacheMark,
         ClassifyRequest,
         CompressionPolicy,
         CompressRequest,
+        Image,
         IntentSpec,
         MemoryContext,
         Message,
@@ -76,6 +86,7 @@ if TYPE_CHECKING:
         ModelOffer,
         ModelRequest,
         Operation,
+        PromptReuse,
         RouteRequest,
         StepRequest,
         Tool,
@@ -104,10 +115,10 @@ if TYPE_CHECKING:
     from intendant.pilot.orchestrator import WorkflowOrchestrator
     from intendant.pilot.schemas import Schema
     from intendant.pilot.service import OrchestrationService, SyncOrchestrator, run
-    from intendant.planning.caching import CachePrices, rewriting_pays, turns_to_pay
     from intendant.planning.compressing import compress, compress_async
     from intendant.planning.evaluation import Answer, Evaluation, LabelledStep, evaluate
     from intendant.planning.planner import Plan, StepPlan
+    from intendant.spending.caching import CachePrices, rewriting_pays, turns_to_pay
     from intendant.spending.tokens import estimate_tokens
 
 _WHERE = {
@@ -117,6 +128,7 @@ _WHERE = {
         "ConnectorCall",
         "Hold",
         "Provider",
+        "StreamMeter",
         "TokenCounting",
         "operation",
     ),
@@ -169,9 +181,11 @@ _WHERE = {
     "model.requests": (
         "BudgetLine",
         "BudgetRequest",
+        "CacheMark",
         "ClassifyRequest",
         "CompressRequest",
         "CompressionPolicy",
+        "Image",
         "IntentSpec",
         "MemoryContext",
         "Message",
@@ -179,6 +193,7 @@ _WHERE = {
         "ModelOffer",
         "ModelRequest",
         "Operation",
+        "PromptReuse",
         "RouteRequest",
         "StepRequest",
         "Tool",
@@ -209,7 +224,7 @@ _WHERE = {
     "pilot.orchestrator": ("WorkflowOrchestrator",),
     "pilot.schemas": ("Schema",),
     "pilot.service": ("OrchestrationService", "SyncOrchestrator", "run"),
-    "planning.caching": ("CachePrices", "rewriting_pays", "turns_to_pay"),
+    "spending.caching": ("CachePrices", "rewriting_pays", "turns_to_pay"),
     "planning.compressing": ("compress", "compress_async"),
     "planning.evaluation": ("Answer", "Evaluation", "LabelledStep", "evaluate"),
     "planning.planner": ("Plan", "StepPlan"),
@@ -225,6 +240,7 @@ __all__ = [
     "BudgetLine",
     "BudgetRequest",
     "BudgetStrategy",
+    "CacheMark",
     "CachePrices",
     "CallInDoubt",
     "Classification",
@@ -245,6 +261,7 @@ __all__ = [
     "Failure",
     "Fenced",
     "Hold",
+    "Image",
     "Input",
     "IntendantError",
     "IntentHandler",
@@ -269,6 +286,7 @@ __all__ = [
     "PluginError",
     "PluginLoadError",
     "Problem",
+    "PromptReuse",
     "Provider",
     "ProviderError",
     "ReferenceFailed",
@@ -292,6 +310,7 @@ __all__ = [
     "StepStatus",
     "StepTimeout",
     "StoreError",
+    "StreamMeter",
     "SyncOrchestrator",
     "TextUnit",
     "TextUnits",

@@ -106,6 +106,35 @@ class RunSettings(Section):
     """Seconds for one model call."""
 
 
+class RateLimit(Section):
+    """What a provider admits; calls wait for their turn instead of being refused."""
+
+    requests_per_minute: int | None = Field(None, ge=1)
+    tokens_per_minute: int | None = Field(None, ge=1)
+    """Input and the longest answer together, as held before a call."""
+    concurrent: int | None = Field(None, ge=1)
+    """Calls that may be out at once."""
+
+
+class CallSettings(Section):
+    """How model calls are sent."""
+
+    attempts: int = Field(3, ge=1, le=20)
+    """Tries with one model, of faults that may pass."""
+    deadline: float = Field(600.0, gt=0)
+    """Seconds that all tries of one call may take together, waits included."""
+    fallback: bool = True
+    """Where a provider does not answer, ask the model that the next one has for the same tier."""
+    breaker_failures: int = Field(5, ge=1)
+    """After so many calls in a row that failed, a model is not asked for a while."""
+    breaker_seconds: float = Field(30.0, gt=0)
+    """How long; then one call tries it."""
+    limits: dict[str, RateLimit] = Field(default_factory=dict)
+    """By provider. Within this process."""
+    prompt_cache: bool = True
+    """Mark what later calls will send again, where the provider's prices make that pay."""
+
+
 class StoreSettings(Section):
     """Where runs are kept."""
 
@@ -135,6 +164,14 @@ class PriceSetting(Section):
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
+    cache_read: float | None = Field(None, ge=0)
+    """Of input tokens that are read from the provider's prompt cache; None: as `input`."""
+    cache_write: float | None = Field(None, ge=0)
+    """Of those that are written to it for some minutes; None: as `input`."""
+    cache_write_1h: float | None = Field(None, ge=0)
+    """Of those that are written to it for an hour; None: as `cache_write`."""
+    batch: float = Field(1.0, ge=0, le=1)
+    """What calls that may wait for hours cost, as a part of this."""
 
 
 class PriceSettings(Section):
@@ -158,6 +195,7 @@ class Settings(Section):
     compression: CompressionSettings = CompressionSettings()
     routing: RoutingSettings = RoutingSettings()
     run: RunSettings = RunSettings()
+    calls: CallSettings = CallSettings()
     store: StoreSettings = StoreSettings()
     plugins: PluginSettings = PluginSettings()
     prices: PriceSettings = PriceSettings()

@@ -2,17 +2,17 @@
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal, get_type_hints
+from typing import ClassVar, Literal, Protocol, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
 from intendant.hooks.plugin import Plugin, first_error
-from intendant.model.errors import ConnectorError
+from intendant.model.errors import ConnectorError, ProviderError
 from intendant.model.requests import ModelRequest, Operation
-from intendant.model.results import ModelReply
+from intendant.model.results import ModelReply, Usage
 from intendant.model.workflow import Json
 
 
@@ -44,6 +44,39 @@ class TokenCounting:
     """True if the encoding is the model's own."""
     tools: int = 0
     """Tokens that the provider adds of its own where tools are offered."""
+    image: int = 0
+    """The most tokens that one picture takes."""
+
+
+class StreamMeter(Protocol):
+    """Told of an answer while it is written, so that a stream that breaks off is charged by what came."""
+
+    def text(self, piece: str) -> None:
+        """The next piece of the answer.
+
+        Raises:
+            ProviderError: More came than was held for; close the stream and let this through.
+        """
+
+    def unseen(self, piece: str) -> None:
+        """The next piece of what is charged as written and is no text of the answer: thoughts, a tool's
+        arguments.
+
+        Raises:
+            ProviderError: As for `text`.
+        """
+
+    def hide(self) -> None:
+        """More is being written, and charged, than the stream shows: if it breaks off, all that is held is
+        charged.
+        """
+
+    def used(self, usage: Usage) -> None:
+        """What the provider reports so far; replaces what it reported before."""
+
+
+BatchAnswers = Mapping[str, ModelReply | ProviderError]
+"""What became of the calls of a batch, by `Hold.key`."""
 
 
 class Provider(Plugin):
@@ -56,6 +89,12 @@ class Provider(Plugin):
 
     tools: ClassVar[bool] = False
     """True if its models can be offered tools (`ModelRequest.tools`)."""
+
+    images: ClassVar[bool] = False
+    """True if its models can be shown pictures (`Message.images`)."""
+
+    batches: ClassVar[bool] = False
+    """True if it takes calls that may wait, for less money."""
 
     knows_keys: ClassVar[bool] = False
     """True if a call sent again under the same `Hold.key` is answered, and charged, only once."""
@@ -79,6 +118,58 @@ class Provider(Plugin):
         Raises:
             ProviderError: It was refused or broke off; says whether anything may have been charged.
         """
+
+    async def stream(self, hold: Hold, request: ModelRequest, meter: StreamMeter) -> ModelReply:
+        """Send the call, and tell *meter* of the answer while it is written; by default when all of it is there.
+
+        Raises:
+            ProviderError: As for `complete`. One that breaks off after it began says `billed=True`.
+        """
+        reply = await self.complete(hold, request)
+        meter.used(reply.usage)
+        meter.text(reply.text)
+        return reply
+
+    def cache_ttl(self, request: ModelRequest) -> Literal["", "5m", "1h"]:
+        """How long the input of *request* may be kept in a prompt cache at a price of its own; by default as long
+        as its marks ask. A provider that keeps prompts without being asked says so here.
+        """
+        return max((mark.ttl for mark in request.cache_marks), key="5m 1h".index, default="")
+
+    async def count_tokens(self, model: str, request: ModelRequest) -> int | None:  # noqa: ARG002
+        """Input tokens of *request* as the provider itself counts them, for nothing; None if it offers no count.
+
+        Asked only where the count from above would make a call be refused or shortened.
+
+        Raises:
+            ProviderError: It did not answer; nothing is charged.
+        """
+        return None
+
+    async def submit_batch(self, calls: Sequence[tuple[Hold, ModelRequest]]) -> str:
+        """Send calls that may wait; returns the batch's id at the provider. Only where `batches` is True.
+
+        Raises:
+            ProviderError: It was refused as a whole; says whether anything may have been charged.
+        """
+        raise NotImplementedError(f"{self.name} takes no batches")
+
+    async def batch_answers(self, batch: str, calls: Sequence[tuple[Hold, ModelRequest]]) -> BatchAnswers | None:
+        """What became of the calls of a batch; None while it is being worked on. A call that is missing in what is
+        returned was not charged.
+
+        Raises:
+            ProviderError: It cannot be asked now.
+        """
+        raise NotImplementedError(f"{self.name} takes no batches")
+
+    async def cancel_batch(self, batch: str) -> None:
+        """Give a batch up; what was answered until then is charged and can still be had.
+
+        Raises:
+            ProviderError: It cannot be asked now.
+        """
+        raise NotImplementedError(f"{self.name} takes no batches")
 
     async def close(self) -> None:  # most have nothing to close
         """Give connections back."""

@@ -185,12 +185,27 @@ class ProviderError(IntendantError):
         retryable: True for rate limits, overload and lost connections.
         billed: False only if the provider certainly charged nothing (it answered with an error, or nothing
             was sent). Anything else stays charged in full until the truth is known.
+        retry_after: Seconds that the provider asks to wait before the next call; None if it does not say.
+        at_fault: True if another call to the same model would most likely fail too: it is overloaded, out of
+            order or out of credit. After some of those in a row it is not asked for a while, and another
+            provider's model is. A request that is wrong in itself is not the model's fault.
     """
 
-    def __init__(self, message: str, *, hint: str = "", retryable: bool = False, billed: bool = True) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retryable: bool = False,
+        billed: bool = True,
+        retry_after: float | None = None,
+        at_fault: bool | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.retryable = retryable
         self.billed = billed
+        self.retry_after = retry_after
+        self.at_fault = retryable if at_fault is None else at_fault
 
 
 class CallInDoubt(IntendantError):

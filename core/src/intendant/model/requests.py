@@ -12,15 +12,18 @@ from intendant.model.workflow import Frozen, Json, Step
 __all__ = [
     "BudgetLine",
     "BudgetRequest",
+    "CacheMark",
     "ClassifyRequest",
     "CompressRequest",
     "CompressionPolicy",
+    "Image",
     "IntentSpec",
     "Message",
     "ModelClient",
     "ModelOffer",
     "ModelRequest",
     "Operation",
+    "PromptReuse",
     "RouteRequest",
     "Signal",
     "StepRequest",
@@ -222,11 +225,41 @@ class RouteRequest(Frozen):
     """True if every tier declined; then any tier that has a model answers."""
 
 
+class Image(Frozen):
+    """A picture that a model is shown."""
+
+    media_type: Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
+    data: str = Field(repr=False)
+    """The file, in base 64."""
+
+
+class PromptReuse(Frozen):
+    """What later calls will send again, so that the provider may keep it: they begin with the same bytes."""
+
+    messages: int = Field(0, ge=0)
+    """The turns, from the first, that they begin with; 0: with the system text and the tools only."""
+    calls: int = Field(1, ge=1)
+    """How many later calls are expected."""
+    seconds: float = Field(5.0, ge=0)
+    """The time expected between two calls."""
+
+
+class CacheMark(Frozen):
+    """Asks the provider to keep a prompt's beginning. The gateway sets these where prices make it pay."""
+
+    messages: int = Field(ge=0)
+    """How many turns belong to it; 0: the system text and the tools only."""
+    ttl: Literal["5m", "1h"] = "5m"
+    """For how long. Providers keep it for longer rather than shorter."""
+
+
 class Message(Frozen):
     """One turn of a conversation with a model."""
 
     role: Literal["user", "assistant", "tool"] = "user"
     content: str
+    images: tuple[Image, ...] = Field((), repr=False)
+    """Of a user's turn: shown before the text. For providers with `Provider.images`."""
     calls: tuple[ToolCall, ...] = ()
     """Of an assistant's turn: the tools it called, all of which `tool` turns answer next."""
     answers: str = ""
@@ -258,6 +291,10 @@ class ModelRequest(Frozen):
     """What the model may ask for; for providers with `Provider.tools`."""
     tool_choice: Literal["auto", "none"] = "auto"
     """`none`: the model has to answer now."""
+    reuse: PromptReuse | None = None
+    """What later calls will send again; the gateway decides from it what the provider is asked to keep."""
+    cache_marks: tuple[CacheMark, ...] = Field((), max_length=4)
+    """What the provider is asked to keep, longest last; set by the gateway unless given."""
     source: Json = None
     """The data the call is about, for providers that need no language model (`extractive`)."""
     task: str = ""

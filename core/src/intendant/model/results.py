@@ -89,6 +89,12 @@ class Usage(Frozen):
     output_tokens: int = 0
     cached_tokens: int = 0
     """Of the input tokens, those read from the provider's prompt cache."""
+    cache_write_tokens: int = 0
+    """Of the input tokens, those written to that cache, to be kept for some minutes."""
+    cache_write_1h_tokens: int = 0
+    """Of the input tokens, those written to it to be kept for an hour."""
+    reasoning_tokens: int = 0
+    """Of the output tokens, those that the model took to think."""
     micro_usd: int = 0
     """Cost in millionths of a US dollar."""
     calls: int = 0
@@ -99,13 +105,7 @@ class Usage(Frozen):
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            micro_usd=self.micro_usd + other.micro_usd,
-            calls=self.calls + other.calls,
-        )
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in Usage.model_fields})
 
 
 class ToolCall(Frozen):
@@ -131,6 +131,8 @@ class ModelReply(Frozen):
     """The parsed answer where a schema was asked for."""
     request_id: str = ""
     """The provider's own id of the call."""
+    lane: Literal["standard", "batch"] = "standard"
+    """How it was sent: at once, or among calls that may wait and cost less."""
     calls: tuple[ToolCall, ...] = ()
     """Tools that the model wants called before it goes on."""
     raw: Json = Field(None, repr=False)

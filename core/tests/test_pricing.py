@@ -1,0 +1,133 @@
+"""Prices: compiled rates say what the price data says, for every model that can be had, to the micro-dollar."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from math import ceil
+
+import pytest
+from genai_prices import Usage as PricedUsage
+from genai_prices import calc_price
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import TimeOfDateConstraint
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intendant import ProviderError, Usage
+from intendant.config.settings import PriceSetting
+from intendant.spending.pricing import Prices, known_models
+
+NOON = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
+OURS = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "output_reasoning")
+"""Kinds of tokens that usage tells apart; models that charge for other things are none of ours."""
+
+
+def priced_by_tokens(info) -> bool:
+    named = {name for name, value in vars(info.get_prices(NOON)).items() if value is not None}
+    extra = named - {f"{kind}_mtok" for kind in OURS} - {"requests_kcount"}
+    return "input_mtok" in named and all("search" in name or "mtok" in name for name in extra)
+
+
+MODELS = [
+    (provider.id, model.id, model)
+    for provider in get_snapshot().providers
+    for model in provider.models
+    if model.is_match(model.id) and provider.find_model(model.id) is model and priced_by_tokens(model)
+]
+
+tokens = st.integers(0, 400_000)
+
+
+@st.composite
+def usages(draw) -> Usage:
+    read, written, long, plain = (draw(tokens) for _ in range(4))
+    thought, said = draw(tokens), draw(tokens)
+    return Usage(
+        input_tokens=plain + read + written + long,
+        output_tokens=thought + said,
+        cached_tokens=read,
+        cache_write_tokens=written,
+        cache_write_1h_tokens=long,
+        reasoning_tokens=thought,
+    )
+
+
+def by_the_data(provider: str, model: str, usage: Usage, lane: str) -> int:
+    """What the package itself computes."""
+    priced = PricedUsage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens + usage.cache_write_1h_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
+        output_reasoning_tokens=usage.reasoning_tokens,
+    )
+    context = {"processing": "batch"} if lane == "batch" else None
+    total = calc_price(
+        priced, model, provider_id=provider, genai_request_timestamp=NOON, price_context=context
+    ).total_price
+    return ceil(total * 1_000_000)
+
+
+@given(st.sampled_from(MODELS), usages(), st.sampled_from(["standard", "batch"]))
+def test_compiled_rates_cost_what_the_price_data_says(found, usage, lane) -> None:
+    provider, model, _ = found
+    ours = Prices(now=lambda: NOON).of(provider, model, usage, lane=lane)
+    assert ours.micro_usd - by_the_data(provider, model, usage, lane) in (0, 1)  # pico-dollars are rounded up
+    assert ours.version.startswith("genai-prices ")
+
+
+def test_a_long_prompt_makes_the_whole_call_dearer() -> None:
+    card = Prices(now=lambda: NOON).card("anthropic", "claude-haiku-5-5")
+    border = card.steps[1].above
+    below, above = (card.price(Usage(input_tokens=border + more)).micro_usd for more in (0, 1))
+    assert above > 2 * below
+
+
+def test_batches_cost_half() -> None:
+    prices = Prices(now=lambda: NOON)
+    usage = Usage(input_tokens=10_000, output_tokens=1_000)
+    whole, batch = (
+        prices.of("anthropic", "claude-sonnet-5-5", usage, lane=lane).micro_usd for lane in ("standard", "batch")
+    )
+    assert batch * 2 == whole > 0
+
+
+def test_prices_by_hand_win_and_say_what_is_cached() -> None:
+    hand = PriceSetting(input=1, output=2, cache_read=0.1, cache_write=1.25, batch=0.5)
+    prices = Prices({"anthropic/claude-sonnet-5-5": hand})
+    usage = Usage(input_tokens=400, output_tokens=100, cached_tokens=100, cache_write_tokens=100)
+    long = usage.model_copy(update={"cache_write_1h_tokens": 100})
+    of = lambda used, lane: prices.of("anthropic", "claude-sonnet-5-5", used, lane=lane)  # noqa: E731
+    assert of(usage, "standard").micro_usd == 200 + 10 + 125 + 200
+    assert of(long, "standard").micro_usd == 100 + 10 + 125 + 125 + 200
+    assert of(usage, "batch").micro_usd == ceil(Decimal(535) / 2)
+    assert of(usage, "standard").version == "settings"
+
+
+def test_a_price_that_holds_for_hours_of_the_day_is_looked_up_again() -> None:
+    hours = [
+        (provider, model)
+        for provider, model, info in MODELS
+        if isinstance(info.prices, list)
+        and any(isinstance(item.constraint, TimeOfDateConstraint) for item in info.prices)
+    ]
+    assert hours, "the price data has no such model any more: this test has nothing to look at"
+    provider, model = hours[0]
+    now = [NOON]
+    prices = Prices(now=lambda: now[0])
+    seen = set()
+    for hour in range(24):
+        now[0] = NOON.replace(day=22, hour=hour)
+        seen.add(prices.of(provider, model, Usage(input_tokens=1_000_000)).micro_usd)
+    assert len(seen) > 1
+
+
+def test_a_model_without_a_price_is_refused_and_says_how_to_set_one() -> None:
+    with pytest.raises(ProviderError, match=r"prices\.models\.\"openai/nothing-1\"") as caught:
+        Prices().of("openai", "nothing-1", Usage(input_tokens=1))
+    assert not caught.value.billed
+
+
+def test_known_models_are_those_of_the_data() -> None:
+    assert "claude-haiku-5-5" in known_models("anthropic")
+    assert known_models("nobody") == ()
