@@ -12,8 +12,9 @@ from intendant.model.errors import CallInDoubt
 from intendant.record.journal import Journal
 from intendant.record.store import Store, budgets, doubts
 from intendant.record.store.doubts import OpenHold
+from intendant.spending.calls import CallScope
 from intendant.spending.doubt import fate_of, fates, policy_of
-from intendant.spending.gateway import CallScope, Gateway
+from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
 from intendant.spending.pricing import Prices
 from intendant.testing import ScriptedProvider

@@ -26,7 +26,8 @@ from intendant.config.settings import PriceSetting
 from intendant.hooks.outside import Hold, Provider, TokenCounting
 from intendant.record.journal import Journal
 from intendant.record.store import Store, standing
-from intendant.spending.gateway import CallScope, Gateway
+from intendant.spending.calls import CallScope
+from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
 from intendant.spending.pricing import Prices
 from intendant.spending.standing import StandingBudgets

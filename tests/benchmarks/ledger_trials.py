@@ -54,7 +54,8 @@ from intendant.record.store.tables import budget, hold, lease, ledger
 from intendant.spending import gateway as gateway_module
 from intendant.spending import ledger as ledger_module
 from intendant.spending import standing as standing_module
-from intendant.spending.gateway import CallScope, Gateway, _call_key
+from intendant.spending.calls import CallScope, key_of
+from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
 from intendant.spending.pricing import Prices
 from intendant.spending.standing import StandingBudgets
@@ -236,7 +237,7 @@ async def ask(
     for number in range(plan.calls):
         words = "word " * chance.choice([26, 30, 34])
         request = ModelRequest(messages=(Message(content=f"{words}{number}"),), max_output_tokens=60)
-        base = _call_key(scope, ROUTE, request)
+        base = key_of(scope, request, scope.calls)
         call = asyncio.create_task(door.complete(scope, ROUTE, request))
         if chance.random() < plan.cancels:
             await asyncio.sleep(chance.choice([0, 0.0003, 0.001, 0.003]))

@@ -127,6 +127,10 @@ class TokensReserved(Event):
     micro_usd: int
     estimated: bool = False
     """True if the input could only be counted from above."""
+    output_tokens: int = 0
+    """Of them, those for the answer."""
+    wanted_tokens: int = 0
+    """How long an answer was wanted; more than `output_tokens` where the budget did not admit it."""
 
 
 class TokensSettled(Event):
@@ -137,9 +141,23 @@ class TokensSettled(Event):
     provider: str
     model: str
     usage: Usage
-    outcome: Literal["answered", "refused", "in_doubt", "replayed"]
+    outcome: Literal["answered", "refused", "in_doubt", "cut_off", "replayed", "cached"]
+    """`in_doubt`: charged in full, as the truth is not known; `cut_off`: a stream, charged by what came of it;
+    `replayed`: paid for earlier in this run; `cached`: paid for by another run."""
     produced_by: str = "model"
     price_version: str = ""
+
+
+class CallDegraded(Event):
+    """A model call is sent otherwise than it was planned: what was planned is out of order, or out of reach."""
+
+    type: Literal["call_degraded"] = "call_degraded"
+    severity: Severity = "warning"
+    how: Literal["compressed", "cheaper_tier", "fallback"]
+    before: str
+    """Of an input, its tokens; else the model."""
+    after: str
+    reason: str
 
 
 class DeliveryBegun(Event):
@@ -242,6 +260,7 @@ AnyEvent = Annotated[
     | OverageDrawn
     | TokensReserved
     | TokensSettled
+    | CallDegraded
     | DeliveryBegun
     | DeliveryFinished
     | HandlerExecuted

@@ -1,7 +1,7 @@
 """What the five questions carry: one frozen request each, so that new facts arrive as optional fields."""
 
 import re
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import ConfigDict, Field, SkipValidation, field_validator
@@ -316,8 +316,16 @@ class ModelClient(Protocol):
     def count(self, text: str) -> int:
         """Tokens of *text* for that model, counted from above where they cannot be known."""
 
-    def complete(self, request: ModelRequest) -> Awaitable[ModelReply]:
-        """Ask the model.
+    def complete(
+        self, request: ModelRequest, on_text: Callable[[str], object] | None = None
+    ) -> Awaitable[ModelReply]:
+        """Ask the model. What does not fit the budget is sent with a shorter answer, a shorter input or to a
+        cheaper model, as far as that helps; the journal says so.
+
+        Args:
+            request: What it is asked.
+            on_text: Told of the answer piece by piece, while it is written. Once a piece was shown the call is not
+                tried again.
 
         Raises:
             BudgetExceeded: The budget does not admit the call; nothing was sent.

@@ -214,6 +214,10 @@ class Metrics(Frozen):
     tokens_saved: int = 0
     """Tokens that compression took away before a call."""
     calls: int = 0
+    calls_cached: int = 0
+    """Calls that were not made, because another run's answer to the same request was used again."""
+    tokens_cached: int = 0
+    """What those would have taken."""
     micro_usd: int = 0
     budget_tokens: int | None = None
     compression_seconds: float = 0.0

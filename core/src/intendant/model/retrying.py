@@ -7,9 +7,14 @@ printer, and its hooks are global to the process, which belongs to the host.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import TypeVar
 
 ResultT = TypeVar("ResultT")
+
+
+def _nothing(_error: Exception) -> float:
+    return 0.0
 
 
 async def retrying(
@@ -21,6 +26,8 @@ async def retrying(
     backoff: float = 2.0,
     jitter: float = 0.0,
     longest: float = 3600.0,
+    at_least: Callable[[Exception], float] = _nothing,
+    until: float | None = None,
 ) -> ResultT:
     """The result of the first attempt that succeeds.
 
@@ -32,6 +39,8 @@ async def retrying(
         backoff: See *delay*.
         jitter: Up to this many random seconds are added to each wait (so that many do not try at once).
         longest: See *delay*.
+        at_least: Seconds that an error itself asks to wait; not less is waited.
+        until: A time of `time.monotonic`: if a wait would end later, there is no other try.
 
     Raises:
         Exception: What the last attempt raised.
@@ -42,5 +51,9 @@ async def retrying(
         except Exception as error:
             if not again(error):
                 raise
-        await asyncio.sleep(min(longest, delay * backoff ** (number - 1)) + random.uniform(0, jitter))  # noqa: S311
+            wait = max(at_least(error), min(longest, delay * backoff ** (number - 1)))
+            wait += random.uniform(0, jitter)  # noqa: S311
+            if until is not None and monotonic() + wait > until:
+                raise
+        await asyncio.sleep(wait)
     return await attempt()

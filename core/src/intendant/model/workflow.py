@@ -159,6 +159,20 @@ class Step(Frozen):
         description="What becomes of a model call that was out when its process died: `idempotent`, `retry`, "
         "`hold` or `fail`.",
     )
+    cache: float = Field(
+        0.0,
+        ge=0,
+        le=365 * 86_400,
+        description="Seconds for which a model's answer to the very same request, in whatever run of the tenant, "
+        "is used again; 0: never.",
+    )
+    slack: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="Seconds that the step's answers may take; from 60 on they are asked for in a provider's "
+        "batch lane, where it has one, at its price.",
+    )
     priority: int = Field(0, ge=-100, le=100, description="Of steps that are ready, the highest starts first.")
 
     @property

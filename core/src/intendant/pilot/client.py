@@ -1,11 +1,13 @@
 """The door to a model that one attempt at a step is given."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter
+from typing import Literal, NamedTuple
 
 from intendant.model import events
-from intendant.model.errors import ProviderError
-from intendant.model.requests import MemoryContext, Message, ModelRequest
+from intendant.model.errors import BudgetExceeded, ProviderError
+from intendant.model.requests import MemoryContext, Message, ModelRequest, PromptReuse
 from intendant.model.results import Compression, ModelReply, Route, ToolCall
 from intendant.model.workflow import Json
 from intendant.planning import receipts
@@ -13,13 +15,17 @@ from intendant.planning.compression import CompressionChain, Fitted, to_text
 from intendant.planning.memory import fit_memory
 from intendant.planning.planner import StepPlan
 from intendant.record.store import originals
-from intendant.spending.gateway import CallScope, Gateway
+from intendant.spending.calls import MIN_OUTPUT_TOKENS, CallScope, OnText, degraded
+from intendant.spending.gateway import Gateway
 from intendant.spending.tokens import estimate_tokens
 
 MEMORY_OVERHEAD = 8
 """Tokens by which the joint text of memory and instructions may be more than both."""
 FROZEN = 64
 """Texts of a run that are remembered in the bytes in which they were sent."""
+USEFUL_ANSWER = 0.25
+"""An answer is shortened to this part of what was wanted before the input is compressed further for it; to less
+only where nothing else helps."""
 
 
 class Shared:
@@ -66,6 +72,15 @@ class Shared:
             del self._texts[next(iter(self._texts))]
 
 
+class _Fit(NamedTuple):
+    """A text that was written for a call."""
+
+    text: str
+    query: str
+    context: tuple[tuple[str, str], ...]
+    done: Compression
+
+
 class StepModel:
     """Implements `ModelClient`: bound to a step's route, budget and compression policy.
 
@@ -75,6 +90,7 @@ class StepModel:
         plan: The step's plan.
         chain: Compresses; None where compression is switched off.
         shared: What the steps of the run share.
+        on_text: Told of answers in words while they are written, where a call names nobody else.
     """
 
     def __init__(
@@ -84,13 +100,16 @@ class StepModel:
         plan: StepPlan,
         chain: CompressionChain | None,
         shared: "Shared | None" = None,
+        on_text: OnText | None = None,
     ) -> None:
         self._gateway = gateway
         self._scope = scope
         self._plan = plan
         self._chain = chain
+        self._on_text = on_text
         self._shared = shared if shared is not None else Shared()
         self._originals: dict[str, str] = {}
+        self._fits: list[_Fit] = []
         self.tokens_saved = 0
 
     @property
@@ -110,7 +129,7 @@ class StepModel:
     def _counter(self) -> Callable[[str], int]:
         return estimate_tokens if self.route is None else self._gateway.counter(self.route)
 
-    async def complete(self, request: ModelRequest) -> ModelReply:
+    async def complete(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """Ask the model; see `ModelClient.complete`."""
         if self.route is None:
             raise ProviderError(
@@ -118,10 +137,86 @@ class StepModel:
                 hint="set ANTHROPIC_API_KEY or OPENAI_API_KEY, or: pip install intendant-provider-extractive",
                 billed=False,
             )
+        if on_text is None and request.json_schema is None:
+            on_text = self._on_text
         request = await self._reminded(self.route, request)
         if not self._marked(request):
-            return await self._gateway.complete(self._scope, self.route, request)
-        return await self._expanding(self.route, request)
+            return await self._admitted(self.route, request, on_text)
+        return await self._expanding(self.route, request, on_text)
+
+    async def _admitted(self, route: Route, request: ModelRequest, on_text: OnText | None) -> ModelReply:
+        """The answer to what the budget admits of a request.
+
+        The rungs, each tried when the one before it was refused: a shorter answer, but a useful one; a shorter
+        input, from the texts that `fit` wrote for it; a cheaper model, where money is what is missing; the
+        shortest answer of all.
+
+        Raises:
+            BudgetExceeded: None of them fits.
+        """
+        send = partial(self._gateway.complete, self._scope, on_text=on_text, number=self._scope.next_call())
+        wanted = min(request.max_output_tokens or route.max_output_tokens, route.max_output_tokens)
+        useful = max(MIN_OUTPUT_TOKENS, int(USEFUL_ANSWER * wanted))
+        try:
+            return await send(route, request, least_output=useful)
+        except BudgetExceeded as error:
+            refused = error
+        smaller = await self._smaller(request, refused.asked - wanted + useful - refused.left, refused)
+        if smaller is not None:
+            request = smaller
+            try:
+                return await send(route, request, least_output=useful)
+            except BudgetExceeded as error:
+                refused = error
+        for leg in self._gateway.alternatives.cheaper(route) if refused.unit == "micro_usd" else ():
+            self._degraded("cheaper_tier", route.model, leg.model, refused)
+            route = leg
+            try:
+                return await send(route, request, least_output=useful)
+            except BudgetExceeded as error:
+                refused = error
+        return await send(route, request, least_output=MIN_OUTPUT_TOKENS)
+
+    def _degraded(
+        self, how: Literal["compressed", "cheaper_tier"], before: str, after: str, why: Exception
+    ) -> None:
+        self._scope.journal.record(degraded(self._scope, how, before, after, str(why)))
+
+    async def _smaller(self, request: ModelRequest, excess: int, why: BudgetExceeded) -> ModelRequest | None:
+        """The request with its compressed texts made shorter by *excess* tokens, or by half where money is what is
+        missing; None if that cannot be.
+        """
+        contents = [message.content for message in request.messages]
+        used = [fit for fit in self._fits if any(fit.done.text in content for content in contents)]
+        whole = sum(fit.done.tokens_after for fit in used)
+        if self._chain is None or not whole:
+            return None
+        part = max(0.0, 1 - excess / whole) if why.unit == "tokens" else 0.5
+        before = after = self._gateway.input_tokens(self._plan.route, request) if self._plan.route else 0
+        for fit in used:
+            done = await self._refitted(self._chain, fit, int(part * fit.done.tokens_after))
+            contents = [content.replace(fit.done.text, done.text) for content in contents]
+            after -= fit.done.tokens_after - done.tokens_after
+        if after >= before:
+            return None
+        self._degraded("compressed", str(before), str(after), why)
+        messages = [
+            message.model_copy(update={"content": content})
+            for message, content in zip(request.messages, contents, strict=True)
+        ]
+        return request.model_copy(update={"messages": tuple(messages)})
+
+    async def _refitted(self, chain: CompressionChain, fit: "_Fit", target: int) -> Compression:
+        """A text that was fitted, made still shorter; as it is, where that loses too much."""
+        started = perf_counter()
+        fitted = await self._fitted(chain, fit.text, target, self._counter(), fit.query, fit.context)
+        if fitted.compression.tokens_after >= fit.done.tokens_after:
+            return fit.done
+        handle = await self._stashed(fit.text, fitted.compression)
+        # What was saved before is on record; this is what is saved beyond it.
+        more = fitted.compression.model_copy(update={"tokens_before": fit.done.tokens_after})
+        self._record(Fitted(more, fitted.refused), handle, perf_counter() - started)
+        return self._with_mark(fitted.compression, handle, self._counter())
 
     async def _reminded(self, route: Route, request: ModelRequest) -> ModelRequest:
         """The request with what is known before the run, first, so that all calls begin with the same bytes."""
@@ -144,13 +239,15 @@ class StepModel:
     def _expansions(self) -> int:
         return self._plan.compression.expansions if self._gateway.offers_tools(self.route) else 0
 
-    async def _expanding(self, route: Route, request: ModelRequest) -> ModelReply:
+    async def _expanding(self, route: Route, request: ModelRequest, on_text: OnText | None) -> ModelReply:
         """Ask, and give parts of what was left out, as often as the policy says; then the model has to answer."""
         messages = request.messages
         for left in range(self._expansions, -1, -1):
             choice = {"tools": (receipts.EXPAND,), "tool_choice": "auto" if left else "none"}
-            asked = request.model_copy(update={"messages": messages, **choice})
-            reply = await self._gateway.complete(self._scope, route, asked)
+            reuse = PromptReuse(messages=len(messages), calls=left) if left else None
+            asked = request.model_copy(update={"messages": messages, "reuse": reuse, **choice})
+            # What a model says beside a call of the tool is no part of the answer.
+            reply = await self._admitted(route, asked, None if left else on_text)
             if not reply.calls:
                 break
             said = Message(role="assistant", content=reply.text, calls=reply.calls, raw=reply.raw)
@@ -203,7 +300,9 @@ class StepModel:
             return fitted.compression
         handle = await self._stashed(text, fitted.compression)
         self._record(fitted, handle, perf_counter() - started)
-        return self._with_mark(fitted.compression, handle, count)
+        done = self._with_mark(fitted.compression, handle, count)
+        self._fits.append(_Fit(text, query, tuple(context), done))
+        return done
 
     async def _fitted(
         self,

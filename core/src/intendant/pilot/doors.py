@@ -9,7 +9,8 @@ from intendant.model.results import Compression, ModelReply, Route
 from intendant.model.workflow import Json
 from intendant.planning.compression import to_text
 from intendant.record.journal import Journal
-from intendant.spending.gateway import CallScope, Gateway
+from intendant.spending.calls import CallScope, OnText
+from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
 from intendant.spending.standing import StandingBudgets
 
@@ -63,7 +64,7 @@ class ClassificationDoor:
         """Tokens of *text* for the model."""
         return self._gateway.counter(self._route)(text)
 
-    async def complete(self, request: ModelRequest) -> ModelReply:
+    async def complete(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """Ask the model; see `ModelClient.complete`."""
         async with self._opening:
             if self._scope is None:
@@ -78,7 +79,7 @@ class ClassificationDoor:
                 )
                 await ledger.open()
                 self._scope = CallScope(journal, ledger, STEP)
-        return await self._gateway.complete(self._scope, self._route, request)
+        return await self._gateway.complete(self._scope, self._route, request, on_text=on_text)
 
     async def fit(
         self,

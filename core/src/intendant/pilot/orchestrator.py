@@ -57,9 +57,15 @@ class WorkflowOrchestrator:
         listeners: Called with each event; must be quick.
     """
 
-    def __init__(self, service: "OrchestrationService", listeners: Iterable[Callable[[Event], None]] = ()) -> None:
+    def __init__(
+        self,
+        service: "OrchestrationService",
+        listeners: Iterable[Callable[[Event], None]] = (),
+        on_text: Callable[[str, str], object] | None = None,
+    ) -> None:
         self._service = service
         self._listeners = tuple(listeners)
+        self._on_text = on_text
         self._flight: _Flight | None = None
         self._last: _Flight | None = None
         self._busy: set[str] = set()
@@ -152,6 +158,7 @@ class WorkflowOrchestrator:
             compress=is_on(settings.flags.compression_enabled, workflow.agent),
             memory=memory,
             goal=workflow.description or workflow.name,
+            on_text=self._on_text,
         )
         self._flight = _Flight(plan, graph, journal, runner, values, time())
         self._record_plan(self._flight)

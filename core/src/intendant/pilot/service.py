@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from intendant.record.store import Store
 
 Listener = Callable[[Event], None]
+TextListener = Callable[[str, str], object]
 ResultT = TypeVar("ResultT")
 
 
@@ -100,7 +101,14 @@ class OrchestrationService:
     def gateway(self) -> Gateway:
         """The door through which tokens are spent."""
         ask_above = round(self.settings.budget.ask_above_usd * 1_000_000)
-        return Gateway(self.plugins.providers, self.prices, self.settings.run.call_timeout, ask_above)
+        return Gateway(
+            self.plugins.providers,
+            self.prices,
+            self.settings.run.call_timeout,
+            ask_above,
+            self.settings.calls,
+            self.settings.routing.providers,
+        )
 
     @cached_property
     def standing(self) -> StandingBudgets:
@@ -183,9 +191,11 @@ class OrchestrationService:
         check_classified(workflow, self.plugins, {step.step_id: step.intent for step in plan.steps})
         return plan
 
-    def orchestrator(self, on_event: Listener | Iterable[Listener] = ()) -> WorkflowOrchestrator:
-        """A run to be driven step by step."""
-        return WorkflowOrchestrator(self, (on_event,) if callable(on_event) else on_event)
+    def orchestrator(
+        self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None
+    ) -> WorkflowOrchestrator:
+        """A run to be driven step by step; for the arguments see `run`."""
+        return WorkflowOrchestrator(self, (on_event,) if callable(on_event) else on_event, on_text)
 
     async def run(
         self,
@@ -194,6 +204,7 @@ class OrchestrationService:
         *,
         memory: MemoryContext | None = None,
         on_event: Listener | Iterable[Listener] = (),
+        on_text: TextListener | None = None,
     ) -> RunResult:
         """Plan and execute *workflow*.
 
@@ -203,6 +214,8 @@ class OrchestrationService:
             memory: What is known before the run; steps of intents that want it are told, within a budget line of
                 its own (`budget.memory_tokens`).
             on_event: Called with each event; must be quick.
+            on_text: Called with a step's id and the next piece of what a model writes for it, while it is written.
+                A call of which something was shown is not tried again by itself; the step may be (`retry`).
 
         Returns:
             The result; steps that failed are in it, and the status says so.
@@ -212,7 +225,7 @@ class OrchestrationService:
             IntendantError: The flag `orchestration_enabled` is off.
             asyncio.CancelledError: The run was cancelled; it has ended and is recorded as cancelled.
         """
-        flight = self.orchestrator(on_event)
+        flight = self.orchestrator(on_event, on_text)
         if not await flight.initialize(workflow, inputs, memory):
             raise IntendantError(
                 "the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true"
@@ -242,9 +255,11 @@ class OrchestrationService:
         """`plan` for code without an event loop."""
         return self._loop().run(self.plan(workflow, inputs, ask_model=ask_model))
 
-    def orchestrator_sync(self, on_event: Listener | Iterable[Listener] = ()) -> "SyncOrchestrator":
+    def orchestrator_sync(
+        self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None
+    ) -> "SyncOrchestrator":
         """`orchestrator` for code without an event loop."""
-        return SyncOrchestrator(self.orchestrator(on_event), self._loop())
+        return SyncOrchestrator(self.orchestrator(on_event, on_text), self._loop())
 
     def do_sync(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Run a coroutine in this engine's own loop, for code without one."""
@@ -261,6 +276,9 @@ class OrchestrationService:
 
     async def aclose(self) -> None:
         """Give connections back and write what is left."""
+        if "gateway" in self.__dict__:
+            await self.gateway.close()
+            del self.__dict__["gateway"]
         for provider in self.plugins.providers.values():
             await provider.close()
         if "standing" in self.__dict__:
@@ -353,6 +371,7 @@ def run(
     db: str | None = None,
     memory: MemoryContext | None = None,
     on_event: Listener | Iterable[Listener] = (),
+    on_text: TextListener | None = None,
 ) -> RunResult:
     """Run a workflow, from a script.
 
@@ -363,6 +382,7 @@ def run(
         db: Where the run is kept: a database URL, or `none`.
         memory: What is known before the run.
         on_event: Called with each event.
+        on_text: Called with a step's id and the next piece of what a model writes for it.
 
     Raises:
         WorkflowError: The workflow or its inputs are wrong; nothing has run.
@@ -375,4 +395,4 @@ def run(
     """
     flow = workflow if isinstance(workflow, Workflow) else Workflow.load(workflow)
     with OrchestrationService(settings, db=db) as service:
-        return service.run_sync(flow, inputs, memory=memory, on_event=on_event)
+        return service.run_sync(flow, inputs, memory=memory, on_event=on_event, on_text=on_text)

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import sha256
 from time import monotonic
 from typing import Any
@@ -35,7 +36,8 @@ from intendant.pilot.schemas import Schema
 from intendant.planning.compression import CompressionChain
 from intendant.planning.planner import StepPlan
 from intendant.record.journal import Journal
-from intendant.spending.gateway import CallScope, Gateway
+from intendant.spending.calls import CallScope
+from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
 
 log = get_logger("intendant.steps")
@@ -57,6 +59,7 @@ class StepRunner:
         compress: bool,
         memory: MemoryContext | None = None,
         goal: str = "",
+        on_text: Callable[[str, str], object] | None = None,
     ) -> None:
         self._plugins = plugins
         self._questions = Questions(plugins.manager)
@@ -66,6 +69,7 @@ class StepRunner:
         self._ledger = ledger
         self._chain = CompressionChain(self._questions) if compress else None
         self._shared = Shared(memory, goal)
+        self._on_text = on_text
 
     async def run(
         self, step: Step, plan: StepPlan, scope: Mapping[str, Json], given: Mapping[str, Json] | None = None
@@ -211,8 +215,11 @@ class StepRunner:
             attempts.step.id,
             generation=attempts.generation,
             in_doubt=attempts.step.in_doubt or self._settings.budget.in_doubt,
+            keep_seconds=attempts.step.cache,
+            slack=attempts.step.slack,
         )
-        return scope, StepModel(self._gateway, scope, attempts.plan, self._chain, self._shared)
+        on_text = None if self._on_text is None else partial(self._on_text, attempts.step.id)
+        return scope, StepModel(self._gateway, scope, attempts.plan, self._chain, self._shared, on_text)
 
     async def handle(self, request: StepRequest) -> StepResult:
         """The handler's answer."""
@@ -222,8 +229,9 @@ class StepRunner:
         return await answer
 
     def timeout_of(self, step: Step) -> float | None:
-        """Seconds for one attempt."""
-        return step.timeout if step.timeout is not None else self._settings.run.step_timeout
+        """Seconds for one attempt; what its answers may take comes on top."""
+        limit = step.timeout if step.timeout is not None else self._settings.run.step_timeout
+        return None if limit is None else limit + step.slack
 
     def record(self, event: events.Event) -> None:
         """Write an event."""

@@ -5,12 +5,10 @@ from collections.abc import Mapping, Sequence
 from intendant.config.settings import RoutingSettings
 from intendant.hooks.calls import Questions
 from intendant.hooks.outside import Provider
-from intendant.model.logs import get_logger
-from intendant.model.requests import IntentSpec, ModelOffer, RouteRequest
+from intendant.model.requests import IntentSpec, RouteRequest
 from intendant.model.results import Route
 from intendant.model.workflow import Json, Step
-
-log = get_logger("intendant.plugins")
+from intendant.spending.alternatives import offers
 
 WEIGHTS: Mapping[str, float] = {
     "prompt_length": 0.20,
@@ -91,7 +89,7 @@ class Router:
         self._settings = settings
         self._enabled = enabled
         self._tiers = tuple(tiers)
-        self.offers = _offers(providers, settings.providers)
+        self.offers = offers(providers, settings.providers)
 
     def route(
         self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int
@@ -112,21 +110,3 @@ class Router:
         if answer is None and not request.last_resort:
             answer = self._questions.route(request.model_copy(update={"last_resort": True}))
         return answer
-
-
-def _offers(providers: Mapping[str, Provider], preferred: Sequence[str]) -> tuple[ModelOffer, ...]:
-    names = [name for name in preferred if name in providers]
-    names += [name for name in providers if name not in names]
-    offers = (_offer(name, providers[name]) for name in names)
-    return tuple(offer for offer in offers if offer is not None)
-
-
-def _offer(name: str, provider: Provider) -> ModelOffer | None:
-    """What a provider offers; None if it cannot be used, or its own code fails."""
-    try:
-        if not provider.available():
-            return None
-        return ModelOffer(provider=name, models=dict(provider.models()), produced_by=provider.produced_by)
-    except Exception:
-        log.exception("plugin_raised", plugin=f"provider:{name}")
-        return None

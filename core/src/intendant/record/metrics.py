@@ -24,8 +24,10 @@ class MetricsFold:
                 self._count(steps_failed=1, step_seconds=event.seconds)
             case events.StepSkipped():
                 self._count(steps_skipped=1)
-            case events.TokensSettled(outcome="answered" | "in_doubt"):
+            case events.TokensSettled(outcome="answered" | "in_doubt" | "cut_off"):
                 self._count(tokens_used=event.usage.tokens, calls=1, micro_usd=event.usage.micro_usd)
+            case events.TokensSettled(outcome="cached"):
+                self._count(calls_cached=1, tokens_cached=event.usage.tokens)
             case events.TokenCompressed():
                 self._count(tokens_saved=event.saved, compression_seconds=event.seconds)
             case events.ContentExpanded():

@@ -7,6 +7,14 @@ everything after the first changed byte, which has to be written again.
 
 import math
 from dataclasses import dataclass
+from typing import Literal
+
+from intendant.model.requests import CacheMark, PromptReuse
+from intendant.spending.pricing import Rates
+
+SHORT, LONG = 270.0, 3420.0
+"""Seconds for which what is kept for five minutes, and for an hour, can be counted on: a tenth and a twentieth of
+the time is left for the calls themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +57,27 @@ def rewriting_pays(after: int, saved: int, turns_left: int, prices: CachePrices)
         prices: What the provider's cache costs.
     """
     return turns_to_pay(after, saved, prices) <= turns_left
+
+
+def marks_for(reuse: PromptReuse, rates: Rates) -> tuple[CacheMark, ...]:
+    """What the provider should be asked to keep of a prompt whose beginning will be sent again.
+
+    Args:
+        reuse: What is sent again, how often, and after how long.
+        rates: What the model's tokens cost.
+
+    Returns:
+        One mark, or none where plain input is cheaper: with n later calls, a token costs w + n r if it is kept,
+        and 1 + n if it is not. What is kept for five minutes is kept for another five by each call that reads it.
+    """
+    plain = (1 + reuse.calls) * rates.input
+    offers: dict[Literal["5m", "1h"], int] = {}
+    if reuse.seconds < SHORT:
+        offers["5m"] = rates.cache_write
+    if reuse.seconds < LONG:
+        offers["1h"] = rates.cache_write_1h
+    costs = {ttl: write + reuse.calls * rates.cache_read for ttl, write in offers.items()}
+    best = min(costs, key=lambda ttl: costs[ttl], default=None)
+    if best is None or costs[best] >= plain:
+        return ()
+    return (CacheMark(messages=reuse.messages, ttl=best),)

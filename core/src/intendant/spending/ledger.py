@@ -81,6 +81,7 @@ class RunLedger:
         self._overage = overage
         self._threshold = None if threshold is None else Fraction(str(threshold))
         self._leased: dict[str, Lease] = {}
+        self._tried: set[str] = set()
         self._steps = {
             step_id: StepBudget(f"step:{journal.run_id}/{step_id}", limit)
             for step_id, limit in allocations.items()
@@ -109,6 +110,14 @@ class RunLedger:
             return pool
         share, extra = (0, 0) if step is None else (step.limit - step.extra, step.extra)
         return min(pool, max(0, int(share * (self._threshold - 1)) - extra))
+
+    def note_try(self, call: str) -> None:
+        """A call with this key is being sent."""
+        self._tried.add(call)
+
+    def tried(self, call: str) -> bool:
+        """True if this process has sent a call with this key."""
+        return call in self._tried
 
     async def micro_left(self) -> int | None:
         """Micro-US$ that the run may still spend; None if there is no limit."""

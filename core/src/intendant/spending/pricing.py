@@ -70,6 +70,13 @@ class Rates:
         )
         return -(-total // PICO)
 
+    def worst(self, input_tokens: int, output_tokens: int, ttl: Literal["", "5m", "1h"]) -> int:
+        """The most micro-US$ that so many tokens can cost; see `RateCard.worst`."""
+        written = {"": self.input, "5m": self.cache_write, "1h": max(self.cache_write, self.cache_write_1h)}
+        given = max(self.input, self.cache_read, written[ttl])
+        total = self.call + input_tokens * given + output_tokens * max(self.output, self.reasoning)
+        return -(-total // PICO)
+
 
 @dataclass(frozen=True, slots=True)
 class RateCard:
@@ -81,6 +88,18 @@ class RateCard:
     def at(self, input_tokens: int) -> Rates:
         """The rates for a prompt of *input_tokens*. Crossing a threshold makes the whole call dearer."""
         return next(step for step in reversed(self.steps) if input_tokens > step.above)
+
+    def worst(self, input_tokens: int, output_tokens: int, ttl: Literal["", "5m", "1h"] = "") -> int:
+        """The most micro-US$ that a call can cost which is not longer than this.
+
+        Args:
+            input_tokens: At most.
+            output_tokens: At most.
+            ttl: How long all of the input may be kept in the provider's prompt cache; empty if it is not.
+        """
+        return max(
+            step.worst(input_tokens, output_tokens, ttl) for step in self.steps if input_tokens > step.above
+        )
 
     def price(self, usage: Usage) -> Price:
         """The price of *usage*, rounded up."""
@@ -118,15 +137,16 @@ class Prices:
         Raises:
             ProviderError: The price is not known.
         """
-        card = FREE_CARD if free else self.card(provider, model, lane)
-        return card.price(usage)
+        return self.card(provider, model, lane, free=free).price(usage)
 
-    def card(self, provider: str, model: str, lane: Lane = "standard") -> RateCard:
+    def card(self, provider: str, model: str, lane: Lane = "standard", *, free: bool = False) -> RateCard:
         """All rates of a model.
 
         Raises:
             ProviderError: The price is not known.
         """
+        if free:
+            return FREE_CARD
         key = (provider, model, lane)
         card, until = self._cards.get(key, (None, None))
         if card is None or (until is not None and self._now() >= until):

@@ -15,7 +15,7 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     text,
 )
 
-HEAD = "0003"
+HEAD = "0004"
 """The migration these tables correspond to."""
 VERSION_TABLE = "intendant_version"
 """Ours alone: a host's own alembic in the same database uses another."""
@@ -212,4 +212,14 @@ original = Table(
     Column("handle", String(64), primary_key=True),  # made of the SHA-256 of the text
     Column("text", Text, nullable=False),
     Column("at", Float, nullable=False),
+)
+
+response = Table(
+    "response",
+    metadata,
+    Column("key", String(64), primary_key=True),  # SHA-256 of the tenant, the model and the whole request
+    Column("reply", Text, nullable=False),  # a ModelReply, as JSON
+    Column("at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Index("ix_response_expires_at", "expires_at"),
 )

@@ -1,0 +1,93 @@
+"""Which models there are, and which others may do what one cannot."""
+
+from collections.abc import Mapping, Sequence
+
+from intendant.hooks.outside import Provider
+from intendant.model.errors import ProviderError
+from intendant.model.logs import get_logger
+from intendant.model.requests import ModelOffer
+from intendant.model.results import Route
+from intendant.spending.pricing import Prices
+
+log = get_logger("intendant.plugins")
+SAMPLE = (1000, 300)
+"""Tokens in and out by which models are compared."""
+
+
+def offers(providers: Mapping[str, Provider], preferred: Sequence[str] = ()) -> tuple[ModelOffer, ...]:
+    """What the providers that can be used now have for the tiers.
+
+    Args:
+        providers: By name, in their own order.
+        preferred: Names of those that come first.
+    """
+    names = [name for name in preferred if name in providers]
+    names += [name for name in providers if name not in names]
+    found = (_offer(name, providers[name]) for name in names)
+    return tuple(offer for offer in found if offer is not None)
+
+
+def _offer(name: str, provider: Provider) -> ModelOffer | None:
+    """What a provider offers; None if it cannot be used, or its own code fails."""
+    try:
+        if not provider.available():
+            return None
+        return ModelOffer(provider=name, models=dict(provider.models()), produced_by=provider.produced_by)
+    except Exception:
+        log.exception("plugin_raised", plugin=f"provider:{name}")
+        return None
+
+
+class Alternatives:
+    """Finds other models for a route.
+
+    Args:
+        providers: By name, in their own order.
+        prices: What they cost.
+        preferred: Names of providers that come first.
+    """
+
+    def __init__(self, providers: Mapping[str, Provider], prices: Prices, preferred: Sequence[str] = ()) -> None:
+        self._providers = providers
+        self._prices = prices
+        self._preferred = preferred
+
+    def fallbacks(self, route: Route) -> tuple[Route, ...]:
+        """The models that other providers have for the same tier, preferred first.
+
+        Providers without a model are not among them: text put together from sentences does not stand for a model's
+        answer unless a person says so.
+        """
+        if self._providers[route.provider].produced_by != "model":
+            return ()
+        return tuple(
+            route.model_copy(
+                update={
+                    "provider": offer.provider,
+                    "model": offer.models[route.tier],
+                    "reason": f"{route.provider} did not answer",
+                }
+            )
+            for offer in offers(self._providers, self._preferred)
+            if offer.provider != route.provider and offer.produced_by == "model" and route.tier in offer.models
+        )
+
+    def cheaper(self, route: Route) -> tuple[Route, ...]:
+        """The models that the same provider has for other tiers and that cost less, the dearest of them first."""
+        found = next((offer for offer in offers(self._providers) if offer.provider == route.provider), None)
+        own = self._cost(route.provider, route.model)
+        if found is None or own is None:
+            return ()
+        costs = {tier: self._cost(route.provider, model) for tier, model in found.models.items()}
+        less = {tier: cost for tier, cost in costs.items() if cost is not None and cost < own}
+        reason = f"the money left does not pay for {route.model}"
+        return tuple(
+            route.model_copy(update={"tier": tier, "model": found.models[tier], "reason": reason})
+            for tier in sorted(less, key=lambda tier: -less[tier])
+        )
+
+    def _cost(self, provider: str, model: str) -> int | None:
+        try:
+            return self._prices.card(provider, model).worst(*SAMPLE)
+        except ProviderError:
+            return None

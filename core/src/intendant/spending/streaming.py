@@ -1,0 +1,87 @@
+"""What a stream that breaks off has cost: never nothing, and never more than was held."""
+
+from collections.abc import Callable
+
+from intendant.hooks.outside import Hold
+from intendant.model.errors import ProviderError
+from intendant.model.results import Usage
+from intendant.spending.tokens import TokenCounter
+
+TOLERANCE = 1.25
+"""A stream is cut off when it is so many times as long as was held for: counts are estimates for some models."""
+RECOUNT = 16
+"""Pieces count for more, one by one, than the text they make; it is counted again after so many tokens more."""
+
+
+class LiveMeter:
+    """Implements `StreamMeter`: counts an answer while it is written.
+
+    Args:
+        hold: What is held for the call.
+        count: Counts tokens for the model.
+        listener: Told of each piece of the answer's text.
+    """
+
+    def __init__(self, hold: Hold, count: TokenCounter, listener: Callable[[str], object] | None = None) -> None:
+        self._hold = hold
+        self._count = count
+        self._listener = listener
+        self._pieces: list[str] = []
+        self._counted = 0
+        self._since = 0
+        self._reported: Usage | None = None
+        self._hidden = False
+
+    def text(self, piece: str) -> None:
+        """See `StreamMeter.text`."""
+        self.unseen(piece)
+        if self._listener is not None:
+            self._listener(piece)
+
+    def unseen(self, piece: str) -> None:
+        """See `StreamMeter.unseen`."""
+        self._pieces.append(piece)
+        self._since += self._count(piece)
+        most = TOLERANCE * self._hold.max_output_tokens
+        if self._since > RECOUNT and self._counted + self._since > most and self._recounted() > most:
+            raise ProviderError(
+                f"{self._hold.model} wrote more than the {self._hold.max_output_tokens} tokens it was allowed",
+                hint="this is a fault of the provider or its plugin; the stream was cut off",
+                billed=True,
+            )
+
+    def _recounted(self) -> int:
+        """Tokens of all that came."""
+        self._counted, self._since = self._count("".join(self._pieces)), 0
+        return self._counted
+
+    def hide(self) -> None:
+        """See `StreamMeter.hide`."""
+        self._hidden = True
+
+    def used(self, usage: Usage) -> None:
+        """See `StreamMeter.used`."""
+        self._reported = usage
+
+    @property
+    def charge(self) -> Usage | None:
+        """What the call took until now, as far as that can be told; None if it cannot, or nothing has come.
+
+        Output is what was reported or what came, whichever is more; input is what was reported, else all that was
+        held for it. Neither is more than was held.
+        """
+        if self._hidden or (self._reported is None and not self._pieces):
+            return None
+        reported = self._reported or Usage()
+        most = self._hold.max_output_tokens
+        held = self._hold.tokens - most
+        output = max(1, min(most, max(reported.output_tokens, self._recounted())))
+        given = min(held, reported.input_tokens) or held
+        return Usage(
+            input_tokens=given,
+            output_tokens=output,
+            cached_tokens=min(reported.cached_tokens, given),
+            cache_write_tokens=reported.cache_write_tokens,
+            cache_write_1h_tokens=reported.cache_write_1h_tokens,
+            reasoning_tokens=min(reported.reasoning_tokens, output),
+        )
