@@ -4,8 +4,8 @@ A library of its own kind would do, but stamina writes to the host's standard ou
 printer, and its hooks are global to the process, which belongs to the host.
 """
 
-import asyncio
 import random
+from asyncio import sleep
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TypeVar
@@ -55,5 +55,5 @@ async def retrying(
             wait += random.uniform(0, jitter)  # noqa: S311
             if until is not None and monotonic() + wait > until:
                 raise
-        await asyncio.sleep(wait)
+        await sleep(wait)
     return await attempt()

@@ -1,6 +1,7 @@
 """When calls may be sent: the rate limits of providers, and models that are out of order. Within one process."""
 
 import asyncio
+from asyncio import sleep
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -22,9 +23,9 @@ class RateGate:
         now: Seconds of a clock that never goes back.
     """
 
-    def __init__(self, limit: RateLimit, now: Callable[[], float] = monotonic) -> None:
+    def __init__(self, limit: RateLimit, now: Callable[[], float] | None = None) -> None:
         self._limit = limit
-        self._now = now
+        self._now = now or monotonic
         self._sent: deque[tuple[float, int]] = deque()
         self._tokens = 0
         self._paused_until = 0.0
@@ -74,7 +75,7 @@ class RateGate:
     async def _enter(self, tokens: int) -> None:
         async with self._turn:
             while (seconds := self.delay(tokens)) > 0:  # noqa: ASYNC110  # a clock, not somebody, ends this
-                await asyncio.sleep(seconds)
+                await sleep(seconds)
             self._sent.append((self._now(), tokens))
             self._tokens += tokens
 
@@ -127,9 +128,9 @@ class Traffic:
         now: Seconds of a clock that never goes back.
     """
 
-    def __init__(self, settings: CallSettings, now: Callable[[], float] = monotonic) -> None:
+    def __init__(self, settings: CallSettings, now: Callable[[], float] | None = None) -> None:
         self._settings = settings
-        self._now = now
+        self._now = now or monotonic
         self._gates: dict[str, RateGate] = {}
         self._breakers: dict[tuple[str, str], Breaker] = {}
 
