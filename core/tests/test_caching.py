@@ -1,11 +1,17 @@
 """Prompt caches: compressing on entry pays, rewriting history seldom does, and the break-even says when."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from intendant import CachePrices, rewriting_pays, turns_to_pay
+from intendant import CacheMark, CachePrices, PromptReuse, Usage, rewriting_pays, turns_to_pay
+from intendant.spending.caching import LONG, SHORT, marks_for
+from intendant.spending.pricing import Prices, RateCard
 
 ANTHROPIC = CachePrices(write=1.25, read=0.1)
 OPENAI = CachePrices(write=1.0, read=0.1)
@@ -90,3 +96,103 @@ def test_a_break_even_that_is_ignored_costs() -> None:
 
     assert cost(ANTHROPIC, late) > cost(ANTHROPIC, never)
     assert not rewriting_pays(27 * RESULT, int(27 * RESULT * SAVED), 3, ANTHROPIC)
+
+
+# --- marks ---
+
+
+class Kept(NamedTuple):
+    """What a provider keeps of a prompt."""
+
+    tokens: int
+    ttl: str
+    until: float
+
+
+SECONDS = {"5m": 300.0, "1h": 3600.0}
+Marking = Callable[[int], tuple[CacheMark, ...]]
+GAPS = (5.0, 100.0, 250.0, 400.0, 2000.0, 5000.0)
+CARDS = [
+    Prices().card(*name)
+    for name in (
+        ("anthropic", "claude-haiku-5-5"),
+        ("anthropic", "claude-opus-5-5"),
+        ("openai", "gpt-6.1-terra"),
+        ("openai", "gpt-4o-mini"),
+    )
+]
+
+
+def agent(card: RateCard, gaps: Sequence[float], marking: Marking, prompt: int = 3000, turn: int = 1500) -> int:
+    """Micro-US$ for the input of an agent whose prompt grows each turn, with a provider that keeps what is marked.
+
+    As Anthropic's documentation has it: the longest beginning that is kept is read, which keeps it for as long
+    again; what lies between it and the mark is written; the rest is plain.
+    """
+    total, now = 0, 0.0
+    kept: list[Kept] = []
+    for number, gap in enumerate([*gaps, math.inf]):
+        size = prompt + number * turn
+        alive = [entry for entry in kept if entry.until > now]
+        longest = max(alive, default=Kept(0, "", 0.0))
+        marks = marking(number)
+        written = {mark.ttl: max(0, (size if mark.messages else prompt) - longest.tokens) for mark in marks}
+        usage = Usage(
+            input_tokens=size,
+            cached_tokens=longest.tokens,
+            cache_write_tokens=written.get("5m", 0),
+            cache_write_1h_tokens=written.get("1h", 0),
+        )
+        total += card.price(usage).micro_usd
+        kept = [entry._replace(until=now + SECONDS[entry.ttl]) if entry is longest else entry for entry in alive]
+        kept += [Kept(size if mark.messages else prompt, mark.ttl, now + SECONDS[mark.ttl]) for mark in marks]
+        now += gap
+    return total
+
+
+def always(messages: int, ttl: str) -> Marking:
+    return lambda _number: (CacheMark(messages=messages, ttl=ttl),)
+
+
+FIXED: dict[str, Marking] = {
+    "never": lambda _number: (),
+    "all for five minutes": always(1, "5m"),
+    "all for an hour": always(1, "1h"),
+    "the instructions for five minutes": always(0, "5m"),
+    "the instructions for an hour": always(0, "1h"),
+}
+
+
+def by_price(card: RateCard, gaps: Sequence[float], turn: int = 1500) -> Marking:
+    """What the gateway does for an agent that knows when it will call again."""
+
+    def marking(number: int) -> tuple[CacheMark, ...]:
+        later = list(gaps[number:])
+        if not later:
+            return ()
+        reach = SHORT if later[0] < SHORT else LONG
+        calls = len(list(takewhile(lambda gap: gap < reach, later))) or 1
+        reuse = PromptReuse(messages=1 + number, calls=calls, seconds=later[0])
+        return marks_for(reuse, card.at(3000 + number * turn))
+
+    return marking
+
+
+@pytest.mark.parametrize("card", CARDS, ids=["haiku", "opus", "terra", "4o-mini"])
+@pytest.mark.parametrize("gap", GAPS)
+def test_an_agent_of_thirty_turns_never_costs_more_than_the_best_fixed_way(card: RateCard, gap: float) -> None:
+    gaps = [gap] * 29
+    fixed = {name: agent(card, gaps, marking) for name, marking in FIXED.items()}
+    assert agent(card, gaps, by_price(card, gaps)) <= min(fixed.values()), fixed
+
+
+@given(st.lists(st.sampled_from(GAPS), min_size=29, max_size=29), st.sampled_from(CARDS))
+def test_nor_where_its_turns_take_now_seconds_and_now_an_hour(gaps: list[float], card: RateCard) -> None:
+    fixed = {name: agent(card, gaps, marking) for name, marking in FIXED.items()}
+    assert agent(card, gaps, by_price(card, gaps)) <= min(fixed.values()), fixed
+
+
+def test_marking_is_worth_it_where_turns_are_quick() -> None:
+    """So that the two above do not pass because nothing is ever marked."""
+    gaps, card = [5.0] * 29, CARDS[1]
+    assert agent(card, gaps, by_price(card, gaps)) < 0.4 * agent(card, gaps, FIXED["never"])

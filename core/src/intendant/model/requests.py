@@ -239,9 +239,9 @@ class PromptReuse(Frozen):
     messages: int = Field(0, ge=0)
     """The turns, from the first, that they begin with; 0: with the system text and the tools only."""
     calls: int = Field(1, ge=1)
-    """How many later calls are expected."""
+    """How many later calls are expected, none of them more than about `seconds` after the one before."""
     seconds: float = Field(5.0, ge=0)
-    """The time expected between two calls."""
+    """The time expected until the next call."""
 
 
 class CacheMark(Frozen):

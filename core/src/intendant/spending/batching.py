@@ -98,7 +98,9 @@ class BatchLanes:
         try:
             answers = await self._answers(provider, calls)
         except ProviderError as error:
-            answers = {call.hold.key: error for call in calls}
+            # Refused as a whole, it may be that there are no batches: each call is sent by itself then.
+            log.warning("batch_failed", provider=provider.name, calls=len(calls), error=error.message)
+            answers = {call.hold.key: error for call in calls} if error.billed else {}
         except BaseException as error:
             failed = ProviderError(f"{provider.name}'s batch failed: {type(error).__name__}: {error}", billed=True)
             _tell(calls, {call.hold.key: failed for call in calls})
@@ -129,7 +131,7 @@ class BatchLanes:
 
 
 def _tell(calls: list[_Waiting], answers: Mapping[str, ModelReply | ProviderError]) -> None:
-    missing = ProviderError("it was not answered in its batch", retryable=True, billed=False)
+    missing = ProviderError("it was not answered in its batch", retryable=True, billed=False, at_fault=False)
     for call in calls:
         if call.answer.done():
             continue

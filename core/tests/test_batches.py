@@ -1,0 +1,177 @@
+"""The batch lane: calls that may wait go together, cost less, and are sent by themselves when their time is over."""
+
+import asyncio
+
+import pytest
+
+from intendant import (
+    IntentHandler,
+    IntentSpec,
+    Message,
+    ModelReply,
+    ModelRequest,
+    ProviderError,
+    StepResult,
+    Usage,
+    Workflow,
+)
+from intendant.record.store import budgets
+from intendant.spending.batching import BatchLanes
+from intendant.testing import ScriptedProvider, engine
+
+HALF = {"prices": {"models": {"scripted/scripted-1": {"input": 100.0, "output": 200.0, "batch": 0.5}}}}
+
+
+class Ask(IntentHandler):
+    """Asks the model once."""
+
+    spec = IntentSpec(name="ask", summary="Ask", examples=("Ask",))
+
+    async def handle(self, request):
+        ask = ModelRequest(messages=(Message(content=request.prompt),), max_output_tokens=50)
+        return StepResult(output=(await request.model.complete(ask)).text)
+
+
+class Batching(ScriptedProvider):
+    """Answers batches when they were asked after some times."""
+
+    batches = True
+
+    def __init__(self, questions: int = 2, *, missing: str = "", failing: bool = False) -> None:
+        super().__init__("alone")
+        self.questions, self.missing, self.failing = questions, missing, failing
+        self.sent: list[list[str]] = []
+        self.cancelled: list[str] = []
+        self.down = 0
+
+    async def submit_batch(self, calls):
+        if self.failing:
+            raise ProviderError("no batches today", billed=False)
+        self.sent.append([request.messages[0].content for _, request in calls])
+        return f"b{len(self.sent)}"
+
+    async def batch_answers(self, batch, calls):
+        self.questions -= 1
+        if self.down:
+            self.down -= 1
+            raise ProviderError("cannot be asked now", retryable=True, billed=False)
+        if self.questions > 0:
+            return None
+        return {hold.key: self._answer(request) for hold, request in calls if self._answer(request)}
+
+    def _answer(self, request):
+        text = request.messages[0].content
+        if text == self.missing:
+            return None
+        if text == "bad":
+            return ProviderError("invalid", billed=False)
+        usage = Usage(input_tokens=4, output_tokens=2)
+        return ModelReply(
+            text=f"batched {text}", usage=usage, model="scripted-1", provider="scripted", lane="batch"
+        )
+
+    async def cancel_batch(self, batch):
+        self.cancelled.append(batch)
+        self.questions = min(self.questions, 1)
+
+
+def flow(*prompts: str, **more) -> Workflow:
+    steps = [
+        {"id": f"s{number}", "intent": "ask", "prompt": text, "slack": 3600, **more}
+        for number, text in enumerate(prompts)
+    ]
+    return Workflow.model_validate({"name": "t", "steps": steps})
+
+
+async def done(workflow, provider, lanes: BatchLanes | None = None):
+    async with engine(Ask(), provider, settings=HALF) as service:
+        service.gateway._batches = lanes or BatchLanes(0.01, (0.001, 0.002))
+        result = await service.run(workflow)
+        totals = await service.store.do(budgets.totals_of_run(result.run_id))
+        rows = await service.store.do(budgets.state_of(f"run:{result.run_id}"))
+    assert totals["open_holds"] == rows["held_tokens"] == 0
+    return result, totals
+
+
+async def test_calls_that_may_wait_go_together_at_half_the_price() -> None:
+    provider = Batching()
+    result, totals = await done(flow("one", "two", "three"), provider)
+    assert list(result.outputs.values()) == ["batched one", "batched two", "batched three"]
+    assert [sorted(batch) for batch in provider.sent] == [["one", "three", "two"]]
+    assert totals == {"tokens": 18, "micro_usd": 3 * (4 * 100 + 2 * 200) // 2, "open_holds": 0}
+    assert provider.calls == []
+
+
+async def test_a_step_in_a_hurry_is_not_batched() -> None:
+    provider = Batching()
+    result, _ = await done(flow("one", slack=30), provider)
+    assert provider.sent == []
+    assert result.outputs["s0"] == "alone"
+
+
+async def test_what_a_batch_left_out_is_sent_by_itself() -> None:
+    provider = Batching(missing="two")
+    result, _ = await done(flow("one", "two"), provider)
+    assert (result.outputs["s0"], result.outputs["s1"]) == ("batched one", "alone")
+
+
+async def test_what_was_refused_in_a_batch_fails_its_step_only() -> None:
+    result, _ = await done(flow("one", "bad"), Batching())
+    assert result.outputs["s0"] == "batched one"
+    assert result.failures["s1"].message == "invalid"
+
+
+async def test_a_provider_that_cannot_be_asked_for_a_while_is_asked_again() -> None:
+    provider = Batching()
+    provider.down = 3
+    result, _ = await done(flow("one"), provider)
+    assert result.outputs["s0"] == "batched one"
+
+
+async def test_a_batch_that_takes_too_long_is_given_up_and_what_it_answered_is_used() -> None:
+    provider = Batching(questions=10**9)
+    lanes = BatchLanes(0.0, (0.001, 0.002))
+    answer = asyncio.create_task(lanes.answer(provider, hold("k", 0.05), ask("one")))
+    assert (await answer).text == "batched one"
+    assert provider.cancelled == ["b1"]
+
+
+async def test_a_batch_that_never_ends_is_charged_until_the_truth_is_known() -> None:
+    class Silent(Batching):
+        """Does not even say that a batch was given up."""
+
+        async def cancel_batch(self, batch):
+            raise ProviderError("cannot be asked now")
+
+    lanes = BatchLanes(0.0, (0.001, 0.002))
+    with pytest.raises(ProviderError, match="did not end in time") as caught:
+        await lanes.answer(Silent(questions=10**9), hold("k", 0.05), ask("one"))
+    assert caught.value.billed
+
+
+async def test_where_a_batch_is_refused_as_a_whole_its_calls_are_sent_by_themselves() -> None:
+    provider = Batching(failing=True)
+    result, _ = await done(flow("one", "two"), provider)
+    assert set(result.outputs.values()) == {"alone"}
+    assert len(provider.calls) == 2
+
+
+async def test_who_gives_up_while_a_batch_is_gathered_is_not_sent() -> None:
+    provider, lanes = Batching(), BatchLanes(0.02, (0.001, 0.002))
+    first, second = (
+        asyncio.create_task(lanes.answer(provider, hold(key, 60.0), ask(key))) for key in ("one", "two")
+    )
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).text == "batched two"
+    assert provider.sent == [["two"]]
+
+
+def hold(key: str, seconds: float):
+    from intendant import Hold
+
+    return Hold(key, 100, 100, 50, "scripted-1", seconds)
+
+
+def ask(text: str) -> ModelRequest:
+    return ModelRequest(messages=(Message(content=text),))
