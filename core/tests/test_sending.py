@@ -6,6 +6,10 @@ from time import monotonic
 import pytest
 
 from intendant import (
+    BudgetStrategy,
+    Compression,
+    Compressor,
+    Image,
     IntentHandler,
     IntentSpec,
     Message,
@@ -13,6 +17,7 @@ from intendant import (
     ModelRequest,
     ProviderError,
     StepResult,
+    Tier,
     TokenCounting,
     Usage,
     Workflow,
@@ -442,8 +447,6 @@ class Digest(IntentHandler):
 
 
 async def test_an_input_is_compressed_further_before_a_call_is_refused() -> None:
-    from intendant import Compression, Compressor
-
     class Half(Compressor):
         """Keeps as many words as fit."""
 
@@ -507,8 +510,6 @@ async def test_a_provider_is_asked_to_count_only_where_the_count_from_above_is_t
 
 
 async def test_what_cannot_be_shown_pictures_is_not_sent_any() -> None:
-    from intendant import Image
-
     class Look(IntentHandler):
         """Shows a picture."""
 
@@ -533,3 +534,45 @@ async def test_waits_grow(waits) -> None:
     with pytest.raises(ProviderError):
         await retrying(fails, again=lambda _: True, attempts=9, delay=1.0, until=monotonic() + 16)
     assert waits == [1, 2, 4, 8]
+
+
+# --- where orchestration itself fails ---
+
+
+class BrokenTier(Tier):
+    """Raises."""
+
+    name = "broken"
+
+    def choose(self, request):
+        raise RuntimeError("a fault of the tier")
+
+
+class BrokenShares(BudgetStrategy):
+    """Raises."""
+
+    name = "proportional"
+
+    def allocate(self, request):
+        raise RuntimeError("a fault of the strategy")
+
+
+class BrokenCompressor(Compressor):
+    """Raises."""
+
+    name = "broken"
+    lossless = False
+
+    def shrink(self, request):
+        raise RuntimeError("a fault of the compressor")
+
+
+@pytest.mark.parametrize("broken", [BrokenTier(), BrokenShares(), BrokenCompressor()], ids=lambda it: it.kind)
+async def test_a_step_is_done_directly_and_metered_where_orchestration_fails(broken) -> None:
+    provider = ScriptedProvider(reply())
+    workflow = flow({"input": "some text " * 10})
+    async with engine(Digest(), broken, provider, settings=QUICK) as service:
+        result = await service.run(workflow)
+        totals = await service.store.do(budgets.totals_of_run(result.run_id))
+    assert result.outputs["a"] == "yes"
+    assert totals == {"tokens": 10, "micro_usd": 15, "open_holds": 0}

@@ -8,7 +8,15 @@ from intendant.config.flags import is_on
 from intendant.config.settings import Settings
 from intendant.hooks.calls import Questions
 from intendant.hooks.registry import Plugins
-from intendant.model.errors import NoHandlerError, PluginLoadError, Problem, ProviderError, WorkflowError
+from intendant.model.errors import (
+    NoHandlerError,
+    PluginError,
+    PluginLoadError,
+    Problem,
+    ProviderError,
+    WorkflowError,
+)
+from intendant.model.logs import get_logger
 from intendant.model.requests import (
     BudgetLine,
     BudgetRequest,
@@ -18,11 +26,13 @@ from intendant.model.requests import (
     ModelClient,
     Operation,
 )
-from intendant.model.results import Classification, Route, Usage
+from intendant.model.results import Allocation, Classification, Route, Usage
+from intendant.model.sharing import share
 from intendant.model.workflow import Frozen, Step, Workflow
 from intendant.planning.routing import Router, difficulty
 from intendant.spending.pricing import Prices
 
+log = get_logger("intendant.planning")
 CLOSE = 0.4
 """Two intents whose probabilities differ by less are worth a warning where the wrong one would matter."""
 
@@ -279,7 +289,10 @@ class Planner:
             agent=workflow.agent,
             history=history,
         )
-        answer = self._questions.allocate_budget(request)
+        try:
+            answer = self._questions.allocate_budget(request)
+        except PluginError as error:
+            answer = _directly(request, error.message)
         if answer is None:
             raise PluginLoadError(
                 f"the budget strategy '{settings.strategy}' is not installed",
@@ -287,9 +300,10 @@ class Planner:
                     f"budget:{settings.strategy}", f"pip install intendant-budget-{settings.strategy}"
                 ),
             )
-        granted = sum(answer.tokens.values())
-        if granted > total:
-            raise PluginLoadError(f"the strategy '{settings.strategy}' allocated {granted} of {total} tokens")
+        if (granted := sum(answer.tokens.values())) > total:
+            reason = f"the strategy '{settings.strategy}' allocated {granted} of {total} tokens"
+            answer = _directly(request, reason)
+            granted = sum(answer.tokens.values())
         return answer.tokens, answer.strategy, total - granted
 
     def _step(
@@ -374,3 +388,12 @@ class Planner:
         if found.margin >= CLOSE or found.intent not in specs or found.second not in specs:
             return False
         return specs[found.intent].side_effects != specs[found.second].side_effects
+
+
+def _directly(request: BudgetRequest, reason: str) -> Allocation:
+    """Equal shares, where the strategy fails: a run that can be done is not lost because of it."""
+    log.error("budget_strategy_failed", strategy=request.strategy, reason=reason)
+    caps = {line.step_id: line.cap for line in request.lines}
+    return Allocation(
+        tokens=share(request.total, dict.fromkeys(caps, 1.0), caps=caps), strategy=f"{request.strategy} (failed)"
+    )

@@ -10,6 +10,8 @@ from intendant.model.results import Route
 from intendant.model.workflow import Json, Step
 from intendant.spending.alternatives import offers
 
+DIRECT_OUTPUT = 1024
+"""The longest answer, in tokens, of a call that no tier has a say in."""
 WEIGHTS: Mapping[str, float] = {
     "prompt_length": 0.20,
     "data_size": 0.15,
@@ -109,4 +111,20 @@ class Router:
         answer = self._questions.route(request)
         if answer is None and not request.last_resort:
             answer = self._questions.route(request.model_copy(update={"last_resort": True}))
-        return answer
+        return self._direct() if answer is None else answer
+
+    def _direct(self) -> Route | None:
+        """Where no tier answers, or each fails: the default tier's model of the first provider, else any it has.
+        A step that can be done is not lost because routing is broken; its calls are metered like all others.
+        """
+        for offer in self.offers:
+            tiers = [self._settings.default_tier, *offer.models]
+            if (tier := next((name for name in tiers if name in offer.models), None)) is not None:
+                return Route(
+                    tier=tier,
+                    provider=offer.provider,
+                    model=offer.models[tier],
+                    max_output_tokens=DIRECT_OUTPUT,
+                    reason="no installed tier took it: sent directly",
+                )
+        return None
