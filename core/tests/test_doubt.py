@@ -164,8 +164,9 @@ async def dead(store):
     provider = await crashed(store)
     yield provider
     provider.task.cancel()
-    with pytest.raises(Exception, match="taken over"):
+    with pytest.raises(asyncio.CancelledError):
         await provider.task
+    await store.flush()  # what it wrote late was refused, which is nobody else's concern
 
 
 async def test_a_lost_call_is_charged_in_full_and_asked_again(store, dead) -> None:

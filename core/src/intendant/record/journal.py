@@ -70,6 +70,17 @@ class Journal:
         self._tell(*events)
         return result
 
+    def commit_later(self, work: Callable[[Any], Any], *events: Event) -> None:
+        """The same without waiting: in order, before whatever is written after it. What goes wrong shows at the
+        next wait.
+
+        Raises:
+            Fenced: Another process owns the run now.
+            StoreError: The database cannot be written.
+        """
+        self.store.do_later(work, self.fence, [_row(event) for event in events])
+        self._tell(*events)
+
     def save_step(self, outcome: StepOutcome, output: str | None, event: Event) -> None:
         """Write how a step ended and the event that says so, in one transaction, without waiting.
 

@@ -242,7 +242,7 @@ class Gateway:
             self._traffic.note(leg.provider, leg.model, error)
             raise
         self._traffic.note(leg.provider, leg.model, None)
-        return await asyncio.shield(self._settled(call, leg, held, reply))
+        return self._settle(call, leg, held, reply)
 
     @asynccontextmanager
     async def _held(
@@ -257,7 +257,7 @@ class Gateway:
         try:
             yield held, meter
         except BaseException as error:
-            await asyncio.shield(self._closed(call, leg, held, meter, error))
+            self._close(call, leg, held, meter, error)
             if isinstance(error, TimeoutError):
                 message = f"{leg.provider}/{leg.model} did not answer in {held.hold.timeout:g} s"
                 raise ProviderError(message, retryable=True) from None
@@ -280,7 +280,7 @@ class Gateway:
 
     # --- ends ---
 
-    async def _settled(self, call: Call, leg: Route, held: Held, reply: ModelReply) -> ModelReply:
+    def _settle(self, call: Call, leg: Route, held: Held, reply: ModelReply) -> ModelReply:
         scope, row = call.scope, held.row
         price = self._holder.card(leg, reply.lane).price(reply.usage)
         usage = reply.usage.model_copy(update={"micro_usd": price.micro_usd, "calls": 1})
@@ -288,36 +288,34 @@ class Gateway:
         text = reply.model_dump_json()
         spent = Spent(usage.input_tokens, usage.output_tokens, usage.micro_usd)
         event = settled(scope, row.key, leg, usage, "answered", reply.produced_by, price.version)
-        await scope.ledger.settle(row, spent, text, event)
+        scope.ledger.settle(row, spent, text, event)
         scope.usage += usage
         scope.produced_by = label_of(reply)
         if not call.request.tools:  # The words around tools are the provider's own, and no text of ours.
             self._sizes.observe(leg, held.input_tokens, usage.input_tokens)
         if scope.keep_seconds and reply.stop_reason == "end":
             key = self._exact_key(call, leg)
-            await scope.journal.store.do(responses.keep(key, text, time(), scope.keep_seconds))
+            scope.journal.store.do_later(responses.keep(key, text, time(), scope.keep_seconds))
         return reply
 
-    async def _closed(
-        self, call: Call, leg: Route, held: Held, meter: LiveMeter | None, error: BaseException
-    ) -> None:
+    def _close(self, call: Call, leg: Route, held: Held, meter: LiveMeter | None, error: BaseException) -> None:
         """Release what was certainly not charged; charge a stream by what came of it, and all else in full, until
         the truth is known.
         """
         scope, row = call.scope, held.row
         if isinstance(error, ProviderError) and not error.billed:
-            await scope.ledger.release(row, settled(scope, row.key, leg, Usage(), "refused"))
+            scope.ledger.release(row, settled(scope, row.key, leg, Usage(), "refused"))
             return
         taken = None if meter is None else meter.charge
         if taken is None:
             usage = Usage(output_tokens=row.tokens, micro_usd=row.micro, calls=1)
-            await scope.ledger.charge(row, settled(scope, row.key, leg, usage, "in_doubt"))
+            scope.ledger.charge(row, settled(scope, row.key, leg, usage, "in_doubt"))
         else:
             price = self._holder.card(leg).price(taken)
             usage = taken.model_copy(update={"micro_usd": min(row.micro, price.micro_usd), "calls": 1})
             spent = Spent(usage.input_tokens, usage.output_tokens, usage.micro_usd)
             event = settled(scope, row.key, leg, usage, "cut_off", price_version=price.version)
-            await scope.ledger.settle(row, spent, None, event)
+            scope.ledger.settle(row, spent, None, event)
         scope.usage += usage
 
 

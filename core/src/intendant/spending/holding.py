@@ -151,7 +151,7 @@ class Holder:
     async def _fitted(self, call: Call, leg: Route, counted: int, most: int) -> Held:
         """A hold for *counted* tokens of input and the longest answer that fits."""
         output = self._clamp(call, counted, most)
-        output = await self._affordable(call, leg, counted, output)
+        output = self._affordable(call, leg, counted, output)
         try:
             return await self._held(call, leg, counted, output)
         except BudgetExceeded as error:
@@ -179,10 +179,10 @@ class Holder:
             raise BudgetExceeded(f"step {scope.step_id}", "tokens", counted + most, left)
         return min(most, left - counted)
 
-    async def _affordable(self, call: Call, leg: Route, counted: int, output: int) -> int:
+    def _affordable(self, call: Call, leg: Route, counted: int, output: int) -> int:
         """The longest answer up to *output* that the money left pays for; *output* where none does."""
-        micro = await call.scope.ledger.micro_left()
-        if micro is None:
+        micro = call.scope.ledger.micro_left
+        if micro is None or self._costs(call, leg, counted)(output) <= micro:
             return output
         return longest(Room(None, micro), self._costs(call, leg, counted), counted, output, call.least_output) or (
             output

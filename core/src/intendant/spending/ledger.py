@@ -13,7 +13,6 @@ from time import time
 
 from intendant.model import events
 from intendant.model.errors import BudgetExceeded
-from intendant.model.results import Usage
 from intendant.record.journal import Journal
 from intendant.record.store import budgets
 from intendant.record.store.budgets import HoldRow, LeaseLost, Spent
@@ -81,6 +80,7 @@ class RunLedger:
         self._overage = overage
         self._threshold = None if threshold is None else Fraction(str(threshold))
         self._leased: dict[str, Lease] = {}
+        self._micro = 0
         self._tried: set[str] = set()
         self._steps = {
             step_id: StepBudget(f"step:{journal.run_id}/{step_id}", limit)
@@ -93,6 +93,9 @@ class RunLedger:
         tokens, micro = self._limits
         row = {"id": self._scope, "parent": f"agent:{self.agent}", "limit_tokens": tokens, "limit_micro": micro}
         await self._journal.commit(budgets.open_budgets([row]))
+        if self._journal.fence.epoch > 1:
+            state = await self._journal.store.do(budgets.state_of(self._scope))
+            self._micro = int(state["spent_micro"] + state["held_micro"])
         await self.standing.sweep()
 
     def left(self, step_id: str) -> int | None:
@@ -119,12 +122,12 @@ class RunLedger:
         """True if this process has sent a call with this key."""
         return call in self._tried
 
-    async def micro_left(self) -> int | None:
-        """Micro-US$ that the run may still spend; None if there is no limit."""
-        if self._limits[1] is None:
-            return None
-        state = await self._journal.store.do(budgets.state_of(self._scope))
-        return int(state["limit_micro"] - state["spent_micro"] - state["held_micro"])
+    @property
+    def micro_left(self) -> int | None:
+        """Micro-US$ that the run may still spend; None if there is no limit. A run is one process's at a time,
+        which therefore knows; what refuses is the database all the same.
+        """
+        return None if self._limits[1] is None else max(0, self._limits[1] - self._micro)
 
     def finish(self, step_id: str) -> None:
         """A step has ended: what it leaves goes to the pool."""
@@ -144,21 +147,23 @@ class RunLedger:
         missing = row.tokens - step.left if self._pool is not None else 0
         # Claimed before anything is awaited: a call beside this one must not count on the same tokens.
         step.held += row.tokens
-        held: asyncio.Future[None] | None = None
+        self._micro += row.micro
         try:
             if missing > 0:
                 await self._draw(row, step, missing, left)
-            held = asyncio.ensure_future(self._make(row, event))
-            await asyncio.shield(held)
+            await self._make(row, event)
         except asyncio.CancelledError:
-            if held is None:
-                step.held -= row.tokens
-            else:
-                await self._undo(row, step, held)
+            # What was submitted is committed all the same: it is given back behind it, if it came to that.
+            self._journal.commit_later(budgets.release(row.key))
+            self._unclaim(row, step)
             raise
         except BaseException:
-            step.held -= row.tokens
+            self._unclaim(row, step)
             raise
+
+    def _unclaim(self, row: HoldRow, step: StepBudget) -> None:
+        step.held -= row.tokens
+        self._micro -= row.micro
 
     async def _make(self, row: HoldRow, event: events.TokensReserved) -> None:
         """Make a hold: in a lease where there is one, else in each standing budget itself."""
@@ -191,24 +196,6 @@ class RunLedger:
     async def _recall(self, error: BaseException) -> bool:
         return is_standing(error) and await self.standing.recall(self.agent) > 0
 
-    async def _undo(self, row: HoldRow, step: StepBudget, held: "asyncio.Future[None]") -> None:
-        """A call was cancelled while its hold was being made: wait for the truth, and give it back."""
-        try:
-            await held
-        except BudgetExceeded:
-            step.held -= row.tokens
-            return
-        nothing = events.TokensSettled(
-            run_id=row.run_id,
-            step_id=row.step_key,
-            call=row.key,
-            provider=row.provider,
-            model=row.model,
-            usage=Usage(),
-            outcome="refused",
-        )
-        await self.release(row, nothing)
-
     async def _open_step(self, step_id: str) -> StepBudget:
         step = self._steps.setdefault(step_id, StepBudget(f"step:{self._journal.run_id}/{step_id}", 0))
         if not step.opened:
@@ -230,22 +217,25 @@ class RunLedger:
         )
         await self._journal.commit(budgets.raise_limit(step.scope, missing), drawn)
 
-    async def settle(self, row: HoldRow, spent: Spent, reply: str | None, event: events.TokensSettled) -> None:
+    # A call ends without waiting for its commit: what is held next is committed after it, in order, and a process
+    # that dies before leaves a hold, which is charged in full or in doubt, and never too little.
+
+    def settle(self, row: HoldRow, spent: Spent, reply: str | None, event: events.TokensSettled) -> None:
         """Charge what a call took and keep its answer, in one commit with its event."""
-        await self._journal.commit(budgets.settle(row.key, spent, reply), event)
+        self._journal.commit_later(budgets.settle(row.key, spent, reply), event)
         step = self._close(row, spent)
         beyond = spent.tokens - row.tokens
         if beyond > 0:
             self._overrun(row, beyond, max(0, -step.left))
 
-    async def charge(self, row: HoldRow, event: events.TokensSettled) -> None:
+    def charge(self, row: HoldRow, event: events.TokensSettled) -> None:
         """Charge a call in full, in one commit with its event: what it took is not known."""
-        await self._journal.commit(budgets.charge(row.key), event)
+        self._journal.commit_later(budgets.charge(row.key), event)
         self._close(row, Spent(0, row.tokens, row.micro))
 
-    async def release(self, row: HoldRow, event: events.TokensSettled) -> None:
+    def release(self, row: HoldRow, event: events.TokensSettled) -> None:
         """Give a hold back, in one commit with its event."""
-        await self._journal.commit(budgets.release(row.key), event)
+        self._journal.commit_later(budgets.release(row.key), event)
         self._close(row, Spent(0, 0, 0))
 
     def _close(self, row: HoldRow, spent: Spent) -> StepBudget:
@@ -254,8 +244,9 @@ class RunLedger:
             lease.give(max(0, row.tokens - spent.tokens), max(0, row.micro - spent.micro))
         self.standing.freed(self.agent)
         step = self._steps[row.step_key]
-        step.held -= row.tokens
+        self._unclaim(row, step)
         step.spent += spent.tokens
+        self._micro += spent.micro
         return step
 
     def _overrun(self, row: HoldRow, tokens: int, missing: int) -> None:

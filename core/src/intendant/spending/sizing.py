@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
-from intendant.hooks.outside import Provider
+from intendant.hooks.outside import Provider, TokenCounting
 from intendant.model.errors import PluginLoadError
 from intendant.model.requests import Message, ModelRequest, Tool
 from intendant.model.results import Route
@@ -21,6 +21,7 @@ class Sizes:
     def __init__(self, providers: Mapping[str, Provider]) -> None:
         self._providers = providers
         self._corrections = CountCorrection()
+        self._countings: dict[tuple[str, str], TokenCounting] = {}
 
     def provider(self, route: Route) -> Provider:
         """The provider of *route*.
@@ -36,9 +37,16 @@ class Sizes:
                 hint=f"pip install intendant-provider-{route.provider}",
             ) from None
 
+    def counting(self, route: Route) -> TokenCounting:
+        """How tokens are counted for the model of *route*."""
+        key = (route.provider, route.model)
+        if key not in self._countings:
+            self._countings[key] = self.provider(route).token_counting(route.model)
+        return self._countings[key]
+
     def counter(self, route: Route) -> TokenCounter:
         """Counts tokens for the model of *route*."""
-        counter = counter_for(self.provider(route).token_counting(route.model))
+        counter = counter_for(self.counting(route))
         factor = 1.0 if counter.exact else self._corrections.factor(_name(route))
         if factor == 1.0:
             return counter
@@ -51,7 +59,7 @@ class Sizes:
         texts = [request.system, schema, *map(_sent, request.messages)]
         pictures = sum(len(message.images) for message in request.messages)
         if pictures:
-            pictures *= self.provider(route).token_counting(route.model).image
+            pictures *= self.counting(route).image
         return (
             pictures
             + self.tool_tokens(route, request.tools)
@@ -63,8 +71,7 @@ class Sizes:
         if not tools:
             return 0
         count = self.counter(route)
-        own = self.provider(route).token_counting(route.model).tools
-        return own + sum(count(tool.model_dump_json()) + MESSAGE_OVERHEAD for tool in tools)
+        return self.counting(route).tools + sum(count(tool.model_dump_json()) + MESSAGE_OVERHEAD for tool in tools)
 
     def observe(self, route: Route, counted: int, reported: int) -> None:
         """Learn from a call of which *counted* input tokens were expected and *reported* were charged."""

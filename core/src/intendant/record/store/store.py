@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from time import time
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, delete, desc, insert, select, update  # noqa: TID253
 
 from intendant.config.settings import default_db
-from intendant.model.errors import RunNotFound, SchemaMismatch, StoreError
+from intendant.model.errors import Fenced, RunNotFound, SchemaMismatch, StoreError
 from intendant.model.results import StepOutcome
 from intendant.record.store import database, tables
 from intendant.record.store.chain import Row
@@ -49,8 +50,7 @@ class Store:
             Fenced: The run has another owner now.
             StoreError: The database cannot be used.
         """
-        # Shielded: a caller that is cancelled gives up waiting; what it submitted is committed all the same.
-        result = await asyncio.shield(asyncio.wrap_future(self._writer.submit(work, fence, events)))
+        result: ResultT = await _committed(self._writer.submit(work, fence, events))
         if self._late is not None:
             raise StoreError(f"earlier work could not be committed: {self._late}") from self._late
         return result
@@ -59,11 +59,12 @@ class Store:
         self, work: Callable[[Connection], Any], fence: Fence | None = None, events: Sequence[Row] = ()
     ) -> None:
         """Do the same without waiting for it; what goes wrong shows at the next wait."""
-        self._writer.submit(work, fence, events).add_done_callback(self._note)
+        self._writer.submit(work, fence, events, hurry=False).add_done_callback(self._note)
 
     def _note(self, done: Future[Any]) -> None:
         error = done.exception()
-        if error is not None and self._late is None:
+        # Who was fenced off hears of it with its own next write; other runs have nothing to do with it.
+        if error is not None and self._late is None and not isinstance(error, Fenced):
             self._late = error
 
     def append_event(self, row: Row, fence: Fence | None = None) -> None:
@@ -219,6 +220,30 @@ class Store:
             for row in await self.steps_of(run_id)
             if row["output"] is not None
         }
+
+
+def _committed(done: "Future[ResultT]") -> "asyncio.Future[ResultT]":
+    """*done* for this loop. Unlike with `asyncio.wrap_future`, a caller that is cancelled only gives up waiting:
+    what it submitted is committed all the same.
+    """
+    loop = asyncio.get_running_loop()
+    here: asyncio.Future[ResultT] = loop.create_future()
+
+    def copy() -> None:
+        if here.done():
+            return
+        error = done.exception()
+        if error is None:
+            here.set_result(done.result())
+        else:
+            here.set_exception(error)
+
+    def tell(_done: "Future[ResultT]") -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(copy)
+
+    done.add_done_callback(tell)
+    return here
 
 
 def _upgrade_own(engine: Engine) -> None:

@@ -10,21 +10,25 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, select  # noqa: TID253
+from sqlalchemy import Connection, Engine, bindparam, select  # noqa: TID253
 
 from intendant.model.errors import Fenced, StoreError
 from intendant.record.store.chain import Chains, Row
-from intendant.record.store.statements import savepoint
+from intendant.record.store.statements import Statement, savepoint
 from intendant.record.store.tables import run
 
 ResultT = TypeVar("ResultT")
 MAX_BATCH = 1000
+GATHER_SECONDS = 0.004
+"""How long what nobody waits for waits for more, so that it costs no commit of its own."""
 COLLISIONS = 5
 """How often work is done again that was given up because of a deadlock."""
 LOCK_MILLISECONDS = 50
 """How long a batch of several waits for a row that another process has locked."""
+_EPOCH = Statement(select(run.c.epoch).where(run.c.id == bindparam("id")).with_for_update())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class _Job:
     do: Callable[[Connection], Any]
     fence: Fence | None
     events: Sequence[Row]
+    hurry: bool = True
+    """True if somebody waits for it."""
     done: Future[Any] = field(default_factory=Future)
     result: Any = None
     error: BaseException | None = None
@@ -77,13 +83,19 @@ class Writer:
         self._put(_Append(row, fence))
 
     def submit(
-        self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[Row] = ()
+        self,
+        do: Callable[[Connection], ResultT],
+        fence: Fence | None = None,
+        events: Sequence[Row] = (),
+        *,
+        hurry: bool = True,
     ) -> Future[ResultT]:
         """Do something in a transaction; the future is done when it is committed.
 
-        The *events* are written in the same transaction, and only if *do* raises nothing.
+        The *events* are written in the same transaction, and only if *do* raises nothing. Where nobody waits for
+        it, it need not *hurry*.
         """
-        job = _Job(do, fence, events)
+        job = _Job(do, fence, events, hurry)
         self._put(job)
         return job.done
 
@@ -137,12 +149,14 @@ class Writer:
     def _next_batch(self) -> tuple[list[_Append | _Job], bool]:
         batch: list[_Append | _Job] = []
         item = self._queue.get()
+        until, hurry = monotonic() + GATHER_SECONDS, False
         while item is not None:
             batch.append(item)
+            hurry = hurry or (isinstance(item, _Job) and item.hurry)
             if len(batch) >= MAX_BATCH:
                 return batch, True
             try:
-                item = self._queue.get_nowait()
+                item = self._queue.get(timeout=0 if hurry else max(0.0, until - monotonic()))
             except queue.Empty:
                 return batch, True
         return batch, False
@@ -187,21 +201,31 @@ class Writer:
             else:
                 self._chains.insert(connection, pending)
                 pending.clear()
-                self._do(connection, item)
+                self._do(connection, item, alone=len(batch) == 1)
         self._chains.insert(connection, pending)
 
     def _owned(self, connection: Connection, fence: Fence, owned: dict[Fence, bool]) -> bool:
         if fence not in owned:
-            query = select(run.c.epoch).where(run.c.id == fence.run_id).with_for_update()
-            epoch = connection.execute(query).scalar()
-            owned[fence] = epoch is None or epoch == fence.epoch
+            row = _EPOCH(connection, id=fence.run_id).fetchone()
+            owned[fence] = row is None or row[0] == fence.epoch
             if not owned[fence]:
                 self._fenced.add(fence)
         return owned[fence]
 
-    def _do(self, connection: Connection, job: _Job) -> None:
-        # In a savepoint: a job that is refused must not undo the others of its transaction.
+    def _do(self, connection: Connection, job: _Job, *, alone: bool) -> None:
+        """Do a job; one that is refused is undone, and nothing else is."""
+        if alone:
+            self._try(connection, job)
+            if job.error is not None:
+                connection.rollback()
+            return
         savepoint(connection, "SAVEPOINT")
+        self._try(connection, job)
+        if job.error is not None:
+            savepoint(connection, "ROLLBACK TO SAVEPOINT")
+        savepoint(connection, "RELEASE SAVEPOINT")
+
+    def _try(self, connection: Connection, job: _Job) -> None:
         job.error = None
         try:
             job.result = job.do(connection)
@@ -209,10 +233,8 @@ class Writer:
         except Exception as error:
             if _collided(error):
                 raise
-            savepoint(connection, "ROLLBACK TO SAVEPOINT")
             self._chains.forget(job.events)
             job.error = error  # handed to the caller
-        savepoint(connection, "RELEASE SAVEPOINT")
 
 
 def _wait_briefly(connection: Connection, batch: Sequence[object]) -> None:
