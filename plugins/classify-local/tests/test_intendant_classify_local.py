@@ -1,6 +1,7 @@
 """What the local classifier promises."""
 
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from intendant_classify_local import LocalClassifier
 from intendant_classify_local._commands import command_deeds, main_deed
 from intendant_classify_local._features import features
 from intendant_classify_local._language import head, lemmas_of
+from intendant_classify_local._machinery import machinery
 from intendant_classify_local._model import model
 from intendant_classify_local._view import StepView
 
@@ -116,6 +118,99 @@ def test_tells_the_ten_intents_of_a_workflow_file_apart(intent, step):
 def test_machinery_outweighs_a_misleading_name(intent, step):
     """What type, operation, method and SQL say counts more than the name's words."""
     assert raw(**step).intent == intent
+
+
+@pytest.mark.parametrize(
+    ("intent", "kind"),
+    [
+        ("conditional", "RouteOnAttribute"),
+        ("conditional", "BranchPythonOperator"),
+        ("extract", "acme.components.retrievers.ParcelEmbeddingRetriever"),
+        ("extract", "arn:aws:states:::aws-sdk:dynamodb:getItem"),
+        ("extract", "is.workflow.actions.getclipboard"),
+        ("aggregate", "DocumentJoiner"),
+        ("send", "PutDatabaseRecord"),
+        ("send", "S3ToRedshiftOperator"),
+        ("send", "acme.v1.projects.topics.publish"),
+        ("validate", "acme::ParcelSchemaValidator"),
+        ("filter", "remove-duplicate-rows"),
+        ("transform", "document_splitter"),
+        ("transform", "CsvToJson"),
+        (None, "subflows"),
+        (None, "io.acme.flow.ForEach"),
+    ],
+)
+def test_reads_what_a_kind_of_machinery_is_called(intent, kind):
+    """Words in CamelCase, snake_case, dotted or solid, their head and their verb tell where the name is silent."""
+    assert raw(type=kind, name="p9").intent == intent
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        (("get", "clipboard"), "getclipboard"),
+        (("set", "variable"), "setvariable"),
+        (("settings",), "settings"),
+        (("address",), "address"),
+        (("listener",), "listener"),
+        (("sendgrid",), "sendgrid"),
+        (("readwise",), "readwise"),
+    ],
+)
+def test_takes_solid_names_apart_where_a_verb_leads(said, name):
+    """A verb at the beginning of a solid word is found, but not in words and makers' names that begin like one."""
+    assert machinery(name).words == said
+
+
+@pytest.mark.parametrize(
+    ("primary", "name"),
+    [
+        ("retrieve", "EmbeddingRetriever"),
+        ("subnode", "EmbeddingModel"),
+        ("trigger", "http:listener"),
+        ("validate", "json_schema_checker"),
+    ],
+)
+def test_the_head_of_a_name_tells_what_it_is(primary, name):
+    """An embedding retriever retrieves; it is no model of embeddings."""
+    assert machinery(name).primary == primary
+
+
+def test_a_transfer_is_no_conversion():
+    """From place to place data are carried, from form to form they are converted."""
+    assert "kx:place:place" in machinery("S3ToRedshift").features["k"]
+    assert "kx:form:form" in machinery("CsvToJson").features["k"]
+    assert "kx:form:place" in machinery("csv_to_postgres").features["k"]
+
+
+@pytest.mark.parametrize(
+    ("intent", "code"),
+    [
+        ("transform", "msg.payload = {cmd: 'stop', id: 4};\nreturn msg;"),
+        ("send", "import requests\nrequests.post(hook, json={'text': msg})\nreturn 'ok'"),
+    ],
+)
+def test_code_that_is_shown_counts_more_than_its_name(intent, code):
+    """Code that reaches nothing outside sends nothing, whatever it is called."""
+    step = {"type": "function", "name": "Send command", "params": {"func": code}}
+    assert ("xz:pure" in features(StepView.of_raw(step))) == (intent == "transform")
+    assert raw(**step).intent == intent
+
+
+@pytest.mark.parametrize(
+    ("intent", "prompt"),
+    [
+        ("summarize", "Summarize the page in five sentences."),
+        ("transform", "Translate the text into French."),
+    ],
+)
+def test_what_a_request_asks_a_model_for_counts(intent, prompt):
+    """The prompt is found in the body of a request, be that text or an object."""
+    text = json.dumps({"model": "m", "messages": [{"role": "user", "content": prompt}]})
+    for body in (text, {"model": "m", "input": prompt}):
+        step = {"type": "httpRequest", "name": "HTTP Request", "params": {"method": "POST", "jsonBody": body}}
+        assert StepView.of_raw(step).prompt == prompt
+        assert raw(**step).intent == intent
 
 
 @pytest.mark.parametrize(
@@ -563,7 +658,8 @@ def test_weights_are_fit_to_ship():
     learned = model()
     assert {len(row) for row in learned.weights.values()} == {len(learned.intents)}
     assert len(learned.bias) == len(learned.intents) == 11
-    assert len(learned.weights) < 10_000
+    size = (files("intendant_classify_local") / "weights.json").stat().st_size
+    assert size < 600_000
 
 
 def handler_of(intent: str) -> type[IntentHandler]:

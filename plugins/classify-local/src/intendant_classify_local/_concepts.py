@@ -57,6 +57,8 @@ class Concepts:
         joined = " ".join(words)
         solid = "".join(words)
         exact = {*self._of_word(solid), *self._full.get(joined, ())}
+        if not exact and solid.endswith("s"):  # "subflows"
+            exact = {*self._of_word(solid[:-1]), *self._full.get(joined[:-1], ())}
         mentioned: set[str] = set()
         for word in words:
             mentioned |= self._of_word(word)

@@ -39,6 +39,9 @@ _SQL_DEEDS = {
 }
 _HTTP_DEEDS = {"GET": "read", "HEAD": "read", "PUT": "change", "PATCH": "change", "DELETE": "change"}
 """POST may ask as well as change; its address tells."""
+_IO = frozenset(("fetch", "send", "write", "publish", "llm"))
+"""Cues of code that reaches outside; code that is shown and has none only computes."""
+_STATEMENTS = ("return", " = ", "=>")
 _RETURNS_FILTERED = re.compile(r"return\s+(?:filtered|[\w$.()\[\]'\"]+\s*\.filter\()")
 
 
@@ -149,6 +152,8 @@ def code_features(code: str, primary: str, found: list[str]) -> None:
         cues.append("returns-filtered")
     found += [f"x:{cue}" for cue in cues]
     deeds = command_deeds(code[:COMMANDS_READ])
+    if not deeds and _IO.isdisjoint(cues) and any(mark in code for mark in _STATEMENTS):
+        found += ["xz:pure", f"m+xz:{primary}"]
     if primary in ("shell", "runjob") or deeds:
         found += [f"xs:{cue}" for cue in cues]
     if deeds:

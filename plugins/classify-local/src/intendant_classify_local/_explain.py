@@ -1,7 +1,7 @@
 """Why a step was classified as it was, in words that a user understands."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 from intendant import Signal
@@ -25,17 +25,17 @@ MEANINGS = {
 _SOURCES = {
     kind: source
     for source, kinds in {
-        "type": "k ke kt m",
-        "app": "l le lt c cd",
-        "operation": "a ae at o ow co mo",
+        "type": "k ke kt kh kb khg kx m",
+        "app": "l le lt lh lb lhg lx c cd",
+        "operation": "a ae at ah ab ahg ax o ow co mo",
         "choice": "o2 m+o2",
         "http": "h u",
         "sql": "s",
-        "code": "x xs",
+        "code": "x xs xd xl xz m+xz",
         "keys": "y z yk m+yk cd+yk m+y",
         "callee": "f f1 m+f1",
         "output": "os ot",
-        "description": "d0 d1 dt",
+        "description": "d0 d1 dt do",
     }.items()
     for kind in kinds.split()
 }
@@ -49,13 +49,9 @@ _SHOWN = 40
 def signals(view: StepView, found: Sequence[str], model: Model, best: str, second: str) -> tuple[Signal, ...]:
     """The reasons that counted most, at most four: for *best* first, then what spoke strongly for *second*."""
     first, other = model.intents.index(best), model.intents.index(second)
-    sums: dict[str, float] = {}
-    alone: dict[str, float] = {}
-    for name in found:
-        if row := model.weights.get(name):
-            source = _shown(_source(name), view)
-            sums[source] = sums.get(source, 0.0) + row[first] - row[other]
-            alone[source] = alone.get(source, 0.0) + row[first]
+    sums, alone = _by_source(
+        view, [(name, model.weights[name]) for name in found if name in model.weights], first, other
+    )
     ranked = sorted(((weight, source) for source, weight in sums.items() if source), reverse=True)
     told = [(weight, source, best) for weight, source in ranked[:3] if weight > _WORTH_TELLING] or [
         (weight, source, best) for weight, source in ranked[:1] if weight > 0
@@ -70,6 +66,23 @@ def signals(view: StepView, found: Sequence[str], model: Model, best: str, secon
         Signal(text=f"{_SUBJECTS[source](view)} {MEANINGS[intent]}", intent=intent, weight=round(weight, 2))
         for weight, source, intent in told
     )
+
+
+def _by_source(
+    view: StepView, rows: Iterable[tuple[str, Sequence[float]]], first: int, other: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """What each source says for the first label against the other, and for the first alone."""
+    sums: dict[str, float] = {}
+    alone: dict[str, float] = {}
+    place: dict[str, str] = {}
+    for name, row in rows:
+        source = _source(name)
+        where = place.get(source)
+        if where is None:
+            where = place[source] = _shown(source, view)
+        sums[where] = sums.get(where, 0.0) + row[first] - row[other]
+        alone[where] = alone.get(where, 0.0) + row[first]
+    return sums, alone
 
 
 def _shown(source: str, view: StepView) -> str:
@@ -87,12 +100,12 @@ def _shown(source: str, view: StepView) -> str:
     return "app" if view.plugin else "operation" if view.action else ""
 
 
+@lru_cache(16384)
 def _source(feature: str) -> str:
     kind, _, value = feature.removeprefix(BARE).partition(":")
     return "" if value == "none" and kind.startswith("p") else _source_of(kind)
 
 
-@lru_cache(512)
 def _source_of(kind: str) -> str:
     if kind in _SOURCES:
         return _SOURCES[kind]

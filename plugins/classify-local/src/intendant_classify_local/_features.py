@@ -191,4 +191,7 @@ def _description(text: str, found: list[str]) -> None:
         found.append(f"d0:{known[said[0]]}")
     if verb := next((word for word in said if word in known), ""):
         found.append(f"d1:{known[verb]}")
+    objects = lexicon().objects
+    if thing := next((word for word in said[:12] if word in objects), ""):
+        found.append(f"do:{objects[thing]}")
     found += [f"dt:{word}" for word in said[:30] if not word.isdigit()]

@@ -39,6 +39,7 @@ _CALLEES = (
 )
 _BODY_READ = 600
 _MODEL_MARKS = ('"messages"', '"max_tokens"', '"prompt"')
+_MESSAGE = re.compile(r'"(?:content|prompt|text|input)"\s*:\s*"((?:[^"\\]|\\.){12,600})')
 _LONGEST_CALLEE = 90
 _DEPTH = 3
 _VALUES = 40
@@ -76,6 +77,14 @@ def asks_model(params: Mapping[str, Any], inner: Mapping[str, str]) -> bool:
     return any(mark in body for body in bodies for mark in _MODEL_MARKS)
 
 
+def asked(params: Mapping[str, Any], inner: Mapping[str, str]) -> str:
+    """What a request asks a language model for; empty if it does not stand in its body."""
+    for key, value in params.items():
+        if isinstance(value, str) and "ody" in key and (said := _MESSAGE.search(value[: 3 * _BODY_READ])):
+            return said[1].replace("\\n", "\n")
+    return next((inner[key] for key in ("content", "prompt", "input") if key in inner), "")
+
+
 def callee(params: Mapping[str, Any], code: str) -> str:
     """The words of the function, script or job that a step runs; empty if it names none."""
     for key, value in params.items():
@@ -92,6 +101,14 @@ def callee(params: Mapping[str, Any], code: str) -> str:
 def output_names(schema: Any) -> tuple[str, ...]:
     """The names in a schema of the output, in lower case, and `list`, `choice`, `boolean` for its types."""
     return tuple(dict.fromkeys(_names(schema, 0)))[:_MOST_NAMES]
+
+
+def outputs(source: Mapping[str, Any]) -> tuple[str, ...]:
+    """The same for the first of `OUTPUT_KEYS` under which there is a schema."""
+    for key in OUTPUT_KEYS:
+        if (value := source.get(key)) is not None and (names := output_names(value)):
+            return names
+    return ()
 
 
 def _names(schema: Any, depth: int) -> Iterator[str]:

@@ -34,6 +34,8 @@ class Lexicon:
         objects: The kind of thing that something is done with.
         commands: What a command of a command line does, by its first word or two.
         light: Verbs that say little where another follows.
+        formats: Forms that data have.
+        makers: Names of makers, written together.
         stop: Words that are not compared with the examples of handlers.
     """
 
@@ -61,6 +63,8 @@ class Lexicon:
     tails: frozenset[str]
     questions: frozenset[str]
     choices: frozenset[str]
+    formats: frozenset[str]
+    makers: frozenset[str]
 
     def prompt_cues(self, text: str, places: Iterable[tuple[int, str]]) -> set[str]:
         """The cues of a prompt in lower case.
@@ -117,6 +121,8 @@ def lexicon() -> Lexicon:
         tails=frozenset(data["tails"]),
         questions=frozenset(data["questions"]),
         choices=frozenset(data["choices"]),
+        formats=frozenset(data["formats"]),
+        makers=frozenset(name.replace(" ", "") for name in data["brands"]),
     )
 
 

@@ -21,7 +21,7 @@ _SEVERAL: Mapping[str, float] = {"aggregate": 0.7}
 """A step that several feed brings their outputs together."""
 _LAST: Mapping[str, float] = {"send": 0.3}
 """A step that feeds none delivers, as long as something is given to it."""
-_VERDICT = 2.5
+_VERDICT = 3.5
 """What is added to the score of a check where others ask whether it passed."""
 _VERDICTS = frozenset(
     ("valid", "is_valid", "ok", "passed", "approved", "compliant", "safe", "errors", "issues", "problems")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from intendant import Step
-from intendant_classify_local._inside import OUTPUT_KEYS, asks_model, callee, nested, output_names
+from intendant_classify_local._inside import asked, asks_model, callee, nested, output_names, outputs
 
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W_]+")
@@ -132,7 +132,7 @@ class StepView:
             method=_text(raw, _METHOD_KEYS),
             code=_text(raw, _CODE_KEYS),
             sql=_text(raw, _SQL_KEYS[1:2]),
-            output=next(filter(None, (output_names(raw.get(key)) for key in OUTPUT_KEYS)), ()),
+            output=outputs(raw),
         )
 
     @classmethod
@@ -154,13 +154,17 @@ class StepView:
                 found[name] = next((inner[key] for key in deeper if key in inner), "")
         found["method"] = found["method"].upper()
         found["asks_model"] = asks_model(params, inner)
+        if found["asks_model"] and not found.get("prompt"):
+            found["prompt"] = asked(params, inner)
         found["callee"] = callee(params, found["code"])
         if not found.get("output"):
-            found["output"] = next(filter(None, (output_names(params.get(key)) for key in OUTPUT_KEYS)), ())
+            found["output"] = outputs(params)
         return cls(params=params, **found)
 
 
 def _text(source: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+    if source.keys().isdisjoint(keys):
+        return ""
     for key in keys:
         value = source.get(key)
         if value and isinstance(value, str):
