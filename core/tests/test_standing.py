@@ -201,7 +201,7 @@ async def test_an_expired_hold_is_charged_in_full_and_credited_when_its_call_end
         lambda connection: connection.execute(select(ledger).order_by(ledger.c.id)).mappings().all()
     )
     booked = [(item["kind"], item["input_tokens"], item["output_tokens"], item["micro"]) for item in rows]
-    assert booked == [("reserve", 0, 80, 70), ("expire", 0, 80, 70), ("credit", 5, -70, -61)]
+    assert booked == [("expire", 0, 80, 70), ("credit", 5, -70, -61)]
     assert await store.do(budgets.totals_of_run("r")) == {"tokens": 15, "micro_usd": 9, "open_holds": 0}
     (found,) = await store.do(budgets.holds_of_call("k"))
     assert (found["state"], found["reply"]) == ("settled", '{"a":1}')

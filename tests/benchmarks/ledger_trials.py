@@ -46,12 +46,13 @@ from intendant import (
     Route,
     Usage,
 )
-from intendant.config.settings import PriceSetting
-from intendant.hooks.outside import Hold, Provider, TokenCounting
+from intendant.config.settings import CallSettings, PriceSetting
+from intendant.hooks.outside import Hold, Provider, StreamMeter, TokenCounting
 from intendant.record.journal import Journal
 from intendant.record.store import Store, budgets, database, leases, limits, standing
 from intendant.record.store.tables import budget, hold, lease, ledger
 from intendant.spending import gateway as gateway_module
+from intendant.spending import holding as holding_module
 from intendant.spending import ledger as ledger_module
 from intendant.spending import standing as standing_module
 from intendant.spending.calls import CallScope, key_of
@@ -63,8 +64,8 @@ from intendant.spending.standing import StandingBudgets
 SERVER = os.environ.get("INTENDANT_TEST_POSTGRESQL", "")
 ROUTE = Route(tier="t", provider="books", model="m", max_output_tokens=60, reason="")
 PRICES = {"books/m": PriceSetting(input=3.0, output=11.0)}
-LEAST_CALL = 60
-"""Tokens: no call of a trial is smaller, its answer cut to the least included."""
+LEAST_CALL = 62
+"""Tokens of the longest request of a trial with the shortest answer: who is refused wanted no more than that."""
 FAR = 10**11
 
 
@@ -88,6 +89,7 @@ class Plan:
     kills: int = 0
     knows_keys: bool = False
     exhausting: bool = True
+    streams: float = 0.0
 
     def __post_init__(self) -> None:
         chance = random.Random(self.seed)
@@ -113,6 +115,7 @@ class Plan:
         self.kills = chance.randint(1, 3) if self.kind != "memory" and chance.random() < 0.3 else 0
         self.knows_keys = chance.random() < 0.3
         self.exhausting = chance.random() < 0.85
+        self.streams = chance.choice([0.0, 0.3, 1.0])
         self.name = f"t{self.seed}x{uuid4().hex[:6]}"
 
     @property
@@ -173,6 +176,34 @@ class Books(Provider):
         await asyncio.sleep(chance.choice([0, 0, 0.0005, 0.002]))
         return ModelReply(text="yes", usage=usage, model="m", provider="books")
 
+    async def stream(self, held: Hold, request: ModelRequest, meter: StreamMeter) -> ModelReply:
+        """Writes word by word; what was written is billed, whether the stream ends, breaks or is left."""
+        chance, counted = self.chance, held.tokens - held.max_output_tokens
+        if self.knows_keys and held.key in self.billed:
+            return await self.complete(held, request)
+        breaks = chance.random() < self.plan.faults
+        if breaks and chance.random() < 0.3:
+            raise ProviderError("refused", billed=False, retryable=chance.random() < 0.5)
+        if chance.random() < 0.2:
+            meter.hide()
+        if chance.random() < 0.5:
+            meter.used(Usage(input_tokens=counted, output_tokens=1))
+        written, wanted = 0, chance.randint(1, held.max_output_tokens)
+        try:
+            for _ in range(wanted):
+                written += 1
+                meter.text("word ")
+                if chance.random() < 0.1:
+                    await asyncio.sleep(chance.choice([0, 0.0005]))
+                if breaks and chance.random() < 0.1:
+                    raise ProviderError("broke off", billed=True, retryable=chance.random() < 0.5)
+            await asyncio.sleep(0)
+        finally:
+            self.bill(held, Usage(input_tokens=counted, output_tokens=written))
+        usage = Usage(input_tokens=counted, output_tokens=written)
+        meter.used(usage)
+        return ModelReply(text="word " * written, usage=usage, model="m", provider="books")
+
 
 def billed_in(path: Path) -> dict[str, int]:
     """What each call was billed so far; a process that takes over finds the bills of the one that died."""
@@ -210,7 +241,9 @@ async def spend(plan: Plan, store: Store, folder: Path, number: int, life: int, 
     )
     await made.open()
     provider = Books(plan, folder / "books", chance)
-    door = Gateway({"books": provider}, Prices(PRICES), 30.0, ask_above=10**9)
+    # A breaker would end the demand that the limits are to withstand.
+    sending = CallSettings(breaker_failures=10**9)
+    door = Gateway({"books": provider}, Prices(PRICES), 30.0, ask_above=10**9, calls=sending)
     mine = range(number, plan.tasks, plan.processes)
     around = [asyncio.create_task(misfortunes(plan, store, chance))] if plan.jumps or plan.sweeps else []
     await asyncio.gather(*(ask(plan, door, provider, journal, made, task, chance) for task in mine))
@@ -238,7 +271,8 @@ async def ask(
         words = "word " * chance.choice([26, 30, 34])
         request = ModelRequest(messages=(Message(content=f"{words}{number}"),), max_output_tokens=60)
         base = key_of(scope, request, scope.calls)
-        call = asyncio.create_task(door.complete(scope, ROUTE, request))
+        on_text = (lambda _piece: None) if chance.random() < plan.streams else None
+        call = asyncio.create_task(door.complete(scope, ROUTE, request, on_text=on_text))
         if chance.random() < plan.cancels:
             await asyncio.sleep(chance.choice([0, 0.0003, 0.001, 0.003]))
             call.cancel()
@@ -455,7 +489,7 @@ def quick(plan: Plan) -> None:
     for module in (ledger_module, standing_module, budgets, limits):
         module.time = time.time
     gateway_module.RETRY_SECONDS = 0.001
-    gateway_module.WAIT_SECONDS = 0.2 if plan.kills else 10.0
+    holding_module.WAIT_SECONDS = 0.2 if plan.kills else 10.0
     standing_module.POLL = 0.02
     standing_module.PAUSE = 0.05
 

@@ -1,7 +1,7 @@
 """The one append-only record of a run: audit trail, metrics and resume are all read from it."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
@@ -69,6 +69,18 @@ class Journal:
         result = await self.store.do(work, self.fence, [_row(event) for event in events])
         self._tell(*events)
         return result
+
+    def committing(self, work: Callable[[Any], ResultT], *events: Event) -> "Awaitable[ResultT]":
+        """Do *work* and write *events* in one transaction; what is returned is done when it is committed. Whoever
+        is told of events is told at once, and who gives up waiting undoes nothing.
+
+        Raises:
+            Fenced: Another process owns the run now.
+            StoreError: The database cannot be written.
+        """
+        done = self.store.begin(work, self.fence, [_row(event) for event in events])
+        self._tell(*events)
+        return done
 
     def commit_later(self, work: Callable[[Any], Any], *events: Event) -> None:
         """The same without waiting: in order, before whatever is written after it. What goes wrong shows at the

@@ -242,7 +242,7 @@ class Gateway:
             self._traffic.note(leg.provider, leg.model, error)
             raise
         self._traffic.note(leg.provider, leg.model, None)
-        return self._settle(call, leg, held, reply)
+        return await self._settle(call, leg, held, reply)
 
     @asynccontextmanager
     async def _held(
@@ -280,7 +280,7 @@ class Gateway:
 
     # --- ends ---
 
-    def _settle(self, call: Call, leg: Route, held: Held, reply: ModelReply) -> ModelReply:
+    async def _settle(self, call: Call, leg: Route, held: Held, reply: ModelReply) -> ModelReply:
         scope, row = call.scope, held.row
         price = self._holder.card(leg, reply.lane).price(reply.usage)
         usage = reply.usage.model_copy(update={"micro_usd": price.micro_usd, "calls": 1})
@@ -288,9 +288,9 @@ class Gateway:
         text = reply.model_dump_json()
         spent = Spent(usage.input_tokens, usage.output_tokens, usage.micro_usd)
         event = settled(scope, row.key, leg, usage, "answered", reply.produced_by, price.version)
-        scope.ledger.settle(row, spent, text, event)
         scope.usage += usage
         scope.produced_by = label_of(reply)
+        await scope.ledger.settle(row, spent, text, event)
         if not call.request.tools:  # The words around tools are the provider's own, and no text of ours.
             self._sizes.observe(leg, held.input_tokens, usage.input_tokens)
         if scope.keep_seconds and reply.stop_reason == "end":
@@ -315,7 +315,7 @@ class Gateway:
             usage = taken.model_copy(update={"micro_usd": min(row.micro, price.micro_usd), "calls": 1})
             spent = Spent(usage.input_tokens, usage.output_tokens, usage.micro_usd)
             event = settled(scope, row.key, leg, usage, "cut_off", price_version=price.version)
-            scope.ledger.settle(row, spent, None, event)
+            scope.ledger.cut_off(row, spent, event)
         scope.usage += usage
 
 

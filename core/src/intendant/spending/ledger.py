@@ -217,16 +217,25 @@ class RunLedger:
         )
         await self._journal.commit(budgets.raise_limit(step.scope, missing), drawn)
 
-    # A call ends without waiting for its commit: what is held next is committed after it, in order, and a process
-    # that dies before leaves a hold, which is charged in full or in doubt, and never too little.
-
-    def settle(self, row: HoldRow, spent: Spent, reply: str | None, event: events.TokensSettled) -> None:
-        """Charge what a call took and keep its answer, in one commit with its event."""
-        self._journal.commit_later(budgets.settle(row.key, spent, reply), event)
+    async def settle(self, row: HoldRow, spent: Spent, reply: str | None, event: events.TokensSettled) -> None:
+        """Charge what a call took and keep its answer, in one commit with its event. Who gets the answer gets it
+        after that: what was answered is never asked, and paid, again.
+        """
+        done = self._journal.committing(budgets.settle(row.key, spent, reply), event)
+        # All that belongs to it is done now: a caller that is cancelled while it waits leaves nothing half done.
         step = self._close(row, spent)
         beyond = spent.tokens - row.tokens
         if beyond > 0:
             self._overrun(row, beyond, max(0, -step.left))
+        await done
+
+    # A call without an answer ends without waiting for its commit: what is held next is committed after it, in
+    # order, and a process that dies before leaves a hold, which is in doubt and never charged with too little.
+
+    def cut_off(self, row: HoldRow, spent: Spent, event: events.TokensSettled) -> None:
+        """Charge what came of a stream that broke off, in one commit with its event."""
+        self._journal.commit_later(budgets.settle(row.key, spent, None), event)
+        self._close(row, spent)
 
     def charge(self, row: HoldRow, event: events.TokensSettled) -> None:
         """Charge a call in full, in one commit with its event: what it took is not known."""

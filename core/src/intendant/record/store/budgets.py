@@ -26,7 +26,7 @@ Outcome = Literal["settled", "credited", "closed"]
 TRIES = 8
 """So many tries at a call are looked for at a time."""
 CHARGES = ("settle", "in_doubt", "expire", "credit")
-"""The kinds of ledger rows whose sum is what was charged."""
+"""The kinds of ledger rows, whose sum is what was charged. (Older versions booked holds and releases as well.)"""
 
 
 class LeaseLost(StoreError):
@@ -212,7 +212,6 @@ def reserve(row: HoldRow, chain: Sequence[str], lease_id: str | None = None) -> 
             spent_tokens=None,
             spent_micro=None,
         )
-        _book(connection, row, row.key, "reserve", Spent(0, row.tokens, row.micro))
 
     return work
 
@@ -315,7 +314,6 @@ def release(key: str) -> Work:
         if row is not None:
             closed = Closed(*row)
             _free(connection, closed.scopes, closed.tokens, closed.micro, 0, 0)
-            _book(connection, closed, key, "release", NOTHING)
             return "settled"
         row = _CORRECT(connection, **values).fetchone()
         if row is not None:
@@ -397,7 +395,7 @@ def _charge_more(connection: Connection, closed: Closed, tokens: int, micro: int
 
 
 def _book(
-    connection: Connection, of: HoldRow | Closed, key: str, kind: str, spent: Spent, overrun: int = 0
+    connection: Connection, of: Closed, key: str, kind: str, spent: Spent, overrun: int = 0
 ) -> None:
     """A row of the ledger; only ever added."""
     _BOOK(

@@ -50,10 +50,19 @@ class Store:
             Fenced: The run has another owner now.
             StoreError: The database cannot be used.
         """
-        result: ResultT = await _committed(self._writer.submit(work, fence, events))
+        result: ResultT = await self.begin(work, fence, events)
         if self._late is not None:
             raise StoreError(f"earlier work could not be committed: {self._late}") from self._late
         return result
+
+    def begin(
+        self,
+        work: Callable[[Connection], ResultT],
+        fence: Fence | None = None,
+        events: Sequence[Row] = (),
+    ) -> "asyncio.Future[ResultT]":
+        """The same, begun at once, in order with what else is written; the future is done when it is committed."""
+        return _committed(self._writer.submit(work, fence, events))
 
     def do_later(
         self, work: Callable[[Connection], Any], fence: Fence | None = None, events: Sequence[Row] = ()
