@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from intendant.config.settings import Settings
     from intendant.hooks.outside import (
+        BatchAnswers,
         Connector,
         ConnectorCall,
         Hold,
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "config.settings": ("Settings",),
     "hooks.outside": (
+        "BatchAnswers",
         "Connector",
         "ConnectorCall",
         "Hold",
@@ -236,6 +238,7 @@ _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = [
     "Allocation",
     "Answer",
+    "BatchAnswers",
     "BudgetExceeded",
     "BudgetLine",
     "BudgetRequest",

@@ -374,7 +374,7 @@ async def test_a_step_is_charged_what_the_provider_reported_at_the_list_price(se
     outcome = result.steps["a"]
     assert (outcome.output, outcome.produced_by) == ("Hi there", "model:anthropic/claude-haiku-5-5")
     assert (outcome.usage.input_tokens, outcome.usage.output_tokens, outcome.usage.calls) == (184, 50, 1)
-    used = Usage(input_tokens=184, output_tokens=50, cache_read_tokens=64)
+    used = Usage(input_tokens=184, output_tokens=50, cache_read_tokens=64, cache_write_tokens=20)
     price = calc_price(used, "claude-haiku-5-5", provider_id="anthropic").total_price
     assert outcome.usage.micro_usd == math.ceil(price * 1_000_000)
     assert server.sent["max_tokens"] <= 2048

@@ -220,7 +220,7 @@ class Gateway:
             again=again,
             attempts=self._settings.attempts,
             delay=RETRY_SECONDS,
-            jitter=RETRY_SECONDS,
+            jitter=RETRY_SECONDS / 2,
             longest=LONGEST_WAIT,
             at_least=_asked_wait,
             until=call.until,

@@ -233,7 +233,7 @@ class Holder:
             provider=leg.provider,
             model=leg.model,
             tokens=counted + output,
-            micro=card.worst(counted, output, self._sizes.provider(leg).cache_ttl(call.request)),
+            micro=card.worst(counted, output, self._sizes.provider(leg).cache_ttl(leg.model, call.request)),
             price_version=card.version,
             expires_at=scope.ledger.expiry() + (scope.slack if call.batched else 0),
             agent=scope.ledger.agent,
@@ -243,7 +243,7 @@ class Holder:
     def _costs(self, call: Call, leg: Route, counted: int) -> Cost:
         """Micro-US$ of the call for an answer of so many tokens."""
         card = self.card(leg, "batch" if call.batched else "standard")
-        ttl = self._sizes.provider(leg).cache_ttl(call.request)
+        ttl = self._sizes.provider(leg).cache_ttl(leg.model, call.request)
         return lambda output: card.worst(counted, output, ttl)
 
 

@@ -80,8 +80,15 @@ class LiveMeter:
         return Usage(
             input_tokens=given,
             output_tokens=output,
-            cached_tokens=min(reported.cached_tokens, given),
-            cache_write_tokens=reported.cache_write_tokens,
-            cache_write_1h_tokens=reported.cache_write_1h_tokens,
+            **_within(given, reported),
             reasoning_tokens=min(reported.reasoning_tokens, output),
         )
+
+
+def _within(given: int, reported: Usage) -> dict[str, int]:
+    """The parts of the input, the dearest first as far as there is input for them."""
+    parts: dict[str, int] = {}
+    for name in ("cache_write_1h_tokens", "cache_write_tokens", "cached_tokens"):
+        parts[name] = min(getattr(reported, name), given)
+        given -= parts[name]
+    return parts

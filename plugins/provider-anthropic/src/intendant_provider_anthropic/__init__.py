@@ -3,18 +3,32 @@
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+import re
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from pydantic import Field
 
-from intendant import Hold, ModelReply, ModelRequest, Options, Provider, ProviderError, TokenCounting
-from intendant_provider_anthropic._errors import translated
-from intendant_provider_anthropic._wire import parameters, reply_of
+from intendant import (
+    Hold,
+    ModelReply,
+    ModelRequest,
+    Options,
+    Provider,
+    ProviderError,
+    StreamMeter,
+    TokenCounting,
+)
+from intendant_provider_anthropic import _batch
+from intendant_provider_anthropic._errors import translated, within
+from intendant_provider_anthropic._stream import streamed
+from intendant_provider_anthropic._wire import parameters, prompt, reply_of
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
+    from httpx2 import Timeout
 
 __all__ = ["AnthropicProvider", "AnthropicSettings"]
 
@@ -27,6 +41,14 @@ MODELS: Mapping[str, str] = {
     "balanced": "claude-sonnet-5-5",
     "powerful": "claude-opus-5-5",
 }
+IMAGE, SMALLER_IMAGE = 4800, 1600
+"""A picture takes a token for each 28 by 28 pixels, and is made smaller until that is at most 4784, with older
+models 1568: https://platform.claude.com/docs/en/build-with-claude/vision. The rest is for what frames it."""
+_OLDER = re.compile(r"claude-(\d|haiku-4|(sonnet|opus)-4-(\d{8}|[0156]\b))")
+CONNECT_SECONDS = 10.0
+ASIDE_SECONDS = 60.0
+"""For what is no call: counting, and looking after batches."""
+_T = TypeVar("_T")
 
 
 class AnthropicSettings(Options):
@@ -50,6 +72,8 @@ class AnthropicProvider(Provider):
     name = "anthropic"
     rank = 10
     tools = True
+    images = True
+    batches = True
     Settings = AnthropicSettings
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
@@ -66,11 +90,12 @@ class AnthropicProvider(Provider):
         settings: AnthropicSettings = self.settings
         return {**MODELS, **settings.models}
 
-    def token_counting(self, model: str) -> TokenCounting:  # noqa: ARG002  # the same for each
+    def token_counting(self, model: str) -> TokenCounting:
         """o200k's count times 1.5. Claude's tokenizer is not published; users report 1.15 to 1.45 times that. With
         tools Anthropic adds a text of its own, of at most 530 tokens by its published figures.
         """
-        return TokenCounting("o200k_base", factor=1.5, tools=600)
+        image = SMALLER_IMAGE if _OLDER.match(model) else IMAGE
+        return TokenCounting("o200k_base", factor=1.5, tools=600, image=image)
 
     async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
         """Send the call, once.
@@ -78,18 +103,67 @@ class AnthropicProvider(Provider):
         Raises:
             ProviderError: It was refused or broke off; says whether anything may have been charged.
         """
-        if not self.available():
-            raise ProviderError("anthropic: there is no key", hint="set ANTHROPIC_API_KEY", billed=False)
-        self._tell_of_temperature(request)
-        settings: AnthropicSettings = self.settings
-        sent = parameters(hold, request, settings.effort)
+        sent = self._sent(hold, request)
+        message = await _done(self._client().messages.create(**sent), hold.timeout)
         try:
-            message = await self._client().messages.create(**sent, timeout=hold.timeout)
             return reply_of(message, hold, request)
-        except ProviderError:
-            raise
-        except Exception as error:  # noqa: BLE001  # the SDK lets errors of its HTTP library and of parsing through
+        except (AttributeError, TypeError, ValueError) as error:
             raise translated(error) from None
+
+    async def stream(self, hold: Hold, request: ModelRequest, meter: StreamMeter) -> ModelReply:
+        """Send the call, once, and tell *meter* of the answer while it is written.
+
+        Raises:
+            ProviderError: It was refused, broke off, or ended before the answer did.
+        """
+        sent = self._sent(hold, request)
+        return await within(hold.timeout, streamed(self._client(), sent, hold, request, meter))
+
+    async def count_tokens(self, model: str, request: ModelRequest) -> int | None:
+        """What Anthropic's own endpoint counts; None at another server, which may have none.
+
+        Raises:
+            ProviderError: It did not answer; nothing is charged.
+        """
+        if not self.available() or not self._is_own():
+            return None
+        sent = prompt(model, request, self.settings.effort)
+        try:
+            counted = await _done(self._client().messages.count_tokens(**sent), ASIDE_SECONDS)
+        except ProviderError as error:
+            error.billed = False
+            raise
+        if not isinstance(counted.input_tokens, int) or counted.input_tokens <= 0:
+            raise ProviderError("anthropic counted no tokens", billed=False)
+        return counted.input_tokens
+
+    async def submit_batch(self, calls: Sequence[tuple[Hold, ModelRequest]]) -> str:
+        """Send calls that are answered within a day, for half the price.
+
+        Raises:
+            ProviderError: It was refused as a whole.
+        """
+        for _, request in calls:
+            self._tell_of_temperature(request)
+        return await self._aside(_batch.submit(self._client(), calls, self.settings.effort))
+
+    async def batch_answers(
+        self, batch: str, calls: Sequence[tuple[Hold, ModelRequest]]
+    ) -> Mapping[str, ModelReply | ProviderError] | None:
+        """What became of the calls; None while any of them is being worked on.
+
+        Raises:
+            ProviderError: The batch cannot be asked for now, or its answers are gone.
+        """
+        return await self._aside(_batch.answers(self._client(), batch, calls))
+
+    async def cancel_batch(self, batch: str) -> None:
+        """Give a batch up.
+
+        Raises:
+            ProviderError: It cannot be asked now.
+        """
+        await self._aside(self._client().messages.batches.cancel(batch))
 
     async def close(self) -> None:
         """Close the connections of the running loop."""
@@ -97,7 +171,29 @@ class AnthropicProvider(Provider):
         if client is not None:
             await client.close()
 
+    def _sent(self, hold: Hold, request: ModelRequest) -> dict[str, Any]:
+        """The keyword arguments of a call."""
+        self._tell_of_temperature(request)
+        return {**parameters(hold, request, self.settings.effort), "timeout": _patience(hold.timeout)}
+
+    async def _aside(self, work: Awaitable[_T]) -> _T:
+        """Look after a batch. Where there are none the calls can still be sent by themselves."""
+        try:
+            return await _done(work, ASIDE_SECONDS)
+        except ProviderError as error:
+            if self._is_own() or error.billed:
+                raise
+            hint = "servers other than Anthropic's own may take no batches"
+            raise ProviderError(error.message, hint=hint, retryable=True, billed=False, at_fault=False) from None
+
+    def _is_own(self) -> bool:
+        """True if calls are sent to Anthropic itself."""
+        url = self.settings.base_url or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
+        return f".{urlsplit(url).hostname}".endswith(".anthropic.com")
+
     def _client(self) -> "AsyncAnthropic":
+        if not self.available():
+            raise ProviderError("anthropic: there is no key", hint="set ANTHROPIC_API_KEY", billed=False)
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
             from anthropic import AsyncAnthropic
@@ -110,3 +206,19 @@ class AnthropicProvider(Provider):
         if request.temperature is not None and not self._told:
             self._told = True
             log.warning("temperature is not sent: Anthropic's API of 2026-10-21 refuses it for every model")
+
+
+async def _done(work: Awaitable[_T], seconds: float) -> _T:
+    try:
+        return await within(seconds, work)
+    except ProviderError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the SDK lets errors of its HTTP library and of parsing through
+        raise translated(error) from None
+
+
+def _patience(seconds: float) -> "Timeout":
+    """A server that cannot be reached is given up early: then it is certain that nothing was sent."""
+    from httpx2 import Timeout
+
+    return Timeout(seconds, connect=min(seconds / 2, CONNECT_SECONDS))

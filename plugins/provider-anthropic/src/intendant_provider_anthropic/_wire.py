@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from intendant import Hold, Json, ModelReply, ModelRequest, ProviderError, ToolCall, Usage
+from intendant import Hold, Json, Message, ModelReply, ModelRequest, ProviderError, ToolCall
+from intendant_provider_anthropic._caching import Ttl, mark, places_of
+from intendant_provider_anthropic._usage import Figures, figures_of, usage_of, worst_of
 
 StopReason = Literal["end", "length", "tool", "refusal", "other"]
 _STOPS: Mapping[str | None, StopReason] = {
@@ -19,11 +21,13 @@ _STOPS: Mapping[str | None, StopReason] = {
 
 def parameters(hold: Hold, request: ModelRequest, effort: str | None) -> dict[str, Any]:
     """The keyword arguments of `messages.create`."""
-    sent: dict[str, Any] = {
-        "model": hold.model,
-        "max_tokens": hold.max_output_tokens,
-        "messages": list(_turns(request)),
-    }
+    return {"max_tokens": hold.max_output_tokens, **prompt(hold.model, request, effort)}
+
+
+def prompt(model: str, request: ModelRequest, effort: str | None) -> dict[str, Any]:
+    """All of a request that is counted as input."""
+    places = places_of(request)
+    sent: dict[str, Any] = {"model": model, "messages": list(_turns(request, places))}
     if request.tools:
         sent["tools"] = [
             {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
@@ -39,25 +43,51 @@ def parameters(hold: Hold, request: ModelRequest, effort: str | None) -> dict[st
         else:
             config["format"] = {"type": "json_schema", "schema": shape}
     if system:
-        sent["system"] = _clean(system)
+        sent["system"] = clean(system)
     if config:
         sent["output_config"] = config
+    if 0 in places:
+        _mark_beginning(sent, places[0])
     return sent
 
 
-def _turns(request: ModelRequest) -> Iterator[dict[str, Any]]:
+def _mark_beginning(sent: dict[str, Any], ttl: Ttl) -> None:
+    """Keep the tools and the system text, which the model reads in that order."""
+    if "system" in sent:
+        sent["system"] = mark([{"type": "text", "text": sent["system"]}], ttl)
+    elif "tools" in sent:
+        sent["tools"] = mark(sent["tools"], ttl)
+
+
+def _turns(request: ModelRequest, places: Mapping[int, Ttl]) -> Iterator[dict[str, Any]]:
     """The turns; all results of one turn's tools are one turn of the user, as the API asks."""
     results: list[dict[str, Any]] = []
-    for turn in request.messages:
+    for number, turn in enumerate(request.messages, 1):
         if turn.role == "tool":
-            results.append({"type": "tool_result", "tool_use_id": turn.answers, "content": _clean(turn.content)})
+            made = {"type": "tool_result", "tool_use_id": turn.answers, "content": clean(turn.content)}
+            results += mark([made], places[number]) if number in places else [made]
             continue
         if results:
             yield {"role": "user", "content": results}
             results = []
-        yield {"role": turn.role, "content": turn.raw or _clean(turn.content)}
+        yield {"role": turn.role, "content": _content(turn, places.get(number))}
     if results:
         yield {"role": "user", "content": results}
+
+
+def _content(turn: Message, ttl: Ttl | None) -> Any:
+    if turn.raw and not isinstance(turn.raw, list):
+        return turn.raw
+    if not turn.raw and not turn.images and ttl is None:
+        return clean(turn.content)
+    blocks: Any = turn.raw or [_image(image.media_type, image.data) for image in turn.images]
+    if not turn.raw and (turn.content or not blocks):
+        blocks = [*blocks, {"type": "text", "text": clean(turn.content)}]
+    return mark(blocks, ttl) if ttl else blocks
+
+
+def _image(media_type: str, data: str) -> dict[str, Any]:
+    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
 
 
 def _shape(schema: dict[str, Json]) -> dict[str, Any] | None:
@@ -70,8 +100,22 @@ def _shape(schema: dict[str, Json]) -> dict[str, Any] | None:
         return None
 
 
-def reply_of(message: Any, hold: Hold, request: ModelRequest) -> ModelReply:
+def reply_of(
+    message: Any,
+    hold: Hold,
+    request: ModelRequest,
+    *,
+    figures: Figures | None = None,
+    lane: Literal["standard", "batch"] = "standard",
+) -> ModelReply:
     """The reply.
+
+    Args:
+        message: The SDK's message.
+        hold: What the call was made with.
+        request: What was asked.
+        figures: What the call took, where that came apart from the message.
+        lane: How it was sent.
 
     Raises:
         ProviderError: This is no message of the API; it may have been charged.
@@ -79,7 +123,8 @@ def reply_of(message: Any, hold: Hold, request: ModelRequest) -> ModelReply:
     if getattr(message, "type", None) != "message" or not isinstance(message.content, list):
         raise ProviderError("anthropic answered with something else than a message", billed=True)
     text = "".join(block.text for block in message.content if block.type == "text")
-    usage = _usage(message.usage)
+    reported = figures_of(getattr(message, "usage", None)) if figures is None else figures
+    usage = usage_of(reported, request, wrote=bool(message.content))
     calls = tuple(
         ToolCall(id=block.id, name=block.name, arguments=block.input if isinstance(block.input, dict) else {})
         for block in message.content
@@ -87,43 +132,32 @@ def reply_of(message: Any, hold: Hold, request: ModelRequest) -> ModelReply:
     )
     return ModelReply(
         text=text,
-        usage=usage or _worst(hold),
+        usage=usage or worst_of(hold, request),
         model=hold.model,
         provider="anthropic",
         stop_reason=_STOPS.get(message.stop_reason, "other") if usage else "other",
-        data=_data(text) if request.json_schema is not None else None,
+        data=data_of(text) if request.json_schema is not None else None,
         calls=calls,
         # Thinking has to be sent back with the results, signed as it was.
-        raw=[block.model_dump(mode="json", exclude_none=True) for block in message.content] if calls else None,
+        raw=[_dumped(block) for block in message.content] if calls else None,
         request_id=getattr(message, "_request_id", None) or message.id or "",
+        lane=lane,
     )
 
 
-def _usage(reported: Any) -> Usage | None:
-    """What was used; None if the reply does not say. Cached tokens are input tokens too."""
-    given, written = getattr(reported, "input_tokens", None), getattr(reported, "output_tokens", None)
-    if not isinstance(given, int) or not isinstance(written, int):
-        return None
-    cached = reported.cache_read_input_tokens or 0
-    return Usage(
-        input_tokens=given + (reported.cache_creation_input_tokens or 0) + cached,
-        output_tokens=written,
-        cached_tokens=cached,
-    )
+def _dumped(block: Any) -> Json:
+    dumped: Json = block.model_dump(mode="json", exclude_none=True, warnings=False)
+    return dumped
 
 
-def _worst(hold: Hold) -> Usage:
-    """What is charged for a reply without usage: all that was held. Less might be too little."""
-    return Usage(input_tokens=hold.tokens - hold.max_output_tokens, output_tokens=hold.max_output_tokens)
-
-
-def _data(text: str) -> Json:
+def data_of(text: str) -> Json:
+    """*text* read as JSON; None if it is none."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Lone surrogates are no text and cannot be sent."""
     return text.encode("utf-8", "replace").decode()

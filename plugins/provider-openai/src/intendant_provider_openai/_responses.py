@@ -3,44 +3,86 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from intendant import Hold, Message, ModelReply, ModelRequest, ProviderError, ToolCall
-from intendant_provider_openai._wire import StopReason, arguments_of, clean, reply, shape, system, usage_of
+from intendant import Hold, Message, ModelReply, ProviderError, ToolCall
+from intendant_provider_openai import _caching
+from intendant_provider_openai._ask import Ask
+from intendant_provider_openai._errors import failure
+from intendant_provider_openai._wire import (
+    DETAIL,
+    Lane,
+    News,
+    StopReason,
+    arguments_of,
+    clean,
+    dumped,
+    figures_of,
+    reply,
+    shape,
+    system,
+    text_news,
+    unseen_news,
+    url_of,
+    usage_of,
+    used_news,
+)
 
 _INCOMPLETE: Mapping[str | None, StopReason] = {"max_output_tokens": "length", "content_filter": "refusal"}
 
 
-def parameters(hold: Hold, request: ModelRequest, effort: str | None) -> dict[str, Any]:
+def parameters(hold: Hold, ask: Ask) -> dict[str, Any]:
     """The keyword arguments of `responses.create`. Nothing is stored at OpenAI, which is its default."""
-    sent: dict[str, Any] = {
-        "model": hold.model,
-        "max_output_tokens": hold.max_output_tokens,
-        "input": [item for turn in request.messages for item in _items(turn)],
-        "store": False,
-    }
+    sent = {**prompt(ask), **_caching.options(ask), "max_output_tokens": hold.max_output_tokens, "store": False}
+    if ask.own:
+        sent["service_tier"] = "default"  # A project may be set to a dearer one.
+    if ask.request.tools:
+        # Nothing is stored, so that what was reasoned has to come back with the results.
+        sent["include"] = ["reasoning.encrypted_content"]
+    if ask.request.temperature is not None:
+        sent["temperature"] = ask.request.temperature
+    return sent
+
+
+def prompt(ask: Ask) -> dict[str, Any]:
+    """All of a request that is counted as input."""
+    request, places = ask.request, _caching.places(ask)
+    items = [
+        item for number, turn in enumerate(request.messages, 1) for item in _items(turn, ends=number in places)
+    ]
+    sent: dict[str, Any] = {"model": ask.model, "input": items}
     if request.tools:
         sent["tools"] = [
             {"type": "function", "strict": False, **tool.model_dump(mode="json")} for tool in request.tools
         ]
         sent["tool_choice"] = request.tool_choice
-        # Nothing is stored, so that what was reasoned has to come back with the results.
-        sent["include"] = ["reasoning.encrypted_content"]
-    if instructions := system(request):
+    if (instructions := system(request)) and 0 in places:
+        # Only a turn can carry the end of what is kept.
+        part = {"type": "input_text", "text": instructions, **_caching.BREAKPOINT}
+        items.insert(0, {"role": "developer", "content": [part]})
+    elif instructions:
         sent["instructions"] = instructions
-    if request.temperature is not None:
-        sent["temperature"] = request.temperature
-    if effort:
-        sent["reasoning"] = {"effort": effort}
+    if ask.effort:
+        sent["reasoning"] = {"effort": ask.effort}
     if (wanted := shape(request)) is not None:
         sent["text"] = {"format": {"type": "json_schema", **wanted}}
     return sent
 
 
-def _items(turn: Message) -> list[Any]:
+def _items(turn: Message, *, ends: bool) -> list[Any]:
+    mark = _caching.BREAKPOINT if ends else {}
+    text = clean(turn.content)
+    part = {"type": "input_text", "text": text, **mark}
     if turn.role == "tool":
-        return [{"type": "function_call_output", "call_id": turn.answers, "output": clean(turn.content)}]
+        return [{"type": "function_call_output", "call_id": turn.answers, "output": [part] if ends else text}]
     if isinstance(turn.raw, list):
         return turn.raw
-    return [{"role": turn.role, "content": clean(turn.content)}]
+    if not turn.images:
+        return [{"role": turn.role, "content": [part] if ends else text}]
+    seen: list[dict[str, Any]] = [
+        {"type": "input_image", "image_url": url_of(image), "detail": DETAIL} for image in turn.images
+    ]
+    if not text:
+        seen[-1] |= mark
+    return [{"role": turn.role, "content": [*seen, part] if text else seen}]
 
 
 def _calls(response: Any) -> tuple[ToolCall, ...]:
@@ -51,7 +93,9 @@ def _calls(response: Any) -> tuple[ToolCall, ...]:
     )
 
 
-def reply_of(response: Any, hold: Hold, request: ModelRequest) -> ModelReply:
+def reply_of(
+    response: Any, hold: Hold, ask: Ask, *, lane: Lane = "standard", request_id: str | None = None
+) -> ModelReply:
     """The reply.
 
     Raises:
@@ -60,22 +104,29 @@ def reply_of(response: Any, hold: Hold, request: ModelRequest) -> ModelReply:
     if getattr(response, "object", None) != "response" or not isinstance(response.output, list):
         raise ProviderError("openai answered with something else than a response", billed=True)
     if response.status in ("failed", "cancelled"):
-        said = response.error.message if response.error else response.status
-        raise ProviderError(f"openai could not finish the response: {said}", retryable=True, billed=True)
+        raise failed(response)
     parts = list(_parts(response))
-    used = response.usage
-    usage = usage_of(
-        getattr(used, "input_tokens", None),
-        getattr(used, "output_tokens", None),
-        getattr(used, "input_tokens_details", None),
-    )
     text = "".join(part.text if part.type == "output_text" else part.refusal for part in parts)
-    request_id = getattr(response, "_request_id", None) or response.id or ""
     calls = _calls(response)
+    usage = usage_of(figures_of(response.usage), "input", "output", wrote=bool(text or calls))
     stop: StopReason = "tool" if calls else _stop(response, parts)
-    made = reply(text, usage, stop, hold, request, request_id)
-    raw = [item.model_dump(mode="json", exclude_none=True) for item in response.output] if calls else None
-    return made.model_copy(update={"calls": calls, "raw": raw})
+    return reply(
+        text,
+        usage,
+        stop,
+        hold,
+        ask,
+        calls,
+        raw=[dumped(item) for item in response.output] if calls else None,
+        request_id=request_id or getattr(response, "_request_id", None) or response.id or "",
+        lane=lane,
+    )
+
+
+def failed(response: Any) -> ProviderError:
+    """Why a response failed; what was written of it may be charged."""
+    code, said = getattr(response.error, "code", None), getattr(response.error, "message", None)
+    return failure(f"openai could not finish the response: {said or response.status}", code, billed=True)
 
 
 def _parts(response: Any) -> Iterator[Any]:
@@ -91,3 +142,42 @@ def _stop(response: Any, parts: list[Any]) -> StopReason:
         return "end"
     reason = getattr(response.incomplete_details, "reason", None)
     return _INCOMPLETE.get(reason, "other")
+
+
+class Parts:
+    """Follows the events of a response's stream; the last of them brings all of it."""
+
+    def __init__(self, hold: Hold, ask: Ask) -> None:
+        self._hold, self._ask = hold, ask
+        self._response: Any = None
+        self.begun = False
+
+    def take(self, event: Any) -> list[News]:
+        """Follow an event; returns what the meter is to be told of it.
+
+        Raises:
+            ProviderError: It says that the answer failed.
+        """
+        self.begun = True
+        if event.type in ("response.output_text.delta", "response.refusal.delta"):
+            return text_news(event.delta)
+        if event.type.endswith(".delta"):  # thoughts, their summary, a tool's arguments
+            return unseen_news(getattr(event, "delta", None))
+        if event.type == "response.output_item.added":
+            return unseen_news(getattr(event.item, "name", None))
+        if event.type == "error":
+            raise failure(f"openai broke the answer off: {event.message}", event.code, billed=True)
+        if event.type in ("response.completed", "response.incomplete", "response.failed"):
+            self._response = event.response
+            return used_news(usage_of(figures_of(event.response.usage), "input", "output", wrote=False))
+        return []
+
+    def reply(self, request_id: str) -> ModelReply:
+        """The reply, as if it had come in one piece.
+
+        Raises:
+            ProviderError: It failed, or the stream ended before the answer did.
+        """
+        if self._response is None:
+            raise ProviderError("openai's stream ended before the answer did", retryable=True, billed=True)
+        return reply_of(self._response, self._hold, self._ask, request_id=request_id)
