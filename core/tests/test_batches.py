@@ -1,10 +1,13 @@
 """The batch lane: calls that may wait go together, cost less, and are sent by themselves when their time is over."""
 
 import asyncio
+from time import time
 
 import pytest
+from sqlalchemy import select
 
 from intendant import (
+    Hold,
     IntentHandler,
     IntentSpec,
     Message,
@@ -15,7 +18,7 @@ from intendant import (
     Usage,
     Workflow,
 )
-from intendant.record.store import budgets
+from intendant.record.store import budgets, tables
 from intendant.spending.batching import BatchLanes
 from intendant.testing import ScriptedProvider, engine
 
@@ -102,6 +105,15 @@ async def test_calls_that_may_wait_go_together_at_half_the_price() -> None:
     assert provider.calls == []
 
 
+async def test_what_is_held_for_a_batch_does_not_expire_before_its_time() -> None:
+    provider, now = Batching(), time()
+    async with engine(Ask(), provider, settings=HALF) as service:
+        service.gateway._batches = BatchLanes(0.01, (0.001, 0.002))
+        await service.run(flow("one", slack=86_000))
+        rows = await service.store.do(lambda c: c.execute(select(tables.hold.c.expires_at)).scalars().all())
+    assert [row > now + 86_000 for row in rows] == [True]
+
+
 async def test_a_step_in_a_hurry_is_not_batched() -> None:
     provider = Batching()
     result, _ = await done(flow("one", slack=30), provider)
@@ -167,9 +179,7 @@ async def test_who_gives_up_while_a_batch_is_gathered_is_not_sent() -> None:
     assert provider.sent == [["two"]]
 
 
-def hold(key: str, seconds: float):
-    from intendant import Hold
-
+def hold(key: str, seconds: float) -> Hold:
     return Hold(key, 100, 100, 50, "scripted-1", seconds)
 
 

@@ -139,6 +139,20 @@ async def test_a_request_that_is_wrong_in_itself_is_not_sent_elsewhere() -> None
     assert second.calls == []
 
 
+async def test_what_the_second_finds_wrong_in_itself_is_not_sent_to_a_third() -> None:
+    class Third(ScriptedProvider):
+        """One more vendor."""
+
+        name = "third"
+        rank = 90
+
+    first, third = ScriptedProvider(OVERLOADED), Third(reply())
+    second = Second(ProviderError("bad request", billed=False))
+    result, _, _ = await done(flow({}), first, second, third)
+    assert result.failures["a"].message == "bad request"
+    assert third.calls == []
+
+
 async def test_falling_back_can_be_switched_off() -> None:
     first, second = ScriptedProvider(OVERLOADED), Second(reply())
     result, _, _ = await done(
@@ -373,6 +387,13 @@ async def test_an_answer_that_is_too_old_or_of_another_tenant_is_not_used(tmp_pa
         assert result.outputs["a"] == answer, (tenant, at)
 
 
+async def test_an_answer_that_was_cut_short_is_not_kept(tmp_path) -> None:
+    provider = ScriptedProvider(reply("half an").model_copy(update={"stop_reason": "length"}), reply("whole"))
+    async with engine(Ask(), provider, settings=QUICK, db=f"sqlite:///{tmp_path}/x.db") as service:
+        results = [await service.run(flow({"cache": 3600})) for _ in range(2)]
+    assert [result.outputs["a"] for result in results] == ["half an", "whole"]
+
+
 async def test_an_answer_that_was_no_good_is_asked_for_anew(tmp_path) -> None:
     provider = ScriptedProvider(reply("bad"), reply("good"))
     step = {"cache": 3600, "output": {"enum": ["good"]}, "retry": {"attempts": 2, "on": "any"}}
@@ -487,6 +508,21 @@ async def test_an_input_is_compressed_further_before_a_call_is_refused() -> None
 
 
 # --- counting ---
+
+
+@pytest.mark.parametrize(("ttl", "rate"), [("", 1), ("5m", 4), ("1h", 8)])
+async def test_the_worst_case_is_that_all_of_the_input_is_written_to_the_prompt_cache(ttl, rate) -> None:
+    class Keeping(ScriptedProvider):
+        """Keeps prompts without being asked."""
+
+        def cache_ttl(self, model, request):
+            return ttl
+
+    provider = Keeping(reply())
+    price = {"input": 1.0, "output": 2.0, "cache_write": 4.0, "cache_write_1h": 8.0}
+    await done(flow({}), provider, settings={"prices": {"models": {"scripted/scripted-1": price}}})
+    ((hold, _),) = provider.calls
+    assert hold.micro_usd == (hold.tokens - 50) * rate + 50 * 2
 
 
 async def test_a_provider_is_asked_to_count_only_where_the_count_from_above_is_too_much() -> None:

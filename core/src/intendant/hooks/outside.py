@@ -131,8 +131,8 @@ class Provider(Plugin):
         return reply
 
     def cache_ttl(self, model: str, request: ModelRequest) -> Literal["", "5m", "1h"]:  # noqa: ARG002
-        """How long the input of *request* to *model* may be kept in a prompt cache at a price of its own; by default
-        as long as its marks ask. A provider that keeps prompts without being asked says so here.
+        """How long the input of *request* to *model* may be kept in a prompt cache at a price of its own; by
+        default as long as its marks ask. A provider that keeps prompts without being asked says so here.
         """
         return max((mark.ttl for mark in request.cache_marks), key="5m 1h".index, default="")
 
