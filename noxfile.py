@@ -226,6 +226,7 @@ def postgresql(session: nox.Session) -> None:
                 "-q",
                 "core/tests/test_store.py",
                 "core/tests/test_standing.py",
+                "core/tests/test_costs.py",
                 *session.posargs,
                 env={"INTENDANT_TEST_POSTGRESQL": url},
             )

@@ -128,6 +128,12 @@ def test_a_model_without_a_price_is_refused_and_says_how_to_set_one() -> None:
     assert not caught.value.billed
 
 
+def test_a_model_that_is_not_paid_by_the_token_has_no_price_by_the_token() -> None:
+    """Not a price of nothing."""
+    with pytest.raises(ProviderError, match="not known"):
+        Prices().of("openai", "whisper-1", Usage(input_tokens=1))
+
+
 def test_known_models_are_those_of_the_data() -> None:
     assert "claude-haiku-5-5" in known_models("anthropic")
     assert known_models("nobody") == ()

@@ -66,3 +66,9 @@ def test_a_rollout_hits_its_share_and_only_ever_grows() -> None:
     assert 0.22 < len(on[25]) / 4000 < 0.28
     assert is_on(flag=True, subject="x")
     assert not is_on(flag=False, subject="x")
+
+
+def test_a_part_of_a_key_in_quotes_may_hold_dots() -> None:
+    assert parse_assignment('prices.models."openai/gpt-6.1".input=2') == {
+        "prices": {"models": {"openai/gpt-6.1": {"input": 2}}}
+    }

@@ -588,3 +588,37 @@ async def test_a_database_of_the_version_before_is_brought_up_with_its_open_hold
     (found,) = await old.do(budgets.holds_of_call("open"))
     assert (found["agent"], found["tenant"], found["spent_tokens"]) == ("mailer", "default", 7)
     old.close()
+
+
+# --- what a connection remembers ---
+
+
+async def test_a_limit_that_another_connection_sets_holds_for_the_next_call(tmp_path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    one, two = Store(url), Store(url)
+    for number in range(3):
+        await one.do(budgets.reserve(row(f"k{number}"), ()))
+    await two.do(set_limit("agent:a", "day", 35, None, NOON))
+    with pytest.raises(BudgetExceeded, match="5 are left"):
+        await one.do(budgets.reserve(row("k3"), ()))
+    await two.do(set_limit("agent:a", "day", 45, None, NOON))
+    await one.do(budgets.reserve(row("k4"), ()))
+    assert await state(two, TODAY) == (45, 0, 40)
+    one.close()
+    two.close()
+
+
+async def test_a_limit_that_was_not_set_after_all_does_not_hold() -> None:
+    store = Store("none")
+
+    def fails(connection) -> None:
+        set_limit("agent:a", "day", 5, None, NOON)(connection)
+        with pytest.raises(BudgetExceeded):
+            budgets.reserve(row("k0"), ())(connection)
+        raise ValueError("undone")
+
+    await store.do(budgets.reserve(row("k1"), ()))
+    with pytest.raises(ValueError, match="undone"):
+        await store.do(fails)
+    await store.do(budgets.reserve(row("k2"), ()))
+    store.close()

@@ -25,6 +25,7 @@ from sqlalchemy import Connection
 
 from intendant.record.store import Store, budgets, database, standing
 from intendant.record.store.leases import Slice
+from intendant.record.store.statements import transaction
 from intendant.spending.standing import Lease
 
 CHAIN = ("run:r", "step:r/s")
@@ -86,10 +87,10 @@ def in_groups(durability: Durability, size: int) -> Callable[[int, Path], float]
             started = perf_counter()
             for first in range(0, calls, size):
                 keys = [f"{number:064d}" for number in range(first, first + size)]
-                with connection.begin():
+                with transaction(connection):
                     for key in keys:
                         budgets.reserve(row(key), CHAIN)(connection)
-                with connection.begin():
+                with transaction(connection):
                     for key in keys:
                         budgets.settle(key, spent, "{}")(connection)
             seconds = perf_counter() - started

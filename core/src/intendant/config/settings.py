@@ -6,6 +6,7 @@ Sources, strongest first: the call, the environment (`INTENDANT_BUDGET__STRATEGY
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from intendant.model.errors import SettingsError
 from intendant.model.requests import CompressionPolicy
 from intendant.model.workflow import MAX_AMOUNT, MAX_USD, InDoubt
 
+_PART = re.compile(r'"([^"]+)"|([^."]+)')
 FILE_NAME = "intendant.toml"
 PREFIX = "INTENDANT_"
 NOT_SETTINGS = frozenset({"INTENDANT_BLOCK_PLUGINS", "INTENDANT_CONFIG", "INTENDANT_DB"})
@@ -330,6 +332,7 @@ def parse_assignment(text: str) -> dict[str, Any]:
     if not equals or not key:
         raise SettingsError(f"'{text}' is not a setting", hint="write key=value, such as budget.strategy=equal")
     nested: Any = _value(value)
-    for part in reversed(key.split(".")):
-        nested = {part: nested}
+    # A part in quotes may hold dots, as in TOML: prices.models."openai/gpt-6.1".input=2
+    for quoted, plain in reversed(_PART.findall(key)):
+        nested = {quoted or plain: nested}
     return dict(nested)

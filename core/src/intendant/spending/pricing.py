@@ -160,6 +160,8 @@ class Prices:
         info = _known(provider, model)
         now = self._now()
         found = info.get_prices(now, {"processing": "batch"} if lane == "batch" else None)
+        if getattr(found, "input_mtok", None) is None:  # it is paid by the hour, or the page: not known either
+            raise _not_known(provider, model)
         # Prices may begin on a day or hold for hours of one; each such border is on a full hour.
         until = now.replace(minute=0, second=0, microsecond=0).timestamp() + 3600
         return RateCard(_steps(found), _data_version()), datetime.fromtimestamp(until, UTC)
@@ -179,12 +181,16 @@ def _known(provider: str, model: str) -> "ModelInfo":
     try:
         return get_snapshot().find_provider_model(model, None, provider, None)[1]
     except LookupError:
-        raise ProviderError(
-            f"the price of {provider}/{model} is not known",
-            hint=f'set it, in US$ per million tokens: prices.models."{provider}/{model}" = '
-            "{ input = …, output = … }",
-            billed=False,
-        ) from None
+        raise _not_known(provider, model) from None
+
+
+def _not_known(provider: str, model: str) -> ProviderError:
+    return ProviderError(
+        f"the price of {provider}/{model} is not known",
+        hint=f'set it in US$ per million tokens, in intendant.toml: [prices.models."{provider}/{model}"] '
+        "input = …, output = …",
+        billed=False,
+    )
 
 
 def _by_hand(hand: PriceSetting, lane: Lane) -> Rates:

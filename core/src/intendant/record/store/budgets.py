@@ -394,9 +394,7 @@ def _charge_more(connection: Connection, closed: Closed, tokens: int, micro: int
         connection.execute(update(budget).where(budget.c.id == row["id"]).values(values))
 
 
-def _book(
-    connection: Connection, of: Closed, key: str, kind: str, spent: Spent, overrun: int = 0
-) -> None:
+def _book(connection: Connection, of: Closed, key: str, kind: str, spent: Spent, overrun: int = 0) -> None:
     """A row of the ledger; only ever added."""
     _BOOK(
         connection,

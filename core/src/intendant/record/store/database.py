@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, ins
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError  # noqa: TID253
 
 from intendant.model.errors import SchemaMismatch, StoreError
+from intendant.record.store.statements import driver_of
 from intendant.record.store.tables import HEAD, VERSION_TABLE, metadata
 
 Durability = Literal["full", "normal"]
@@ -65,7 +66,8 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         # Two writers must not both read first. Past SQLAlchemy's own execution, which takes four times as long.
-        connection.connection.driver_connection.execute("BEGIN IMMEDIATE")  # type: ignore[union-attr]
+        if not driver_of(connection).in_transaction:
+            driver_of(connection).execute("BEGIN IMMEDIATE")
 
 
 def prepare(engine: Engine) -> None:

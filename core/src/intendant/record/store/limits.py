@@ -15,12 +15,13 @@ from typing import Any, Literal
 from sqlalchemy import Connection, RowMapping, bindparam, case, func, or_, select  # noqa: TID253
 from sqlalchemy.dialects import postgresql, sqlite  # noqa: TID253
 
-from intendant.record.store.statements import Statement, names
+from intendant.record.store.statements import Statement, driver_of, names
 from intendant.record.store.tables import budget, budget_limit, hold, lease
 
 Work = Callable[[Connection], Any]
 Period = Literal["day", "month"]
 DAY = 86_400
+MOST_KEPT = 1000
 _AMOUNTS = ("spent_tokens", "held_tokens", "spent_micro", "held_micro")
 _FORMATS: dict[str, str] = {"day": "%Y-%m-%d", "month": "%Y-%m"}
 
@@ -68,15 +69,41 @@ _ADD = {
 
 def open_windows(connection: Connection, agent: str, tenant: str, at: float) -> tuple[str, ...]:
     """The budgets of an agent and its tenant that count at the time *at*, agent first; made where missing."""
+    key = (agent, tenant, int(at // DAY))
+    if (known := _kept(connection).get(key)) is not None:
+        return known
     scopes = {"n0": f"agent:{agent}", "n1": f"tenant:{tenant}"}
     labels = {per: label_of(per, at) for per in _FORMATS}
-    ids = []
+    ids, new = [], False
     for scope, per, tokens, micro, known in _OPEN(connection, **scopes, **labels).fetchall():
         window = known or f"{scope}/{per}:{labels[per]}"
         if known is None:
+            new = True
             _open(connection, window, scope, tokens, micro)
         ids.append(window)
-    return tuple(sorted(ids))
+    found = tuple(sorted(ids))
+    if not new:  # what was made just now may still be undone
+        _kept(connection)[key] = found
+    return found
+
+
+def _kept(connection: Connection) -> dict[tuple[str, str, int], tuple[str, ...]]:
+    """Budgets that this connection found before, by agent, tenant and day; none once another process, or another
+    connection, has written since: SQLite counts that. On PostgreSQL nothing is kept.
+    """
+    if connection.dialect.name != "sqlite":
+        return {}
+    ((version,),) = driver_of(connection).execute("PRAGMA data_version").fetchall()
+    kept = connection.info.get("windows")
+    if kept is None or kept[0] != version or len(kept[1]) >= MOST_KEPT:
+        kept = connection.info["windows"] = (version, {})
+    found: dict[tuple[str, str, int], tuple[str, ...]] = kept[1]
+    return found
+
+
+def forget(connection: Connection) -> None:
+    """A limit is being changed on this connection: read them again."""
+    connection.info.pop("windows", None)
 
 
 def _open(connection: Connection, window: str, scope: str, tokens: int | None, micro: int | None) -> None:

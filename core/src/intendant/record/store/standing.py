@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, insert, select, text, update  # noqa: T
 
 from intendant.record.store import leases
 from intendant.record.store.budgets import CHARGES
-from intendant.record.store.limits import Period, start_of, window_of
+from intendant.record.store.limits import Period, forget, start_of, window_of
 from intendant.record.store.tables import budget, budget_limit, hold, ledger
 
 Work = Callable[[Connection], Any]
@@ -34,6 +34,7 @@ def set_limit(scope: str, per: Period, tokens: int | None, micro: int | None, at
 
     def work(connection: Connection) -> tuple[int | None, int | None]:
         moment = time() if at is None else at
+        forget(connection)
         if connection.dialect.name == "postgresql":
             # Whoever read that there was no limit has to be done before what is out can be counted.
             connection.execute(text("LOCK TABLE budget_limit IN ACCESS EXCLUSIVE MODE"))

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, bindparam, select  # noqa: TID253
 
 from intendant.model.errors import Fenced, StoreError
 from intendant.record.store.chain import Chains, Row
-from intendant.record.store.statements import Statement, savepoint
+from intendant.record.store.statements import Statement, savepoint, transaction, undo
 from intendant.record.store.tables import run
 
 ResultT = TypeVar("ResultT")
@@ -173,7 +173,7 @@ class Writer:
 
     def _commit(self, connection: Connection, batch: list[_Append | _Job], tries: int = COLLISIONS) -> None:
         try:
-            with connection.begin():
+            with transaction(connection):
                 _wait_briefly(connection, batch)
                 self._execute(connection, batch)
         except Exception as error:
@@ -217,7 +217,7 @@ class Writer:
         if alone:
             self._try(connection, job)
             if job.error is not None:
-                connection.rollback()
+                undo(connection)
             return
         savepoint(connection, "SAVEPOINT")
         self._try(connection, job)
