@@ -181,9 +181,10 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """What gets through other people's budgets, and through ours, in one run."""
-    session.install("litellm", "pydantic-ai-slim", "openai", "./core")
-    session.run("python", "tests/benchmarks/ledger_peers.py", env={"LITELLM_LOCAL_MODEL_COST_MAP": "True"})
+    """What gets through other people's budgets, and through ours; and what their routers add to a call."""
+    session.install("litellm", "pydantic-ai-slim", "openai", "./core", "./plugins/provider-openai")
+    for script in ("ledger_peers.py", "gateway.py"):
+        session.run("python", f"tests/benchmarks/{script}", env={"LITELLM_LOCAL_MODEL_COST_MAP": "True"})
 
 
 @nox.session

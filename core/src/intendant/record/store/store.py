@@ -3,8 +3,6 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
 from pathlib import Path
 from time import time
 from typing import Any, TypeVar
@@ -62,18 +60,17 @@ class Store:
         events: Sequence[Row] = (),
     ) -> "asyncio.Future[ResultT]":
         """The same, begun at once, in order with what else is written; the future is done when it is committed."""
-        return _committed(self._writer.submit(work, fence, events))
+        return self._writer.submit(work, fence, events)
 
     def do_later(
         self, work: Callable[[Connection], Any], fence: Fence | None = None, events: Sequence[Row] = ()
     ) -> None:
         """Do the same without waiting for it; what goes wrong shows at the next wait."""
-        self._writer.submit(work, fence, events, hurry=False).add_done_callback(self._note)
+        self._writer.submit_later(work, fence, events, self._note)
 
-    def _note(self, done: Future[Any]) -> None:
-        error = done.exception()
+    def _note(self, error: BaseException) -> None:
         # Who was fenced off hears of it with its own next write; other runs have nothing to do with it.
-        if error is not None and self._late is None and not isinstance(error, Fenced):
+        if self._late is None and not isinstance(error, Fenced):
             self._late = error
 
     def append_event(self, row: Row, fence: Fence | None = None) -> None:
@@ -229,30 +226,6 @@ class Store:
             for row in await self.steps_of(run_id)
             if row["output"] is not None
         }
-
-
-def _committed(done: "Future[ResultT]") -> "asyncio.Future[ResultT]":
-    """*done* for this loop. Unlike with `asyncio.wrap_future`, a caller that is cancelled only gives up waiting:
-    what it submitted is committed all the same.
-    """
-    loop = asyncio.get_running_loop()
-    here: asyncio.Future[ResultT] = loop.create_future()
-
-    def copy() -> None:
-        if here.done():
-            return
-        error = done.exception()
-        if error is None:
-            here.set_result(done.result())
-        else:
-            here.set_exception(error)
-
-    def tell(_done: "Future[ResultT]") -> None:
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(copy)
-
-    done.add_done_callback(tell)
-    return here
 
 
 def _upgrade_own(engine: Engine) -> None:

@@ -5,13 +5,14 @@ Work on a run names the epoch under which its process owns the run; if another p
 the work is refused.
 """
 
+import asyncio
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, bindparam, select  # noqa: TID253
 
@@ -45,14 +46,20 @@ class _Append:
     fence: Fence | None
 
 
+class _Waiter(NamedTuple):
+    """Who waits for a job, and where."""
+
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Any]"
+
+
 @dataclass(slots=True)
 class _Job:
     do: Callable[[Connection], Any]
     fence: Fence | None
     events: Sequence[Row]
-    hurry: bool = True
-    """True if somebody waits for it."""
-    done: Future[Any] = field(default_factory=Future)
+    waiter: _Waiter | None = None
+    failed: Callable[[BaseException], None] | None = None
     result: Any = None
     error: BaseException | None = None
 
@@ -83,21 +90,27 @@ class Writer:
         self._put(_Append(row, fence))
 
     def submit(
-        self,
-        do: Callable[[Connection], ResultT],
-        fence: Fence | None = None,
-        events: Sequence[Row] = (),
-        *,
-        hurry: bool = True,
-    ) -> Future[ResultT]:
-        """Do something in a transaction; the future is done when it is committed.
+        self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[Row] = ()
+    ) -> "asyncio.Future[ResultT]":
+        """Do something in a transaction; the future, of the running loop, is done when it is committed.
 
-        The *events* are written in the same transaction, and only if *do* raises nothing. Where nobody waits for
-        it, it need not *hurry*.
+        The *events* are written in the same transaction, and only if *do* raises nothing. Who gives up waiting
+        undoes nothing.
         """
-        job = _Job(do, fence, events, hurry)
-        self._put(job)
-        return job.done
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(loop, loop.create_future())
+        self._put(_Job(do, fence, events, waiter))
+        return waiter.future
+
+    def submit_later(
+        self,
+        do: Callable[[Connection], Any],
+        fence: Fence | None,
+        events: Sequence[Row],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """Do the same where nobody waits for it; *failed* is called, in the writer's thread, if it goes wrong."""
+        self._put(_Job(do, fence, events, failed=failed))
 
     def _put(self, item: "_Append | _Job") -> None:
         if self._closed:
@@ -152,7 +165,7 @@ class Writer:
         until, hurry = monotonic() + GATHER_SECONDS, False
         while item is not None:
             batch.append(item)
-            hurry = hurry or (isinstance(item, _Job) and item.hurry)
+            hurry = hurry or (isinstance(item, _Job) and item.waiter is not None)
             if len(batch) >= MAX_BATCH:
                 return batch, True
             try:
@@ -167,9 +180,10 @@ class Writer:
         known = error if isinstance(error, StoreError) else StoreError(f"the database cannot be used: {error}")
         for item in batch:
             if isinstance(item, _Job):
-                _tell(item.done, error=known)
+                item.error = known
             elif item.fence is not None:
                 self._lost[item.fence] = known
+        _announce(batch)
 
     def _commit(self, connection: Connection, batch: list[_Append | _Job], tries: int = COLLISIONS) -> None:
         try:
@@ -185,9 +199,7 @@ class Writer:
             for item in batch:
                 self._commit(connection, [item], tries - 1)
             return
-        for item in batch:
-            if isinstance(item, _Job):
-                _tell(item.done, result=item.result, error=item.error)
+        _announce(batch)
 
     def _execute(self, connection: Connection, batch: list[_Append | _Job]) -> None:
         owned: dict[Fence, bool] = {}
@@ -248,14 +260,30 @@ def _collided(error: Exception) -> bool:
     return getattr(getattr(error, "orig", error), "sqlstate", None) in ("40P01", "40001", "55P03")
 
 
-def _tell(done: Future[Any], *, result: Any = None, error: BaseException | None = None) -> None:
-    """Resolves a future, unless whoever waited for it has given up."""
-    if not done.set_running_or_notify_cancel():
-        return
-    if error is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(result)
+def _announce(batch: Iterable["_Append | _Job"]) -> None:
+    """Tell what became of jobs: each loop once, whoever waits there."""
+    waiting: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+    for job in batch:
+        if isinstance(job, _Append):
+            continue
+        if job.waiter is not None:
+            waiting.setdefault(job.waiter.loop, []).append(job)
+        elif job.error is not None and job.failed is not None:
+            job.failed(job.error)
+    for loop, jobs in waiting.items():
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, jobs)
+
+
+def _resolve(jobs: Iterable[_Job]) -> None:
+    """In the loop: end the waiting."""
+    for job in jobs:
+        if job.waiter is None or job.waiter.future.done():
+            continue
+        if job.error is not None:
+            job.waiter.future.set_exception(job.error)
+        else:
+            job.waiter.future.set_result(job.result)
 
 
 def _fenced(fence: Fence) -> Fenced:
