@@ -1,8 +1,10 @@
-"""`intendant run`."""
+"""`intendant run` and `intendant resume`."""
 
 import sys
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer  # noqa: TID253
 
@@ -19,8 +21,9 @@ from intendant.cli.shared import (
 )
 from intendant.cli.view import RunView, listener_for, live, summary
 from intendant.model.errors import Problem, WorkflowError
+from intendant.model.events import Event
 from intendant.model.results import RunResult, RunStatus
-from intendant.model.workflow import Json, Workflow
+from intendant.model.workflow import MAX_AMOUNT, MAX_USD, Json, Limits, Workflow
 
 if TYPE_CHECKING:
     from intendant.pilot.service import OrchestrationService
@@ -53,7 +56,39 @@ def run(
     with OrchestrationService(nested_settings(settings), db=db) as service:
         flow = service.load(file)
         values = read_inputs(flow, inputs or [])
-        result = _run(service, flow, values, as_json=as_json)
+        result = _shown(partial(service.run_sync, flow, values), as_json=as_json)
+    _end(result, as_json=as_json)
+
+
+@command()
+def resume(
+    run: Annotated[str, typer.Argument(help="Its id, or the beginning of that; `last` for the newest.")],
+    *,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Also where another process may still be at it.")
+    ] = False,
+    tokens: Annotated[
+        int | None, typer.Option(help="What it may spend in all from now on.", min=0, max=MAX_AMOUNT)
+    ] = None,
+    usd: Annotated[float | None, typer.Option(help="The same in US$.", min=0, max=MAX_USD)] = None,
+    as_json: JsonOption = False,
+    db: DbOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Go on with a run that was broken off or did not succeed.
+
+    What was done is not done again, and what was paid for is not paid again. Exit codes are those of `run`.
+    """
+    from intendant.pilot.service import OrchestrationService
+
+    limits = Limits(tokens=tokens, usd=usd)
+    with OrchestrationService(nested_settings(settings), db=db) as service:
+        work = partial(service.resume_sync, run, take_over=take_over, limits=limits)
+        result = _shown(work, service.do_sync(_earlier(service, run)), as_json=as_json)
+    _end(result, as_json=as_json)
+
+
+def _end(result: RunResult, *, as_json: bool) -> NoReturn:
     if as_json:
         print_json(as_document(result))
     else:
@@ -61,16 +96,26 @@ def run(
     raise typer.Exit(CODES[result.status])
 
 
-def _run(service: "OrchestrationService", flow: Workflow, values: dict[str, Json], *, as_json: bool) -> RunResult:
+async def _earlier(service: "OrchestrationService", run: str) -> list[Event]:
+    """What happened in a run until now."""
+    from intendant.record.journal import read_events
+
+    return await read_events(service.store, (await service.store.find_run(run))["id"])
+
+
+def _shown(work: Callable[..., RunResult], earlier: Iterable[Event] = (), *, as_json: bool) -> RunResult:
+    """Do the work and show it meanwhile, below what happened *earlier*."""
     view = RunView()
+    for event in earlier:
+        view(event)
     if as_json:
-        return service.run_sync(flow, values)
+        return work()
     if not sys.stdout.isatty():
-        return service.run_sync(flow, values, on_event=listener_for(view))
+        return work(on_event=listener_for(view))
     from rich.live import Live
 
     with Live(get_renderable=live(view), refresh_per_second=10):
-        return service.run_sync(flow, values, on_event=view)
+        return work(on_event=view)
 
 
 def read_inputs(flow: Workflow, assignments: list[str]) -> dict[str, Json]:

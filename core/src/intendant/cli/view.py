@@ -78,7 +78,7 @@ class RunView:
                 row.status, row.started = StepStatus.running, monotonic()
             case events.StepRetried():
                 row.note = f"attempt {event.attempt} failed: {event.failure.message}"
-            case events.TokensSettled():
+            case events.TokensSettled(outcome="answered" | "in_doubt" | "cut_off"):
                 row.tokens += event.usage.tokens
                 row.micro_usd += event.usage.micro_usd
             case events.TokenCompressed():

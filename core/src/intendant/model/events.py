@@ -37,6 +37,19 @@ class Initialized(Event):
     inputs: Json = None
 
 
+class Resumed(Event):
+    """Another process, or the same once more, goes on with a run that was broken off or did not succeed."""
+
+    type: Literal["resumed"] = "resumed"
+    worker: str
+    epoch: int
+    """How often the run was taken over, and one."""
+    kept: int
+    """Steps that were done before and are not done again."""
+    budget_tokens: int | None
+    budget_micro_usd: int | None
+
+
 class IntentClassified(Event):
     """A step's intent was decided."""
 
@@ -251,6 +264,7 @@ class Completed(Event):
 
 AnyEvent = Annotated[
     Initialized
+    | Resumed
     | IntentClassified
     | TokenBudgetAllocated
     | Routed

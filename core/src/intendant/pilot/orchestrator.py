@@ -12,18 +12,19 @@ from intendant.model.errors import IntendantError, ReferenceFailed
 from intendant.model.events import Event
 from intendant.model.requests import MemoryContext
 from intendant.model.results import Failure, Metrics, RunResult, RunStatus, StepOutcome, StepStatus
-from intendant.model.workflow import Json, Workflow
+from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.conditions import Expression, computes_names, step_names
 from intendant.pilot.graph import CONDITION_NAMES, Graph, check
+from intendant.pilot.resuming import PLAN_VERSION, find_resumable
 from intendant.pilot.steps import StepRunner
 from intendant.planning.planner import Plan, StepPlan
-from intendant.record.journal import Journal
+from intendant.record.journal import Journal, read_events
+from intendant.record.store import budgets
 from intendant.spending.ledger import RunLedger
 
 if TYPE_CHECKING:
     from intendant.pilot.service import OrchestrationService
 
-PLAN_VERSION = 1
 GIVEN: Any = object()
 """Stands for what the host has not given; null is a value."""
 
@@ -137,7 +138,61 @@ class WorkflowOrchestrator:
         plan = await self._service.plan_graph(workflow, graph, ask_model=True, memory=memory is not None)
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
-        journal = await self._open(plan, values)
+        journal = await self._open(plan, values, memory)
+        self._flight = await self._flight_of(plan, graph, journal, values, memory)
+        self._record_plan(self._flight)
+        return True
+
+    async def resume(self, run: str, *, take_over: bool = False, limits: Limits | None = None) -> None:
+        """Go on with a run that was broken off, or that did not succeed: what was done is not done again, and what
+        was paid for is not paid again. It goes by the plan that it had.
+
+        Args:
+            run: Its id, or the beginning of that; `last` for the newest.
+            take_over: Also where another process may still be at it; that one is refused from then on.
+            limits: What the run may spend in all from now on, where that is to change.
+
+        Raises:
+            RunNotFound: There is no such run.
+            IntendantError: It is completed, or another process may be at it, or a run is active already.
+            WorkflowError: Its workflow cannot be run with what is installed now.
+            BudgetExceeded: More is spent already than *limits* admit.
+        """
+        if self._flight is not None:
+            raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
+        found = await find_resumable(self._service.store, run, take_over=take_over)
+        tokens = None if limits is None else limits.tokens
+        micro = None if limits is None or limits.usd is None else round(limits.usd * 1_000_000)
+        changed = {"budget_tokens": tokens, "budget_micro_usd": micro}
+        plan = found.plan.model_copy(update={name: limit for name, limit in changed.items() if limit is not None})
+        graph = check(plan.workflow, self._service.plugins, found.inputs)
+        store = self._service.store
+        await store.do(budgets.set_limits(f"run:{found.run_id}", tokens, micro))
+        fence = await store.claim_run(found.run_id, self._service.worker)
+        journal = Journal(store, fence, self._listeners, await read_events(store, found.run_id))
+        self._flight = await self._flight_of(plan, graph, journal, found.inputs, found.memory, found.outcomes)
+        journal.record(
+            events.Resumed(
+                run_id=found.run_id,
+                worker=self._service.worker,
+                epoch=fence.epoch,
+                kept=len(found.outcomes),
+                budget_tokens=plan.budget_tokens,
+                budget_micro_usd=plan.budget_micro_usd,
+            )
+        )
+
+    async def _flight_of(
+        self,
+        plan: Plan,
+        graph: Graph,
+        journal: Journal,
+        values: dict[str, Json],
+        memory: MemoryContext | None,
+        outcomes: Mapping[str, StepOutcome] | None = None,
+    ) -> _Flight:
+        settings, workflow = self._service.settings, plan.workflow
+        done = dict(outcomes or {})
         ledger = RunLedger(
             journal,
             tokens=plan.budget_tokens,
@@ -148,7 +203,7 @@ class WorkflowOrchestrator:
             agent=workflow.agent,
             standing=self._service.standing,
         )
-        await ledger.open()
+        await ledger.open(done)
         runner = StepRunner(
             self._service.plugins,
             settings,
@@ -160,11 +215,9 @@ class WorkflowOrchestrator:
             goal=workflow.description or workflow.name,
             on_text=self._on_text,
         )
-        self._flight = _Flight(plan, graph, journal, runner, values, time())
-        self._record_plan(self._flight)
-        return True
+        return _Flight(plan, graph, journal, runner, values, time(), done)
 
-    async def _open(self, plan: Plan, inputs: Mapping[str, Json]) -> Journal:
+    async def _open(self, plan: Plan, inputs: Mapping[str, Json], memory: MemoryContext | None) -> Journal:
         import json
 
         run_id = f"r_{int(time() * 1000):012x}{uuid4().hex[:10]}"  # sorts by time
@@ -177,6 +230,7 @@ class WorkflowOrchestrator:
                 "plan": plan.model_dump_json(by_alias=True),
                 "plan_version": PLAN_VERSION,
                 "inputs": json.dumps(inputs),
+                "memory": None if memory is None else memory.model_dump_json(),
                 "status": RunStatus.running.value,
                 "worker": self._service.worker,
                 "created_at": time(),

@@ -40,8 +40,11 @@ class _Segment:
         self.ended: asyncio.Queue[str] = asyncio.Queue()
 
     async def run(self) -> None:
+        for step in self.flight.outcomes:  # those of a run that is resumed
+            for dependant in self.graph.dependants[step]:
+                self.left[dependant] -= 1
         for step, count in self.left.items():
-            if count == 0:
+            if count == 0 and step not in self.flight.outcomes:
                 self.push(step)
         try:
             while self.ready or self.running:

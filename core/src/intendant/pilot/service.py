@@ -17,7 +17,7 @@ from intendant.model.errors import Fenced, IntendantError, Problem, StoreError, 
 from intendant.model.events import Event
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunResult, StepOutcome
-from intendant.model.workflow import Json, Workflow
+from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.classifying import ClassificationDesk
 from intendant.pilot.graph import Graph, check, check_classified
 from intendant.pilot.orchestrator import WorkflowOrchestrator
@@ -230,6 +230,36 @@ class OrchestrationService:
             raise IntendantError(
                 "the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true"
             )
+        return await self._flown(flight)
+
+    async def resume(
+        self,
+        run: str,
+        *,
+        take_over: bool = False,
+        limits: Limits | None = None,
+        on_event: Listener | Iterable[Listener] = (),
+        on_text: TextListener | None = None,
+    ) -> RunResult:
+        """Go on with a run that was broken off or did not succeed; for the arguments see
+        `WorkflowOrchestrator.resume` and `run`.
+
+        Example:
+            ```python
+            result = await service.resume("last", limits=Limits(tokens=50_000))
+            ```
+
+        Raises:
+            RunNotFound: There is no such run.
+            IntendantError: It is completed, or another process may be at it.
+            asyncio.CancelledError: The run was cancelled; it has ended and is recorded as cancelled.
+        """
+        flight = self.orchestrator(on_event, on_text)
+        await flight.resume(run, take_over=take_over, limits=limits)
+        return await self._flown(flight)
+
+    async def _flown(self, flight: WorkflowOrchestrator) -> RunResult:
+        """Execute what is left of a run, and end it."""
         try:
             await run_segment(flight, self.settings.run.max_parallel)
         except asyncio.CancelledError:
@@ -248,6 +278,10 @@ class OrchestrationService:
     def run_sync(self, workflow: Workflow, inputs: Mapping[str, Json] | None = None, **options: Any) -> RunResult:
         """`run` for code without an event loop."""
         return self._loop().run(self.run(workflow, inputs, **options))
+
+    def resume_sync(self, run: str, **options: Any) -> RunResult:
+        """`resume` for code without an event loop."""
+        return self._loop().run(self.resume(run, **options))
 
     def plan_sync(
         self, workflow: Workflow, inputs: Mapping[str, Json] | None = None, *, ask_model: bool = False

@@ -9,6 +9,7 @@ class MetricsFold:
 
     def __init__(self) -> None:
         self._totals: dict[str, float] = {}
+        self._steps: dict[str | None, str] = {}
         self._started: float | None = None
         self._budget: int | None = None
 
@@ -18,12 +19,14 @@ class MetricsFold:
             case events.Initialized():
                 self._started = event.at if self._started is None else self._started
                 self._budget = event.budget_tokens
+            case events.Resumed():
+                self._budget = event.budget_tokens
             case events.StepExecuted():
-                self._count(steps_completed=1, step_seconds=event.seconds)
+                self._ended(event, "steps_completed", event.seconds)
             case events.StepFailed():
-                self._count(steps_failed=1, step_seconds=event.seconds)
+                self._ended(event, "steps_failed", event.seconds)
             case events.StepSkipped():
-                self._count(steps_skipped=1)
+                self._ended(event, "steps_skipped", 0.0)
             case events.TokensSettled(outcome="answered" | "in_doubt" | "cut_off"):
                 self._count(tokens_used=event.usage.tokens, calls=1, micro_usd=event.usage.micro_usd)
             case events.TokensSettled(outcome="cached"):
@@ -36,6 +39,13 @@ class MetricsFold:
                 self._count(seconds=event.seconds)
             case _:
                 pass
+
+    def _ended(self, event: events.Event, how: str, seconds: float) -> None:
+        """A step ended; in a run that was resumed it may have ended before, otherwise."""
+        if (before := self._steps.get(event.step_id)) is not None:
+            self._totals[before] -= 1
+        self._steps[event.step_id] = how
+        self._count(**{how: 1, "step_seconds": seconds})
 
     def _count(self, **figures: float) -> None:
         for name, value in figures.items():

@@ -6,7 +6,7 @@ limit`). Nothing is sent before its worst case is held.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from time import time
@@ -88,15 +88,37 @@ class RunLedger:
         }
         self._pool = max(0, tokens - sum(allocations.values())) if tokens is not None else None
 
-    async def open(self) -> None:
-        """Create the run's budget in the store, and close what dead processes left open."""
+    async def open(self, finished: Collection[str] = ()) -> None:
+        """Create the run's budget in the store, or find it as another process left it; and close what dead
+        processes left open.
+
+        Args:
+            finished: Steps that take no more; what they left is in the pool.
+        """
         tokens, micro = self._limits
         row = {"id": self._scope, "parent": f"agent:{self.agent}", "limit_tokens": tokens, "limit_micro": micro}
         await self._journal.commit(budgets.open_budgets([row]))
         if self._journal.fence.epoch > 1:
-            state = await self._journal.store.do(budgets.state_of(self._scope))
-            self._micro = int(state["spent_micro"] + state["held_micro"])
+            self._restore(await self._journal.store.do(budgets.states_of_run(self._journal.run_id)), finished)
         await self.standing.sweep()
+
+    def _restore(self, states: Mapping[str, Mapping[str, int]], finished: Collection[str]) -> None:
+        """Count what was spent and held by whoever had the run before."""
+        own = states[self._scope]
+        self._micro = own["spent_micro"] + own["held_micro"]
+        for scope, state in states.items():
+            if scope == self._scope:
+                continue
+            step_id = scope.partition("/")[2]
+            step = self._steps.setdefault(step_id, StepBudget(scope, 0))
+            step.extra = max(0, (state["limit_tokens"] or 0) - step.limit)
+            step.limit += step.extra
+            step.spent, step.held, step.opened = state["spent_tokens"], state["held_tokens"], True
+        for step_id in finished:
+            if (done := self._steps.get(step_id)) is not None:
+                done.limit = done.spent + done.held
+        if self._limits[0] is not None:
+            self._pool = max(0, self._limits[0] - sum(step.limit for step in self._steps.values()))
 
     def left(self, step_id: str) -> int | None:
         """Tokens that a step could hold now, the common pool included; None if there is no limit."""
@@ -188,10 +210,8 @@ class RunLedger:
                 return
 
     def adopt(self, row: HoldRow) -> None:
-        """Count a hold that a dead process left, and that is ours now, in its step."""
-        step = self._steps.setdefault(row.step_key, StepBudget(row.scope, 0))
-        step.opened = True
-        step.held += row.tokens
+        """A hold that a dead process left is ours now; it was counted when the run was taken over."""
+        self._steps.setdefault(row.step_key, StepBudget(row.scope, 0)).opened = True
 
     async def _recall(self, error: BaseException) -> bool:
         return is_standing(error) and await self.standing.recall(self.agent) > 0

@@ -180,6 +180,39 @@ def raise_limit(scope: str, tokens: int) -> Work:
     return work
 
 
+def set_limits(scope: str, tokens: int | None, micro: int | None) -> Work:
+    """Set the limits of a budget; None leaves one as it is.
+
+    Raises (when the work is done):
+        BudgetExceeded: More is spent and held already.
+    """
+
+    def work(connection: Connection) -> None:
+        row = connection.execute(select(budget).where(budget.c.id == scope)).mappings().one()
+        for unit, limit in (("tokens", tokens), ("micro", micro)):
+            used = row[f"spent_{unit}"] + row[f"held_{unit}"]
+            if limit is not None and used > limit:
+                raise BudgetExceeded(scope, "tokens" if unit == "tokens" else "micro_usd", used, limit)
+        values = {"limit_tokens": tokens, "limit_micro": micro}
+        changed = {name: value for name, value in values.items() if value is not None}
+        if changed:
+            connection.execute(update(budget).where(budget.c.id == scope).values(changed))
+
+    return work
+
+
+def states_of_run(run_id: str) -> Work:
+    """The rows of a run's budget and of its steps', by id."""
+    first, last = f"step:{run_id}/", f"step:{run_id}0"  # "0" follows "/"
+    of_steps = (budget.c.id > first) & (budget.c.id < last)
+
+    def work(connection: Connection) -> dict[str, dict[str, Any]]:
+        rows = connection.execute(select(budget).where(or_(budget.c.id == f"run:{run_id}", of_steps)))
+        return {row["id"]: dict(row) for row in rows.mappings()}
+
+    return work
+
+
 def reserve(row: HoldRow, chain: Sequence[str], lease_id: str | None = None) -> Work:
     """Hold the worst case of a call in every budget of *chain* and in every standing one, or in none.
 

@@ -55,6 +55,7 @@ run = Table(
     Column("finished_at", Float),
     Column("events", Integer),  # how many there were when the run ended, and the hash of the last one
     Column("last_hash", String(64)),
+    Column("memory", Text),  # a MemoryContext, as JSON
     Index("ix_run_created_at", "created_at"),
 )
 

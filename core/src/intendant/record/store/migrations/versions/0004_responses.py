@@ -1,4 +1,4 @@
-"""Answers that later runs may use again."""
+"""Answers that later runs may use again; what was known before a run, for whoever resumes it."""
 
 import sqlalchemy as sa  # noqa: TID253
 from alembic import op  # noqa: TID253
@@ -8,7 +8,8 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add their table."""
+    """Add a table and a column."""
+    op.add_column("run", sa.Column("memory", sa.Text(), nullable=True))
     op.create_table(
         "response",
         sa.Column("key", sa.String(length=64), nullable=False),
