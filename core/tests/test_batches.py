@@ -86,8 +86,8 @@ def flow(*prompts: str, **more) -> Workflow:
     return Workflow.model_validate({"name": "t", "steps": steps})
 
 
-async def done(workflow, provider, lanes: BatchLanes | None = None):
-    async with engine(Ask(), provider, settings=HALF) as service:
+async def done(workflow, provider, lanes: BatchLanes | None = None, settings=HALF):
+    async with engine(Ask(), provider, settings=settings) as service:
         service.gateway._batches = lanes or BatchLanes(0.01, (0.001, 0.002))
         result = await service.run(workflow)
         totals = await service.store.do(budgets.totals_of_run(result.run_id))
@@ -125,6 +125,13 @@ async def test_what_a_batch_left_out_is_sent_by_itself() -> None:
     provider = Batching(missing="two")
     result, _ = await done(flow("one", "two"), provider)
     assert (result.outputs["s0"], result.outputs["s1"]) == ("batched one", "alone")
+
+
+async def test_the_time_that_a_batch_takes_is_not_that_of_its_calls_deadline() -> None:
+    provider = Batching(missing="one")
+    hurried = {**HALF, "calls": {"deadline": 0.01}}
+    result, _ = await done(flow("one"), provider, BatchLanes(0.01, (0.02, 0.02)), hurried)
+    assert result.outputs["s0"] == "alone"
 
 
 async def test_what_was_refused_in_a_batch_fails_its_step_only() -> None:

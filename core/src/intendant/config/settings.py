@@ -124,7 +124,8 @@ class CallSettings(Section):
     attempts: int = Field(3, ge=1, le=20)
     """Tries with one model, of faults that may pass."""
     deadline: float = Field(600.0, gt=0)
-    """Seconds that all tries of one call may take together, waits included."""
+    """Seconds that all tries of one call may take together, waits included; what a step's `slack` allows comes on
+    top."""
     fallback: bool = True
     """Where a provider does not answer, ask the model that the next one has for the same tier."""
     breaker_failures: int = Field(5, ge=1)

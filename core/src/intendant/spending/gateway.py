@@ -121,7 +121,8 @@ class Gateway:
         """
         self._check_images(route, request)
         key = key_of(scope, request, scope.next_call() if number is None else number)
-        call = Call(scope, request, key, least_output, on_text, monotonic() + self._settings.deadline)
+        until = monotonic() + self._settings.deadline + scope.slack
+        call = Call(scope, request, key, least_output, on_text, until)
         earlier = await self._earlier(call)
         if (known := self._replayed(call, route, earlier)) is not None:
             return self._shown(call, known)
