@@ -207,7 +207,9 @@ class Books(Provider):
 
 def billed_in(path: Path) -> dict[str, int]:
     """What each call was billed so far; a process that takes over finds the bills of the one that died."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    # Others may be writing: what has no end yet is not there yet.
+    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+    lines = [json.loads(line) for line in whole.splitlines()]
     return {line["key"]: line["tokens"] for line in lines if "key" in line}
 
 
@@ -467,6 +469,9 @@ def play(plan: Plan, url: str, folder: Path) -> None:
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
             alive[start(plan, url, folder, number, life + 1)] = (number, life + 1)
         elif status:
+            for child in alive:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
             raise AssertionError((folder / f"error{number}.{life}").read_text())
 
 
@@ -476,12 +481,14 @@ def start(plan: Plan, url: str, folder: Path, number: int, life: int) -> int:
     if child:
         return child
     gc.freeze()
+    failed = 1
     try:
         asyncio.run(work(plan, url, folder, number, life))
+        failed = 0
     except BaseException:  # noqa: BLE001  # told by the parent
         (folder / f"error{number}.{life}").write_text(traceback.format_exc())
-        os._exit(1)
-    os._exit(0)
+    finally:
+        os._exit(failed)  # whatever happens: two processes must not both go on with the parent's work
 
 
 def quick(plan: Plan) -> None:

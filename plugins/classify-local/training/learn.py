@@ -6,7 +6,8 @@
 
     python plugins/classify-local/training/learn.py [LABELLED.jsonl …] [--out weights.json]
 
-Always learns from `steps.jsonl` beside this file (invented for this project); further files are added. A labelled
+Always learns from the project's own steps, all of them invented: `steps.jsonl` beside this file, and the rows
+made from the names in `machinery.toml` (`material.py` puts them together). Further files are added. A labelled
 file has a step a line: `step`, `gold`, `alt`, `platform`, `difficulty`, `workflow`, perhaps `weight`. The weights
 contain no step: only features that occur in two workflows or more, words of free text in three. The same input
 gives the same weights.
@@ -26,6 +27,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is loaded; sums in a
 
 import numpy as np
 import scipy.sparse as sp
+from material import material
 from reshaping import carried, restated
 from scipy.optimize import minimize
 
@@ -38,8 +40,7 @@ INTENTS = (
     *("extract", "summarize", "generate", "validate", "send", "transform", "conditional", "aggregate", "filter"),
     *("enrich", "none"),
 )
-HERE = Path(__file__).parent
-WEIGHTS = HERE.parent / "src" / "intendant_classify_local" / "weights.json"
+WEIGHTS = Path(__file__).parents[1] / "src" / "intendant_classify_local" / "weights.json"
 PENALTY = 0.5
 SECOND_LABEL = 0.2
 """How much of a step counts for its second label."""
@@ -300,7 +301,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     options = parser.parse_args()
     given = [row for path in options.files for row in read(path)]
-    rows = given + [{**row, "invented": True} for row in read(HERE / "steps.jsonl")]
+    rows = given + [{**row, "invented": True} for row in material()]
     scores = left_out(rows, folds_by_platform(rows))
     weight = np.array([INVENTED * row.get("weight", 1.0) if row.get("invented") else 1.0 for row in rows])
     calibration = calibrate(rows, scores, weight)
