@@ -546,17 +546,32 @@ async def test_a_provider_is_asked_to_count_only_where_the_count_from_above_is_t
         assert (provider.asked >= 1, result.status) == (bool(asked), status), tokens
 
 
+class Look(IntentHandler):
+    """Shows a picture."""
+
+    spec = IntentSpec(name="ask", summary="Ask", examples=("Ask",))
+
+    async def handle(self, request):
+        picture = Image(media_type="image/png", data="aGk=")
+        message = Message(content="what is it?", images=(picture,))
+        return StepResult(output=(await request.model.complete(ModelRequest(messages=(message,)))).text)
+
+
+class Seeing(ScriptedProvider):
+    """Can be shown pictures."""
+
+    images = True
+
+
+async def test_one_that_cannot_see_does_not_stand_in_for_one_that_can() -> None:
+    first, blind = Seeing(OVERLOADED), Second(reply())
+    async with engine(Look(), first, blind, settings=QUICK) as service:
+        result = await service.run(flow({}))
+    assert result.failures["a"].message == "overloaded"
+    assert blind.calls == []
+
+
 async def test_what_cannot_be_shown_pictures_is_not_sent_any() -> None:
-    class Look(IntentHandler):
-        """Shows a picture."""
-
-        spec = IntentSpec(name="ask", summary="Ask", examples=("Ask",))
-
-        async def handle(self, request):
-            picture = Image(media_type="image/png", data="aGk=")
-            message = Message(content="what is it?", images=(picture,))
-            return StepResult(output=(await request.model.complete(ModelRequest(messages=(message,)))).text)
-
     provider = ScriptedProvider(reply())
     async with engine(Look(), provider, settings=QUICK) as service:
         result = await service.run(flow({}))

@@ -139,37 +139,45 @@ class Provider(Plugin):
     async def count_tokens(self, model: str, request: ModelRequest) -> int | None:  # noqa: ARG002
         """Input tokens of *request* as the provider itself counts them, for nothing; None if it offers no count.
 
-        Asked only where the count from above would make a call be refused or shortened.
+        Asked only where a call would be refused by the count from above.
 
         Raises:
             ProviderError: It did not answer; nothing is charged.
         """
         return None
 
-    async def submit_batch(self, calls: Sequence[tuple[Hold, ModelRequest]]) -> str:
+    async def submit_batch(self, calls: Sequence[tuple[Hold, ModelRequest]]) -> str:  # noqa: ARG002
         """Send calls that may wait; returns the batch's id at the provider. Only where `batches` is True.
 
         Raises:
             ProviderError: It was refused as a whole; says whether anything may have been charged.
         """
-        raise NotImplementedError(f"{self.name} takes no batches")
+        raise self._no_batches()
 
-    async def batch_answers(self, batch: str, calls: Sequence[tuple[Hold, ModelRequest]]) -> BatchAnswers | None:
+    async def batch_answers(
+        self,
+        batch: str,  # noqa: ARG002
+        calls: Sequence[tuple[Hold, ModelRequest]],  # noqa: ARG002
+    ) -> BatchAnswers | None:
         """What became of the calls of a batch; None while it is being worked on. A call that is missing in what is
         returned was not charged.
 
         Raises:
             ProviderError: It cannot be asked now.
         """
-        raise NotImplementedError(f"{self.name} takes no batches")
+        raise self._no_batches()
 
-    async def cancel_batch(self, batch: str) -> None:
+    async def cancel_batch(self, batch: str) -> None:  # noqa: ARG002
         """Give a batch up; what was answered until then is charged and can still be had.
 
         Raises:
             ProviderError: It cannot be asked now.
         """
-        raise NotImplementedError(f"{self.name} takes no batches")
+        raise self._no_batches()
+
+    def _no_batches(self) -> ProviderError:
+        """Where there are no batches, calls are sent by themselves."""
+        return ProviderError(f"{self.name} takes no batches", billed=False)
 
     async def close(self) -> None:  # most have nothing to close
         """Give connections back."""

@@ -1,10 +1,10 @@
 """What a model call is: for whom, under which key, and the events that record it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
-from typing import Literal
+from typing import Any, Literal
 
 from intendant.model import events
 from intendant.model.requests import ModelRequest
@@ -18,6 +18,8 @@ MIN_OUTPUT_TOKENS = 16
 """A call that could not answer with at least this much is not worth its input."""
 Outcome = Literal["answered", "refused", "in_doubt", "cut_off", "replayed", "cached"]
 OnText = Callable[[str], object]
+Earlier = Sequence[Mapping[str, Any]]
+"""The holds of earlier tries at a call, in their order."""
 
 
 @dataclass(slots=True)
@@ -60,6 +62,8 @@ class Call:
     """When it has to be over, by the monotonic clock."""
     number: int = 0
     """Tries so far, those of earlier processes included; each has a hold of its own."""
+    earlier: Earlier = ()
+    """The holds of tries that other processes or attempts made, until the next one has looked at them."""
     shown: bool = False
     """True once a part of an answer was shown: it cannot be taken back, so that there is no other try."""
     batched: bool = False

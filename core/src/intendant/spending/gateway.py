@@ -7,8 +7,9 @@ of its own, and no library below makes any by itself.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import cache
 from time import monotonic, time
 
 from intendant.config.settings import CallSettings
@@ -26,6 +27,7 @@ from intendant.spending.calls import (
     MIN_OUTPUT_TOKENS,
     Call,
     CallScope,
+    Earlier,
     OnText,
     degraded,
     exact_key,
@@ -33,7 +35,7 @@ from intendant.spending.calls import (
     label_of,
     settled,
 )
-from intendant.spending.holding import Earlier, Held, Holder, wanted
+from intendant.spending.holding import Held, Holder, wanted
 from intendant.spending.pricing import Prices
 from intendant.spending.sizing import Sizes
 from intendant.spending.streaming import LiveMeter
@@ -119,21 +121,29 @@ class Gateway:
             ProviderError: The provider refused or broke off.
             CallInDoubt: A process died while this call was out, and the policy is not to repeat it.
         """
-        self._check_images(route, request)
+        self._check_able(route, request)
         key = key_of(scope, request, scope.next_call() if number is None else number)
         until = monotonic() + self._settings.deadline + scope.slack
         call = Call(scope, request, key, least_output, on_text, until)
-        earlier = await self._earlier(call)
-        if (known := self._replayed(call, route, earlier)) is not None:
+        call.earlier = await self._earlier(call)
+        if (known := self._replayed(call, route)) is not None:
             return self._shown(call, known)
         if (known := await self._kept(call, route)) is not None:
             return self._shown(call, known)
-        call.number = len(earlier)
-        return await self._answered(call, route, earlier)
+        call.number = len(call.earlier)
+        return await self._answered(call, route)
 
-    def _check_images(self, route: Route, request: ModelRequest) -> None:
-        if not self._sizes.provider(route).images and any(message.images for message in request.messages):
-            raise ProviderError(f"{route.provider} cannot be shown pictures", billed=False)
+    def _check_able(self, leg: Route, request: ModelRequest) -> None:
+        """Pass if models behind *leg* can be asked this.
+
+        Raises:
+            ProviderError: They cannot; nothing was sent.
+        """
+        provider = self._sizes.provider(leg)
+        if not provider.images and any(message.images for message in request.messages):
+            raise ProviderError(f"{leg.provider} cannot be shown pictures", billed=False)
+        if not provider.tools and request.tools:
+            raise ProviderError(f"{leg.provider} cannot be offered tools", billed=False)
 
     # --- what was paid for already ---
 
@@ -145,10 +155,10 @@ class Gateway:
         found: Earlier = await scope.journal.store.do(budgets.holds_of_call(call.key))
         return found
 
-    def _replayed(self, call: Call, route: Route, earlier: Earlier) -> ModelReply | None:
+    def _replayed(self, call: Call, route: Route) -> ModelReply | None:
         """The answer of a call that was made before."""
         scope = call.scope
-        for row in earlier:
+        for row in call.earlier:
             if row["state"] == "settled" and row["reply"]:
                 reply = ModelReply.model_validate_json(row["reply"])
                 made = route.model_copy(update={"provider": reply.provider, "model": reply.model})
@@ -182,42 +192,38 @@ class Gateway:
 
     # --- tries ---
 
-    async def _answered(self, call: Call, route: Route, earlier: Earlier) -> ModelReply:
+    async def _answered(self, call: Call, route: Route) -> ModelReply:
         """The answer of the first model that gives one."""
-        try:
-            return await self._tried(call, route, earlier, last=not self._settings.fallback)
-        except ProviderError as error:
-            if not error.at_fault or call.shown or not self._settings.fallback:
-                raise
-            failed = error
-        legs = self.alternatives.fallbacks(route)
-        for number, leg in enumerate(legs, 1):
-            before, after = (f"{item.provider}/{item.model}" for item in (route, leg))
-            call.scope.journal.record(degraded(call.scope, "fallback", before, after, failed.message))
+        # Looked for when the first does not answer: most do.
+        others = cache(lambda: list(self._others(route, call.request)))
+        leg = route
+        while True:
             try:
-                return await self._tried(call, leg, (), last=number == len(legs))
+                return await self._tried(call, leg, others)
             except ProviderError as error:
-                if not error.at_fault or call.shown:
+                if not error.at_fault or call.shown or not others():
                     raise
-                failed, route = error, leg
-        raise failed
+                failed, leg = leg, others().pop(0)
+                before, after = (f"{item.provider}/{item.model}" for item in (failed, leg))
+                call.scope.journal.record(degraded(call.scope, "fallback", before, after, error.message))
 
-    async def _tried(self, call: Call, leg: Route, earlier: Earlier, *, last: bool) -> ModelReply:
+    def _others(self, route: Route, request: ModelRequest) -> Iterator[Route]:
+        """The models that may be asked the same where that of *route* does not answer."""
+        for leg in self.alternatives.fallbacks(route) if self._settings.fallback else ():
+            with suppress(ProviderError):  # one that cannot see pictures is no stand-in for one that can
+                self._check_able(leg, request)
+                yield leg
+
+    async def _tried(self, call: Call, leg: Route, others: Callable[[], Sequence[Route]]) -> ModelReply:
         """The answer of one model, asked as often as the settings say."""
-        first = True
-
-        async def attempt() -> ModelReply:
-            nonlocal first
-            known, first = (earlier if first else ()), False
-            return await self._once(call, leg, known)
 
         def again(error: Exception) -> bool:
             if call.shown or not (isinstance(error, IntendantError) and error.retryable):
                 return False
-            return last or _asked_wait(error) <= LONGEST_WAIT or not self.alternatives.fallbacks(leg)
+            return _asked_wait(error) <= LONGEST_WAIT or not others()
 
         return await retrying(
-            attempt,
+            lambda: self._once(call, leg),
             again=again,
             attempts=self._settings.attempts,
             delay=RETRY_SECONDS,
@@ -227,7 +233,7 @@ class Gateway:
             until=call.until,
         )
 
-    async def _once(self, call: Call, leg: Route, earlier: Earlier) -> ModelReply:
+    async def _once(self, call: Call, leg: Route) -> ModelReply:
         provider = self._sizes.provider(leg)
         self._traffic.admit(leg.provider, leg.model)
         call.request = self._marked(call.request, leg)
@@ -236,7 +242,7 @@ class Gateway:
         try:
             async with (
                 self._traffic.gate(leg.provider).passing(counted + wanted(call, leg)),
-                self._held(call, leg, counted, earlier) as (held, meter),
+                self._held(call, leg, counted) as (held, meter),
             ):
                 reply = _checked(await self._sent(call, provider, held, meter), leg)
         except ProviderError as error:
@@ -246,11 +252,9 @@ class Gateway:
         return await self._settle(call, leg, held, reply)
 
     @asynccontextmanager
-    async def _held(
-        self, call: Call, leg: Route, counted: int, earlier: Earlier
-    ) -> AsyncIterator[tuple[Held, LiveMeter | None]]:
+    async def _held(self, call: Call, leg: Route, counted: int) -> AsyncIterator[tuple[Held, LiveMeter | None]]:
         """The hold of one try; closed by what came of it if that is no answer."""
-        held = await self._holder.hold(call, leg, counted, earlier)
+        held = await self._holder.hold(call, leg, counted)
         call.scope.ledger.note_try(call.key)
         meter = None
         if call.on_text is not None and not call.batched:

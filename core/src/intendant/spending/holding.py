@@ -5,7 +5,7 @@ for a prompt of that length, and for all of it being written to the provider's p
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -29,8 +29,6 @@ WAIT_SECONDS = 10.0
 COUNT_MARGIN = 1.02
 """Providers' own counts are "estimates", by their documentation; what they charge was seen to differ by 1 %."""
 
-Earlier = Sequence[Mapping[str, Any]]
-"""The holds of earlier tries at a call, in their order."""
 Cost = Callable[[int], int]
 """Micro-US$ of a call for an answer of so many tokens."""
 
@@ -74,7 +72,7 @@ class Holder:
         free = self._sizes.provider(route).produced_by == "extractive"
         return self._prices.card(route.provider, route.model, lane, free=free)
 
-    async def hold(self, call: Call, leg: Route, counted: int, earlier: Earlier = ()) -> Held:
+    async def hold(self, call: Call, leg: Route, counted: int) -> Held:
         """Set the next try at a call aside; or take over the hold of a dead process, where the same call may be
         sent again.
 
@@ -82,13 +80,13 @@ class Holder:
             call: The call.
             leg: The model that is asked.
             counted: Tokens of its input, from above.
-            earlier: Holds of tries that other processes or earlier attempts made, if there are any.
 
         Raises:
             BudgetExceeded: A limit does not admit it.
             CallInDoubt: A process died while this call was out, and the policy is not to repeat it.
         """
-        last = earlier[-1] if earlier else None
+        last = call.earlier[-1] if call.earlier else None
+        call.earlier = ()
         if last and last["epoch"] < call.scope.journal.fence.epoch and last["state"] in ("held", "in_doubt"):
             fate = await self._decide(call, leg, last)
             if fate.waits or fate.fails:
@@ -181,12 +179,8 @@ class Holder:
 
     def _affordable(self, call: Call, leg: Route, counted: int, output: int) -> int:
         """The longest answer up to *output* that the money left pays for; *output* where none does."""
-        micro = call.scope.ledger.micro_left
-        if micro is None or self._costs(call, leg, counted)(output) <= micro:
-            return output
-        return longest(Room(None, micro), self._costs(call, leg, counted), counted, output, call.least_output) or (
-            output
-        )
+        room, cost = Room(None, call.scope.ledger.micro_left), self._costs(call, leg, counted)
+        return longest(room, cost, counted, output, call.least_output) or output
 
     async def _admitted(self, call: Call, leg: Route, counted: int, most: int, until: float) -> int:
         """The longest answer up to *most* that the standing budgets admit after one refused; 0 for none.
@@ -223,7 +217,6 @@ class Holder:
 
     def _row(self, call: Call, leg: Route, counted: int, output: int) -> HoldRow:
         scope = call.scope
-        card = self.card(leg, "batch" if call.batched else "standard")
         return HoldRow(
             key=call.try_key,
             run_id=scope.journal.run_id,
@@ -233,16 +226,19 @@ class Holder:
             provider=leg.provider,
             model=leg.model,
             tokens=counted + output,
-            micro=card.worst(counted, output, self._sizes.provider(leg).cache_ttl(leg.model, call.request)),
-            price_version=card.version,
+            micro=self._costs(call, leg, counted)(output),
+            price_version=self._card_of(call, leg).version,
             expires_at=scope.ledger.expiry() + (scope.slack if call.batched else 0),
             agent=scope.ledger.agent,
             tenant=scope.ledger.standing.tenant,
         )
 
+    def _card_of(self, call: Call, leg: Route) -> RateCard:
+        return self.card(leg, "batch" if call.batched else "standard")
+
     def _costs(self, call: Call, leg: Route, counted: int) -> Cost:
         """Micro-US$ of the call for an answer of so many tokens."""
-        card = self.card(leg, "batch" if call.batched else "standard")
+        card = self._card_of(call, leg)
         ttl = self._sizes.provider(leg).cache_ttl(leg.model, call.request)
         return lambda output: card.worst(counted, output, ttl)
 
