@@ -5,11 +5,10 @@ that has no answer when its time is over is taken out of the lane; whoever made 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from intendant.hooks.outside import BatchAnswers, Hold, Provider
 from intendant.model.errors import ProviderError
@@ -34,12 +33,6 @@ class _Waiting(NamedTuple):
     answer: "asyncio.Future[ModelReply]"
 
 
-@dataclass(slots=True)
-class _Lane:
-    waiting: list[_Waiting] = field(default_factory=list)
-    gathering: "asyncio.Task[None] | None" = None
-
-
 class BatchLanes:
     """The batches of an engine, a lane for each provider.
 
@@ -53,7 +46,7 @@ class BatchLanes:
     ) -> None:
         self._gather = gather_seconds
         self._poll = poll_seconds
-        self._lanes: dict[str, _Lane] = {}
+        self._gathered: dict[str, list[_Waiting]] = {}
         self._out: set[asyncio.Task[None]] = set()
 
     async def answer(self, provider: Provider, hold: Hold, request: ModelRequest) -> ModelReply:
@@ -62,13 +55,13 @@ class BatchLanes:
         Raises:
             ProviderError: It was refused, or not answered in time (then it says so, and that nothing was charged).
         """
-        lane = self._lanes.setdefault(provider.name, _Lane())
+        waiting = self._gathered.setdefault(provider.name, [])
         call = _Waiting(hold, request, monotonic() + hold.timeout, asyncio.get_running_loop().create_future())
-        lane.waiting.append(call)
-        if len(lane.waiting) >= MOST_CALLS:
-            self._send(provider, lane)
-        elif lane.gathering is None:
-            lane.gathering = self._start(self._gathered(provider, lane))
+        waiting.append(call)
+        if len(waiting) >= MOST_CALLS:
+            self._send(provider)
+        elif len(waiting) == 1:
+            self._start(self._gather_and_send(provider))
         return await call.answer
 
     async def close(self) -> None:
@@ -77,20 +70,18 @@ class BatchLanes:
             task.cancel()
         await asyncio.gather(*self._out, return_exceptions=True)
 
-    def _start(self, work: "asyncio.Future[None] | object") -> "asyncio.Task[None]":
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._out.add(task)
         task.add_done_callback(self._out.discard)
-        return task
 
-    async def _gathered(self, provider: Provider, lane: _Lane) -> None:
+    async def _gather_and_send(self, provider: Provider) -> None:
         await asyncio.sleep(self._gather)
-        self._send(provider, lane)
+        self._send(provider)
 
-    def _send(self, provider: Provider, lane: _Lane) -> None:
+    def _send(self, provider: Provider) -> None:
         # Who gave up while the batch was gathered is not sent.
-        calls = [call for call in lane.waiting if not call.answer.done()]
-        lane.waiting, lane.gathering = [], None
+        calls = [call for call in self._gathered.pop(provider.name, ()) if not call.answer.done()]
         if calls:
             self._start(self._worked(provider, calls))
 

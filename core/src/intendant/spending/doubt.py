@@ -4,7 +4,6 @@ What the ledger says of one is never less than what it may have cost: until its 
 full, or still held.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from intendant.model.workflow import InDoubt
@@ -57,35 +56,3 @@ def fate_of(found: OpenHold, policy: InDoubt) -> Fate:
         waits=policy == "hold",
         fails=policy == "fail",
     )
-
-
-def fates(
-    holds: Iterable[OpenHold],
-    epoch: int,
-    wanted: dict[str, InDoubt | None],
-    *,
-    knowing: frozenset[str],
-    ask_above: int,
-) -> list[Fate]:
-    """What happens to the open holds of a run that a process claims.
-
-    Args:
-        holds: The run's holds that are open.
-        epoch: The claimer's epoch; holds of its own are calls in flight, not in doubt.
-        wanted: Policies by step.
-        knowing: The providers that know keys.
-        ask_above: See `policy_of`.
-    """
-    return [
-        fate_of(
-            found,
-            policy_of(
-                wanted.get(found.step_key),
-                knows_keys=found.provider in knowing,
-                micro=found.micro,
-                ask_above=ask_above,
-            ),
-        )
-        for found in holds
-        if found.epoch < epoch
-    ]

@@ -39,10 +39,8 @@ def _decoded(text: str, scalars: json.JSONDecoder) -> Any:
 
 def _value(text: str, scalars: json.JSONDecoder) -> Any:
     if text.startswith(("{", "[")):
-        try:
+        with suppress(json.JSONDecodeError):  # then it is a table, whose head may begin like this
             return scalars.decode(text)
-        except json.JSONDecodeError:
-            pass
     lines = text.split("\n")
     form = Form(scalars)
     at = 0

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select, update  # noqa: TID253
+from sqlalchemy import Connection, update  # noqa: TID253
 
 from intendant.record.store import budgets
 from intendant.record.store.tables import hold
@@ -23,18 +23,6 @@ class OpenHold:
     model: str
     tokens: int
     micro: int
-
-
-def open_holds(run_id: str) -> Work:
-    """A run's open holds, oldest first."""
-
-    def work(connection: Connection) -> list[OpenHold]:
-        query = select(*(hold.c[name] for name in OpenHold.__slots__)).where(
-            hold.c.run_id == run_id, hold.c.state == "held"
-        )
-        return [OpenHold(*row) for row in connection.execute(query.order_by(hold.c.created_at, hold.c.key))]
-
-    return work
 
 
 def take_over(epoch: int, expires_at: float, keep: Sequence[str], charge: Sequence[str]) -> Work:
