@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 from intendant_compress_structural._cells import EXACT, NOTHING, NUMBERS, Form, Reader, Record, only, shape_of
