@@ -21,7 +21,7 @@ from importlib.metadata import version
 
 from openai import AsyncOpenAI
 
-from intendant import BudgetExceeded, Message, ModelReply, ModelRequest, Route, Usage
+from intendant import BudgetExceeded, Message, ModelReply, ModelRequest, Route, Usage, estimate_tokens
 from intendant.config.settings import PriceSetting
 from intendant.hooks.outside import Hold, Provider, TokenCounting
 from intendant.record.journal import Journal
@@ -92,7 +92,7 @@ class OpenAIHere(Provider):
         return {"t": MODEL}
 
     def token_counting(self, model: str) -> TokenCounting:
-        return TokenCounting(encoding=None, factor=1.0)
+        return TokenCounting(estimate_tokens, exact=True)
 
     async def complete(self, held: Hold, request: ModelRequest) -> ModelReply:
         messages = [{"role": item.role, "content": item.content} for item in request.messages]
