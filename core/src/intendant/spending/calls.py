@@ -6,6 +6,7 @@ from hashlib import sha256
 from time import monotonic
 from typing import Any, Literal
 
+from intendant.hooks.outside import Bound
 from intendant.model import events
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
@@ -68,6 +69,8 @@ class Call:
     """True once a part of an answer was shown: it cannot be taken back, so that there is no other try."""
     batched: bool = False
     """True while it is to be sent among those that may wait."""
+    bound: Bound = "likely"
+    """What the input tokens are that the next try holds."""
 
     @property
     def left(self) -> float:
@@ -122,6 +125,9 @@ def settled(
     outcome: Outcome,
     produced_by: str = "model",
     price_version: str = "",
+    *,
+    answered_by: str = "",
+    corrected: str = "",
 ) -> events.TokensSettled:
     """A call ended."""
     return events.TokensSettled(
@@ -134,6 +140,8 @@ def settled(
         outcome=outcome,
         produced_by=produced_by,
         price_version=price_version,
+        answered_by=answered_by,
+        corrected=corrected,
     )
 
 

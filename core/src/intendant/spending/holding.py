@@ -4,14 +4,13 @@ The worst case is the input counted from above and the longest answer, at the de
 for a prompt of that length, and for all of it being written to the provider's prompt cache where it may be.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, NamedTuple
 
 from intendant.hooks.outside import Hold
 from intendant.model import events
-from intendant.model.errors import BudgetExceeded, CallInDoubt, ProviderError
+from intendant.model.errors import BudgetExceeded, CallInDoubt
 from intendant.model.logs import get_logger
 from intendant.model.results import Route
 from intendant.record.store import doubts
@@ -26,8 +25,6 @@ from intendant.spending.sizing import Sizes
 
 WAIT_SECONDS = 10.0
 """How long a call waits for others that hold what it needs; then it is shortened or refused."""
-COUNT_MARGIN = 1.02
-"""Providers' own counts are "estimates", by their documentation; what they charge was seen to differ by 1 %."""
 
 Cost = Callable[[int], int]
 """Micro-US$ of a call for an answer of so many tokens."""
@@ -116,7 +113,7 @@ class Holder:
         row = HoldRow(**{name: found[name] for name in HoldRow.__slots__})
         call.scope.ledger.adopt(row)
         output = min(wanted(call, leg), row.tokens - counted)
-        return Held(row, Hold(row.key, row.tokens, row.micro, output, leg.model, self._timeout))
+        return Held(row, Hold(row.key, row.tokens, row.micro, output, leg.model, self._timeout, call.bound))
 
     # --- a new one ---
 
@@ -133,18 +130,12 @@ class Holder:
             raise refused from None
 
     async def _recounted(self, leg: Route, call: Call, counted: int) -> int | None:
-        """The input as the provider counts it, if that is less; asked only where the count from above is too
-        much.
-        """
-        if self._sizes.counter(leg).exact:
+        """The input as the provider counts it, if that is less than the bound, which is too much."""
+        exact = await self._sizes.counted(leg, call.request)
+        if exact is None or exact >= counted:
             return None
-        try:
-            found = await self._sizes.provider(leg).count_tokens(leg.model, call.request)
-        except ProviderError as error:
-            log.info("count_failed", provider=leg.provider, model=leg.model, error=error.message)
-            return None
-        exact = None if found is None else math.ceil(found * COUNT_MARGIN) + 1
-        return exact if exact is not None and exact < counted else None
+        call.bound = "exact"
+        return exact
 
     async def _fitted(self, call: Call, leg: Route, counted: int, most: int) -> Held:
         """A hold for *counted* tokens of input and the longest answer that fits."""
@@ -206,14 +197,15 @@ class Holder:
             model=row.model,
             tokens=row.tokens,
             micro_usd=row.micro,
-            estimated=not self._sizes.counter(leg).exact,
+            estimated=call.bound != "exact",
+            bound=call.bound,
             output_tokens=output,
             wanted_tokens=wanted(call, leg),
         )
         await call.scope.ledger.reserve(row, event)
         call.number += 1
         timeout = call.scope.slack if call.batched else min(self._timeout, max(1.0, call.left))
-        return Held(row, Hold(row.key, row.tokens, row.micro, output, leg.model, timeout))
+        return Held(row, Hold(row.key, row.tokens, row.micro, output, leg.model, timeout, call.bound))
 
     def _row(self, call: Call, leg: Route, counted: int, output: int) -> HoldRow:
         scope = call.scope
