@@ -14,7 +14,7 @@ from time import monotonic, time
 
 from intendant.config.settings import CallSettings
 from intendant.hooks.outside import Provider
-from intendant.model.errors import IntendantError, ProviderError
+from intendant.model.errors import IntendantError, ProviderError, RequestAdapted
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
 from intendant.model.retrying import retrying
@@ -37,6 +37,7 @@ from intendant.spending.calls import (
 )
 from intendant.spending.holding import Held, Holder, wanted
 from intendant.spending.pricing import Prices
+from intendant.spending.reply_check import CheckedReply, checked_reply, refused
 from intendant.spending.sizing import Sizes
 from intendant.spending.streaming import LiveMeter
 from intendant.spending.traffic import Traffic
@@ -45,6 +46,8 @@ RETRY_SECONDS = 0.5
 LONGEST_WAIT = 10.0
 """A wait that a provider asks for and that is longer than this is not waited where another provider can be asked.
 """
+MOST_FORMS = 6
+"""Refusals of a call's form that are answered with another form, before one counts as a failed try."""
 LEAST_SLACK = 60.0
 """A call that may wait for less is sent at once."""
 
@@ -73,7 +76,7 @@ class Gateway:
         batches: BatchLanes | None = None,
     ) -> None:
         self._settings = calls or CallSettings()
-        self._sizes = Sizes(providers)
+        self._sizes = Sizes(providers, self._settings.token_bound)
         self._holder = Holder(self._sizes, prices, call_timeout, ask_above)
         self._traffic = Traffic(self._settings)
         self.alternatives = Alternatives(providers, prices, preferred)
@@ -127,11 +130,21 @@ class Gateway:
         call = Call(scope, request, key, least_output, on_text, until)
         call.earlier = await self._earlier(call)
         if (known := self._replayed(call, route)) is not None:
-            return self._shown(call, known)
+            return self._shown(call, self._accepted(known))
         if (known := await self._kept(call, route)) is not None:
             return self._shown(call, known)
         call.number = len(call.earlier)
-        return await self._answered(call, route)
+        return self._accepted(await self._answered(call, route))
+
+    def _accepted(self, reply: ModelReply) -> ModelReply:
+        """The reply, if it is an answer; it is settled already.
+
+        Raises:
+            ModelRefused: The model refused to answer.
+        """
+        if reply.stop_reason == "refusal" and self._settings.refusals == "fail":
+            raise refused(reply)
+        return reply
 
     def _check_able(self, leg: Route, request: ModelRequest) -> None:
         """Pass if models behind *leg* can be asked this.
@@ -223,7 +236,7 @@ class Gateway:
             return _asked_wait(error) <= LONGEST_WAIT or not others()
 
         return await retrying(
-            lambda: self._once(call, leg),
+            lambda: self._in_a_form_it_takes(call, leg),
             again=again,
             attempts=self._settings.attempts,
             delay=RETRY_SECONDS,
@@ -233,23 +246,34 @@ class Gateway:
             until=call.until,
         )
 
+    async def _in_a_form_it_takes(self, call: Call, leg: Route) -> ModelReply:
+        """One try; sent again at once where a server refused only its form, and the provider knows another. Each
+        request has a hold of its own.
+        """
+        for _ in range(MOST_FORMS):
+            with suppress(RequestAdapted):
+                return await self._once(call, leg)
+        return await self._once(call, leg)
+
     async def _once(self, call: Call, leg: Route) -> ModelReply:
         provider = self._sizes.provider(leg)
         self._traffic.admit(leg.provider, leg.model)
         call.request = self._marked(call.request, leg)
         call.batched = provider.batches and call.scope.slack >= LEAST_SLACK and call.number == 0
-        counted = self._sizes.input_tokens(leg, call.request)
+        await provider.warm()
+        room = call.scope.ledger.left(call.scope.step_id)
+        counted, call.bound = await self._sizes.measure(leg, call.request, room)
         try:
             async with (
                 self._traffic.gate(leg.provider).passing(counted + wanted(call, leg)),
                 self._held(call, leg, counted) as (held, meter),
             ):
-                reply = _checked(await self._sent(call, provider, held, meter), leg)
+                checked = self._checked(await self._sent(call, provider, held, meter), call, leg, held)
         except ProviderError as error:
             self._traffic.note(leg.provider, leg.model, error)
             raise
         self._traffic.note(leg.provider, leg.model, None)
-        return await self._settle(call, leg, held, reply)
+        return await self._settle(call, leg, held, checked)
 
     @asynccontextmanager
     async def _held(self, call: Call, leg: Route, counted: int) -> AsyncIterator[tuple[Held, LiveMeter | None]]:
@@ -258,7 +282,7 @@ class Gateway:
         call.scope.ledger.note_try(call.key)
         meter = None
         if call.on_text is not None and not call.batched:
-            meter = LiveMeter(held.hold, self._sizes.counter(leg), _listener(call))
+            meter = LiveMeter(held.hold, self._sizes.upper(leg), _listener(call))
         try:
             yield held, meter
         except BaseException as error:
@@ -285,19 +309,24 @@ class Gateway:
 
     # --- ends ---
 
-    async def _settle(self, call: Call, leg: Route, held: Held, reply: ModelReply) -> ModelReply:
-        scope, row = call.scope, held.row
+    def _checked(self, reply: object, call: Call, leg: Route, held: Held) -> CheckedReply:
+        least = self._sizes.least_input(call.request)
+        return checked_reply(reply, leg, call.request, held.hold, least, self._settings.max_reply_bytes)
+
+    async def _settle(self, call: Call, leg: Route, held: Held, checked: CheckedReply) -> ModelReply:
+        scope, row, reply = call.scope, held.row, checked.reply
         price = self._holder.card(leg, reply.lane).price(reply.usage)
         usage = reply.usage.model_copy(update={"micro_usd": price.micro_usd, "calls": 1})
         reply = reply.model_copy(update={"usage": usage})
         text = reply.model_dump_json()
         spent = Spent(usage.input_tokens, usage.output_tokens, usage.micro_usd)
-        event = settled(scope, row.key, leg, usage, "answered", reply.produced_by, price.version)
+        told = {"answered_by": checked.answered_by, "corrected": checked.corrected}
+        event = settled(scope, row.key, leg, usage, "answered", reply.produced_by, price.version, **told)
         scope.usage += usage
         scope.produced_by = label_of(reply)
         await scope.ledger.settle(row, spent, text, event)
         if not call.request.tools:  # The words around tools are the provider's own, and no text of ours.
-            self._sizes.observe(leg, held.input_tokens, usage.input_tokens)
+            self._sizes.observe(leg, held.input_tokens, usage.input_tokens, call.request)
         if scope.keep_seconds and reply.stop_reason == "end":
             key = self._exact_key(call, leg)
             scope.journal.store.do_later(responses.keep(key, text, time(), scope.keep_seconds))
@@ -331,14 +360,6 @@ def _listener(call: Call) -> OnText:
             call.on_text(piece)
 
     return told
-
-
-def _checked(reply: object, leg: Route) -> ModelReply:
-    """What a provider returned, if it is a reply; it may have been charged all the same."""
-    if isinstance(reply, ModelReply):
-        return reply
-    message = f"the provider '{leg.provider}' returned {type(reply).__name__}, not a ModelReply"
-    raise ProviderError(message, hint="this is a fault of the plugin; report it there")
 
 
 def _asked_wait(error: Exception) -> float:
