@@ -12,19 +12,24 @@ from intendant.testing.contracts import (
     sweep,
 )
 from intendant.testing.fakes import EqualShares, OnlyTier, ScriptedProvider, engine, refusal, run_steps
-from intendant.testing.wire import WireServer, nobody
+from intendant.testing.wire import CUT, HANG, RESET, MeterLog, Sent, WireServer, nobody
 
 __all__ = [
+    "CUT",
+    "HANG",
+    "RESET",
     "BudgetContract",
     "ClassifierContract",
     "CompressorContract",
     "ConnectorContract",
     "EqualShares",
     "IntentContract",
+    "MeterLog",
     "OnlyTier",
     "PluginContract",
     "ProviderContract",
     "ScriptedProvider",
+    "Sent",
     "TierContract",
     "WireServer",
     "engine",
