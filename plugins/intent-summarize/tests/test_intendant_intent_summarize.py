@@ -135,7 +135,8 @@ async def test_a_cut_answer_is_said_to_be_cut() -> None:
 
 async def test_a_refusal_is_told() -> None:
     outcome, _ = await summarize(TEXT, answer("I cannot.", stop_reason="refusal"))
-    assert "refused" in outcome.notes[0]
+    assert outcome.failure is not None
+    assert (outcome.failure.error, outcome.output) == ("ModelRefused", None)
 
 
 @pytest.mark.parametrize(("reason", "word"), [("length", "more tokens"), ("end", "nothing at all")])
