@@ -63,8 +63,6 @@ class Vendor:
     """The environment variable of another base URL, as the SDK calls it."""
     keys: tuple[str, ...]
     """Environment variables that may hold the key, as the SDK calls them."""
-    modules: tuple[str, ...] = ()
-    """Modules of the SDK that it imports late and every call needs."""
     statuses: Mapping[str, int] = field(default_factory=dict)
     """The status that goes with an error's type or code, for errors that come without one."""
     empty: frozenset[str] = frozenset()

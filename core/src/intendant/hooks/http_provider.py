@@ -38,7 +38,7 @@ import re
 import zlib
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from hashlib import sha256
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -107,7 +107,7 @@ class HttpProvider(Provider):
             http_client: Bounds what is read, and follows no redirection.
         """
 
-    @cached_property
+    @property
     def errors(self) -> HttpErrors:
         """Makes this provider's errors."""
         return HttpErrors(self.vendor)
@@ -182,9 +182,11 @@ class HttpProvider(Provider):
     async def warm(self) -> None:
         """Import the SDK, in a thread, and open the client of the running loop."""
         if asyncio.get_running_loop() not in self._clients:
-            for module in (self.vendor.sdk, *self.vendor.modules):
-                await asyncio.to_thread(import_module, module)
-            self.client()
+            await asyncio.to_thread(import_module, self.vendor.sdk)
+            await asyncio.to_thread(self.touch, self.client())
+
+    def touch(self, client: Any) -> None:
+        """Look at the methods of *client* that calls use: SDKs import what is behind them when they are first seen."""
 
     async def close(self) -> None:
         """Close the connections of the running loop."""

@@ -95,6 +95,10 @@ class OpenaiProvider(HttpProvider):
         settings: OpenaiSettings = self.settings
         return AsyncOpenAI(api_key=key, base_url=settings.base_url, max_retries=0, http_client=http_client)
 
+    def touch(self, client: Any) -> None:
+        """What calls and counts use."""
+        _ = client.chat.completions.create, client.responses.create, client.responses.input_tokens
+
     async def warm(self) -> None:
         """Import the SDK, and load the tokenizer of OpenAI's models, in a thread."""
         await super().warm()

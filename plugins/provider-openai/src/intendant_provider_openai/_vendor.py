@@ -9,7 +9,6 @@ VENDOR = Vendor(
     url="https://api.openai.com/v1",
     url_variable="OPENAI_BASE_URL",
     keys=("OPENAI_API_KEY",),
-    modules=("openai.resources.responses", "openai.resources.chat.completions"),
     statuses={"rate_limit_exceeded": 429, "model_not_found": 404, "overloaded_error": 503},
     empty=frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}),
 )
