@@ -131,9 +131,12 @@ class HttpErrors:
     def _of_status(self, error: Any, *, begun: bool) -> ProviderError:
         kind = str(getattr(error, "code", None) or getattr(error, "type", None) or "")
         said = self.safe(message_of(error.body) or error.message)
-        if begun:
+        if begun or error.status_code < _MULTIPLE:  # It came in a stream that was opened with status 200.
             status = self.vendor.statuses.get(kind, _SERVER)
-            return self.refusal(f"{self.name} broke the answer off with {kind}: {said}", status, kind, billed=True)
+            message = (
+                f"{self.name} {'broke the answer off' if begun else 'answered'} with {kind or 'an error'}: {said}"
+            )
+            return self.refusal(message, status, kind, billed=True if begun else None)
         headers = error.response.headers
         wait = wait_of(headers)
         after = f" (it asks to wait {wait:g} s)" if wait is not None else ""

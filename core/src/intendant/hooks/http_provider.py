@@ -186,7 +186,7 @@ class HttpProvider(Provider):
             await asyncio.to_thread(self.touch, self.client())
 
     def touch(self, client: Any) -> None:
-        """Look at the methods of *client* that calls use: SDKs import what is behind them when they are first seen."""
+        """Look at the methods of *client* that calls use: SDKs import what is behind them at first sight."""
 
     async def close(self) -> None:
         """Close the connections of the running loop."""
