@@ -7,8 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from intendant import Fenced, RunNotFound, SchemaMismatch, StoreError
-from intendant.model import events
+from intendant import Fenced, RunNotFound, SchemaMismatch, StoreError, events
 from intendant.record.journal import Journal, read_events
 from intendant.record.store import Store, database
 from intendant.record.store.chain import verify
@@ -282,7 +281,8 @@ def test_a_database_of_another_program_is_left_alone(tmp_path) -> None:
 
 async def test_a_run_leaves_the_same_on_every_database(url) -> None:
     """A whole run with paid calls, a failure and a skip: budgets, steps and journal are kept and whole."""
-    from intendant import IntentHandler, IntentSpec, Message, ModelRequest, StepResult, Workflow
+    from intendant import Workflow
+    from intendant.plugin import IntentHandler, IntentSpec, Message, ModelRequest, StepResult
     from intendant.record.store import budgets
     from intendant.testing import engine
 
@@ -301,10 +301,10 @@ async def test_a_run_leaves_the_same_on_every_database(url) -> None:
         result = await service.run(
             Workflow.model_validate({"name": "t", "steps": steps, "budget": {"tokens": 5000}})
         )
-        state = await service.store.do(budgets.state_of(f"run:{result.run_id}"))
-        totals = await service.store.do(budgets.totals_of_run(result.run_id))
-        rows = await service.store.events_of(result.run_id)
-        outputs = await service.store.outputs_of(result.run_id)
+        state = await service._engine.store.do(budgets.state_of(f"run:{result.run_id}"))
+        totals = await service._engine.store.do(budgets.totals_of_run(result.run_id))
+        rows = await service._engine.store.events_of(result.run_id)
+        outputs = await service._engine.store.outputs_of(result.run_id)
     assert verify(rows) is None
     assert outputs == result.outputs
     assert set(outputs) == set("abcdef")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
-from intendant.model.events import Event, read_event
-from intendant.model.logs import get_logger
+from intendant.config.logs import get_logger
+from intendant.events import Event, read_event
 from intendant.model.results import StepOutcome
-from intendant.model.text import writable
 from intendant.record.metrics import MetricsFold
+from intendant.text.surrogates import writable
 
 if TYPE_CHECKING:
     from intendant.record.store import Fence, Store
