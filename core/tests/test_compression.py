@@ -117,7 +117,7 @@ async def test_where_encoding_saves_nothing_it_is_not_tried_again() -> None:
     text = "".join(f"line {n}\n" for n in range(60))
     runs = Runs()
     asked = []
-    runs.shrink = lambda request: asked.append(request.tokens)
+    runs.compress = lambda request: asked.append(request.tokens)
     found = (await fit(text, 100, runs, Picker())).compression
     assert 90 <= found.tokens_after <= 100
     assert asked == [len(text)]

@@ -1,7 +1,6 @@
 """What host applications import: each public name of `intendant`, written once."""
 
 from .config.settings import Settings as Settings
-from .events import Event as Event
 from .model.errors import (
     BudgetExceeded as BudgetExceeded,
     CallInDoubt as CallInDoubt,

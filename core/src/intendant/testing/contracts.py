@@ -196,13 +196,15 @@ class CompressorContract(PluginContract):
             assert answer.text == (await _settled(self.make().compress(request))).text
 
     @_in_a_loop
-    async def test_lossy_ones_leave_the_lossless_round(self) -> None:
-        """In the lossless round only lossless compressors answer."""
+    async def test_lossless_ones_are_lossless_in_the_lossless_round(self) -> None:
+        """In the lossless round, which only asks lossless compressors, the answer loses nothing."""
         made = self.make()
+        if not made.lossless:
+            return
         text = TEXTS["json"]
         request = self._request(text, estimate_tokens(text), 10).model_copy(update={"lossless_only": True})
         answer = await _settled(made.compress(request))
-        assert answer is None or (made.lossless and (answer.lossless or answer.preserving))
+        assert answer is None or answer.lossless or answer.preserving
 
     def _request(self, text: str, tokens: int, target: int) -> CompressRequest:
         return CompressRequest(text=text, tokens=tokens, target_tokens=target, count=estimate_tokens)
@@ -253,6 +255,7 @@ class BudgetContract(PluginContract):
         caps = {line.step_id: line.cap for line in lines}
         assert all(0 <= answer.tokens[step] <= caps[step] for step in answer.tokens)
         assert sum(answer.tokens.values()) == min(total, sum(caps.values()))
+
 
 class ClassifierContract(PluginContract):
     """What classifiers promise."""
