@@ -114,10 +114,11 @@ def answers(
 
 def _corrections(service: "OrchestrationService", steps: list[dict[str, Any]]) -> dict[str, Classification]:
     from intendant.pilot.classifying import ClassificationDesk
+    from intendant.record.store import intent_labels
 
     if not ClassificationDesk(service).has_store():
         return {}
-    found = service.do_sync(service.store.classifications(step_key(step) for step in steps))
+    found = service.do_sync(service.store.do(intent_labels.find(step_key(step) for step in steps)))
     return {key: Classification.model_validate_json(text) for key, text in found.items()}
 
 

@@ -99,8 +99,9 @@ def _end(result: RunResult, *, as_json: bool) -> NoReturn:
 async def _earlier(service: "OrchestrationService", run: str) -> list[Event]:
     """What happened in a run until now."""
     from intendant.record.journal import read_events
+    from intendant.record.store import runs
 
-    return await read_events(service.store, (await service.store.find_run(run))["id"])
+    return await read_events(service.store, (await service.store.do(runs.find_run(run))).id)
 
 
 def _shown(work: Callable[..., RunResult], earlier: Iterable[Event] = (), *, as_json: bool) -> RunResult:

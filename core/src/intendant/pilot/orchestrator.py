@@ -15,11 +15,12 @@ from intendant.model.results import Failure, Metrics, RunResult, RunStatus, Step
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.conditions import Expression, computes_names, step_names
 from intendant.pilot.graph import CONDITION_NAMES, Graph, check
-from intendant.pilot.resuming import PLAN_VERSION, find_resumable
+from intendant.pilot.resuming import PLAN_VERSION, completed_steps, find_resumable, with_limits
 from intendant.pilot.steps import StepRunner
 from intendant.planning.planner import Plan, StepPlan
-from intendant.record.journal import Journal, read_events
-from intendant.record.store import budgets
+from intendant.record.journal import Journal, parse_events
+from intendant.record.rows import RunRow
+from intendant.record.store import runs
 from intendant.spending.ledger import RunLedger
 
 if TYPE_CHECKING:
@@ -163,23 +164,21 @@ class WorkflowOrchestrator:
         found = await find_resumable(self._service.store, run, take_over=take_over)
         tokens = None if limits is None else limits.tokens
         micro = None if limits is None or limits.usd is None else round(limits.usd * 1_000_000)
-        changed = {"budget_tokens": tokens, "budget_micro_usd": micro}
-        plan = found.plan.model_copy(update={name: limit for name, limit in changed.items() if limit is not None})
-        graph = check(plan.workflow, self._service.plugins, found.inputs)
-        store = self._service.store
-        await store.do(budgets.set_limits(f"run:{found.run_id}", tokens, micro))
-        fence = await store.claim_run(found.run_id, self._service.worker)
-        journal = Journal(store, fence, self._listeners, await read_events(store, found.run_id))
-        self._flight = await self._flight_of(plan, graph, journal, found.inputs, found.memory, found.outcomes)
+        graph = check(found.plan.workflow, self._service.plugins, found.inputs)
+        store, worker = self._service.store, self._service.worker
+        claimed = await store.do(
+            runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro)
+        )
+        plan, outcomes = with_limits(found.plan, claimed.budget, tokens, micro), completed_steps(claimed.steps)
+        journal = Journal(store, claimed.fence, self._listeners, parse_events(claimed.events))
+        self._flight = await self._flight_of(plan, graph, journal, found.inputs, found.memory, outcomes)
         journal.record(
-            events.Resumed(
-                run_id=found.run_id,
-                worker=self._service.worker,
-                epoch=fence.epoch,
-                kept=len(found.outcomes),
-                budget_tokens=plan.budget_tokens,
-                budget_micro_usd=plan.budget_micro_usd,
-            )
+            events.Resumed,
+            worker=worker,
+            epoch=claimed.fence.epoch,
+            kept=len(outcomes),
+            budget_tokens=plan.budget_tokens,
+            budget_micro_usd=plan.budget_micro_usd,
         )
 
     async def _flight_of(
@@ -222,66 +221,52 @@ class WorkflowOrchestrator:
 
         run_id = f"r_{int(time() * 1000):012x}{uuid4().hex[:10]}"  # sorts by time
         store = self._service.store
-        fence = await store.open_run(
-            {
-                "id": run_id,
-                "workflow": plan.workflow.name,
-                "agent": plan.workflow.agent,
-                "plan": plan.model_dump_json(by_alias=True),
-                "plan_version": PLAN_VERSION,
-                "inputs": json.dumps(inputs),
-                "memory": None if memory is None else memory.model_dump_json(),
-                "status": RunStatus.running.value,
-                "worker": self._service.worker,
-                "created_at": time(),
-            }
+        row = RunRow(
+            id=run_id,
+            workflow=plan.workflow.name,
+            agent=plan.workflow.agent,
+            plan=plan.model_dump_json(by_alias=True),
+            plan_version=PLAN_VERSION,
+            inputs=json.dumps(inputs),
+            memory=None if memory is None else memory.model_dump_json(),
+            status=RunStatus.running.value,
+            worker=self._service.worker,
+            created_at=time(),
         )
-        return Journal(store, fence, self._listeners)
+        return Journal(store, await store.do(runs.open_run(row)), self._listeners)
 
     def _record_plan(self, flight: _Flight) -> None:
         plan, journal = flight.plan, flight.journal
         journal.record(
-            events.Initialized(
-                run_id=journal.run_id,
-                workflow=plan.workflow.name,
-                agent=plan.workflow.agent,
-                steps=len(plan.steps),
-                budget_tokens=plan.budget_tokens,
-                budget_micro_usd=plan.budget_micro_usd,
-                budget_strategy=plan.strategy,
-                inputs=flight.inputs,
-            )
+            events.Initialized,
+            workflow=plan.workflow.name,
+            agent=plan.workflow.agent,
+            steps=len(plan.steps),
+            budget_tokens=plan.budget_tokens,
+            budget_micro_usd=plan.budget_micro_usd,
+            budget_strategy=plan.strategy,
+            inputs=flight.inputs,
         )
         for step in plan.steps:
-            found = step.classification
-            journal.record(
-                events.IntentClassified(
-                    run_id=journal.run_id,
-                    step_id=step.step_id,
-                    intent=found.intent,
-                    confidence=found.confidence,
-                    method=found.method,
-                    second=found.second,
-                )
+            found, log = step.classification, journal.step(step.step_id)
+            log.record(
+                events.IntentClassified,
+                intent=found.intent,
+                confidence=found.confidence,
+                method=found.method,
+                second=found.second,
             )
             if not step.needs_model:
                 continue
-            journal.record(
-                events.TokenBudgetAllocated(
-                    run_id=journal.run_id, step_id=step.step_id, tokens=step.tokens, strategy=plan.strategy
-                )
-            )
+            log.record(events.TokenBudgetAllocated, tokens=step.tokens, strategy=plan.strategy)
             if step.route is not None:
-                journal.record(
-                    events.Routed(
-                        run_id=journal.run_id,
-                        step_id=step.step_id,
-                        tier=step.route.tier,
-                        provider=step.route.provider,
-                        model=step.route.model,
-                        reason=step.route.reason,
-                        difficulty=step.difficulty,
-                    )
+                log.record(
+                    events.Routed,
+                    tier=step.route.tier,
+                    provider=step.route.provider,
+                    model=step.route.model,
+                    reason=step.route.reason,
+                    difficulty=step.difficulty,
                 )
 
     async def execute_step(
@@ -369,8 +354,8 @@ class WorkflowOrchestrator:
             reason=reason,
         )
         flight.outcomes[step_id] = outcome
-        event = events.StepSkipped(run_id=flight.journal.run_id, step_id=step_id, reason=reason)
-        flight.journal.save_step(outcome, None, event)
+        log = flight.journal.step(step_id)
+        log.save(outcome, None, log.event(events.StepSkipped, reason=reason))
 
     def fail(self, step_id: str, error: IntendantError) -> None:
         """Record that a step failed before it began."""
@@ -385,10 +370,8 @@ class WorkflowOrchestrator:
             failure=failure,
         )
         flight.outcomes[step_id] = outcome
-        event = events.StepFailed(
-            run_id=flight.journal.run_id, step_id=step_id, failure=failure, seconds=0.0, attempts=0
-        )
-        flight.journal.save_step(outcome, None, event)
+        log = flight.journal.step(step_id)
+        log.save(outcome, None, log.event(events.StepFailed, failure=failure, seconds=0.0, attempts=0))
 
     async def complete(self, *, cancelled: bool = False, failed: bool = False) -> RunResult:
         """End the run; returns when everything about it is committed.
@@ -404,8 +387,8 @@ class WorkflowOrchestrator:
         if cancelled or failed:
             status = RunStatus.cancelled if cancelled else RunStatus.failed
         seconds = time() - flight.started
-        flight.journal.record(events.Completed(run_id=flight.journal.run_id, status=status, seconds=seconds))
-        await flight.journal.store.finish_run(flight.journal.fence, status.value)
+        flight.journal.record(events.Completed, status=status, seconds=seconds)
+        await flight.journal.commit(runs.finish_run(flight.journal.fence, status.value))
         self._flight, self._last = None, flight
         order = flight.plan.workflow.order
         return RunResult(

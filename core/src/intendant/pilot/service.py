@@ -171,7 +171,9 @@ class OrchestrationService:
         strategy = self.plugins.budgets.get(self.settings.budget.strategy)
         history = {}
         if strategy is not None and strategy.uses_history:
-            history = await self.store.usage_history(workflow.agent)
+            from intendant.record.store import runs
+
+            history = await self.store.do(runs.usage_history(workflow.agent))
         desk = ClassificationDesk(self)
         door = desk.door(workflow) if ask_model else None
         try:
