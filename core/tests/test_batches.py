@@ -18,7 +18,7 @@ from intendant.plugin import (
     StepResult,
     Usage,
 )
-from intendant.record.store import budgets, tables
+from intendant.record.store import bookings, budgets, tables
 from intendant.spending.batching import BatchLanes
 from intendant.testing import ScriptedProvider, engine
 
@@ -90,9 +90,9 @@ async def done(workflow, provider, lanes: BatchLanes | None = None, settings=HAL
     async with engine(Ask(), provider, settings=settings) as service:
         service._engine.gateway._batches = lanes or BatchLanes(0.01, (0.001, 0.002))
         result = await service.run(workflow)
-        totals = await service._engine.store.do(budgets.totals_of_run(result.run_id))
-        rows = await service._engine.store.do(budgets.state_of(f"run:{result.run_id}"))
-    assert totals["open_holds"] == rows["held_tokens"] == 0
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+        rows = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
+    assert totals.open_holds == rows.held_tokens == 0
     return result, totals
 
 
@@ -101,7 +101,7 @@ async def test_calls_that_may_wait_go_together_at_half_the_price() -> None:
     result, totals = await done(flow("one", "two", "three"), provider)
     assert list(result.outputs.values()) == ["batched one", "batched two", "batched three"]
     assert [sorted(batch) for batch in provider.sent] == [["one", "three", "two"]]
-    assert totals == {"tokens": 18, "micro_usd": 3 * (4 * 100 + 2 * 200) // 2, "open_holds": 0}
+    assert totals == (18, 3 * (4 * 100 + 2 * 200) // 2, 0)
     assert provider.calls == []
 
 

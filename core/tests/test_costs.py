@@ -40,12 +40,13 @@ from intendant.plugin import (
     ToolCall,
     Usage,
 )
-from intendant.record.store import Store, budgets, costs, limits, standing, tables
+from intendant.record.rows import Charged, HoldRow, JournalRow, Scope, Spent
+from intendant.record.store import Store, bookings, budgets, holds, limits, spend_report, tables, windows
 from intendant.spending.costs import SavingsFold
 from intendant.testing import OnlyTier, ScriptedProvider, engine, refusal
 
 BYS = ("agent", "intent", "model", "day", "tier", "step")
-FIGURES = costs.Charged._fields[1:]
+FIGURES = Charged._fields[1:]
 CHEAP = {"input": 10.0, "output": 20.0, "cache_read": 1.0}
 DEAR = {"input": 50.0, "output": 100.0}
 PRICES = {"scripted/scripted-1": CHEAP, "scripted/scripted-9": DEAR}
@@ -157,21 +158,21 @@ def test_groups_add_up_to_the_ledger_and_the_budgets_whatever_they_are(answers, 
     async def main(url: str) -> None:
         spent = {"tokens": 0, "micro": 0, "overrun": 0}
         async with made(ScriptedProvider(*answers), db=url) as service:
-            await service._engine.store.do(standing.set_limit("agent:a", "day", 10**9, None))
+            await service._engine.store.do(limits.set_limit("agent:a", "day", 10**9, None))
             for agent, count in runs:
                 steps = {"input": count}, {"intent": "tell", "needs": ["s0"]}
                 result = await service.run(flow(*steps, agent=agent))
-                totals = await service._engine.store.do(budgets.totals_of_run(result.run_id))
-                state = await service._engine.store.do(budgets.state_of(f"run:{result.run_id}"))
+                totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+                state = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
                 own = await read_costs(service._engine, result.run_id, "step")
                 assert (own["total"]["micro_usd"], _tokens(own["total"])) == (
-                    totals["micro_usd"],
-                    totals["tokens"],
+                    totals.micro_usd,
+                    totals.tokens,
                 )
-                assert state["spent_tokens"] == totals["tokens"]
-                assert state["spent_micro"] == totals["micro_usd"]
-                spent["tokens"] += totals["tokens"]
-                spent["micro"] += totals["micro_usd"]
+                assert state.spent_tokens == totals.tokens
+                assert state.spent_micro == totals.micro_usd
+                spent["tokens"] += totals.tokens
+                spent["micro"] += totals.micro_usd
             (window,) = await service._engine.store.do(limits.current())
             found = {by: await read_costs(service._engine, None, by) for by in BYS}
         for by, document in found.items():
@@ -182,7 +183,7 @@ def test_groups_add_up_to_the_ledger_and_the_budgets_whatever_they_are(answers, 
                 assert sum(row[figure] for row in document["groups"]) == total[figure], (by, figure)
             assert "(not known)" not in [row["group"] for row in document["groups"]]
         of_agent = {row["group"]: row for row in found["agent"]["groups"]}
-        assert _tokens(of_agent.get("a", dict.fromkeys(FIGURES, 0))) == window["spent_tokens"]
+        assert _tokens(of_agent.get("a", dict.fromkeys(FIGURES, 0))) == window.spent_tokens
 
     with TemporaryDirectory() as folder:
         asyncio.run(main(f"sqlite:///{folder}/x.db"))
@@ -245,23 +246,23 @@ async def test_a_call_belongs_to_the_day_it_was_held_on_whenever_it_was_charged_
         do = service._engine.store.do
         now = time()
         yesterday = now - 86_400
-        await do(standing.set_limit("agent:a", "day", 10**6, None, yesterday))
+        await do(limits.set_limit("agent:a", "day", 10**6, None, yesterday))
         for key, at in (("doubt", yesterday), ("credited", yesterday), ("today", now), ("out", now)):
-            row = budgets.HoldRow(key, "r", "s", 1, "-", "p", "m", 100, 50, "v", at + 60, "a", "t", at)
-            await do(budgets.reserve(row, ()))
-        await do(budgets.charge("doubt"))
-        await do(budgets.charge("credited", "expire"))
-        await do(budgets.settle("credited", budgets.Spent(5, 6, 7), None))
-        await do(budgets.settle("today", budgets.Spent(1, 130, 90), None))
+            row = HoldRow(key, "r", "s", 1, "-", "p", "m", 100, 50, "v", at + 60, "a", "t", at)
+            await do(holds.reserve(row, ()))
+        await do(holds.charge("doubt"))
+        await do(holds.charge("credited", "expire"))
+        await do(holds.settle("credited", Spent(5, 6, 7), None))
+        await do(holds.settle("today", Spent(1, 130, 90), None))
         found = await read_costs(service._engine, None, "day")
-        midnight = limits.start_of("day", now)
+        midnight = windows.start_of("day", now)
         before = await read_costs(service._engine, None, "day", period=(None, midnight))
         after = await read_costs(service._engine, None, "day", period=(midnight, None))
-        windows = [await do(budgets.state_of(limits.window_of("agent:a", "day", at))) for at in (yesterday, now)]
+        kept = [await do(budgets.find(windows.window_of("agent:a", "day", at))) for at in (yesterday, now)]
     first, second = found["groups"]
     assert first["group"] < second["group"]
     assert [_tokens(row) for row in (first, second)] == [100 + 11, 131]
-    assert [row["spent_tokens"] for row in windows] == [_tokens(first), _tokens(second)]
+    assert [row.spent_tokens for row in kept] == [_tokens(first), _tokens(second)]
     assert (first["micro_usd"], second["micro_usd"]) == (57, 90)
     assert (first["in_doubt_calls"], first["in_doubt_micro_usd"]) == (1, 50)
     assert (second["overrun_tokens"], second["overrun_micro_usd"]) == (31, 40)
@@ -274,10 +275,10 @@ async def test_a_call_belongs_to_the_day_it_was_held_on_whenever_it_was_charged_
 
 async def test_a_call_that_was_charged_and_then_proved_free_is_no_call(url) -> None:
     async with made(db=url) as service:
-        row = budgets.HoldRow("k", "r", "s", 1, "-", "p", "m", 100, 50, "v", 0.0)
-        await service._engine.store.do(budgets.reserve(row, ()))
-        await service._engine.store.do(budgets.charge("k"))
-        await service._engine.store.do(budgets.release("k"))
+        row = HoldRow("k", "r", "s", 1, "-", "p", "m", 100, 50, "v", 0.0)
+        await service._engine.store.do(holds.reserve(row, ()))
+        await service._engine.store.do(holds.charge("k"))
+        await service._engine.store.do(holds.release("k"))
         total = (await read_costs(service._engine))["total"]
     assert not any(total[figure] for figure in FIGURES)
 
@@ -288,8 +289,8 @@ async def test_a_charge_is_shown_even_where_nobody_knows_what_it_was_for(url) ->
         for table in (tables.hold, tables.step, tables.event):
             await service._engine.store.do(lambda connection, table=table: connection.execute(delete(table)))
         found = {by: (await read_costs(service._engine, None, by))["groups"] for by in BYS}
-        totals = await service._engine.store.do(budgets.totals_of_run(result.run_id))
-    assert {row["micro_usd"] for rows in found.values() for row in rows} == {totals["micro_usd"]}
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+    assert {row["micro_usd"] for rows in found.values() for row in rows} == {totals.micro_usd}
     assert {found[by][0]["group"] for by in ("intent", "model", "tier")} == {"(not known)"}
 
 
@@ -312,14 +313,14 @@ async def test_reading_keeps_no_writer_waiting(tmp_path) -> None:
         seen = []
 
         def work(connection):
-            seen.append(costs.sums(connection, costs.Scope(), "agent"))
+            seen.append(spend_report.sums(connection, Scope(), "agent"))
             writing = asyncio.run_coroutine_threadsafe(service.run(flow({})), loop)
             assert writing.result(30).status == "completed"
-            seen.append(costs.sums(connection, costs.Scope(), "agent"))
+            seen.append(spend_report.sums(connection, Scope(), "agent"))
 
         loop = asyncio.get_running_loop()
-        await asyncio.to_thread(costs.apart, url, work)
-        after = costs.apart(url, lambda connection: costs.sums(connection, costs.Scope(), "agent"))
+        await asyncio.to_thread(spend_report.apart, url, work)
+        after = spend_report.apart(url, lambda connection: spend_report.sums(connection, Scope(), "agent"))
         store.close()
     assert seen[0] == seen[1]
     assert after[0].calls == 2 * seen[0][0].calls
@@ -548,9 +549,9 @@ NOW = 1_795_000_000.0
 def told(*events: tuple, models=None, by_hand=None, **scope):
     """What the fold makes of a run: events as `(type, seconds after NOW, fields)`."""
     hand = {name: PriceSetting(**price) for name, price in (PRICES if by_hand is None else by_hand).items()}
-    fold = SavingsFold(models or {"scripted": ["scripted-1", "scripted-9"]}, hand, costs.Scope(**scope))
+    fold = SavingsFold(models or {"scripted": ["scripted-1", "scripted-9"]}, hand, Scope(**scope))
     for kind, after, data in events:
-        fold.add(costs.Told("r", "s", kind, NOW + after, json.dumps(data), classifies=False))
+        fold.add(JournalRow("r", "s", kind, NOW + after, json.dumps(data), classifies=False))
     return fold.result()
 
 

@@ -1,6 +1,7 @@
 """Runs: parallel steps, conditions, failures, timeouts, retries, cancellation; and hosts that drive them."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from intendant.plugin import (
 )
 from intendant.record.journal import read_events
 from intendant.record.metrics import MetricsFold
+from intendant.record.store import runs
 from intendant.record.store.chain import verify
 from intendant.testing import engine, run_steps, sync_engine
 
@@ -227,11 +229,11 @@ async def test_metrics_are_what_the_journal_says() -> None:
         fold = MetricsFold()
         for event in await read_events(service._engine.store, result.run_id):
             fold.add(event)
-        rows = await service._engine.store.events_of(result.run_id)
-        outputs = await service._engine.store.outputs_of(result.run_id)
+        rows = await service._engine.store.do(runs.events_of(result.run_id))
+        kept = await service._engine.store.do(runs.steps_of(result.run_id))
     assert fold.result() == result.metrics
     assert verify(rows) is None
-    assert outputs == result.outputs
+    assert {step.key: json.loads(step.output) for step in kept if step.output} == result.outputs
     assert result.metrics.mean_step_seconds == pytest.approx(sum(s.seconds for s in result.steps.values()) / 3)
     # Two steps slept at the same time: their latencies sum to more than the run took.
     assert result.metrics.step_seconds > result.metrics.seconds * 0.9
@@ -272,7 +274,7 @@ async def test_a_host_drives_a_run_step_by_step() -> None:
         assert await flight.initialize(flow)
         await flight.reset()
         assert not flight.is_active()
-        assert sorted(run["status"] for run in await service._engine.store.list_runs()) == [
+        assert sorted(run.status for run in await service._engine.store.do(runs.list_runs())) == [
             "cancelled",
             "completed",
         ]
@@ -504,9 +506,9 @@ def test_ctrl_c_stops_cleanly(tmp_path) -> None:
     from intendant.record.store import Store
 
     store = Store(url)
-    (run,) = asyncio.run(store.list_runs())
+    (run,) = asyncio.run(store.do(runs.list_runs()))
     store.close()
-    assert run["status"] == "cancelled"
+    assert run.status == "cancelled"
 
 
 async def test_ten_thousand_steps_take_no_more_than_linear_time() -> None:
@@ -611,7 +613,7 @@ async def test_text_that_cannot_be_written_fails_its_step_and_is_told() -> None:
 
     async with engine(Broken()) as service:
         result = await service.run(Workflow.model_validate({"name": "t", "steps": steps(returns=1, says=1)}))
-        rows = await service._engine.store.events_of(result.run_id)
+        rows = await service._engine.store.do(runs.events_of(result.run_id))
         stored = await read_events(service._engine.store, result.run_id)
     assert "surrogate" in result.failures["returns"].message
     assert verify(rows) is None

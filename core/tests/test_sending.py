@@ -22,7 +22,7 @@ from intendant.plugin import (
     TokenCounting,
     Usage,
 )
-from intendant.record.store import budgets
+from intendant.record.store import bookings, budgets, runs
 from intendant.spending.retrying import retrying
 from intendant.testing import ScriptedProvider, engine
 
@@ -71,7 +71,7 @@ def waits(monkeypatch):
         made.append(seconds)
         now[0] += seconds
 
-    for module in ("model.retrying", "spending.traffic"):
+    for module in ("spending.retrying", "spending.traffic"):
         monkeypatch.setattr(f"intendant.{module}.sleep", sleep)
         monkeypatch.setattr(f"intendant.{module}.monotonic", lambda: now[0])
     return made
@@ -82,11 +82,11 @@ async def done(workflow, *plugins, settings=QUICK, **options):
     seen = []
     async with engine(Ask(), *plugins, settings=settings) as service:
         result = await service.run(workflow, on_event=seen.append, **options)
-        totals = await service._engine.store.do(budgets.totals_of_run(result.run_id))
-        state = await service._engine.store.do(budgets.state_of(f"run:{result.run_id}"))
-    assert (state["spent_tokens"], state["held_tokens"]) == (totals["tokens"], 0)
-    assert totals["open_holds"] == 0
-    assert totals["tokens"] == result.metrics.tokens_used
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+        state = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
+    assert (state.spent_tokens, state.held_tokens) == (totals.tokens, 0)
+    assert totals.open_holds == 0
+    assert totals.tokens == result.metrics.tokens_used
     return result, seen, totals
 
 
@@ -129,7 +129,7 @@ async def test_a_model_that_does_not_answer_makes_way_for_another_providers() ->
         "second/scripted-1",
         "overloaded",
     )
-    assert totals["tokens"] == 10
+    assert totals.tokens == 10
 
 
 async def test_a_request_that_is_wrong_in_itself_is_not_sent_elsewhere() -> None:
@@ -260,7 +260,7 @@ async def test_an_answer_is_shown_while_it_is_written() -> None:
     result, _, totals, pieces = await streamed(Streaming("one ", "two ", "three"))
     assert pieces == [("a", "one "), ("a", "two "), ("a", "three")]
     assert result.outputs["a"] == "one two three"
-    assert totals["tokens"] == 8
+    assert totals.tokens == 8
 
 
 async def test_a_provider_that_streams_nothing_shows_its_answer_in_one_piece() -> None:
@@ -275,7 +275,7 @@ async def test_a_stream_that_breaks_off_is_charged_by_what_came_of_it() -> None:
     assert result.failures["a"].message == "connection lost"
     assert len(provider.calls) == 1, "what was shown cannot be taken back"
     assert outcomes(seen) == ["cut_off"]
-    assert 4 + 5 <= totals["tokens"] <= 4 + 8
+    assert 4 + 5 <= totals.tokens <= 4 + 8
     assert pieces == [("a", "some words of an answer ")]
 
 
@@ -283,7 +283,7 @@ async def test_what_is_not_reported_of_a_broken_stream_is_charged_as_held() -> N
     provider = Streaming("some words ", ProviderError("lost", billed=True))
     _, _, totals, _ = await streamed(provider)
     ((hold, _),) = provider.calls
-    assert hold.tokens - hold.max_output_tokens < totals["tokens"] < hold.tokens
+    assert hold.tokens - hold.max_output_tokens < totals.tokens < hold.tokens
 
 
 async def test_a_stream_that_writes_more_than_it_shows_is_charged_in_full() -> None:
@@ -291,7 +291,7 @@ async def test_a_stream_that_writes_more_than_it_shows_is_charged_in_full() -> N
     _, seen, totals, _ = await streamed(provider)
     ((hold, _),) = provider.calls
     assert outcomes(seen) == ["in_doubt"]
-    assert totals["tokens"] == hold.tokens
+    assert totals.tokens == hold.tokens
 
 
 async def test_a_stream_that_breaks_off_before_anything_was_shown_is_tried_again() -> None:
@@ -315,7 +315,7 @@ async def test_a_stream_that_does_not_end_is_cut_off_and_never_charged_beyond_wh
     ((hold, _),) = provider.calls
     assert "more than the 50 tokens" in result.failures["a"].message
     assert outcomes(seen) == ["cut_off"]
-    assert totals["tokens"] <= hold.tokens
+    assert totals.tokens <= hold.tokens
 
 
 async def test_single_letters_do_not_count_for_more_than_the_text_they_make() -> None:
@@ -333,11 +333,11 @@ async def test_a_cancelled_stream_is_charged_by_what_came_of_it() -> None:
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
-        (row,) = await service._engine.store.list_runs()
-        totals = await service._engine.store.do(budgets.totals_of_run(row["id"]))
+        (row,) = await service._engine.store.do(runs.list_runs())
+        totals = await service._engine.store.do(bookings.totals_of_run(row.id))
     ((hold, _),) = provider.calls
-    assert totals["open_holds"] == 0
-    assert hold.tokens - hold.max_output_tokens < totals["tokens"] < hold.tokens
+    assert totals.open_holds == 0
+    assert hold.tokens - hold.max_output_tokens < totals.tokens < hold.tokens
 
 
 async def test_a_listener_that_fails_ends_the_call_and_what_came_is_charged() -> None:
@@ -625,6 +625,6 @@ async def test_a_step_is_done_directly_and_metered_where_orchestration_fails(bro
     workflow = flow({"input": "some text " * 10})
     async with engine(Digest(), broken, provider, settings=QUICK) as service:
         result = await service.run(workflow)
-        totals = await service._engine.store.do(budgets.totals_of_run(result.run_id))
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
     assert result.outputs["a"] == "yes"
-    assert totals == {"tokens": 10, "micro_usd": 15, "open_holds": 0}
+    assert totals == (10, 15, 0)

@@ -10,7 +10,7 @@ import pytest
 
 from intendant import RunResult, Workflow
 from intendant.plugin import IntentHandler, IntentSpec, Message, ModelRequest, Provider, StepRequest, StepResult
-from intendant.record.store import budgets
+from intendant.record.store import bookings
 from intendant.spending.batching import BatchLanes
 from intendant.testing import OnlyTier, engine
 from intendant_provider_anthropic import AnthropicProvider
@@ -115,10 +115,10 @@ def ask(llmock: Any, monkeypatch: pytest.MonkeyPatch) -> Ask:
                 running.cancel()
                 await asyncio.wait([running])
             result = None if cancel else await running
-            totals = await service._engine.store.do(budgets.totals_of_run(events[0].run_id))
-        assert totals["open_holds"] == 0
-        assert totals["tokens"] == sum(event.usage.tokens for event in events if event.type == "tokens_settled")
-        assert result is None or totals["tokens"] == result.metrics.tokens_used
+            totals = await service._engine.store.do(bookings.totals_of_run(events[0].run_id))
+        assert totals.open_holds == 0
+        assert totals.tokens == sum(event.usage.tokens for event in events if event.type == "tokens_settled")
+        assert result is None or totals.tokens == result.metrics.tokens_used
         told = Told(result, events, tell.shown)
         assert len(told.held) == len(told.tries)
         return told

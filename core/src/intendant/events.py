@@ -36,7 +36,8 @@ class Event(Frozen):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     type: str
-    run_id: str
+    run_id: str = ""
+    """Set by the journal."""
     step_id: str | None = None
     at: float = Field(default_factory=time)
     """Seconds since 1970, UTC."""

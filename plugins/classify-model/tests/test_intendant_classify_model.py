@@ -6,6 +6,7 @@ import pytest
 
 from intendant import Workflow, WorkflowError
 from intendant.plugin import Classification, Classifier, IntentHandler, IntentSpec, ModelReply, StepResult, Usage
+from intendant.record.store import runs
 from intendant.testing import ClassifierContract, ScriptedProvider, engine, refusal
 from intendant_classify_model import ModelClassifier
 
@@ -69,7 +70,7 @@ async def test_one_call_for_all_unsure_steps_and_none_for_sure_ones(tmp_path) ->
     provider = ScriptedProvider(answers((0, "post", 1.0), (1, "read", 0.8)))
     async with made(provider, tmp_path) as service:
         plan = await service.plan(flow("one", "sure", "two"), ask_model=True)
-        runs = await service._engine.store.list_runs()
+        listed = await service._engine.store.do(runs.list_runs())
     found = [(step.intent, step.classification.method, step.classification.confidence) for step in plan.steps]
     assert found == [("post", "model", 0.95), ("read", "guesser", 0.99), ("read", "model", 0.8)]
     ((hold, request),) = provider.calls
@@ -77,8 +78,8 @@ async def test_one_call_for_all_unsure_steps_and_none_for_sure_ones(tmp_path) ->
     assert "the goal" in request.messages[0].content
     assert '"name": "two"' in request.messages[0].content
     assert "sure" not in request.messages[0].content.replace('"comes', "")
-    assert [run["status"] for run in runs] == ["completed"]
-    assert runs[0]["workflow"] == "classification of t"
+    assert [run.status for run in listed] == ["completed"]
+    assert listed[0].workflow == "classification of t"
 
 
 async def test_an_answer_that_was_paid_is_kept_for_all_runs(tmp_path) -> None:

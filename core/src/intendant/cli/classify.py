@@ -106,9 +106,12 @@ def answers(session: Session, file: Path) -> Iterator[tuple[int, dict[str, Any] 
 
 
 def _corrections(session: Session, steps: list[dict[str, Any]]) -> dict[str, Classification]:
+    from intendant.record.store import intent_labels
+
     if not session.engine.store_exists:
         return {}
-    found = session.do(session.engine.store.classifications(step_key(step) for step in steps))
+    labels = intent_labels.find(step_key(step) for step in steps)
+    found = session.do(session.engine.store.do(labels))
     return {key: Classification.model_validate_json(text) for key, text in found.items()}
 
 

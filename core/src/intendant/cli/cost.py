@@ -15,7 +15,7 @@ from intendant.model.errors import RunNotFound, SettingsError, StoreError
 
 if TYPE_CHECKING:
     from intendant.pilot.engine import Engine
-    from intendant.record.store.costs import Charged, Scope
+    from intendant.record.rows import Charged, Scope
     from intendant.spending.costs import Saved
 
 DAY_SECONDS = 86_400
@@ -98,7 +98,7 @@ def _is_there(engine: "Engine", run: str | None, *, named: bool) -> bool:
 
 
 def _nothing(by: str, period: tuple[float | None, float | None], agent: str | None) -> dict[str, Any]:
-    from intendant.record.store.costs import Scope
+    from intendant.record.rows import Scope
     from intendant.spending.costs import Saved
 
     return _document(Scope(None, agent, *period), by, [], (0, 0, 0), Saved(), classified=False)
@@ -124,26 +124,27 @@ async def read_costs(
     Raises:
         RunNotFound: There is no such run.
     """
-    from intendant.record.store import costs
+    from intendant.record.rows import Scope
+    from intendant.record.store import runs, spend_report
     from intendant.spending.costs import SavingsFold
 
-    row = None if run is None else await engine.store.find_run(run)
-    scope = costs.Scope(row["id"] if row else None, agent, *period)
+    row = None if run is None else await engine.store.do(runs.find_run(run))
+    scope = Scope(row.id if row else None, agent, *period)
     models = {name: tuple(models_of(engine, name).values()) for name in engine.plugins.providers}
 
     def work(connection: Any) -> dict[str, Any]:
-        groups = costs.sums(connection, scope, by)
+        groups = spend_report.sums(connection, scope, by)
         fold = SavingsFold(models, engine.settings.prices.models, scope)
-        for told in costs.told(connection, scope):
-            fold.add(told)
-        held = costs.still_held(connection, scope)
-        classified = scope.run_id is not None and costs.classified_apart(connection, scope.run_id)
+        for event in spend_report.journal_rows(connection, scope):
+            fold.add(event)
+        held = spend_report.still_held(connection, scope)
+        classified = scope.run_id is not None and spend_report.classified_apart(connection, scope.run_id)
         return _document(scope, by, groups, held, fold.result(), classified=classified)
 
     await engine.store.flush()  # it is opened, and migrated where it is our own
     if engine.store_url == "none":
         return await engine.store.do(work)
-    return await asyncio.to_thread(costs.apart, engine.store_url, work)
+    return await asyncio.to_thread(spend_report.apart, engine.store_url, work)
 
 
 # --- as JSON ---
@@ -158,7 +159,7 @@ def _document(
     *,
     classified: bool,
 ) -> dict[str, Any]:
-    from intendant.record.store.costs import Charged
+    from intendant.record.rows import Charged
 
     totals = (sum(getattr(row, name) for row in groups) for name in Charged._fields[1:])
     total = Charged("total", *totals)

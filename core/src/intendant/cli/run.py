@@ -96,8 +96,9 @@ def _end(result: RunResult, *, as_json: bool) -> NoReturn:
 async def _earlier(engine: "Engine", run: str) -> list[Event]:
     """What happened in a run until now."""
     from intendant.record.journal import read_events
+    from intendant.record.store import runs
 
-    return await read_events(engine.store, (await engine.store.find_run(run))["id"])
+    return await read_events(engine.store, (await engine.store.do(runs.find_run(run))).id)
 
 
 def _shown(

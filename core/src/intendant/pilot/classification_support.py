@@ -12,6 +12,8 @@ from intendant.pilot.engine import Engine
 from intendant.planning.classification import ClassificationMemory
 from intendant.planning.planner import Plan
 from intendant.record.journal import Journal
+from intendant.record.rows import RunRow
+from intendant.record.store import runs
 
 DIFFICULTY = 1.0
 """Of telling an intent, 0 to 10: the cheapest tier is enough."""
@@ -52,28 +54,27 @@ class ClassificationSupport:
 
     async def _open_run(self, workflow: Workflow, tokens: int) -> Journal:
         run_id = f"c_{int(time() * 1000):012x}{uuid4().hex[:10]}"
-        row = {
-            "id": run_id,
-            "workflow": f"classification of {workflow.name}",
-            "agent": workflow.agent,
-            "plan": "{}",
-            "plan_version": 0,
-            "inputs": "{}",
-            "status": RunStatus.running.value,
-            "worker": self._engine.worker,
-            "created_at": time(),
-        }
-        journal = Journal(self._engine.store, await self._engine.store.open_run(row))
+        row = RunRow(
+            id=run_id,
+            workflow=f"classification of {workflow.name}",
+            agent=workflow.agent,
+            plan="{}",
+            plan_version=0,
+            inputs="{}",
+            status=RunStatus.running.value,
+            worker=self._engine.worker,
+            created_at=time(),
+        )
+        store = self._engine.store
+        journal = Journal(store, await store.do(runs.open_run(row)))
         journal.record(
-            events.Initialized(
-                run_id=run_id,
-                workflow=str(row["workflow"]),
-                agent=workflow.agent,
-                steps=1,
-                budget_tokens=tokens,
-                budget_micro_usd=None,
-                budget_strategy="classification",
-            )
+            events.Initialized,
+            workflow=row.workflow,
+            agent=workflow.agent,
+            steps=1,
+            budget_tokens=tokens,
+            budget_micro_usd=None,
+            budget_strategy="classification",
         )
         return journal
 
@@ -94,6 +95,5 @@ class ClassificationSupport:
         journal = client.journal if client is not None else None
         if journal is None:
             return
-        done = events.Completed(run_id=journal.run_id, status=RunStatus.completed, seconds=0.0)
-        journal.record(done)
-        await self._engine.store.finish_run(journal.fence, RunStatus.completed.value)
+        journal.record(events.Completed, status=RunStatus.completed, seconds=0.0)
+        await journal.commit(runs.finish_run(journal.fence, RunStatus.completed.value))

@@ -180,7 +180,7 @@ class StepModel:
     def _degraded(
         self, how: Literal["compressed", "cheaper_tier"], before: str, after: str, why: Exception
     ) -> None:
-        self._scope.journal.record(degraded(self._scope, how, before, after, str(why)))
+        self._scope.journal.append(degraded(self._scope, how, before, after, str(why)))
 
     async def _smaller(self, request: ModelRequest, excess: int, why: BudgetExceeded) -> ModelRequest | None:
         """The request with its compressed texts made shorter by *excess* tokens, or by half where money is what is
@@ -265,15 +265,7 @@ class StepModel:
         tokens = self.count(given)
         if self._gateway.charges(self.route):
             self.tokens_saved -= tokens
-            self._scope.journal.record(
-                events.ContentExpanded(
-                    run_id=self._scope.journal.run_id,
-                    step_id=self._plan.step_id,
-                    original=handle,
-                    part=part,
-                    tokens=tokens,
-                )
-            )
+            self._scope.log.record(events.ContentExpanded, original=handle, part=part, tokens=tokens)
         return given
 
     async def fit(
@@ -377,20 +369,17 @@ class StepModel:
         done = fitted.compression
         saved = done.saved if self._gateway.charges(self.route) else 0
         self.tokens_saved += saved
-        self._scope.journal.record(
-            events.TokenCompressed(
-                run_id=self._scope.journal.run_id,
-                step_id=self._plan.step_id,
-                severity="warning" if fitted.refused else "info",
-                strategy=done.strategy,
-                tokens_before=done.tokens_before,
-                tokens_after=done.tokens_after,
-                saved=saved,
-                quality=done.quality,
-                lossless=done.lossless,
-                seconds=seconds,
-                refused=fitted.refused,
-                dropped=done.dropped,
-                original=handle,
-            )
+        self._scope.log.record(
+            events.TokenCompressed,
+            severity="warning" if fitted.refused else "info",
+            strategy=done.strategy,
+            tokens_before=done.tokens_before,
+            tokens_after=done.tokens_after,
+            saved=saved,
+            quality=done.quality,
+            lossless=done.lossless,
+            seconds=seconds,
+            refused=fitted.refused,
+            dropped=done.dropped,
+            original=handle,
         )

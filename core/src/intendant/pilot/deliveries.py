@@ -10,7 +10,7 @@ from intendant.hooks.connectors import Connector, ConnectorCall
 from intendant.model.errors import ConnectorError, IntendantError
 from intendant.model.workflow import Json
 from intendant.record.journal import Journal
-from intendant.record.store import deliveries
+from intendant.record.store import outbox
 
 
 def delivery_key(run_id: str, step_id: str) -> str:
@@ -41,6 +41,7 @@ class ConnectorUse:
         self._operation = connector.operations[operation]
         self._parameters = parameters
         self._journal = journal
+        self._log = journal.step(step_id)
         self._step_id = step_id
         self.key = delivery_key(journal.run_id, step_id)
 
@@ -53,12 +54,13 @@ class ConnectorUse:
         call = ConnectorCall(value, self.key, self._journal.run_id, self._step_id)
         if not self._operation.side_effects:
             return await self._do(call)
-        earlier = await self._journal.store.do(deliveries.find(self.key), self._journal.fence)
-        if earlier is not None and earlier["state"] == "done":
-            self._journal.record(self._event(events.DeliveryFinished, replayed=True))
-            return earlier["receipt"]
+        earlier = await self._journal.store.do(outbox.find(self.key), self._journal.fence)
+        if earlier is not None and earlier.done:
+            self._journal.append(self._event(events.DeliveryFinished, replayed=True))
+            receipt: Json = earlier.receipt
+            return receipt
         if earlier is None:
-            begin = deliveries.begin(self._journal.fence, self.key, self._step_id, self._name)
+            begin = outbox.begin(self._journal.fence, self.key, self._step_id, self._name)
             await self._journal.commit(begin, self._event(events.DeliveryBegun))
         elif not self._operation.idempotent:
             raise ConnectorError(
@@ -66,7 +68,7 @@ class ConnectorUse:
                 hint="look at the target; then run the workflow again without this step, or from the start",
             )
         receipt = await self._do(call)
-        await self._journal.commit(deliveries.finish(self.key, receipt), self._event(events.DeliveryFinished))
+        await self._journal.commit(outbox.finish(self.key, receipt), self._event(events.DeliveryFinished))
         return receipt
 
     @property
@@ -82,4 +84,4 @@ class ConnectorUse:
             raise ConnectorError(f"{self._name}: {error}", retryable=isinstance(error, ConnectionError)) from error
 
     def _event(self, kind: type[events.Event], **more: bool) -> events.Event:
-        return kind(run_id=self._journal.run_id, step_id=self._step_id, operation=self._name, key=self.key, **more)
+        return self._log.event(kind, operation=self._name, key=self.key, **more)

@@ -18,11 +18,12 @@ from intendant.pilot.conditions import Expression, computes_names, step_names
 from intendant.pilot.engine import Engine
 from intendant.pilot.graph import CONDITION_NAMES, Graph, check, check_classified
 from intendant.pilot.outputs import digest_of, output_text
-from intendant.pilot.resuming import PLAN_VERSION, find_resumable
+from intendant.pilot.resuming import PLAN_VERSION, completed_steps, find_resumable, with_limits
 from intendant.pilot.steps import StepRunner
 from intendant.planning.planner import Plan, StepPlan
-from intendant.record.journal import Journal, read_events
-from intendant.record.store import budgets
+from intendant.record.journal import Journal, parse_events
+from intendant.record.rows import RunRow
+from intendant.record.store import runs
 from intendant.spending.ledger import RunLedger
 
 UNSET: Any = object()
@@ -164,23 +165,21 @@ class WorkflowOrchestrator:
         found = await find_resumable(self._engine.store, run, take_over=take_over)
         tokens = None if limits is None else limits.tokens
         micro = None if limits is None or limits.usd is None else round(limits.usd * 1_000_000)
-        changed = {"budget_tokens": tokens, "budget_micro_usd": micro}
-        plan = found.plan.model_copy(update={name: limit for name, limit in changed.items() if limit is not None})
-        graph = check(plan.workflow, self._engine.plugins, found.inputs)
-        store = self._engine.store
-        await store.do(budgets.set_limits(f"run:{found.run_id}", tokens, micro))
-        fence = await store.claim_run(found.run_id, self._engine.worker)
-        journal = Journal(store, fence, self._listeners, await read_events(store, found.run_id))
-        self._run = await self._begin(plan, graph, journal, found.inputs, found.memory, found.outcomes)
+        graph = check(found.plan.workflow, self._engine.plugins, found.inputs)
+        store, worker = self._engine.store, self._engine.worker
+        claimed = await store.do(
+            runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro)
+        )
+        plan, outcomes = with_limits(found.plan, claimed.budget, tokens, micro), completed_steps(claimed.steps)
+        journal = Journal(store, claimed.fence, self._listeners, parse_events(claimed.events))
+        self._run = await self._begin(plan, graph, journal, found.inputs, found.memory, outcomes)
         journal.record(
-            events.Resumed(
-                run_id=found.run_id,
-                worker=self._engine.worker,
-                epoch=fence.epoch,
-                kept=len(found.outcomes),
-                budget_tokens=plan.budget_tokens,
-                budget_micro_usd=plan.budget_micro_usd,
-            )
+            events.Resumed,
+            worker=worker,
+            epoch=claimed.fence.epoch,
+            kept=len(outcomes),
+            budget_tokens=plan.budget_tokens,
+            budget_micro_usd=plan.budget_micro_usd,
         )
 
     async def _begin(
@@ -223,66 +222,52 @@ class WorkflowOrchestrator:
 
         run_id = f"r_{int(time() * 1000):012x}{uuid4().hex[:10]}"  # sorts by time
         store = self._engine.store
-        fence = await store.open_run(
-            {
-                "id": run_id,
-                "workflow": plan.workflow.name,
-                "agent": plan.workflow.agent,
-                "plan": plan.model_dump_json(by_alias=True),
-                "plan_version": PLAN_VERSION,
-                "inputs": json.dumps(inputs),
-                "memory": None if memory is None else memory.model_dump_json(),
-                "status": RunStatus.running.value,
-                "worker": self._engine.worker,
-                "created_at": time(),
-            }
+        row = RunRow(
+            id=run_id,
+            workflow=plan.workflow.name,
+            agent=plan.workflow.agent,
+            plan=plan.model_dump_json(by_alias=True),
+            plan_version=PLAN_VERSION,
+            inputs=json.dumps(inputs),
+            memory=None if memory is None else memory.model_dump_json(),
+            status=RunStatus.running.value,
+            worker=self._engine.worker,
+            created_at=time(),
         )
-        return Journal(store, fence, self._listeners)
+        return Journal(store, await store.do(runs.open_run(row)), self._listeners)
 
     def _record_plan(self, run: _RunState) -> None:
         plan, journal = run.plan, run.journal
         journal.record(
-            events.Initialized(
-                run_id=journal.run_id,
-                workflow=plan.workflow.name,
-                agent=plan.workflow.agent,
-                steps=len(plan.steps),
-                budget_tokens=plan.budget_tokens,
-                budget_micro_usd=plan.budget_micro_usd,
-                budget_strategy=plan.strategy,
-                inputs=run.inputs,
-            )
+            events.Initialized,
+            workflow=plan.workflow.name,
+            agent=plan.workflow.agent,
+            steps=len(plan.steps),
+            budget_tokens=plan.budget_tokens,
+            budget_micro_usd=plan.budget_micro_usd,
+            budget_strategy=plan.strategy,
+            inputs=run.inputs,
         )
         for step in plan.steps:
-            found = step.classification
-            journal.record(
-                events.IntentClassified(
-                    run_id=journal.run_id,
-                    step_id=step.step_id,
-                    intent=found.intent,
-                    confidence=found.confidence,
-                    method=found.method,
-                    second=found.second,
-                )
+            found, log = step.classification, journal.step(step.step_id)
+            log.record(
+                events.IntentClassified,
+                intent=found.intent,
+                confidence=found.confidence,
+                method=found.method,
+                second=found.second,
             )
             if not step.needs_model:
                 continue
-            journal.record(
-                events.TokenBudgetAllocated(
-                    run_id=journal.run_id, step_id=step.step_id, tokens=step.tokens, strategy=plan.strategy
-                )
-            )
+            log.record(events.TokenBudgetAllocated, tokens=step.tokens, strategy=plan.strategy)
             if step.route is not None:
-                journal.record(
-                    events.Routed(
-                        run_id=journal.run_id,
-                        step_id=step.step_id,
-                        tier=step.route.tier,
-                        provider=step.route.provider,
-                        model=step.route.model,
-                        reason=step.route.reason,
-                        difficulty=step.difficulty,
-                    )
+                log.record(
+                    events.Routed,
+                    tier=step.route.tier,
+                    provider=step.route.provider,
+                    model=step.route.model,
+                    reason=step.route.reason,
+                    difficulty=step.difficulty,
                 )
 
     async def execute_step(
@@ -377,8 +362,8 @@ class WorkflowOrchestrator:
             reason=reason,
         )
         run.outcomes[step_id] = outcome
-        event = events.StepSkipped(run_id=run.journal.run_id, step_id=step_id, reason=reason)
-        run.journal.save_step(outcome, None, event)
+        log = run.journal.step(step_id)
+        log.save(outcome, None, log.event(events.StepSkipped, reason=reason))
 
     def fail(self, step_id: str, error: IntendantError) -> None:
         """Record that a step failed before it began."""
@@ -393,10 +378,8 @@ class WorkflowOrchestrator:
             failure=failure,
         )
         run.outcomes[step_id] = outcome
-        event = events.StepFailed(
-            run_id=run.journal.run_id, step_id=step_id, failure=failure, seconds=0.0, attempts=0
-        )
-        run.journal.save_step(outcome, None, event)
+        log = run.journal.step(step_id)
+        log.save(outcome, None, log.event(events.StepFailed, failure=failure, seconds=0.0, attempts=0))
 
     def record(self, step_id: str, output: Json, *, notes: Sequence[str] = ()) -> StepOutcome:
         """Record a step that the host did itself, with its output; later steps may refer to it.
@@ -410,21 +393,21 @@ class WorkflowOrchestrator:
             IntendantError: There is no such step, it was done already, or the output is not JSON.
         """
         run = self._active()
-        step = self._step_to_do(run, step_id)
+        step, intent = self._step_to_do(run, step_id), self._plans[step_id].intent
+        text = output_text(output)
         outcome = StepOutcome(
             step_id=step_id,
             name=step.title,
             status=StepStatus.completed,
-            intent=self._plans[step_id].intent,
+            intent=intent,
             output=output,
             notes=tuple(notes),
             produced_by="host",
         )
-        text = output_text(output)
-        event = events.StepExecuted(
-            run_id=run.journal.run_id,
-            step_id=step_id,
-            intent=self._plans[step_id].intent,
+        log = run.journal.step(step_id)
+        event = log.event(
+            events.StepExecuted,
+            intent=intent,
             seconds=0.0,
             attempts=0,
             produced_by="host",
@@ -433,7 +416,7 @@ class WorkflowOrchestrator:
             notes=outcome.notes,
         )
         run.outcomes[step_id] = outcome
-        run.journal.save_step(outcome, text, event)
+        log.save(outcome, text, event)
         return outcome
 
     async def complete(self, *, cancelled: bool = False, failed: bool = False) -> RunResult:
@@ -450,8 +433,8 @@ class WorkflowOrchestrator:
         if cancelled or failed:
             status = RunStatus.cancelled if cancelled else RunStatus.failed
         seconds = time() - run.started
-        run.journal.record(events.Completed(run_id=run.journal.run_id, status=status, seconds=seconds))
-        await run.journal.store.finish_run(run.journal.fence, status.value)
+        run.journal.record(events.Completed, status=status, seconds=seconds)
+        await run.journal.commit(runs.finish_run(run.journal.fence, status.value))
         self._run, self._last = None, run
         order = run.plan.workflow.order
         return RunResult(
@@ -487,7 +470,7 @@ async def plan_checked(
     strategy = engine.plugins.budgets.get(engine.settings.budget.strategy)
     history = {}
     if strategy is not None and strategy.uses_history:
-        history = await engine.store.usage_history(workflow.agent)
+        history = await engine.store.do(runs.usage_history(workflow.agent))
     support = ClassificationSupport(engine)
     client = support.client(workflow) if ask_model else None
     try:

@@ -35,7 +35,7 @@ from intendant.pilot.references import resolve
 from intendant.pilot.schemas import Schema
 from intendant.planning.compression import CompressionChain
 from intendant.planning.planner import StepPlan
-from intendant.record.journal import Journal
+from intendant.record.journal import Journal, StepLog
 from intendant.spending.calls import CallScope
 from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
@@ -107,15 +107,12 @@ class StepRunner:
 
     def _explain(self, error: Exception, attempts: "_Attempts") -> Failure:
         if isinstance(error, BudgetExceeded):
-            self._journal.record(
-                events.BudgetExceededEvent(
-                    run_id=self._journal.run_id,
-                    step_id=attempts.step.id,
-                    scope=error.scope,
-                    unit=error.unit,
-                    asked=error.asked,
-                    left=error.left,
-                )
+            attempts.log.record(
+                events.BudgetExceededEvent,
+                scope=error.scope,
+                unit=error.unit,
+                asked=error.asked,
+                left=error.left,
             )
         if isinstance(error, IntendantError):
             return Failure(error=type(error).__name__, message=error.message, hint=error.hint)
@@ -141,9 +138,8 @@ class StepRunner:
             seconds=seconds,
             attempts=attempts.number,
         )
-        event = events.StepExecuted(
-            run_id=self._journal.run_id,
-            step_id=step.id,
+        event = attempts.log.event(
+            events.StepExecuted,
             intent=plan.intent,
             seconds=seconds,
             attempts=attempts.number,
@@ -154,7 +150,7 @@ class StepRunner:
             output_sha256=digest_of(text),
             notes=result.notes,
         )
-        self._journal.save_step(outcome, text, event)
+        attempts.log.save(outcome, text, event)
         return outcome
 
     def _failed(
@@ -172,16 +168,15 @@ class StepRunner:
             seconds=seconds,
             attempts=attempts.number,
         )
-        event = events.StepFailed(
-            run_id=self._journal.run_id,
-            step_id=attempts.step.id,
+        event = attempts.log.event(
+            events.StepFailed,
             failure=failure,
             seconds=seconds,
             attempts=attempts.number,
             usage=attempts.usage,
             cancelled=cancelled,
         )
-        self._journal.save_step(outcome, None, event)
+        attempts.log.save(outcome, None, event)
         return outcome
 
     # --- used by attempts ---
@@ -247,14 +242,9 @@ class StepRunner:
         limit = step.timeout if step.timeout is not None else self._settings.run.step_timeout
         return None if limit is None else limit + step.slack
 
-    def record(self, event: events.Event) -> None:
-        """Write an event."""
-        self._journal.record(event)
-
-    @property
-    def run_id(self) -> str:
-        """The run."""
-        return self._journal.run_id
+    def log(self, step_id: str) -> StepLog:
+        """The journal of a step."""
+        return self._journal.step(step_id)
 
 
 async def _no_connector(value: Json = None) -> Json:  # noqa: ARG001  # part of the protocol
@@ -273,6 +263,7 @@ class _Attempts:
         given: Mapping[str, Json],
     ) -> None:
         self.runner, self.step, self.plan, self.scope, self.given = runner, step, plan, scope, given
+        self.log = runner.log(step.id)
         self.number = 0
         self.generation = 0
         self.usage = Usage()
@@ -301,18 +292,13 @@ class _Attempts:
         wanted = retry.on == "any" or (isinstance(error, IntendantError) and error.retryable)
         if wanted and self.number < retry.attempts:
             failure = Failure(error=type(error).__name__, message=str(error))
-            event = events.StepRetried(
-                run_id=self.runner.run_id, step_id=self.step.id, attempt=self.number, failure=failure
-            )
-            self.runner.record(event)
+            self.log.record(events.StepRetried, attempt=self.number, failure=failure)
         return wanted
 
     async def one(self) -> tuple[StepResult, str]:
         self.number += 1
         started = monotonic()
-        self.runner.record(
-            events.StepStarted(run_id=self.runner.run_id, step_id=self.step.id, attempt=self.number)
-        )
+        self.log.record(events.StepStarted, attempt=self.number)
         calls, model = self.runner.model(self)
         limit = self.runner.timeout_of(self.step)
         try:
@@ -330,15 +316,8 @@ class _Attempts:
             self.tokens_saved += model.tokens_saved
             self.produced_by = calls.produced_by
         text = self._checked(result)
-        self.runner.record(
-            events.HandlerExecuted(
-                run_id=self.runner.run_id,
-                step_id=self.step.id,
-                intent=self.plan.intent,
-                seconds=monotonic() - started,
-                attempt=self.number,
-            )
-        )
+        seconds = monotonic() - started
+        self.log.record(events.HandlerExecuted, intent=self.plan.intent, seconds=seconds, attempt=self.number)
         return result, text
 
     def _checked(self, result: Any) -> str:

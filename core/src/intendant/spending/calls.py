@@ -1,24 +1,24 @@
 """What a model call is: for whom, under which key, and the events that record it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 
 from intendant import events
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
 from intendant.model.workflow import InDoubt
-from intendant.record.journal import Journal
-from intendant.record.store.doubts import OpenHold
+from intendant.record.journal import Journal, StepLog
+from intendant.record.rows import HoldRow
 from intendant.spending.ledger import RunLedger
 
 MIN_OUTPUT_TOKENS = 16
 """A call that could not answer with at least this much is not worth its input."""
 Outcome = Literal["answered", "refused", "in_doubt", "cut_off", "replayed", "cached"]
 OnText = Callable[[str], object]
-Earlier = Sequence[Mapping[str, Any]]
+Earlier = Sequence[HoldRow]
 """The holds of earlier tries at a call, in their order."""
 
 
@@ -41,6 +41,12 @@ class CallScope:
     """How old an answer to the very same request, of whatever run, may be to be used again; 0: never."""
     slack: float = 0.0
     """How many seconds an answer may take, so that it may be had for less; 0: it is wanted now."""
+
+    log: StepLog = field(init=False)
+    """The journal of the step."""
+
+    def __post_init__(self) -> None:
+        self.log = self.journal.step(self.step_id)
 
     def next_call(self) -> int:
         """The number of the attempt's next call."""
@@ -101,11 +107,10 @@ def label_of(reply: ModelReply) -> str:
     return "extractive" if reply.produced_by == "extractive" else f"model:{reply.provider}/{reply.model}"
 
 
-def in_doubt(scope: CallScope, opened: OpenHold) -> events.TokensSettled:
+def in_doubt(scope: CallScope, opened: HoldRow) -> events.TokensSettled:
     """A call of a dead process is charged in full."""
-    return events.TokensSettled(
-        run_id=scope.journal.run_id,
-        step_id=scope.step_id,
+    return scope.log.event(
+        events.TokensSettled,
         call=opened.key,
         provider=opened.provider,
         model=opened.model,
@@ -124,9 +129,8 @@ def settled(
     price_version: str = "",
 ) -> events.TokensSettled:
     """A call ended."""
-    return events.TokensSettled(
-        run_id=scope.journal.run_id,
-        step_id=scope.step_id,
+    return scope.log.event(
+        events.TokensSettled,
         call=key,
         provider=route.provider,
         model=route.model,
@@ -141,6 +145,4 @@ def degraded(
     scope: CallScope, how: Literal["compressed", "cheaper_tier", "fallback"], before: str, after: str, reason: str
 ) -> events.CallDegraded:
     """A call is sent otherwise than it was planned."""
-    return events.CallDegraded(
-        run_id=scope.journal.run_id, step_id=scope.step_id, how=how, before=before, after=after, reason=reason
-    )
+    return scope.log.event(events.CallDegraded, how=how, before=before, after=after, reason=reason)

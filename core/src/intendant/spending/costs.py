@@ -18,7 +18,7 @@ from typing import Any, Literal
 from intendant.config.settings import PriceSetting
 from intendant.model.errors import ProviderError
 from intendant.model.results import Usage
-from intendant.record.store.costs import Scope, Told
+from intendant.record.rows import JournalRow, Scope
 from intendant.spending.alternatives import SAMPLE
 from intendant.spending.pricing import Prices
 
@@ -89,21 +89,21 @@ class SavingsFold:
         self._steps: dict[str, _Step] = {}
         self._held_at: dict[str, float] = {}
 
-    def add(self, told: Told) -> None:
+    def add(self, row: JournalRow) -> None:
         """Take an event in; those of a run come together, in their order."""
-        if told.run_id != self._run:
+        if row.run_id != self._run:
             self._close()
-            self._run, self._classifies = told.run_id, told.classifies
-        step = self._steps.setdefault(told.step_id, _Step())
-        if told.type == "step_started":
+            self._run, self._classifies = row.run_id, row.classifies
+        step = self._steps.setdefault(row.step_id, _Step())
+        if row.type == "step_started":
             self._started(step)
             return
-        data = json.loads(told.data)
-        if told.type == "tokens_reserved":
-            self._held_at[data["call"]] = told.at
-        elif told.type == "tokens_settled":
-            self._settled(step, data, told.at)
-        elif told.type == "token_compressed":
+        data = json.loads(row.data)
+        if row.type == "tokens_reserved":
+            self._held_at[data["call"]] = row.at
+        elif row.type == "tokens_settled":
+            self._settled(step, data, row.at)
+        elif row.type == "token_compressed":
             self._compressed(step, data)
         else:
             self._expanded(step, data)

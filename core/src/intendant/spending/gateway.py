@@ -17,8 +17,8 @@ from intendant.hooks.providers import Provider
 from intendant.model.errors import IntendantError, ProviderError
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
-from intendant.record.store import budgets, responses
-from intendant.record.store.budgets import Spent
+from intendant.record.rows import Spent
+from intendant.record.store import holds, responses
 from intendant.spending.alternatives import Alternatives
 from intendant.spending.batching import BatchLanes
 from intendant.spending.caching import marks_for
@@ -152,18 +152,17 @@ class Gateway:
         scope = call.scope
         if scope.journal.fence.epoch == 1 and not scope.ledger.tried(call.key):
             return ()  # the run's first owner knows all its own calls
-        found: Earlier = await scope.journal.store.do(budgets.holds_of_call(call.key))
-        return found
+        return await scope.journal.store.do(holds.holds_of_call(call.key))
 
     def _replayed(self, call: Call, route: Route) -> ModelReply | None:
         """The answer of a call that was made before."""
         scope = call.scope
         for row in call.earlier:
-            if row["state"] == "settled" and row["reply"]:
-                reply = ModelReply.model_validate_json(row["reply"])
+            if row.state == "settled" and row.reply:
+                reply = ModelReply.model_validate_json(row.reply)
                 made = route.model_copy(update={"provider": reply.provider, "model": reply.model})
                 scope.produced_by = label_of(reply)
-                scope.journal.record(settled(scope, row["key"], made, Usage(), "replayed", reply.produced_by))
+                scope.journal.append(settled(scope, row.key, made, Usage(), "replayed", reply.produced_by))
                 return reply
         return None
 
@@ -178,7 +177,7 @@ class Gateway:
             return None
         reply = ModelReply.model_validate_json(found)
         scope.produced_by = label_of(reply)
-        scope.journal.record(settled(scope, call.key, route, reply.usage, "cached", reply.produced_by))
+        scope.journal.append(settled(scope, call.key, route, reply.usage, "cached", reply.produced_by))
         return reply.model_copy(update={"usage": Usage()})
 
     def _exact_key(self, call: Call, route: Route) -> str:
@@ -205,7 +204,7 @@ class Gateway:
                     raise
                 failed, leg = leg, others().pop(0)
                 before, after = (f"{item.provider}/{item.model}" for item in (failed, leg))
-                call.scope.journal.record(degraded(call.scope, "fallback", before, after, error.message))
+                call.scope.journal.append(degraded(call.scope, "fallback", before, after, error.message))
 
     def _others(self, route: Route, request: ModelRequest) -> Iterator[Route]:
         """The models that may be asked the same where that of *route* does not answer."""

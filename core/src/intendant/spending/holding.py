@@ -5,19 +5,17 @@ for a prompt of that length, and for all of it being written to the provider's p
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from intendant import events
 from intendant.config.logs import get_logger
 from intendant.hooks.providers import Hold
 from intendant.model.errors import BudgetExceeded, CallInDoubt, ProviderError
 from intendant.model.results import Route
-from intendant.record.store import doubts
-from intendant.record.store.budgets import HoldRow
-from intendant.record.store.doubts import OpenHold
-from intendant.record.store.limits import Room
+from intendant.record.rows import HoldRow, Room
+from intendant.record.store.take_over import take_over
 from intendant.spending.calls import MIN_OUTPUT_TOKENS, Call, in_doubt
 from intendant.spending.doubt import Fate, fate_of, policy_of
 from intendant.spending.ledger import is_standing
@@ -87,33 +85,31 @@ class Holder:
         """
         last = call.earlier[-1] if call.earlier else None
         call.earlier = ()
-        if last and last["epoch"] < call.scope.journal.fence.epoch and last["state"] in ("held", "in_doubt"):
+        if last and last.epoch < call.scope.journal.fence.epoch and last.state in ("held", "in_doubt"):
             fate = await self._decide(call, leg, last)
             if fate.waits or fate.fails:
-                raise CallInDoubt(fate.key, last["micro"], waits=fate.waits)
+                raise CallInDoubt(fate.key, last.micro, waits=fate.waits)
             if not fate.charged:
                 return self._taken_over(call, leg, counted, last)
         return await self._new(call, leg, counted)
 
     # --- what a dead process left ---
 
-    async def _decide(self, call: Call, leg: Route, found: Mapping[str, Any]) -> Fate:
+    async def _decide(self, call: Call, leg: Route, found: HoldRow) -> Fate:
         """Keep the hold of a call that is sent again; charge any other, in one commit with its event."""
         scope = call.scope
-        opened = OpenHold(*(found[name] for name in OpenHold.__slots__))
-        same = (found["provider"], found["model"]) == (leg.provider, leg.model)
+        same = (found.provider, found.model) == (leg.provider, leg.model)
         knows_keys = same and self._sizes.provider(leg).knows_keys
-        policy = policy_of(scope.in_doubt, knows_keys=knows_keys, micro=opened.micro, ask_above=self._ask_above)
-        fate = fate_of(opened, policy)
-        if found["state"] == "held":
+        policy = policy_of(scope.in_doubt, knows_keys=knows_keys, micro=found.micro, ask_above=self._ask_above)
+        fate = fate_of(found, policy)
+        if found.state == "held":
             keep, charge = ([], [fate.key]) if fate.charged else ([fate.key], [])
-            work = doubts.take_over(scope.journal.fence.epoch, scope.ledger.expiry(), keep, charge)
-            await scope.journal.commit(work, *([in_doubt(scope, opened)] if fate.charged else []))
+            work = take_over(scope.journal.fence.epoch, scope.ledger.expiry(), keep, charge)
+            await scope.journal.commit(work, *([in_doubt(scope, found)] if fate.charged else []))
         return fate
 
-    def _taken_over(self, call: Call, leg: Route, counted: int, found: Mapping[str, Any]) -> Held:
+    def _taken_over(self, call: Call, leg: Route, counted: int, row: HoldRow) -> Held:
         """A dead process's hold as one of ours: held once, for the same call under the same key."""
-        row = HoldRow(**{name: found[name] for name in HoldRow.__slots__})
         call.scope.ledger.adopt(row)
         output = min(wanted(call, leg), row.tokens - counted)
         return Held(row, Hold(row.key, row.tokens, row.micro, output, leg.model, self._timeout))
@@ -198,9 +194,8 @@ class Holder:
 
     async def _held(self, call: Call, leg: Route, counted: int, output: int) -> Held:
         row = self._row(call, leg, counted, output)
-        event = events.TokensReserved(
-            run_id=row.run_id,
-            step_id=row.step_key,
+        event = call.scope.log.event(
+            events.TokensReserved,
             call=row.key,
             provider=row.provider,
             model=row.model,

@@ -14,8 +14,9 @@ from time import time
 from intendant import events
 from intendant.model.errors import BudgetExceeded
 from intendant.record.journal import Journal
-from intendant.record.store import budgets
-from intendant.record.store.budgets import HoldRow, LeaseLost, Spent
+from intendant.record.rows import BudgetRow, HoldRow, Spent
+from intendant.record.store import budgets, holds
+from intendant.record.store.holds import LeaseLost
 from intendant.spending.standing import Lease, StandingBudgets
 
 HOLD_SECONDS = 3600.0
@@ -96,24 +97,24 @@ class RunLedger:
             finished: Steps that take no more; what they left is in the pool.
         """
         tokens, micro = self._limits
-        row = {"id": self._scope, "parent": f"agent:{self.agent}", "limit_tokens": tokens, "limit_micro": micro}
+        row = BudgetRow(self._scope, f"agent:{self.agent}", tokens, micro)
         await self._journal.commit(budgets.open_budgets([row]))
         if self._journal.fence.epoch > 1:
-            self._restore(await self._journal.store.do(budgets.states_of_run(self._journal.run_id)), finished)
+            self._restore(await self._journal.store.do(budgets.budgets_of_run(self._journal.run_id)), finished)
         await self.standing.sweep()
 
-    def _restore(self, states: Mapping[str, Mapping[str, int]], finished: Collection[str]) -> None:
+    def _restore(self, states: Mapping[str, BudgetRow], finished: Collection[str]) -> None:
         """Count what was spent and held by whoever had the run before."""
         own = states[self._scope]
-        self._micro = own["spent_micro"] + own["held_micro"]
+        self._micro = own.spent_micro + own.held_micro
         for scope, state in states.items():
             if scope == self._scope:
                 continue
             step_id = scope.partition("/")[2]
             step = self._steps.setdefault(step_id, StepBudget(scope, 0))
-            step.extra = max(0, (state["limit_tokens"] or 0) - step.limit)
+            step.extra = max(0, (state.limit_tokens or 0) - step.limit)
             step.limit += step.extra
-            step.spent, step.held, step.opened = state["spent_tokens"], state["held_tokens"], True
+            step.spent, step.held, step.opened = state.spent_tokens, state.held_tokens, True
         for step_id in finished:
             if (done := self._steps.get(step_id)) is not None:
                 done.limit = done.spent + done.held
@@ -176,7 +177,7 @@ class RunLedger:
             await self._make(row, event)
         except asyncio.CancelledError:
             # What was submitted is committed all the same: it is given back behind it, if it came to that.
-            self._journal.commit_later(budgets.release(row.key))
+            self._journal.commit_later(holds.release(row.key))
             self._unclaim(row, step)
             raise
         except BaseException:
@@ -192,7 +193,7 @@ class RunLedger:
         recalled = False
         while True:
             lease = await self.standing.lease(self.agent, row.tokens, row.micro)
-            work = budgets.reserve(row, self.chain(row.step_key), None if lease is None else lease.id)
+            work = holds.reserve(row, self.chain(row.step_key), None if lease is None else lease.id)
             try:
                 await self._journal.commit(work, event)
             except LeaseLost:
@@ -221,7 +222,7 @@ class RunLedger:
         if not step.opened:
             step.opened = True
             limit = step.limit if self._pool is not None else None
-            row = {"id": step.scope, "parent": self._scope, "limit_tokens": limit, "limit_micro": None}
+            row = BudgetRow(step.scope, self._scope, limit, None)
             await self._journal.commit(budgets.open_budgets([row]))
         return step
 
@@ -232,16 +233,15 @@ class RunLedger:
         self._pool -= missing
         step.limit += missing
         step.extra += missing
-        drawn = events.OverageDrawn(
-            run_id=row.run_id, step_id=row.step_key, tokens=missing, extra=step.extra, limit=step.limit
-        )
+        log = self._journal.step(row.step_key)
+        drawn = log.event(events.OverageDrawn, tokens=missing, extra=step.extra, limit=step.limit)
         await self._journal.commit(budgets.raise_limit(step.scope, missing), drawn)
 
     async def settle(self, row: HoldRow, spent: Spent, reply: str | None, event: events.TokensSettled) -> None:
         """Charge what a call took and keep its answer, in one commit with its event. Who gets the answer gets it
         after that: what was answered is never asked, and paid, again.
         """
-        done = self._journal.committing(budgets.settle(row.key, spent, reply), event)
+        done = self._journal.committing(holds.settle(row.key, spent, reply), event)
         # All that belongs to it is done now: a caller that is cancelled while it waits leaves nothing half done.
         step = self._close(row, spent)
         beyond = spent.tokens - row.tokens
@@ -254,17 +254,17 @@ class RunLedger:
 
     def cut_off(self, row: HoldRow, spent: Spent, event: events.TokensSettled) -> None:
         """Charge what came of a stream that broke off, in one commit with its event."""
-        self._journal.commit_later(budgets.settle(row.key, spent, None), event)
+        self._journal.commit_later(holds.settle(row.key, spent, None), event)
         self._close(row, spent)
 
     def charge(self, row: HoldRow, event: events.TokensSettled) -> None:
         """Charge a call in full, in one commit with its event: what it took is not known."""
-        self._journal.commit_later(budgets.charge(row.key), event)
+        self._journal.commit_later(holds.charge(row.key), event)
         self._close(row, Spent(0, row.tokens, row.micro))
 
     def release(self, row: HoldRow, event: events.TokensSettled) -> None:
         """Give a hold back, in one commit with its event."""
-        self._journal.commit_later(budgets.release(row.key), event)
+        self._journal.commit_later(holds.release(row.key), event)
         self._close(row, Spent(0, 0, 0))
 
     def _close(self, row: HoldRow, spent: Spent) -> StepBudget:
@@ -282,15 +282,12 @@ class RunLedger:
         """A call took more than its worst case: the pool pays as far as it can, and that is an event."""
         if self._pool is not None:
             self._pool = max(0, self._pool - missing)
-        self._journal.record(
-            events.BudgetExceededEvent(
-                run_id=row.run_id,
-                step_id=row.step_key,
-                scope=f"hold of {row.provider}/{row.model}",
-                unit="tokens",
-                asked=row.tokens + tokens,
-                left=row.tokens,
-            )
+        self._journal.step(row.step_key).record(
+            events.BudgetExceededEvent,
+            scope=f"hold of {row.provider}/{row.model}",
+            unit="tokens",
+            asked=row.tokens + tokens,
+            left=row.tokens,
         )
 
     def chain(self, step_id: str) -> Sequence[str]:

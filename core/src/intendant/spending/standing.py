@@ -13,9 +13,8 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from intendant.record.rows import Room, Slice
     from intendant.record.store import Store
-    from intendant.record.store.leases import Slice
-    from intendant.record.store.limits import Room
 
 PAUSE = 1.0
 """Seconds until a lease is asked for again where there was none to be had."""
@@ -124,17 +123,17 @@ class StandingBudgets:
 
     async def sweep(self) -> None:
         """Charge holds in full that nobody closed in time, of whatever run, and end leases whose time is over."""
-        from intendant.record.store import budgets, leases
+        from intendant.record.store import holds, leases
 
         now = time()
         await self._store.do(leases.expire(now))
-        await self._store.do(budgets.expire(now))
+        await self._store.do(holds.expire(now))
 
     async def room(self, agent: str) -> "tuple[Room, Room]":
         """What these budgets admit now, and what they would admit if all calls that are out cost nothing."""
-        from intendant.record.store import limits
+        from intendant.record.store import windows
 
-        return await self._store.do(limits.room_of(agent, self.tenant, time()))
+        return await self._store.do(windows.room_of(agent, self.tenant, time()))
 
     def turn(self, agent: str) -> asyncio.Lock:
         """Where calls stand in line that did not fit: one at a time tries again, in the order they came."""

@@ -2,19 +2,18 @@
 removed or put in without showing. (The construction of RFC 6962's predecessors: a linear hash list.)
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import sha256
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, desc, insert, select  # noqa: TID253
 
+from intendant.record.rows import EventRow, NewEvent
 from intendant.record.store.statements import Statement
 from intendant.record.store.tables import event
 
 FIRST_HASH = "0" * 64
 KNOWN_HEADS = 1000
 
-Row = dict[str, Any]
 _EVENT = Statement(insert(event).values({name: bindparam(name) for name in event.c.keys()}))  # noqa: SIM118
 
 
@@ -23,7 +22,7 @@ def link(previous: str, data: str) -> str:
     return sha256(f"{previous}\n{data}".encode()).hexdigest()
 
 
-def verify(rows: Iterable[Mapping[str, Any]], *, last_hash: str | None = None) -> int | None:
+def verify(rows: Iterable[EventRow], *, last_hash: str | None = None) -> int | None:
     """The `seq` of the first event that was changed, removed or put in; None if the chain is whole.
 
     Args:
@@ -33,9 +32,9 @@ def verify(rows: Iterable[Mapping[str, Any]], *, last_hash: str | None = None) -
     """
     previous, expected = FIRST_HASH, 0
     for expected, row in enumerate(rows, 1):
-        if row["seq"] != expected or row["hash"] != link(previous, row["data"]):
+        if row.seq != expected or row.hash != link(previous, row.data):
             return expected
-        previous = row["hash"]
+        previous = row.hash
     return expected + 1 if last_hash not in (None, previous) else None
 
 
@@ -45,30 +44,30 @@ class Chains:
     def __init__(self) -> None:
         self._heads: dict[str, tuple[int, str]] = {}
 
-    def insert(self, connection: Connection, rows: Iterable[Row]) -> None:
+    def insert(self, connection: Connection, rows: Iterable[NewEvent]) -> None:
         """Write events, each behind the last one of its run."""
         for row in rows:
-            _EVENT(connection, **self._link(connection, row))
+            _EVENT(connection, **self._link(connection, row)._asdict())
 
-    def forget(self, rows: Iterable[Row]) -> None:
+    def forget(self, rows: Iterable[NewEvent]) -> None:
         """The transaction that held these was undone: read the heads again."""
         for row in rows:
-            self._heads.pop(row["run_id"], None)
+            self._heads.pop(row.run_id, None)
 
     def clear(self) -> None:
         """A whole transaction was undone: read every head again."""
         self._heads.clear()
 
-    def _link(self, connection: Connection, row: Row) -> Row:
-        run_id = row["run_id"]
+    def _link(self, connection: Connection, row: NewEvent) -> EventRow:
+        run_id = row.run_id
         head = self._heads.pop(run_id, None)
         if head is None:
             head = self._read(connection, run_id)
-        seq, digest = head[0] + 1, link(head[1], row["data"])
+        seq, digest = head[0] + 1, link(head[1], row.data)
         self._heads[run_id] = (seq, digest)
         if len(self._heads) > KNOWN_HEADS:
             del self._heads[next(iter(self._heads))]
-        return {**row, "seq": seq, "hash": digest}
+        return EventRow(run_id, seq, *row[1:], hash=digest)
 
     @staticmethod
     def _read(connection: Connection, run_id: str) -> tuple[int, str]:

@@ -3,12 +3,41 @@
 SQLAlchemy takes some 50 µs to execute a statement, SQLite 3. A call that is paid for needs about eight.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, Connection, Select, UpdateBase, bindparam  # noqa: TID253
+from sqlalchemy import (  # noqa: TID253
+    JSON,
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    UpdateBase,
+    bindparam,
+    cast,
+    func,
+)
+
+ResultT = TypeVar("ResultT")
+Work = Callable[[Connection], ResultT]
+"""Something to do in a transaction; give it to `Store.do`."""
+
+
+def columns(table: Table, row: type) -> list[Column[Any]]:
+    """The columns of *table* in the order of the fields of *row*, a `NamedTuple` or a dataclass with slots."""
+    names_of_row: Sequence[str] = getattr(row, "_fields", None) or row.__slots__  # type: ignore[attr-defined]
+    return [table.c[name] for name in names_of_row]
+
+
+def json_text(connection: Connection, column: Any, *path: str) -> ColumnElement[Any]:
+    """A value in a column of JSON text; null where there is none."""
+    if connection.dialect.name == "sqlite":
+        return func.json_extract(column, "$." + ".".join(path))
+    return func.json_extract_path_text(cast(column, JSON), *path)
 
 
 def driver_of(connection: Connection) -> Any:

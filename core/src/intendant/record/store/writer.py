@@ -17,7 +17,8 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Connection, Engine, bindparam, select  # noqa: TID253
 
 from intendant.model.errors import Fenced, StoreError
-from intendant.record.store.chain import Chains, Row
+from intendant.record.rows import Fence, NewEvent
+from intendant.record.store.chain import Chains
 from intendant.record.store.statements import Statement, savepoint, transaction, undo
 from intendant.record.store.tables import run
 
@@ -32,17 +33,9 @@ LOCK_MILLISECONDS = 50
 _EPOCH = Statement(select(run.c.epoch).where(run.c.id == bindparam("id")).with_for_update())
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """The epoch under which a process owns a run."""
-
-    run_id: str
-    epoch: int
-
-
 @dataclass(slots=True)
 class _Append:
-    row: Row
+    row: NewEvent
     fence: Fence | None
 
 
@@ -57,7 +50,7 @@ class _Waiter(NamedTuple):
 class _Job:
     do: Callable[[Connection], Any]
     fence: Fence | None
-    events: Sequence[Row]
+    events: Sequence[NewEvent]
     waiter: _Waiter | None = None
     failed: Callable[[BaseException], None] | None = None
     result: Any = None
@@ -80,7 +73,7 @@ class Writer:
         self._starting = threading.Lock()
         self._running = False
 
-    def append(self, row: Row, fence: Fence | None = None) -> None:
+    def append(self, row: NewEvent, fence: Fence | None = None) -> None:
         """Write an event; committed soon, in order, without waiting.
 
         Raises:
@@ -90,7 +83,7 @@ class Writer:
         self._put(_Append(row, fence))
 
     def submit(
-        self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[Row] = ()
+        self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[NewEvent] = ()
     ) -> "asyncio.Future[ResultT]":
         """Do something in a transaction; the future, of the running loop, is done when it is committed.
 
@@ -106,7 +99,7 @@ class Writer:
         self,
         do: Callable[[Connection], Any],
         fence: Fence | None,
-        events: Sequence[Row],
+        events: Sequence[NewEvent],
         failed: Callable[[BaseException], None],
     ) -> None:
         """Do the same where nobody waits for it; *failed* is called, in the writer's thread, if it goes wrong."""
@@ -118,7 +111,7 @@ class Writer:
         if item.fence is not None and item.fence in self._lost:
             raise self._lost[item.fence]
         if item.fence is not None and item.fence in self._fenced:
-            raise _fenced(item.fence)
+            raise fenced(item.fence)
         if not self._running:
             with self._starting:
                 if not self._running:
@@ -203,11 +196,11 @@ class Writer:
 
     def _execute(self, connection: Connection, batch: list[_Append | _Job]) -> None:
         owned: dict[Fence, bool] = {}
-        pending: list[Row] = []
+        pending: list[NewEvent] = []
         for item in batch:
             if item.fence is not None and not self._owned(connection, item.fence, owned):
                 if isinstance(item, _Job):
-                    item.error = _fenced(item.fence)
+                    item.error = fenced(item.fence)
             elif isinstance(item, _Append):
                 pending.append(item.row)
             else:
@@ -286,5 +279,6 @@ def _resolve(jobs: Iterable[_Job]) -> None:
             job.waiter.future.set_result(job.result)
 
 
-def _fenced(fence: Fence) -> Fenced:
+def fenced(fence: Fence) -> Fenced:
+    """The error of a process that no longer owns its run."""
     return Fenced(f"run {fence.run_id} was taken over by another process; epoch {fence.epoch} is over")
