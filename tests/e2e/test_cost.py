@@ -21,7 +21,7 @@ GROUP = {
 }  # fmt: skip
 ESTIMATE = {
     "known", "without_micro_usd", "spent_micro_usd", "saved_micro_usd", "saved_share", "calls", "reused_calls",
-    "extractive_calls", "added_tokens", "against_micro_usd", "models", "prices_missing",
+    "free_calls", "added_tokens", "against_micro_usd", "models", "prices_missing",
     "classified_in_another_run", "basis",
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from .model.errors import (
     IntendantError as IntendantError,
     Problem as Problem,
     RunNotFound as RunNotFound,
+    SchemaMismatch as SchemaMismatch,
     SettingsError as SettingsError,
     StoreError as StoreError,
     WorkflowError as WorkflowError,

@@ -130,7 +130,7 @@ async def test_it_stays_within_its_budget(tmp_path) -> None:
 
 async def test_switched_off_or_without_a_real_model_nobody_is_asked(tmp_path) -> None:
     class Extractive(ScriptedProvider):
-        produced_by = "extractive"
+        charges = False
 
     for provider, use_model in ((ScriptedProvider(answers()), False), (Extractive(answers()), True)):
         async with made(provider, tmp_path, classification={"use_model": use_model}) as service:

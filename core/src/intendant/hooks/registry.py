@@ -149,6 +149,12 @@ class Plugins:
                 return f"{key} is installed, but {record.state.value}: {record.reason}"
         return hint
 
+    @property
+    def model_hint(self) -> str:
+        """What to do where no model can be asked: what the installed providers say of themselves."""
+        setups = [provider.setup for provider in self.providers.values() if provider.setup]
+        return " or ".join(setups) or "install a provider of models, such as those `intendant plugins` lists"
+
     def _of(self, kind: str, _type: type[PluginT]) -> dict[str, PluginT]:
         return {plugin.name: cast("PluginT", plugin) for plugin in self._plugins.values() if plugin.kind == kind}
 

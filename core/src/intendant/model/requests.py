@@ -195,7 +195,8 @@ class ModelOffer(Frozen):
     provider: str
     models: Mapping[str, str]
     """Model by tier name."""
-    produced_by: Literal["model", "extractive"] = "model"
+    charges: bool = True
+    """False if it computes its answers without a language model."""
 
 
 class RouteRequest(Frozen):
@@ -288,9 +289,11 @@ class ModelRequest(Frozen):
     cache_marks: tuple[CacheMark, ...] = Field((), max_length=4)
     """What the provider is asked to keep, longest last; set by the gateway unless given."""
     source: Json = None
-    """The data the call is about, for providers that need no language model (`extractive`)."""
+    """The data the call is about, for providers that compute answers without a language model."""
     task: str = ""
-    """`summarize`, `generate` or another word for what is asked, for providers that need no language model."""
+    """`summarize`, `generate` or another word for what is asked, for providers that compute answers without a
+    language model.
+    """
 
 
 @runtime_checkable

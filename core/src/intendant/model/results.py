@@ -124,8 +124,8 @@ class ModelReply(Frozen):
     usage: Usage
     model: str
     provider: str
-    produced_by: Literal["model", "extractive"] = "model"
-    """`extractive` if no model was asked: sentences selected, templates filled."""
+    produced_by: str = "model"
+    """`model`, or the word of a provider that computes answers without one."""
     stop_reason: Literal["end", "length", "tool", "refusal", "other"] = "end"
     data: Json = None
     """The parsed answer where a schema was asked for."""
@@ -193,7 +193,8 @@ class StepOutcome(Frozen):
     notes: tuple[str, ...] = ()
     failure: Failure | None = None
     produced_by: str = "deterministic"
-    """`deterministic` (no model call), `extractive`, or `model:<provider>/<model>`."""
+    """`deterministic` (no call), `model:<provider>/<model>`, the word of a provider that asks no model, or `host`.
+    """
     tier: str | None = None
     usage: Usage = Usage()
     tokens_saved: int = 0

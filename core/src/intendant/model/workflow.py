@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -166,10 +167,11 @@ class Step(Frozen):
         description="Seconds for which a model's answer to the very same request, in whatever run of the tenant, "
         "is used again; 0: never.",
     )
-    slack: float = Field(
-        0.0,
+    max_wait: float = Field(
+        default=0.0,
         ge=0,
         le=86_400,
+        validation_alias=AliasChoices("max_wait", "slack"),
         description="Seconds that the step's answers may take; from 60 on they are asked for in a provider's "
         "batch lane, where it has one, at its price.",
     )

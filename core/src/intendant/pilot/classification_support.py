@@ -40,7 +40,7 @@ class ClassificationSupport:
         if not (wanted and asking and settings.use_model and settings.tokens):
             return None
         route = engine.planner.router(workflow).route(STEP, STEP, DIFFICULTY, {}, settings.tokens)
-        if route is None or engine.plugins.providers[route.provider].produced_by != "model":
+        if route is None or not engine.plugins.providers[route.provider].charges:
             return None
         return ClassifierModelClient(
             engine.gateway,

@@ -349,7 +349,7 @@ class Planner:
             return 0
         answer = min(tokens // 4, route.max_output_tokens)
         usage = Usage(input_tokens=tokens - answer, output_tokens=answer)
-        free = self._plugins.providers[route.provider].produced_by == "extractive"
+        free = not self._plugins.providers[route.provider].charges
         try:
             return self._prices.of(route.provider, route.model, usage, free=free).micro_usd
         except ProviderError:
@@ -375,10 +375,8 @@ class Planner:
                 f"the intent may be '{found.intent}'{second} ({found.confidence:.0%} sure); say it: `intent: …`"
             )
         if wants and route is None:
-            warnings.append(
-                "no provider can be used for this step; set a key, or install intendant-provider-extractive"
-            )
-        if route is not None and self._plugins.providers[route.provider].produced_by == "extractive":
+            warnings.append(f"no provider can be used for this step; {self._plugins.model_hint}")
+        if route is not None and not self._plugins.providers[route.provider].charges:
             warnings.append("no model will be asked: sentences are selected, templates filled")
         return tuple(warnings)
 
