@@ -58,7 +58,7 @@ class Compression(Frozen):
     """True if the original can be had back from `text` alone."""
     preserving: bool = False
     """True if only form went, such as markup, padding or colours, and all content is there."""
-    quality: float = Field(1.0, ge=0, le=1)
+    quality: float = Field(default=1.0, ge=0, le=1)
     """Expected share of the critical facts that survive (numbers, names, negations, errors)."""
     dropped: tuple[str, ...] = ()
     """What was left out, in words."""
@@ -135,7 +135,7 @@ class ModelReply(Frozen):
     """How it was sent: at once, or among calls that may wait and cost less."""
     calls: tuple[ToolCall, ...] = ()
     """Tools that the model wants called before it goes on."""
-    raw: Json = Field(None, repr=False)
+    raw: Json = Field(default=None, repr=False)
     """Where there are calls: the answer in the provider's own form, which has to be sent back with their
     results."""
 
