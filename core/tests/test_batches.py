@@ -6,7 +6,8 @@ from time import time
 import pytest
 from sqlalchemy import select
 
-from intendant import (
+from intendant import Workflow
+from intendant.plugin import (
     Hold,
     IntentHandler,
     IntentSpec,
@@ -16,7 +17,6 @@ from intendant import (
     ProviderError,
     StepResult,
     Usage,
-    Workflow,
 )
 from intendant.record.store import bookings, budgets, tables
 from intendant.spending.batching import BatchLanes
@@ -88,10 +88,10 @@ def flow(*prompts: str, **more) -> Workflow:
 
 async def done(workflow, provider, lanes: BatchLanes | None = None, settings=HALF):
     async with engine(Ask(), provider, settings=settings) as service:
-        service.gateway._batches = lanes or BatchLanes(0.01, (0.001, 0.002))
+        service._engine.gateway._batches = lanes or BatchLanes(0.01, (0.001, 0.002))
         result = await service.run(workflow)
-        totals = await service.store.do(bookings.totals_of_run(result.run_id))
-        rows = await service.store.do(budgets.find(f"run:{result.run_id}"))
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+        rows = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
     assert totals.open_holds == rows.held_tokens == 0
     return result, totals
 
@@ -108,9 +108,11 @@ async def test_calls_that_may_wait_go_together_at_half_the_price() -> None:
 async def test_what_is_held_for_a_batch_does_not_expire_before_its_time() -> None:
     provider, now = Batching(), time()
     async with engine(Ask(), provider, settings=HALF) as service:
-        service.gateway._batches = BatchLanes(0.01, (0.001, 0.002))
+        service._engine.gateway._batches = BatchLanes(0.01, (0.001, 0.002))
         await service.run(flow("one", slack=86_000))
-        rows = await service.store.do(lambda c: c.execute(select(tables.hold.c.expires_at)).scalars().all())
+        rows = await service._engine.store.do(
+            lambda c: c.execute(select(tables.hold.c.expires_at)).scalars().all()
+        )
     assert [row > now + 86_000 for row in rows] == [True]
 
 

@@ -13,11 +13,16 @@ from uuid import uuid4
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import TimeOfDateConstraint
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sqlalchemy import create_engine, delete, text
 
-from intendant import (
+from intendant import RunNotFound, SettingsError, Workflow
+from intendant.cli.cost import read_costs
+from intendant.cli.cost_view import show_costs
+from intendant.cli.prices import of_name, of_tiers
+from intendant.config.settings import PriceSetting
+from intendant.planning import receipts
+from intendant.plugin import (
     Classification,
     Classifier,
     Compression,
@@ -30,19 +35,11 @@ from intendant import (
     ModelReply,
     ModelRequest,
     ProviderError,
-    RunNotFound,
-    SettingsError,
     StepResult,
     Tier,
     ToolCall,
     Usage,
-    Workflow,
 )
-from intendant.cli.cost_view import show_costs
-from intendant.cli.costs import read_costs
-from intendant.cli.prices import of_name, of_tiers
-from intendant.config.settings import PriceSetting
-from intendant.planning import receipts
 from intendant.record.rows import Charged, HoldRow, JournalRow, Scope, Spent
 from intendant.record.store import Store, bookings, budgets, holds, limits, spend_report, tables, windows
 from intendant.spending.costs import SavingsFold
@@ -96,7 +93,7 @@ class Half(Compressor):
 
     name = "half"
 
-    async def shrink(self, request):
+    async def compress(self, request):
         kept, spent = request.text[: len(request.text) // 2], 0
         if request.model is not None:
             asked = ModelRequest(messages=(Message(content="shorter, please"),), max_output_tokens=50)
@@ -137,7 +134,7 @@ async def costs_of(provider, *steps: dict, runs: int = 1, plugins=(), **more):
     async with made(provider, *plugins, **more) as service:
         for _ in range(runs):
             result = await service.run(flow(*steps))
-        found = await read_costs(service)
+        found = await read_costs(service._engine)
     return found, result
 
 
@@ -161,13 +158,13 @@ def test_groups_add_up_to_the_ledger_and_the_budgets_whatever_they_are(answers, 
     async def main(url: str) -> None:
         spent = {"tokens": 0, "micro": 0, "overrun": 0}
         async with made(ScriptedProvider(*answers), db=url) as service:
-            await service.store.do(limits.set_limit("agent:a", "day", 10**9, None))
+            await service._engine.store.do(limits.set_limit("agent:a", "day", 10**9, None))
             for agent, count in runs:
                 steps = {"input": count}, {"intent": "tell", "needs": ["s0"]}
                 result = await service.run(flow(*steps, agent=agent))
-                totals = await service.store.do(bookings.totals_of_run(result.run_id))
-                state = await service.store.do(budgets.find(f"run:{result.run_id}"))
-                own = await read_costs(service, result.run_id, "step")
+                totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+                state = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
+                own = await read_costs(service._engine, result.run_id, "step")
                 assert (own["total"]["micro_usd"], _tokens(own["total"])) == (
                     totals.micro_usd,
                     totals.tokens,
@@ -176,8 +173,8 @@ def test_groups_add_up_to_the_ledger_and_the_budgets_whatever_they_are(answers, 
                 assert state.spent_micro == totals.micro_usd
                 spent["tokens"] += totals.tokens
                 spent["micro"] += totals.micro_usd
-            (window,) = await service.store.do(limits.current())
-            found = {by: await read_costs(service, None, by) for by in BYS}
+            (window,) = await service._engine.store.do(limits.current())
+            found = {by: await read_costs(service._engine, None, by) for by in BYS}
         for by, document in found.items():
             total = document["total"]
             assert (_tokens(total), total["micro_usd"]) == (spent["tokens"], spent["micro"]), by
@@ -220,9 +217,11 @@ async def test_what_calls_were_for_is_told_on_every_database(url) -> None:
     provider = TwoModels(reply(30, 20, cached_tokens=10), reply(7, 3), refusal(billed=True))
     async with made(provider, db=url) as service:
         await service.run(flow({}, {"intent": "tell", "needs": ["s0"]}, {"needs": ["s1"]}, agent="mailer"))
-        found = {by: await read_costs(service, None, by) for by in BYS}
-        own = await read_costs(service, "last", "step", agent="mailer", period=(time() - 3600, time() + 3600))
-        none = await read_costs(service, "last", "step", agent="nobody")
+        found = {by: await read_costs(service._engine, None, by) for by in BYS}
+        own = await read_costs(
+            service._engine, "last", "step", agent="mailer", period=(time() - 3600, time() + 3600)
+        )
+        none = await read_costs(service._engine, "last", "step", agent="nobody")
     names = {by: [row["group"] for row in document["groups"]] for by, document in found.items()}
     assert names["agent"] == ["mailer"]
     assert names["intent"] == ["ask", "tell"]
@@ -244,7 +243,7 @@ async def test_what_calls_were_for_is_told_on_every_database(url) -> None:
 async def test_a_call_belongs_to_the_day_it_was_held_on_whenever_it_was_charged_or_credited(url) -> None:
     """As in the budgets of days: a credit of today does not make today's spending less than nothing."""
     async with made(db=url) as service:
-        do = service.store.do
+        do = service._engine.store.do
         now = time()
         yesterday = now - 86_400
         await do(limits.set_limit("agent:a", "day", 10**6, None, yesterday))
@@ -255,10 +254,10 @@ async def test_a_call_belongs_to_the_day_it_was_held_on_whenever_it_was_charged_
         await do(holds.charge("credited", "expire"))
         await do(holds.settle("credited", Spent(5, 6, 7), None))
         await do(holds.settle("today", Spent(1, 130, 90), None))
-        found = await read_costs(service, None, "day")
+        found = await read_costs(service._engine, None, "day")
         midnight = windows.start_of("day", now)
-        before = await read_costs(service, None, "day", period=(None, midnight))
-        after = await read_costs(service, None, "day", period=(midnight, None))
+        before = await read_costs(service._engine, None, "day", period=(None, midnight))
+        after = await read_costs(service._engine, None, "day", period=(midnight, None))
         kept = [await do(budgets.find(windows.window_of("agent:a", "day", at))) for at in (yesterday, now)]
     first, second = found["groups"]
     assert first["group"] < second["group"]
@@ -277,10 +276,10 @@ async def test_a_call_belongs_to_the_day_it_was_held_on_whenever_it_was_charged_
 async def test_a_call_that_was_charged_and_then_proved_free_is_no_call(url) -> None:
     async with made(db=url) as service:
         row = HoldRow("k", "r", "s", 1, "-", "p", "m", 100, 50, "v", 0.0)
-        await service.store.do(holds.reserve(row, ()))
-        await service.store.do(holds.charge("k"))
-        await service.store.do(holds.release("k"))
-        total = (await read_costs(service))["total"]
+        await service._engine.store.do(holds.reserve(row, ()))
+        await service._engine.store.do(holds.charge("k"))
+        await service._engine.store.do(holds.release("k"))
+        total = (await read_costs(service._engine))["total"]
     assert not any(total[figure] for figure in FIGURES)
 
 
@@ -288,9 +287,9 @@ async def test_a_charge_is_shown_even_where_nobody_knows_what_it_was_for(url) ->
     async with made(TwoModels(reply()), db=url) as service:
         result = await service.run(flow({}))
         for table in (tables.hold, tables.step, tables.event):
-            await service.store.do(lambda connection, table=table: connection.execute(delete(table)))
-        found = {by: (await read_costs(service, None, by))["groups"] for by in BYS}
-        totals = await service.store.do(bookings.totals_of_run(result.run_id))
+            await service._engine.store.do(lambda connection, table=table: connection.execute(delete(table)))
+        found = {by: (await read_costs(service._engine, None, by))["groups"] for by in BYS}
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
     assert {row["micro_usd"] for rows in found.values() for row in rows} == {totals.micro_usd}
     assert {found[by][0]["group"] for by in ("intent", "model", "tier")} == {"(not known)"}
 
@@ -298,8 +297,8 @@ async def test_a_charge_is_shown_even_where_nobody_knows_what_it_was_for(url) ->
 async def test_a_run_that_is_not_there_is_not_found_and_an_empty_store_says_what_to_do(capsys) -> None:
     async with made() as service:
         with pytest.raises(RunNotFound, match="no run 'last'"):
-            await read_costs(service, "last")
-        found = await read_costs(service)
+            await read_costs(service._engine, "last")
+        found = await read_costs(service._engine)
     show_costs(found)
     assert capsys.readouterr().out == "nothing was spent; no runs yet; `intendant run FILE` makes one\n"
     assert found["estimate"]["saved_micro_usd"] == 0
@@ -424,7 +423,7 @@ async def test_an_answer_that_a_later_attempt_used_again_was_not_for_nothing() -
 
     async with engine(Breaks(), TwoModels(reply()), settings={"prices": {"models": PRICES}}) as service:
         result = await service.run(flow({"retry": {"attempts": 2, "delay": 0}}))
-        estimate = (await read_costs(service))["estimate"]
+        estimate = (await read_costs(service._engine))["estimate"]
     assert (result.status, Breaks.tried) == ("completed", 2)
     assert (estimate["calls"], estimate["without_micro_usd"]) == (1, micro(30, 20))
     assert estimate["against_micro_usd"]["retry"] == 0
@@ -464,7 +463,7 @@ async def test_a_stream_that_broke_off_counts_against_the_savings() -> None:
 
     async with made(Streams(reply(40, 10)), calls={"attempts": 2}) as service:
         result = await service.run(flow({}), on_text=lambda *_: None)
-        found = await read_costs(service)
+        found = await read_costs(service._engine)
     assert result.status == "completed"
     estimate = found["estimate"]
     assert estimate["against_micro_usd"]["cut_off"] == found["total"]["micro_usd"] - micro(40, 10, CHEAP) > 0
@@ -478,7 +477,7 @@ class Model(Classifier):
     name = "model"
     asks_model = True
 
-    def decide(self, request):
+    def classify(self, request):
         return None if request.model is None else self._ask(request)
 
     async def _ask(self, request):
@@ -491,8 +490,8 @@ async def test_telling_intents_counts_against_the_savings_and_shows_as_what_it_i
     provider = TwoModels(reply(11, 5), reply(30, 20))
     async with made(provider, Model(), db=url) as service:
         await service.run(flow({"intent": None}))
-        found = {by: await read_costs(service, None, by) for by in BYS}
-        own = await read_costs(service, "last")
+        found = {by: await read_costs(service._engine, None, by) for by in BYS}
+        own = await read_costs(service._engine, "last")
     estimate = found["model"]["estimate"]
     assert estimate["against_micro_usd"]["classification"] == micro(11, 5, CHEAP)
     assert estimate["without_micro_usd"] == micro(30, 20)
@@ -536,8 +535,8 @@ async def test_only_calls_of_the_period_are_compared(tmp_path) -> None:
         await service.run(flow({}))
         between = time()
         await service.run(flow({"input": 2}))
-        early = await read_costs(service, period=(None, between))
-        late = await read_costs(service, period=(between, None))
+        early = await read_costs(service._engine, period=(None, between))
+        late = await read_costs(service._engine, period=(between, None))
     assert [found["total"]["calls"] for found in (early, late)] == [1, 2]
     assert [found["estimate"]["calls"] for found in (early, late)] == [1, 2]
 
@@ -632,7 +631,7 @@ def test_a_call_is_priced_as_of_its_hour() -> None:
 
 
 def service_of(*plugins, **prices):
-    return engine(*plugins, settings={"prices": {"models": prices}})
+    return engine(*plugins, settings={"prices": {"models": prices}})._engine
 
 
 def test_prices_of_the_tiers_say_where_they_come_from() -> None:
@@ -696,6 +695,6 @@ async def test_a_provider_whose_own_code_fails_costs_no_report() -> None:
     async with made(provider) as service:
         await service.run(flow({}))
         provider.broken = True
-        found = await read_costs(service)
+        found = await read_costs(service._engine)
     assert found["total"]["micro_usd"] == micro(30, 20, CHEAP)
     assert not found["estimate"]["known"]

@@ -3,13 +3,12 @@
 import asyncio
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sqlalchemy import select
 
-from intendant import Message, ModelReply, ModelRequest, Route, Usage
 from intendant.config.settings import PriceSetting
 from intendant.model.errors import CallInDoubt
+from intendant.plugin import Message, ModelReply, ModelRequest, Route, Usage
 from intendant.record.journal import Journal
 from intendant.record.rows import BudgetRow, HoldRow, RunRow, Spent
 from intendant.record.store import Store, bookings, budgets, holds, runs

@@ -3,11 +3,10 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from intendant import (
-    BudgetExceeded,
+from intendant import BudgetExceeded, Workflow
+from intendant.plugin import (
     IntentHandler,
     IntentSpec,
     Message,
@@ -17,7 +16,6 @@ from intendant import (
     StepResult,
     TokenCounting,
     Usage,
-    Workflow,
 )
 from intendant.record.rows import BudgetRow, HoldRow, Spent
 from intendant.record.store import bookings, budgets, holds, runs
@@ -52,7 +50,7 @@ def reply(input_tokens: int, output_tokens: int, text: str = "yes") -> ModelRepl
 
 async def budget_of(service, result, scope: str = "run") -> dict:
     name = f"run:{result.run_id}" if scope == "run" else f"step:{result.run_id}/{scope}"
-    return await service.store.do(budgets.find(name))
+    return await service._engine.store.do(budgets.find(name))
 
 
 async def test_a_call_is_held_at_its_worst_and_settled_by_the_providers_figures() -> None:
@@ -61,7 +59,7 @@ async def test_a_call_is_held_at_its_worst_and_settled_by_the_providers_figures(
     async with engine(Ask(), provider) as service:
         result = await service.run(flow({"id": "a"}), on_event=seen.append)
         state = await budget_of(service, result)
-        totals = await service.store.do(bookings.totals_of_run(result.run_id))
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
     ((hold, _),) = provider.calls
     kinds = [event.type for event in seen]
     assert kinds.index("tokens_reserved") < kinds.index("tokens_settled") < kinds.index("step_executed")
@@ -115,7 +113,7 @@ async def test_money_is_a_limit_of_its_own() -> None:
 
 async def test_an_unknown_price_is_refused_and_not_zero() -> None:
     async with engine(Ask(), ScriptedProvider(reply(1, 1)), settings={"prices": {"models": {}}}) as service:
-        service.prices._by_hand = {}
+        service._engine.prices._by_hand = {}
         result = await service.run(flow({"id": "a"}))
     assert "price of scripted/scripted-1 is not known" in result.failures["a"].message
 
@@ -146,7 +144,7 @@ def test_no_schedule_overspends(limit: int, counts: list[int], data) -> None:
         async with engine(Ask(), Flaky()) as service:
             result = await service.run(flow(*steps, budget={"tokens": limit}))
             state = await budget_of(service, result)
-            totals = await service.store.do(bookings.totals_of_run(result.run_id))
+            totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
         assert state.spent_tokens <= limit
         assert state.held_tokens == 0
         assert totals.open_holds == 0
@@ -217,8 +215,8 @@ async def test_cancelling_settles_the_call_in_flight() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        (run,) = await service.store.do(runs.list_runs())
-        state = await service.store.do(budgets.find(f"run:{run.id}"))
+        (run,) = await service._engine.store.do(runs.list_runs())
+        state = await service._engine.store.do(budgets.find(f"run:{run.id}"))
     assert run.status == "cancelled"
     assert (state.held_tokens, state.spent_tokens) == (0, provider.calls[0][0].tokens)
     assert [event.type for event in seen[-2:]] == ["step_failed", "completed"]
@@ -251,7 +249,7 @@ async def test_usage_beyond_the_hold_is_booked_as_overrun_and_never_breaks_a_lim
     async with engine(Ask(), provider) as service:
         result = await service.run(flow({"id": "a", "input": 2}, budget={"tokens": 300}), on_event=seen.append)
         state = await budget_of(service, result)
-        rows = await service.store.do(
+        rows = await service._engine.store.do(
             lambda connection: connection.execute(select(ledger).where(ledger.c.kind == "settle")).mappings().all()
         )
     assert state.spent_tokens == 300, "what went beyond the hold is charged as far as the limit admits"
@@ -383,9 +381,9 @@ async def test_a_hold_that_was_made_while_its_call_was_cancelled_is_given_back()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            (run,) = await service.store.do(runs.list_runs())
-            totals = await service.store.do(bookings.totals_of_run(run.id))
-            state = await service.store.do(budgets.find(f"run:{run.id}"))
+            (run,) = await service._engine.store.do(runs.list_runs())
+            totals = await service._engine.store.do(bookings.totals_of_run(run.id))
+            state = await service._engine.store.do(budgets.find(f"run:{run.id}"))
         assert totals.open_holds == 0
         assert state.held_tokens == 0
         assert state.spent_tokens == totals.tokens

@@ -9,21 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from intendant import (
-    BudgetExceeded,
-    IntendantError,
+from intendant import BudgetExceeded, IntendantError, Limits, MemoryContext, RunNotFound, Workflow
+from intendant.plugin import (
     IntentHandler,
     IntentSpec,
-    Limits,
-    MemoryContext,
     Message,
     ModelReply,
     ModelRequest,
-    RunNotFound,
     StepError,
     StepResult,
     Usage,
-    Workflow,
 )
 from intendant.record.store import bookings, budgets
 from intendant.testing import ScriptedProvider, engine
@@ -83,7 +78,7 @@ async def test_steps_that_are_done_are_kept_and_the_others_are_done_now(url) -> 
     seen = []
     async with engine(ask, provider, db=url) as service:
         second = await service.resume(first.run_id, on_event=seen.append)
-        totals = await service.store.do(bookings.totals_of_run(first.run_id))
+        totals = await service._engine.store.do(bookings.totals_of_run(first.run_id))
     assert second.status == "completed"
     assert second.run_id == first.run_id
     assert ask.done == ["a", "b", "c"]
@@ -118,7 +113,7 @@ async def test_a_run_that_was_refused_goes_on_with_more(url) -> None:
         with pytest.raises(BudgetExceeded):
             await service.resume("last", limits=Limits(tokens=spent - 1))
         second = await service.resume("last", limits=Limits(tokens=500))
-        state = await service.store.do(budgets.find(f"run:{first.run_id}"))
+        state = await service._engine.store.do(budgets.find(f"run:{first.run_id}"))
     assert second.status == "completed"
     assert second.metrics.budget_tokens == state.limit_tokens == 500
     assert state.spent_tokens == second.metrics.tokens_used == 6 * len(provider.calls)
@@ -136,7 +131,7 @@ async def test_what_was_spent_before_counts(url) -> None:
             # Another question each time, so that nothing can be replayed.
             await flight.execute_step("b", prompt=f"question {number}")
             await flight.complete()
-        state = await service.store.do(budgets.find(f"run:{result.run_id}"))
+        state = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
     assert state.held_tokens == 0
     assert 90 < state.spent_tokens <= 130
 
@@ -158,7 +153,7 @@ CHILD = """
     import asyncio, sys
     sys.path.insert(0, {folder!r})
     from test_resume import FLOW, Ask, reply
-    from intendant.testing import ScriptedProvider, engine
+    from intendant.testing import ScriptedProvider, engine, sync_engine
 
     class Stuck(ScriptedProvider):
         "Never answers its third call."
@@ -168,8 +163,8 @@ CHILD = """
                 await asyncio.sleep(3600)
             return await super().complete(hold, request)
 
-    with engine(Ask(), Stuck(reply()), db={url!r}) as service:
-        service.run_sync(FLOW)
+    with sync_engine(Ask(), Stuck(reply()), db={url!r}) as service:
+        service.run(FLOW)
 """
 
 
@@ -193,7 +188,7 @@ async def test_a_killed_run_goes_on_and_the_lost_call_stays_charged(url, killed)
     ask, provider, seen = Ask(), ScriptedProvider(reply()), []
     async with engine(ask, provider, db=url) as service:
         result = await service.resume("last", on_event=seen.append)
-        totals = await service.store.do(bookings.totals_of_run(result.run_id))
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
     assert result.status == "completed"
     assert ask.done == ["b", "c"], "a was done before"
     # b's first answer was paid for, its second call was lost: it is charged in full, and sent again.
@@ -236,6 +231,6 @@ async def test_whose_run_was_taken_over_is_refused(url) -> None:
         may_answer.set()
         with pytest.raises(IntendantError, match="taken over"):
             await run
-        totals = await new.store.do(bookings.totals_of_run(result.run_id))
+        totals = await new._engine.store.do(bookings.totals_of_run(result.run_id))
     assert result.status == "completed"
     assert totals.open_holds == 0

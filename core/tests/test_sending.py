@@ -5,7 +5,8 @@ from time import monotonic
 
 import pytest
 
-from intendant import (
+from intendant import Workflow
+from intendant.plugin import (
     BudgetStrategy,
     Compression,
     Compressor,
@@ -20,10 +21,9 @@ from intendant import (
     Tier,
     TokenCounting,
     Usage,
-    Workflow,
 )
-from intendant.model.retrying import retrying
 from intendant.record.store import bookings, budgets, runs
+from intendant.spending.retrying import retrying
 from intendant.testing import ScriptedProvider, engine
 
 OVERLOADED = ProviderError("overloaded", retryable=True, billed=False)
@@ -71,7 +71,7 @@ def waits(monkeypatch):
         made.append(seconds)
         now[0] += seconds
 
-    for module in ("model.retrying", "spending.traffic"):
+    for module in ("spending.retrying", "spending.traffic"):
         monkeypatch.setattr(f"intendant.{module}.sleep", sleep)
         monkeypatch.setattr(f"intendant.{module}.monotonic", lambda: now[0])
     return made
@@ -82,8 +82,8 @@ async def done(workflow, *plugins, settings=QUICK, **options):
     seen = []
     async with engine(Ask(), *plugins, settings=settings) as service:
         result = await service.run(workflow, on_event=seen.append, **options)
-        totals = await service.store.do(bookings.totals_of_run(result.run_id))
-        state = await service.store.do(budgets.find(f"run:{result.run_id}"))
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+        state = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
     assert (state.spent_tokens, state.held_tokens) == (totals.tokens, 0)
     assert totals.open_holds == 0
     assert totals.tokens == result.metrics.tokens_used
@@ -333,8 +333,8 @@ async def test_a_cancelled_stream_is_charged_by_what_came_of_it() -> None:
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
-        (row,) = await service.store.do(runs.list_runs())
-        totals = await service.store.do(bookings.totals_of_run(row.id))
+        (row,) = await service._engine.store.do(runs.list_runs())
+        totals = await service._engine.store.do(bookings.totals_of_run(row.id))
     ((hold, _),) = provider.calls
     assert totals.open_holds == 0
     assert hold.tokens - hold.max_output_tokens < totals.tokens < hold.tokens
@@ -474,7 +474,7 @@ async def test_an_input_is_compressed_further_before_a_call_is_refused() -> None
         name = "half"
         lossless = False
 
-        def shrink(self, request):
+        def compress(self, request):
             words = request.text.split()[: max(1, request.target_tokens - 2)]
             text = " ".join(words)
             return Compression(
@@ -596,7 +596,7 @@ class BrokenTier(Tier):
 
     name = "broken"
 
-    def choose(self, request):
+    def route(self, request):
         raise RuntimeError("a fault of the tier")
 
 
@@ -615,7 +615,7 @@ class BrokenCompressor(Compressor):
     name = "broken"
     lossless = False
 
-    def shrink(self, request):
+    def compress(self, request):
         raise RuntimeError("a fault of the compressor")
 
 
@@ -625,6 +625,6 @@ async def test_a_step_is_done_directly_and_metered_where_orchestration_fails(bro
     workflow = flow({"input": "some text " * 10})
     async with engine(Digest(), broken, provider, settings=QUICK) as service:
         result = await service.run(workflow)
-        totals = await service.store.do(bookings.totals_of_run(result.run_id))
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
     assert result.outputs["a"] == "yes"
     assert totals == (10, 15, 0)

@@ -10,17 +10,8 @@ import pytest
 from sqlalchemy import create_engine, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from intendant import (
-    BudgetExceeded,
-    IntentHandler,
-    IntentSpec,
-    Message,
-    ModelReply,
-    ModelRequest,
-    StepResult,
-    Usage,
-    Workflow,
-)
+from intendant import BudgetExceeded, Workflow
+from intendant.plugin import IntentHandler, IntentSpec, Message, ModelReply, ModelRequest, StepResult, Usage
 from intendant.record.rows import BudgetRow, HoldRow, Spent
 from intendant.record.store import Store, bookings, budgets, holds, leases, limits, windows
 from intendant.record.store.limits import set_limit
@@ -286,7 +277,7 @@ async def test_a_process_that_comes_back_cannot_use_a_lease_that_was_closed(stor
 
 async def test_the_next_run_closes_what_a_dead_process_left_open() -> None:
     async with engine(Ask(), ScriptedProvider(reply(5, 5))) as service:
-        store = service.store
+        store = service._engine.store
         await store.do(set_limit("agent:mailer", "day", 100_000, None))
         now = datetime.now(UTC).timestamp()
         dead = await store.do(leases.renew(None, "dead", "mailer", "t", 100, 0, now - 60, 30.0))
@@ -375,7 +366,7 @@ async def test_runs_of_two_engines_share_an_agents_limit_and_use_it_up(url, leas
         return reply(5, 5)
 
     engines = [engine(Ask(), ScriptedProvider(answer), db=url, settings=settings) for _ in range(2)]
-    await engines[0].store.do(set_limit("agent:mailer", "day", 3000, None))
+    await engines[0]._engine.store.do(set_limit("agent:mailer", "day", 3000, None))
     results = await asyncio.gather(*(service.run(flow(250)) for service in engines for _ in range(2)))
     assert not any(result.failures for result in results), results[0].failures
     answered = sum(result.outputs["a"].count("yes") for result in results)
@@ -395,7 +386,7 @@ async def test_runs_of_two_engines_share_an_agents_limit_and_use_it_up(url, leas
 async def test_a_call_is_shortened_to_what_the_agent_has_left(tmp_path) -> None:
     provider = ScriptedProvider(reply(3, 3))
     async with engine(Ask(), provider) as service:
-        await service.store.do(set_limit("agent:mailer", "day", 40, None))
+        await service._engine.store.do(set_limit("agent:mailer", "day", 40, None))
         result = await service.run(flow(1))
     ((held, _),) = provider.calls
     assert result.outputs["a"] == ["yes"]
@@ -406,7 +397,7 @@ async def test_a_call_is_shortened_to_what_the_agent_has_left(tmp_path) -> None:
 async def test_a_call_is_shortened_to_the_money_the_tenant_has_left() -> None:
     provider = ScriptedProvider(reply(3, 3))
     async with engine(Ask(), provider) as service:
-        await service.store.do(set_limit("tenant:default", "month", None, 70))
+        await service._engine.store.do(set_limit("tenant:default", "month", None, 70))
         await service.run(flow(1))
     ((held, _),) = provider.calls
     assert 60 < held.micro_usd <= 70
@@ -416,7 +407,7 @@ async def test_a_call_is_shortened_to_the_money_the_tenant_has_left() -> None:
 async def test_what_the_agent_cannot_pay_is_refused_before_it_is_sent() -> None:
     provider = ScriptedProvider(reply(3, 3))
     async with engine(Ask(), provider) as service:
-        await service.store.do(set_limit("agent:mailer", "day", 12, None))
+        await service._engine.store.do(set_limit("agent:mailer", "day", 12, None))
         result = await service.run(flow(1))
     assert provider.calls == []
     assert "agent:mailer/day:" in result.outputs["a"][0]
@@ -437,12 +428,12 @@ async def test_a_call_waits_for_one_that_will_take_less_than_it_holds() -> None:
 
     provider = Slow(reply(5, 5))
     async with engine(Ask(), provider, settings={"budget": {"lease_seconds": 0}}) as service:
-        await service.store.do(set_limit("agent:mailer", "day", 100, None))
+        await service._engine.store.do(set_limit("agent:mailer", "day", 100, None))
         first = asyncio.create_task(service.run(flow(1)))
         await out.wait()
         second = asyncio.create_task(service.run(flow(1)))
         for _ in range(20):
-            await service.store.flush()
+            await service._engine.store.flush()
         assert len(provider.calls) == 1, "there is no room for its worst case yet"
         may_end.set()
         results = await asyncio.gather(first, second)
@@ -452,20 +443,20 @@ async def test_a_call_waits_for_one_that_will_take_less_than_it_holds() -> None:
 
 async def test_what_another_process_leased_and_does_not_use_is_called_back(url) -> None:
     async with engine(Ask(), ScriptedProvider(reply(5, 5)), db=url) as service:
-        await service.store.do(set_limit("agent:mailer", "day", 800, None))
+        await service._engine.store.do(set_limit("agent:mailer", "day", 800, None))
         now = datetime.now(UTC).timestamp()
-        await service.store.do(leases.renew(None, "other", "mailer", "t", 10, 0, now, 3600.0))
+        await service._engine.store.do(leases.renew(None, "other", "mailer", "t", 10, 0, now, 3600.0))
         spent = row("k", 690, agent="mailer", created_at=now, expires_at=now + 3600)
-        await service.store.do(holds.reserve(spent, ()))
+        await service._engine.store.do(holds.reserve(spent, ()))
         result = await service.run(flow(1))
-        (shown,) = await service.store.do(limits.current())
+        (shown,) = await service._engine.store.do(limits.current())
     assert result.outputs["a"] == ["yes"]
     assert (shown.spent_tokens, shown.held_tokens) == (10, 690)
 
 
 async def test_classifying_counts_for_the_agent_as_well() -> None:
     """The door to a model that classifiers get has the agent's limits behind it."""
-    from intendant import Classification, Classifier
+    from intendant.plugin import Classification, Classifier
 
     class AskWhat(Classifier):
         """Asks a model."""
@@ -473,7 +464,7 @@ async def test_classifying_counts_for_the_agent_as_well() -> None:
         name = "ask-what"
         asks_model = True
 
-        def decide(self, request):
+        def classify(self, request):
             return None if request.model is None else self.ask(request)
 
         async def ask(self, request):
@@ -484,10 +475,10 @@ async def test_classifying_counts_for_the_agent_as_well() -> None:
         {"name": "t", "agent": "mailer", "steps": [{"id": "a", "prompt": "hi", "input": 0}]}
     )
     async with engine(Ask(), AskWhat(), ScriptedProvider(reply(4, 4))) as service:
-        await service.store.do(set_limit("agent:mailer", "day", 1000, None))
+        await service._engine.store.do(set_limit("agent:mailer", "day", 1000, None))
         await service.run(unnamed)
-        (now,) = await service.store.do(limits.current())
-        rows = await service.store.do(lambda connection: connection.execute(select(hold)).mappings().all())
+        (now,) = await service._engine.store.do(limits.current())
+        rows = await service._engine.store.do(lambda connection: connection.execute(select(hold)).mappings().all())
     assert now.spent_tokens == 8
     assert [(item["agent"], item["tenant"]) for item in rows] == [("mailer", "default")]
 
@@ -508,7 +499,7 @@ async def test_what_a_step_draws_beyond_its_share_is_limited_and_on_record() -> 
         provider = ScriptedProvider(reply(5, 5))
         async with engine(Ask(), provider, settings=settings) as service:
             result = await service.run(drawing, on_event=seen.append)
-            limit = await service.store.do(budgets.find(f"step:{result.run_id}/b"))
+            limit = await service._engine.store.do(budgets.find(f"step:{result.run_id}/b"))
         assert (result.outputs["b"] == ["yes"]) is (answered == "yes"), result.outputs
         events = [event for event in seen if event.type == "overage_drawn"]
         # How much it wants beyond a fifth depends on who counts its words.

@@ -8,8 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from intendant import Fenced, RunNotFound, SchemaMismatch, StoreError
-from intendant.model import events
+from intendant import Fenced, RunNotFound, SchemaMismatch, StoreError, events
 from intendant.record.journal import Journal, read_events
 from intendant.record.rows import NewEvent, RunRow
 from intendant.record.store import Store, bookings, budgets, database, runs
@@ -276,7 +275,8 @@ def test_a_database_of_another_program_is_left_alone(tmp_path) -> None:
 
 async def test_a_run_leaves_the_same_on_every_database(url) -> None:
     """A whole run with paid calls, a failure and a skip: budgets, steps and journal are kept and whole."""
-    from intendant import IntentHandler, IntentSpec, Message, ModelRequest, StepResult, Workflow
+    from intendant import Workflow
+    from intendant.plugin import IntentHandler, IntentSpec, Message, ModelRequest, StepResult
     from intendant.testing import engine
 
     class Ask(IntentHandler):
@@ -294,10 +294,10 @@ async def test_a_run_leaves_the_same_on_every_database(url) -> None:
         result = await service.run(
             Workflow.model_validate({"name": "t", "steps": steps, "budget": {"tokens": 5000}})
         )
-        state = await service.store.do(budgets.find(f"run:{result.run_id}"))
-        totals = await service.store.do(bookings.totals_of_run(result.run_id))
-        rows = await service.store.do(runs.events_of(result.run_id))
-        steps = await service.store.do(runs.steps_of(result.run_id))
+        state = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+        rows = await service._engine.store.do(runs.events_of(result.run_id))
+        steps = await service._engine.store.do(runs.steps_of(result.run_id))
     assert verify(rows) is None
     outputs = {step.key: json.loads(step.output) for step in steps if step.output is not None}
     assert outputs == result.outputs

@@ -2,7 +2,7 @@
 
 import pytest
 
-from intendant import TokenCounting
+from intendant.plugin import TokenCounting
 from intendant.spending.tokens import MARGIN, SEEN, CountCorrection, counter_for
 
 EXACT = counter_for(TokenCounting(factor=1.0, exact=True))

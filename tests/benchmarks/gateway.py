@@ -22,7 +22,7 @@ from time import process_time
 
 from openai import AsyncOpenAI
 
-from intendant import Message, ModelRequest, Route
+from intendant.plugin import Message, ModelRequest, Route
 from intendant.record.journal import Journal
 from intendant.record.rows import RunRow
 from intendant.record.store import Store, runs

@@ -21,9 +21,10 @@ from importlib.metadata import version
 
 from openai import AsyncOpenAI
 
-from intendant import BudgetExceeded, Message, ModelReply, ModelRequest, Route, Usage
+from intendant import BudgetExceeded
 from intendant.config.settings import PriceSetting
-from intendant.hooks.outside import Hold, Provider, TokenCounting
+from intendant.hooks.providers import Hold, Provider, TokenCounting
+from intendant.plugin import Message, ModelReply, ModelRequest, Route, Usage
 from intendant.record.journal import Journal
 from intendant.record.rows import RunRow
 from intendant.record.store import Store, limits, runs

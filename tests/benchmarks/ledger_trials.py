@@ -36,26 +36,20 @@ from uuid import uuid4
 
 from sqlalchemy import select
 
-from intendant import (
-    BudgetExceeded,
-    IntendantError,
-    Message,
-    ModelReply,
-    ModelRequest,
-    ProviderError,
-    Route,
-    Usage,
-)
+from intendant import BudgetExceeded, IntendantError
 from intendant.config.settings import CallSettings, PriceSetting
-from intendant.hooks.outside import Hold, Provider, StreamMeter, TokenCounting
+from intendant.hooks.providers import Hold, Provider, StreamMeter, TokenCounting
+from intendant.plugin import Message, ModelReply, ModelRequest, ProviderError, Route, Usage
 from intendant.record.journal import Journal
 from intendant.record.rows import RunRow
 from intendant.record.store import Store, bookings, database, holds, leases, limits, runs
 from intendant.record.store.tables import budget, hold, lease, ledger
-from intendant.spending import gateway as gateway_module
-from intendant.spending import holding as holding_module
-from intendant.spending import ledger as ledger_module
-from intendant.spending import standing as standing_module
+from intendant.spending import (
+    gateway as gateway_module,
+    holding as holding_module,
+    ledger as ledger_module,
+    standing as standing_module,
+)
 from intendant.spending.calls import CallScope, key_of
 from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from intendant import IntentHandler, IntentSpec, Message, ModelReply, ModelRequest, StepResult, Usage, Workflow
+from intendant import Workflow
+from intendant.plugin import IntentHandler, IntentSpec, Message, ModelReply, ModelRequest, StepResult, Usage
 from intendant.testing import ScriptedProvider, engine
 
 FLOW = """

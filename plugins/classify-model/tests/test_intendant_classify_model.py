@@ -4,17 +4,8 @@ import json
 
 import pytest
 
-from intendant import (
-    Classification,
-    Classifier,
-    IntentHandler,
-    IntentSpec,
-    ModelReply,
-    StepResult,
-    Usage,
-    Workflow,
-    WorkflowError,
-)
+from intendant import Workflow, WorkflowError
+from intendant.plugin import Classification, Classifier, IntentHandler, IntentSpec, ModelReply, StepResult, Usage
 from intendant.record.store import runs
 from intendant.testing import ClassifierContract, ScriptedProvider, engine, refusal
 from intendant_classify_model import ModelClassifier
@@ -48,7 +39,7 @@ class Guesser(Classifier):
 
     name = "guesser"
 
-    def decide(self, request):
+    def classify(self, request):
         confidence = 0.99 if request.step.name == "sure" else 0.3
         if confidence < request.threshold:
             return None
@@ -79,7 +70,7 @@ async def test_one_call_for_all_unsure_steps_and_none_for_sure_ones(tmp_path) ->
     provider = ScriptedProvider(answers((0, "post", 1.0), (1, "read", 0.8)))
     async with made(provider, tmp_path) as service:
         plan = await service.plan(flow("one", "sure", "two"), ask_model=True)
-        listed = await service.store.do(runs.list_runs())
+        listed = await service._engine.store.do(runs.list_runs())
     found = [(step.intent, step.classification.method, step.classification.confidence) for step in plan.steps]
     assert found == [("post", "model", 0.95), ("read", "guesser", 0.99), ("read", "model", 0.8)]
     ((hold, request),) = provider.calls

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from intendant import Usage
+from intendant.plugin import Usage
 
 HANG, DROP = "hang", "drop"
 

@@ -95,7 +95,7 @@ def show(
         print_json(found)
         return
     view = RunView()
-    from intendant.model.events import read_event
+    from intendant.events import read_event
 
     for event in found["events"]:
         view(read_event(json.dumps(event)))

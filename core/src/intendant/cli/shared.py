@@ -1,11 +1,12 @@
 """What the commands share: the application, options, errors as messages and exit codes."""
 
+import asyncio
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import Annotated, Any, NoReturn, ParamSpec, Self, TypeVar
 
 import structlog
 import typer  # noqa: TID253  # this module is the command line
@@ -135,6 +136,34 @@ def nested_settings(assignments: list[str] | None) -> dict[str, Any]:
     for text in assignments or ():
         merge(settings, parse_assignment(text))
     return settings
+
+
+class Session:
+    """An engine, and a loop to use it in, for one command.
+
+    Args:
+        settings: `--set` options.
+        db: Database URL, `none` for memory only.
+    """
+
+    def __init__(self, settings: list[str] | None, db: str | None = None) -> None:
+        from intendant.pilot.engine import Engine
+        from intendant.pilot.service import OrchestrationService
+
+        self.engine = Engine(nested_settings(settings), db=db)
+        self.service = OrchestrationService.of(self.engine)
+        self._runner = asyncio.Runner()
+
+    def do(self, work: Coroutine[Any, Any, R]) -> R:
+        """Run a coroutine; Ctrl-C cancels it."""
+        return self._runner.run(work)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._runner.run(self.engine.aclose())
+        self._runner.close()
 
 
 def money(micro_usd: int | None) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
+from intendant import events
 from intendant.cli.shared import money
-from intendant.model import events
 from intendant.model.results import RunResult, StepStatus
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from intendant.config.logs import get_logger
+from intendant.hooks.bases import Plugin
 from intendant.hooks.kinds import KINDS
-from intendant.hooks.plugin import Plugin
 from intendant.model.errors import DuplicatePluginError, PluginLoadError
-from intendant.model.logs import get_logger
 
 log = get_logger("intendant.plugins")
 BLOCK_VARIABLE = "INTENDANT_BLOCK_PLUGINS"

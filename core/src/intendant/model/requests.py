@@ -2,32 +2,24 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, Protocol, runtime_checkable
 
-from pydantic import ConfigDict, Field, SkipValidation, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator
+from typing_extensions import TypeVar
 
-from intendant.model.results import Compression, ModelReply, Route, Signal, ToolCall
+from intendant.model.results import Compression, ModelReply, Route, ToolCall
 from intendant.model.workflow import Frozen, Json, Step
 
-__all__ = [
-    "BudgetLine",
-    "BudgetRequest",
-    "CacheMark",
-    "ClassifyRequest",
-    "CompressRequest",
-    "CompressionPolicy",
-    "Image",
-    "IntentSpec",
-    "Message",
-    "ModelClient",
-    "ModelOffer",
-    "ModelRequest",
-    "Operation",
-    "PromptReuse",
-    "RouteRequest",
-    "Signal",
-    "StepRequest",
-]
+
+class Options(BaseModel):
+    """Base of plugin settings and of step parameters: immutable, and unknown names are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
+
+
+ParametersT = TypeVar("ParametersT", bound=BaseModel, default=Options)
+"""The parameters of a handler's steps."""
 
 
 class CompressionPolicy(Frozen):
@@ -352,22 +344,37 @@ class ModelClient(Protocol):
         """
 
 
-class StepRequest(Frozen):
-    """Do this step."""
+class UseConnector(Protocol):
+    """Does the operation that a step's `uses` names."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True, extra="forbid")
+    def __call__(self, value: Json = None) -> Awaitable[Json]:
+        """Do the operation on *value*; returns what the connector returns.
+
+        Each call in a step is a delivery of its own, in the order of the calls: a retried step does not repeat
+        those that were delivered.
+
+        Raises:
+            ConnectorError: It failed, or an earlier attempt may have delivered it already.
+            StepError: The step has no `uses`.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRequest(Generic[ParametersT]):
+    """Do this step."""
 
     run_id: str
     step: Step
     intent: str
-    input: SkipValidation[Json] = None
+    parameters: ParametersT
+    """The step's `options`, or its `with` where it uses no connector, as the handler's `Parameters`."""
+    model: ModelClient = field(repr=False)
+    """The only way to a model; every call is counted, held, charged and recorded."""
+    use_connector: UseConnector = field(repr=False)
+    """`await request.use_connector(value)` does the operation that the step's `uses` names."""
+    input: Json = None
     """The step's input with all references resolved."""
     prompt: str = ""
     """The step's prompt with all references resolved."""
-    parameters: SkipValidation[Mapping[str, Json]] = Field(default_factory=dict)
-    """The step's `with`, references resolved."""
     idempotency_key: str = ""
-    """The same for each attempt that means the same deed; hand it on to whatever can tell a repetition."""
-    model: SkipValidation[ModelClient] = Field(repr=False)
-    use_connector: SkipValidation[Any] = Field(None, repr=False)
-    """`await request.use_connector(input)` does the step's `uses` operation; see `IntentHandler.connect`."""
+    """The same for each attempt at the step of a run; hand it on to whatever can recognise a repetition."""

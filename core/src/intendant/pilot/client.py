@@ -5,7 +5,7 @@ from functools import partial
 from time import perf_counter
 from typing import Literal, NamedTuple
 
-from intendant.model import events
+from intendant import events
 from intendant.model.errors import BudgetExceeded, ProviderError
 from intendant.model.requests import MemoryContext, Message, ModelRequest, PromptReuse
 from intendant.model.results import Compression, ModelReply, Route, ToolCall

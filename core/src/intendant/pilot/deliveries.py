@@ -5,8 +5,8 @@ is never made twice: not by a retry, not by another process, not after a crash.
 from collections.abc import Mapping
 from hashlib import sha256
 
-from intendant.hooks.outside import Connector, ConnectorCall
-from intendant.model import events
+from intendant import events
+from intendant.hooks.connectors import Connector, ConnectorCall
 from intendant.model.errors import ConnectorError, IntendantError
 from intendant.model.workflow import Json
 from intendant.record.journal import Journal

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from intendant.hooks.plugin import IntentHandler, Options
+from intendant.hooks.bases import IntentHandler
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import (
     ExpressionFailed,
@@ -19,6 +19,7 @@ from intendant.model.errors import (
     StepError,
     WorkflowError,
 )
+from intendant.model.requests import Options
 from intendant.model.source import Path
 from intendant.model.workflow import Json, Step, Workflow
 from intendant.pilot import references
@@ -279,7 +280,7 @@ class _Checker:
             missing = NoHandlerError(step.intent)
             close = get_close_matches(step.intent, list(intents), n=1)
             hint = f"did you mean '{close[0]}'?" if close else missing.hint
-            hint = self.plugins.way_out(f"intent:{step.intent}", hint)
+            hint = self.plugins.unavailable_hint(f"intent:{step.intent}", hint)
             yield self.problem(index, ("intent",), missing.message, hint)
         if step.connector is not None:
             yield from self.connector(index, step, *step.connector)
@@ -317,7 +318,7 @@ class _Checker:
             hint = (
                 f"did you mean '{close[0]}'?" if close else f"install one: pip install intendant-connector-{name}"
             )
-            hint = self.plugins.way_out(f"connector:{name}", hint)
+            hint = self.plugins.unavailable_hint(f"connector:{name}", hint)
             yield self.problem(index, ("uses",), f"no connector '{name}' can be used", hint)
         elif operation not in connector.operations:
             hint = _close(operation, connector.operations)

@@ -1,17 +1,19 @@
 """Executes one step: resolves it, tries it, tries it again, and records what came of it."""
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from hashlib import sha256
 from time import monotonic
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
+from intendant import events
+from intendant.config.logs import get_logger
 from intendant.config.settings import Settings
-from intendant.hooks.calls import Questions
+from intendant.hooks.bases import first_error
+from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
-from intendant.model import events
 from intendant.model.errors import (
     BudgetExceeded,
     CallInDoubt,
@@ -23,14 +25,12 @@ from intendant.model.errors import (
     StepTimeout,
     StoreError,
 )
-from intendant.model.logs import get_logger
-from intendant.model.requests import MemoryContext, StepRequest
+from intendant.model.requests import MemoryContext, Options, StepRequest, UseConnector
 from intendant.model.results import Failure, StepOutcome, StepResult, StepStatus, Usage
-from intendant.model.retrying import retrying
-from intendant.model.source import NOT_TEXT
 from intendant.model.workflow import Json, Retry, Step
 from intendant.pilot.client import Shared, StepModel
 from intendant.pilot.deliveries import ConnectorUse, delivery_key
+from intendant.pilot.outputs import digest_of, output_text
 from intendant.pilot.references import resolve
 from intendant.pilot.schemas import Schema
 from intendant.planning.compression import CompressionChain
@@ -39,6 +39,7 @@ from intendant.record.journal import Journal, StepLog
 from intendant.spending.calls import CallScope
 from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
+from intendant.spending.retrying import retrying
 
 log = get_logger("intendant.steps")
 ONCE = Retry(attempts=1)
@@ -146,7 +147,7 @@ class StepRunner:
             tokens_saved=attempts.tokens_saved,
             produced_by=attempts.produced_by,
             output_bytes=len(text),
-            output_sha256=sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+            output_sha256=digest_of(text),
             notes=result.notes,
         )
         attempts.log.save(outcome, text, event)
@@ -180,25 +181,38 @@ class StepRunner:
 
     # --- used by attempts ---
 
-    def request(self, attempts: "_Attempts", model: StepModel) -> StepRequest:
+    def request(self, attempts: "_Attempts", model: StepModel) -> StepRequest[Any]:
         """The step with its references resolved."""
         step, given = attempts.step, attempts.given
-        parameters = given.get("with", resolve(step.with_, attempts.scope) if step.with_ else {})
+        values = given.get("with", resolve(step.with_, attempts.scope) if step.with_ else {})
         return StepRequest(
             run_id=self._journal.run_id,
             step=step,
             intent=attempts.plan.intent,
             input=given["input"] if "input" in given else resolve(step.input, attempts.scope),
             prompt=given["prompt"] if "prompt" in given else str(resolve(step.prompt or "", attempts.scope)),
-            parameters=parameters,
+            parameters=self._parameters(attempts.plan.intent, {} if step.uses else values),
             idempotency_key=delivery_key(self._journal.run_id, step.id),
             model=model,
-            use_connector=self._connector(step, parameters),
+            use_connector=self._connector(step, values),
         )
 
-    def _connector(self, step: Step, parameters: Mapping[str, Json]) -> ConnectorUse | None:
+    def _parameters(self, intent: str, values: Mapping[str, Json]) -> BaseModel:
+        """The step's parameters as its handler declares them.
+
+        Raises:
+            StepError: A parameter is missing, unknown or of the wrong type.
+        """
+        handler = self._plugins.intents.get(intent)
+        model = Options if handler is None else handler.Parameters
+        try:
+            return model.model_validate(dict(values))
+        except ValidationError as error:
+            raise StepError(f"`with` is wrong: {first_error(error)}") from None
+
+    def _connector(self, step: Step, parameters: Mapping[str, Json]) -> UseConnector:
         if step.connector is None:
-            return None
+            return _no_connector
         name, operation = step.connector
         return ConnectorUse(self._plugins.connectors[name], operation, parameters, self._journal, step.id)
 
@@ -216,7 +230,7 @@ class StepRunner:
         on_text = None if self._on_text is None else partial(self._on_text, attempts.step.id)
         return scope, StepModel(self._gateway, scope, attempts.plan, self._chain, self._shared, on_text)
 
-    async def handle(self, request: StepRequest) -> StepResult:
+    async def handle(self, request: StepRequest[Any]) -> StepResult:
         """The handler's answer."""
         answer = self._questions.handle_intent(request)
         if answer is None:
@@ -231,6 +245,10 @@ class StepRunner:
     def log(self, step_id: str) -> StepLog:
         """The journal of a step."""
         return self._journal.step(step_id)
+
+
+async def _no_connector(value: Json = None) -> Json:  # noqa: ARG001  # part of the protocol
+    raise StepError("the step uses no connector", hint="name one: `uses: connector.operation`")
 
 
 class _Attempts:
@@ -308,13 +326,7 @@ class _Attempts:
             raise StepError(
                 f"the handler of '{self.plan.intent}' returned {type(result).__name__}, not a StepResult"
             )
-        try:
-            text = json.dumps(result.output, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-            text.encode()
-        except UnicodeEncodeError:
-            raise OutputInvalid(f"the output cannot be stored: {NOT_TEXT}") from None
-        except (TypeError, ValueError, RecursionError) as error:
-            raise OutputInvalid(f"the output is not JSON: {error}") from None
+        text = output_text(result.output)
         if self.step.output is not None:
             errors = Schema(self.step.output).errors(result.output)
             if errors:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import chain, islice
 
-from intendant.hooks.calls import Questions
-from intendant.model.kinds import kind_of
+from intendant.hooks.questions import Questions
 from intendant.model.requests import CompressionPolicy, CompressRequest, ModelClient
 from intendant.model.results import Compression
 from intendant.model.workflow import Json
 from intendant.planning.fidelity import expected_retention
+from intendant.text.content_kinds import kind_of
 
 MAX_ROUNDS = 20
 LONG = 1000

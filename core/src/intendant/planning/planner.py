@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from intendant.config.flags import is_on
+from intendant.config.logs import get_logger
 from intendant.config.settings import Settings
-from intendant.hooks.calls import Questions
+from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import (
     NoHandlerError,
@@ -16,7 +17,6 @@ from intendant.model.errors import (
     ProviderError,
     WorkflowError,
 )
-from intendant.model.logs import get_logger
 from intendant.model.requests import (
     BudgetLine,
     BudgetRequest,
@@ -27,9 +27,9 @@ from intendant.model.requests import (
     Operation,
 )
 from intendant.model.results import Allocation, Classification, Route, Usage
-from intendant.model.sharing import share
 from intendant.model.workflow import Frozen, Step, Workflow
 from intendant.planning.routing import Router, difficulty
+from intendant.planning.sharing import share
 from intendant.spending.pricing import Prices
 
 log = get_logger("intendant.planning")
@@ -246,7 +246,7 @@ class Planner:
             return "this does not look like a step of work", f"take it out, or say `intent: …` ({known})"
         if answer.intent not in self._plugins.intents:
             error = NoHandlerError(answer.intent)
-            return error.message, self._plugins.way_out(f"intent:{answer.intent}", error.hint)
+            return error.message, self._plugins.unavailable_hint(f"intent:{answer.intent}", error.hint)
         return None
 
     # --- budget and routes ---
@@ -292,17 +292,17 @@ class Planner:
         try:
             answer = self._questions.allocate_budget(request)
         except PluginError as error:
-            answer = _directly(request, error.message)
+            answer = _equal_shares(request, error.message)
         if answer is None:
             raise PluginLoadError(
                 f"the budget strategy '{settings.strategy}' is not installed",
-                hint=self._plugins.way_out(
+                hint=self._plugins.unavailable_hint(
                     f"budget:{settings.strategy}", f"pip install intendant-budget-{settings.strategy}"
                 ),
             )
         if (granted := sum(answer.tokens.values())) > total:
             reason = f"the strategy '{settings.strategy}' allocated {granted} of {total} tokens"
-            answer = _directly(request, reason)
+            answer = _equal_shares(request, reason)
             granted = sum(answer.tokens.values())
         return answer.tokens, answer.strategy, total - granted
 
@@ -369,7 +369,7 @@ class Planner:
     def _warnings(self, found: Classification, wants: bool, route: Route | None) -> tuple[str, ...]:
         warnings = []
         threshold = self._settings.classification.threshold
-        if found.confidence < threshold or self._matters(found):
+        if found.confidence < threshold or self._side_effects_differ(found):
             second = f" or '{found.second}'" if found.second else ""
             warnings.append(
                 f"the intent may be '{found.intent}'{second} ({found.confidence:.0%} sure); say it: `intent: …`"
@@ -382,7 +382,7 @@ class Planner:
             warnings.append("no model will be asked: sentences are selected, templates filled")
         return tuple(warnings)
 
-    def _matters(self, found: Classification) -> bool:
+    def _side_effects_differ(self, found: Classification) -> bool:
         """True if the second guess is close, and only one of the two changes something outside the run."""
         specs = {spec.name: spec for spec in self._plugins.specs}
         if found.margin >= CLOSE or found.intent not in specs or found.second not in specs:
@@ -390,7 +390,7 @@ class Planner:
         return specs[found.intent].side_effects != specs[found.second].side_effects
 
 
-def _directly(request: BudgetRequest, reason: str) -> Allocation:
+def _equal_shares(request: BudgetRequest, reason: str) -> Allocation:
     """Equal shares, where the strategy fails: a run that can be done is not lost because of it."""
     log.error("budget_strategy_failed", strategy=request.strategy, reason=reason)
     caps = {line.step_id: line.cap for line in request.lines}

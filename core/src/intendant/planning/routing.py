@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from intendant.config.settings import RoutingSettings
-from intendant.hooks.calls import Questions
-from intendant.hooks.outside import Provider
+from intendant.hooks.providers import Provider
+from intendant.hooks.questions import Questions
 from intendant.model.requests import IntentSpec, RouteRequest
 from intendant.model.results import Route
 from intendant.model.workflow import Json, Step

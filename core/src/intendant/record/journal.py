@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
-from intendant.model.events import Event, read_event
-from intendant.model.logs import get_logger
+from intendant.config.logs import get_logger
+from intendant.events import Event, read_event
 from intendant.model.results import StepOutcome
-from intendant.model.text import writable
 from intendant.record.metrics import MetricsFold
 from intendant.record.rows import EventRow, Fence, NewEvent, StepRow
+from intendant.text.surrogates import writable
 
 if TYPE_CHECKING:
     from intendant.record.store import Store
@@ -63,7 +63,7 @@ class Journal:
         """An event of this run, which is not written yet.
 
         Args:
-            kind: A class of `intendant.model.events`.
+            kind: A class of `intendant.events`.
             fields: Its fields but `run_id`.
         """
         return cast("Callable[..., EventT]", kind)(run_id=self.fence.run_id, **fields)

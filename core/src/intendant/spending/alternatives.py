@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from intendant.hooks.outside import Provider
+from intendant.config.logs import get_logger
+from intendant.hooks.providers import Provider
 from intendant.model.errors import ProviderError
-from intendant.model.logs import get_logger
 from intendant.model.requests import ModelOffer
 from intendant.model.results import Route
 from intendant.spending.pricing import Prices

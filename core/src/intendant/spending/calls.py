@@ -6,7 +6,7 @@ from hashlib import sha256
 from time import monotonic
 from typing import Literal
 
-from intendant.model import events
+from intendant import events
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
 from intendant.model.workflow import InDoubt

@@ -13,11 +13,10 @@ from functools import cache
 from time import monotonic, time
 
 from intendant.config.settings import CallSettings
-from intendant.hooks.outside import Provider
+from intendant.hooks.providers import Provider
 from intendant.model.errors import IntendantError, ProviderError
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
-from intendant.model.retrying import retrying
 from intendant.record.rows import Spent
 from intendant.record.store import holds, responses
 from intendant.spending.alternatives import Alternatives
@@ -37,6 +36,7 @@ from intendant.spending.calls import (
 )
 from intendant.spending.holding import Held, Holder, wanted
 from intendant.spending.pricing import Prices
+from intendant.spending.retrying import retrying
 from intendant.spending.sizing import Sizes
 from intendant.spending.streaming import LiveMeter
 from intendant.spending.traffic import Traffic

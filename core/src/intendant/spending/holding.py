@@ -9,10 +9,10 @@ from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
-from intendant.hooks.outside import Hold
-from intendant.model import events
+from intendant import events
+from intendant.config.logs import get_logger
+from intendant.hooks.providers import Hold
 from intendant.model.errors import BudgetExceeded, CallInDoubt, ProviderError
-from intendant.model.logs import get_logger
 from intendant.model.results import Route
 from intendant.record.rows import HoldRow, Room
 from intendant.record.store.take_over import take_over

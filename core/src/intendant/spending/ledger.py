@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from time import time
 
-from intendant.model import events
+from intendant import events
 from intendant.model.errors import BudgetExceeded
 from intendant.record.journal import Journal
 from intendant.record.rows import BudgetRow, HoldRow, Spent

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
-from intendant.hooks.outside import Provider, TokenCounting
+from intendant.hooks.providers import Provider, TokenCounting
 from intendant.model.errors import PluginLoadError
 from intendant.model.requests import Message, ModelRequest, Tool
 from intendant.model.results import Route

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from intendant.hooks.outside import TokenCounting
+from intendant.hooks.providers import TokenCounting
 
 MESSAGE_OVERHEAD = 8
 """Tokens that a message's role and separators take at most (OpenAI documents 3 to 4, Anthropic none)."""

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from intendant import Json, Message, ModelReply, ModelRequest, StepError, StepRequest, StepResult
+from intendant.plugin import Json, Message, ModelReply, ModelRequest, StepError, StepRequest, StepResult
 
 SYSTEM = (
     "You extract data. Answer with one JSON value and nothing else: no explanation, no code fence. "

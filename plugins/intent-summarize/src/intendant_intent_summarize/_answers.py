@@ -2,7 +2,7 @@
 
 import json
 
-from intendant import Json, ModelReply, StepError
+from intendant.plugin import Json, ModelReply, StepError
 
 SHOWN = 120
 """Characters of a wrong answer that are shown."""

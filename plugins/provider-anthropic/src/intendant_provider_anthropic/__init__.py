@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import Field
 
-from intendant import (
+from intendant.plugin import (
     Hold,
     ModelReply,
     ModelRequest,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from intendant import Hold, ModelReply, ModelRequest, ProviderError
+from intendant.plugin import Hold, ModelReply, ModelRequest, ProviderError
 from intendant_provider_anthropic._errors import TYPES, refusal, safe
 from intendant_provider_anthropic._wire import parameters, reply_of
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from intendant import Hold, ModelReply, ModelRequest, ProviderError, StreamMeter
+from intendant.plugin import Hold, ModelReply, ModelRequest, ProviderError, StreamMeter
 from intendant_provider_anthropic._errors import translated
 from intendant_provider_anthropic._usage import figures_of, usage_of
 from intendant_provider_anthropic._wire import data_of, reply_of

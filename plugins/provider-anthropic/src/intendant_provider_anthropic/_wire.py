@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from intendant import Hold, Json, Message, ModelReply, ModelRequest, ProviderError, ToolCall
+from intendant.plugin import Hold, Json, Message, ModelReply, ModelRequest, ProviderError, ToolCall
 from intendant_provider_anthropic._caching import Ttl, mark, places_of
 from intendant_provider_anthropic._usage import Figures, figures_of, usage_of, worst_of
 

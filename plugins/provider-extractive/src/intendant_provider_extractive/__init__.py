@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from intendant import (
+from intendant.plugin import (
     Hold,
     ModelReply,
     ModelRequest,

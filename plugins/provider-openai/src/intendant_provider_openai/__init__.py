@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import Field
 
-from intendant import (
+from intendant.plugin import (
     Hold,
     ModelReply,
     ModelRequest,

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from intendant import ModelRequest
+from intendant.plugin import ModelRequest
 
 _NEVER_REASONS = re.compile(r"(gpt-4|gpt-3|chatgpt-4)")
 _REASONS = re.compile(r"(o\d|gpt-[5-9]|gpt-\d\d|codex)")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
-from intendant import Hold, ModelReply, ProviderError
+from intendant.plugin import Hold, ModelReply, ProviderError
 from intendant_provider_openai import _chat, _responses
 from intendant_provider_openai._ask import Ask
 from intendant_provider_openai._errors import failure, refusal, safe

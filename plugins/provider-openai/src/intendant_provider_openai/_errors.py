@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from intendant import ProviderError
+from intendant.plugin import ProviderError
 
 if TYPE_CHECKING:
     from openai import APIStatusError

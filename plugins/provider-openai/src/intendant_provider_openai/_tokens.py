@@ -2,7 +2,7 @@
 
 import re
 
-from intendant import TokenCounting
+from intendant.plugin import TokenCounting
 
 _O200K = re.compile(r"gpt-(4o|4\.1|4\.5|5)|o\d|chatgpt-4o")
 _CL100K = re.compile(r"gpt-(4-|4$|3\.5)")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from intendant import Hold, Image, Json, ModelReply, ModelRequest, StreamMeter, ToolCall, Usage
+from intendant.plugin import Hold, Image, Json, ModelReply, ModelRequest, StreamMeter, ToolCall, Usage
 from intendant_provider_openai._ask import Ask
 
 StopReason = Literal["end", "length", "tool", "refusal", "other"]

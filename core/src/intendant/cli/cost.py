@@ -10,11 +10,11 @@ import typer  # noqa: TID253
 
 from intendant.cli.cost_view import NO_RUNS, show_costs
 from intendant.cli.prices import models_of
-from intendant.cli.shared import DbOption, JsonOption, SetOption, command, nested_settings, print_json
+from intendant.cli.shared import DbOption, JsonOption, Session, SetOption, command, print_json
 from intendant.model.errors import RunNotFound, SettingsError, StoreError
 
 if TYPE_CHECKING:
-    from intendant.pilot.service import OrchestrationService
+    from intendant.pilot.engine import Engine
     from intendant.record.rows import Charged, Scope
     from intendant.spending.costs import Saved
 
@@ -51,13 +51,11 @@ def cost(
 
     What was spent is what the ledger says, to the micro-dollar; what was saved is an estimate.
     """
-    from intendant.pilot.service import OrchestrationService
-
     period = _start(since, "--since"), _end(until, "--until")
     chosen = by or (By.model if run is None else By.step)
-    with OrchestrationService(nested_settings(settings), db=db) as service:
-        if _is_there(service, run, named=db is not None):
-            found = service.do_sync(read_costs(service, run, chosen.value, period=period, agent=agent))
+    with Session(settings, db) as session:
+        if _is_there(session.engine, run, named=db is not None):
+            found = session.do(read_costs(session.engine, run, chosen.value, period=period, agent=agent))
         else:
             found = _nothing(chosen.value, period, agent)
     if as_json:
@@ -81,14 +79,14 @@ def _end(day: str | None, option: str) -> float | None:
     return None if start is None else start + DAY_SECONDS
 
 
-def _is_there(service: "OrchestrationService", run: str | None, *, named: bool) -> bool:
+def _is_there(engine: "Engine", run: str | None, *, named: bool) -> bool:
     """True if there is a database: looking must not make one.
 
     Raises:
         StoreError: There is none, and it was named: that is a mistake.
         RunNotFound: There is none, and a run of it is wanted.
     """
-    url = service.store_url
+    url = engine.store_url
     path = url.removeprefix("sqlite:///")
     if path in (url, "", ":memory:") or Path(path).is_file():
         return True
@@ -107,7 +105,7 @@ def _nothing(by: str, period: tuple[float | None, float | None], agent: str | No
 
 
 async def read_costs(
-    service: "OrchestrationService",
+    engine: "Engine",
     run: str | None = None,
     by: Any = "model",
     *,
@@ -117,7 +115,7 @@ async def read_costs(
     """Where the money went, as JSON.
 
     Args:
-        service: The engine whose store is read, and whose models and prices the estimate rests on.
+        engine: The engine whose store is read, and whose models and prices the estimate rests on.
         run: A run's id, the beginning of it, or `last`; None for all.
         by: See `By`.
         period: From when, and before when, in seconds since 1970; None for no end.
@@ -130,23 +128,23 @@ async def read_costs(
     from intendant.record.store import runs, spend_report
     from intendant.spending.costs import SavingsFold
 
-    row = None if run is None else await service.store.do(runs.find_run(run))
+    row = None if run is None else await engine.store.do(runs.find_run(run))
     scope = Scope(row.id if row else None, agent, *period)
-    models = {name: tuple(models_of(service, name).values()) for name in service.plugins.providers}
+    models = {name: tuple(models_of(engine, name).values()) for name in engine.plugins.providers}
 
     def work(connection: Any) -> dict[str, Any]:
         groups = spend_report.sums(connection, scope, by)
-        fold = SavingsFold(models, service.settings.prices.models, scope)
+        fold = SavingsFold(models, engine.settings.prices.models, scope)
         for event in spend_report.journal_rows(connection, scope):
             fold.add(event)
         held = spend_report.still_held(connection, scope)
         classified = scope.run_id is not None and spend_report.classified_apart(connection, scope.run_id)
         return _document(scope, by, groups, held, fold.result(), classified=classified)
 
-    await service.store.flush()  # it is opened, and migrated where it is our own
-    if service.store_url == "none":
-        return await service.store.do(work)
-    return await asyncio.to_thread(spend_report.apart, service.store_url, work)
+    await engine.store.flush()  # it is opened, and migrated where it is our own
+    if engine.store_url == "none":
+        return await engine.store.do(work)
+    return await asyncio.to_thread(spend_report.apart, engine.store_url, work)
 
 
 # --- as JSON ---
