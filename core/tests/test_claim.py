@@ -4,19 +4,8 @@ import asyncio
 
 import pytest
 
-from intendant import (
-    BudgetExceeded,
-    Fenced,
-    IntendantError,
-    IntentHandler,
-    IntentSpec,
-    Limits,
-    RunNotFound,
-    StepError,
-    StepResult,
-    Workflow,
-)
-from intendant.model import events
+from intendant import BudgetExceeded, Fenced, IntendantError, Limits, RunNotFound, Workflow, events
+from intendant.plugin import IntentHandler, IntentSpec, StepError, StepResult
 from intendant.record.journal import Journal, parse_events
 from intendant.record.rows import BudgetRow, HoldRow, RunRow, Spent, StepRow
 from intendant.record.store import Store, budgets, holds, runs
