@@ -165,7 +165,7 @@ class RunLedger:
         Raises:
             BudgetExceeded: A budget does not admit it. Nothing is held.
         """
-        step = await self._open_step(row.step_key)
+        step = self._open_step(row.step_key)
         left = self.left(row.step_key) or 0
         missing = row.tokens - step.left if self._pool is not None else 0
         # Claimed before anything is awaited: a call beside this one must not count on the same tokens.
@@ -217,13 +217,14 @@ class RunLedger:
     async def _recall(self, error: BaseException) -> bool:
         return is_standing(error) and await self.standing.recall(self.agent) > 0
 
-    async def _open_step(self, step_id: str) -> StepBudget:
+    def _open_step(self, step_id: str) -> StepBudget:
         step = self._steps.setdefault(step_id, StepBudget(f"step:{self._journal.run_id}/{step_id}", 0))
         if not step.opened:
             step.opened = True
             limit = step.limit if self._pool is not None else None
             row = BudgetRow(step.scope, self._scope, limit, None)
-            await self._journal.commit(budgets.open_budgets([row]))
+            # In the same batch as the hold that follows, which is what is waited for.
+            self._journal.commit_later(budgets.open_budgets([row]))
         return step
 
     async def _draw(self, row: HoldRow, step: StepBudget, missing: int, left: int) -> None:
