@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from intendant import Fenced, RunNotFound, SchemaMismatch, StoreError, events
+from intendant import Fenced, RunNotFound, StoreError, events
+from intendant.model.errors import SchemaMismatch
 from intendant.record.journal import Journal, read_events
 from intendant.record.rows import NewEvent, RunRow
 from intendant.record.store import Store, bookings, budgets, database, runs

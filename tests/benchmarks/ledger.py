@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 
 from intendant.record.rows import BudgetRow, HoldRow, Slice, Spent
 from intendant.record.store import Store, budgets, database, holds, limits
-from intendant.record.store.statements import transaction
+from intendant.record.store.session import transaction
 from intendant.spending.standing import Lease
 
 CHAIN = ("run:r", "step:r/s")

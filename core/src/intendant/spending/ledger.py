@@ -215,7 +215,8 @@ class RunLedger:
         if step.opened and not drawn:
             return None
         limit = step.limit if self._pool is not None else None
-        return budgets.open_with_limit(BudgetRow(step.scope, self._scope, limit, None))
+        row = BudgetRow(step.scope, self._scope, limit, None)
+        return budgets.open_with_limit(row) if drawn else budgets.open_budgets([row])
 
     def _drawn_event(self, row: HoldRow, drawn: int) -> list[events.Event]:
         if not drawn:

@@ -4,10 +4,11 @@ import json
 from time import time
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, select  # noqa: TID253
+from sqlalchemy import Connection, func, select  # noqa: TID253
 
 from intendant.record.rows import Spent, Totals
-from intendant.record.store.statements import Statement, Work
+from intendant.record.store.session import Insert, Session
+from intendant.record.store.statements import Work
 from intendant.record.store.tables import hold, ledger
 
 CHARGES = ("settle", "in_doubt", "expire", "credit")
@@ -32,24 +33,25 @@ class Closed(NamedTuple):
         return tuple(json.loads(self.chain))
 
 
-_BOOK = Statement(insert(ledger).values({name: bindparam(name) for name in ledger.c.keys() if name != "id"}))  # noqa: SIM118
+_COLUMNS = (
+    "hold_key",
+    "run_id",
+    "step_key",
+    "kind",
+    "input_tokens",
+    "output_tokens",
+    "micro",
+    "overrun_tokens",
+    "price_version",
+    "at",
+)
+_ROWS = Insert(ledger, _COLUMNS)
 
 
-def book(connection: Connection, of: Closed, kind: str, spent: Spent, overrun: int = 0) -> None:
-    """Add a row for the hold *of*; *overrun* are the tokens of *spent* beyond it."""
-    _BOOK(
-        connection,
-        hold_key=of.key,
-        run_id=of.run_id,
-        step_key=of.step_key,
-        kind=kind,
-        input_tokens=spent.input_tokens,
-        output_tokens=spent.output_tokens,
-        micro=spent.micro,
-        overrun_tokens=overrun,
-        price_version=of.price_version,
-        at=time(),
-    )
+def book(session: Session, of: Closed, kind: str, spent: Spent, overrun: int = 0) -> None:
+    """Buffer a row for the hold *of*; *overrun* are the tokens of *spent* beyond it."""
+    amounts = (spent.input_tokens, spent.output_tokens, spent.micro, overrun)
+    session.add(_ROWS, (of.key, of.run_id, of.step_key, kind, *amounts, of.price_version, time()))
 
 
 def totals_of_run(run_id: str) -> Work[Totals]:

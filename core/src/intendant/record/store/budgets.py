@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, or_, select, update  # noqa: TID253
-from sqlalchemy.dialects import postgresql, sqlite  # noqa: TID253
 
 from intendant.model.errors import BudgetExceeded, StoreError
 from intendant.record.rows import BudgetRow
+from intendant.record.store.session import Insert, Session, buffered, session_of
 from intendant.record.store.statements import Statement, Work, columns, named, names
 from intendant.record.store.tables import budget
 
@@ -68,10 +68,7 @@ _RAISE = Statement(
     .where(budget.c.id == bindparam("of"), budget.c.limit_tokens < bindparam("to"))
     .values(limit_tokens=bindparam("to"))
 )
-_ADD = {
-    "sqlite": sqlite.insert(budget).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(budget).on_conflict_do_nothing(),
-}
+_ADD = Insert(budget, BudgetRow._fields, conflict="nothing")
 
 # --- work ---
 
@@ -79,9 +76,11 @@ _ADD = {
 def open_budgets(rows: Sequence[BudgetRow]) -> Work[None]:
     """Add budgets; one that exists stays as it is."""
 
+    @buffered
     def work(connection: Connection) -> None:
+        session = session_of(connection)
         for row in rows:
-            add(connection, row)
+            session.add(_ADD, row)
 
     return work
 
@@ -125,7 +124,7 @@ def budgets_of_run(run_id: str) -> Work[dict[str, BudgetRow]]:
 
 def add(connection: Connection, row: BudgetRow) -> None:
     """Add a budget, unless there is one of that id."""
-    connection.execute(_ADD[connection.dialect.name], row._asdict())
+    _ADD.write(session_of(connection), [row])
 
 
 def set_limits(connection: Connection, row: BudgetRow, tokens: int | None, micro: int | None) -> BudgetRow:
@@ -172,8 +171,11 @@ def take(connection: Connection, scopes: Sequence[str], tokens: int, micro: int)
     """
     if not scopes:
         return
-    lock(connection, scopes)
-    admitted = _take(len(scopes))(connection, **named(scopes), tokens=tokens, micro=micro).fetchall()
+    session = session_of(connection)
+    session.flush(_ADD)
+    lock(session, scopes)
+    values = {**named(scopes), "tokens": tokens, "micro": micro}
+    admitted = _take(len(scopes)).on(session, values).fetchall()
     if len(admitted) < len(scopes):
         ids = {row[0] for row in admitted}
         raise _refusal(connection, [scope for scope in scopes if scope not in ids], tokens, micro)
@@ -185,17 +187,19 @@ def move(
     """Take the `off_` amounts away from what is held in *scopes*, and add the `on_` amounts to what is spent."""
     if not scopes:
         return
-    lock(connection, scopes)
+    session = session_of(connection)
+    session.flush(_ADD)
+    lock(session, scopes)
     amounts = {"off_tokens": off_tokens, "off_micro": off_micro, "on_tokens": on_tokens, "on_micro": on_micro}
-    _move(len(scopes))(connection, **named(scopes), **amounts)
+    _move(len(scopes)).on(session, {**named(scopes), **amounts})
 
 
-def lock(connection: Connection, scopes: Sequence[str]) -> None:
+def lock(session: Session, scopes: Sequence[str]) -> None:
     """Lock budgets in the order of their ids where a database locks rows, so that two transactions cannot wait
     for each other.
     """
-    if connection.dialect.name == "postgresql" and len(scopes) > 1:
-        _locked(len(scopes))(connection, **named(scopes)).fetchall()
+    if not session.sqlite and len(scopes) > 1:
+        _locked(len(scopes)).on(session, named(scopes)).fetchall()
 
 
 def _refusal(connection: Connection, scopes: Sequence[str], tokens: int, micro: int) -> BudgetExceeded:

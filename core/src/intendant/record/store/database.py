@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, ins
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError  # noqa: TID253
 
 from intendant.model.errors import SchemaMismatch, StoreError
-from intendant.record.store.statements import driver_of
+from intendant.record.store.session import session_of
 from intendant.record.store.tables import HEAD, VERSION_TABLE, metadata
 
 Durability = Literal["full", "normal"]
@@ -65,9 +65,11 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        # Two writers must not both read first. Past SQLAlchemy's own execution, which takes four times as long.
-        if not driver_of(connection).in_transaction:
-            driver_of(connection).execute("BEGIN IMMEDIATE")
+        # If two writers began with a read, neither could write then. On the driver, since SQLAlchemy's own
+        # execution takes four times as long.
+        driver = session_of(connection).driver
+        if not driver.in_transaction:
+            driver.execute("BEGIN IMMEDIATE")
 
 
 def prepare(engine: Engine) -> None:

@@ -7,14 +7,16 @@ full where the truth is not known. `settle` and `release` correct the last by a 
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, case, insert, select, update  # noqa: TID253
+from sqlalchemy import Connection, bindparam, case, select, update  # noqa: TID253
 
 from intendant.model.errors import StoreError
 from intendant.record.rows import BudgetRow, HoldRow, Spent
 from intendant.record.store import budgets, windows
 from intendant.record.store.bookings import Closed, book
+from intendant.record.store.session import Insert, buffered, session_of
 from intendant.record.store.statements import Statement, Work, columns, named, names
 from intendant.record.store.tables import budget, hold, lease
 
@@ -31,7 +33,8 @@ class LeaseLost(StoreError):
 
 # --- statements ---
 
-_HOLD = Statement(insert(hold).values({name: bindparam(name) for name in HoldRow.__slots__}))
+_HOLDS = Insert(hold, HoldRow.__slots__)
+_values = attrgetter(*HoldRow.__slots__)
 _LEASE = Statement(
     select(lease.c.state, lease.c.chain).where(lease.c.id == bindparam("id")).with_for_update(read=True)
 )
@@ -75,6 +78,7 @@ def reserve(
         LeaseLost: Another process closed the lease.
     """
 
+    @buffered
     def work(connection: Connection) -> None:
         if prepare is not None:
             prepare(connection)
@@ -84,8 +88,8 @@ def reserve(
         else:
             scopes += windows.open_windows(connection, row.agent, row.tenant, row.created_at)
         budgets.take(connection, scopes, row.tokens, row.micro)
-        values = {name: getattr(row, name) for name in HoldRow.__slots__}
-        _HOLD(connection, **{**values, "chain": json.dumps(scopes), "lease": lease_id})
+        made = replace(row, chain=json.dumps(scopes), lease=lease_id)
+        session_of(connection).add(_HOLDS, _values(made))
 
     return work
 
@@ -104,6 +108,7 @@ def settle(key: str, spent: Spent, reply: str | None) -> Work[Outcome]:
     what is beyond the hold is booked as overrun, where it cannot go unseen.
     """
 
+    @buffered
     def work(connection: Connection) -> Outcome:
         closed = _close(connection, _CLOSE, key, "settled", spent, reply)
         if closed is not None:
@@ -119,13 +124,14 @@ def settle(key: str, spent: Spent, reply: str | None) -> Work[Outcome]:
 def charge(key: str, kind: Literal["in_doubt", "expire"] = "in_doubt") -> Work[Outcome]:
     """Charge a hold in full, once only: the truth is not known. `settle` or `release` correct it when it is."""
 
+    @buffered
     def work(connection: Connection) -> Outcome:
         everything = Spent(0, 2**62, 2**62)  # clamped to what was held
         closed = _close(connection, _CLOSE, key, "in_doubt", everything, None)
         if closed is None:
             return "closed"
         budgets.move(connection, closed.scopes, closed.tokens, closed.micro, closed.tokens, closed.micro)
-        book(connection, closed, kind, Spent(0, closed.tokens, closed.micro))
+        book(session_of(connection), closed, kind, Spent(0, closed.tokens, closed.micro))
         return "settled"
 
     return work
@@ -134,6 +140,7 @@ def charge(key: str, kind: Literal["in_doubt", "expire"] = "in_doubt") -> Work[O
 def release(key: str) -> Work[Outcome]:
     """Give a hold back: nothing was charged. One that was charged in full is credited."""
 
+    @buffered
     def work(connection: Connection) -> Outcome:
         closed = _close(connection, _CLOSE, key, "released", NOTHING, None)
         if closed is not None:
@@ -186,8 +193,10 @@ def _close(
     connection: Connection, statement: Statement, key: str, into: str, spent: Spent, reply: str | None
 ) -> Closed | None:
     """The hold, closed now; None if it is not in the state that *statement* closes."""
+    session = session_of(connection)
+    session.flush(_HOLDS)
     values = {"of": key, "into": into, "answer": reply, "now_tokens": spent.tokens, "now_micro": spent.micro}
-    row: Any = statement(connection, **values).fetchone()
+    row: Any = statement.on(session, values).fetchone()
     return None if row is None else Closed(*row)
 
 
@@ -217,7 +226,7 @@ def _book_charge(connection: Connection, closed: Closed, kind: str, spent: Spent
     more_tokens, more_micro = spent.tokens - closed.tokens, spent.micro - closed.micro
     if more_tokens > 0 or more_micro > 0:
         _charge_more(connection, closed, more_tokens, more_micro)
-    book(connection, closed, kind, booked, max(0, more_tokens))
+    book(session_of(connection), closed, kind, booked, max(0, more_tokens))
 
 
 def _charge_more(connection: Connection, closed: Closed, tokens: int, micro: int) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert, or_, select, update  # noqa: TID253
 
 from intendant.record.rows import BudgetRow, Slice
 from intendant.record.store import budgets, windows
+from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
 from intendant.record.store.tables import hold, lease
 
@@ -95,7 +96,7 @@ def _all(which: Any) -> Work[int]:
         # Every transaction locks in this order: leases, holds, budgets.
         connection.execute(select(hold.c.key).where(hold.c.lease.in_(ids)).order_by(hold.c.key).with_for_update())
         chains = connection.execute(select(lease.c.chain).where(lease.c.id.in_(ids))).scalars()
-        budgets.lock(connection, sorted({scope for chain in chains for scope in json.loads(chain)}))
+        budgets.lock(session_of(connection), sorted({scope for chain in chains for scope in json.loads(chain)}))
         return sum(_dissolve(connection, lease_id) for lease_id in ids)
 
     return work

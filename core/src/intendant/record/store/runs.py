@@ -9,11 +9,14 @@ from sqlalchemy import Connection, desc, insert, select, update  # noqa: TID253
 from intendant.model.errors import IntendantError, RunNotFound
 from intendant.record.rows import Claimed, EventRow, Fence, RunRow, StepRow
 from intendant.record.store import budgets
+from intendant.record.store.chain import head_of
+from intendant.record.store.session import Insert, buffered, session_of
 from intendant.record.store.statements import Work, columns, json_text
 from intendant.record.store.tables import event, run, step
 from intendant.record.store.writer import fenced
 
 _RUN = select(*columns(run, RunRow))
+_STEPS = Insert(step, ("run_id", "epoch", *StepRow._fields), conflict="update")
 
 
 def open_run(row: RunRow) -> Work[Fence]:
@@ -64,6 +67,7 @@ def claim(
             )
         values = {"epoch": found.epoch + 1, "worker": worker, "status": "running", "finished_at": None}
         connection.execute(update(run).where(run.c.id == run_id).values(values))
+        session_of(connection).owned.clear()  # its former owner may have work in this transaction too
         limits = budgets.locked_rows(connection, (f"run:{run_id}",))
         limited = [budgets.set_limits(connection, limit, tokens, micro) for limit in limits]
         return Claimed(
@@ -83,12 +87,11 @@ def finish_run(fence: Fence, status: str) -> Work[None]:
     Raises (when the work is done):
         Fenced: Another process owns the run now.
     """
-    last = select(event.c.seq, event.c.hash).where(event.c.run_id == fence.run_id)
 
     def work(connection: Connection) -> None:
-        row = connection.execute(last.order_by(desc(event.c.seq)).limit(1)).first()
-        values: dict[str, Any] = {"status": status, "finished_at": time(), "events": row.seq if row else 0}
-        values["last_hash"] = row.hash if row else None
+        count, last = head_of(session_of(connection), fence.run_id)
+        values: dict[str, Any] = {"status": status, "finished_at": time(), "events": count}
+        values["last_hash"] = last if count else None
         own = (run.c.id == fence.run_id, run.c.epoch == fence.epoch)
         if connection.execute(update(run).where(*own).values(values)).rowcount == 0:
             raise fenced(fence)
@@ -146,12 +149,10 @@ def events_of(run_id: str) -> Work[list[EventRow]]:
 
 def save_step(fence: Fence, row: StepRow) -> Work[None]:
     """Write how a step ended, in place of how it ended before."""
-    key = (step.c.run_id == fence.run_id, step.c.key == row.key)
-    values = {**row._asdict(), "epoch": fence.epoch}
 
+    @buffered
     def work(connection: Connection) -> None:
-        if connection.execute(update(step).where(*key).values(values)).rowcount == 0:
-            connection.execute(insert(step), {**values, "run_id": fence.run_id})
+        session_of(connection).add(_STEPS, (fence.run_id, fence.epoch, *row))
 
     return work
 

@@ -46,6 +46,8 @@ class Store:
             Fenced: The run has another owner now.
             StoreError: The database cannot be used, or earlier work that nobody waited for failed.
         """
+        if self._writer.full:
+            await self._writer.has_room()
         result: ResultT = await self.begin(work, fence, events)
         if self._late is not None:
             raise StoreError(f"earlier work could not be committed: {self._late}") from self._late
@@ -54,11 +56,15 @@ class Store:
     def begin(
         self, work: Work[ResultT], fence: Fence | None = None, events: Sequence[NewEvent] = ()
     ) -> "Future[ResultT]":
-        """Queue *work* at once, in order with what else is written; the future is done when it is committed."""
+        """Queue *work* at once, in order with what else is written; the future is done when it is committed.
+
+        Raises:
+            StoreError: The queue stayed full for `writer.BLOCK_SECONDS`, during which this blocks.
+        """
         return self._writer.submit(work, fence, events)
 
     def do_later(self, work: Work[Any], fence: Fence | None = None, events: Sequence[NewEvent] = ()) -> None:
-        """Queue *work* without waiting for it; the next `do` raises if it fails."""
+        """Queue *work* without waiting for it; the next `do` raises its error. Blocks while the queue is full."""
         self._writer.submit_later(work, fence, events, self._note)
 
     def _note(self, error: BaseException) -> None:
@@ -67,7 +73,7 @@ class Store:
             self._late = error
 
     def append_event(self, row: NewEvent, fence: Fence | None = None) -> None:
-        """Queue an event, in order, without waiting for it."""
+        """Queue an event, in order, without waiting for it. Blocks while the queue is full."""
         self._writer.append(row, fence)
 
     async def flush(self) -> None:

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, bindparam, case, func, or_, select  # noqa: T
 
 from intendant.record.rows import BudgetRow, Room
 from intendant.record.store import budgets
-from intendant.record.store.statements import Statement, Work, columns, driver_of, names
+from intendant.record.store.session import Session, session_of
+from intendant.record.store.statements import Statement, Work, columns, names
 from intendant.record.store.tables import budget, budget_limit
 
 Period = Literal["day", "month"]
@@ -62,13 +63,14 @@ _OPEN = Statement(
 
 def open_windows(connection: Connection, agent: str, tenant: str, at: float) -> tuple[str, ...]:
     """The budgets of an agent and its tenant that count at the time *at*, agent first; made where missing."""
-    key = (agent, tenant, int(at // DAY))
-    if (known := _kept(connection).get(key)) is not None:
+    key, session = (agent, tenant, int(at // DAY)), session_of(connection)
+    kept = _kept(session)
+    if (known := kept.get(key)) is not None:
         return known
     scopes = {"n0": f"agent:{agent}", "n1": f"tenant:{tenant}"}
     labels = {per: label_of(per, at) for per in _FORMATS}
     ids, new = [], False
-    for scope, per, tokens, micro, known in _OPEN(connection, **scopes, **labels).fetchall():
+    for scope, per, tokens, micro, known in _OPEN.on(session, {**scopes, **labels}).fetchall():
         window = known or f"{scope}/{per}:{labels[per]}"
         if known is None:
             new = True
@@ -76,27 +78,27 @@ def open_windows(connection: Connection, agent: str, tenant: str, at: float) -> 
         ids.append(window)
     found = tuple(sorted(ids))
     if not new:  # what was made just now may still be undone
-        _kept(connection)[key] = found
+        kept[key] = found
     return found
 
 
-def _kept(connection: Connection) -> dict[tuple[str, str, int], tuple[str, ...]]:
+def _kept(session: Session) -> dict[Any, tuple[str, ...]]:
     """Budgets that this connection found before, by agent, tenant and day; none once another process, or another
     connection, has written since: SQLite counts that. On PostgreSQL nothing is kept.
     """
-    if connection.dialect.name != "sqlite":
+    if not session.sqlite:
         return {}
-    ((version,),) = driver_of(connection).execute("PRAGMA data_version").fetchall()
-    kept = connection.info.get("windows")
-    if kept is None or kept[0] != version or len(kept[1]) >= MOST_KEPT:
-        kept = connection.info["windows"] = (version, {})
-    found: dict[tuple[str, str, int], tuple[str, ...]] = kept[1]
-    return found
+    if session.version is None:  # in a transaction that writes, no other connection can
+        version = session.driver.execute("PRAGMA data_version").fetchone()[0]
+        if version != session.windows_version or len(session.windows) >= MOST_KEPT:
+            session.windows.clear()
+        session.version = session.windows_version = version
+    return session.windows
 
 
 def forget(connection: Connection) -> None:
     """A limit is being changed on this connection: read them again."""
-    connection.info.pop("windows", None)
+    session_of(connection).windows.clear()
 
 
 def _open(connection: Connection, window: str, scope: str, tokens: int | None, micro: int | None) -> None:
