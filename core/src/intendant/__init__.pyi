@@ -7,6 +7,7 @@ from .model.errors import (
     Fenced as Fenced,
     IntendantError as IntendantError,
     Problem as Problem,
+    RunActive as RunActive,
     RunNotFound as RunNotFound,
     SchemaMismatch as SchemaMismatch,
     SettingsError as SettingsError,

@@ -59,7 +59,7 @@ def _right(request: object, answer: Any, kind: type[AnswerT]) -> AnswerT | None:
     if answer is None:
         return None
     if fault := fault_of(request, answer, kind):
-        raise PluginError(f"{EXTENSION} {fault}", hint="`intendant plugins` lists the extensions")
+        raise PluginError(f"{EXTENSION} {fault}", hint="this is a fault of the extension; report it there")
     return answer  # type: ignore[no-any-return]  # `fault_of` has looked at its type
 
 

@@ -180,6 +180,8 @@ class Failure(Frozen):
     """The error's class."""
     message: str
     hint: str = ""
+    code: str = ""
+    """Stable name of the kind of error: `IntendantError.code`, or `plugin_raised`."""
 
 
 class StepOutcome(Frozen):

@@ -122,13 +122,14 @@ class StepModel:
         self._fits: list[_Fit] = []
         self.route = plan.route
         """The model that is asked; None if no provider can be used."""
+        self._charges = gateway.charges(plan.route)
         self.tokens_saved = 0
         """By compression, so far."""
 
     @property
     def tokens_left(self) -> int | None:
         """Tokens that the step may still spend; None if there is no limit."""
-        if self.route is not None and not self._gateway.charges(self.route):
+        if self.route is not None and not self._charges:
             return None
         return self._scope.ledger.left(self._plan.step_id)
 
@@ -191,7 +192,7 @@ class StepModel:
             return f"[there is no '{handle}'; known: {', '.join(self._originals)}]"
         given = receipts.slice_of(text, part, self._counter(), wanted)
         tokens = self.count(given)
-        if self._gateway.charges(self.route):
+        if self._charges:
             self.tokens_saved -= tokens
             self._scope.log.record(events.ContentExpanded, original=handle, part=part, tokens=tokens)
         return given
@@ -324,7 +325,7 @@ class StepModel:
 
     def _record(self, fitted: Fitted, handle: str, seconds: float) -> None:
         done = fitted.compression
-        saved = done.saved if self._gateway.charges(self.route) else 0
+        saved = done.saved if self._charges else 0
         self.tokens_saved += saved
         self._scope.log.record(
             events.TokenCompressed,

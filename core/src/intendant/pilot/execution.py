@@ -110,7 +110,7 @@ class StepExecution:
         except Fenced:
             raise
         except asyncio.CancelledError:
-            failure = Failure(error="Cancelled", message="the run was cancelled")
+            failure = Failure(error="Cancelled", message="the run was cancelled", code="cancelled")
             self._failed(failure, monotonic() - started, cancelled=True)
             raise
         except Exception as error:  # noqa: BLE001  # a plugin's own code may raise anything
@@ -200,7 +200,8 @@ class StepExecution:
     def _handled(self, request: StepRequest[Any]) -> Awaitable[Any]:
         answer = self._context.questions.handle_intent(request)
         if answer is None:
-            raise NoHandlerError(request.intent)
+            hint = self._context.plugins.unavailable_hint("intent", request.intent)
+            raise NoHandlerError(request.intent, hint)
         return answer
 
     # --- what the handler is given ---
@@ -329,12 +330,20 @@ class StepExecution:
                 left=error.left,
             )
         if isinstance(error, IntendantError):
-            return Failure(error=type(error).__name__, message=error.message, hint=error.hint)
+            return failure_of(error)
         log.debug("plugin_raised", step=self._step.id, intent=self._plan.intent, exc_info=error)
         text = f"the handler of '{self._plan.intent}' raised {type(error).__name__}: {error}"
         return Failure(
-            error=type(error).__name__, message=text, hint="this is a fault of the plugin; report it there"
+            error=type(error).__name__,
+            message=text,
+            hint="this is a fault of the plugin; report it there",
+            code="plugin_raised",
         )
+
+
+def failure_of(error: IntendantError) -> Failure:
+    """An error as the failure of a step."""
+    return Failure(error=type(error).__name__, message=error.message, hint=error.hint, code=error.code)
 
 
 def _backoff_of(retry: Retry) -> Backoff:

@@ -11,13 +11,13 @@ from intendant.config.flags import is_on
 from intendant.events import Event
 from intendant.model.errors import IntendantError, ReferenceFailed
 from intendant.model.requests import MemoryContext
-from intendant.model.results import Failure, Metrics, RunResult, RunStatus, StepOutcome, StepStatus
+from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome, StepStatus
 from intendant.model.workflow import Json, Limits, Step, Workflow
 from intendant.pilot.classification_support import ClassificationSupport
 from intendant.pilot.client import Shared
 from intendant.pilot.conditions import Expression, computes_names, step_names
 from intendant.pilot.engine import Engine
-from intendant.pilot.execution import RunContext, StepExecution, digest_of, output_text
+from intendant.pilot.execution import RunContext, StepExecution, digest_of, failure_of, output_text
 from intendant.pilot.graph import CONDITION_NAMES, Graph, check, check_classified
 from intendant.pilot.resuming import PLAN_VERSION, completed_steps, find_resumable, with_limits
 from intendant.planning.compression import CompressionChain
@@ -377,7 +377,7 @@ class WorkflowOrchestrator:
     def fail(self, step_id: str, error: IntendantError) -> None:
         """Record that a step failed before it began."""
         run = self._active()
-        failure = Failure(error=type(error).__name__, message=error.message, hint=error.hint)
+        failure = failure_of(error)
         step = _known_step(run, step_id)
         outcome = StepOutcome(
             step_id=step_id,
@@ -480,6 +480,8 @@ async def plan_checked(
     history = {}
     if strategy is not None and strategy.uses_history:
         history = await engine.store.do(runs.usage_history(workflow.agent))
+    if all(step.intent is not None for step in workflow.steps):
+        return await engine.planner.plan(workflow, graph.needs, graph.references, history=history, memory=memory)
     support = ClassificationSupport(engine)
     client = support.client(workflow) if ask_model else None
     try:
@@ -533,5 +535,5 @@ def _status(outcomes: Iterable[StepOutcome]) -> RunStatus:
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
     if not failed:
         return RunStatus.completed
-    budget = all(outcome.failure is not None and outcome.failure.error == "BudgetExceeded" for outcome in failed)
+    budget = all(outcome.failure is not None and outcome.failure.code == "budget_exceeded" for outcome in failed)
     return RunStatus.refused if budget else RunStatus.failed

@@ -24,12 +24,14 @@ from intendant.model.requests import (
     CompressionPolicy,
     IntentSpec,
     ModelClient,
+    ModelOffer,
     Operation,
 )
 from intendant.model.results import Allocation, Classification, Route, Usage
 from intendant.model.workflow import Frozen, Step, Workflow
 from intendant.planning.routing import Router, difficulty
 from intendant.planning.sharing import share
+from intendant.spending.alternatives import offers
 from intendant.spending.pricing import Prices
 
 log = get_logger("intendant.planning")
@@ -154,12 +156,17 @@ class Planner:
             unallocated=unallocated,
         )
 
+    @cached_property
+    def offers(self) -> tuple[ModelOffer, ...]:
+        """The providers that can be used, preferred first; looked up once, when the first plan is made."""
+        return offers(self._plugins.providers, self._settings.routing.providers)
+
     def router(self, workflow: Workflow) -> Router:
         """Chooses models for *workflow*."""
         return Router(
             self._questions,
-            self._plugins.providers,
-            self._settings.routing,
+            self.offers,
+            self._settings.routing.default_tier,
             tiers=tuple(self._plugins.tiers),
             enabled=is_on(self._settings.flags.routing_enabled, workflow.agent),
         )
@@ -245,8 +252,8 @@ class Planner:
         if answer.intent is None:
             return "this does not look like a step of work", f"take it out, or say `intent: …` ({known})"
         if answer.intent not in self._plugins.intents:
-            error = NoHandlerError(answer.intent)
-            return error.message, self._plugins.unavailable_hint(f"intent:{answer.intent}", error.hint)
+            message = NoHandlerError(answer.intent).message
+            return message, self._plugins.unavailable_hint("intent", answer.intent)
         return None
 
     # --- budget and routes ---
@@ -296,9 +303,7 @@ class Planner:
         if answer is None:
             raise PluginLoadError(
                 f"the budget strategy '{settings.strategy}' is not installed",
-                hint=self._plugins.unavailable_hint(
-                    f"budget:{settings.strategy}", f"pip install intendant-budget-{settings.strategy}"
-                ),
+                hint=self._plugins.unavailable_hint("budget", settings.strategy),
             )
         if (granted := sum(answer.tokens.values())) > total:
             reason = f"the strategy '{settings.strategy}' allocated {granted} of {total} tokens"

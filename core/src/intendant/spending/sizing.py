@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
+from intendant.hooks.hints import install_hint
 from intendant.hooks.providers import Provider, TokenCounting
 from intendant.model.errors import PluginLoadError
 from intendant.model.requests import Message, ModelRequest, Tool
@@ -34,7 +35,7 @@ class Sizes:
         except KeyError:
             raise PluginLoadError(
                 f"the provider '{route.provider}' is not installed",
-                hint=f"pip install intendant-provider-{route.provider}",
+                hint=install_hint("provider", route.provider, self._providers),
             ) from None
 
     def counting(self, route: Route) -> TokenCounting:
