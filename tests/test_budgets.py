@@ -1,11 +1,10 @@
 """What holds for every budget strategy that is installed, whatever its shares are."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import Allocation, BudgetLine, BudgetRequest
 from intendant.hooks import discovery
+from intendant.plugin import Allocation, BudgetLine, BudgetRequest
 
 STRATEGIES = {record.name: cls for record, cls in discovery.load(discovery.list_plugins(kinds=["budget"]))[0]}
 INTENTS = ("extract", "summarize", "generate", "filter", "haiku")
@@ -28,7 +27,7 @@ every = pytest.mark.parametrize("name", sorted(STRATEGIES))
 
 def allocate(name: str, total: int, *lines: BudgetLine, **more: object) -> Allocation:
     request = BudgetRequest(total=total, lines=lines, strategy=name, **more)
-    answer = STRATEGIES[name]().allocate_budget(request)
+    answer = STRATEGIES[name]().allocate(request)
     assert answer is not None
     return answer
 

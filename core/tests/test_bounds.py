@@ -4,10 +4,10 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import (
+from intendant import Workflow, events
+from intendant.plugin import (
     Hold,
     IntentHandler,
     IntentSpec,
@@ -20,10 +20,8 @@ from intendant import (
     StepResult,
     TokenCounting,
     Usage,
-    Workflow,
 )
-from intendant.model import events
-from intendant.record.store import budgets
+from intendant.record.store import bookings
 from intendant.spending.reply_check import checked_reply, is_same_model
 from intendant.spending.sizing import ASK_ABOVE, Sizes
 from intendant.spending.streaming import LiveMeter
@@ -92,9 +90,7 @@ class Tell(IntentHandler):
         return StepResult(output=told)
 
 
-async def spend(
-    provider: ScriptedProvider, text: str, tokens: int, **calls: Any
-) -> tuple[Any, dict[str, int], list[Any]]:
+async def spend(provider: ScriptedProvider, text: str, tokens: int, **calls: Any) -> tuple[Any, Any, list[Any]]:
     seen: list[Any] = []
     flow = Workflow.model_validate(
         {
@@ -107,7 +103,7 @@ async def spend(
     settings = {"calls": calls, "budget": {"tokens_per_step": 10**6}}
     async with engine(Tell(), provider, settings=settings) as service:
         result = await service.run(flow, {"text": text}, on_event=seen.append)
-        totals = await service.store.do(budgets.totals_of_run(result.run_id))
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
     return result, totals, seen
 
 
@@ -119,8 +115,8 @@ async def test_never_more_is_charged_than_the_budget(kind: str, counts: bool) ->
     text = TEXTS[kind][:3000]
     limit = 3 * by_bytes(text) + 500
     result, totals, seen = await spend(provider, text, limit)
-    assert 0 < totals["tokens"] <= limit
-    assert totals["open_holds"] == 0
+    assert 0 < totals.tokens <= limit
+    assert totals.open_holds == 0
     assert result.outputs["a"] >= 2, "what fits is not refused"
     bounds = {event.bound for event in seen if isinstance(event, events.TokensReserved)}
     assert bounds <= ({"exact", "proven"} if counts else {"proven"})
@@ -296,15 +292,15 @@ async def test_the_ledger_is_charged_by_what_can_be(usage: Any, outcome: str, ch
     flow = Workflow.model_validate({"name": "f", "steps": [{"id": "a", "intent": "tell"}]})
     async with engine(Ask(), ScriptedProvider(lying), settings={"calls": {"attempts": 1}}) as service:
         result = await service.run(flow, on_event=seen.append)
-        totals = await service.store.do(budgets.totals_of_run(result.run_id))
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
     held = next(event for event in seen if isinstance(event, events.TokensReserved))
     ended = next(event for event in seen if isinstance(event, events.TokensSettled))
-    assert totals["open_holds"] == 0
+    assert totals.open_holds == 0
     if charged is not None:
-        assert (ended.outcome, totals["tokens"]) == (outcome, charged)
+        assert (ended.outcome, totals.tokens) == (outcome, charged)
         assert "0 output tokens" in ended.corrected
     else:
-        assert totals["tokens"] >= min(held.tokens, 450)
+        assert totals.tokens >= min(held.tokens, 450)
         assert "scripted/scripted-1 cannot be charged" in result.failures["a"].message
 
 
@@ -314,7 +310,8 @@ HOLD = Hold("k", 1000, 500, 300, "m", 5.0)
 
 
 def enters(made: Any, request: ModelRequest | None = None, **more: Any) -> Any:
-    return checked_reply(made, ROUTE, request or asked("go"), HOLD, more.pop("least", 1), more.pop("most", 10**6))
+    wish = request or asked("go")
+    return checked_reply(made, ROUTE, wish, HOLD, least_input=1, max_bytes=more.pop("most", 10**6), **more)
 
 
 def plain(text: str = "Yes.", **more: Any) -> ModelReply:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from intendant import Expression, ExpressionFailed
 from intendant.pilot.conditions import input_names, step_names
+from intendant.plugin import Expression, ExpressionFailed
 
 
 @pytest.mark.parametrize(

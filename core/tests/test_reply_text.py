@@ -4,11 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import ThoughtSplitter, json_in, unwrapped_value, why_no_json, wrapped_schema
 from intendant.hooks.reply_text import repaired, repaired_json, split_thoughts
+from intendant.plugin import ThoughtSplitter, json_in, unwrapped_value, why_no_json, wrapped_schema
 
 # --- characters ---
 

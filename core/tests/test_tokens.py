@@ -5,10 +5,9 @@ import random
 import unicodedata
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import TokenCounting, estimate_tokens
+from intendant.plugin import TokenCounting, estimate_tokens
 from intendant.spending.tokens import (
     MARGIN,
     SEEN,

@@ -8,18 +8,9 @@ from typing import Any
 
 import pytest
 
-from intendant import (
-    IntentHandler,
-    IntentSpec,
-    Message,
-    ModelRequest,
-    Provider,
-    RunResult,
-    StepRequest,
-    StepResult,
-    Workflow,
-)
-from intendant.record.store import budgets
+from intendant import RunResult, Workflow
+from intendant.plugin import IntentHandler, IntentSpec, Message, ModelRequest, Provider, StepRequest, StepResult
+from intendant.record.store import bookings
 from intendant.spending.batching import BatchLanes
 from intendant.testing import OnlyTier, engine
 from intendant_provider_anthropic import AnthropicProvider
@@ -117,17 +108,17 @@ def ask(llmock: Any, monkeypatch: pytest.MonkeyPatch) -> Ask:
         steps = [{"id": "a", "intent": "tell", "prompt": "Say something", **(step or {})}]
         flow = Workflow.model_validate({"name": "wire", "steps": steps})
         async with engine(tell, PROVIDERS[name](), Fast(), settings=settings) as service:
-            service.gateway._batches = BatchLanes(0.0, (0.01, 0.02))
+            service._engine.gateway._batches = BatchLanes(0.0, (0.01, 0.02))
             running = asyncio.create_task(service.run(flow, on_event=events.append))
             if cancel:
                 await tell.began.wait()
                 running.cancel()
                 await asyncio.wait([running])
             result = None if cancel else await running
-            totals = await service.store.do(budgets.totals_of_run(events[0].run_id))
-        assert totals["open_holds"] == 0
-        assert totals["tokens"] == sum(event.usage.tokens for event in events if event.type == "tokens_settled")
-        assert result is None or totals["tokens"] == result.metrics.tokens_used
+            totals = await service._engine.store.do(bookings.totals_of_run(events[0].run_id))
+        assert totals.open_holds == 0
+        assert totals.tokens == sum(event.usage.tokens for event in events if event.type == "tokens_settled")
+        assert result is None or totals.tokens == result.metrics.tokens_used
         told = Told(result, events, tell.shown)
         assert len(told.held) == len(told.tries)
         return told

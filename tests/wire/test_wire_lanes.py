@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from intendant import CacheMark, Hold, Image, Message, ModelReply, ModelRequest, ProviderError
+from intendant.plugin import CacheMark, Hold, Image, Message, ModelReply, ModelRequest, ProviderError
 from intendant_provider_anthropic import AnthropicProvider
 from intendant_provider_openai import OpenaiProvider
 

@@ -8,10 +8,9 @@ import stat
 from datetime import datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import ConnectorCall, ConnectorError
+from intendant.plugin import ConnectorCall, ConnectorError
 from intendant.testing import ConnectorContract
 from intendant_connector_file import FileConnector
 from intendant_connector_file._csv import read_csv

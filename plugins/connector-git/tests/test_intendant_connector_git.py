@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from intendant import ConnectorCall, ConnectorError
+from intendant.plugin import ConnectorCall, ConnectorError
 from intendant.testing import ConnectorContract
 from intendant_connector_git import GitConnector
 

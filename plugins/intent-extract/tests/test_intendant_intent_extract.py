@@ -7,18 +7,16 @@ import sys
 
 import pytest
 
-from intendant import (
+from intendant import OrchestrationService, Workflow, WorkflowError
+from intendant.plugin import (
     Connector,
     ConnectorCall,
     ConnectorError,
     Json,
     ModelReply,
     Options,
-    OrchestrationService,
     Step,
     Usage,
-    Workflow,
-    WorkflowError,
     operation,
 )
 from intendant.testing import IntentContract, ScriptedProvider, run_steps

@@ -2,10 +2,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import ModelReply, ModelRequest, Schema, StepError, StepOutcome, Usage, WorkflowError
+from intendant import StepOutcome, WorkflowError
+from intendant.plugin import ModelReply, ModelRequest, Schema, StepError, Usage
 from intendant.testing import IntentContract, ScriptedProvider, run_steps
 from intendant_intent_generate import GenerateHandler
 from intendant_intent_generate._answers import read

@@ -2,16 +2,8 @@ from typing import Any
 
 import pytest
 
-from intendant import (
-    Compression,
-    Compressor,
-    CompressRequest,
-    ModelReply,
-    ModelRequest,
-    StepOutcome,
-    Usage,
-    WorkflowError,
-)
+from intendant import StepOutcome, WorkflowError
+from intendant.plugin import Compression, Compressor, CompressRequest, ModelReply, ModelRequest, Usage
 from intendant.testing import IntentContract, ScriptedProvider, run_steps
 from intendant_intent_summarize import SummarizeHandler
 from intendant_intent_summarize._prompts import question
@@ -161,7 +153,7 @@ class Halve(Compressor):
 
     name = "halve"
 
-    def shrink(self, request: CompressRequest) -> Compression:
+    def compress(self, request: CompressRequest) -> Compression:
         text = request.text[: len(request.text) // 2]
         return Compression(
             text=text,

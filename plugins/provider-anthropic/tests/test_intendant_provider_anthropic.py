@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from intendant import (
+from intendant.plugin import (
     Hold,
     IntentHandler,
     IntentSpec,

@@ -5,10 +5,9 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import (
+from intendant.plugin import (
     CacheMark,
     Hold,
     Image,

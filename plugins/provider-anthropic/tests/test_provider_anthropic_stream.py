@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from intendant import Hold, Message, ModelReply, ModelRequest, ProviderError, Usage
+from intendant.plugin import Hold, Message, ModelReply, ModelRequest, ProviderError, Usage
 from intendant_provider_anthropic import AnthropicProvider
 
 HANG, DROP = "hang", "drop"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from intendant import ContextOverflow, Hold, Message, ModelReply, ModelRequest, ProviderError, SettingsError, Tool
+from intendant import SettingsError
+from intendant.plugin import ContextOverflow, Hold, Message, ModelReply, ModelRequest, ProviderError, Tool
 from intendant.testing import CUT, RESET, MeterLog, WireServer
 from intendant_provider_anthropic import AnthropicProvider
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from intendant import Hold, Message, ModelReply, ModelRequest, ProviderError
+from intendant.plugin import Hold, Message, ModelReply, ModelRequest, ProviderError
 from intendant_provider_openai import OpenaiProvider
 
 LONG = "0123456789abcdef" * 4 + "~1"

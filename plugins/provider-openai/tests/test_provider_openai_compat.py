@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from intendant import (
+from intendant import SettingsError
+from intendant.plugin import (
     ContextOverflow,
     Hold,
     IntentHandler,
@@ -18,7 +19,6 @@ from intendant import (
     ModelRequest,
     ProviderError,
     RequestAdapted,
-    SettingsError,
     StepRequest,
     StepResult,
     Tool,

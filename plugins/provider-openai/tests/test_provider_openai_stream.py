@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from intendant import Hold, Message, ModelReply, ModelRequest, ProviderError, Usage
+from intendant.plugin import Hold, Message, ModelReply, ModelRequest, ProviderError, Usage
 from intendant_provider_openai import OpenaiProvider
 
 HANG, DROP = "hang", "drop"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
+from intendant import events
 from intendant.cli.shared import money
-from intendant.model import events
 from intendant.model.results import RunResult, StepStatus
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class RunView:
                 row.saved -= event.tokens
             case events.StepExecuted():
                 row.status, row.seconds = StepStatus.completed, event.seconds
-                label = "extractive, no model" if event.produced_by == "extractive" else ""
+                label = "" if event.produced_by == "model" else f"{event.produced_by}, no model"
                 row.note = "; ".join(filter(None, (label, *event.notes)))
             case events.StepFailed():
                 row.status, row.seconds = StepStatus.failed, event.seconds

@@ -48,12 +48,11 @@ from weakref import WeakKeyDictionary
 from pydantic import Field
 
 from intendant.hooks.http_errors import HttpErrors, ReplyTooLarge, T, Vendor
-from intendant.hooks.outside import Provider
-from intendant.hooks.plugin import Options
+from intendant.hooks.providers import Provider
 from intendant.hooks.reply_text import json_in, repaired, repaired_json, split_thoughts
 from intendant.hooks.wrapping import unwrapped_value
 from intendant.model.errors import ProviderError, SettingsError
-from intendant.model.requests import ModelRequest
+from intendant.model.requests import ModelRequest, Options
 from intendant.model.workflow import Json
 
 if TYPE_CHECKING:
@@ -128,13 +127,13 @@ class HttpProvider(Provider):
         host = urlsplit(self.base_url).hostname
         return f".{host}".endswith(f".{self.vendor.domain}")
 
-    def key(self) -> str:
+    def api_key(self) -> str:
         """The key; empty if there is none."""
         return next((key for name in self.vendor.keys if (key := os.environ.get(name))), "")
 
     def available(self) -> bool:
         """True if there is a key, or a server of one's own, which may need none."""
-        return bool(self.key()) or not self.is_own
+        return bool(self.api_key()) or not self.is_own
 
     def models(self) -> Mapping[str, str]:
         """The model for each tier.
@@ -176,7 +175,7 @@ class HttpProvider(Provider):
             raise ProviderError(f"{self.name}: there is no key", hint=f"set {first}", billed=False, at_fault=True)
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            self._clients[loop] = self.make_client(self.key() or "none", self._http_client())
+            self._clients[loop] = self.make_client(self.api_key() or "none", self._http_client())
         return self._clients[loop]
 
     async def warm(self) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from intendant.config.flags import is_on
+from intendant.config.logs import get_logger
 from intendant.config.settings import Settings
-from intendant.hooks.calls import Questions
+from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import (
     NoHandlerError,
@@ -16,7 +17,6 @@ from intendant.model.errors import (
     ProviderError,
     WorkflowError,
 )
-from intendant.model.logs import get_logger
 from intendant.model.requests import (
     BudgetLine,
     BudgetRequest,
@@ -24,12 +24,14 @@ from intendant.model.requests import (
     CompressionPolicy,
     IntentSpec,
     ModelClient,
+    ModelOffer,
     Operation,
 )
 from intendant.model.results import Allocation, Classification, Route, Usage
-from intendant.model.sharing import share
 from intendant.model.workflow import Frozen, Step, Workflow
 from intendant.planning.routing import Router, difficulty
+from intendant.planning.sharing import share
+from intendant.spending.alternatives import offers
 from intendant.spending.pricing import Prices
 
 log = get_logger("intendant.planning")
@@ -154,12 +156,17 @@ class Planner:
             unallocated=unallocated,
         )
 
+    @cached_property
+    def offers(self) -> tuple[ModelOffer, ...]:
+        """The providers that can be used, preferred first; looked up once, when the first plan is made."""
+        return offers(self._plugins.providers, self._settings.routing.providers)
+
     def router(self, workflow: Workflow) -> Router:
         """Chooses models for *workflow*."""
         return Router(
             self._questions,
-            self._plugins.providers,
-            self._settings.routing,
+            self.offers,
+            self._settings.routing.default_tier,
             tiers=tuple(self._plugins.tiers),
             enabled=is_on(self._settings.flags.routing_enabled, workflow.agent),
         )
@@ -245,8 +252,8 @@ class Planner:
         if answer.intent is None:
             return "this does not look like a step of work", f"take it out, or say `intent: …` ({known})"
         if answer.intent not in self._plugins.intents:
-            error = NoHandlerError(answer.intent)
-            return error.message, self._plugins.way_out(f"intent:{answer.intent}", error.hint)
+            message = NoHandlerError(answer.intent).message
+            return message, self._plugins.unavailable_hint("intent", answer.intent)
         return None
 
     # --- budget and routes ---
@@ -292,17 +299,15 @@ class Planner:
         try:
             answer = self._questions.allocate_budget(request)
         except PluginError as error:
-            answer = _directly(request, error.message)
+            answer = _equal_shares(request, error.message)
         if answer is None:
             raise PluginLoadError(
                 f"the budget strategy '{settings.strategy}' is not installed",
-                hint=self._plugins.way_out(
-                    f"budget:{settings.strategy}", f"pip install intendant-budget-{settings.strategy}"
-                ),
+                hint=self._plugins.unavailable_hint("budget", settings.strategy),
             )
         if (granted := sum(answer.tokens.values())) > total:
             reason = f"the strategy '{settings.strategy}' allocated {granted} of {total} tokens"
-            answer = _directly(request, reason)
+            answer = _equal_shares(request, reason)
             granted = sum(answer.tokens.values())
         return answer.tokens, answer.strategy, total - granted
 
@@ -349,7 +354,7 @@ class Planner:
             return 0
         answer = min(tokens // 4, route.max_output_tokens)
         usage = Usage(input_tokens=tokens - answer, output_tokens=answer)
-        free = self._plugins.providers[route.provider].produced_by == "extractive"
+        free = not self._plugins.providers[route.provider].charges
         try:
             return self._prices.of(route.provider, route.model, usage, free=free).micro_usd
         except ProviderError:
@@ -369,20 +374,18 @@ class Planner:
     def _warnings(self, found: Classification, wants: bool, route: Route | None) -> tuple[str, ...]:
         warnings = []
         threshold = self._settings.classification.threshold
-        if found.confidence < threshold or self._matters(found):
+        if found.confidence < threshold or self._side_effects_differ(found):
             second = f" or '{found.second}'" if found.second else ""
             warnings.append(
                 f"the intent may be '{found.intent}'{second} ({found.confidence:.0%} sure); say it: `intent: …`"
             )
         if wants and route is None:
-            warnings.append(
-                "no provider can be used for this step; set a key, or install intendant-provider-extractive"
-            )
-        if route is not None and self._plugins.providers[route.provider].produced_by == "extractive":
+            warnings.append(f"no provider can be used for this step; {self._plugins.model_hint}")
+        if route is not None and not self._plugins.providers[route.provider].charges:
             warnings.append("no model will be asked: sentences are selected, templates filled")
         return tuple(warnings)
 
-    def _matters(self, found: Classification) -> bool:
+    def _side_effects_differ(self, found: Classification) -> bool:
         """True if the second guess is close, and only one of the two changes something outside the run."""
         specs = {spec.name: spec for spec in self._plugins.specs}
         if found.margin >= CLOSE or found.intent not in specs or found.second not in specs:
@@ -390,7 +393,7 @@ class Planner:
         return specs[found.intent].side_effects != specs[found.second].side_effects
 
 
-def _directly(request: BudgetRequest, reason: str) -> Allocation:
+def _equal_shares(request: BudgetRequest, reason: str) -> Allocation:
     """Equal shares, where the strategy fails: a run that can be done is not lost because of it."""
     log.error("budget_strategy_failed", strategy=request.strategy, reason=reason)
     caps = {line.step_id: line.cap for line in request.lines}

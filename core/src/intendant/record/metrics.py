@@ -1,6 +1,6 @@
 """Figures of a run, as a fold over its events."""
 
-from intendant.model import events
+from intendant import events
 from intendant.model.results import Metrics
 
 

@@ -5,7 +5,7 @@ can be true.
 from dataclasses import dataclass
 from typing import Any
 
-from intendant.hooks.outside import Hold
+from intendant.hooks.providers import Hold
 from intendant.hooks.reply_text import json_in, repaired, repaired_json, split_thoughts
 from intendant.model.errors import ModelRefused, ProviderError
 from intendant.model.requests import ModelRequest
@@ -28,7 +28,14 @@ class CheckedReply:
 
 
 def checked_reply(
-    reply: object, route: Route, request: ModelRequest, hold: Hold, least_input: int, max_bytes: int
+    reply: object,
+    route: Route,
+    request: ModelRequest,
+    hold: Hold,
+    *,
+    least_input: int,
+    max_bytes: int,
+    charges: bool = True,
 ) -> CheckedReply:
     """A reply as the gateway goes on with it.
 
@@ -39,6 +46,7 @@ def checked_reply(
         hold: What is held for the call.
         least_input: A lower bound of the input's tokens.
         max_bytes: The longest text that is taken, of the setting `calls.max_reply_bytes`.
+        charges: False if the provider takes no tokens; what it reports is not looked at.
 
     Raises:
         ProviderError: It is no reply, too large, or reports what cannot be true. It may have been charged.
@@ -53,6 +61,8 @@ def checked_reply(
             at_fault=True,
         )
     reply = _clean(reply, request)
+    if not charges:
+        return CheckedReply(reply)
     checked = checked_usage(reply, held_tokens=hold.tokens, least_input=least_input)
     update: dict[str, Any] = {} if checked.usage == reply.usage else {"usage": checked.usage}
     if reply.stop_reason == "end" and checked.usage.output_tokens >= hold.max_output_tokens:

@@ -9,9 +9,10 @@ from hashlib import sha256
 from time import monotonic
 from typing import NamedTuple
 
-from intendant.hooks.outside import Bound, Provider, TokenCounting
+from intendant.config.logs import get_logger
+from intendant.hooks.hints import install_hint
+from intendant.hooks.providers import Bound, Provider, TokenCounting
 from intendant.model.errors import PluginLoadError, ProviderError
-from intendant.model.logs import get_logger
 from intendant.model.requests import Message, ModelRequest, Tool
 from intendant.model.results import Route
 from intendant.spending.tokens import CountCorrection, TokenCounter, counter_for, fewest_tokens, profile_of
@@ -66,7 +67,7 @@ class Sizes:
         except KeyError:
             raise PluginLoadError(
                 f"the provider '{route.provider}' is not installed",
-                hint=f"pip install intendant-provider-{route.provider}",
+                hint=install_hint("provider", route.provider, self._providers),
             ) from None
 
     def counting(self, route: Route) -> TokenCounting:

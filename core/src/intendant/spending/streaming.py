@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from intendant.hooks.outside import Hold
+from intendant.hooks.providers import Hold
 from intendant.model.errors import ProviderError
 from intendant.model.results import Usage
 from intendant.spending.tokens import TokenCounter

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from intendant.hooks.outside import Bound, TokenCounting
+from intendant.hooks.providers import Bound, TokenCounting
 
 LONGEST_TOKEN = 128
 """Bytes of the longest token of the vocabularies in use, a run of blanks."""

@@ -1,40 +1,8 @@
-"""What plugin authors test with: contracts for every kind of plugin, and stand-ins. Needs pytest."""
+"""What plugin authors test with: contracts for every kind of plugin, and scripted plugins.
 
-from intendant.testing.contracts import (
-    BudgetContract,
-    ClassifierContract,
-    CompressorContract,
-    ConnectorContract,
-    IntentContract,
-    PluginContract,
-    ProviderContract,
-    TierContract,
-    sweep,
-)
-from intendant.testing.fakes import EqualShares, OnlyTier, ScriptedProvider, engine, refusal, run_steps
-from intendant.testing.wire import CUT, HANG, RESET, MeterLog, Sent, WireServer, nobody
+Contracts need pytest: `pip install 'intendant[testing]'`. Scripted plugins and `engine` do without it.
+"""
 
-__all__ = [
-    "CUT",
-    "HANG",
-    "RESET",
-    "BudgetContract",
-    "ClassifierContract",
-    "CompressorContract",
-    "ConnectorContract",
-    "EqualShares",
-    "IntentContract",
-    "MeterLog",
-    "OnlyTier",
-    "PluginContract",
-    "ProviderContract",
-    "ScriptedProvider",
-    "Sent",
-    "TierContract",
-    "WireServer",
-    "engine",
-    "nobody",
-    "refusal",
-    "run_steps",
-    "sweep",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,16 +1,18 @@
 """Stand-ins for what is outside: a provider that answers from a script, and an engine of exactly these plugins."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from intendant.hooks.outside import Hold, Provider, TokenCounting
-from intendant.hooks.plugin import BudgetStrategy, Options, Plugin, Tier
+from intendant.config.settings import Settings
+from intendant.hooks.bases import BudgetStrategy, Plugin, Tier
+from intendant.hooks.providers import Hold, Provider, TokenCounting
 from intendant.model.errors import ProviderError
-from intendant.model.requests import BudgetRequest, ModelRequest
+from intendant.model.requests import BudgetRequest, ModelRequest, Options
 from intendant.model.results import Allocation, ModelReply, RunResult, Usage
-from intendant.model.sharing import share
 from intendant.model.workflow import Json, Workflow
 from intendant.pilot.service import OrchestrationService
+from intendant.pilot.sync import SyncOrchestrationService
+from intendant.planning.sharing import share
 from intendant.spending.tokens import estimate_tokens
 
 Answer = str | ModelReply | Exception | Callable[[ModelRequest], "str | ModelReply"]
@@ -99,15 +101,26 @@ def engine(*plugins: Plugin, settings: Mapping[str, Any] | None = None, db: str 
     """An engine of exactly these plugins, with a scripted provider, one tier and one budget strategy where none
     is among them. Nothing installed is looked for, and no settings file or variable is read.
     """
-    from intendant.config.settings import Settings
+    chosen, everything = _made_of(plugins, settings)
+    return OrchestrationService(chosen, plugins=everything, discover=False, db=db)
 
+
+def sync_engine(
+    *plugins: Plugin, settings: Mapping[str, Any] | None = None, db: str = "none"
+) -> SyncOrchestrationService:
+    """`engine` for tests without an event loop."""
+    chosen, everything = _made_of(plugins, settings)
+    return SyncOrchestrationService(chosen, plugins=everything, discover=False, db=db)
+
+
+def _made_of(plugins: Sequence[Plugin], settings: Mapping[str, Any] | None) -> tuple[Settings, list[Plugin]]:
     kinds = {plugin.kind for plugin in plugins}
     extra: list[Plugin] = []
     extra += [] if "provider" in kinds else [ScriptedProvider()]
     extra += [] if "tier" in kinds else [OnlyTier()]
     extra += [] if "budget" in kinds else [EqualShares()]
     chosen = Settings.load({**PRICES, **(settings or {})}, env={}, file=None)
-    return OrchestrationService(chosen, plugins=[*plugins, *extra], discover=False, db=db)
+    return chosen, [*plugins, *extra]
 
 
 async def run_steps(

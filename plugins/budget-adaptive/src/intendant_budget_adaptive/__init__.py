@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from intendant import Allocation, BudgetLine, BudgetRequest, BudgetStrategy, Options, share
+from intendant.plugin import Allocation, BudgetLine, BudgetRequest, BudgetStrategy, Options, share
 
 __all__ = ["AdaptiveSettings", "AdaptiveStrategy", "expected_need"]
 

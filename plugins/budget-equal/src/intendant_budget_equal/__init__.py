@@ -1,6 +1,6 @@
 """Shares tokens equally."""
 
-from intendant import Allocation, BudgetRequest, BudgetStrategy, share
+from intendant.plugin import Allocation, BudgetRequest, BudgetStrategy, share
 
 __all__ = ["EqualStrategy"]
 

@@ -1,6 +1,6 @@
 """Shares tokens in proportion to what steps of their intents usually take."""
 
-from intendant import Allocation, BudgetLine, BudgetRequest, BudgetStrategy, share
+from intendant.plugin import Allocation, BudgetLine, BudgetRequest, BudgetStrategy, share
 
 __all__ = ["ProportionalStrategy"]
 

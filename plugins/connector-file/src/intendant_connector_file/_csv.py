@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from intendant import ConnectorError, Json
+from intendant.plugin import ConnectorError, Json
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED = 20

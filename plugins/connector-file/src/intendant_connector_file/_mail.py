@@ -11,7 +11,7 @@ from email.parser import BytesHeaderParser
 from email.policy import EmailPolicy
 from typing import Any, cast
 
-from intendant import ConnectorError, Json
+from intendant.plugin import ConnectorError, Json
 from intendant_connector_file._html import strip_html
 
 _ENVELOPE = re.compile(rb"^From [^\n]*(?:\n|\Z)", re.MULTILINE)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from intendant import ConnectorError
+from intendant.plugin import ConnectorError
 
 WILD = frozenset("*?[")
 

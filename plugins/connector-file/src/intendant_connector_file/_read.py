@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from intendant import ConnectorError, Json
+from intendant.plugin import ConnectorError, Json
 
 SUFFIXES = {
     ".json": "json",

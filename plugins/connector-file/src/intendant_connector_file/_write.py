@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from intendant import ConnectorError, Json
+from intendant.plugin import ConnectorError, Json
 
 SUFFIXES = {
     ".json": "json",

@@ -4,7 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from intendant import ConnectorError
+from intendant.plugin import ConnectorError
 
 FLAGS = (
     "--no-pager",

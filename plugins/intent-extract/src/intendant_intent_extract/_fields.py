@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from intendant import Json, Options, StepError
+from intendant.plugin import Json, Options, StepError
 from intendant_intent_extract._kinds import Kind, find
 from intendant_intent_extract._patterns import search
 

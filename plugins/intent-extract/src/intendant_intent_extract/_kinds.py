@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Literal
 
-from intendant import Json
+from intendant.plugin import Json
 
 Kind = Literal["email", "url", "number", "date", "phone", "iban"]
 

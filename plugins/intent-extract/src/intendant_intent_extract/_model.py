@@ -2,7 +2,7 @@
 
 import json
 
-from intendant import (
+from intendant.plugin import (
     Json,
     Message,
     ModelReply,

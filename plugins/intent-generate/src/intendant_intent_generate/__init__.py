@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from intendant import (
-    BudgetExceeded,
+from intendant import BudgetExceeded
+from intendant.plugin import (
     Compression,
     IntentHandler,
     IntentSpec,
@@ -41,7 +41,7 @@ class GenerateParameters(Options):
     """By default that of the prompt."""
 
 
-class GenerateHandler(IntentHandler):
+class GenerateHandler(IntentHandler[GenerateParameters]):
     """Writes what the prompt asks for, about the step's input if there is one.
 
     With an output schema the answer is data of that shape; an answer that does not fit is sent back once.
@@ -65,7 +65,6 @@ class GenerateHandler(IntentHandler):
         memory=True,
         output_complexity=7,
     )
-    Parameters = GenerateParameters
 
     def needs_model(self, step: Step) -> bool:
         """False for a template."""
@@ -77,7 +76,7 @@ class GenerateHandler(IntentHandler):
             return ["say what to write: give the step a `prompt`, or `with: {template: …}`"]
         return []
 
-    async def handle(self, request: StepRequest) -> StepResult:
+    async def handle(self, request: StepRequest[GenerateParameters]) -> StepResult:
         """Write the text.
 
         Raises:
@@ -86,7 +85,7 @@ class GenerateHandler(IntentHandler):
             BudgetExceeded: The input does not fit the budget, however it is compressed.
             ProviderError: The provider refused or broke off.
         """
-        wanted = self.parameters(request, GenerateParameters)
+        wanted = request.parameters
         if wanted.template is not None:
             notes = (
                 ["the input has no records, so the template was filled for none"] if request.input == [] else []

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from intendant import Json, ModelReply, Schema, why_no_json
+from intendant.plugin import Json, ModelReply, Schema, why_no_json
 
 TRIES = 30
 """Places in an answer where a JSON value is looked for."""

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from intendant import Json, StepError
+from intendant.plugin import Json, StepError
 
 _FIELD = re.compile(r"\{([A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*)\}")
 _PART = re.compile(r"[\w-]+")

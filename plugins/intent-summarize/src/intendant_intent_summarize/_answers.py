@@ -1,6 +1,6 @@
 """A model's answer as JSON."""
 
-from intendant import Json, ModelReply, StepError, json_in, why_no_json
+from intendant.plugin import Json, ModelReply, StepError, json_in, why_no_json
 
 SHOWN = 120
 """Characters of a wrong answer that are shown."""

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from intendant import Json, StepError, describe_value
+from intendant.plugin import Json, StepError
+from intendant.records import describe_value
 from intendant_intent_transform._records import Op, Record, each_record, get, require_somewhere
 
 _PARTS = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})", re.ASCII)

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable
 
-from intendant import Json, Options, StepError, as_list, as_records
+from intendant.plugin import Json, Options, StepError
+from intendant.records import as_list, as_records
 
 Record = dict[str, Json]
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from intendant import (
+from intendant.plugin import (
     ContextOverflow,
     Hold,
     HttpErrors,
@@ -89,7 +89,7 @@ class AnthropicProvider(HttpProvider):
 
     def available(self) -> bool:
         """True if there is a key."""
-        return bool(self.key())
+        return bool(self.api_key())
 
     def make_client(self, key: str, http_client: "AsyncClient") -> "AsyncAnthropic":  # noqa: ARG002
         """The SDK's client, which finds the key, or the token, by itself."""
@@ -127,7 +127,7 @@ class AnthropicProvider(HttpProvider):
 
     def counts_tokens(self, model: str) -> bool:  # noqa: ARG002  # the same for each
         """True at Anthropic, whose count is free; other servers may have none."""
-        return self.is_own and bool(self.key())
+        return self.is_own and bool(self.api_key())
 
     async def count_tokens(self, model: str, request: ModelRequest) -> int | None:
         """What Anthropic's own endpoint counts; None at another server.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from intendant import Json, ModelRequest, wrapped_schema
+from intendant.plugin import Json, ModelRequest, wrapped_schema
 
 _THINKS_IF_ASKED = re.compile(r"claude-(\d|v\d|instant|(haiku|sonnet|opus)-4)")
 """Models that think only where a request says so, and ours do not. From the fifth generation on they decide

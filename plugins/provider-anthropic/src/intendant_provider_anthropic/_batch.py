@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from intendant import Hold, ModelReply, ProviderError, batch_id_of
+from intendant.plugin import Hold, ModelReply, ProviderError, batch_id_of
 from intendant_provider_anthropic._ask import Ask
 from intendant_provider_anthropic._vendor import ERRORS
 from intendant_provider_anthropic._wire import parameters, reply_of

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from intendant import Hold, ModelReply, ProviderError, StreamMeter
+from intendant.plugin import Hold, ModelReply, ProviderError, StreamMeter
 from intendant_provider_anthropic._ask import Ask
 from intendant_provider_anthropic._usage import figures_of, usage_of
 from intendant_provider_anthropic._vendor import ERRORS

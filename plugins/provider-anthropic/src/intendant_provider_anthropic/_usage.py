@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from intendant import Hold, ModelRequest, Usage, reported_tokens
+from intendant.plugin import Hold, ModelRequest, Usage, reported_tokens
 
 Figures = Mapping[str, Any]
 """The API's own figures by name; what it left out, or said to be null, is not there."""

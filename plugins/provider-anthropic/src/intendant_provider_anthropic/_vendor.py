@@ -1,6 +1,6 @@
 """Anthropic as a vendor: where it is, and what its errors mean."""
 
-from intendant import HttpErrors, ProviderError, Vendor
+from intendant.plugin import HttpErrors, ProviderError, Vendor
 
 VENDOR = Vendor(
     name="anthropic",

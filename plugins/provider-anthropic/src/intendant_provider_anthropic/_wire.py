@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from intendant import (
+from intendant.plugin import (
     Hold,
     Json,
     Message,

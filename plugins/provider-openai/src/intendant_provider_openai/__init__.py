@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from intendant import (
+from intendant.plugin import (
     ContextOverflow,
     Hold,
     HttpProvider,
@@ -124,7 +124,7 @@ class OpenaiProvider(HttpProvider):
     def counts_tokens(self, model: str) -> bool | None:
         """True at OpenAI, and at servers of which it is known that they count; None if that is not known yet."""
         if self.is_own:
-            return bool(self.key())
+            return bool(self.api_key())
         kind = self._counter(model)
         return None if kind is None else kind != "none"
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from intendant import Json, ModelRequest, ProviderError, wrapped_schema
+from intendant.plugin import Json, ModelRequest, ProviderError, wrapped_schema
 from intendant_provider_openai._compat import Dialect
 from intendant_provider_openai._vendor import ERRORS
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from intendant import Hold, ModelReply, ProviderError, batch_id_of
+from intendant.plugin import Hold, ModelReply, ProviderError, batch_id_of
 from intendant_provider_openai import _chat, _responses
 from intendant_provider_openai._ask import Ask
 from intendant_provider_openai._vendor import ERRORS

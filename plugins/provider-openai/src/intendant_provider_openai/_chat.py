@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from intendant import Hold, Message, ModelReply, ProviderError, ThoughtSplitter, ToolCall, error_in, sendable
+from intendant.plugin import (
+    Hold,
+    Message,
+    ModelReply,
+    ProviderError,
+    ThoughtSplitter,
+    ToolCall,
+    error_in,
+    sendable,
+)
 from intendant_provider_openai import _caching
 from intendant_provider_openai._ask import Ask
 from intendant_provider_openai._compat import FAILED, THOUGHTS, stop_of, text_in

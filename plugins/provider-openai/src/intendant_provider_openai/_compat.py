@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from intendant import Options, ProviderError, StopReason
+from intendant.plugin import Options, ProviderError, StopReason
 
 MaxTokens = Literal["max_tokens", "max_completion_tokens"]
 SchemaForm = Literal["json_schema", "json_object", "words"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from intendant import ProviderError
+from intendant.plugin import ProviderError
 from intendant_provider_openai import _chat, _responses
 from intendant_provider_openai._ask import Ask
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from intendant import sendable
+from intendant.plugin import sendable
 
 
 class Tokenizer:

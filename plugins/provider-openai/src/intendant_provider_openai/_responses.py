@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from intendant import Hold, Message, ModelReply, ProviderError, StopReason, ToolCall, error_in, sendable
+from intendant.plugin import Hold, Message, ModelReply, ProviderError, StopReason, ToolCall, error_in, sendable
 from intendant_provider_openai import _caching
 from intendant_provider_openai._ask import Ask
 from intendant_provider_openai._vendor import ERRORS

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from intendant import Hold, ModelReply, ProviderError, StreamMeter
+from intendant.plugin import Hold, ModelReply, ProviderError, StreamMeter
 from intendant_provider_openai import _chat, _responses
 from intendant_provider_openai._ask import Ask
 from intendant_provider_openai._vendor import ERRORS

@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from intendant import TokenCounting
+from intendant.plugin import TokenCounting
 from intendant_provider_openai._ranks import tokenizer
 
 TokenizerName = Literal["o200k_base", "cl100k_base", "byte_bpe", "sentencepiece", "unknown"]

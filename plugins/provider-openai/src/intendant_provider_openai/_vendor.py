@@ -1,6 +1,6 @@
 """OpenAI as a vendor: where it is, and what its errors mean."""
 
-from intendant import HttpErrors, Vendor
+from intendant.plugin import HttpErrors, Vendor
 
 VENDOR = Vendor(
     name="openai",

@@ -1,101 +1,121 @@
 """One thread owns the connection; what arrives while it commits goes into the next transaction (group commit).
 
-Two kinds of work: *appends*, which nobody waits for, and *jobs*, whose caller waits until they are committed.
-Work on a run names the epoch under which its process owns the run; if another process has claimed it since,
-the work is refused.
+A *job* is work, events, or both, executed in one transaction with the other jobs of its batch. Some callers await
+the commit, others do not: a batch begins at once when a caller waits, otherwise after `GATHER_SECONDS`, so that
+work that nobody waits for costs no commit of its own. Jobs are executed in the order in which they were submitted.
+
+A job on a run names its fence: the epoch under which its process owns the run. If another process has claimed the
+run since, the job is refused.
+
+Batches are optimistic: no job has a savepoint, since nearly none is refused. When one is, the transaction is
+undone and the batch is executed again, each job in a savepoint of its own. Work must therefore change nothing but
+the database; it may be executed more than once.
+
+The queue is bounded. Awaiting producers wait for room without blocking their event loop; synchronous ones block,
+for `BLOCK_SECONDS` at most, since the alternative is to lose the event or to exhaust the memory.
 """
 
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, bindparam, select  # noqa: TID253
+from sqlalchemy import Connection, Engine  # noqa: TID253
 
 from intendant.model.errors import Fenced, StoreError
-from intendant.record.store.chain import Chains, Row
-from intendant.record.store.statements import Statement, savepoint, transaction, undo
-from intendant.record.store.tables import run
+from intendant.record.rows import Fence, NewEvent
+from intendant.record.store.chain import Chains
+from intendant.record.store.session import Session, savepoint, transaction, undo
 
 ResultT = TypeVar("ResultT")
-MAX_BATCH = 1000
+MAX_ROWS = 500
+"""Events and work of one batch: more would delay those who wait for the first of them."""
+MAX_QUEUED = 1000
+"""Jobs that may wait for their batch."""
+BLOCK_SECONDS = 5.0
+"""How long a synchronous write blocks for room in the queue, before it fails."""
 GATHER_SECONDS = 0.004
-"""How long what nobody waits for waits for more, so that it costs no commit of its own."""
+"""How long work that nobody waits for waits for more."""
 COLLISIONS = 5
-"""How often work is done again that was given up because of a deadlock."""
+"""How often work is executed again after a deadlock."""
+CAREFUL_BATCHES = 20
+"""Batches with savepoints after one whose work was refused: refusals come in groups."""
 LOCK_MILLISECONDS = 50
-"""How long a batch of several waits for a row that another process has locked."""
-_EPOCH = Statement(select(run.c.epoch).where(run.c.id == bindparam("id")).with_for_update())
-
-
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """The epoch under which a process owns a run."""
-
-    run_id: str
-    epoch: int
-
-
-@dataclass(slots=True)
-class _Append:
-    row: Row
-    fence: Fence | None
+"""How long a batch of several jobs waits for a row that another process has locked."""
 
 
 class _Waiter(NamedTuple):
-    """Who waits for a job, and where."""
+    """The future that a caller awaits, and its event loop."""
 
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
 
 
-@dataclass(slots=True)
 class _Job:
-    do: Callable[[Connection], Any]
-    fence: Fence | None
-    events: Sequence[Row]
-    waiter: _Waiter | None = None
-    failed: Callable[[BaseException], None] | None = None
-    result: Any = None
-    error: BaseException | None = None
+    """Work, events, or both, for one transaction."""
+
+    __slots__ = ("do", "error", "events", "failed", "fence", "result", "waiter")
+
+    def __init__(
+        self,
+        do: Callable[[Connection], Any] | None,
+        fence: Fence | None,
+        events: Sequence[NewEvent],
+        waiter: _Waiter | None = None,
+        failed: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self.do, self.fence, self.events, self.waiter, self.failed = do, fence, events, waiter, failed
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class _Refused(Exception):
+    """A job of an optimistic batch failed: the batch has to be executed again."""
 
 
 class Writer:
-    """Executes work on one database, in the order in which it was submitted."""
+    """Executes jobs on one database, in the order in which they were submitted."""
 
     def __init__(self, engine: Engine, prepare: Callable[[Engine], None]) -> None:
         self._engine = engine
         self._prepare = prepare
-        self._queue: queue.SimpleQueue[_Append | _Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._unusable: Exception | None = None
-        self._lost: dict[Fence, StoreError] = {}
-        self._closed = False
+        self._lost: dict[Fence, BaseException] = {}
         self._fenced: set[Fence] = set()
+        self._closed = False
         self._thread = threading.Thread(target=self._work, name="intendant-store", daemon=True)
         self._chains = Chains()
+        self._careful = 0
         self._starting = threading.Lock()
         self._running = False
+        self._room = threading.Condition()
+        self._blocked = 0
+        self._awaiting_room: deque[_Waiter] = deque()
 
-    def append(self, row: Row, fence: Fence | None = None) -> None:
-        """Write an event; committed soon, in order, without waiting.
+    # --- for producers ---
+
+    def append(self, row: NewEvent, fence: Fence | None = None) -> None:
+        """Write an event; committed soon, in order, without waiting. Blocks while the queue is full.
 
         Raises:
             Fenced: Earlier work under this fence was refused.
-            StoreError: Earlier work could not be committed.
+            StoreError: Earlier events could not be committed, or the queue stayed full.
         """
-        self._put(_Append(row, fence))
+        self._put(_Job(None, fence, (row,)))
 
     def submit(
-        self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[Row] = ()
+        self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[NewEvent] = ()
     ) -> "asyncio.Future[ResultT]":
-        """Do something in a transaction; the future, of the running loop, is done when it is committed.
+        """Execute work in a transaction; the future, of the running loop, is done when it is committed. Blocks
+        while the queue is full: await `has_room` first where that is possible.
 
-        The *events* are written in the same transaction, and only if *do* raises nothing. Who gives up waiting
-        undoes nothing.
+        The *events* are written in the same transaction, and only if the work raises nothing. Cancelling the
+        future does not roll back.
         """
         loop = asyncio.get_running_loop()
         waiter = _Waiter(loop, loop.create_future())
@@ -106,28 +126,61 @@ class Writer:
         self,
         do: Callable[[Connection], Any],
         fence: Fence | None,
-        events: Sequence[Row],
+        events: Sequence[NewEvent],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """Do the same where nobody waits for it; *failed* is called, in the writer's thread, if it goes wrong."""
+        """The same where no caller waits; *failed* is called, in the writer's thread, if the work fails."""
         self._put(_Job(do, fence, events, failed=failed))
 
-    def _put(self, item: "_Append | _Job") -> None:
+    @property
+    def full(self) -> bool:
+        """True if the queue has no room."""
+        return self._queue.qsize() >= MAX_QUEUED
+
+    async def has_room(self) -> None:
+        """Wait until the queue has room; callers get it in the order in which they came."""
+        loop = asyncio.get_running_loop()
+        while self.full and not self._closed:
+            waiter = _Waiter(loop, loop.create_future())
+            self._awaiting_room.append(waiter)
+            self._make_room()  # the writer may have taken a batch before it could see this waiter
+            await waiter.future
+
+    def _put(self, job: _Job) -> None:
         if self._closed:
             raise StoreError("the store is closed", hint="the service was closed before its run had ended")
-        if item.fence is not None and item.fence in self._lost:
-            raise self._lost[item.fence]
-        if item.fence is not None and item.fence in self._fenced:
-            raise _fenced(item.fence)
+        if job.fence is not None:
+            if (lost := self._lost.get(job.fence)) is not None:
+                raise lost
+            if job.fence in self._fenced:
+                raise fenced(job.fence)
         if not self._running:
-            with self._starting:
-                if not self._running:
-                    self._running = True
-                    self._thread.start()
-        self._queue.put(item)
+            self._start()
+        if self.full:
+            self._block()
+        self._queue.put(job)
+
+    def _start(self) -> None:
+        with self._starting:
+            if not self._running:
+                self._running = True
+                self._thread.start()
+
+    def _block(self) -> None:
+        with self._room:
+            self._blocked += 1
+            try:
+                free = self._room.wait_for(lambda: not self.full, BLOCK_SECONDS)
+            finally:
+                self._blocked -= 1
+        if not free:
+            raise StoreError(
+                f"the database is too slow: {MAX_QUEUED} writes have waited for {BLOCK_SECONDS:g} s",
+                hint="see whether another program locks it, or whether its disk is overloaded",
+            )
 
     def close(self) -> None:
-        """Commit what is left and end the thread."""
+        """Commit what is queued and end the thread."""
         self._closed = True
         if self._running:
             self._queue.put(None)
@@ -139,120 +192,200 @@ class Writer:
     def _work(self) -> None:
         try:
             self._prepare(self._engine)
-        except Exception as error:  # noqa: BLE001  # told to every caller
+        except Exception as error:  # noqa: BLE001  # every caller gets it
             self._unusable = error
         connection: Connection | None = None
         more = True
         while more:
             batch, more = self._next_batch()
+            self._make_room()
             try:
                 if self._unusable is not None:
                     self._lose(batch, self._unusable)
                     continue
                 connection = connection or self._engine.connect()
                 self._commit(connection, batch)
-            except Exception as error:  # noqa: BLE001  # nothing may end this thread while somebody waits for it
+                _announce(batch)
+            except Exception as error:  # noqa: BLE001  # this thread must not end while a caller waits for it
                 self._lose(batch, error)
                 if connection is not None:
                     connection.close()
                 connection = None  # the next batch gets a new one: a lock or a lost server may have passed
         if connection is not None:
             connection.close()
+        self._make_room()
 
-    def _next_batch(self) -> tuple[list[_Append | _Job], bool]:
-        batch: list[_Append | _Job] = []
-        item = self._queue.get()
-        until, hurry = monotonic() + GATHER_SECONDS, False
-        while item is not None:
-            batch.append(item)
-            hurry = hurry or (isinstance(item, _Job) and item.waiter is not None)
-            if len(batch) >= MAX_BATCH:
+    def _next_batch(self) -> tuple[list[_Job], bool]:
+        """The next jobs, and whether others may follow."""
+        batch: list[_Job] = []
+        rows, until = 0, 0.0
+        job = self._queue.get()
+        while job is not None:
+            batch.append(job)
+            rows += len(job.events) + (job.do is not None)
+            if rows >= MAX_ROWS:
                 return batch, True
+            if job.waiter is not None:
+                until = -1.0
+            elif not until:
+                until = monotonic() + GATHER_SECONDS
             try:
-                item = self._queue.get(timeout=0 if hurry else max(0.0, until - monotonic()))
+                job = self._queue.get_nowait() if until < 0 else self._queue.get(timeout=_seconds_to(until))
             except queue.Empty:
                 return batch, True
         return batch, False
 
-    def _lose(self, batch: list[_Append | _Job], error: Exception) -> None:
-        """The batch was not committed: tell those who wait, and stop the runs whose events are lost."""
+    def _make_room(self) -> None:
+        """Let producers go on that wait for room."""
+        if self._blocked:
+            with self._room:
+                self._room.notify_all()
+        if self._awaiting_room:
+            free = len(self._awaiting_room) if self._closed else MAX_QUEUED - self._queue.qsize()
+            waiters: list[_Waiter] = []
+            with suppress(IndexError):  # another thread may take them as well
+                while len(waiters) < free:
+                    waiters.append(self._awaiting_room.popleft())
+            _by_loop(waiters, _release)
+
+    def _lose(self, batch: list[_Job], error: Exception) -> None:
+        """The batch was not committed: its callers get the error, and runs whose events are lost stop."""
         self._chains.clear()
         known = error if isinstance(error, StoreError) else StoreError(f"the database cannot be used: {error}")
-        for item in batch:
-            if isinstance(item, _Job):
-                item.error = known
-            elif item.fence is not None:
-                self._lost[item.fence] = known
+        for job in batch:
+            job.error = known
+        self._settle(batch)
         _announce(batch)
 
-    def _commit(self, connection: Connection, batch: list[_Append | _Job], tries: int = COLLISIONS) -> None:
+    def _settle(self, batch: Iterable[_Job]) -> None:
+        """A run cannot go on after events of it were lost that nobody waited for."""
+        for job in batch:
+            if job.error is not None and job.do is None and job.fence is not None:
+                self._lost[job.fence] = job.error
+
+    def _commit(self, connection: Connection, batch: list[_Job], tries: int = COLLISIONS) -> None:
+        """Execute a batch in one transaction; each job has its result or its error afterwards."""
         try:
-            with transaction(connection):
-                _wait_briefly(connection, batch)
-                self._execute(connection, batch)
+            if len(batch) == 1 or self._careful or not self._optimistic(connection, batch):
+                self._careful = max(0, self._careful - 1)
+                self._pessimistic(connection, batch)
         except Exception as error:
             if not tries or not _collided(error):
                 raise
-            # Another process has rows of this batch, and may be waiting for others of it. Each piece of work locks
-            # in a fixed order, so that one by one nobody waits in a circle.
+            # Another process has rows of this batch, and may wait for others of it. Each piece of work locks in a
+            # fixed order, so that transactions of one job each cannot wait for each other.
             self._chains.clear()
-            for item in batch:
-                self._commit(connection, [item], tries - 1)
-            return
-        _announce(batch)
+            for job in batch:
+                self._commit(connection, [job], tries - 1)
 
-    def _execute(self, connection: Connection, batch: list[_Append | _Job]) -> None:
-        owned: dict[Fence, bool] = {}
-        pending: list[Row] = []
-        for item in batch:
-            if item.fence is not None and not self._owned(connection, item.fence, owned):
-                if isinstance(item, _Job):
-                    item.error = _fenced(item.fence)
-            elif isinstance(item, _Append):
-                pending.append(item.row)
-            else:
-                self._chains.insert(connection, pending)
-                pending.clear()
-                self._do(connection, item, alone=len(batch) == 1)
-        self._chains.insert(connection, pending)
-
-    def _owned(self, connection: Connection, fence: Fence, owned: dict[Fence, bool]) -> bool:
-        if fence not in owned:
-            row = _EPOCH(connection, id=fence.run_id).fetchone()
-            owned[fence] = row is None or row[0] == fence.epoch
-            if not owned[fence]:
-                self._fenced.add(fence)
-        return owned[fence]
-
-    def _do(self, connection: Connection, job: _Job, *, alone: bool) -> None:
-        """Do a job; one that is refused is undone, and nothing else is."""
-        if alone:
-            self._try(connection, job)
-            if job.error is not None:
-                undo(connection)
-            return
-        savepoint(connection, "SAVEPOINT")
-        self._try(connection, job)
-        if job.error is not None:
-            savepoint(connection, "ROLLBACK TO SAVEPOINT")
-        savepoint(connection, "RELEASE SAVEPOINT")
-
-    def _try(self, connection: Connection, job: _Job) -> None:
-        job.error = None
+    def _optimistic(self, connection: Connection, batch: list[_Job]) -> bool:
+        """Execute a batch without savepoints; False, and nothing done, if a job fails."""
         try:
-            job.result = job.do(connection)
-            self._chains.insert(connection, job.events)
+            with transaction(connection) as session:
+                _wait_briefly(session)
+                self._read_fences(session, batch)
+                for job in batch:
+                    if self._owned(session, job):
+                        self._do(connection, session, job)
+                _flush(session)
+        except _Refused:
+            self._chains.clear()
+            self._careful = CAREFUL_BATCHES
+            return False
+        return True
+
+    def _do(self, connection: Connection, session: Session, job: _Job) -> None:
+        try:
+            if job.do is not None:
+                if not getattr(job.do, "buffered", False):
+                    session.flush()
+                job.result = job.do(connection)
+            self._chains.add(session, job.events)
         except Exception as error:
             if _collided(error):
                 raise
+            raise _Refused from error
+
+    def _pessimistic(self, connection: Connection, batch: list[_Job]) -> None:
+        """Execute a batch so that jobs that fail undo themselves only."""
+        with transaction(connection) as session:
+            if len(batch) == 1:
+                if self._owned(session, batch[0]) and not self._try(connection, session, batch[0]):
+                    undo(connection)
+                return
+            _wait_briefly(session)
+            for job in batch:
+                if not self._owned(session, job):
+                    continue
+                savepoint(session, "SAVEPOINT")
+                if not self._try(connection, session, job):
+                    savepoint(session, "ROLLBACK TO SAVEPOINT")
+                savepoint(session, "RELEASE SAVEPOINT")
+
+    def _try(self, connection: Connection, session: Session, job: _Job) -> bool:
+        """Execute a job; False if it failed, and then it has its error."""
+        try:
+            if job.do is not None:
+                job.result = job.do(connection)
+            self._chains.add(session, job.events)
+            session.flush()
+        except Exception as error:
+            if _collided(error):
+                raise
+            session.forget()
             self._chains.forget(job.events)
-            job.error = error  # handed to the caller
+            job.error = error
+            self._settle((job,))
+            return False
+        return True
+
+    def _owned(self, session: Session, job: _Job) -> bool:
+        """True if the job's run is owned under its fence; otherwise the job has its error."""
+        job.error = None
+        fence = job.fence
+        if fence is None:
+            return True
+        owned = session.owned.get(fence)
+        if owned is None:
+            self._read_fences(session, (job,))
+            owned = session.owned[fence]
+        if not owned:
+            self._fenced.add(fence)
+            job.error = fenced(fence)
+        return owned
+
+    @staticmethod
+    def _read_fences(session: Session, batch: Iterable[_Job]) -> None:
+        """Read the epochs of the runs of a batch with one statement."""
+        fences = {job.fence for job in batch if job.fence is not None}
+        if not fences:
+            return
+        ids = sorted({fence.run_id for fence in fences})
+        mark, locked = ("?", "") if session.sqlite else ("%s", " ORDER BY id FOR UPDATE")
+        query = f"SELECT id, epoch FROM run WHERE id IN ({', '.join([mark] * len(ids))}){locked}"  # noqa: S608
+        epochs = dict(session.driver.execute(query, ids).fetchall())
+        for fence in fences:
+            # Events may be written of a run that is no row yet, or no row any more: nobody else can own it.
+            session.owned[fence] = epochs.get(fence.run_id, fence.epoch) == fence.epoch
 
 
-def _wait_briefly(connection: Connection, batch: Sequence[object]) -> None:
-    """Let a batch give way soon: PostgreSQL looks for a deadlock only after a second."""
-    if len(batch) > 1 and connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+def _seconds_to(moment: float) -> float:
+    return max(0.0, moment - monotonic())
+
+
+def _flush(session: Session) -> None:
+    try:
+        session.flush()
+    except Exception as error:
+        if _collided(error):
+            raise
+        raise _Refused from error
+
+
+def _wait_briefly(session: Session) -> None:
+    """Let a batch of several jobs give way soon: PostgreSQL looks for a deadlock only after a second."""
+    if not session.sqlite:
+        session.driver.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
 
 
 def _collided(error: Exception) -> bool:
@@ -260,23 +393,21 @@ def _collided(error: Exception) -> bool:
     return getattr(getattr(error, "orig", error), "sqlstate", None) in ("40P01", "40001", "55P03")
 
 
-def _announce(batch: Iterable["_Append | _Job"]) -> None:
-    """Tell what became of jobs: each loop once, whoever waits there."""
-    waiting: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+def _announce(batch: Iterable[_Job]) -> None:
+    """Resolve the futures of a batch, with one `call_soon_threadsafe` per event loop."""
+    jobs: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
     for job in batch:
-        if isinstance(job, _Append):
-            continue
         if job.waiter is not None:
-            waiting.setdefault(job.waiter.loop, []).append(job)
+            jobs.setdefault(job.waiter.loop, []).append(job)
         elif job.error is not None and job.failed is not None:
             job.failed(job.error)
-    for loop, jobs in waiting.items():
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(_resolve, jobs)
+    for loop, waiting in jobs.items():
+        with suppress(RuntimeError):  # the loop was closed: its callers are gone
+            loop.call_soon_threadsafe(_resolve, waiting)
 
 
 def _resolve(jobs: Iterable[_Job]) -> None:
-    """In the loop: end the waiting."""
+    """In the loop: hand out results and errors."""
     for job in jobs:
         if job.waiter is None or job.waiter.future.done():
             continue
@@ -286,5 +417,21 @@ def _resolve(jobs: Iterable[_Job]) -> None:
             job.waiter.future.set_result(job.result)
 
 
-def _fenced(fence: Fence) -> Fenced:
+def _by_loop(waiters: Iterable[_Waiter], then: Callable[[list[_Waiter]], None]) -> None:
+    found: dict[asyncio.AbstractEventLoop, list[_Waiter]] = {}
+    for waiter in waiters:
+        found.setdefault(waiter.loop, []).append(waiter)
+    for loop, of_loop in found.items():
+        with suppress(RuntimeError):  # the loop was closed: its callers are gone
+            loop.call_soon_threadsafe(then, of_loop)
+
+
+def _release(waiters: Iterable[_Waiter]) -> None:
+    for waiter in waiters:
+        if not waiter.future.done():
+            waiter.future.set_result(None)
+
+
+def fenced(fence: Fence) -> Fenced:
+    """The error of a process that no longer owns its run."""
     return Fenced(f"run {fence.run_id} was taken over by another process; epoch {fence.epoch} is over")

@@ -1,4 +1,20 @@
-"""What happens in a run. The journal is a list of these; everything shown is derived from it."""
+"""The events of a run, for listeners and for readers of the journal.
+
+Every event has a `type`, a `run_id`, a `step_id` where it concerns one step, a time `at` and a `severity`.
+`SCHEMA_VERSION` changes when a field is removed or changes its meaning; new optional fields do not change it.
+
+Example:
+    ```python
+    from intendant import OrchestrationService, Workflow
+    from intendant.events import StepExecuted
+
+    def report(event):
+        if isinstance(event, StepExecuted):
+            print(event.step_id, event.usage.tokens)
+
+    service.run_sync(Workflow.load("flow.yaml"), on_event=report)
+    ```
+"""
 
 from time import time
 from typing import Annotated, Literal
@@ -7,6 +23,9 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from intendant.model.results import Failure, RunStatus, Usage
 from intendant.model.workflow import Frozen, Json
+
+SCHEMA_VERSION = 1
+"""Version of the events' fields."""
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -17,7 +36,8 @@ class Event(Frozen):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     type: str
-    run_id: str
+    run_id: str = ""
+    """Set by the journal."""
     step_id: str | None = None
     at: float = Field(default_factory=time)
     """Seconds since 1970, UTC."""

@@ -4,12 +4,10 @@ What was charged is what the ledger says, call by call; the journal only tells w
 to the day (UTC) on which it was held, as in the budgets of days and months, whenever it was charged or credited.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (  # noqa: TID253
-    JSON,
     BigInteger,
     ColumnElement,
     Connection,
@@ -26,9 +24,11 @@ from sqlalchemy import (  # noqa: TID253
 from sqlalchemy.exc import SQLAlchemyError  # noqa: TID253
 
 from intendant.model.errors import StoreError
-from intendant.record.store.budgets import CHARGES
-from intendant.record.store.limits import DAY
+from intendant.record.rows import Charged, JournalRow, Scope
+from intendant.record.store.bookings import CHARGES
+from intendant.record.store.statements import Work, json_text
 from intendant.record.store.tables import event, hold, ledger, run, step
+from intendant.record.store.windows import DAY
 
 By = Literal["agent", "intent", "model", "day", "tier", "step"]
 WorkT = TypeVar("WorkT")
@@ -37,7 +37,7 @@ CLASSIFYING = "(classification)"
 UNKNOWN = "(not known)"
 AT_ONCE = 2000
 """Rows read at a time."""
-TOLD = (
+CALL_EVENTS = (
     "step_started",
     "tokens_reserved",
     "tokens_settled",
@@ -47,52 +47,7 @@ TOLD = (
 """The events that say what calls were for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which calls are meant; None for all."""
-
-    run_id: str | None = None
-    agent: str | None = None
-    since: float | None = None
-    """Seconds since 1970."""
-    until: float | None = None
-    """Before this."""
-
-
-class Charged(NamedTuple):
-    """What calls took together."""
-
-    group: str | int
-    """For `day` the number of days since 1970."""
-    calls: int
-    input_tokens: int
-    cached_tokens: int
-    """Of the input tokens, those read from a provider's prompt cache."""
-    output_tokens: int
-    micro_usd: int
-    in_doubt_calls: int
-    """Calls that are charged in full, as what they took is not known."""
-    in_doubt_tokens: int
-    in_doubt_micro_usd: int
-    overrun_tokens: int
-    """What calls took beyond their holds."""
-    overrun_micro_usd: int
-
-
-class Told(NamedTuple):
-    """An event of a call."""
-
-    run_id: str
-    step_id: str
-    type: str
-    at: float
-    data: str
-    """As JSON."""
-    classifies: bool
-    """True if its run only tells intents."""
-
-
-def apart(url: str, work: Callable[[Connection], WorkT]) -> WorkT:
+def apart(url: str, work: Work[WorkT]) -> WorkT:
     """Do *work*, which only reads, in a transaction of its own: writers need not wait for it, and all of it sees
     one state.
 
@@ -148,13 +103,13 @@ def still_held(connection: Connection, scope: Scope) -> tuple[int, int, int]:
     return int(calls), int(tokens), int(micro)
 
 
-def told(connection: Connection, scope: Scope) -> Iterator[Told]:
-    """What the journals say of calls, run by run, read as it is asked for.
+def journal_rows(connection: Connection, scope: Scope) -> Iterator[JournalRow]:
+    """The events of calls and their steps, run by run, read lazily.
 
-    Of runs that a period cuts, all is told: when a call was held is told by its events.
+    A run that overlaps the period is returned as a whole: only its events say when a call was held.
     """
     figures = (event.c.run_id, event.c.step_id, event.c.type, event.c.at, event.c.data)
-    query = select(*figures).where(event.c.type.in_(TOLD))
+    query = select(*figures).where(event.c.type.in_(CALL_EVENTS))
     chosen = []
     if scope.agent is not None:
         chosen.append(run.c.agent == scope.agent)
@@ -169,7 +124,7 @@ def told(connection: Connection, scope: Scope) -> Iterator[Told]:
     classifying = set(connection.execute(select(run.c.id).where(run.c.plan_version == 0)).scalars())
     ordered = query.order_by(event.c.run_id, event.c.seq)
     for row in connection.execute(ordered, execution_options={"yield_per": AT_ONCE}):
-        yield Told(row[0], row[1] or "", row[2], row[3], row[4], row[0] in classifying)
+        yield JournalRow(row[0], row[1] or "", row[2], row[3], row[4], row[0] in classifying)
 
 
 def classified_apart(connection: Connection, run_id: str) -> bool:
@@ -254,25 +209,18 @@ def _group(connection: Connection, scope: Scope, by: By, sum_of: Subquery) -> Co
 def _decided(connection: Connection, sum_of: Subquery, name: str, said_by: str) -> ColumnElement[str]:
     """What was decided about a call's step: as its outcome says, or where it has none yet, the journal."""
     said = (
-        select(_text(connection, event.c.data, name))
+        select(json_text(connection, event.c.data, name))
         .where(event.c.run_id == sum_of.c.run_id, event.c.step_id == sum_of.c.step_key, event.c.type == said_by)
         .order_by(event.c.seq.desc())
         .limit(1)
         .scalar_subquery()
     )
-    outcome = func.coalesce(_text(connection, step.c.outcome, name), said)
+    outcome = func.coalesce(json_text(connection, step.c.outcome, name), said)
     return case((run.c.plan_version == 0, CLASSIFYING), else_=outcome)
 
 
-def _text(connection: Connection, column: Any, *path: str) -> ColumnElement[Any]:
-    """A value in a column of JSON; null where there is none."""
-    if connection.dialect.name == "sqlite":
-        return func.json_extract(column, "$." + ".".join(path))
-    return func.json_extract_path_text(cast(column, JSON), *path)
-
-
 def _number(connection: Connection, column: Any, *path: str) -> ColumnElement[int]:
-    return cast(_text(connection, column, *path), BigInteger)
+    return cast(json_text(connection, column, *path), BigInteger)
 
 
 def _day(connection: Connection, at: ColumnElement[float]) -> ColumnElement[int]:

@@ -10,12 +10,12 @@ import typer  # noqa: TID253
 
 from intendant.cli.cost_view import NO_RUNS, show_costs
 from intendant.cli.prices import models_of
-from intendant.cli.shared import DbOption, JsonOption, SetOption, command, nested_settings, print_json
+from intendant.cli.shared import DbOption, JsonOption, Session, SetOption, command, print_json
 from intendant.model.errors import RunNotFound, SettingsError, StoreError
 
 if TYPE_CHECKING:
-    from intendant.pilot.service import OrchestrationService
-    from intendant.record.store.costs import Charged, Scope
+    from intendant.pilot.engine import Engine
+    from intendant.record.rows import Charged, Scope
     from intendant.spending.costs import Saved
 
 DAY_SECONDS = 86_400
@@ -51,13 +51,11 @@ def cost(
 
     What was spent is what the ledger says, to the micro-dollar; what was saved is an estimate.
     """
-    from intendant.pilot.service import OrchestrationService
-
     period = _start(since, "--since"), _end(until, "--until")
     chosen = by or (By.model if run is None else By.step)
-    with OrchestrationService(nested_settings(settings), db=db) as service:
-        if _is_there(service, run, named=db is not None):
-            found = service.do_sync(read_costs(service, run, chosen.value, period=period, agent=agent))
+    with Session(settings, db) as session:
+        if _is_there(session.engine, run, named=db is not None):
+            found = session.do(read_costs(session.engine, run, chosen.value, period=period, agent=agent))
         else:
             found = _nothing(chosen.value, period, agent)
     if as_json:
@@ -81,14 +79,14 @@ def _end(day: str | None, option: str) -> float | None:
     return None if start is None else start + DAY_SECONDS
 
 
-def _is_there(service: "OrchestrationService", run: str | None, *, named: bool) -> bool:
+def _is_there(engine: "Engine", run: str | None, *, named: bool) -> bool:
     """True if there is a database: looking must not make one.
 
     Raises:
         StoreError: There is none, and it was named: that is a mistake.
         RunNotFound: There is none, and a run of it is wanted.
     """
-    url = service.store_url
+    url = engine.store_url
     path = url.removeprefix("sqlite:///")
     if path in (url, "", ":memory:") or Path(path).is_file():
         return True
@@ -100,14 +98,14 @@ def _is_there(service: "OrchestrationService", run: str | None, *, named: bool) 
 
 
 def _nothing(by: str, period: tuple[float | None, float | None], agent: str | None) -> dict[str, Any]:
-    from intendant.record.store.costs import Scope
+    from intendant.record.rows import Scope
     from intendant.spending.costs import Saved
 
     return _document(Scope(None, agent, *period), by, [], (0, 0, 0), Saved(), classified=False)
 
 
 async def read_costs(
-    service: "OrchestrationService",
+    engine: "Engine",
     run: str | None = None,
     by: Any = "model",
     *,
@@ -117,7 +115,7 @@ async def read_costs(
     """Where the money went, as JSON.
 
     Args:
-        service: The engine whose store is read, and whose models and prices the estimate rests on.
+        engine: The engine whose store is read, and whose models and prices the estimate rests on.
         run: A run's id, the beginning of it, or `last`; None for all.
         by: See `By`.
         period: From when, and before when, in seconds since 1970; None for no end.
@@ -126,26 +124,27 @@ async def read_costs(
     Raises:
         RunNotFound: There is no such run.
     """
-    from intendant.record.store import costs
+    from intendant.record.rows import Scope
+    from intendant.record.store import runs, spend_report
     from intendant.spending.costs import SavingsFold
 
-    row = None if run is None else await service.store.find_run(run)
-    scope = costs.Scope(row["id"] if row else None, agent, *period)
-    models = {name: tuple(models_of(service, name).values()) for name in service.plugins.providers}
+    row = None if run is None else await engine.store.do(runs.find_run(run))
+    scope = Scope(row.id if row else None, agent, *period)
+    models = {name: tuple(models_of(engine, name).values()) for name in engine.plugins.providers}
 
     def work(connection: Any) -> dict[str, Any]:
-        groups = costs.sums(connection, scope, by)
-        fold = SavingsFold(models, service.settings.prices.models, scope)
-        for told in costs.told(connection, scope):
-            fold.add(told)
-        held = costs.still_held(connection, scope)
-        classified = scope.run_id is not None and costs.classified_apart(connection, scope.run_id)
+        groups = spend_report.sums(connection, scope, by)
+        fold = SavingsFold(models, engine.settings.prices.models, scope)
+        for event in spend_report.journal_rows(connection, scope):
+            fold.add(event)
+        held = spend_report.still_held(connection, scope)
+        classified = scope.run_id is not None and spend_report.classified_apart(connection, scope.run_id)
         return _document(scope, by, groups, held, fold.result(), classified=classified)
 
-    await service.store.flush()  # it is opened, and migrated where it is our own
-    if service.store_url == "none":
-        return await service.store.do(work)
-    return await asyncio.to_thread(costs.apart, service.store_url, work)
+    await engine.store.flush()  # it is opened, and migrated where it is our own
+    if engine.store_url == "none":
+        return await engine.store.do(work)
+    return await asyncio.to_thread(spend_report.apart, engine.store_url, work)
 
 
 # --- as JSON ---
@@ -160,7 +159,7 @@ def _document(
     *,
     classified: bool,
 ) -> dict[str, Any]:
-    from intendant.record.store.costs import Charged
+    from intendant.record.rows import Charged
 
     totals = (sum(getattr(row, name) for row in groups) for name in Charged._fields[1:])
     total = Charged("total", *totals)
@@ -201,7 +200,7 @@ def _estimate(total: "Charged", saved: "Saved", *, classified: bool) -> dict[str
         "saved_share": less / whole if whole and less is not None else None,
         "calls": saved.calls,
         "reused_calls": saved.reused,
-        "extractive_calls": saved.extractive,
+        "free_calls": saved.free,
         "added_tokens": saved.added_tokens,
         "against_micro_usd": {**saved.against, "in_doubt": total.in_doubt_micro_usd},
         "models": saved.models,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer  # noqa: TID253
 
-from intendant.cli.shared import JsonOption, SetOption, command, money, nested_settings, print_json
+from intendant.cli.shared import JsonOption, Session, SetOption, command, money, print_json
 
 if TYPE_CHECKING:
     from intendant.hooks.registry import Plugins
@@ -28,10 +28,9 @@ def plan(
     settings: SetOption = None,
 ) -> None:
     """Show what would be decided about every step. Nothing is run, sent or written."""
-    from intendant.pilot.service import OrchestrationService
-
-    with OrchestrationService(nested_settings(settings)) as service:
-        decided = service.plan_sync(service.load(file), ask_model=ask_model)
+    with Session(settings) as session:
+        flow = session.service.load(file)
+        decided = session.do(session.service.plan(flow, ask_model=ask_model))
     if as_json:
         print_json(_as_json(decided))
     else:

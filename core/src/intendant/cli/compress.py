@@ -35,7 +35,7 @@ def compress(
     diff: Annotated[bool, typer.Option("--diff", help="Show what went, line by line.")] = False,
 ) -> None:
     """Make texts smaller and keep what matters. JSONL in, JSONL out; any other text in, text out."""
-    from intendant.planning.compressing import compress as make_smaller
+    from intendant.planning.standalone import compress as make_smaller
 
     def made(text: str, wanted: str) -> "Compression":
         return make_smaller(
@@ -99,7 +99,7 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 
 def _document(text: str, done: "Compression") -> dict[str, Any]:
-    from intendant.planning.compressing import default_counter
+    from intendant.planning.standalone import default_counter
 
     return {
         "text": done.text,

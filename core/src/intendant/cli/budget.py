@@ -12,6 +12,7 @@ from intendant.model.errors import SettingsError
 from intendant.model.workflow import MAX_AMOUNT, MAX_USD
 
 if TYPE_CHECKING:
+    from intendant.record.rows import LimitState
     from intendant.record.store import Store
 
 budget_app = typer.Typer(help="What agents and tenants may spend in all their runs.", no_args_is_help=True)
@@ -48,14 +49,11 @@ def set_budget(
         raise SettingsError("no limit is given", hint="add --tokens N, --usd X, or both; `none` takes one away")
     given = (_amount("--tokens", tokens, 1, MAX_AMOUNT), _amount("--usd", usd, 1_000_000, MAX_USD))
     row = with_store(db, settings, lambda store: _set(store, scope, per.value, (tokens, usd), given))
+    none = {"scope": scope, "per": per.value, "limit_tokens": None, "limit_micro": None}
     if as_json:
-        print_json(row)
+        print_json(none if row is None else row._asdict())
         return
-    print(
-        _line(row)
-        if row["limit_tokens"] is not None or row["limit_micro"] is not None
-        else f"{scope} has no limit"
-    )
+    print(f"{scope} has no limit" if row is None else _line(row))
 
 
 def _amount(option: str, text: str | None, factor: int, most: float) -> int | None:
@@ -76,15 +74,16 @@ async def _set(
     per: Any,
     texts: tuple[str | None, str | None],
     given: tuple[int | None, int | None],
-) -> dict[str, Any]:
-    from intendant.record.store import limits, standing
+) -> "LimitState | None":
+    """Set a limit; None if none is left."""
+    from intendant.record.store import limits
 
-    known = [row for row in await store.do(limits.current()) if (row["scope"], row["per"]) == (scope, per)]
-    before = (known[0]["limit_tokens"], known[0]["limit_micro"]) if known else (None, None)
+    known = [row for row in await store.do(limits.current()) if (row.scope, row.per) == (scope, per)]
+    before = (known[0].limit_tokens, known[0].limit_micro) if known else (None, None)
     amounts = [old if text is None else new for text, new, old in zip(texts, given, before, strict=True)]
-    await store.do(standing.set_limit(scope, per, *amounts))
-    rows = [row for row in await store.do(limits.current()) if (row["scope"], row["per"]) == (scope, per)]
-    return rows[0] if rows else {"scope": scope, "per": per, "limit_tokens": None, "limit_micro": None}
+    await store.do(limits.set_limit(scope, per, *amounts))
+    rows = [row for row in await store.do(limits.current()) if (row.scope, row.per) == (scope, per)]
+    return rows[0] if rows else None
 
 
 @command(name="show", group=budget_app)
@@ -94,7 +93,7 @@ def show_budgets(*, as_json: JsonOption = False, db: DbOption = None, settings: 
 
     rows = with_store(db, settings, lambda store: store.do(limits.current()))
     if as_json:
-        print_json(rows)
+        print_json([row._asdict() for row in rows])
         return
     for row in rows:
         print(_line(row))
@@ -102,10 +101,11 @@ def show_budgets(*, as_json: JsonOption = False, db: DbOption = None, settings: 
         print("no limits yet; `intendant budget set agent:NAME --tokens N --per day` sets one")
 
 
-def _line(row: dict[str, Any]) -> str:
-    parts = [f"{row['scope']:<24} {row['per']:<6} {row['period']:<11}"]
-    for unit, show in (("tokens", _tokens), ("micro", _usd)):
-        limit, spent, held = row[f"limit_{unit}"], row[f"spent_{unit}"], row[f"held_{unit}"]
+def _line(row: "LimitState") -> str:
+    parts = [f"{row.scope:<24} {row.per:<6} {row.period:<11}"]
+    tokens = (row.limit_tokens, row.spent_tokens, row.held_tokens, _tokens)
+    micro = (row.limit_micro, row.spent_micro, row.held_micro, _usd)
+    for limit, spent, held, show in (tokens, micro):
         used = show(spent) + (f" (+ {show(held)} held)" if held else "")
         of = "no limit" if limit is None else f"of {show(limit)}"
         share = f", {(spent + held) / limit:.1%}" if limit else ""
@@ -134,12 +134,12 @@ def show_history(
 
     rows = with_store(db, settings, lambda store: store.do(limits.history(limit)))
     if as_json:
-        print_json(rows)
+        print_json([row._asdict() for row in rows])
         return
     for row in rows:
-        at = datetime.fromtimestamp(row["at"], UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        tokens = "no limit" if row["limit_tokens"] is None else _tokens(row["limit_tokens"])
-        usd = "no limit" if row["limit_micro"] is None else _usd(row["limit_micro"])
-        print(f"{at}  {row['scope']:<24} {row['per']:<6} {tokens:>18} {usd:>14}")
+        at = datetime.fromtimestamp(row.at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        tokens = "no limit" if row.limit_tokens is None else _tokens(row.limit_tokens)
+        usd = "no limit" if row.limit_micro is None else _usd(row.limit_micro)
+        print(f"{at}  {row.scope:<24} {row.per:<6} {tokens:>18} {usd:>14}")
     if not rows:
         print("no limit was ever set")

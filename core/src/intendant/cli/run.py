@@ -1,7 +1,7 @@
 """`intendant run` and `intendant resume`."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -14,19 +14,19 @@ from intendant.cli.shared import (
     WAITING,
     DbOption,
     JsonOption,
+    Session,
     SetOption,
     command,
-    nested_settings,
     print_json,
 )
 from intendant.cli.view import RunView, listener_for, live, summary
+from intendant.events import Event
 from intendant.model.errors import Problem, WorkflowError
-from intendant.model.events import Event
 from intendant.model.results import RunResult, RunStatus
 from intendant.model.workflow import MAX_AMOUNT, MAX_USD, Json, Limits, Workflow
 
 if TYPE_CHECKING:
-    from intendant.pilot.service import OrchestrationService
+    from intendant.pilot.engine import Engine
 
 CODES = {
     RunStatus.completed: 0,
@@ -51,12 +51,10 @@ def run(
     Exit codes: 0 done, 1 a step failed, 2 the file or the arguments are wrong, 3 refused for budget, 4 waiting
     for an approval.
     """
-    from intendant.pilot.service import OrchestrationService
-
-    with OrchestrationService(nested_settings(settings), db=db) as service:
-        flow = service.load(file)
+    with Session(settings, db) as session:
+        flow = session.service.load(file)
         values = read_inputs(flow, inputs or [])
-        result = _shown(partial(service.run_sync, flow, values), as_json=as_json)
+        result = _shown(session, partial(session.service.run, flow, values), as_json=as_json)
     _end(result, as_json=as_json)
 
 
@@ -79,12 +77,11 @@ def resume(
 
     What was done is not done again, and what was paid for is not paid again. Exit codes are those of `run`.
     """
-    from intendant.pilot.service import OrchestrationService
-
     limits = Limits(tokens=tokens, usd=usd)
-    with OrchestrationService(nested_settings(settings), db=db) as service:
-        work = partial(service.resume_sync, run, take_over=take_over, limits=limits)
-        result = _shown(work, service.do_sync(_earlier(service, run)), as_json=as_json)
+    with Session(settings, db) as session:
+        work = partial(session.service.resume, run, take_over=take_over, limits=limits)
+        earlier = session.do(_earlier(session.engine, run))
+        result = _shown(session, work, earlier, as_json=as_json)
     _end(result, as_json=as_json)
 
 
@@ -96,26 +93,33 @@ def _end(result: RunResult, *, as_json: bool) -> NoReturn:
     raise typer.Exit(CODES[result.status])
 
 
-async def _earlier(service: "OrchestrationService", run: str) -> list[Event]:
+async def _earlier(engine: "Engine", run: str) -> list[Event]:
     """What happened in a run until now."""
     from intendant.record.journal import read_events
+    from intendant.record.store import runs
 
-    return await read_events(service.store, (await service.store.find_run(run))["id"])
+    return await read_events(engine.store, (await engine.store.do(runs.find_run(run))).id)
 
 
-def _shown(work: Callable[..., RunResult], earlier: Iterable[Event] = (), *, as_json: bool) -> RunResult:
+def _shown(
+    session: Session,
+    work: Callable[..., Coroutine[Any, Any, RunResult]],
+    earlier: Iterable[Event] = (),
+    *,
+    as_json: bool,
+) -> RunResult:
     """Do the work and show it meanwhile, below what happened *earlier*."""
     view = RunView()
     for event in earlier:
         view(event)
     if as_json:
-        return work()
+        return session.do(work())
     if not sys.stdout.isatty():
-        return work(on_event=listener_for(view))
+        return session.do(work(on_event=listener_for(view)))
     from rich.live import Live
 
     with Live(get_renderable=live(view), refresh_per_second=10):
-        return work(on_event=view)
+        return session.do(work(on_event=view))
 
 
 def read_inputs(flow: Workflow, assignments: list[str]) -> dict[str, Json]:

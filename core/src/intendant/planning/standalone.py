@@ -6,8 +6,8 @@ from functools import lru_cache
 
 from pydantic import ValidationError
 
-from intendant.hooks.calls import Questions
-from intendant.hooks.outside import Provider
+from intendant.hooks.providers import Provider
+from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import IntendantError
 from intendant.model.requests import CompressionPolicy

@@ -1,31 +1,15 @@
-"""Holds that a process left open when it died. Each function returns work for `Store.do`."""
+"""Takes over the holds that a dead process left open."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, update  # noqa: TID253
 
-from intendant.record.store import budgets
+from intendant.record.store import holds
+from intendant.record.store.statements import Work
 from intendant.record.store.tables import hold
 
-Work = Callable[[Connection], Any]
 
-
-@dataclass(frozen=True, slots=True)
-class OpenHold:
-    """A hold of a call whose end is not known."""
-
-    key: str
-    step_key: str
-    epoch: int
-    provider: str
-    model: str
-    tokens: int
-    micro: int
-
-
-def take_over(epoch: int, expires_at: float, keep: Sequence[str], charge: Sequence[str]) -> Work:
+def take_over(epoch: int, expires_at: float, keep: Sequence[str], charge: Sequence[str]) -> Work[list[str]]:
     """Decide holds of a dead process, in one transaction under the claimer's fence.
 
     Args:
@@ -44,7 +28,7 @@ def take_over(epoch: int, expires_at: float, keep: Sequence[str], charge: Sequen
             statement = update(hold).where(hold.c.key == key, hold.c.state == "held")
             if connection.execute(statement.values(epoch=epoch, expires_at=expires_at)).rowcount:
                 done.append(key)
-        done += [key for key in charge if budgets.charge(key)(connection) == "settled"]
+        done += [key for key in charge if holds.charge(key)(connection) == "settled"]
         return done
 
     return work

@@ -6,18 +6,15 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer  # noqa: TID253
 
-from intendant.cli.shared import WRONG, DbOption, SetOption, command, nested_settings
+from intendant.cli.shared import WRONG, DbOption, Session, SetOption, command
 from intendant.model.errors import IntendantError
 from intendant.model.results import Classification
-from intendant.model.text import writable
 from intendant.planning.classification import ClassificationMemory, step_key
-
-if TYPE_CHECKING:
-    from intendant.pilot.service import OrchestrationService
+from intendant.text.surrogates import writable
 
 CHUNK = 500
 """Lines that are in memory at a time."""
@@ -50,17 +47,15 @@ def classify(
     signals.
     Exit code 2 if lines could not be read; they are answered with an `error`.
     """
-    from intendant.pilot.service import OrchestrationService
-
     if not file.exists() or file.is_dir():
         raise IntendantError(f"there is no file {file}")
-    with OrchestrationService(nested_settings(settings), db=db) as service:
+    with Session(settings, db) as session:
         if correct is not None:
-            _correct(service, file, *correct)
+            _correct(session, file, *correct)
         elif evaluate:
-            _evaluate(service, file)
+            _evaluate(session, file)
         else:
-            bad = _classify(service, file, out, explain=explain)
+            bad = _classify(session, file, out, explain=explain)
             if bad:
                 print(f"{bad} lines could not be read", file=sys.stderr)
                 raise typer.Exit(WRONG)
@@ -92,42 +87,41 @@ def _name(row: dict[str, Any]) -> dict[str, Any]:
     return {"id": _step(row).get("id")}
 
 
-def answers(
-    service: "OrchestrationService", file: Path
-) -> Iterator[tuple[int, dict[str, Any] | str, Classification | None]]:
+def answers(session: Session, file: Path) -> Iterator[tuple[int, dict[str, Any] | str, Classification | None]]:
     """Each line's number, its row or what is wrong with it, and the answer; in chunks, in constant memory."""
-    classifiers = [item for item in service.plugins.classifiers.values() if not item.asks_model]
+    classifiers = [item for item in session.engine.plugins.classifiers.values() if not item.asks_model]
     if not classifiers:
         raise IntendantError("no classifier is installed", hint="pip install intendant-classify-local")
-    specs = service.plugins.specs
+    specs = session.engine.plugins.specs
     rows = _rows(file)
     while chunk := list(islice(rows, CHUNK)):
-        known = _corrections(service, [_step(row) for _, row in chunk if isinstance(row, dict)])
+        known = _corrections(session, [_step(row) for _, row in chunk if isinstance(row, dict)])
         for number, row in chunk:
             answer: Classification | None = None
             if isinstance(row, dict):
                 answer = known.get(step_key(_step(row)))
                 for classifier in classifiers:
-                    answer = answer or classifier.decide_raw(_step(row), specs)
+                    answer = answer or classifier.classify_raw(_step(row), specs)
             yield number, row, answer
 
 
-def _corrections(service: "OrchestrationService", steps: list[dict[str, Any]]) -> dict[str, Classification]:
-    from intendant.pilot.classifying import ClassificationDesk
+def _corrections(session: Session, steps: list[dict[str, Any]]) -> dict[str, Classification]:
+    from intendant.record.store import intent_labels
 
-    if not ClassificationDesk(service).has_store():
+    if not session.engine.store_exists:
         return {}
-    found = service.do_sync(service.store.classifications(step_key(step) for step in steps))
+    labels = intent_labels.find(step_key(step) for step in steps)
+    found = session.do(session.engine.store.do(labels))
     return {key: Classification.model_validate_json(text) for key, text in found.items()}
 
 
-def _classify(service: "OrchestrationService", file: Path, out: Path | None, *, explain: bool) -> int:
+def _classify(session: Session, file: Path, out: Path | None, *, explain: bool) -> int:
     bad = 0
     # Beside the target first: the target may be the file that is read.
     part = out.with_name(f"{out.name}.part") if out is not None else None
     target = part.open("w", encoding="utf-8") if part is not None else nullcontext(sys.stdout)
     with target as stream, _progress(file, out) as advance:
-        for number, row, answer in answers(service, file):
+        for number, row, answer in answers(session, file):
             if isinstance(row, str):
                 bad += 1
                 _print(stream, {"line": number, "error": row})
@@ -197,25 +191,25 @@ class _progress:  # noqa: N801  # used as a function
             self._bar.stop()
 
 
-def _correct(service: "OrchestrationService", file: Path, name: str, intent: str) -> None:
+def _correct(session: Session, file: Path, name: str, intent: str) -> None:
     wanted = None if intent == "none" else intent
-    if wanted is not None and wanted not in service.plugins.intents:
-        known = ", ".join(service.plugins.intents)
+    if wanted is not None and wanted not in session.engine.plugins.intents:
+        known = ", ".join(session.engine.plugins.intents)
         raise IntendantError(f"no handler for intent '{intent}'", hint=f"installed: {known}; or say none")
     for _, row in _rows(file):
         if isinstance(row, dict) and str(next(iter(_name(row).values()))) == name:
-            memory = ClassificationMemory(service.store)
-            service.do_sync(memory.correct(_step(row), wanted))
+            memory = ClassificationMemory(session.engine.store)
+            session.do(memory.correct(_step(row), wanted))
             print(f"remembered: steps like {name} have the intent {intent}")
             return
     raise IntendantError(f"no line of {file} has the row or id '{name}'")
 
 
-def _evaluate(service: "OrchestrationService", file: Path) -> None:
+def _evaluate(session: Session, file: Path) -> None:
     from intendant.planning.evaluation import LabelledStep, evaluate
 
     steps, given = [], []
-    for number, row, answer in answers(service, file):
+    for number, row, answer in answers(session, file):
         hint = "each line needs `step` and `gold` (an intent, or `none`)"
         if isinstance(row, str):
             raise IntendantError(f"{file}:{number}: {row}", hint=hint)

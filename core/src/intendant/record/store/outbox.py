@@ -1,31 +1,30 @@
-"""Deliveries as transactions: the outbox. Each function returns work for `Store.do`."""
+"""The outbox: deliveries to the outside, each begun and finished. Functions return work for `Store.do`."""
 
 import json
-from collections.abc import Callable
 from time import time
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update  # noqa: TID253
 
+from intendant.record.rows import Delivery, Fence
+from intendant.record.store.statements import Work
 from intendant.record.store.tables import outbox
-from intendant.record.store.writer import Fence
-
-Work = Callable[[Connection], Any]
 
 
-def find(key: str) -> Work:
-    """The delivery under *key*: `{"state": "begun" or "done", "receipt": …}`, or None."""
+def find(key: str) -> Work[Delivery | None]:
+    """The delivery under *key*, or None."""
 
-    def work(connection: Connection) -> dict[str, Any] | None:
-        row = connection.execute(select(outbox).where(outbox.c.key == key)).mappings().first()
+    def work(connection: Connection) -> Delivery | None:
+        query = select(outbox.c.state, outbox.c.receipt).where(outbox.c.key == key)
+        row = connection.execute(query).first()
         if row is None:
             return None
-        return {"state": row["state"], "receipt": json.loads(row["receipt"]) if row["receipt"] else None}
+        return Delivery(row.state == "done", json.loads(row.receipt) if row.receipt else None)
 
     return work
 
 
-def begin(fence: Fence, key: str, step_key: str, operation: str) -> Work:
+def begin(fence: Fence, key: str, step_key: str, operation: str) -> Work[None]:
     """Note that something outside is about to be changed."""
 
     def work(connection: Connection) -> None:
@@ -43,7 +42,7 @@ def begin(fence: Fence, key: str, step_key: str, operation: str) -> Work:
     return work
 
 
-def finish(key: str, receipt: Any) -> Work:
+def finish(key: str, receipt: Any) -> Work[None]:
     """Note that it was changed, and what came back."""
 
     def work(connection: Connection) -> None:

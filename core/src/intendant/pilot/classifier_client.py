@@ -1,4 +1,4 @@
-"""The door to a model for classifiers: metered and recorded as a small run of its own, opened when first used."""
+"""The model client of classifiers: metered and recorded as a small run of its own, opened when first used."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +17,7 @@ from intendant.spending.standing import StandingBudgets
 STEP = "classify"
 
 
-class ClassificationDoor:
+class ClassifierModelClient:
     """Implements `ModelClient` for the classifiers of one workflow.
 
     Args:
@@ -25,9 +25,9 @@ class ClassificationDoor:
         route: The model.
         tokens: What classifying may take in all.
         micro_usd: What it may cost; None for no limit.
-        agent: For whom.
-        standing: What the agent and its tenant may spend; asked for when first needed.
-        open_run: Opens the run that the calls are recorded in.
+        agent: The agent that is charged.
+        standing: Returns what the agent and its tenant may spend; called when first needed.
+        open_run: Opens the run that records the calls.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ClassificationDoor:
 
     @property
     def route(self) -> Route | None:
-        """The model behind the door."""
+        """The model that is asked."""
         return self._route
 
     @property
@@ -85,7 +85,7 @@ class ClassificationDoor:
         self,
         content: Json,
         *,
-        query: str = "",  # noqa: ARG002  # the face of `ModelClient`
+        query: str = "",  # noqa: ARG002  # part of the protocol
         share: float = 0.75,
         overhead: str = "",
         context: Sequence[tuple[str, str]] = (),  # noqa: ARG002
