@@ -38,7 +38,6 @@ from intendant.hooks.http_provider import (
 )
 from intendant.hooks.providers import (
     BatchAnswers as BatchAnswers,
-    Bound as Bound,
     Hold as Hold,
     Provider as Provider,
     StreamMeter as StreamMeter,
@@ -101,7 +100,6 @@ from intendant.model.results import (
     Route as Route,
     Signal as Signal,
     StepResult as StepResult,
-    StopReason as StopReason,
     ToolCall as ToolCall,
     Usage as Usage,
 )

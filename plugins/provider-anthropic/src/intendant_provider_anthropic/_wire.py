@@ -11,7 +11,6 @@ from intendant.plugin import (
     ModelReply,
     ModelRequest,
     ProviderError,
-    StopReason,
     ToolCall,
     answer_of,
     error_in,
@@ -22,6 +21,7 @@ from intendant_provider_anthropic._caching import Ttl, mark, places_of
 from intendant_provider_anthropic._usage import Figures, figures_of, usage_of, worst_of
 from intendant_provider_anthropic._vendor import ERRORS
 
+StopReason = Literal["end", "length", "tool", "refusal", "other"]
 _STOPS: Mapping[str | None, StopReason] = {
     "end_turn": "end",
     "stop_sequence": "end",

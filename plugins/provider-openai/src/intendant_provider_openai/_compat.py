@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from intendant.plugin import Options, ProviderError, StopReason
+from intendant.plugin import Options, ProviderError
 
 MaxTokens = Literal["max_tokens", "max_completion_tokens"]
+StopReason = Literal["end", "length", "tool", "refusal", "other"]
 SchemaForm = Literal["json_schema", "json_object", "words"]
 _WEAKER: Mapping[SchemaForm, SchemaForm] = {"json_schema": "json_object", "json_object": "words"}
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from intendant.plugin import Hold, Message, ModelReply, ProviderError, StopReason, ToolCall, error_in, sendable
+from intendant.plugin import Hold, Message, ModelReply, ProviderError, ToolCall, error_in, sendable
 from intendant_provider_openai import _caching
 from intendant_provider_openai._ask import Ask
+from intendant_provider_openai._compat import StopReason
 from intendant_provider_openai._vendor import ERRORS
 from intendant_provider_openai._wire import (
     DETAIL,

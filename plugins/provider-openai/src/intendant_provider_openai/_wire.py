@@ -10,7 +10,6 @@ from intendant.plugin import (
     Json,
     ModelReply,
     ProviderError,
-    StopReason,
     StreamMeter,
     ToolCall,
     Usage,
@@ -19,7 +18,7 @@ from intendant.plugin import (
     sendable,
 )
 from intendant_provider_openai._ask import Ask
-from intendant_provider_openai._compat import CACHED
+from intendant_provider_openai._compat import CACHED, StopReason
 
 Lane = Literal["standard", "batch"]
 News = Callable[[StreamMeter], None]
