@@ -23,7 +23,7 @@ from intendant.plugin import (
     StepResult,
     Tool,
 )
-from intendant.testing import CUT, RESET, MeterLog, OnlyTier, Sent, WireServer, run_steps
+from intendant.testing import CUT, RESET, MeterLog, OnlyTier, ScriptedProvider, Sent, WireServer, run_steps
 from intendant_provider_openai import OpenaiProvider
 from intendant_provider_openai._compat import STOPS
 
@@ -319,6 +319,17 @@ def test_models_must_be_named_at_another_server(monkeypatch: pytest.MonkeyPatch)
         OpenaiProvider().models()
     assert 'plugins.settings."provider:openai".models' in caught.value.hint
     assert OpenaiProvider({"models": {"fast": "m"}}).models() == {"fast": "m"}
+
+
+async def test_a_step_that_needs_a_model_says_that_models_must_be_named(stub: WireServer) -> None:
+    """No provider without a model stands in, and what needs no model is done."""
+
+    class Free(ScriptedProvider):
+        charges = False
+
+    with pytest.raises(SettingsError, match="which models"):
+        await run_steps([{"id": "a", "intent": "tell"}], Tell(), OpenaiProvider(), Free(), Only())
+    assert not stub.requests
 
 
 # --- what is said otherwise ---
