@@ -8,6 +8,11 @@ from hypothesis import given, strategies as st
 
 from intendant import Workflow, events
 from intendant.plugin import (
+    Compression,
+    CompressionPolicy,
+    Compressor,
+    CompressRequest,
+    ContextOverflow,
     Hold,
     IntentHandler,
     IntentSpec,
@@ -418,3 +423,78 @@ def test_what_a_broken_stream_is_charged_is_an_upper_bound() -> None:
     assert meter.charge.output_tokens == 100
     meter.used(Usage(input_tokens=-5, output_tokens=2))
     assert meter.charge.input_tokens == 100, "what cannot be is not charged by"
+
+
+# --- context windows ---
+
+
+class Windowed(ScriptedProvider):
+    """A model with a context window; refuses what is longer, as servers do."""
+
+    window: int | None = 900
+
+    def context_window(self, model: str) -> int | None:
+        return self.window
+
+    async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
+        if hold.tokens > 900:
+            raise ContextOverflow("too long for the model", window=900)
+        return await super().complete(hold, request)
+
+
+class Digest(IntentHandler):
+    """Sends its input, fitted."""
+
+    spec = IntentSpec(name="tell", summary="Tell", examples=("Tell",), compression=CompressionPolicy(floor=0.0))
+
+    async def handle(self, request: StepRequest) -> StepResult:
+        fitted = await request.model.fit(request.input)
+        await request.model.complete(ModelRequest(messages=(Message(content=fitted.text),)))
+        return StepResult(output=fitted.tokens_after)
+
+
+class Half(Compressor):
+    """Keeps the beginning."""
+
+    name = "half"
+
+    def compress(self, request: CompressRequest) -> Compression:
+        words = request.text.split()
+        kept = " ".join(words[: max(1, len(words) * request.target_tokens // (request.tokens + 1))])
+        after = request.count(kept)
+        return Compression(
+            text=kept,
+            tokens_before=request.tokens,
+            tokens_after=after,
+            strategy="half",
+            lossless=False,
+            quality=1.0,
+        )
+
+
+@pytest.mark.parametrize("window", [900, None])
+async def test_inputs_are_fitted_into_the_window_and_answers_beside_them(window: int | None) -> None:
+    provider = Windowed("yes")
+    provider.window = window
+    flow = Workflow.model_validate(
+        {
+            "name": "f",
+            "inputs": {"text": {"type": "any"}},
+            "budget": {"tokens": 50_000},
+            "steps": [{"id": "a", "intent": "tell", "input": "{{ inputs.text }}"}],
+        }
+    )
+    settings = {"budget": {"tokens_per_step": 50_000}}
+    async with engine(Digest(), Half(), provider, settings=settings) as service:
+        result = await service.run(flow, {"text": "the pump in the hall of the old works " * 200})
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+    assert totals.open_holds == 0
+    if window is None:
+        assert result.failures["a"].message == "too long for the model"
+        assert totals.tokens == 0, "a refusal is not charged"
+    else:
+        assert result.status == "completed", result.failures
+        assert result.outputs["a"] < 0.8 * window
+        ((hold, _),) = provider.calls
+        assert hold.tokens <= window
+        assert hold.max_output_tokens >= 16

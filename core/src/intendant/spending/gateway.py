@@ -93,6 +93,10 @@ class Gateway:
         """True if calls to *route* take tokens and money."""
         return route is not None and self._sizes.provider(route).charges
 
+    def context_window(self, route: Route | None) -> int | None:
+        """Tokens that the model of *route* reads and writes at most in one call; None if that is not known."""
+        return None if route is None else self._sizes.provider(route).context_window(route.model)
+
     async def close(self) -> None:
         """Stop waiting for batches."""
         await self._batches.close()

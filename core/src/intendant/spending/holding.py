@@ -43,6 +43,15 @@ class Quote:
     cost: Cost
 
     @property
+    def most_output(self) -> int:
+        """The longest answer that is wanted and, beside this input, within the model's context window. Where the
+        input is not counted exactly the server decides: a bound is more than what it counts.
+        """
+        window = self.provider.context_window(self.shape.route.model) if self.bound == "exact" else None
+        room = self.shape.max_output if window is None else window - self.input_tokens
+        return min(self.shape.max_output, room) if room >= MIN_OUTPUT_TOKENS else self.shape.max_output
+
+    @property
     def tokens(self) -> int:
         """Input and the longest answer that is wanted."""
         return self.input_tokens + self.shape.max_output if self.provider.charges else 0
@@ -193,7 +202,7 @@ class Holder:
         Raises:
             BudgetExceeded: Not even the shortest useful one does.
         """
-        scope, most = call.scope, quote.shape.max_output
+        scope, most = call.scope, quote.most_output
         left = scope.ledger.left(scope.step_id) if quote.provider.charges else None
         if left is None:
             return most
