@@ -220,6 +220,8 @@ async def test_what_providers_report_does_not_lower_a_proven_bound() -> None:
 
 WORDS = "the pump in the hall of the old works " * 50
 """450 words."""
+SENT = ("the pump " * 30, "in the hall " * 6, "it ran")
+"""80 words."""
 
 
 def reply(text: str = WORDS, **usage: Any) -> ModelReply:
@@ -243,7 +245,7 @@ def reply(text: str = WORDS, **usage: Any) -> ModelReply:
 )
 def test_too_little_is_charged_by_a_local_count(usage: Any, expected: tuple[int, int], corrected: str) -> None:
     """And too much, as long as it can be, by what is reported."""
-    checked = checked_usage(reply(**usage), held_tokens=1000, least_input=80)
+    checked = checked_usage(reply(**usage), held_tokens=1000, sent=SENT)
     assert (checked.usage.input_tokens, checked.usage.output_tokens) == expected
     assert corrected in checked.corrected
     assert bool(corrected) == bool(checked.corrected)
@@ -253,7 +255,7 @@ def test_too_little_is_charged_by_a_local_count(usage: Any, expected: tuple[int,
 @pytest.mark.parametrize("name", ["input_tokens", "output_tokens"])
 def test_figures_that_cannot_be_are_an_error_that_names_the_provider(name: str, figure: Any) -> None:
     with pytest.raises(ProviderError, match="p/m cannot be charged by what it reports") as caught:
-        checked_usage(reply(**{name: figure}), held_tokens=1000, least_input=80)
+        checked_usage(reply(**{name: figure}), held_tokens=1000, sent=SENT)
     assert caught.value.billed
 
 
@@ -261,15 +263,15 @@ def test_figures_that_cannot_be_are_an_error_that_names_the_provider(name: str, 
     "name", ["cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens"]
 )
 def test_parts_are_checked_too(name: str) -> None:
-    whole = checked_usage(reply(**{name: 10**4}), held_tokens=1000, least_input=80).usage
+    whole = checked_usage(reply(**{name: 10**4}), held_tokens=1000, sent=SENT).usage
     assert getattr(whole, name) == (600 if name == "reasoning_tokens" else 100)
     with pytest.raises(ProviderError):
-        checked_usage(reply(**{name: -1}), held_tokens=1000, least_input=80)
+        checked_usage(reply(**{name: -1}), held_tokens=1000, sent=SENT)
 
 
 @given(st.builds(dict, **{name: st.integers(0, 10**5) for name in Usage.model_fields if name.endswith("tokens")}))
 def test_parts_never_exceed_their_whole(usage: dict[str, int]) -> None:
-    found = checked_usage(reply(**usage), held_tokens=10**5, least_input=0).usage
+    found = checked_usage(reply(**usage), held_tokens=10**5, sent=()).usage
     assert found.cached_tokens + found.cache_write_tokens + found.cache_write_1h_tokens <= found.input_tokens
     assert found.reasoning_tokens <= found.output_tokens
 
@@ -316,7 +318,7 @@ HOLD = Hold("k", 1000, 500, 300, "m", 5.0)
 
 def enters(made: Any, request: ModelRequest | None = None, **more: Any) -> Any:
     wish = request or asked("go")
-    return checked_reply(made, ROUTE, wish, HOLD, least_input=1, max_bytes=more.pop("most", 10**6), **more)
+    return checked_reply(made, ROUTE, wish, HOLD, max_bytes=more.pop("most", 10**6), **more)
 
 
 def plain(text: str = "Yes.", **more: Any) -> ModelReply:

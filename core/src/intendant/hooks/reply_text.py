@@ -26,7 +26,7 @@ def repaired(text: str) -> str:
     """*text* with halves of surrogate pairs joined where both are there, and replaced by U+FFFD where one is
     missing. Half a pair can be neither stored nor sent.
     """
-    if _SURROGATE.search(text) is None:
+    if text.isascii() or _SURROGATE.search(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
@@ -65,6 +65,8 @@ def split_thoughts(text: str) -> tuple[str, str]:
     stands in a sentence is the answer's. A block that is never closed was cut off: all that follows is
     reasoning. Where a template opened the block in the prompt, only its end is in the text.
     """
+    if not ("<" in text or "[" in text or "◁" in text):
+        return text, ""
     if _CLOSE.search(text) is None and _OPEN.match(text.lstrip()) is None:
         return text, ""
     text, *unopened = _without_unopened(text)

@@ -324,15 +324,13 @@ class Gateway:
         Raises:
             ProviderError: It is none; it may have been charged all the same.
         """
-        request, charges = held.quote.shape.request, held.quote.provider.charges
         return checked_reply(
             reply,
             held.route,
-            request,
+            held.quote.shape.request,
             held.hold,
-            least_input=self._sizes.least_input(request) if charges else 0,
             max_bytes=self._settings.max_reply_bytes,
-            charges=charges,
+            charges=held.quote.provider.charges,
         )
 
     # --- how a try ends ---

@@ -10,6 +10,7 @@ from intendant.hooks.reply_text import json_in, repaired, repaired_json, split_t
 from intendant.model.errors import ModelRefused, ProviderError
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route
+from intendant.spending.sizing import texts_of
 from intendant.spending.usage_check import checked_usage
 
 SHOWN = 200
@@ -33,7 +34,6 @@ def checked_reply(
     request: ModelRequest,
     hold: Hold,
     *,
-    least_input: int,
     max_bytes: int,
     charges: bool = True,
 ) -> CheckedReply:
@@ -44,7 +44,6 @@ def checked_reply(
         route: The model that was asked.
         request: What it was asked.
         hold: What is held for the call.
-        least_input: A lower bound of the input's tokens.
         max_bytes: The longest text that is taken, of the setting `calls.max_reply_bytes`.
         charges: False if the provider takes no tokens; what it reports is not looked at.
 
@@ -63,7 +62,7 @@ def checked_reply(
     reply = _clean(reply, request)
     if not charges:
         return CheckedReply(reply)
-    checked = checked_usage(reply, held_tokens=hold.tokens, least_input=least_input)
+    checked = checked_usage(reply, held_tokens=hold.tokens, sent=texts_of(request))
     update: dict[str, Any] = {} if checked.usage == reply.usage else {"usage": checked.usage}
     if reply.stop_reason == "end" and checked.usage.output_tokens >= hold.max_output_tokens:
         update["stop_reason"] = "length"  # Some servers say that an answer ended where it was cut.

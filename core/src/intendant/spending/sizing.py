@@ -15,7 +15,7 @@ from intendant.hooks.providers import Bound, Provider, TokenCounting
 from intendant.model.errors import PluginLoadError, ProviderError
 from intendant.model.requests import Message, ModelRequest, Tool
 from intendant.model.results import Route
-from intendant.spending.tokens import CountCorrection, TokenCounter, counter_for, fewest_tokens, profile_of
+from intendant.spending.tokens import CountCorrection, TokenCounter, counter_for, profile_of
 
 ASK_ABOVE = 2048
 """A provider that counts is asked where the upper bound is above this: three quarters of it are most likely not
@@ -125,7 +125,7 @@ class Sizes:
     def input_tokens(self, route: Route, request: ModelRequest) -> int:
         """Tokens that are held for the input of a request where the provider does not count them."""
         count, how = self.upper(route), self.counting(route)
-        total = how.request + sum(count(text) + how.message for text in _texts(request) if text)
+        total = how.request + sum(count(text) + how.message for text in texts_of(request) if text)
         if request.json_schema is not None:
             total += how.schema + self._structure(route, request.json_schema)
         if pictures := sum(len(message.images) for message in request.messages):
@@ -195,10 +195,6 @@ class Sizes:
             self._counts.popitem(last=False)
         return self._counts[key]
 
-    def least_input(self, request: ModelRequest) -> int:
-        """Tokens that the input of a request takes at least, whatever the model."""
-        return sum(fewest_tokens(text) for text in _texts(request) if text)
-
     # --- learning ---
 
     def observe(self, route: Route, counted: int, reported: int, request: ModelRequest | None = None) -> None:
@@ -216,13 +212,14 @@ class Sizes:
             self._breaches[name] = self._breaches.get(name, 1.0) * reported / counted
         if self._proven or request is None:
             return
-        texts = "\n".join(_texts(request))
+        texts = "\n".join(texts_of(request))
         profile = profile_of(texts)
         factor = self._corrections.factor(name, profile)
         self._corrections.observe(name, int(counted / factor), reported, profile)
 
 
-def _texts(request: ModelRequest) -> Sequence[str]:
+def texts_of(request: ModelRequest) -> Sequence[str]:
+    """What is sent of a request, apart from pictures, tools and a schema."""
     return (request.system, *map(_sent, request.messages))
 
 

@@ -9,7 +9,7 @@ is a
 - More than what was held is believed and charged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from intendant.hooks.reported import false_usage, reported_tokens
@@ -21,6 +21,8 @@ ABSURD, ABSURD_TOKENS = 10, 50_000
 how long its answer may be."""
 SHORTEST = 40
 """Tokens of a text from which too low a figure is told from a short text."""
+MOST_PER_TOKEN = 2 * WORDS_PER_TOKEN
+"""Characters for each token that so many words take at least, each followed by a blank."""
 FIGURES = (
     "input_tokens",
     "output_tokens",
@@ -40,13 +42,13 @@ class CheckedUsage:
     """Why that is not what was reported; empty if it is."""
 
 
-def checked_usage(reply: ModelReply, *, held_tokens: int, least_input: int) -> CheckedUsage:
+def checked_usage(reply: ModelReply, *, held_tokens: int, sent: Sequence[str]) -> CheckedUsage:
     """What a reply is charged with.
 
     Args:
         reply: What the provider returned.
         held_tokens: What was held for the call, input and output.
-        least_input: A lower bound of its input tokens.
+        sent: The texts of its input.
 
     Raises:
         ProviderError: The figures cannot be those of any call; the call was charged, with what is not known.
@@ -60,28 +62,25 @@ def checked_usage(reply: ModelReply, *, held_tokens: int, least_input: int) -> C
         raise false_usage(who, f"{total} tokens were reported for a call that may take {held_tokens}")
     if reply.produced_by != "model":
         return CheckedUsage(_consistent(figures))
-    counted = {"input_tokens": least_input, "output_tokens": _least_output(reply)}
-    low = [name for name, least in counted.items() if _is_too_low(figures[name], least)]
+    written = (reply.text, reply.reasoning, *(f"{call.name} {call.arguments}" for call in reply.calls))
+    texts = {"input_tokens": sent, "output_tokens": written}
+    counted = {name: least for name in texts if (least := _missing(figures[name], texts[name]))}
+    low = list(counted)
     if not low:
         return CheckedUsage(_consistent(figures))
     said = " and ".join(f"{figures[name]} {name.replace('_', ' ')} for at least {counted[name]}" for name in low)
-    return CheckedUsage(
-        _consistent({**figures, **{name: counted[name] for name in low}}), f"{who} reported {said}"
-    )
+    return CheckedUsage(_consistent({**figures, **counted}), f"{who} reported {said}")
 
 
-def _is_too_low(reported: int, least: int) -> bool:
-    """True if so few tokens cannot have made the text. Vocabularies whose tokens span several words are borne
-    with.
+def _missing(reported: int, texts: Sequence[str]) -> int:
+    """What *texts* take at least, if so few tokens as are reported cannot have made them; else 0. Vocabularies
+    whose tokens span several words are borne with.
     """
-    if reported == 0:
-        return least > 0
-    return least >= SHORTEST and reported < least / WORDS_PER_TOKEN
-
-
-def _least_output(reply: ModelReply) -> int:
-    called = sum(fewest_tokens(f"{call.name} {call.arguments}") for call in reply.calls)
-    return fewest_tokens(reply.text) + fewest_tokens(reply.reasoning) + called
+    if reported * MOST_PER_TOKEN >= sum(map(len, texts)):
+        return 0  # Usual, and seen without counting words.
+    least = sum(map(fewest_tokens, filter(None, texts)))
+    too_low = least > 0 if reported == 0 else least >= SHORTEST and reported < least / WORDS_PER_TOKEN
+    return least if too_low else 0
 
 
 def _consistent(figures: Mapping[str, int]) -> Usage:
