@@ -202,3 +202,15 @@ async def test_a_token_goes_where_the_sdk_sends_it(stub: WireServer, monkeypatch
     await ask()
     assert stub.requests[0].headers["authorization"] == "Bearer my-own-token-0123"
     assert "x-api-key" not in stub.requests[0].headers
+
+
+async def test_a_call_s_key_is_sent_where_the_server_knows_calls_again_by_it(stub: WireServer) -> None:
+    """The vendors do not; a gateway before them may."""
+    stub.answer(message())
+    await ask()
+    assert "idempotency-key" not in stub.requests[0].headers
+    assert AnthropicProvider().knows_keys is False
+    stub.answer(message())
+    await ask(idempotency_header="Idempotency-Key")
+    assert stub.requests[1].headers["idempotency-key"] == "call-key"
+    assert AnthropicProvider({"idempotency_header": "Idempotency-Key"}).knows_keys is True

@@ -728,3 +728,15 @@ async def test_warming_imports_and_opens_what_a_call_needs(stub: WireServer) -> 
     _, err = await done.communicate()
     assert done.returncode == 0, err.decode()
     assert not stub.requests, "nothing is sent"
+
+
+async def test_a_call_s_key_is_sent_where_the_server_knows_calls_again_by_it(stub: WireServer) -> None:
+    """The vendors do not; a gateway before them may."""
+    stub.answer(completion())
+    await ask()
+    assert "idempotency-key" not in stub.requests[0].headers
+    assert OpenaiProvider().knows_keys is False
+    stub.answer(completion())
+    await ask(idempotency_header="Idempotency-Key")
+    assert stub.requests[1].headers["idempotency-key"] == "call-key"
+    assert OpenaiProvider({"idempotency_header": "Idempotency-Key"}).knows_keys is True

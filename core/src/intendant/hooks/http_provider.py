@@ -48,7 +48,7 @@ from weakref import WeakKeyDictionary
 from pydantic import Field
 
 from intendant.hooks.http_errors import HttpErrors, ReplyTooLarge, T, Vendor
-from intendant.hooks.providers import Provider
+from intendant.hooks.providers import Hold, Provider
 from intendant.hooks.reply_text import json_in, repaired, repaired_json, split_thoughts
 from intendant.hooks.wrapping import unwrapped_value
 from intendant.model.errors import ProviderError, SettingsError
@@ -79,6 +79,9 @@ class HttpSettings(Options):
     """Tokens that a model reads and writes at most in one call, by model."""
     max_reply_bytes: int = Field(default=16_777_216, ge=1024)
     """A reply that is longer is given up."""
+    idempotency_header: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
+    """The header under which the server takes a call's key, where it answers a key that it knows again without
+    charging it; empty: it does not."""
 
 
 class HttpProvider(Provider):
@@ -94,6 +97,8 @@ class HttpProvider(Provider):
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
         super().__init__(settings)
+        options: HttpSettings = self.settings
+        self.knows_keys = bool(options.idempotency_header)
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
         self._seen_windows: dict[tuple[str, str], int] = {}
 
@@ -161,6 +166,11 @@ class HttpProvider(Provider):
         """Remember how long a model's context window is."""
         if window:
             self._seen_windows[self.base_url, model] = window
+
+    def headers(self, hold: Hold) -> dict[str, str]:
+        """What is sent beside a call: its key, where the server knows calls again by it."""
+        settings: HttpSettings = self.settings
+        return {settings.idempotency_header: hold.key} if settings.idempotency_header else {}
 
     # --- the client ---
 

@@ -120,7 +120,7 @@ class Provider(Plugin):
     batches: ClassVar[bool] = False
     """True if it takes calls that may wait, for less money."""
 
-    knows_keys: ClassVar[bool] = False
+    knows_keys: bool = False
     """True if a call sent again under the same `Hold.key` is answered, and charged, only once."""
 
     async def warm(self) -> None:

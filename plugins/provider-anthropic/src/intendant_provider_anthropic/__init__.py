@@ -156,7 +156,7 @@ class AnthropicProvider(HttpProvider):
             ProviderError: It was refused or broke off; says whether anything may have been charged.
         """
         ask = self._asked(hold.model, request)
-        sent = {**parameters(hold, ask), "timeout": patience(hold.timeout)}
+        sent = self._sent(hold, ask)
         try:
             message = await self.send(self.client().messages.create(**sent), hold.timeout)
             return reply_of(message, hold, ask)
@@ -173,12 +173,17 @@ class AnthropicProvider(HttpProvider):
             ProviderError: It was refused, broke off, or ended before the answer did.
         """
         ask = self._asked(hold.model, request)
-        sent = {**parameters(hold, ask), "timeout": patience(hold.timeout)}
+        sent = self._sent(hold, ask)
         try:
             return await ERRORS.within(hold.timeout, streamed(self.client(), sent, hold, ask, meter))
         except ContextOverflow as error:
             self.note_window(hold.model, error.window)
             raise
+
+    def _sent(self, hold: Hold, ask: Ask) -> dict[str, Any]:
+        """The keyword arguments of a call."""
+        around = {"timeout": patience(hold.timeout), "extra_headers": self.headers(hold)}
+        return {**parameters(hold, ask), **around}
 
     def _asked(self, model: str, request: ModelRequest) -> Ask:
         settings: AnthropicSettings = self.settings

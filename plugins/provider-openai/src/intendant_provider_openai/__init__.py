@@ -179,8 +179,9 @@ class OpenaiProvider(HttpProvider):
         ask, client = self._asked(hold.model, request), self.client()
         sent = self._parameters(hold, ask)
         create: Any = client.chat.completions.create if self.api == "chat" else client.responses.create
+        around = {"timeout": patience(hold.timeout), "extra_headers": self.headers(hold)}
         try:
-            answer = await self.send(create(**sent, timeout=patience(hold.timeout)), hold.timeout)
+            answer = await self.send(create(**sent, **around), hold.timeout)
             reply: ModelReply = self._words.reply_of(answer, hold, ask)
         except ProviderError as error:
             raise self._explained(error, ask, sent) from None
@@ -198,7 +199,7 @@ class OpenaiProvider(HttpProvider):
         ask = self._asked(hold.model, request)
         sent = self._parameters(hold, ask)
         streamed = streamed_completion if self.api == "chat" else streamed_response
-        timed = {**sent, "timeout": patience(hold.timeout)}
+        timed = {**sent, "timeout": patience(hold.timeout), "extra_headers": self.headers(hold)}
         try:
             return await ERRORS.within(hold.timeout, streamed(self.client(), timed, hold, ask, meter))
         except ProviderError as error:
