@@ -25,6 +25,7 @@ from intendant.plugin import (
     StepResult,
     TokenCounting,
     Usage,
+    answer_tokens,
 )
 from intendant.record.store import bookings
 from intendant.spending.reply_check import checked_reply, is_same_model
@@ -500,3 +501,56 @@ async def test_inputs_are_fitted_into_the_window_and_answers_beside_them(window:
         ((hold, _),) = provider.calls
         assert hold.tokens <= window
         assert hold.max_output_tokens >= 16
+
+
+# --- what errors name ---
+
+
+async def test_a_time_out_is_named_where_the_budget_admits_no_other_try() -> None:
+    """What the lost try may have cost is charged, so that the budget refuses the next one; that is not the cause."""
+
+    class Slow(ScriptedProvider):
+        async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
+            raise ProviderError("the vendor did not answer in time", retryable=True, billed=True)
+
+    flow = Workflow.model_validate(
+        {"name": "f", "budget": {"tokens": 700}, "steps": [{"id": "a", "intent": "tell", "input": "some words"}]}
+    )
+    async with engine(Digest(), Slow(), settings={"calls": {"attempts": 3}}) as service:
+        result = await service.run(flow)
+    failure = result.failures["a"]
+    assert failure.error == "ProviderError"
+    assert "did not answer in time; another try is not admitted: the budget of" in failure.message
+    assert result.status == "failed"
+
+
+async def test_a_refusal_says_what_the_input_alone_takes() -> None:
+    words = "the pump in the hall of the old works " * 40
+    flow = Workflow.model_validate(
+        {
+            "name": "f",
+            "inputs": {"text": {"type": "any"}},
+            "budget": {"tokens": 120},
+            "steps": [{"id": "a", "intent": "tell", "input": "{{ inputs.text }}"}],
+        }
+    )
+    async with engine(Tell(), ScriptedProvider("yes"), settings={}) as service:
+        result = await service.run(flow, {"text": words})
+    assert "for the input alone): 120 tokens are left" in result.failures["a"].message
+
+
+async def test_an_answer_s_length_is_held_and_what_the_model_is_given_to_think() -> None:
+    class Thinking(ScriptedProvider):
+        def thinking_tokens(self, model: str, request: ModelRequest) -> int:
+            return 300
+
+    held = []
+    for provider in (ScriptedProvider("yes"), Thinking("yes")):
+        await spend(provider, "some words", 5000)
+        held.append(provider.calls[0][0].max_output_tokens)
+    assert held == [60, 360]
+
+
+@pytest.mark.parametrize(("words", "language", "tokens"), [(None, "", None), (60, "", 280), (60, "Hindi", 640)])
+def test_a_number_of_words_bounds_an_answer(words: Any, language: str, tokens: Any) -> None:
+    assert answer_tokens(words, language) == tokens

@@ -126,7 +126,10 @@ from intendant.spending.caching import (
     rewriting_pays as rewriting_pays,
     turns_to_pay as turns_to_pay,
 )
-from intendant.spending.tokens import estimate_tokens as estimate_tokens
+from intendant.spending.tokens import (
+    answer_tokens as answer_tokens,
+    estimate_tokens as estimate_tokens,
+)
 from intendant.text.content_kinds import kind_of as kind_of
 from intendant.text.facts import facts_in as facts_in
 from intendant.text.units import (

@@ -224,3 +224,9 @@ async def test_runs_without_any_model() -> None:
     assert outcome.output == "The pump failed at 10:15."
     assert (outcome.produced_by, outcome.tier, outcome.usage.micro_usd) == ("extractive", "fast", 0)
     assert 0 < outcome.usage.tokens <= 4000
+
+
+async def test_a_number_of_words_bounds_what_is_held_for_the_answer() -> None:
+    _, (asked,) = await summarize(TEXT, "Short.", **{"with": {"max_words": 30}})
+    assert asked.max_output_tokens is not None
+    assert 60 <= asked.max_output_tokens <= 3 * 1.5 * 30 + 40

@@ -156,6 +156,22 @@ def test_thinking_that_is_allowed_makes_a_hold_a_likely_one() -> None:
     assert AnthropicProvider().token_counting("claude-haiku-5-5").tokenizer == "byte_bpe"
 
 
+@pytest.mark.parametrize(
+    ("model", "settings", "tools", "tokens"),
+    [
+        ("claude-haiku-5-5", {}, (), 1024),
+        ("claude-haiku-5-5", {"effort": "high"}, (), 8192),
+        ("claude-haiku-5-5", {"effort": None}, (), 4096),
+        ("claude-haiku-5-5", {}, (TOOL,), 0),
+        ("claude-opus-4-1", {}, (), 0),
+    ],
+)
+def test_models_that_think_are_given_tokens_for_it(model: str, settings: Any, tools: Any, tokens: int) -> None:
+    """Beside an answer whose length is asked for, which thinking would use up."""
+    asked = ModelRequest(messages=ASKED.messages, tools=tools)
+    assert AnthropicProvider(settings).thinking_tokens(model, asked) == tokens
+
+
 async def test_what_is_shown_of_thinking_is_no_part_of_the_answer(stub: WireServer) -> None:
     thought = {"type": "thinking", "thinking": "Hm.", "signature": "s"}
     stub.answer(message(thought, {"type": "text", "text": "Yes."}), request_id="req_7")

@@ -552,6 +552,25 @@ async def test_other_models_are_told_all_that_is_held(stub: WireServer) -> None:
         assert "reasoning_effort" not in stub.asked()
 
 
+@pytest.mark.parametrize(
+    ("model", "settings", "tokens"),
+    [
+        ("gpt-6-luna", {"base_url": "https://api.openai.com/v1"}, 1024),
+        ("gpt-6-luna", {"base_url": "https://api.openai.com/v1", "effort": "high"}, 8192),
+        ("gpt-6-luna", {"base_url": "https://api.openai.com/v1", "effort": "none"}, 0),
+        ("gpt-4o", {"base_url": "https://api.openai.com/v1"}, 0),
+        ("qwen3-8b", {}, 0),
+        ("openai/o4-mini", {}, 4096),
+        ("gemini-2.5-pro", {"thinking_tokens": 700}, 700),
+        ("gemini-2.5-flash", {"thinking_tokens": 700}, 0),
+    ],
+)
+def test_models_that_reason_are_given_tokens_for_it(model: str, settings: Any, tokens: int) -> None:
+    """Beside an answer whose length is asked for, which reasoning would use up."""
+    provider = OpenaiProvider({"base_url": "http://127.0.0.1:1/v1", **settings})
+    assert provider.thinking_tokens(model, ASKED) == tokens
+
+
 # --- counts of the server ---
 
 LLAMA = {"object": "list", "data": [{"id": "/models/m.gguf", "owned_by": "llamacpp", "meta": {"n_ctx": 2048}}]}

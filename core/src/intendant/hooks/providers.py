@@ -141,6 +141,10 @@ class Provider(Plugin):
         """Tokens that *model* reads and writes at most in one call; None if that is not known."""
         return None
 
+    def thinking_tokens(self, model: str, request: ModelRequest) -> int:  # noqa: ARG002  # for subclasses
+        """Tokens that *model* is given to think, beside an answer of the length that *request* asks for."""
+        return 0
+
     @abstractmethod
     def available(self) -> bool:
         """True if it can be used now: its key is in the environment, for one. Must not use the network."""

@@ -189,15 +189,17 @@ class BudgetExceeded(IntendantError):
         unit: `tokens` or `micro_usd`.
         asked: What the call would have taken at worst.
         left: What that limit still admits.
+        input_tokens: Of what was asked, the input, which alone may be too much; None if that is not known.
     """
 
     code: ClassVar[str] = "budget_exceeded"
 
-    def __init__(self, scope: str, unit: str, asked: int, left: int) -> None:
+    def __init__(self, scope: str, unit: str, asked: int, left: int, *, input_tokens: int | None = None) -> None:
         self.scope, self.unit, self.asked, self.left = scope, unit, asked, left
         wanted, rest = amount(unit, asked), amount(unit, max(0, left))
+        parts = "" if input_tokens is None else f" ({input_tokens} for the input alone)"
         super().__init__(
-            f"the budget of {scope} does not admit {wanted}: {rest} are left",
+            f"the budget of {scope} does not admit {wanted}{parts}: {rest} are left",
             hint="raise the limit, shorten the input, or ask for a shorter answer",
         )
 
@@ -254,6 +256,8 @@ class ContextOverflow(ProviderError):
         billed: False where the provider answered with an error, which is the rule.
     """
 
+    code: ClassVar[str] = "context_overflow"
+
     def __init__(self, message: str, *, window: int | None = None, hint: str = "", billed: bool = False) -> None:
         super().__init__(message, hint=hint, billed=billed, at_fault=False)
         self.window = window
@@ -267,6 +271,8 @@ class ModelRefused(ProviderError):
         hint: What to do about it.
     """
 
+    code: ClassVar[str] = "model_refused"
+
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint, billed=True, at_fault=False)
 
@@ -278,6 +284,8 @@ class RequestAdapted(ProviderError):
     Args:
         message: What was refused, and what is sent instead.
     """
+
+    code: ClassVar[str] = "request_adapted"
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retryable=True, billed=False, at_fault=False)

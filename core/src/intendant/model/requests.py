@@ -276,7 +276,8 @@ class ModelRequest(Frozen):
     messages: tuple[Message, ...] = Field(min_length=1)
     system: str = ""
     max_output_tokens: int | None = Field(default=None, ge=1)
-    """The gateway clamps this to what the budget admits."""
+    """The longest answer that is wanted. The gateway adds what the model is given to think, and clamps the sum to
+    what the tier and the budget admit."""
     temperature: float | None = None
     json_schema: dict[str, Json] | None = Field(default=None, repr=False)
     """Asks for an answer of this shape."""

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Literal
 
 from intendant import events
+from intendant.model.errors import ProviderError
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
 from intendant.model.workflow import InDoubt
@@ -69,6 +70,8 @@ class Call:
     """True once a part of an answer was shown: it cannot be taken back, so there is no retry."""
     batched: bool = False
     """True while it is sent in a batch."""
+    failure: ProviderError | None = None
+    """Why the last try failed, where there will be another."""
     forms: int = 0
     """How often a server refused its form only."""
     backoff: Backoff | None = None

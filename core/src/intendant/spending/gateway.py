@@ -126,7 +126,10 @@ class Gateway:
             ModelRefused: The model refused to answer; that was charged.
             CallInDoubt: A process died while this call was in flight, and the policy is not to repeat it.
         """
-        self._check_able(self._sizes.provider(route), route, request)
+        provider = self._sizes.provider(route)
+        self._check_able(provider, route, request)
+        if request.max_output_tokens is not None and (more := provider.thinking_tokens(route.model, request)):
+            request = request.model_copy(update={"max_output_tokens": request.max_output_tokens + more})
         shapes = Shapes(route, request, shrink, self._alternatives.cheaper)
         deadline = monotonic() + self._settings.deadline + scope.max_wait
         call = Call(scope, next_key(scope, request), shapes, on_text, deadline)
@@ -207,7 +210,7 @@ class Gateway:
             except BudgetExceeded as refused:
                 reduction = await call.shapes.reduce(refused)
                 if reduction is False:
-                    raise
+                    raise (refused if call.failure is None else _not_again(call.failure, refused)) from None
                 if reduction is not None:
                     record_degraded(call.scope, *reduction, str(refused))
             except RequestAdapted as error:
@@ -218,6 +221,7 @@ class Gateway:
             except ProviderError as error:
                 if call.shown:
                     raise
+                call.failure = error
                 if (delay := self._retry_delay(call, error)) is not None:
                     await sleep(delay)
                 elif not self._fall_back(call, error):
@@ -385,3 +389,13 @@ class Gateway:
             event = settled(scope, row.key, route, usage, "cut_off", price_version=price.version)
             scope.ledger.cut_off(row, spent, event)
         scope.usage += usage
+
+
+def _not_again(failure: ProviderError, refused: BudgetExceeded) -> ProviderError:
+    """The error of a try that failed where the budgets admit no other; what failed tries may cost is charged."""
+    return ProviderError(
+        f"{failure.message}; another try is not admitted: {refused.message}",
+        hint=failure.hint or refused.hint,
+        billed=failure.billed,
+        at_fault=failure.at_fault,
+    )

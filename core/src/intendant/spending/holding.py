@@ -207,7 +207,9 @@ class Holder:
         if left is None:
             return most
         if quote.input_tokens + min(most, quote.shape.min_output) > left:
-            raise BudgetExceeded(f"step {scope.step_id}", "tokens", quote.tokens, left)
+            raise BudgetExceeded(
+                f"step {scope.step_id}", "tokens", quote.tokens, left, input_tokens=quote.input_tokens
+            )
         return min(most, left - quote.input_tokens)
 
     def _affordable(self, call: Call, quote: Quote, output: int) -> int:

@@ -260,3 +260,24 @@ def _word(letters: int) -> float:
     if letters <= 7:  # noqa: PLR2004
         return 1
     return letters / (4.5 if letters <= 15 else 2.2)  # noqa: PLR2004
+
+
+# --- lengths that people ask for ---
+
+TOKENS_PER_WORD, FOREIGN_TOKENS_PER_WORD = 4, 10
+"""Tokens of a word at most on average: of English, with what models write around it; and of languages whose words
+take many."""
+AROUND = 40
+"""Tokens of a heading, a fence or a salutation."""
+
+
+def answer_tokens(words: int | None, language: str = "") -> int | None:
+    """Tokens that an answer of so many words takes at most; None if no number of words is asked for.
+
+    Args:
+        words: The most words it may have.
+        language: The language it is to be written in, if that is said.
+    """
+    if words is None:
+        return None
+    return AROUND + words * (FOREIGN_TOKENS_PER_WORD if language else TOKENS_PER_WORD)

@@ -47,6 +47,8 @@ that."""
 REQUEST, FOREIGN_REQUEST, SCHEMA = 32, 256, 384
 """What is added to a request at most, and for an answer of a given shape, which is explained in a system text."""
 MESSAGE = 16
+THINKING = {"low": 1024, "medium": 4096, "high": 8192, "xhigh": 16_384, "max": 32_768}
+"""Tokens that a model is given to think, by effort, beside an answer whose length is asked for."""
 MOST_BATCHED = 1000
 """Calls of a batch, whose replies come in one stream."""
 COUNT_SECONDS = 10.0
@@ -146,6 +148,11 @@ class AnthropicProvider(HttpProvider):
         if not isinstance(counted, int) or counted <= 0:
             raise ProviderError("anthropic counted no tokens", billed=False)
         return counted
+
+    def thinking_tokens(self, model: str, request: ModelRequest) -> int:
+        """By how much the model is asked to think, where it does by itself."""
+        ask = self._asked(model, request)
+        return THINKING[ask.effort or "medium"] if ask.thinks else 0
 
     # --- calls ---
 

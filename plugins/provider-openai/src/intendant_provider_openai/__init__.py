@@ -39,6 +39,8 @@ MODELS: Mapping[str, str] = {
     "balanced": "gpt-6.1-terra",
     "powerful": "gpt-6.1-sol",
 }
+THINKING = {"minimal": 256, "low": 1024, "medium": 4096, "high": 8192, "xhigh": 16_384, "max": 32_768}
+"""Tokens that a model is given to reason, by effort, beside an answer whose length is asked for."""
 MOST_BATCHED = 1000
 """Calls of a batch, whose replies come in one file."""
 COUNT_SECONDS = 10.0
@@ -162,6 +164,13 @@ class OpenaiProvider(HttpProvider):
         self.note_window(model, window)
         self._counters[place] = kind
         return kind
+
+    def thinking_tokens(self, model: str, request: ModelRequest) -> int:
+        """By how much the model is asked to reason, where it may."""
+        ask = self._asked(model, request)
+        if ask.thinks_unbounded:
+            return ask.thinking_tokens
+        return THINKING[ask.said_effort or "medium"] if ask.reasons else 0
 
     def cache_ttl(self, model: str, request: ModelRequest) -> Literal["", "5m", "1h"]:
         """OpenAI keeps what is marked for half an hour, and no other server says what it does."""
