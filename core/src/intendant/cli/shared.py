@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -12,6 +13,7 @@ import structlog
 import typer  # noqa: TID253  # this module is the command line
 
 from intendant.model.errors import BudgetExceeded, IntendantError, Problem, WorkflowError
+from intendant.model.results import Failure
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -124,6 +126,17 @@ def hint_of(error: IntendantError) -> str:
         scope, _, period = error.scope.rpartition("/")
         return f"raise the limit: intendant budget set {scope} --per {period.partition(':')[0]} …"
     return COMMANDS.get(error.code, "") or error.hint
+
+
+_STANDING = re.compile(r"budget of ((?:agent|tenant):.+)/(day|month):")
+
+
+def hint_of_failure(failure: Failure) -> str:
+    """The same for the failure of a step."""
+    standing = _STANDING.search(failure.message) if failure.code == BudgetExceeded.code else None
+    if standing is not None:
+        return f"raise the limit: intendant budget set {standing[1]} --per {standing[2]} …"
+    return COMMANDS.get(failure.code, "") or failure.hint
 
 
 def describe_error(error: IntendantError) -> dict[str, Any]:
