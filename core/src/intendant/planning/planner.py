@@ -29,6 +29,7 @@ from intendant.model.requests import (
 )
 from intendant.model.results import Allocation, Classification, Route, Usage
 from intendant.model.workflow import Frozen, Step, Workflow
+from intendant.planning.bounds import Bound, Bounds, of_run
 from intendant.planning.routing import Router, difficulty
 from intendant.planning.sharing import share
 from intendant.spending.alternatives import offers
@@ -60,6 +61,10 @@ class StepPlan(Frozen):
     """None for steps that ask no model, or where no provider can be used."""
     estimated_micro_usd: int | None
     """Cost if the step uses all its tokens, a quarter of them for the answer; None if the price is not known."""
+    max_tokens: int = 0
+    """Tokens that the step can spend at most, what it may draw on included."""
+    max_micro_usd: int | None = None
+    """Micro-US$ that it can spend at most; None if a price is not known."""
     rewriting: Route | None = None
     """The model that may rewrite the step's input where selecting from it loses too much."""
     side_effects: bool
@@ -77,6 +82,10 @@ class Plan(Frozen):
     strategy: str
     unallocated: int
     """Tokens that no step has a right to."""
+    max_tokens: int = 0
+    """Tokens that the run can spend at most."""
+    max_micro_usd: int | None = None
+    """Micro-US$ that it can spend at most; None if a price is not known and no limit is set."""
 
     @property
     def estimated_micro_usd(self) -> int | None:
@@ -98,6 +107,7 @@ class Planner:
         self._settings = settings
         self._prices = prices
         self._questions = Questions(plugins.manager)
+        self._bounds = Bounds(plugins.providers, prices, settings)
 
     async def plan(
         self,
@@ -134,26 +144,32 @@ class Planner:
         total = self.total(workflow) - line * len(told)
         shares, strategy, unallocated = self._allocate(workflow, specs, wants, found, history or {}, total)
         router = self.router(workflow)
+        steps = tuple(
+            self._step(
+                step,
+                specs[step.id],
+                found[step.id],
+                needs[step.id],
+                references[step.id],
+                shares,
+                wants,
+                router,
+                line if step.id in told else 0,
+                self.total(workflow),
+            )
+            for step in workflow.steps
+        )
+        tokens, micro = self.total(workflow), self.total_micro_usd(workflow)
+        bound = of_run([Bound(step.max_tokens, step.max_micro_usd) for step in steps], tokens, micro)
         return Plan(
             workflow=workflow,
-            steps=tuple(
-                self._step(
-                    step,
-                    specs[step.id],
-                    found[step.id],
-                    needs[step.id],
-                    references[step.id],
-                    shares,
-                    wants,
-                    router,
-                    line if step.id in told else 0,
-                )
-                for step in workflow.steps
-            ),
-            budget_tokens=self.total(workflow),
-            budget_micro_usd=self.total_micro_usd(workflow),
+            steps=steps,
+            budget_tokens=tokens,
+            budget_micro_usd=micro,
             strategy=strategy,
             unallocated=unallocated,
+            max_tokens=bound.tokens,
+            max_micro_usd=bound.micro_usd,
         )
 
     @cached_property
@@ -322,6 +338,7 @@ class Planner:
         wants: Mapping[str, bool],
         router: Router,
         memory: int,
+        total: int,
     ) -> StepPlan:
         score, factors = difficulty(step, spec, references=references)
         tokens = shares.get(step.id, 0) + memory
@@ -330,6 +347,7 @@ class Planner:
         rewriting = (
             router.route(step.id, "compress", 0.0, {}, tokens) if compression.abstractive and route else None
         )
+        bound = self._bounds.of_step((route, rewriting), tokens, total)
         return StepPlan(
             step_id=step.id,
             name=step.title,
@@ -346,7 +364,9 @@ class Planner:
             route=route,
             estimated_micro_usd=self._estimate(route, tokens),
             side_effects=spec.side_effects or self._effect(step),
-            warnings=self._warnings(classification, wants[step.id], route),
+            max_tokens=bound.tokens,
+            max_micro_usd=bound.micro_usd,
+            warnings=self._warnings(step, classification, wants[step.id], route, bound),
         )
 
     def _estimate(self, route: Route | None, tokens: int) -> int | None:
@@ -371,7 +391,9 @@ class Planner:
         operation = self._operation(step)
         return step.connector is not None and (operation is None or operation.side_effects)
 
-    def _warnings(self, found: Classification, wants: bool, route: Route | None) -> tuple[str, ...]:
+    def _warnings(
+        self, step: Step, found: Classification, wants: bool, route: Route | None, bound: Bound
+    ) -> tuple[str, ...]:
         warnings = []
         threshold = self._settings.classification.threshold
         if found.confidence < threshold or self._side_effects_differ(found):
@@ -383,6 +405,13 @@ class Planner:
             warnings.append(f"no provider can be used for this step; {self._plugins.model_hint}")
         if route is not None and not self._plugins.providers[route.provider].charges:
             warnings.append("no model will be asked: sentences are selected, templates filled")
+            if step.output is not None:
+                warnings.append(f"an `output` schema needs a model; {self._plugins.model_hint}")
+        if bound.micro_usd is None and route is not None:
+            warnings.append(
+                f"the price of {route.provider}/{route.model}, or of a fallback, is not known: calls are refused; "
+                f'set prices.models."{route.provider}/{route.model}"'
+            )
         return tuple(warnings)
 
     def _side_effects_differ(self, found: Classification) -> bool:
