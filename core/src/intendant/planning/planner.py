@@ -9,6 +9,7 @@ from intendant.config.logs import get_logger
 from intendant.config.settings import Settings
 from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
+from intendant.hooks.sharing import share
 from intendant.model.errors import (
     NoHandlerError,
     PluginError,
@@ -31,7 +32,6 @@ from intendant.model.results import Allocation, Classification, Route, Usage
 from intendant.model.workflow import Frozen, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, of_run
 from intendant.planning.routing import Router, difficulty
-from intendant.planning.sharing import share
 from intendant.spending.alternatives import offers
 from intendant.spending.pricing import Prices
 
@@ -294,7 +294,6 @@ class Planner:
                 step_id=step.id,
                 intent=specs[step.id].name,
                 baseline=settings.baselines.get(specs[step.id].name, specs[step.id].tokens),
-                needs_tokens=wants[step.id],
                 critical=step.critical,
                 confidence=found[step.id].confidence,
                 cap=settings.tokens_per_step,
