@@ -1,7 +1,7 @@
 """Every decision about a workflow before any money moves. Pure: nothing is sent, written or changed."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from intendant.config.flags import is_on
@@ -82,6 +82,9 @@ class Plan(Frozen):
     strategy: str
     unallocated: int
     """Tokens that no step has a right to."""
+    planning_tokens: int = 0
+    """Tokens that telling intents took; part of what the run may spend."""
+    planning_micro_usd: int = 0
     max_tokens: int = 0
     """Tokens that the run can spend at most."""
     max_micro_usd: int | None = None
@@ -119,6 +122,7 @@ class Planner:
         known: Mapping[str, Classification] | None = None,
         model: ModelClient | None = None,
         memory: bool = False,
+        planning: Callable[[], Usage] = Usage,
     ) -> Plan:
         """Decide everything about *workflow*.
 
@@ -130,18 +134,20 @@ class Planner:
             known: Classifications that are remembered, by step id.
             model: The door through which classifiers may ask a model.
             memory: Something is known before the run, and the steps that are told need tokens for it.
+            planning: Returns what classifying took, which the run's budget pays for.
 
         Raises:
             WorkflowError: A step's intent cannot be told, or nobody handles it.
             PluginLoadError: The configured budget strategy is not installed.
         """
         found = await self._classify(workflow, needs, known or {}, model)
+        taken = planning()
         handlers = self._plugins.intents
         specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.steps}
         wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.steps}
         told = [step.id for step in workflow.steps if memory and wants[step.id] and specs[step.id].memory]
         line = self._memory_line(workflow, len(told))
-        total = self.total(workflow) - line * len(told)
+        total = max(0, self.total(workflow) - taken.tokens - line * len(told))
         shares, strategy, unallocated = self._allocate(workflow, specs, wants, found, history or {}, total)
         router = self.router(workflow)
         steps = tuple(
@@ -168,6 +174,8 @@ class Planner:
             budget_micro_usd=micro,
             strategy=strategy,
             unallocated=unallocated,
+            planning_tokens=taken.tokens,
+            planning_micro_usd=taken.micro_usd,
             max_tokens=bound.tokens,
             max_micro_usd=bound.micro_usd,
         )

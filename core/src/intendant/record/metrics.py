@@ -19,6 +19,7 @@ class MetricsFold:
             case events.Initialized():
                 self._started = event.at if self._started is None else self._started
                 self._budget = event.budget_tokens
+                self._count(tokens_used=event.planning_tokens, micro_usd=event.planning_micro_usd)
             case events.Resumed():
                 self._budget = event.budget_tokens
             case events.StepExecuted():
