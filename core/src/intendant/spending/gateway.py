@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from time import monotonic, time
 from typing import Literal
 
+from intendant.config.logs import get_logger
 from intendant.config.settings import CallSettings
 from intendant.hooks.providers import Provider
-from intendant.model.errors import BudgetExceeded, ProviderError
+from intendant.model.errors import BudgetExceeded, IntendantError, ProviderError
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
 from intendant.record.rows import Spent
@@ -40,6 +41,7 @@ from intendant.spending.sizing import Sizes
 from intendant.spending.streaming import LiveMeter
 from intendant.spending.traffic import Traffic
 
+log = get_logger("intendant.gateway")
 RETRY_SECONDS = 0.5
 LONGEST_WAIT = 10.0
 """Where a provider asks for a longer wait than this, in seconds, another provider is asked instead, if there is
@@ -290,6 +292,15 @@ class Gateway:
             self._close(call, held, meter, error)
             message = f"{held.route.provider}/{held.route.model} did not answer in {hold.timeout:g} s"
             raise ProviderError(message, retryable=True) from None
+        except Exception as error:
+            self._close(call, held, meter, error)
+            if isinstance(error, IntendantError):
+                raise
+            log.warning("plugin_raised", plugin=provider.key, exc_info=error)
+            raise ProviderError(
+                f"the provider '{provider.name}' raised {type(error).__name__}: {error}",
+                hint="this is a fault of the plugin; report it there",
+            ) from error
         except BaseException as error:
             self._close(call, held, meter, error)
             raise
