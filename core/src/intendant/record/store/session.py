@@ -146,12 +146,10 @@ def transaction(connection: Connection) -> Iterator[Session]:
     """All or nothing; yields the session. On SQLite without SQLAlchemy, which takes as long as two statements."""
     session = session_of(connection)
     session.begin()
-    if not session.sqlite:
-        with connection.begin():
-            yield session
-            session.flush()
-        return
-    session.driver.execute("BEGIN IMMEDIATE")
+    if session.sqlite:
+        session.driver.execute("BEGIN IMMEDIATE")
+    else:
+        connection.begin()
     try:
         yield session
         session.flush()
@@ -160,7 +158,7 @@ def transaction(connection: Connection) -> Iterator[Session]:
         raise
     if connection.in_transaction():
         connection.commit()
-    elif session.driver.in_transaction:
+    elif session.sqlite and session.driver.in_transaction:
         session.driver.execute("COMMIT")
 
 
