@@ -100,10 +100,10 @@ class Insert:
     """
 
     __slots__ = ("_columns", "_head", "_tail", "_texts")
-    LONGEST = 128
-    """Rows in one statement: databases limit the parameters of one."""
-    EXACT = 16
-    """Up to so many rows have a statement of just their number."""
+    LONGEST = 512
+    """Rows in one statement: SQLite admits 32,766 parameters, PostgreSQL 65,535."""
+    STEP = 32
+    """Statements are for any number of rows up to this, and for its multiples: the driver keeps them prepared."""
 
     def __init__(self, table: Table, columns: Sequence[str], conflict: str | None = None) -> None:
         quoted = [f'"{name}"' for name in columns]
@@ -128,10 +128,7 @@ class Insert:
             start += count
 
     def _count(self, left: int) -> int:
-        if left <= self.EXACT:
-            return left
-        # A power of two: few texts, so that the driver keeps all of them prepared.
-        return min(self.LONGEST, 1 << (left.bit_length() - 1))
+        return left if left < self.STEP else min(self.LONGEST, left - left % self.STEP)
 
     def _text(self, mark: str, count: int) -> str:
         known = self._texts.get((mark, count))

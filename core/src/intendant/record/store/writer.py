@@ -1,8 +1,10 @@
 """One thread owns the connection; what arrives while it commits goes into the next transaction (group commit).
 
 A *job* is work, events, or both, executed in one transaction with the other jobs of its batch. Some callers await
-the commit, others do not: a batch begins at once when a caller waits, otherwise after `GATHER_SECONDS`, so that
-work that nobody waits for costs no commit of its own. Jobs are executed in the order in which they were submitted.
+the commit: their batch begins when their event loop has run all tasks that are ready, so that those that submit
+work too share the commit, and so that the writer does not compete with them for the interpreter's lock. Work that
+nobody waits for goes with the next awaited work, or after `GATHER_SECONDS`: it costs no commit of its own. Jobs
+are executed in the order in which they were submitted.
 
 A job on a run names its fence: the epoch under which its process owns the run. If another process has claimed the
 run since, the job is refused.
@@ -32,9 +34,9 @@ from intendant.record.store.chain import Chains
 from intendant.record.store.session import Session, savepoint, transaction, undo
 
 ResultT = TypeVar("ResultT")
-MAX_ROWS = 500
+MAX_ROWS = 1000
 """Events and work of one batch: more would delay those who wait for the first of them."""
-MAX_QUEUED = 1000
+MAX_QUEUED = 2000
 """Jobs that may wait for their batch."""
 BLOCK_SECONDS = 5.0
 """How long a synchronous write blocks for room in the queue, before it fails."""
@@ -83,10 +85,13 @@ class Writer:
     def __init__(self, engine: Engine, prepare: Callable[[Engine], None]) -> None:
         self._engine = engine
         self._prepare = prepare
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: deque[_Job] = deque()
+        self._signals: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._awake = False
+        self._more = False
+        self._kicking: set[asyncio.AbstractEventLoop] = set()
         self._unusable: Exception | None = None
-        self._lost: dict[Fence, BaseException] = {}
-        self._fenced: set[Fence] = set()
+        self._refused: dict[Fence, BaseException] = {}
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="intendant-store", daemon=True)
         self._chains = Chains()
@@ -107,6 +112,7 @@ class Writer:
             StoreError: Earlier events could not be committed, or the queue stayed full.
         """
         self._put(_Job(None, fence, (row,)))
+        self._wake()
 
     def submit(
         self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[NewEvent] = ()
@@ -120,6 +126,9 @@ class Writer:
         loop = asyncio.get_running_loop()
         waiter = _Waiter(loop, loop.create_future())
         self._put(_Job(do, fence, events, waiter))
+        if loop not in self._kicking:
+            self._kicking.add(loop)
+            loop.call_soon(self._kick, loop)
         return waiter.future
 
     def submit_later(
@@ -131,16 +140,16 @@ class Writer:
     ) -> None:
         """The same where no caller waits; *failed* is called, in the writer's thread, if the work fails."""
         self._put(_Job(do, fence, events, failed=failed))
+        self._wake()
 
-    @property
     def full(self) -> bool:
         """True if the queue has no room."""
-        return self._queue.qsize() >= MAX_QUEUED
+        return len(self._jobs) >= MAX_QUEUED
 
     async def has_room(self) -> None:
         """Wait until the queue has room; callers get it in the order in which they came."""
         loop = asyncio.get_running_loop()
-        while self.full and not self._closed:
+        while self.full() and not self._closed:
             waiter = _Waiter(loop, loop.create_future())
             self._awaiting_room.append(waiter)
             self._make_room()  # the writer may have taken a batch before it could see this waiter
@@ -149,16 +158,24 @@ class Writer:
     def _put(self, job: _Job) -> None:
         if self._closed:
             raise StoreError("the store is closed", hint="the service was closed before its run had ended")
-        if job.fence is not None:
-            if (lost := self._lost.get(job.fence)) is not None:
-                raise lost
-            if job.fence in self._fenced:
-                raise fenced(job.fence)
+        if self._refused and job.fence in self._refused:
+            raise self._refused[job.fence]
         if not self._running:
             self._start()
-        if self.full:
+        if len(self._jobs) >= MAX_QUEUED:
             self._block()
-        self._queue.put(job)
+        self._jobs.append(job)
+
+    def _wake(self) -> None:
+        """Tell the thread that there is work, which may wait for more."""
+        if not self._awake:
+            self._awake = True
+            self._signals.put(False)
+
+    def _kick(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin a batch: the tasks of this loop that were ready have run."""
+        self._kicking.discard(loop)
+        self._signals.put(True)
 
     def _start(self) -> None:
         with self._starting:
@@ -170,7 +187,7 @@ class Writer:
         with self._room:
             self._blocked += 1
             try:
-                free = self._room.wait_for(lambda: not self.full, BLOCK_SECONDS)
+                free = self._room.wait_for(lambda: not self.full(), BLOCK_SECONDS)
             finally:
                 self._blocked -= 1
         if not free:
@@ -183,7 +200,7 @@ class Writer:
         """Commit what is queued and end the thread."""
         self._closed = True
         if self._running:
-            self._queue.put(None)
+            self._signals.put(True)
             self._thread.join()
         self._engine.dispose()
 
@@ -195,9 +212,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001  # every caller gets it
             self._unusable = error
         connection: Connection | None = None
-        more = True
-        while more:
-            batch, more = self._next_batch()
+        while batch := self._next_batch():
             self._make_room()
             try:
                 if self._unusable is not None:
@@ -215,25 +230,33 @@ class Writer:
             connection.close()
         self._make_room()
 
-    def _next_batch(self) -> tuple[list[_Job], bool]:
-        """The next jobs, and whether others may follow."""
+    def _next_batch(self) -> list[_Job]:
+        """The next jobs; none at the end."""
+        if not self._more:
+            self._wait()
+        while not self._jobs and not self._closed:
+            self._wait()
         batch: list[_Job] = []
-        rows, until = 0, 0.0
-        job = self._queue.get()
-        while job is not None:
+        rows = 0
+        while self._jobs and rows < MAX_ROWS:
+            job = self._jobs.popleft()
             batch.append(job)
             rows += len(job.events) + (job.do is not None)
-            if rows >= MAX_ROWS:
-                return batch, True
-            if job.waiter is not None:
-                until = -1.0
-            elif not until:
-                until = monotonic() + GATHER_SECONDS
+        self._more = rows >= MAX_ROWS
+        return batch
+
+    def _wait(self) -> None:
+        """Wait for work, and then for more, until a caller waits for it."""
+        self._awake = False
+        # A producer puts its job before it looks whether to signal: one of the two sees the other.
+        kicked = self._signals.get() if not self._jobs and not self._closed else False
+        self._awake = True
+        until = monotonic() + GATHER_SECONDS
+        while not kicked and not self._closed and len(self._jobs) < MAX_ROWS:
             try:
-                job = self._queue.get_nowait() if until < 0 else self._queue.get(timeout=_seconds_to(until))
+                kicked = self._signals.get(timeout=max(0.0, until - monotonic()))
             except queue.Empty:
-                return batch, True
-        return batch, False
+                return
 
     def _make_room(self) -> None:
         """Let producers go on that wait for room."""
@@ -241,7 +264,7 @@ class Writer:
             with self._room:
                 self._room.notify_all()
         if self._awaiting_room:
-            free = len(self._awaiting_room) if self._closed else MAX_QUEUED - self._queue.qsize()
+            free = len(self._awaiting_room) if self._closed else MAX_QUEUED - len(self._jobs)
             waiters: list[_Waiter] = []
             with suppress(IndexError):  # another thread may take them as well
                 while len(waiters) < free:
@@ -261,7 +284,7 @@ class Writer:
         """A run cannot go on after events of it were lost that nobody waited for."""
         for job in batch:
             if job.error is not None and job.do is None and job.fence is not None:
-                self._lost[job.fence] = job.error
+                self._refused[job.fence] = job.error
 
     def _commit(self, connection: Connection, batch: list[_Job], tries: int = COLLISIONS) -> None:
         """Execute a batch in one transaction; each job has its result or its error afterwards."""
@@ -350,8 +373,7 @@ class Writer:
             self._read_fences(session, (job,))
             owned = session.owned[fence]
         if not owned:
-            self._fenced.add(fence)
-            job.error = fenced(fence)
+            job.error = self._refused[fence] = fenced(fence)
         return owned
 
     @staticmethod
@@ -367,10 +389,6 @@ class Writer:
         for fence in fences:
             # Events may be written of a run that is no row yet, or no row any more: nobody else can own it.
             session.owned[fence] = epochs.get(fence.run_id, fence.epoch) == fence.epoch
-
-
-def _seconds_to(moment: float) -> float:
-    return max(0.0, moment - monotonic())
 
 
 def _flush(session: Session) -> None:
