@@ -93,7 +93,9 @@ async def doomed(options: argparse.Namespace, folder: Path) -> None:
         return lambda written: os.write(out, f"{run_id} {written}\n".encode())
 
     until = time.perf_counter() + 3600
-    await asyncio.gather(*(write(journal, options.rows, until, [], note_for(journal.run_id)) for journal in journals))
+    await asyncio.gather(
+        *(write(journal, options.rows, until, [], note_for(journal.run_id)) for journal in journals)
+    )
 
 
 def kill_one(options: argparse.Namespace, chance: random.Random) -> int:
@@ -104,7 +106,14 @@ def kill_one(options: argparse.Namespace, chance: random.Random) -> int:
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        command = [sys.executable, __file__, "--doomed", name, f"--tasks={options.tasks}", f"--rows={options.rows}"]
+        command = [
+            sys.executable,
+            __file__,
+            "--doomed",
+            name,
+            f"--tasks={options.tasks}",
+            f"--rows={options.rows}",
+        ]
         with (folder / "said").open("wb") as said:
             child = subprocess.Popen([*command, f"--durability={options.durability}"], stdout=said)
             while not (folder / "said").read_bytes().startswith(b"ready\n"):

@@ -116,6 +116,11 @@ class StepExecution:
             failure = Failure(error="Cancelled", message="the run was cancelled", code="cancelled")
             self._failed(failure, monotonic() - started, cancelled=True)
             raise
+        except KeyboardInterrupt as error:
+            # A signal interrupted a computation of this step; the run is being cancelled too.
+            failure = Failure(error="Cancelled", message="it was interrupted", code="cancelled")
+            self._failed(failure, monotonic() - started, cancelled=True)
+            raise asyncio.CancelledError from error
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own code may raise anything
             return self._failed(self._explained(error), monotonic() - started)
         finally:
