@@ -368,7 +368,7 @@ async def test_runs_of_two_engines_share_an_agents_limit_and_use_it_up(url, leas
     engines = [engine(Ask(), ScriptedProvider(answer), db=url, settings=settings) for _ in range(2)]
     await engines[0]._engine.store.do(set_limit("agent:mailer", "day", 3000, None))
     results = await asyncio.gather(*(service.run(flow(250)) for service in engines for _ in range(2)))
-    assert not any(result.failures for result in results), results[0].failures
+    assert not any(result.failures for result in results), [result.failures for result in results]
     answered = sum(result.outputs["a"].count("yes") for result in results)
     scope = windows.window_of("agent:mailer", "day", datetime.now(UTC).timestamp())
     for service in engines:

@@ -15,6 +15,7 @@ from intendant.hooks.bases import (
     Plugin as Plugin,
     Tier as Tier,
     TierSettings as TierSettings,
+    WeightedShares as WeightedShares,
 )
 from intendant.hooks.connectors import (
     Connector as Connector,
@@ -51,6 +52,7 @@ from intendant.hooks.reply_text import (
 from intendant.hooks.reported import (
     reported_tokens as reported_tokens,
 )
+from intendant.hooks.sharing import share as share
 from intendant.hooks.specs import hookimpl as hookimpl
 from intendant.hooks.wrapping import (
     unwrapped_value as unwrapped_value,
@@ -120,7 +122,6 @@ from intendant.planning.evaluation import (
     LabelledStep as LabelledStep,
     evaluate as evaluate,
 )
-from intendant.planning.sharing import share as share
 from intendant.spending.caching import (
     CachePrices as CachePrices,
     rewriting_pays as rewriting_pays,

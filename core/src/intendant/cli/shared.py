@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -11,7 +12,9 @@ from typing import Annotated, Any, NoReturn, ParamSpec, Self, TypeVar
 import structlog
 import typer  # noqa: TID253  # this module is the command line
 
+from intendant.cli.signals import run_until_done
 from intendant.model.errors import BudgetExceeded, IntendantError, Problem, WorkflowError
+from intendant.model.results import Failure
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -126,6 +129,17 @@ def hint_of(error: IntendantError) -> str:
     return COMMANDS.get(error.code, "") or error.hint
 
 
+_STANDING = re.compile(r"budget of ((?:agent|tenant):.+)/(day|month):")
+
+
+def hint_of_failure(failure: Failure) -> str:
+    """The same for the failure of a step."""
+    standing = _STANDING.search(failure.message) if failure.code == BudgetExceeded.code else None
+    if standing is not None:
+        return f"raise the limit: intendant budget set {standing[1]} --per {standing[2]} …"
+    return COMMANDS.get(failure.code, "") or failure.hint
+
+
 def describe_error(error: IntendantError) -> dict[str, Any]:
     """An error as JSON."""
     described: dict[str, Any] = {"type": type(error).__name__, "code": error.code}
@@ -168,18 +182,19 @@ class Session:
 
         self.engine = Engine(nested_settings(settings), db=db)
         self.service = OrchestrationService.of(self.engine)
-        self._runner = asyncio.Runner()
+        self._loop = asyncio.new_event_loop()
 
     def do(self, work: Coroutine[Any, Any, R]) -> R:
-        """Run a coroutine; Ctrl-C cancels it."""
-        return self._runner.run(work)
+        """Run a coroutine; SIGINT and SIGTERM cancel it."""
+        return run_until_done(self._loop, work)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._runner.run(self.engine.aclose())
-        self._runner.close()
+        self._loop.run_until_complete(self.engine.aclose())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
 
 
 def money(micro_usd: int | None) -> str:

@@ -84,6 +84,8 @@ class Plugins:
         key = f"{plugin.kind}:{plugin.name}"
         if key in self._plugins:
             raise DuplicatePluginError(f"{key} was handed over twice")
+        if fault := _fault(plugin, plugin.name):
+            raise PluginLoadError(f"{key} cannot be used: {fault}")
         target = f"{type(plugin).__module__}:{type(plugin).__qualname__}"
         self._plugins[key] = plugin
         self.records.append(PluginRecord(plugin.kind, plugin.name, target, PluginState.loaded, "handed over"))

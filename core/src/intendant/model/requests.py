@@ -135,11 +135,8 @@ class BudgetLine(Frozen):
     intent: str
     baseline: int
     """Tokens that a step of this intent takes by its `IntentSpec`."""
-    needs_tokens: bool = True
-    """False if the step is done without a model; it gets none."""
     critical: bool = False
     confidence: float = 1.0
-    floor: int = 0
     cap: int = Field(default=4000, ge=0)
 
 

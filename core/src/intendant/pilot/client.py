@@ -5,7 +5,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from intendant import events
-from intendant.model.errors import ProviderError
+from intendant.model.errors import ProviderError, StepError
 from intendant.model.requests import MemoryContext, ModelRequest
 from intendant.model.results import Compression, ModelReply, Route
 from intendant.model.workflow import Json
@@ -125,6 +125,7 @@ class StepModel:
         self._charges = gateway.charges(plan.route)
         self.tokens_saved = 0
         """By compression, so far."""
+        self._closed = False
 
     @property
     def tokens_left(self) -> int | None:
@@ -149,6 +150,10 @@ class StepModel:
 
     # --- calls ---
 
+    def close(self) -> None:
+        """Refuse further calls: the attempt has ended, and nothing would record or charge them."""
+        self._closed = True
+
     async def complete(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """Ask the model; see `ModelClient.complete`."""
         if self.route is None:
@@ -164,6 +169,11 @@ class StepModel:
 
     async def send(self, request: ModelRequest, on_text: OnText | None) -> ModelReply:
         """One call through the gateway."""
+        if self._closed:
+            raise StepError(
+                f"step '{self._plan.step_id}' asked a model after it had ended",
+                hint="this is a fault of its handler: await all tasks before returning",
+            )
         if self.route is None:
             raise ProviderError("no provider can be used", billed=False)
         shrink = self._shrunk if self._fits and self._chain is not None else None

@@ -5,11 +5,14 @@ is never made twice: not by a retry, not by another process, not after a crash.
 from collections.abc import Mapping
 
 from intendant import events
+from intendant.config.logs import get_logger
 from intendant.hooks.connectors import Connector, ConnectorCall
 from intendant.model.errors import ConnectorError, IntendantError
 from intendant.model.workflow import Json
 from intendant.record.journal import Journal
 from intendant.record.store import outbox
+
+log = get_logger("intendant.steps")
 
 
 class ConnectorUse:
@@ -81,6 +84,12 @@ class ConnectorUse:
             raise
         except OSError as error:
             raise ConnectorError(f"{self._name}: {error}", retryable=isinstance(error, ConnectionError)) from error
+        except Exception as error:
+            log.warning("plugin_raised", plugin=self._connector.key, operation=self._name, exc_info=error)
+            raise ConnectorError(
+                f"the connector {self._name} raised {type(error).__name__}: {error}",
+                hint="this is a fault of the plugin; report it there",
+            ) from error
 
     def _event(self, kind: type[events.Event], key: str, **more: bool) -> events.Event:
         return self._log.event(kind, operation=self._name, key=key, **more)

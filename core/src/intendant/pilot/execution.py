@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json, to_json
 
 from intendant import events
 from intendant.config.logs import get_logger
@@ -109,11 +110,18 @@ class StepExecution:
             result, text = await self._with_retries()
         except Fenced:
             raise
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            if not _is_being_cancelled():  # a plugin raised it; that must not end the whole run
+                return self._failed(self._explained(error), monotonic() - started)
             failure = Failure(error="Cancelled", message="the run was cancelled", code="cancelled")
             self._failed(failure, monotonic() - started, cancelled=True)
             raise
-        except Exception as error:  # noqa: BLE001  # a plugin's own code may raise anything
+        except KeyboardInterrupt as error:
+            # A signal interrupted a computation of this step; the run is being cancelled too.
+            failure = Failure(error="Cancelled", message="it was interrupted", code="cancelled")
+            self._failed(failure, monotonic() - started, cancelled=True)
+            raise asyncio.CancelledError from error
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own code may raise anything
             return self._failed(self._explained(error), monotonic() - started)
         finally:
             self._context.ledger.finish(self._step.id)
@@ -167,6 +175,7 @@ class StepExecution:
                 hint="raise `timeout`, or do less in one step",
             ) from None
         finally:
+            model.close()
             self._usage += calls.usage
             self._tokens_saved += model.tokens_saved
             self._produced_by = calls.produced_by
@@ -210,12 +219,12 @@ class StepExecution:
         """The step with its references resolved."""
         step, given, scope = self._step, self._given, self._references
         run_id = self._context.journal.run_id
-        values = given.get("with", resolve(step.with_, scope) if step.with_ else {})
+        values = _copied(given.get("with", resolve(step.with_, scope) if step.with_ else {}))
         return StepRequest(
             run_id=run_id,
             step=step,
             intent=self._plan.intent,
-            input=given["input"] if "input" in given else resolve(step.input, scope),
+            input=_copied(given["input"] if "input" in given else resolve(step.input, scope)),
             prompt=given["prompt"] if "prompt" in given else str(resolve(step.prompt or "", scope)),
             parameters=self._parameters({} if step.uses else values),
             idempotency_key=delivery_key(run_id, step.id),
@@ -319,7 +328,7 @@ class StepExecution:
         self._log.save(outcome, None, event)
         return outcome
 
-    def _explained(self, error: Exception) -> Failure:
+    def _explained(self, error: BaseException) -> Failure:
         """The failure that an error means to a user."""
         if isinstance(error, BudgetExceeded):
             self._log.record(
@@ -331,7 +340,7 @@ class StepExecution:
             )
         if isinstance(error, IntendantError):
             return failure_of(error)
-        log.debug("plugin_raised", step=self._step.id, intent=self._plan.intent, exc_info=error)
+        log.warning("plugin_raised", step=self._step.id, intent=self._plan.intent, exc_info=error)
         text = f"the handler of '{self._plan.intent}' raised {type(error).__name__}: {error}"
         return Failure(
             error=type(error).__name__,
@@ -339,6 +348,16 @@ class StepExecution:
             hint="this is a fault of the plugin; report it there",
             code="plugin_raised",
         )
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _copied(value: Json) -> Json:
+    """A copy, so that a handler that changes its input changes nothing of other steps or of the host."""
+    return from_json(to_json(value)) if isinstance(value, dict | list) and value else value
 
 
 def failure_of(error: IntendantError) -> Failure:

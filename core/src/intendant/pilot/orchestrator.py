@@ -11,7 +11,7 @@ from intendant.config.flags import is_on
 from intendant.events import Event
 from intendant.model.errors import IntendantError, ReferenceFailed
 from intendant.model.requests import MemoryContext
-from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome, StepStatus
+from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome, StepStatus, Usage
 from intendant.model.workflow import Json, Limits, Step, Workflow
 from intendant.pilot.classification_support import ClassificationSupport
 from intendant.pilot.client import Shared
@@ -199,6 +199,7 @@ class WorkflowOrchestrator:
             journal,
             tokens=plan.budget_tokens,
             micro_usd=plan.budget_micro_usd,
+            spent=(plan.planning_tokens, plan.planning_micro_usd),
             allocations={step.step_id: step.tokens for step in plan.steps if step.needs_model},
             overage=settings.budget.overage_allowed,
             threshold=settings.budget.overage_threshold,
@@ -255,6 +256,8 @@ class WorkflowOrchestrator:
             budget_micro_usd=plan.budget_micro_usd,
             budget_strategy=plan.strategy,
             inputs=run.inputs,
+            planning_tokens=plan.planning_tokens,
+            planning_micro_usd=plan.planning_micro_usd,
         )
         for step in plan.steps:
             found, log = step.classification, journal.step(step.step_id)
@@ -493,6 +496,7 @@ async def plan_checked(
             known=await support.known(workflow.steps),
             model=client,
             memory=memory,
+            planning=lambda: client.usage if client is not None else Usage(),
         )
     except IntendantError:
         await support.close(client)

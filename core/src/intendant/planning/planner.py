@@ -1,7 +1,7 @@
 """Every decision about a workflow before any money moves. Pure: nothing is sent, written or changed."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from intendant.config.flags import is_on
@@ -9,6 +9,7 @@ from intendant.config.logs import get_logger
 from intendant.config.settings import Settings
 from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
+from intendant.hooks.sharing import share
 from intendant.model.errors import (
     NoHandlerError,
     PluginError,
@@ -29,8 +30,8 @@ from intendant.model.requests import (
 )
 from intendant.model.results import Allocation, Classification, Route, Usage
 from intendant.model.workflow import Frozen, Step, Workflow
+from intendant.planning.bounds import Bound, Bounds, of_run
 from intendant.planning.routing import Router, difficulty
-from intendant.planning.sharing import share
 from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
 
@@ -60,6 +61,10 @@ class StepPlan(Frozen):
     """None for steps that ask no model, or where no provider can be used."""
     estimated_micro_usd: int | None
     """Cost if the step uses all its tokens, a quarter of them for the answer; None if the price is not known."""
+    max_tokens: int = 0
+    """Tokens that the step can spend at most, what it may draw on included."""
+    max_micro_usd: int | None = None
+    """Micro-US$ that it can spend at most; None if a price is not known."""
     rewriting: Route | None = None
     """The model that may rewrite the step's input where selecting from it loses too much."""
     side_effects: bool
@@ -77,6 +82,13 @@ class Plan(Frozen):
     strategy: str
     unallocated: int
     """Tokens that no step has a right to."""
+    planning_tokens: int = 0
+    """Tokens that telling intents took; part of what the run may spend."""
+    planning_micro_usd: int = 0
+    max_tokens: int = 0
+    """Tokens that the run can spend at most."""
+    max_micro_usd: int | None = None
+    """Micro-US$ that it can spend at most; None if a price is not known and no limit is set."""
 
     @property
     def estimated_micro_usd(self) -> int | None:
@@ -98,6 +110,7 @@ class Planner:
         self._settings = settings
         self._prices = prices
         self._questions = Questions(plugins.manager)
+        self._bounds = Bounds(plugins.providers, prices, settings)
 
     async def plan(
         self,
@@ -109,6 +122,7 @@ class Planner:
         known: Mapping[str, Classification] | None = None,
         model: ModelClient | None = None,
         memory: bool = False,
+        planning: Callable[[], Usage] = Usage,
     ) -> Plan:
         """Decide everything about *workflow*.
 
@@ -120,6 +134,7 @@ class Planner:
             known: Classifications that are remembered, by step id.
             model: The door through which classifiers may ask a model.
             memory: Something is known before the run, and the steps that are told need tokens for it.
+            planning: Returns what classifying took, which the run's budget pays for.
 
         Raises:
             WorkflowError: A step's intent cannot be told, or nobody handles it.
@@ -127,6 +142,7 @@ class Planner:
             SettingsError: A step needs a model, and the only provider that has any is not configured.
         """
         found = await self._classify(workflow, needs, known or {}, model)
+        taken = planning()
         handlers = self._plugins.intents
         specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.steps}
         wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.steps}
@@ -135,29 +151,37 @@ class Planner:
             raise fault  # A provider without a model must not stand in for one whose settings are wrong.
         told = [step.id for step in workflow.steps if memory and wants[step.id] and specs[step.id].memory]
         line = self._memory_line(workflow, len(told))
-        total = self.total(workflow) - line * len(told)
+        total = max(0, self.total(workflow) - taken.tokens - line * len(told))
         shares, strategy, unallocated = self._allocate(workflow, specs, wants, found, history or {}, total)
         router = self.router(workflow)
+        steps = tuple(
+            self._step(
+                step,
+                specs[step.id],
+                found[step.id],
+                needs[step.id],
+                references[step.id],
+                shares,
+                wants,
+                router,
+                line if step.id in told else 0,
+                self.total(workflow),
+            )
+            for step in workflow.steps
+        )
+        tokens, micro = self.total(workflow), self.total_micro_usd(workflow)
+        bound = of_run([Bound(step.max_tokens, step.max_micro_usd) for step in steps], tokens, micro)
         return Plan(
             workflow=workflow,
-            steps=tuple(
-                self._step(
-                    step,
-                    specs[step.id],
-                    found[step.id],
-                    needs[step.id],
-                    references[step.id],
-                    shares,
-                    wants,
-                    router,
-                    line if step.id in told else 0,
-                )
-                for step in workflow.steps
-            ),
-            budget_tokens=self.total(workflow),
-            budget_micro_usd=self.total_micro_usd(workflow),
+            steps=steps,
+            budget_tokens=tokens,
+            budget_micro_usd=micro,
             strategy=strategy,
             unallocated=unallocated,
+            planning_tokens=taken.tokens,
+            planning_micro_usd=taken.micro_usd,
+            max_tokens=bound.tokens,
+            max_micro_usd=bound.micro_usd,
         )
 
     @cached_property
@@ -282,7 +306,6 @@ class Planner:
                 step_id=step.id,
                 intent=specs[step.id].name,
                 baseline=settings.baselines.get(specs[step.id].name, specs[step.id].tokens),
-                needs_tokens=wants[step.id],
                 critical=step.critical,
                 confidence=found[step.id].confidence,
                 cap=settings.tokens_per_step,
@@ -326,6 +349,7 @@ class Planner:
         wants: Mapping[str, bool],
         router: Router,
         memory: int,
+        total: int,
     ) -> StepPlan:
         score, factors = difficulty(step, spec, references=references)
         tokens = shares.get(step.id, 0) + memory
@@ -334,6 +358,7 @@ class Planner:
         rewriting = (
             router.route(step.id, "compress", 0.0, {}, tokens) if compression.abstractive and route else None
         )
+        bound = self._bounds.of_step((route, rewriting), tokens, total)
         return StepPlan(
             step_id=step.id,
             name=step.title,
@@ -350,7 +375,9 @@ class Planner:
             route=route,
             estimated_micro_usd=self._estimate(route, tokens),
             side_effects=spec.side_effects or self._effect(step),
-            warnings=self._warnings(classification, wants[step.id], route),
+            max_tokens=bound.tokens,
+            max_micro_usd=bound.micro_usd,
+            warnings=self._warnings(step, classification, wants[step.id], route, bound),
         )
 
     def _estimate(self, route: Route | None, tokens: int) -> int | None:
@@ -375,7 +402,9 @@ class Planner:
         operation = self._operation(step)
         return step.connector is not None and (operation is None or operation.side_effects)
 
-    def _warnings(self, found: Classification, wants: bool, route: Route | None) -> tuple[str, ...]:
+    def _warnings(
+        self, step: Step, found: Classification, wants: bool, route: Route | None, bound: Bound
+    ) -> tuple[str, ...]:
         warnings = []
         threshold = self._settings.classification.threshold
         if found.confidence < threshold or self._side_effects_differ(found):
@@ -387,6 +416,13 @@ class Planner:
             warnings.append(f"no provider can be used for this step; {self._plugins.model_hint}")
         if route is not None and not self._plugins.providers[route.provider].charges:
             warnings.append("no model will be asked: sentences are selected, templates filled")
+            if step.output is not None:
+                warnings.append(f"an `output` schema needs a model; {self._plugins.model_hint}")
+        if bound.micro_usd is None and route is not None:
+            warnings.append(
+                f"the price of {route.provider}/{route.model}, or of a fallback, is not known: calls are refused; "
+                f'set prices.models."{route.provider}/{route.model}"'
+            )
         return tuple(warnings)
 
     def _side_effects_differ(self, found: Classification) -> bool:

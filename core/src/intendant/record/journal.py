@@ -66,7 +66,7 @@ class Journal:
             kind: A class of `intendant.events`.
             fields: Its fields but `run_id`.
         """
-        return cast("Callable[..., EventT]", kind)(run_id=self.fence.run_id, **fields)
+        return _make(kind, {**fields, "run_id": self.fence.run_id})
 
     def record(self, kind: Callable[Fields, Event], *_: Fields.args, **fields: Fields.kwargs) -> None:
         """Write an event of this run; committed soon, without waiting. For the arguments see `event`.
@@ -75,7 +75,7 @@ class Journal:
             Fenced: Another process owns the run now.
             StoreError: The database cannot be written.
         """
-        self.append(cast("Callable[..., Event]", kind)(run_id=self.fence.run_id, **fields))
+        self.append(_make(kind, {**fields, "run_id": self.fence.run_id}))
 
     def append(self, event: Event) -> None:
         """Write an event that `event` has made; otherwise as `record`."""
@@ -88,7 +88,8 @@ class Journal:
         If *work* raises, its error is raised here, and no event is written.
         """
         result = await self.store.do(work, self.fence, [_row(event) for event in events])
-        self._notify(*events)
+        for event in events:
+            self._notify(event)
         return result
 
     def committing(self, work: "Work[ResultT]", *events: Event) -> "Awaitable[ResultT]":
@@ -100,7 +101,8 @@ class Journal:
             StoreError: The database cannot be written.
         """
         done = self.store.begin(work, self.fence, [_row(event) for event in events])
-        self._notify(*events)
+        for event in events:
+            self._notify(event)
         return done
 
     def commit_later(self, work: "Work[Any]", *events: Event) -> None:
@@ -112,17 +114,17 @@ class Journal:
             StoreError: The database cannot be written.
         """
         self.store.do_later(work, self.fence, [_row(event) for event in events])
-        self._notify(*events)
-
-    def _notify(self, *events: Event) -> None:
         for event in events:
-            self.metrics.add(event)
-            for listener in self._listeners:
-                try:
-                    listener(event)
-                except Exception:
-                    # A faulty listener must not break the run that it watches.
-                    log.exception("listener_failed", listener=repr(listener), event_type=event.type)
+            self._notify(event)
+
+    def _notify(self, event: Event) -> None:
+        self.metrics.add(event)
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                # A faulty listener must not break the run that it watches.
+                log.exception("listener_failed", listener=repr(listener), event_type=event.type)
 
 
 class StepLog:
@@ -136,13 +138,12 @@ class StepLog:
 
     def event(self, kind: Callable[Fields, EventT], *_: Fields.args, **fields: Fields.kwargs) -> EventT:
         """An event of this step, which is not written yet; see `Journal.event`."""
-        ids = {"run_id": self.journal.fence.run_id, "step_id": self._step_id}
-        return cast("Callable[..., EventT]", kind)(**ids, **fields)
+        return _make(kind, {**fields, "run_id": self.journal.fence.run_id, "step_id": self._step_id})
 
     def record(self, kind: Callable[Fields, Event], *_: Fields.args, **fields: Fields.kwargs) -> None:
         """Write an event of this step; see `Journal.record`."""
-        ids = {"run_id": self.journal.fence.run_id, "step_id": self._step_id}
-        self.journal.append(cast("Callable[..., Event]", kind)(**ids, **fields))
+        made = _make(kind, {**fields, "run_id": self.journal.fence.run_id, "step_id": self._step_id})
+        self.journal.append(made)
 
     def save(self, outcome: StepOutcome, output: str | None, event: Event) -> None:
         """Write how the step ended and the event that says so, in one transaction, without waiting.
@@ -165,10 +166,17 @@ class StepLog:
         self.journal.commit_later(runs.save_step(self.journal.fence, row), event)
 
 
+def _make(kind: Callable[..., EventT], fields: dict[str, Any]) -> EventT:
+    # What the class itself calls, in half the time.
+    made: EventT = cast("Any", kind).__pydantic_validator__.validate_python(fields)
+    return made
+
+
 def _json(record: BaseModel, **options: Any) -> str:
     """A record as JSON; a lone surrogate in a message must not cost the record."""
     try:
-        return record.model_dump_json(**options)
+        # What `model_dump_json` calls; its many arguments take as long as the work.
+        return record.__pydantic_serializer__.to_json(record, **options).decode()
     except PydanticSerializationError:
         return json.dumps(writable(record.model_dump(**options)), default=str)
 

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Literal
 
 from intendant import events
+from intendant.config.logs import get_logger
 from intendant.model.errors import ProviderError
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
@@ -20,6 +21,7 @@ from intendant.spending.retrying import Backoff
 Outcome = Literal["answered", "refused", "in_doubt", "cut_off", "replayed", "cached"]
 Degradation = Literal["compressed", "cheaper_tier", "fallback"]
 OnText = Callable[[str], object]
+log = get_logger("intendant.gateway")
 NOT_IN_KEYS = frozenset({"max_output_tokens", "cache_marks", "reuse"})
 """Fields of a request that do not change what is asked."""
 
@@ -91,9 +93,14 @@ class Call:
 
     def show(self, piece: str) -> None:
         """Pass a piece of the answer on."""
-        if self.on_text is not None:
-            self.shown = True
+        if self.on_text is None:
+            return
+        self.shown = True
+        try:
             self.on_text(piece)
+        except Exception:
+            log.exception("callback_failed", callback=repr(self.on_text))
+            self.on_text = None  # the answer is paid for: a faulty callback must not lose it
 
 
 def next_key(scope: CallScope, request: ModelRequest) -> str:

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from time import monotonic, time
 from typing import Literal
 
+from intendant.config.logs import get_logger
 from intendant.config.settings import CallSettings
 from intendant.hooks.providers import Provider
-from intendant.model.errors import BudgetExceeded, ProviderError, RequestAdapted
+from intendant.model.errors import BudgetExceeded, IntendantError, ProviderError, RequestAdapted
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
 from intendant.record.rows import Spent
@@ -41,6 +42,7 @@ from intendant.spending.sizing import Sizes
 from intendant.spending.streaming import LiveMeter
 from intendant.spending.traffic import Traffic
 
+log = get_logger("intendant.gateway")
 RETRY_SECONDS = 0.5
 LONGEST_WAIT = 10.0
 """Where a provider asks for a longer wait than this, in seconds, another provider is asked instead, if there is
@@ -274,7 +276,7 @@ class Gateway:
         """Hold, send and settle a call in its current shape."""
         route = call.shapes.current.route
         self._traffic.admit(route.provider, route.model)
-        await self._sizes.provider(route).warm()
+        await _warm(self._sizes.provider(route))
         quote = await self._quoted(call)
         try:
             # Waits for its turn before anything is held, so that what is held is what is sent.
@@ -318,6 +320,15 @@ class Gateway:
             self._close(call, held, meter, error)
             message = f"{held.route.provider}/{held.route.model} did not answer in {hold.timeout:g} s"
             raise ProviderError(message, retryable=True) from None
+        except Exception as error:
+            self._close(call, held, meter, error)
+            if isinstance(error, IntendantError):
+                raise
+            log.warning("plugin_raised", plugin=provider.key, exc_info=error)
+            raise ProviderError(
+                f"the provider '{provider.name}' raised {type(error).__name__}: {error}",
+                hint="this is a fault of the plugin; report it there",
+            ) from error
         except BaseException as error:
             self._close(call, held, meter, error)
             raise
@@ -389,6 +400,22 @@ class Gateway:
             event = settled(scope, row.key, route, usage, "cut_off", price_version=price.version)
             scope.ledger.cut_off(row, spent, event)
         scope.usage += usage
+
+
+async def _warm(provider: Provider) -> None:
+    """Prepare a provider, before anything is held.
+
+    Raises:
+        ProviderError: It cannot be used; nothing was sent.
+    """
+    try:
+        await provider.warm()
+    except IntendantError:
+        raise
+    except Exception as error:
+        log.warning("plugin_raised", plugin=provider.key, exc_info=error)
+        message = f"the provider '{provider.name}' cannot be used: {type(error).__name__}: {error}"
+        raise ProviderError(message, billed=False, at_fault=True) from error
 
 
 def _not_again(failure: ProviderError, refused: BudgetExceeded) -> ProviderError:

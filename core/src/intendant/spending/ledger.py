@@ -55,6 +55,7 @@ class RunLedger:
         tokens: Limit of the run; None for none.
         micro_usd: Limit of the run; None for none.
         allocations: Tokens by step id.
+        spent: Tokens and micro-US$ that planning the run took; part of what it may spend.
         overage: True if a step that runs short may draw on tokens that no step has a right to: those never
             allocated, and those that finished steps left.
         threshold: How far it may: up to this many times its share; None for as far as there are any.
@@ -69,6 +70,7 @@ class RunLedger:
         tokens: int | None,
         micro_usd: int | None,
         allocations: dict[str, int],
+        spent: tuple[int, int] = (0, 0),
         overage: bool = True,
         threshold: float | None = None,
         agent: str = "default",
@@ -82,13 +84,14 @@ class RunLedger:
         self._overage = overage
         self._threshold = None if threshold is None else Fraction(str(threshold))
         self._leased: dict[str, Lease] = {}
-        self._micro = 0
+        self._spent = spent
+        self._micro = spent[1]
         self._tried: set[str] = set()
         self._steps = {
             step_id: StepBudget(f"step:{journal.run_id}/{step_id}", limit)
             for step_id, limit in allocations.items()
         }
-        self._pool = max(0, tokens - sum(allocations.values())) if tokens is not None else None
+        self._pool = max(0, tokens - spent[0] - sum(allocations.values())) if tokens is not None else None
 
     async def open(self, finished: Collection[str] = ()) -> None:
         """Create the budget of the run in the store, or find it as another process left it; and close what dead
@@ -98,7 +101,14 @@ class RunLedger:
             finished: Steps that take no more; what they left is in the pool.
         """
         tokens, micro = self._limits
-        row = BudgetRow(self._scope, f"agent:{self.agent}", tokens, micro)
+        row = BudgetRow(
+            self._scope,
+            f"agent:{self.agent}",
+            tokens,
+            micro,
+            spent_tokens=self._spent[0],
+            spent_micro=self._spent[1],
+        )
         if self._journal.fence.epoch == 1:  # committed before whatever is held in it
             self._journal.commit_later(budgets.open_budgets([row]))
         else:
@@ -122,7 +132,9 @@ class RunLedger:
             if (done := self._steps.get(step_id)) is not None:
                 done.limit = done.spent + done.held
         if self._limits[0] is not None:
-            self._pool = max(0, self._limits[0] - sum(step.limit for step in self._steps.values()))
+            self._pool = max(
+                0, self._limits[0] - self._spent[0] - sum(step.limit for step in self._steps.values())
+            )
 
     def left(self, step_id: str) -> int | None:
         """Tokens that a step could hold now, the common pool included; None if there is no limit."""

@@ -66,7 +66,7 @@ class Chains:
             head = self._heads.pop(run_id, _UNKNOWN)
             last, previous = head_of(session, run_id) if head is _UNKNOWN else head
             seq, digest = last + 1, link(previous, data)
-            session.add(_EVENTS, (run_id, seq, row.type, row.step_id, row.severity, row.at, data, digest))
+            session.add(_EVENTS, (run_id, seq, *row[1:], digest))
             self._heads[run_id] = (seq, digest)  # put last: the first of the dictionary is the oldest
         if len(self._heads) > KNOWN_HEADS:
             del self._heads[next(iter(self._heads))]

@@ -21,9 +21,13 @@ def connect(url: str, durability: Durability = "normal") -> Engine:
     """
     try:
         if url == "none":
-            engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+            engine = create_engine(
+                "sqlite://",
+                poolclass=StaticPool,
+                connect_args={"check_same_thread": False, **_arguments("sqlite")},
+            )
         else:
-            engine = create_engine(url)
+            engine = create_engine(url, connect_args=_arguments(url))
             _make_folder(engine)
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(
@@ -37,6 +41,11 @@ def connect(url: str, durability: Durability = "normal") -> Engine:
     if engine.dialect.name == "sqlite":
         _tune_sqlite(engine, durability)
     return engine
+
+
+def _arguments(url: str) -> dict[str, Any]:
+    """Arguments for the driver: SQLite's keeps the statements of the hot path prepared, all numbers of rows."""
+    return {"cached_statements": 512} if url.startswith("sqlite") else {}
 
 
 def _make_folder(engine: Engine) -> None:

@@ -33,8 +33,9 @@ class LeaseLost(StoreError):
 
 # --- statements ---
 
-_HOLDS = Insert(hold, HoldRow.__slots__)
-_values = attrgetter(*HoldRow.__slots__)
+_OWN = tuple(name for name in HoldRow.__slots__ if name not in ("chain", "lease"))
+_HOLDS = Insert(hold, (*_OWN, "chain", "lease"))
+_own_values = attrgetter(*_OWN)
 _LEASE = Statement(
     select(lease.c.state, lease.c.chain).where(lease.c.id == bindparam("id")).with_for_update(read=True)
 )
@@ -88,8 +89,7 @@ def reserve(
         else:
             scopes += windows.open_windows(connection, row.agent, row.tenant, row.created_at)
         budgets.take(connection, scopes, row.tokens, row.micro)
-        made = replace(row, chain=json.dumps(scopes), lease=lease_id)
-        session_of(connection).add(_HOLDS, _values(made))
+        session_of(connection).add(_HOLDS, (*_own_values(row), json.dumps(scopes), lease_id))
 
     return work
 

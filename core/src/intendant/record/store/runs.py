@@ -67,7 +67,6 @@ def claim(
             )
         values = {"epoch": found.epoch + 1, "worker": worker, "status": "running", "finished_at": None}
         connection.execute(update(run).where(run.c.id == run_id).values(values))
-        session_of(connection).owned.clear()  # its former owner may have work in this transaction too
         limits = budgets.locked_rows(connection, (f"run:{run_id}",))
         limited = [budgets.set_limits(connection, limit, tokens, micro) for limit in limits]
         return Claimed(

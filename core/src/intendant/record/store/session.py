@@ -15,6 +15,8 @@ from sqlalchemy import Connection, Table  # noqa: TID253
 from intendant.record.rows import Fence
 
 _KEY = "intendant_session"
+MOST_KNOWN = 10_000
+"""Fences that a session remembers."""
 WorkT = TypeVar("WorkT", bound=Callable[..., Any])
 
 
@@ -25,13 +27,11 @@ class Session:
         driver: The driver's own connection.
         dialect: SQLAlchemy's dialect of it.
         sqlite: True for SQLite, False for PostgreSQL.
-        owned: Which fences own their runs, as found in this transaction.
-        windows: Budgets of standing limits, as found by `windows.open_windows`.
-        version: SQLite's `data_version` in this transaction; None if it is not known yet.
-        windows_version: The one at which `windows` were found.
+        owned: Which fences own their runs; empty where another process may have changed that.
+        windows: Budgets of standing limits, as found by `windows.open_windows`; emptied likewise.
     """
 
-    __slots__ = ("_rows", "dialect", "driver", "owned", "sqlite", "version", "windows", "windows_version")
+    __slots__ = ("_rows", "_version", "dialect", "driver", "owned", "sqlite", "windows")
 
     def __init__(self, connection: Connection) -> None:
         self.driver: Any = connection.connection.driver_connection
@@ -39,17 +39,42 @@ class Session:
         self.sqlite = connection.dialect.name == "sqlite"
         self.owned: dict[Fence, bool] = {}
         self.windows: dict[Any, tuple[str, ...]] = {}
-        self.version: int | None = None
-        self.windows_version: int | None = None
+        self._version: int | None = None
         self._rows: dict[Insert, list[Sequence[Any]]] = {}
 
-    def begin(self) -> None:
-        """A transaction begins: what other processes may have changed has to be read again."""
-        self.owned.clear()
-        self.version = None
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction; what other processes have changed is read again.
+
+        SQLAlchemy's own transactions take as long as two statements: on SQLite they are begun on the driver.
+        """
+        if not self.sqlite:
+            self.owned.clear()
+            connection.begin()
+            return
+        self.driver.execute("BEGIN IMMEDIATE")
+        # SQLite counts the transactions of other connections; in this one, none can follow.
+        version = self.driver.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version or len(self.owned) > MOST_KNOWN:
+            self._version = version
+            self.owned.clear()
+            self.windows.clear()
+
+    def commit(self, connection: Connection) -> None:
+        """Commit what was not undone."""
+        if connection.in_transaction():
+            connection.commit()
+        elif self.sqlite and self.driver.in_transaction:
+            self.driver.execute("COMMIT")
+
+    def undo(self, connection: Connection) -> None:
+        """Undo the transaction, and forget what was read and buffered in it."""
+        self.forget()
+        connection.rollback()
+        if self.sqlite and self.driver.in_transaction:
+            self.driver.execute("ROLLBACK")
 
     def forget(self) -> None:
-        """A transaction was undone: forget what was read and buffered in it."""
+        """Forget what was read and buffered: it was undone."""
         self.owned.clear()
         self.windows.clear()
         self._rows.clear()
@@ -100,10 +125,10 @@ class Insert:
     """
 
     __slots__ = ("_columns", "_head", "_tail", "_texts")
-    LONGEST = 128
-    """Rows in one statement: databases limit the parameters of one."""
-    EXACT = 16
-    """Up to so many rows have a statement of just their number."""
+    LONGEST = 512
+    """Rows in one statement: SQLite admits 32,766 parameters, PostgreSQL 65,535."""
+    STEP = 32
+    """Statements are for any number of rows up to this, and for its multiples: the driver keeps them prepared."""
 
     def __init__(self, table: Table, columns: Sequence[str], conflict: str | None = None) -> None:
         quoted = [f'"{name}"' for name in columns]
@@ -128,10 +153,7 @@ class Insert:
             start += count
 
     def _count(self, left: int) -> int:
-        if left <= self.EXACT:
-            return left
-        # A power of two: few texts, so that the driver keeps all of them prepared.
-        return min(self.LONGEST, 1 << (left.bit_length() - 1))
+        return left if left < self.STEP else min(self.LONGEST, left - left % self.STEP)
 
     def _text(self, mark: str, count: int) -> str:
         known = self._texts.get((mark, count))
@@ -143,34 +165,16 @@ class Insert:
 
 @contextmanager
 def transaction(connection: Connection) -> Iterator[Session]:
-    """All or nothing; yields the session. On SQLite without SQLAlchemy, which takes as long as two statements."""
+    """All or nothing; yields the session."""
     session = session_of(connection)
-    session.begin()
-    if not session.sqlite:
-        with connection.begin():
-            yield session
-            session.flush()
-        return
-    session.driver.execute("BEGIN IMMEDIATE")
+    session.begin(connection)
     try:
         yield session
         session.flush()
     except BaseException:
-        undo(connection)
+        session.undo(connection)
         raise
-    if connection.in_transaction():
-        connection.commit()
-    elif session.driver.in_transaction:
-        session.driver.execute("COMMIT")
-
-
-def undo(connection: Connection) -> None:
-    """Undo the transaction, and forget what was read in it."""
-    session = session_of(connection)
-    session.forget()
-    connection.rollback()
-    if session.sqlite and session.driver.in_transaction:
-        session.driver.execute("ROLLBACK")
+    session.commit(connection)
 
 
 def savepoint(session: Session, command: str) -> None:

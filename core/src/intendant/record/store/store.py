@@ -46,7 +46,7 @@ class Store:
             Fenced: The run has another owner now.
             StoreError: The database cannot be used, or earlier work that nobody waited for failed.
         """
-        if self._writer.full:
+        if self._writer.full():
             await self._writer.has_room()
         result: ResultT = await self.begin(work, fence, events)
         if self._late is not None:

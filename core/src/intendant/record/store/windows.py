@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, case, func, or_, select  # noqa: T
 
 from intendant.record.rows import BudgetRow, Room
 from intendant.record.store import budgets
-from intendant.record.store.session import Session, session_of
+from intendant.record.store.session import session_of
 from intendant.record.store.statements import Statement, Work, columns, names
 from intendant.record.store.tables import budget, budget_limit
 
@@ -64,9 +64,8 @@ _OPEN = Statement(
 def open_windows(connection: Connection, agent: str, tenant: str, at: float) -> tuple[str, ...]:
     """The budgets of an agent and its tenant that count at the time *at*, agent first; made where missing."""
     key, session = (agent, tenant, int(at // DAY)), session_of(connection)
-    kept = _kept(session)
-    if (known := kept.get(key)) is not None:
-        return known
+    if (kept := session.windows.get(key)) is not None:
+        return kept
     scopes = {"n0": f"agent:{agent}", "n1": f"tenant:{tenant}"}
     labels = {per: label_of(per, at) for per in _FORMATS}
     ids, new = [], False
@@ -77,23 +76,13 @@ def open_windows(connection: Connection, agent: str, tenant: str, at: float) -> 
             _open(connection, window, scope, tokens, micro)
         ids.append(window)
     found = tuple(sorted(ids))
-    if not new:  # what was made just now may still be undone
-        kept[key] = found
-    return found
-
-
-def _kept(session: Session) -> dict[Any, tuple[str, ...]]:
-    """Budgets that this connection found before, by agent, tenant and day; none once another process, or another
-    connection, has written since: SQLite counts that. On PostgreSQL nothing is kept.
-    """
-    if not session.sqlite:
-        return {}
-    if session.version is None:  # in a transaction that writes, no other connection can
-        version = session.driver.execute("PRAGMA data_version").fetchone()[0]
-        if version != session.windows_version or len(session.windows) >= MOST_KEPT:
+    if (
+        session.sqlite and not new
+    ):  # what was made just now may still be undone; PostgreSQL does not tell of changes
+        if len(session.windows) >= MOST_KEPT:
             session.windows.clear()
-        session.version = session.windows_version = version
-    return session.windows
+        session.windows[key] = found
+    return found
 
 
 def forget(connection: Connection) -> None:

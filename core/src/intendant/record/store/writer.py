@@ -1,76 +1,34 @@
-"""One thread owns the connection; what arrives while it commits goes into the next transaction (group commit).
+"""One thread owns the connection; what is submitted while it commits goes into the next transaction: group commit.
 
-A *job* is work, events, or both, executed in one transaction with the other jobs of its batch. Some callers await
-the commit, others do not: a batch begins at once when a caller waits, otherwise after `GATHER_SECONDS`, so that
-work that nobody waits for costs no commit of its own. Jobs are executed in the order in which they were submitted.
-
-A job on a run names its fence: the epoch under which its process owns the run. If another process has claimed the
-run since, the job is refused.
+A *job* is work, events, or both, executed in one transaction with the other jobs of its batch, in the order in
+which they were submitted. A job on a run names its fence: the epoch under which its process owns the run. If
+another process has claimed the run since, the job is refused.
 
 Batches are optimistic: no job has a savepoint, since nearly none is refused. When one is, the transaction is
 undone and the batch is executed again, each job in a savepoint of its own. Work must therefore change nothing but
 the database; it may be executed more than once.
-
-The queue is bounded. Awaiting producers wait for room without blocking their event loop; synchronous ones block,
-for `BLOCK_SECONDS` at most, since the alternative is to lose the event or to exhaust the memory.
 """
 
 import asyncio
-import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine  # noqa: TID253
 
 from intendant.model.errors import Fenced, StoreError
 from intendant.record.rows import Fence, NewEvent
 from intendant.record.store.chain import Chains
-from intendant.record.store.session import Session, savepoint, transaction, undo
+from intendant.record.store.inbox import Inbox, Job, Waiter, announce
+from intendant.record.store.session import Session, savepoint, session_of
 
 ResultT = TypeVar("ResultT")
-MAX_ROWS = 500
-"""Events and work of one batch: more would delay those who wait for the first of them."""
-MAX_QUEUED = 1000
-"""Jobs that may wait for their batch."""
-BLOCK_SECONDS = 5.0
-"""How long a synchronous write blocks for room in the queue, before it fails."""
-GATHER_SECONDS = 0.004
-"""How long work that nobody waits for waits for more."""
 COLLISIONS = 5
 """How often work is executed again after a deadlock."""
 CAREFUL_BATCHES = 20
 """Batches with savepoints after one whose work was refused: refusals come in groups."""
 LOCK_MILLISECONDS = 50
 """How long a batch of several jobs waits for a row that another process has locked."""
-
-
-class _Waiter(NamedTuple):
-    """The future that a caller awaits, and its event loop."""
-
-    loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[Any]"
-
-
-class _Job:
-    """Work, events, or both, for one transaction."""
-
-    __slots__ = ("do", "error", "events", "failed", "fence", "result", "waiter")
-
-    def __init__(
-        self,
-        do: Callable[[Connection], Any] | None,
-        fence: Fence | None,
-        events: Sequence[NewEvent],
-        waiter: _Waiter | None = None,
-        failed: Callable[[BaseException], None] | None = None,
-    ) -> None:
-        self.do, self.fence, self.events, self.waiter, self.failed = do, fence, events, waiter, failed
-        self.result: Any = None
-        self.error: BaseException | None = None
 
 
 class _Refused(Exception):
@@ -83,19 +41,16 @@ class Writer:
     def __init__(self, engine: Engine, prepare: Callable[[Engine], None]) -> None:
         self._engine = engine
         self._prepare = prepare
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._unusable: Exception | None = None
-        self._lost: dict[Fence, BaseException] = {}
-        self._fenced: set[Fence] = set()
-        self._closed = False
+        self._refused: dict[Fence, BaseException] = {}
         self._thread = threading.Thread(target=self._work, name="intendant-store", daemon=True)
         self._chains = Chains()
         self._careful = 0
         self._starting = threading.Lock()
         self._running = False
-        self._room = threading.Condition()
-        self._blocked = 0
-        self._awaiting_room: deque[_Waiter] = deque()
+        self.full = self._inbox.full
+        self.has_room = self._inbox.has_room
 
     # --- for producers ---
 
@@ -106,7 +61,7 @@ class Writer:
             Fenced: Earlier work under this fence was refused.
             StoreError: Earlier events could not be committed, or the queue stayed full.
         """
-        self._put(_Job(None, fence, (row,)))
+        self._put(Job(None, fence, (row,)))
 
     def submit(
         self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[NewEvent] = ()
@@ -118,8 +73,8 @@ class Writer:
         future does not roll back.
         """
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(loop, loop.create_future())
-        self._put(_Job(do, fence, events, waiter))
+        waiter = Waiter(loop, loop.create_future())
+        self._put(Job(do, fence, events, waiter))
         return waiter.future
 
     def submit_later(
@@ -130,35 +85,16 @@ class Writer:
         failed: Callable[[BaseException], None],
     ) -> None:
         """The same where no caller waits; *failed* is called, in the writer's thread, if the work fails."""
-        self._put(_Job(do, fence, events, failed=failed))
+        self._put(Job(do, fence, events, failed=failed))
 
-    @property
-    def full(self) -> bool:
-        """True if the queue has no room."""
-        return self._queue.qsize() >= MAX_QUEUED
-
-    async def has_room(self) -> None:
-        """Wait until the queue has room; callers get it in the order in which they came."""
-        loop = asyncio.get_running_loop()
-        while self.full and not self._closed:
-            waiter = _Waiter(loop, loop.create_future())
-            self._awaiting_room.append(waiter)
-            self._make_room()  # the writer may have taken a batch before it could see this waiter
-            await waiter.future
-
-    def _put(self, job: _Job) -> None:
-        if self._closed:
+    def _put(self, job: Job) -> None:
+        if self._inbox.closed:
             raise StoreError("the store is closed", hint="the service was closed before its run had ended")
-        if job.fence is not None:
-            if (lost := self._lost.get(job.fence)) is not None:
-                raise lost
-            if job.fence in self._fenced:
-                raise fenced(job.fence)
+        if self._refused and job.fence in self._refused:
+            raise self._refused[job.fence]
         if not self._running:
             self._start()
-        if self.full:
-            self._block()
-        self._queue.put(job)
+        self._inbox.put(job)
 
     def _start(self) -> None:
         with self._starting:
@@ -166,24 +102,10 @@ class Writer:
                 self._running = True
                 self._thread.start()
 
-    def _block(self) -> None:
-        with self._room:
-            self._blocked += 1
-            try:
-                free = self._room.wait_for(lambda: not self.full, BLOCK_SECONDS)
-            finally:
-                self._blocked -= 1
-        if not free:
-            raise StoreError(
-                f"the database is too slow: {MAX_QUEUED} writes have waited for {BLOCK_SECONDS:g} s",
-                hint="see whether another program locks it, or whether its disk is overloaded",
-            )
-
     def close(self) -> None:
         """Commit what is queued and end the thread."""
-        self._closed = True
+        self._inbox.close()
         if self._running:
-            self._queue.put(None)
             self._thread.join()
         self._engine.dispose()
 
@@ -195,17 +117,14 @@ class Writer:
         except Exception as error:  # noqa: BLE001  # every caller gets it
             self._unusable = error
         connection: Connection | None = None
-        more = True
-        while more:
-            batch, more = self._next_batch()
-            self._make_room()
+        while batch := self._inbox.take():
             try:
                 if self._unusable is not None:
                     self._lose(batch, self._unusable)
                     continue
                 connection = connection or self._engine.connect()
                 self._commit(connection, batch)
-                _announce(batch)
+                announce(batch)
             except Exception as error:  # noqa: BLE001  # this thread must not end while a caller waits for it
                 self._lose(batch, error)
                 if connection is not None:
@@ -213,57 +132,23 @@ class Writer:
                 connection = None  # the next batch gets a new one: a lock or a lost server may have passed
         if connection is not None:
             connection.close()
-        self._make_room()
 
-    def _next_batch(self) -> tuple[list[_Job], bool]:
-        """The next jobs, and whether others may follow."""
-        batch: list[_Job] = []
-        rows, until = 0, 0.0
-        job = self._queue.get()
-        while job is not None:
-            batch.append(job)
-            rows += len(job.events) + (job.do is not None)
-            if rows >= MAX_ROWS:
-                return batch, True
-            if job.waiter is not None:
-                until = -1.0
-            elif not until:
-                until = monotonic() + GATHER_SECONDS
-            try:
-                job = self._queue.get_nowait() if until < 0 else self._queue.get(timeout=_seconds_to(until))
-            except queue.Empty:
-                return batch, True
-        return batch, False
-
-    def _make_room(self) -> None:
-        """Let producers go on that wait for room."""
-        if self._blocked:
-            with self._room:
-                self._room.notify_all()
-        if self._awaiting_room:
-            free = len(self._awaiting_room) if self._closed else MAX_QUEUED - self._queue.qsize()
-            waiters: list[_Waiter] = []
-            with suppress(IndexError):  # another thread may take them as well
-                while len(waiters) < free:
-                    waiters.append(self._awaiting_room.popleft())
-            _by_loop(waiters, _release)
-
-    def _lose(self, batch: list[_Job], error: Exception) -> None:
+    def _lose(self, batch: list[Job], error: Exception) -> None:
         """The batch was not committed: its callers get the error, and runs whose events are lost stop."""
         self._chains.clear()
         known = error if isinstance(error, StoreError) else StoreError(f"the database cannot be used: {error}")
         for job in batch:
             job.error = known
         self._settle(batch)
-        _announce(batch)
+        announce(batch)
 
-    def _settle(self, batch: Iterable[_Job]) -> None:
+    def _settle(self, batch: Iterable[Job]) -> None:
         """A run cannot go on after events of it were lost that nobody waited for."""
         for job in batch:
             if job.error is not None and job.do is None and job.fence is not None:
-                self._lost[job.fence] = job.error
+                self._refused[job.fence] = job.error
 
-    def _commit(self, connection: Connection, batch: list[_Job], tries: int = COLLISIONS) -> None:
+    def _commit(self, connection: Connection, batch: list[Job], tries: int = COLLISIONS) -> None:
         """Execute a batch in one transaction; each job has its result or its error afterwards."""
         try:
             if len(batch) == 1 or self._careful or not self._optimistic(connection, batch):
@@ -278,56 +163,74 @@ class Writer:
             for job in batch:
                 self._commit(connection, [job], tries - 1)
 
-    def _optimistic(self, connection: Connection, batch: list[_Job]) -> bool:
+    def _optimistic(self, connection: Connection, batch: list[Job]) -> bool:
         """Execute a batch without savepoints; False, and nothing done, if a job fails."""
+        session = session_of(connection)
+        session.begin(connection)
         try:
-            with transaction(connection) as session:
-                _wait_briefly(session)
-                self._read_fences(session, batch)
-                for job in batch:
-                    if self._owned(session, job):
-                        self._do(connection, session, job)
-                _flush(session)
-        except _Refused:
+            _wait_briefly(session)
+            self._read_fences(session, batch)
+            for job in batch:
+                if self._owned(session, job):
+                    self._do(connection, session, job)
+            _flush(session)
+        except BaseException as error:
+            session.undo(connection)
+            if not isinstance(error, _Refused):
+                raise
             self._chains.clear()
             self._careful = CAREFUL_BATCHES
             return False
+        session.commit(connection)
         return True
 
-    def _do(self, connection: Connection, session: Session, job: _Job) -> None:
+    def _do(self, connection: Connection, session: Session, job: Job) -> None:
         try:
-            if job.do is not None:
-                if not getattr(job.do, "buffered", False):
-                    session.flush()
-                job.result = job.do(connection)
-            self._chains.add(session, job.events)
+            self._execute(connection, session, job)
         except Exception as error:
             if _collided(error):
                 raise
             raise _Refused from error
 
-    def _pessimistic(self, connection: Connection, batch: list[_Job]) -> None:
+    def _execute(self, connection: Connection, session: Session, job: Job) -> None:
+        if job.do is not None:
+            buffered = getattr(job.do, "buffered", False)
+            if not buffered:
+                session.flush()
+            job.result = job.do(connection)
+            if not buffered:
+                session.owned.clear()  # it may have claimed a run
+        self._chains.add(session, job.events)
+
+    def _pessimistic(self, connection: Connection, batch: list[Job]) -> None:
         """Execute a batch so that jobs that fail undo themselves only."""
-        with transaction(connection) as session:
+        session = session_of(connection)
+        session.begin(connection)
+        try:
             if len(batch) == 1:
                 if self._owned(session, batch[0]) and not self._try(connection, session, batch[0]):
-                    undo(connection)
-                return
-            _wait_briefly(session)
-            for job in batch:
-                if not self._owned(session, job):
-                    continue
-                savepoint(session, "SAVEPOINT")
-                if not self._try(connection, session, job):
-                    savepoint(session, "ROLLBACK TO SAVEPOINT")
-                savepoint(session, "RELEASE SAVEPOINT")
+                    session.undo(connection)
+            else:
+                self._one_by_one(connection, session, batch)
+        except BaseException:
+            session.undo(connection)
+            raise
+        session.commit(connection)
 
-    def _try(self, connection: Connection, session: Session, job: _Job) -> bool:
+    def _one_by_one(self, connection: Connection, session: Session, batch: list[Job]) -> None:
+        _wait_briefly(session)
+        for job in batch:
+            if not self._owned(session, job):
+                continue
+            savepoint(session, "SAVEPOINT")
+            if not self._try(connection, session, job):
+                savepoint(session, "ROLLBACK TO SAVEPOINT")
+            savepoint(session, "RELEASE SAVEPOINT")
+
+    def _try(self, connection: Connection, session: Session, job: Job) -> bool:
         """Execute a job; False if it failed, and then it has its error."""
         try:
-            if job.do is not None:
-                job.result = job.do(connection)
-            self._chains.add(session, job.events)
+            self._execute(connection, session, job)
             session.flush()
         except Exception as error:
             if _collided(error):
@@ -339,7 +242,7 @@ class Writer:
             return False
         return True
 
-    def _owned(self, session: Session, job: _Job) -> bool:
+    def _owned(self, session: Session, job: Job) -> bool:
         """True if the job's run is owned under its fence; otherwise the job has its error."""
         job.error = None
         fence = job.fence
@@ -350,14 +253,13 @@ class Writer:
             self._read_fences(session, (job,))
             owned = session.owned[fence]
         if not owned:
-            self._fenced.add(fence)
-            job.error = fenced(fence)
+            job.error = self._refused[fence] = fenced(fence)
         return owned
 
     @staticmethod
-    def _read_fences(session: Session, batch: Iterable[_Job]) -> None:
+    def _read_fences(session: Session, batch: Iterable[Job]) -> None:
         """Read the epochs of the runs of a batch with one statement."""
-        fences = {job.fence for job in batch if job.fence is not None}
+        fences = {job.fence for job in batch if job.fence is not None and job.fence not in session.owned}
         if not fences:
             return
         ids = sorted({fence.run_id for fence in fences})
@@ -367,10 +269,6 @@ class Writer:
         for fence in fences:
             # Events may be written of a run that is no row yet, or no row any more: nobody else can own it.
             session.owned[fence] = epochs.get(fence.run_id, fence.epoch) == fence.epoch
-
-
-def _seconds_to(moment: float) -> float:
-    return max(0.0, moment - monotonic())
 
 
 def _flush(session: Session) -> None:
@@ -391,45 +289,6 @@ def _wait_briefly(session: Session) -> None:
 def _collided(error: Exception) -> bool:
     """True if PostgreSQL broke a deadlock, could not serialise, or did not get a lock in time."""
     return getattr(getattr(error, "orig", error), "sqlstate", None) in ("40P01", "40001", "55P03")
-
-
-def _announce(batch: Iterable[_Job]) -> None:
-    """Resolve the futures of a batch, with one `call_soon_threadsafe` per event loop."""
-    jobs: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
-    for job in batch:
-        if job.waiter is not None:
-            jobs.setdefault(job.waiter.loop, []).append(job)
-        elif job.error is not None and job.failed is not None:
-            job.failed(job.error)
-    for loop, waiting in jobs.items():
-        with suppress(RuntimeError):  # the loop was closed: its callers are gone
-            loop.call_soon_threadsafe(_resolve, waiting)
-
-
-def _resolve(jobs: Iterable[_Job]) -> None:
-    """In the loop: hand out results and errors."""
-    for job in jobs:
-        if job.waiter is None or job.waiter.future.done():
-            continue
-        if job.error is not None:
-            job.waiter.future.set_exception(job.error)
-        else:
-            job.waiter.future.set_result(job.result)
-
-
-def _by_loop(waiters: Iterable[_Waiter], then: Callable[[list[_Waiter]], None]) -> None:
-    found: dict[asyncio.AbstractEventLoop, list[_Waiter]] = {}
-    for waiter in waiters:
-        found.setdefault(waiter.loop, []).append(waiter)
-    for loop, of_loop in found.items():
-        with suppress(RuntimeError):  # the loop was closed: its callers are gone
-            loop.call_soon_threadsafe(then, of_loop)
-
-
-def _release(waiters: Iterable[_Waiter]) -> None:
-    for waiter in waiters:
-        if not waiter.future.done():
-            waiter.future.set_result(None)
 
 
 def fenced(fence: Fence) -> Fenced:
