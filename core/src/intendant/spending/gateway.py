@@ -15,6 +15,7 @@ from typing import Literal
 from intendant.config.logs import get_logger
 from intendant.config.settings import CallSettings
 from intendant.hooks.providers import Provider
+from intendant.hooks.redaction import redacted
 from intendant.model.errors import BudgetExceeded, IntendantError, ProviderError, RequestAdapted
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
@@ -326,7 +327,7 @@ class Gateway:
                 raise
             log.warning("plugin_raised", plugin=provider.key, exc_info=error)
             raise ProviderError(
-                f"the provider '{provider.name}' raised {type(error).__name__}: {error}",
+                f"the provider '{provider.name}' raised {type(error).__name__}: {redacted(str(error))}",
                 hint="this is a fault of the plugin; report it there",
             ) from error
         except BaseException as error:
@@ -414,7 +415,7 @@ async def _warm(provider: Provider) -> None:
         raise
     except Exception as error:
         log.warning("plugin_raised", plugin=provider.key, exc_info=error)
-        message = f"the provider '{provider.name}' cannot be used: {type(error).__name__}: {error}"
+        message = f"the provider '{provider.name}' cannot be used: {type(error).__name__}: {redacted(str(error))}"
         raise ProviderError(message, billed=False, at_fault=True) from error
 
 
