@@ -16,6 +16,8 @@ PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "pypro
 HAIKU = ROOT / "docs/examples/intendant-intent-haiku"
 PUBLIC = ("intendant", "intendant.plugin", "intendant.records", "intendant.events")
 HEAVY = {"anthropic", "openai", "sqlalchemy", "tiktoken", "bpe_openai", "genai_prices", "duckdb"}
+COMMANDS_SHARE = {"run", "plan", "plugins", "runs"}
+"""Modules of the command line are named after their commands."""
 GROUPS = {
     "intent": "intents",
     "compress": "compressors",
@@ -210,3 +212,32 @@ def test_a_name_that_moved_still_works_and_says_where_it_is() -> None:
         assert intendant.IntentHandler is IntentHandler
     with pytest.raises(AttributeError, match="nosuch"):
         _ = intendant.nosuch
+
+
+def test_the_drawing_of_the_wings_is_what_the_import_rules_hold() -> None:
+    """The table of docs/architecture.md has the layers of the import rules, in their order."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    table = text.partition("## Wings")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table, re.MULTILINE)
+    drawn = [sorted(re.findall(r"`(\w+)`", row)) for row in rows]
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    held = [sorted(re.findall(r"intendant\.(\w+)", layer)) for layer in rules["layers"]]
+    assert drawn == held
+    folders = {path.name for path in CORE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders <= {name for layer in drawn for name in layer}
+
+
+def test_no_two_modules_of_core_share_a_name() -> None:
+    names = [
+        path.stem
+        for path in CORE.rglob("*.py")
+        if not path.stem.startswith("__") and "migrations" not in path.parts
+    ]
+    names = [name for name in names if name not in COMMANDS_SHARE]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_hints_know_the_distributions_of_this_workspace() -> None:
+    from intendant.hooks.hints import known_distributions
+
+    assert known_distributions() == {f"intendant-{path.name}" for path in PLUGINS}

@@ -506,12 +506,12 @@ async def test_telling_intents_counts_against_the_savings_and_shows_as_what_it_i
 
 async def test_where_no_model_was_asked_nothing_was_saved_and_that_is_said(capsys) -> None:
     class Selects(ScriptedProvider):
-        produced_by = "extractive"
+        charges = False
 
     answer = reply(30, 20).model_copy(update={"produced_by": "extractive"})
     found, _ = await costs_of(Selects(answer), {})
-    assert _tokens(found["total"]) == 50
-    assert (found["estimate"]["saved_micro_usd"], found["estimate"]["extractive_calls"]) == (0, 1)
+    assert _tokens(found["total"]) == 0, "no model was asked, so no tokens were spent"
+    assert (found["estimate"]["saved_micro_usd"], found["estimate"]["free_calls"]) == (0, 1)
     show_costs(found)
     assert "ESTIMATE: $0, as no model was asked" in capsys.readouterr().out
 

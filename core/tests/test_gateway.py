@@ -104,7 +104,7 @@ async def test_money_is_a_limit_of_its_own() -> None:
         result = await service.run(flow({"id": "a", "input": 10}, budget={"tokens": 10_000, "usd": 0.0005}))
         state = await budget_of(service, result)
     assert result.failures["a"].error == "BudgetExceeded"
-    assert "micro-US$" in result.failures["a"].message
+    assert "$0.0" in result.failures["a"].message
     assert 0 < state.spent_micro <= 500
     holds = [hold for hold, _ in provider.calls]
     assert all(hold.micro_usd <= 500 for hold in holds)
@@ -262,7 +262,7 @@ def test_the_error_says_which_limit_and_what_would_fit() -> None:
     error = BudgetExceeded("run:r_1", "tokens", 500, 120)
     assert "run:r_1" in str(error)
     assert "500" in str(error)
-    assert "120 tokens" in error.hint
+    assert "120 tokens are left" in error.message
     assert ProviderError("x").billed
 
 
@@ -332,7 +332,6 @@ async def test_the_database_refuses_by_itself_and_holds_in_all_budgets_or_none(t
     assert set(outcomes) == {"held", "low"}
     low, top = [await stores[0].do(budgets.find(name)) for name in ("low", "top")]
     assert (low.held_tokens, low.held_micro, top.held_tokens) == (980, 700, 980)
-    await stores[1].do(budgets.raise_limit("low", 0))
     with pytest.raises(BudgetExceeded) as caught:
         await stores[1].do(holds.reserve(hold_row("big", 21), ("low", "top")))
     assert (caught.value.scope, caught.value.asked, caught.value.left) == ("top", 21, 20)

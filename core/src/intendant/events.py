@@ -55,6 +55,9 @@ class Initialized(Event):
     budget_micro_usd: int | None
     budget_strategy: str
     inputs: Json = None
+    planning_tokens: int = 0
+    """Tokens that telling intents took; part of what the run may spend."""
+    planning_micro_usd: int = 0
 
 
 class Resumed(Event):

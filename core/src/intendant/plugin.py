@@ -15,6 +15,7 @@ from intendant.hooks.bases import (
     Plugin as Plugin,
     Tier as Tier,
     TierSettings as TierSettings,
+    WeightedShares as WeightedShares,
 )
 from intendant.hooks.connectors import (
     Connector as Connector,
@@ -28,6 +29,7 @@ from intendant.hooks.providers import (
     StreamMeter as StreamMeter,
     TokenCounting as TokenCounting,
 )
+from intendant.hooks.sharing import share as share
 from intendant.hooks.specs import hookimpl as hookimpl
 from intendant.model.errors import (
     ConnectorError as ConnectorError,
@@ -90,7 +92,6 @@ from intendant.planning.evaluation import (
     LabelledStep as LabelledStep,
     evaluate as evaluate,
 )
-from intendant.planning.sharing import share as share
 from intendant.spending.caching import (
     CachePrices as CachePrices,
     rewriting_pays as rewriting_pays,

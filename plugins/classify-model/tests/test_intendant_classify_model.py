@@ -6,7 +6,7 @@ import pytest
 
 from intendant import Workflow, WorkflowError
 from intendant.plugin import Classification, Classifier, IntentHandler, IntentSpec, ModelReply, StepResult, Usage
-from intendant.record.store import runs
+from intendant.record.store import budgets, runs
 from intendant.testing import ClassifierContract, ScriptedProvider, engine, refusal
 from intendant_classify_model import ModelClassifier
 
@@ -82,6 +82,21 @@ async def test_one_call_for_all_unsure_steps_and_none_for_sure_ones(tmp_path) ->
     assert listed[0].workflow == "classification of t"
 
 
+async def test_a_run_pays_for_telling_its_intents(tmp_path) -> None:
+    """What classifying took is part of what the run may spend, and of what it says that it spent."""
+    provider = ScriptedProvider(answers((0, "post", 1.0)))
+    async with made(provider, tmp_path) as service:
+        result = await service.run(flow("one"))
+        plan = await service.plan(flow("one"))
+        budget = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
+    ((_, request),) = provider.calls
+    assert request.messages[0].content
+    assert result.metrics.tokens_used > 0
+    assert result.metrics.micro_usd > 0
+    assert (budget.spent_tokens, budget.spent_micro) == (result.metrics.tokens_used, result.metrics.micro_usd)
+    assert plan.planning_tokens == 0, "the answer is remembered, and costs nothing any more"
+
+
 async def test_an_answer_that_was_paid_is_kept_for_all_runs(tmp_path) -> None:
     provider = ScriptedProvider(answers((0, "post", 0.9)))
     for _ in range(2):
@@ -130,7 +145,7 @@ async def test_it_stays_within_its_budget(tmp_path) -> None:
 
 async def test_switched_off_or_without_a_real_model_nobody_is_asked(tmp_path) -> None:
     class Extractive(ScriptedProvider):
-        produced_by = "extractive"
+        charges = False
 
     for provider, use_model in ((ScriptedProvider(answers()), False), (Extractive(answers()), True)):
         async with made(provider, tmp_path, classification={"use_model": use_model}) as service:

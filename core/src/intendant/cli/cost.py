@@ -200,7 +200,7 @@ def _estimate(total: "Charged", saved: "Saved", *, classified: bool) -> dict[str
         "saved_share": less / whole if whole and less is not None else None,
         "calls": saved.calls,
         "reused_calls": saved.reused,
-        "extractive_calls": saved.extractive,
+        "free_calls": saved.free,
         "added_tokens": saved.added_tokens,
         "against_micro_usd": {**saved.against, "in_doubt": total.in_doubt_micro_usd},
         "models": saved.models,

@@ -2,17 +2,21 @@
 
 import sys
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer  # noqa: TID253
 
 from intendant.cli.shared import JsonOption, Session, SetOption, command, money, print_json
+from intendant.model.errors import amount
 
 if TYPE_CHECKING:
     from intendant.hooks.registry import Plugins
+    from intendant.pilot.engine import Engine
     from intendant.planning.planner import Plan
 
 
+NUMBERS = ("sure", "share", "at most", "cost at most")
 PLAIN_WIDTH = 200
 """Characters of a line where there is no terminal that has a width of its own."""
 
@@ -31,10 +35,33 @@ def plan(
     with Session(settings) as session:
         flow = session.service.load(file)
         decided = session.do(session.service.plan(flow, ask_model=ask_model))
+        room = session.do(_standing_room(session.engine, flow.agent))
     if as_json:
-        print_json(_as_json(decided))
+        print_json({**_as_json(decided), "standing_room": room})
     else:
         _show(decided)
+        _show_room(decided, room)
+
+
+async def _standing_room(engine: "Engine", agent: str) -> dict[str, int | None] | None:
+    """What the limits of the agent and its tenant still admit; None where there is no database."""
+    if not engine.store_exists:
+        return None
+    from intendant.record.store import windows
+
+    now, _ = await engine.store.do(windows.room_of(agent, engine.settings.budget.tenant, time()))
+    return {"tokens": now.tokens, "micro_usd": now.micro}
+
+
+def _show_room(plan: "Plan", room: dict[str, int | None] | None) -> None:
+    """Say where the standing limits may stop the run."""
+    if room is None:
+        return
+    for unit, most in (("tokens", plan.max_tokens), ("micro_usd", plan.max_micro_usd)):
+        left = room[unit]
+        if left is not None:
+            short = "; the run may be refused there" if most is None or most > left else ""
+            print(f"limits of {plan.workflow.agent} and its tenant: {amount(unit, left)} are left now{short}")
 
 
 def _as_json(plan: "Plan") -> dict[str, Any]:
@@ -47,8 +74,18 @@ def _show(plan: "Plan") -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("step", "intent", "sure", "because", "tokens", "compression", "model", "cost at most"):
-        table.add_column(column, justify="right" if column in ("sure", "tokens", "cost at most") else "left")
+    for column in (
+        "step",
+        "intent",
+        "sure",
+        "because",
+        "share",
+        "at most",
+        "compression",
+        "model",
+        "cost at most",
+    ):
+        table.add_column(column, justify="right" if column in NUMBERS else "left")
     for step in plan.steps:
         found = step.classification
         because = (
@@ -62,9 +99,10 @@ def _show(plan: "Plan") -> None:
             f"{found.confidence:.0%}",
             because,
             str(step.tokens) if step.needs_model else "-",
+            str(step.max_tokens) if step.max_tokens else "-",
             step.compression.strategy if step.needs_model else "-",
             model if route or not step.needs_model else "none available",
-            money(step.estimated_micro_usd) if step.needs_model else "-",
+            money(step.max_micro_usd) if step.needs_model else "-",
         )
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     console.print(table)
@@ -72,7 +110,10 @@ def _show(plan: "Plan") -> None:
         for warning in step.warnings:
             console.print(f"warning: {step.step_id}: {warning}", markup=False, highlight=False)
     spare = f", {plan.unallocated} of them shared by need" if plan.unallocated else ""
-    console.print(f"budget: {plan.budget_tokens} tokens ({plan.strategy}){spare}", highlight=False)
+    limit = "" if plan.budget_micro_usd is None else f", {amount('micro_usd', plan.budget_micro_usd)}"
+    console.print(f"budget: {plan.budget_tokens} tokens{limit} ({plan.strategy}){spare}", highlight=False)
+    cost = "an unknown amount" if plan.max_micro_usd is None else amount("micro_usd", plan.max_micro_usd)
+    console.print(f"at most: {plan.max_tokens} tokens, {cost}", highlight=False)
 
 
 @command()

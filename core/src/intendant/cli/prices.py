@@ -154,7 +154,7 @@ def _close(name: str, names: Iterable[str], prefix: str = "") -> str:
 def _row(engine: "Engine", provider: str, model: str, tiers: list[str]) -> dict[str, Any]:
     """A model with all its prices, as JSON."""
     plugin = engine.plugins.providers.get(provider)
-    free = plugin is not None and plugin.produced_by != "model"
+    free = plugin is not None and not plugin.charges
     row: dict[str, Any] = {"provider": provider, "model": model, "tiers": tiers}
     try:
         card = engine.prices.card(provider, model, free=free)

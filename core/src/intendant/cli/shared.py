@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -12,6 +13,7 @@ import structlog
 import typer  # noqa: TID253  # this module is the command line
 
 from intendant.model.errors import BudgetExceeded, IntendantError, Problem, WorkflowError
+from intendant.model.results import Failure
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,6 +21,13 @@ R = TypeVar("R")
 FAILED, WRONG, REFUSED, WAITING, INTERRUPTED = 1, 2, 3, 4, 130
 """Exit codes: a step failed; the file or the arguments are wrong; refused for budget; waiting for an approval;
 interrupted by Ctrl-C."""
+
+COMMANDS = {
+    "run_not_found": "`intendant runs` lists the runs",
+    "run_active": "make sure that its process has ended, then take it over: intendant resume RUN --take-over",
+    "schema_mismatch": "make a copy, then run `intendant db upgrade`; or use another file with --db",
+}
+"""What to do about errors, by code."""
 
 app = typer.Typer(
     name="intendant",
@@ -106,14 +115,34 @@ def give_up(error: IntendantError, *, as_json: bool) -> NoReturn:
             f"error: {error.message}" if not isinstance(error, WorkflowError) else error.message,
             file=sys.stderr,
         )
-        if error.hint:
-            print(f"    hint: {error.hint}", file=sys.stderr)
+        if hint := hint_of(error):
+            print(f"    hint: {hint}", file=sys.stderr)
     raise typer.Exit(REFUSED if isinstance(error, BudgetExceeded) else WRONG)
+
+
+def hint_of(error: IntendantError) -> str:
+    """What to do about an error, in terms of commands where there is one for it."""
+    if isinstance(error, BudgetExceeded) and error.scope.startswith(("agent:", "tenant:")):
+        scope, _, period = error.scope.rpartition("/")
+        return f"raise the limit: intendant budget set {scope} --per {period.partition(':')[0]} …"
+    return COMMANDS.get(error.code, "") or error.hint
+
+
+_STANDING = re.compile(r"budget of ((?:agent|tenant):.+)/(day|month):")
+
+
+def hint_of_failure(failure: Failure) -> str:
+    """The same for the failure of a step."""
+    standing = _STANDING.search(failure.message) if failure.code == BudgetExceeded.code else None
+    if standing is not None:
+        return f"raise the limit: intendant budget set {standing[1]} --per {standing[2]} …"
+    return COMMANDS.get(failure.code, "") or failure.hint
 
 
 def describe_error(error: IntendantError) -> dict[str, Any]:
     """An error as JSON."""
-    described: dict[str, Any] = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+    described: dict[str, Any] = {"type": type(error).__name__, "code": error.code}
+    described |= {"message": error.message, "hint": hint_of(error)}
     if isinstance(error, WorkflowError):
         described["problems"] = [_problem(problem) for problem in error.problems]
     return described

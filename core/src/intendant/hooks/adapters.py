@@ -1,16 +1,17 @@
-"""Connects plugins to the hooks: one adapter for each kind that answers a question.
+"""Connects plugins to the hooks, and checks what they answer: the one place for both.
 
-An adapter decides whether its plugin is meant, asks it, and checks the answer; so a plugin's method has the
-same name as the hook and none of its rules. A plugin that raises something other than an `IntendantError`
-declines, which is logged, and the next plugin is asked.
+There is an adapter for each kind that answers a question. It decides whether its plugin is meant, asks it, and
+checks the answer's type and range; so a plugin's method has the name of the hook's verb and none of its rules. A
+plugin that raises, or answers wrongly, has not answered: that is logged with its name, and the next plugin is
+asked. A budget strategy's fault is an error instead, because no other strategy is asked.
 """
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from intendant.config.logs import get_logger
-from intendant.hooks.answers import check_allocation, check_classification, check_compression, check_route
-from intendant.hooks.bases import BudgetStrategy, Classifier, Compressor, IntentHandler, Plugin, Tier
+from intendant.hooks.bases import BudgetStrategy, Classifier, Compressor, IntentHandler, Tier
 from intendant.hooks.specs import hookimpl
 from intendant.model.errors import IntendantError, PluginError
 from intendant.model.requests import (
@@ -22,19 +23,9 @@ from intendant.model.requests import (
 )
 from intendant.model.results import Allocation, Classification, Compression, Route, StepResult
 
+RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
 log = get_logger("intendant.plugins")
-
-
-def _contained(plugin: Plugin, ask: Callable[[], AnswerT]) -> AnswerT | None:
-    """The plugin's answer; None where its own code fails."""
-    try:
-        return ask()
-    except IntendantError:
-        raise
-    except Exception:
-        log.exception("plugin_raised", plugin=plugin.key)
-        return None
 
 
 class HandlerAdapter:
@@ -62,8 +53,7 @@ class CompressorAdapter:
         asked = request.strategy in ("auto", plugin.name)
         if not asked or plugin.name in request.tried or (request.lossless_only and not plugin.lossless):
             return None
-        answer = _contained(plugin, lambda: plugin.compress(request))
-        return check_compression(plugin.key, request, answer)
+        return asked_of(plugin.key, plugin.compress, request, Compression)
 
 
 class TierAdapter:
@@ -78,7 +68,8 @@ class TierAdapter:
         plugin = self._plugin
         if plugin.name in request.excluded:
             return None
-        return check_route(plugin.key, request, _contained(plugin, lambda: plugin.route(request)))
+        answer = asked_of(plugin.key, plugin.route, request, Route)
+        return None if inspect.isawaitable(answer) else answer
 
 
 class BudgetAdapter:
@@ -98,7 +89,9 @@ class BudgetAdapter:
         except Exception as error:
             message = f"the budget strategy '{plugin.name}' failed: {type(error).__name__}: {error}"
             raise PluginError(message) from error
-        return check_allocation(plugin.key, request, answer)
+        if fault := fault_of(request, answer, Allocation):
+            raise PluginError(f"{plugin.key} {fault}")
+        return answer
 
 
 class ClassifierAdapter:
@@ -110,9 +103,7 @@ class ClassifierAdapter:
     @hookimpl
     def classify(self, request: ClassifyRequest) -> "Classification | Awaitable[Classification | None] | None":
         """See `intendant.hooks.specs.classify`."""
-        plugin = self._plugin
-        answer = _contained(plugin, lambda: plugin.classify(request))
-        return check_classification(plugin.key, request, answer)
+        return asked_of(self._plugin.key, self._plugin.classify, request, Classification)
 
 
 ADAPTERS: Mapping[str, Callable[[Any], object]] = {
@@ -123,3 +114,82 @@ ADAPTERS: Mapping[str, Callable[[Any], object]] = {
     "classify": ClassifierAdapter,
 }
 """By kind. Plugins of other kinds answer no question; an extension's own hook implementations are registered."""
+
+
+def asked_of(
+    plugin: str,
+    ask: "Callable[[RequestT], AnswerT | Awaitable[AnswerT | None] | None]",
+    request: RequestT,
+    kind: type[AnswerT],
+) -> "AnswerT | Awaitable[AnswerT | None] | None":
+    """A plugin's answer if it is right, else None; an awaitable answer is checked when it is awaited."""
+    try:
+        answer = ask(request)
+    except IntendantError:
+        raise
+    except Exception:
+        log.exception("plugin_raised", plugin=plugin)
+        return None
+    if answer is None:
+        return None
+    return (
+        _awaited(plugin, answer, request, kind)
+        if inspect.isawaitable(answer)
+        else (_right(plugin, answer, request, kind))
+    )
+
+
+async def _awaited(plugin: str, answer: Awaitable[Any], request: object, kind: type[AnswerT]) -> AnswerT | None:
+    try:
+        found = await answer
+    except IntendantError:
+        raise
+    except Exception:
+        log.exception("plugin_raised", plugin=plugin)  # it claimed the request, so no other plugin is asked
+        return None
+    return None if found is None else _right(plugin, found, request, kind)
+
+
+def _right(plugin: str, answer: Any, request: object, kind: type[AnswerT]) -> AnswerT | None:
+    fault = fault_of(request, answer, kind)
+    if not fault:
+        return answer  # type: ignore[no-any-return]  # `fault_of` has looked at its type
+    log.error("plugin_answer_refused", plugin=plugin, reason=fault)
+    return None
+
+
+def fault_of(request: object, answer: Any, kind: type) -> str:
+    """What is wrong with an answer; empty if nothing is.
+
+    The compression chain counts a compressed text again and measures what survived, whatever a compressor says of
+    `tokens_after`, `lossless` and `quality`; so only its type is checked here.
+    """
+    if not isinstance(answer, kind):
+        return f"answered with {type(answer).__name__}, not with {kind.__name__}"
+    match request, answer:
+        case CompressRequest(lossless_only=True), Compression(lossless=False, preserving=False):
+            return "answered in the lossless round with a text that is not lossless"
+        case ClassifyRequest(threshold=threshold), Classification(confidence=sure) if sure < threshold:
+            return f"answered with confidence {sure}, below the threshold {threshold}"
+        case RouteRequest(), Route():
+            return _fault_of_route(request, answer)
+        case BudgetRequest(), Allocation():
+            return _fault_of_allocation(request, answer)
+    return ""
+
+
+def _fault_of_route(request: RouteRequest, answer: Route) -> str:
+    known = [offer.provider for offer in request.offers]
+    if answer.provider not in known:
+        return f"chose the provider '{answer.provider}', which is not among those that can be used: {known}"
+    return "" if answer.max_output_tokens >= 1 else f"allows {answer.max_output_tokens} output tokens"
+
+
+def _fault_of_allocation(request: BudgetRequest, answer: Allocation) -> str:
+    lines = {line.step_id for line in request.lines}
+    for step, tokens in answer.tokens.items():
+        if step not in lines:
+            return f"allocated tokens to '{step}', which is not a step that needs any"
+        if tokens < 0:
+            return f"allocated {tokens} tokens to '{step}'"
+    return ""

@@ -7,8 +7,10 @@ from typing import Any, ClassVar, Generic, get_args, get_origin
 from pydantic import BaseModel, Field, ValidationError
 
 from intendant.events import Event
+from intendant.hooks.sharing import share
 from intendant.model.errors import SettingsError
 from intendant.model.requests import (
+    BudgetLine,
     BudgetRequest,
     ClassifyRequest,
     CompressRequest,
@@ -198,6 +200,39 @@ class BudgetStrategy(Plugin):
 
         It is only asked where it is the configured strategy.
         """
+
+
+class WeightedShares(BudgetStrategy):
+    """Shares a run's tokens in proportion to weights, as far as the steps' caps allow.
+
+    What a step cannot take because of its cap flows to the others (water-filling), so nothing is stranded.
+
+    Example:
+        ```python
+        class CostlyFirst(WeightedShares):
+            \"\"\"Steps of costly intents get more.\"\"\"
+
+            name = "costly_first"
+
+            def weight(self, line: BudgetLine, request: BudgetRequest) -> float:
+                return float(line.baseline)
+        ```
+    """
+
+    @abstractmethod
+    def weight(self, line: BudgetLine, request: BudgetRequest) -> float:
+        """The part of one step, beside the others; above 0."""
+
+    def allocate(self, request: BudgetRequest) -> Allocation:
+        """The shares; their sum is the smaller of the total and the sum of the caps."""
+        tokens = share(
+            request.total,
+            {line.step_id: self.weight(line, request) for line in request.lines},
+            caps={line.step_id: line.cap for line in request.lines},
+        )
+        return Allocation(
+            tokens=tokens, strategy=self.name, unallocated=max(0, request.total) - sum(tokens.values())
+        )
 
 
 class Classifier(Plugin):

@@ -78,7 +78,11 @@ class Provider(Plugin):
     """Asks one vendor's models."""
 
     kind = "provider"
-    produced_by: ClassVar[Literal["model", "extractive"]] = "model"
+    charges: ClassVar[bool] = True
+    """False if it computes its answers without a language model: calls then take no tokens and no money, and its
+    answers do not stand in for those of a model."""
+    setup: ClassVar[str] = ""
+    """What to do so that it can be used, as a hint to users, such as "set EXAMPLE_API_KEY"."""
     rank: ClassVar[float] = 50
     """Where several can be used, the one of the lowest rank is preferred."""
 

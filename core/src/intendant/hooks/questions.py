@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from intendant.hooks.answers import check_allocation, check_classification, check_route, check_type
+from intendant.hooks.adapters import fault_of
+from intendant.model.errors import PluginError
 from intendant.model.requests import (
     BudgetRequest,
     ClassifyRequest,
@@ -29,25 +30,37 @@ class Questions:
 
     async def classify(self, request: ClassifyRequest) -> Classification | None:
         """Which intent has this step? None if no classifier is sure."""
-        return await _settled(check_classification(EXTENSION, request, self._hook.classify(request=request)))
+        return _right(request, await _settled(self._hook.classify(request=request)), Classification)
 
     def allocate_budget(self, request: BudgetRequest) -> Allocation | None:
         """How is this run's budget shared? None if the strategy is not installed."""
-        answer = self._hook.allocate_budget(request=request)
-        return None if answer is None else check_allocation(EXTENSION, request, answer)
+        return _right(request, self._hook.allocate_budget(request=request), Allocation)
 
     async def compress(self, request: CompressRequest) -> Compression | None:
         """Can this be made smaller? None if no compressor can."""
-        return await _settled(check_type(EXTENSION, self._hook.compress(request=request), Compression))
+        return _right(request, await _settled(self._hook.compress(request=request)), Compression)
 
     def route(self, request: RouteRequest) -> Route | None:
         """Which model does this step? None if no tier takes it."""
-        return check_route(EXTENSION, request, self._hook.route(request=request))
+        return _right(request, self._hook.route(request=request), Route)
 
     def handle_intent(self, request: StepRequest[Any]) -> Awaitable[StepResult] | None:
         """Do this step. None if no handler claims it."""
         answer: Awaitable[StepResult] | None = self._hook.handle_intent(request=request)
         return answer
+
+
+def _right(request: object, answer: Any, kind: type[AnswerT]) -> AnswerT | None:
+    """An answer, checked once more, because an extension's hook implementation may have given it.
+
+    Raises:
+        PluginError: It is of the wrong type or range.
+    """
+    if answer is None:
+        return None
+    if fault := fault_of(request, answer, kind):
+        raise PluginError(f"{EXTENSION} {fault}", hint="this is a fault of the extension; report it there")
+    return answer  # type: ignore[no-any-return]  # `fault_of` has looked at its type
 
 
 async def _settled(answer: AnswerT | Awaitable[AnswerT | None] | None) -> AnswerT | None:

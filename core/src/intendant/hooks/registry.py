@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -23,6 +24,7 @@ from intendant.hooks.bases import (
 )
 from intendant.hooks.connectors import Connector
 from intendant.hooks.discovery import PluginRecord, PluginState
+from intendant.hooks.hints import install_hint
 from intendant.hooks.providers import Provider
 from intendant.model.errors import DuplicatePluginError, PluginLoadError, SettingsError
 from intendant.model.requests import IntentSpec
@@ -82,6 +84,8 @@ class Plugins:
         key = f"{plugin.kind}:{plugin.name}"
         if key in self._plugins:
             raise DuplicatePluginError(f"{key} was handed over twice")
+        if fault := _fault(plugin, plugin.name):
+            raise PluginLoadError(f"{key} cannot be used: {fault}")
         target = f"{type(plugin).__module__}:{type(plugin).__qualname__}"
         self._plugins[key] = plugin
         self.records.append(PluginRecord(plugin.kind, plugin.name, target, PluginState.loaded, "handed over"))
@@ -142,12 +146,20 @@ class Plugins:
             record = next(record for record in self.records if record.key == key)
             self._mark(record, PluginState.incompatible, str(error))
 
-    def unavailable_hint(self, key: str, hint: str) -> str:
-        """What to do about a plugin that is not there: *hint*, unless it is installed and unusable; then, why."""
+    def unavailable_hint(self, kind: str, name: str) -> str:
+        """What to do about a plugin that cannot be used: why it cannot, a name that is close, or how to get it."""
         for record in self.records:
-            if record.key == key and record.state is not PluginState.loaded:
-                return f"{key} is installed, but {record.state.value}: {record.reason}"
-        return hint
+            if record.key == f"{kind}:{name}" and record.state is not PluginState.loaded:
+                return f"{record.key} is installed, but {record.state.value}: {record.reason}"
+        installed = [plugin.name for plugin in self._plugins.values() if plugin.kind == kind]
+        close = get_close_matches(name, installed, n=1)
+        return f"did you mean '{close[0]}'?" if close else install_hint(kind, name, installed)
+
+    @property
+    def model_hint(self) -> str:
+        """What to do where no model can be asked: what the installed providers say of themselves."""
+        setups = [provider.setup for provider in self.providers.values() if provider.setup]
+        return " or ".join(setups) or "install a provider of models"
 
     def _of(self, kind: str, _type: type[PluginT]) -> dict[str, PluginT]:
         return {plugin.name: cast("PluginT", plugin) for plugin in self._plugins.values() if plugin.kind == kind}

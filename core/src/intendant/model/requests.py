@@ -25,14 +25,14 @@ ParametersT = TypeVar("ParametersT", bound=BaseModel, default=Options)
 class CompressionPolicy(Frozen):
     """How far an intent's input may be compressed."""
 
-    target: float = Field(1.0, gt=0, le=1)
+    target: float = Field(default=1.0, gt=0, le=1)
     """Share of the content's tokens that is aimed at even where the budget has room; by default it is compressed
     only as far as the budget asks."""
     protect: tuple[str, ...] = ()
     """Regular expressions: what they match (a field's name, an order's number) is kept with the line, row or
     value it
     stands in. A compression that loses a match is refused."""
-    expansions: int = Field(0, ge=0, le=5)
+    expansions: int = Field(default=0, ge=0, le=5)
     """How often the model may ask for parts of what was left out. Room for that is kept free in the budget; 0 uses
     all of it for the first answer. Only models of providers that can offer tools are told."""
 
@@ -53,7 +53,7 @@ class CompressionPolicy(Frozen):
 
     strategy: str = "auto"
     """A compressor's name; `auto`: lossless ones first, then the others, until it fits; `none`: never."""
-    floor: float = Field(0.8, ge=0, le=1)
+    floor: float = Field(default=0.8, ge=0, le=1)
     """Expected share of critical facts that must survive; below it the compression is refused."""
 
 
@@ -82,13 +82,13 @@ class IntentSpec(Frozen):
     summary: str
     examples: tuple[str, ...] = Field(min_length=1)
     words: tuple[str, ...] = ()
-    tokens: int = Field(1000, ge=0)
+    tokens: int = Field(default=1000, ge=0)
     compression: CompressionPolicy = CompressionPolicy()
-    reasoning: float = Field(3.0, ge=0, le=10)
+    reasoning: float = Field(default=3.0, ge=0, le=10)
     """How much thought a typical step takes; counts towards its difficulty."""
-    output_complexity: float = Field(4.0, ge=0, le=10)
+    output_complexity: float = Field(default=4.0, ge=0, le=10)
     """How intricate a typical answer is; counts towards its difficulty."""
-    tier_bias: float = Field(0.0, ge=-10, le=10)
+    tier_bias: float = Field(default=0.0, ge=-10, le=10)
     """Added to a step's difficulty (0 to 10) when it is routed."""
     side_effects: bool = False
     """True if doing the step changes something outside the run."""
@@ -124,7 +124,7 @@ class ClassifyRequest(Frozen):
     feeds_into: tuple[Step, ...] = ()
     operation: Operation | None = None
     """The connector's operation that the step's `uses` names, if it is installed."""
-    model: SkipValidation[Any] = Field(None, repr=False)
+    model: SkipValidation[Any] = Field(default=None, repr=False)
     """A `ModelClient` with a budget of its own, where classifiers may ask a model; None where they may not."""
 
 
@@ -135,12 +135,9 @@ class BudgetLine(Frozen):
     intent: str
     baseline: int
     """Tokens that a step of this intent takes by its `IntentSpec`."""
-    needs_tokens: bool = True
-    """False if the step is done without a model; it gets none."""
     critical: bool = False
     confidence: float = 1.0
-    floor: int = 0
-    cap: int = Field(4000, ge=0)
+    cap: int = Field(default=4000, ge=0)
 
 
 class BudgetRequest(Frozen):
@@ -181,9 +178,9 @@ class CompressRequest(Frozen):
     """What sort of content it is; see `kind_of`."""
     protect: tuple[str, ...] = ()
     """Regular expressions: units in which they match are kept."""
-    context: tuple[tuple[str, str], ...] = Field((), repr=False)
+    context: tuple[tuple[str, str], ...] = Field(default=(), repr=False)
     """What stands in the same prompt already, by names that the prompt gives it; may be referred to."""
-    model: SkipValidation[Any] = Field(None, repr=False)
+    model: SkipValidation[Any] = Field(default=None, repr=False)
     """A `ModelClient` where a model may be asked to rewrite the text; None where only selecting is allowed."""
     dense: bool = False
     """Forms that need decoding by the reader are welcome too: values split into prefixes and references."""
@@ -195,7 +192,8 @@ class ModelOffer(Frozen):
     provider: str
     models: Mapping[str, str]
     """Model by tier name."""
-    produced_by: Literal["model", "extractive"] = "model"
+    charges: bool = True
+    """False if it computes its answers without a language model."""
 
 
 class RouteRequest(Frozen):
@@ -228,11 +226,11 @@ class Image(Frozen):
 class PromptReuse(Frozen):
     """What later calls will send again, so that the provider may keep it: they begin with the same bytes."""
 
-    messages: int = Field(0, ge=0)
+    messages: int = Field(default=0, ge=0)
     """The turns, from the first, that they begin with; 0: with the system text and the tools only."""
-    calls: int = Field(1, ge=1)
+    calls: int = Field(default=1, ge=1)
     """How many later calls are expected, none of them more than about `seconds` after the one before."""
-    seconds: float = Field(5.0, ge=0)
+    seconds: float = Field(default=5.0, ge=0)
     """The time expected until the next call."""
 
 
@@ -250,13 +248,13 @@ class Message(Frozen):
 
     role: Literal["user", "assistant", "tool"] = "user"
     content: str
-    images: tuple[Image, ...] = Field((), repr=False)
+    images: tuple[Image, ...] = Field(default=(), repr=False)
     """Of a user's turn: shown before the text. For providers with `Provider.images`."""
     calls: tuple[ToolCall, ...] = ()
     """Of an assistant's turn: the tools it called, all of which `tool` turns answer next."""
     answers: str = ""
     """Of a `tool` turn: the id of the call whose result this is."""
-    raw: Json = Field(None, repr=False)
+    raw: Json = Field(default=None, repr=False)
     """Of an assistant's turn: `ModelReply.raw`, which the provider sends back as it was."""
 
 
@@ -274,10 +272,10 @@ class ModelRequest(Frozen):
 
     messages: tuple[Message, ...] = Field(min_length=1)
     system: str = ""
-    max_output_tokens: int | None = Field(None, ge=1)
+    max_output_tokens: int | None = Field(default=None, ge=1)
     """The gateway clamps this to what the budget admits."""
     temperature: float | None = None
-    json_schema: dict[str, Json] | None = Field(None, repr=False)
+    json_schema: dict[str, Json] | None = Field(default=None, repr=False)
     """Asks for an answer of this shape."""
     tools: tuple[Tool, ...] = ()
     """What the model may ask for; for providers with `Provider.tools`."""
@@ -285,12 +283,14 @@ class ModelRequest(Frozen):
     """`none`: the model has to answer now."""
     reuse: PromptReuse | None = None
     """What later calls will send again; the gateway decides from it what the provider is asked to keep."""
-    cache_marks: tuple[CacheMark, ...] = Field((), max_length=4)
+    cache_marks: tuple[CacheMark, ...] = Field(default=(), max_length=4)
     """What the provider is asked to keep, longest last; set by the gateway unless given."""
     source: Json = None
-    """The data the call is about, for providers that need no language model (`extractive`)."""
+    """The data the call is about, for providers that compute answers without a language model."""
     task: str = ""
-    """`summarize`, `generate` or another word for what is asked, for providers that need no language model."""
+    """`summarize`, `generate` or another word for what is asked, for providers that compute answers without a
+    language model.
+    """
 
 
 @runtime_checkable

@@ -58,7 +58,7 @@ class Compression(Frozen):
     """True if the original can be had back from `text` alone."""
     preserving: bool = False
     """True if only form went, such as markup, padding or colours, and all content is there."""
-    quality: float = Field(1.0, ge=0, le=1)
+    quality: float = Field(default=1.0, ge=0, le=1)
     """Expected share of the critical facts that survive (numbers, names, negations, errors)."""
     dropped: tuple[str, ...] = ()
     """What was left out, in words."""
@@ -124,8 +124,8 @@ class ModelReply(Frozen):
     usage: Usage
     model: str
     provider: str
-    produced_by: Literal["model", "extractive"] = "model"
-    """`extractive` if no model was asked: sentences selected, templates filled."""
+    produced_by: str = "model"
+    """`model`, or the word of a provider that computes answers without one."""
     stop_reason: Literal["end", "length", "tool", "refusal", "other"] = "end"
     data: Json = None
     """The parsed answer where a schema was asked for."""
@@ -135,7 +135,7 @@ class ModelReply(Frozen):
     """How it was sent: at once, or among calls that may wait and cost less."""
     calls: tuple[ToolCall, ...] = ()
     """Tools that the model wants called before it goes on."""
-    raw: Json = Field(None, repr=False)
+    raw: Json = Field(default=None, repr=False)
     """Where there are calls: the answer in the provider's own form, which has to be sent back with their
     results."""
 
@@ -180,6 +180,8 @@ class Failure(Frozen):
     """The error's class."""
     message: str
     hint: str = ""
+    code: str = ""
+    """Stable name of the kind of error: `IntendantError.code`, or `plugin_raised`."""
 
 
 class StepOutcome(Frozen):
@@ -193,7 +195,8 @@ class StepOutcome(Frozen):
     notes: tuple[str, ...] = ()
     failure: Failure | None = None
     produced_by: str = "deterministic"
-    """`deterministic` (no model call), `extractive`, or `model:<provider>/<model>`."""
+    """`deterministic` (no call), `model:<provider>/<model>`, the word of a provider that asks no model, or `host`.
+    """
     tier: str | None = None
     usage: Usage = Usage()
     tokens_saved: int = 0

@@ -33,23 +33,28 @@ class ClassificationSupport:
         return await ClassificationMemory(self._engine.store).known(asked, self._engine.plugins.specs)
 
     def client(self, workflow: Workflow) -> ClassifierModelClient | None:
-        """A model client with a budget of its own; None where no model may be asked, or none can be."""
+        """A model client, for at most the tokens that the run has; None where no model may be asked, or none can
+        be.
+
+        What it takes is recorded in a run of its own, and charged to the run that is planned.
+        """
         engine, settings = self._engine, self._engine.settings.classification
         wanted = any(step.intent is None for step in workflow.steps)
         asking = any(classifier.asks_model for classifier in engine.plugins.classifiers.values())
         if not (wanted and asking and settings.use_model and settings.tokens):
             return None
-        route = engine.planner.router(workflow).route(STEP, STEP, DIFFICULTY, {}, settings.tokens)
-        if route is None or engine.plugins.providers[route.provider].produced_by != "model":
+        tokens = min(settings.tokens, engine.planner.total(workflow))
+        route = engine.planner.router(workflow).route(STEP, STEP, DIFFICULTY, {}, tokens)
+        if route is None or not engine.plugins.providers[route.provider].charges:
             return None
         return ClassifierModelClient(
             engine.gateway,
             route,
-            settings.tokens,
+            tokens,
             engine.planner.total_micro_usd(workflow),
             workflow.agent,
             lambda: engine.standing,
-            lambda: self._open_run(workflow, settings.tokens),
+            lambda: self._open_run(workflow, tokens),
         )
 
     async def _open_run(self, workflow: Workflow, tokens: int) -> Journal:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from intendant.model.errors import IntendantError
 from intendant.model.requests import ModelRequest
-from intendant.model.results import Compression, ModelReply, Route
+from intendant.model.results import Compression, ModelReply, Route, Usage
 from intendant.model.workflow import Json
 from intendant.planning.compression import to_text
 from intendant.record.journal import Journal
@@ -100,6 +100,11 @@ class ClassifierModelClient:
         if left is not None and tokens + self.count(overhead) > left * share:
             raise IntendantError(f"{tokens} tokens do not fit into the {left} that are left for classifying")
         return Compression(text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True)
+
+    @property
+    def usage(self) -> Usage:
+        """What the calls took."""
+        return self._scope.usage if self._scope is not None else Usage()
 
     @property
     def journal(self) -> Journal | None:

@@ -11,15 +11,16 @@ from intendant.config.flags import is_on
 from intendant.events import Event
 from intendant.model.errors import IntendantError, ReferenceFailed
 from intendant.model.requests import MemoryContext
-from intendant.model.results import Failure, Metrics, RunResult, RunStatus, StepOutcome, StepStatus
+from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome, StepStatus, Usage
 from intendant.model.workflow import Json, Limits, Step, Workflow
 from intendant.pilot.classification_support import ClassificationSupport
+from intendant.pilot.client import Shared
 from intendant.pilot.conditions import Expression, computes_names, step_names
 from intendant.pilot.engine import Engine
+from intendant.pilot.execution import RunContext, StepExecution, digest_of, failure_of, output_text
 from intendant.pilot.graph import CONDITION_NAMES, Graph, check, check_classified
-from intendant.pilot.outputs import digest_of, output_text
 from intendant.pilot.resuming import PLAN_VERSION, completed_steps, find_resumable, with_limits
-from intendant.pilot.steps import StepRunner
+from intendant.planning.compression import CompressionChain
 from intendant.planning.planner import Plan, StepPlan
 from intendant.record.journal import Journal, parse_events
 from intendant.record.rows import RunRow
@@ -37,7 +38,7 @@ class _RunState:
     plan: Plan
     graph: Graph
     journal: Journal
-    runner: StepRunner
+    context: RunContext
     inputs: dict[str, Json]
     started: float
     outcomes: dict[str, StepOutcome] = field(default_factory=dict)
@@ -67,7 +68,8 @@ class WorkflowOrchestrator:
         on_text: Callable[[str, str], object] | None = None,
     ) -> None:
         self._engine = engine
-        self._listeners = tuple(listeners)
+        observers = (extension.on_event for extension in engine.plugins.extensions.values())
+        self._listeners = (*observers, *listeners)
         self._on_text = on_text
         self._run: _RunState | None = None
         self._last: _RunState | None = None
@@ -197,6 +199,7 @@ class WorkflowOrchestrator:
             journal,
             tokens=plan.budget_tokens,
             micro_usd=plan.budget_micro_usd,
+            spent=(plan.planning_tokens, plan.planning_micro_usd),
             allocations={step.step_id: step.tokens for step in plan.steps if step.needs_model},
             overage=settings.budget.overage_allowed,
             threshold=settings.budget.overage_threshold,
@@ -204,18 +207,24 @@ class WorkflowOrchestrator:
             standing=self._engine.standing,
         )
         await ledger.open(done)
-        runner = StepRunner(
-            self._engine.plugins,
-            settings,
-            self._engine.gateway,
-            journal,
-            ledger,
-            compress=is_on(settings.flags.compression_enabled, workflow.agent),
-            memory=memory,
-            goal=workflow.description or workflow.name,
+        context = RunContext(
+            plugins=self._engine.plugins,
+            questions=self._engine.questions,
+            settings=settings,
+            gateway=self._engine.gateway,
+            journal=journal,
+            ledger=ledger,
+            chain=self._chain(workflow.agent),
+            shared=Shared(memory, workflow.description or workflow.name),
             on_text=self._on_text,
         )
-        return _RunState(plan, graph, journal, runner, values, time(), done)
+        return _RunState(plan, graph, journal, context, values, time(), done)
+
+    def _chain(self, agent: str) -> CompressionChain | None:
+        """Compresses; None where compression is switched off for *agent*."""
+        if not is_on(self._engine.settings.flags.compression_enabled, agent):
+            return None
+        return CompressionChain(self._engine.questions)
 
     async def _open(self, plan: Plan, inputs: Mapping[str, Json], memory: MemoryContext | None) -> Journal:
         import json
@@ -247,6 +256,8 @@ class WorkflowOrchestrator:
             budget_micro_usd=plan.budget_micro_usd,
             budget_strategy=plan.strategy,
             inputs=run.inputs,
+            planning_tokens=plan.planning_tokens,
+            planning_micro_usd=plan.planning_micro_usd,
         )
         for step in plan.steps:
             found, log = step.classification, journal.step(step.step_id)
@@ -302,7 +313,8 @@ class WorkflowOrchestrator:
         given = {name: value for name, value in values.items() if value is not UNSET}
         self._busy.add(step_id)
         try:
-            outcome = await run.runner.run(step, self._plans[step_id], self._scope(run), given)
+            execution = StepExecution(run.context, step, self._plans[step_id], self._scope(run), given)
+            outcome = await execution.run()
         finally:
             self._busy.discard(step_id)
         run.outcomes[step_id] = outcome
@@ -368,7 +380,7 @@ class WorkflowOrchestrator:
     def fail(self, step_id: str, error: IntendantError) -> None:
         """Record that a step failed before it began."""
         run = self._active()
-        failure = Failure(error=type(error).__name__, message=error.message, hint=error.hint)
+        failure = failure_of(error)
         step = _known_step(run, step_id)
         outcome = StepOutcome(
             step_id=step_id,
@@ -471,6 +483,8 @@ async def plan_checked(
     history = {}
     if strategy is not None and strategy.uses_history:
         history = await engine.store.do(runs.usage_history(workflow.agent))
+    if all(step.intent is not None for step in workflow.steps):
+        return await engine.planner.plan(workflow, graph.needs, graph.references, history=history, memory=memory)
     support = ClassificationSupport(engine)
     client = support.client(workflow) if ask_model else None
     try:
@@ -482,6 +496,7 @@ async def plan_checked(
             known=await support.known(workflow.steps),
             model=client,
             memory=memory,
+            planning=lambda: client.usage if client is not None else Usage(),
         )
     except IntendantError:
         await support.close(client)
@@ -524,5 +539,5 @@ def _status(outcomes: Iterable[StepOutcome]) -> RunStatus:
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
     if not failed:
         return RunStatus.completed
-    budget = all(outcome.failure is not None and outcome.failure.error == "BudgetExceeded" for outcome in failed)
+    budget = all(outcome.failure is not None and outcome.failure.code == "budget_exceeded" for outcome in failed)
     return RunStatus.refused if budget else RunStatus.failed

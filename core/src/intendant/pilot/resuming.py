@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from intendant.model.errors import IntendantError
+from intendant.model.errors import IntendantError, RunActive
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunStatus, StepOutcome, StepStatus
 from intendant.model.workflow import Json
@@ -87,9 +87,9 @@ def _refuse(row: RunRow, *, take_over: bool) -> None:
             f"run {row.id} was planned by another version of Intendant", hint="run its workflow anew"
         )
     if row.status == RunStatus.running.value and not take_over and _may_live(row.worker or ""):
-        raise IntendantError(
+        raise RunActive(
             f"run {row.id} may still be worked on, by {row.worker}",
-            hint="see that this process has ended, or take the run over from it: --take-over",
+            hint="make sure that this process has ended, then resume it with take_over",
         )
 
 

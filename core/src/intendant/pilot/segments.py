@@ -34,17 +34,18 @@ class _Segment:
         self.steps = orchestrator.plan.workflow.by_id
         self.order = orchestrator.plan.workflow.order
         self.graph = orchestrator.graph
+        self.outcomes = orchestrator.outcomes
         self.left = {step: len(needs) for step, needs in self.graph.needs.items()}
         self.ready: list[tuple[int, int, str]] = []
         self.running: dict[str, asyncio.Task[None]] = {}
         self.ended: asyncio.Queue[str] = asyncio.Queue()
 
     async def run(self) -> None:
-        for step in self.orchestrator.outcomes:  # those of a run that is resumed
+        for step in self.outcomes:  # those of a run that is resumed
             for dependant in self.graph.dependants[step]:
                 self.left[dependant] -= 1
         for step, count in self.left.items():
-            if count == 0 and step not in self.orchestrator.outcomes:
+            if count == 0 and step not in self.outcomes:
                 self.push(step)
         try:
             while self.ready or self.running:
@@ -79,22 +80,22 @@ class _Segment:
 
     async def end(self, step: str) -> None:
         await self.running.pop(step)
-        outcome = self.orchestrator.outcomes[step]
+        outcome = self.outcomes[step]
         if outcome.status is not StepStatus.completed:
             self.skip_dependants(step)
             return
         for dependant in self.graph.dependants[step]:
             self.left[dependant] -= 1
-            if self.left[dependant] == 0 and dependant not in self.orchestrator.outcomes:
+            if self.left[dependant] == 0 and dependant not in self.outcomes:
                 self.push(dependant)
 
     def skip_dependants(self, step: str) -> None:
         reached = deque([step])
         while reached:
             cause = reached.popleft()
-            status = self.orchestrator.outcomes[cause].status.value
+            status = self.outcomes[cause].status.value
             for dependant in self.graph.dependants[cause]:
-                if dependant not in self.orchestrator.outcomes:
+                if dependant not in self.outcomes:
                     self.orchestrator.skip(dependant, f"step '{cause}', which it needs, was {status}")
                     reached.append(dependant)
 

@@ -117,10 +117,12 @@ class CompressionChain:
         """
         count = remembering(count)
         before = count(text)
+        if before <= target_tokens or policy.strategy == "none":
+            return Fitted(
+                Compression(text=text, tokens_before=before, tokens_after=before, strategy="none", lossless=True)
+            )
         task = _Task(text, kind_of(text), before, policy, count, query, intent, dense, model, tuple(context))
         start = _State(text, before, task.kind, text)
-        if before <= target_tokens or policy.strategy == "none":
-            return Fitted(self._compression(task, start))
         exact = await self._encoded(task, start, target_tokens)
         if exact.tokens <= target_tokens or lossless_only:
             return Fitted(self._compression(task, exact))

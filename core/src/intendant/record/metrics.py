@@ -25,7 +25,12 @@ class MetricsFold:
         """The figures so far."""
         return Metrics.model_validate({**self._totals, "budget_tokens": self._budget})
 
-    def _budgeted(self, event: events.Initialized | events.Resumed) -> None:
+    def _initialized(self, event: events.Initialized) -> None:
+        self._budget = event.budget_tokens
+        self._count("tokens_used", event.planning_tokens)
+        self._count("micro_usd", event.planning_micro_usd)
+
+    def _resumed(self, event: events.Resumed) -> None:
         self._budget = event.budget_tokens
 
     def _executed(self, event: events.StepExecuted) -> None:
@@ -68,8 +73,8 @@ class MetricsFold:
         self._totals[name] = self._totals.get(name, 0) + value
 
     _FOLDS: ClassVar[dict[type[events.Event], Callable[["MetricsFold", Any], None]]] = {
-        events.Initialized: _budgeted,
-        events.Resumed: _budgeted,
+        events.Initialized: _initialized,
+        events.Resumed: _resumed,
         events.StepExecuted: _executed,
         events.StepFailed: _failed,
         events.StepSkipped: _skipped,

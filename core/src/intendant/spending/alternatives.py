@@ -32,7 +32,7 @@ def _offer(name: str, provider: Provider) -> ModelOffer | None:
     try:
         if not provider.available():
             return None
-        return ModelOffer(provider=name, models=dict(provider.models()), produced_by=provider.produced_by)
+        return ModelOffer(provider=name, models=dict(provider.models()), charges=provider.charges)
     except Exception:
         log.exception("plugin_raised", plugin=f"provider:{name}")
         return None
@@ -58,7 +58,7 @@ class Alternatives:
         Providers without a model are not among them: text put together from sentences does not stand for a model's
         answer unless a person says so.
         """
-        if self._providers[route.provider].produced_by != "model":
+        if not self._providers[route.provider].charges:
             return ()
         return tuple(
             route.model_copy(
@@ -69,7 +69,7 @@ class Alternatives:
                 }
             )
             for offer in offers(self._providers, self._preferred)
-            if offer.provider != route.provider and offer.produced_by == "model" and route.tier in offer.models
+            if offer.provider != route.provider and offer.charges and route.tier in offer.models
         )
 
     def cheaper(self, route: Route) -> tuple[Route, ...]:

@@ -40,7 +40,7 @@ class Saved:
     """Of them, those."""
     added_tokens: int = 0
     """Tokens that compression took away, and that were added again."""
-    extractive: int = 0
+    free: int = 0
     """Calls for which no model was asked; they cost nothing either way."""
     against: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     """Micro-US$ that were spent on what would not have been sent."""
@@ -133,7 +133,7 @@ class SavingsFold:
             return
         usage = Usage.model_validate(data["usage"])
         at = self._held_at.pop(key, at) if known is None else known.at
-        free = data["produced_by"] == "extractive"
+        free = data["produced_by"] != "model"
         step.calls[key] = _Call(data["provider"], usage, at, outcome, free)
 
     def _compressed(self, step: _Step, data: Mapping[str, Any]) -> None:
@@ -187,7 +187,7 @@ class SavingsFold:
     def _counts(self, call: _Call) -> bool:
         """True if the call would have been sent without orchestration, and charged."""
         if call.free:
-            self._saved.extractive += 1
+            self._saved.free += 1
             return False
         if call.outcome == "in_doubt":
             return False

@@ -1,59 +1,44 @@
-"""Trying again: exponential waits with jitter.
+"""Retries: exponential backoff with jitter.
 
 A library of its own kind would do, but stamina writes to the host's standard output through structlog's default
 printer, and its hooks are global to the process, which belongs to the host.
 """
 
 import random
-from asyncio import sleep
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from time import monotonic
-from typing import TypeVar
-
-ResultT = TypeVar("ResultT")
 
 
-def _nothing(_error: Exception) -> float:
-    return 0.0
+@dataclass(slots=True)
+class Backoff:
+    """How long to wait before each retry, and how often to retry."""
 
+    attempts: int
+    """In all, the first included."""
+    delay: float
+    """Seconds before the first retry."""
+    factor: float = 2.0
+    """Each further wait is this many times as long."""
+    jitter: float = 0.0
+    """Up to this many random seconds are added, so that many callers do not retry together."""
+    max_delay: float = 3600.0
+    """No wait is longer, in seconds, but for jitter and what an error asks."""
+    deadline: float | None = None
+    """A time of `time.monotonic` at which a wait must have ended."""
+    made: int = 1
+    """Attempts so far, the one that is being made included."""
 
-async def retrying(
-    attempt: Callable[[], Awaitable[ResultT]],
-    *,
-    again: Callable[[Exception], bool],
-    attempts: int,
-    delay: float,
-    backoff: float = 2.0,
-    jitter: float = 0.0,
-    longest: float = 3600.0,
-    at_least: Callable[[Exception], float] = _nothing,
-    until: float | None = None,
-) -> ResultT:
-    """The result of the first attempt that succeeds.
+    def next_delay(self, at_least: float = 0.0) -> float | None:
+        """Seconds to wait before the next attempt; None if there is no other.
 
-    Args:
-        attempt: Makes an attempt.
-        again: True if another attempt may help after this error; asked before each wait.
-        attempts: Tries in all.
-        delay: Seconds before the second try; each further wait is *backoff* times as long, at most *longest*.
-        backoff: See *delay*.
-        jitter: Up to this many random seconds are added to each wait (so that many do not try at once).
-        longest: See *delay*.
-        at_least: Seconds that an error itself asks to wait; not less is waited.
-        until: A time of `time.monotonic`: if a wait would end later, there is no other try.
-
-    Raises:
-        Exception: What the last attempt raised.
-    """
-    for number in range(1, attempts):
-        try:
-            return await attempt()
-        except Exception as error:
-            if not again(error):
-                raise
-            wait = max(at_least(error), min(longest, delay * backoff ** (number - 1)))
-            wait += random.uniform(0, jitter)  # noqa: S311
-            if until is not None and monotonic() + wait > until:
-                raise
-        await sleep(wait)
-    return await attempt()
+        Args:
+            at_least: Seconds that the error itself asks to wait.
+        """
+        if self.made >= self.attempts:
+            return None
+        wait = max(at_least, min(self.max_delay, self.delay * self.factor ** (self.made - 1)))
+        wait += random.uniform(0, self.jitter)  # noqa: S311
+        if self.deadline is not None and monotonic() + wait > self.deadline:
+            return None
+        self.made += 1
+        return wait

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
+from intendant.hooks.hints import install_hint
 from intendant.hooks.providers import Provider, TokenCounting
 from intendant.model.errors import PluginLoadError
 from intendant.model.requests import Message, ModelRequest, Tool
@@ -34,7 +35,7 @@ class Sizes:
         except KeyError:
             raise PluginLoadError(
                 f"the provider '{route.provider}' is not installed",
-                hint=f"pip install intendant-provider-{route.provider}",
+                hint=install_hint("provider", route.provider, self._providers),
             ) from None
 
     def counting(self, route: Route) -> TokenCounting:
@@ -53,18 +54,22 @@ class Sizes:
         return TokenCounter(lambda text: math.ceil(factor * counter(text)), exact=False)
 
     def input_tokens(self, route: Route, request: ModelRequest) -> int:
-        """Tokens of a request, counted from above."""
+        """An upper bound of the tokens of a request."""
+        return self.request_tokens(route, request)[0]
+
+    def request_tokens(self, route: Route, request: ModelRequest) -> tuple[int, bool]:
+        """The tokens of a request, and whether they are exact or an upper bound."""
         count = self.counter(route)
-        schema = json.dumps(request.json_schema) if request.json_schema else ""
-        texts = [request.system, schema, *map(_sent, request.messages)]
+        texts = [request.system, *map(_sent, request.messages)]
+        if request.json_schema:
+            texts.append(json.dumps(request.json_schema))
+        tokens = sum(count(text) + MESSAGE_OVERHEAD for text in texts if text)
         pictures = sum(len(message.images) for message in request.messages)
         if pictures:
-            pictures *= self.counting(route).image
-        return (
-            pictures
-            + self.tool_tokens(route, request.tools)
-            + sum(count(text) + MESSAGE_OVERHEAD for text in texts if text)
-        )
+            tokens += pictures * self.counting(route).image
+        if request.tools:
+            tokens += self.tool_tokens(route, request.tools)
+        return tokens, count.exact
 
     def tool_tokens(self, route: Route, tools: Sequence[Tool]) -> int:
         """Tokens that offering *tools* takes in each call, counted from above."""

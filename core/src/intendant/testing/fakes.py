@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from intendant.config.settings import Settings
-from intendant.hooks.bases import BudgetStrategy, Plugin, Tier
+from intendant.hooks.bases import Plugin, Tier, WeightedShares
 from intendant.hooks.providers import Hold, Provider, TokenCounting
 from intendant.model.errors import ProviderError
-from intendant.model.requests import BudgetRequest, ModelRequest, Options
-from intendant.model.results import Allocation, ModelReply, RunResult, Usage
+from intendant.model.requests import BudgetLine, BudgetRequest, ModelRequest, Options
+from intendant.model.results import ModelReply, RunResult, Usage
 from intendant.model.workflow import Json, Workflow
 from intendant.pilot.service import OrchestrationService
 from intendant.pilot.sync import SyncOrchestrationService
-from intendant.planning.sharing import share
 from intendant.spending.tokens import estimate_tokens
 
 Answer = str | ModelReply | Exception | Callable[[ModelRequest], "str | ModelReply"]
@@ -82,16 +81,14 @@ class OnlyTier(Tier):
     name = "only"
 
 
-class EqualShares(BudgetStrategy):
+class EqualShares(WeightedShares):
     """Shares equally; answers for the strategy `proportional`, which is the default."""
 
     name = "proportional"
 
-    def allocate(self, request: BudgetRequest) -> Allocation:
+    def weight(self, line: BudgetLine, request: BudgetRequest) -> float:  # noqa: ARG002  # all weigh the same
         """The same for each."""
-        weights = {line.step_id: 1.0 for line in request.lines}
-        caps = {line.step_id: line.cap for line in request.lines}
-        return Allocation(tokens=share(request.total, weights, caps=caps), strategy=self.name)
+        return 1.0
 
 
 PRICES = {"prices": {"models": {"scripted/scripted-1": {"input": 1.0, "output": 2.0}}}}

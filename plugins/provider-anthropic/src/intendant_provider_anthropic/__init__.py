@@ -71,6 +71,7 @@ class AnthropicProvider(Provider):
 
     name = "anthropic"
     rank = 10
+    setup = "set ANTHROPIC_API_KEY"
     tools = True
     images = True
     batches = True

@@ -1,7 +1,6 @@
 """Answers without a language model: sentences are selected, templates filled, and every answer says so."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -41,7 +40,7 @@ class ExtractiveProvider(Provider):
 
     name = "extractive"
     rank = 100
-    produced_by: ClassVar[Literal["model", "extractive"]] = "extractive"
+    charges = False
     Settings = ExtractiveSettings
 
     def available(self) -> bool:

@@ -70,6 +70,7 @@ class OpenaiProvider(Provider):
 
     name = "openai"
     rank = 20
+    setup = "set OPENAI_API_KEY"
     tools = True
     images = True
     batches = True

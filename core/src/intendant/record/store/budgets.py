@@ -63,6 +63,11 @@ def _locked(count: int) -> Statement:
     return Statement(chosen.order_by(budget.c.id).with_for_update())
 
 
+_RAISE = Statement(
+    update(budget)
+    .where(budget.c.id == bindparam("of"), budget.c.limit_tokens < bindparam("to"))
+    .values(limit_tokens=bindparam("to"))
+)
 _ADD = Insert(budget, BudgetRow._fields, conflict="nothing")
 
 # --- work ---
@@ -80,12 +85,13 @@ def open_budgets(rows: Sequence[BudgetRow]) -> Work[None]:
     return work
 
 
-def raise_limit(scope: str, tokens: int) -> Work[None]:
-    """Add *tokens* to the limit of a budget that has one."""
+def open_with_limit(row: BudgetRow) -> Work[None]:
+    """Add a budget; the token limit of one that exists is raised to the row's, if that is more."""
 
     def work(connection: Connection) -> None:
-        statement = update(budget).where(budget.c.id == scope, budget.c.limit_tokens.is_not(None))
-        connection.execute(statement.values(limit_tokens=budget.c.limit_tokens + tokens))
+        add(connection, row)
+        if row.limit_tokens is not None:
+            _RAISE(connection, of=row.id, to=row.limit_tokens)
 
     return work
 

@@ -55,7 +55,9 @@ def _make_folder(engine: Engine) -> None:
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"the folder of {path} cannot be made: {error.strerror}", hint="use --db") from None
+        raise StoreError(
+            f"the folder of {path} cannot be made: {error.strerror}", hint="use another database URL"
+        ) from None
 
 
 def _tune_sqlite(engine: Engine, durability: Durability) -> None:
@@ -100,7 +102,7 @@ def prepare(engine: Engine) -> None:
     if version != HEAD:
         raise SchemaMismatch(
             f"the database {engine.url!r} has version {version}, this program needs {HEAD}",
-            hint="run `intendant db upgrade`, or use another file with --db",
+            hint="upgrade it (`intendant db upgrade`; make a copy first), or use another database",
         )
 
 

@@ -61,7 +61,9 @@ _CLOSE, _CORRECT = _closing("held"), _closing("in_doubt")
 # --- work ---
 
 
-def reserve(row: HoldRow, chain: Sequence[str], lease_id: str | None = None) -> Work[None]:
+def reserve(
+    row: HoldRow, chain: Sequence[str], lease_id: str | None = None, prepare: Work[None] | None = None
+) -> Work[None]:
     """Hold the worst case of a call in every budget of *chain* and in every standing one, or in none.
 
     Args:
@@ -70,6 +72,7 @@ def reserve(row: HoldRow, chain: Sequence[str], lease_id: str | None = None) -> 
         lease_id: The lease that holds it in the standing budgets of its agent and tenant; None to hold it there
             directly. Either way the hold has a row of its own before the call is sent, which is what a crash
             leaves behind: a lease replaces UPDATEs of rows that many processes want, never the record of a call.
+        prepare: Done before, in the same transaction.
 
     Raises (when the work is done):
         BudgetExceeded: A budget does not admit it: the one that admits least.
@@ -78,6 +81,8 @@ def reserve(row: HoldRow, chain: Sequence[str], lease_id: str | None = None) -> 
 
     @buffered
     def work(connection: Connection) -> None:
+        if prepare is not None:
+            prepare(connection)
         scopes = tuple(chain)
         if lease_id is not None:
             _check_lease(connection, lease_id)

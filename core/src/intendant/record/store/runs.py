@@ -179,4 +179,6 @@ def usage_history(agent: str, limit: int = 2000) -> Work[dict[str, tuple[int, ..
 
 
 def _not_found(run_id: str) -> RunNotFound:
-    return RunNotFound(f"there is no run '{run_id}'", hint="`intendant runs` lists them")
+    return RunNotFound(
+        f"there is no run '{run_id}'", hint="a run is named by its id or the beginning of it; `last` is the newest"
+    )
