@@ -32,6 +32,10 @@ GATHER_SECONDS = 0.004
 """How long a job that nobody waits for waits for others."""
 
 
+MOST_ROUNDS = 10
+"""How often that is prolonged while an event loop runs the tasks that may submit more."""
+
+
 class Waiter(NamedTuple):
     """The future that a caller awaits, and its event loop."""
 
@@ -58,10 +62,22 @@ class Job:
 
 
 class Inbox:
-    """Holds jobs in the order in which they came."""
+    """Holds jobs in the order in which they came.
 
-    def __init__(self) -> None:
+    Args:
+        start: Called before the first job is added.
+
+    Attributes:
+        closed: True if no job is accepted any more.
+        refused: Why jobs under these fences are refused.
+    """
+
+    def __init__(self, start: Callable[[], None]) -> None:
         self.closed = False
+        self.refused: dict[Fence, BaseException] = {}
+        self._start = start
+        self._started = False
+        self._starting = threading.Lock()
         self._jobs: deque[Job] = deque()
         self._signals: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._asleep = False
@@ -78,8 +94,14 @@ class Inbox:
         """Add a job; blocks while there is no room.
 
         Raises:
-            StoreError: There was no room for `BLOCK_SECONDS`.
+            Fenced: Earlier work under its fence was refused.
+            StoreError: Events under its fence were lost, there was no room for `BLOCK_SECONDS`, or the inbox is
+                closed.
         """
+        if not self._started or self.closed:
+            self._open()
+        if self.refused and job.fence in self.refused:
+            raise self.refused[job.fence]
         if len(self._jobs) >= MAX_QUEUED:
             self._block()
         self._jobs.append(job)
@@ -94,6 +116,7 @@ class Inbox:
             self._kicking.add(job.waiter.loop)
             job.waiter.loop.call_soon(self._kick, job.waiter.loop)
 
+    @property
     def full(self) -> bool:
         """True if there is no room."""
         return len(self._jobs) >= MAX_QUEUED
@@ -101,7 +124,7 @@ class Inbox:
     async def has_room(self) -> None:
         """Wait until there is room; callers get it in the order in which they came."""
         loop = asyncio.get_running_loop()
-        while self.full() and not self.closed:
+        while self.full and not self.closed:
             waiter = Waiter(loop, loop.create_future())
             self._awaiting_room.append(waiter)
             self.make_room()  # the thread may have taken a batch before it could see this waiter
@@ -111,6 +134,14 @@ class Inbox:
         """End the waiting of the thread."""
         self.closed = True
         self._signals.put(True)
+
+    def _open(self) -> None:
+        if self.closed:
+            raise StoreError("the store is closed", hint="the service was closed before its run had ended")
+        with self._starting:
+            if not self._started:
+                self._started = True
+                self._start()
 
     def _kick(self, loop: asyncio.AbstractEventLoop) -> None:
         """In the loop: the tasks that were ready have run."""
@@ -122,7 +153,7 @@ class Inbox:
         with self._room:
             self._blocked += 1
             try:
-                free = self._room.wait_for(lambda: not self.full(), BLOCK_SECONDS)
+                free = self._room.wait_for(lambda: not self.full, BLOCK_SECONDS)
             finally:
                 self._blocked -= 1
         if not free:
@@ -153,12 +184,16 @@ class Inbox:
 
     def _wait(self) -> None:
         """Wait until a caller waits, or until jobs have waited for `GATHER_SECONDS`."""
+        rounds = 0
         while not self.closed:
             try:
                 if self._signals.get(timeout=GATHER_SECONDS):
                     return
             except queue.Empty:
+                rounds += 1
                 if self._jobs:
+                    if self._kicking and rounds < MOST_ROUNDS:
+                        continue  # a loop still runs tasks of this batch
                     return
                 self._asleep = True
                 awaited = self._jobs or self.closed or self._signals.get()
