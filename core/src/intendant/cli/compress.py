@@ -105,7 +105,7 @@ def _document(text: str, done: "Compression") -> dict[str, Any]:
         "text": done.text,
         "tokens_before": done.tokens_before,
         "tokens_after": done.tokens_after,
-        "counted": "o200k_base" if default_counter().exact else "estimate",
+        "counted": default_counter().name,
         "saved": round(done.saved / done.tokens_before, 4) if done.tokens_before else 0.0,
         "quality": round(done.quality, 4),
         "strategies": [] if done.strategy == "none" else done.strategy.split("+"),

@@ -19,6 +19,7 @@ from intendant.plugin import (
     StepError,
     StepRequest,
     StepResult,
+    answer_tokens,
 )
 from intendant_intent_generate._answers import Answer, read
 from intendant_intent_generate._prompts import correction, instructions, question
@@ -114,6 +115,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
             system=system,
             messages=(Message(content=question(task, fitted.text)),),
             json_schema=schema,
+            max_output_tokens=answer_tokens(wanted.max_words, wanted.language),
             source=request.input,
             task="generate",
         )

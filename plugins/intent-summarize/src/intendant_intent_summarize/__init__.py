@@ -17,6 +17,7 @@ from intendant.plugin import (
     StepError,
     StepRequest,
     StepResult,
+    answer_tokens,
 )
 from intendant_intent_summarize._answers import parsed
 from intendant_intent_summarize._prompts import instructions, question
@@ -96,6 +97,7 @@ class SummarizeHandler(IntentHandler[SummarizeParameters]):
                 system=system,
                 messages=(Message(content=question(asked, fitted.text)),),
                 json_schema=schema,
+                max_output_tokens=answer_tokens(wanted.max_words, wanted.language),
                 source=request.input,
                 task="summarize",
             )
