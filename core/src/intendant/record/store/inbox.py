@@ -1,8 +1,8 @@
-"""The bounded queue between those who submit jobs and the writer's thread.
+"""The bounded queue between the producers of jobs and the writer's thread.
 
 Some callers await the commit of their job. While several do, a batch begins when their event loop has run all
 tasks that are ready: those that submit too share the commit, and the writer does not compete with them for the
-interpreter's lock. A job that nobody waits for goes with the next awaited one, or after `GATHER_SECONDS`: it costs
+interpreter's lock. A job that no caller awaits goes with the next awaited one, or after `GATHER_SECONDS`: it costs
 no commit of its own.
 
 Awaiting producers wait for room without blocking their event loop. Synchronous ones block, for `BLOCK_SECONDS` at
@@ -29,7 +29,7 @@ MAX_QUEUED = 2000
 BLOCK_SECONDS = 5.0
 """How long a synchronous write blocks for room in the queue, before it fails."""
 GATHER_SECONDS = 0.004
-"""How long a job that nobody waits for waits for others."""
+"""How long a job that no caller awaits waits for others."""
 
 
 MOST_ROUNDS = 10
