@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         TierSettings,
     )
     from intendant.hooks.specs import hookimpl
+    from intendant.model.decoding import codec_of, decode_text, encoding_of
     from intendant.model.errors import (
         BudgetExceeded,
         CallInDoubt,
@@ -145,6 +146,7 @@ _WHERE = {
         "TierSettings",
     ),
     "hooks.specs": ("hookimpl",),
+    "model.decoding": ("codec_of", "decode_text", "encoding_of"),
     "model.errors": (
         "BudgetExceeded",
         "CallInDoubt",
@@ -329,10 +331,13 @@ __all__ = [
     "__version__",
     "as_list",
     "as_records",
+    "codec_of",
     "compress",
     "compress_async",
     "condition_faults",
+    "decode_text",
     "describe_value",
+    "encoding_of",
     "estimate_tokens",
     "evaluate",
     "facts_in",
