@@ -16,6 +16,7 @@ from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.conditions import Expression, computes_names, step_names
 from intendant.pilot.graph import CONDITION_NAMES, Graph, check
 from intendant.pilot.resuming import PLAN_VERSION, find_resumable
+from intendant.pilot.sandbox import bounded
 from intendant.pilot.steps import StepRunner
 from intendant.planning.planner import Plan, StepPlan
 from intendant.record.journal import Journal, read_events
@@ -345,6 +346,7 @@ class WorkflowOrchestrator:
 
         Raises:
             ExpressionFailed: The condition cannot be evaluated on the values there are.
+            StepError: It takes too long or too much memory.
         """
         flight = self._active()
         condition = flight.plan.workflow.by_id[step_id].when
@@ -355,7 +357,8 @@ class WorkflowOrchestrator:
         if computes_names(condition):  # then it may look at any step that is completed
             names = [key for key, item in flight.outcomes.items() if item.status is StepStatus.completed]
         steps = {name: scope["steps"][name] for name in names}
-        return Expression(condition, CONDITION_NAMES).test(**{**scope, "steps": steps})
+        with bounded(flight.runner.bounds):
+            return Expression(condition, CONDITION_NAMES).test(**{**scope, "steps": steps})
 
     def skip(self, step_id: str, reason: str) -> None:
         """Record that a step is not run."""

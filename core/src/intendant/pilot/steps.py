@@ -32,6 +32,7 @@ from intendant.model.workflow import Json, Retry, Step
 from intendant.pilot.client import Shared, StepModel
 from intendant.pilot.deliveries import ConnectorUse, delivery_key
 from intendant.pilot.references import resolve
+from intendant.pilot.sandbox import Bounds, bounded
 from intendant.pilot.schemas import Schema
 from intendant.planning.compression import CompressionChain
 from intendant.planning.planner import StepPlan
@@ -70,6 +71,8 @@ class StepRunner:
         self._chain = CompressionChain(self._questions) if compress else None
         self._shared = Shared(memory, goal)
         self._on_text = on_text
+        self.bounds = Bounds(settings.run.compute_seconds, settings.run.compute_megabytes)
+        """What a condition or a check against a schema may take."""
 
     async def run(
         self, step: Step, plan: StepPlan, scope: Mapping[str, Json], given: Mapping[str, Json] | None = None
@@ -91,7 +94,8 @@ class StepRunner:
         attempts = _Attempts(self, step, plan, scope, given or {})
         started = monotonic()
         try:
-            result = await attempts.all()
+            with bounded(self.bounds):
+                result = await attempts.all()
         except Fenced:
             raise
         except asyncio.CancelledError:
@@ -311,7 +315,7 @@ class _Attempts:
             self.usage += calls.usage
             self.tokens_saved += model.tokens_saved
             self.produced_by = calls.produced_by
-        text = self._checked(result)
+        text = await self._checked(result)
         self.runner.record(
             events.HandlerExecuted(
                 run_id=self.runner.run_id,
@@ -323,7 +327,7 @@ class _Attempts:
         )
         return result, text
 
-    def _checked(self, result: Any) -> str:
+    async def _checked(self, result: Any) -> str:
         """The output as JSON text."""
         if not isinstance(result, StepResult):
             raise StepError(
@@ -337,7 +341,7 @@ class _Attempts:
         except (TypeError, ValueError, RecursionError) as error:
             raise OutputInvalid(f"the output is not JSON: {error}") from None
         if self.step.output is not None:
-            errors = Schema(self.step.output).errors(result.output)
+            errors = await Schema(self.step.output).errors_async(result.output)
             if errors:
                 raise OutputInvalid(f"the output does not match its schema: {'; '.join(errors)}")
         return text

@@ -134,7 +134,7 @@ async def _matching(items: list[Json], options: FilterParameters, notes: list[st
         if index % PAUSE == 0:
             await asyncio.sleep(0)
         try:
-            wanted = condition.test(item=item, index=index, values=options.values)
+            wanted = await condition.test_async(item=item, index=index, values=options.values)
         except ExpressionFailed as error:
             wanted = options.on_error == "keep"
             failed.append(f"{record_name(item, index)}: {error.message}")

@@ -98,7 +98,7 @@ class GenerateHandler(IntentHandler):
         notes = _notes(fitted, reply)
         if schema is None:
             return StepResult(output=_text(reply), notes=tuple(notes))
-        answer = read(reply, Schema(schema))
+        answer = await read(reply, Schema(schema))
         if answer.problems:
             answer = await self._again(request, asked, reply, answer)
             notes.append("the first answer did not match the schema and was sent back once")
@@ -133,7 +133,7 @@ class GenerateHandler(IntentHandler):
         except BudgetExceeded as error:
             message = f"the answer does not match the schema ({'; '.join(first.problems)})"
             raise StepError(message, hint=f"no tokens are left to ask again: {error.message}") from None
-        answer = read(second, Schema(asked.json_schema or {}))
+        answer = await read(second, Schema(asked.json_schema or {}))
         if answer.problems:
             raise StepError(
                 f"the answer does not match the schema, twice: {'; '.join(answer.problems)}",
