@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         TierSettings,
     )
     from intendant.hooks.specs import hookimpl
+    from intendant.model.dates import FoundDate, dates_in, day_of
     from intendant.model.decoding import codec_of, decode_text, encoding_of
     from intendant.model.errors import (
         BudgetExceeded,
@@ -62,9 +63,12 @@ if TYPE_CHECKING:
     from intendant.model.events import Event
     from intendant.model.facts import facts_in
     from intendant.model.kinds import kind_of
+    from intendant.model.numbers import FoundNumber, numbers_in
     from intendant.model.records import (
         as_list,
         as_records,
+        caseless,
+        composed,
         describe_value,
         field_of,
         identity_of,
@@ -146,6 +150,7 @@ _WHERE = {
         "TierSettings",
     ),
     "hooks.specs": ("hookimpl",),
+    "model.dates": ("FoundDate", "dates_in", "day_of"),
     "model.decoding": ("codec_of", "decode_text", "encoding_of"),
     "model.errors": (
         "BudgetExceeded",
@@ -171,9 +176,12 @@ _WHERE = {
         "WorkflowError",
     ),
     "model.events": ("Event",),
+    "model.numbers": ("FoundNumber", "numbers_in"),
     "model.records": (
         "as_list",
         "as_records",
+        "caseless",
+        "composed",
         "describe_value",
         "field_of",
         "identity_of",
@@ -265,6 +273,8 @@ __all__ = [
     "ExpressionFailed",
     "Failure",
     "Fenced",
+    "FoundDate",
+    "FoundNumber",
     "Hold",
     "Image",
     "Input",
@@ -331,10 +341,14 @@ __all__ = [
     "__version__",
     "as_list",
     "as_records",
+    "caseless",
     "codec_of",
+    "composed",
     "compress",
     "compress_async",
     "condition_faults",
+    "dates_in",
+    "day_of",
     "decode_text",
     "describe_value",
     "encoding_of",
@@ -347,6 +361,7 @@ __all__ = [
     "in_order",
     "is_nothing",
     "kind_of",
+    "numbers_in",
     "operation",
     "order_of",
     "record_name",

@@ -1,4 +1,5 @@
 import json
+import re
 from typing import Any
 
 import pytest
@@ -214,6 +215,16 @@ async def test_a_template_for_no_records_says_so() -> None:
         ("b { color: red } {} {1}", {}, "b { color: red } {} {1}"),
         ("{a}", {"a": "{b}", "b": "no"}, "{b}"),
         ("{empty}|{zero}", {"empty": "", "zero": 0}, "|0"),
+        (
+            "Dear {First Name}: {Überschrift} {1st}",
+            {"First Name": "Ann", "Überschrift": "T", "1st": 1},
+            "Dear Ann: T 1",
+        ),
+        ("{U\u0308ber}", {"\u00dcber": "x"}, "x"),
+        ("{a.b.c.d}", {"a.b": {"c.d": "dots"}}, "dots"),
+        ("{Amount (EUR)}", {"Amount (EUR)": 5}, "5"),
+        ("{2,3} {3} {'a': 1}", {}, "{2,3} {3} {'a': 1}"),
+        ("{a: b}", {"a: b": "odd"}, "odd"),
     ],
 )
 def test_fields_are_filled_and_other_braces_are_text(template: str, value: Any, text: str) -> None:
@@ -225,6 +236,17 @@ def test_missing_fields_are_all_named_with_their_records() -> None:
         fill("{name} {mail} {age}", [{"name": "Ada", "mail": None, "age": 1}, {"name": "Bo", "mail": "b@x"}])
     assert "mail (record 0), age (record 1)" in caught.value.message
     assert "name, mail, age" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["Frist Name", "Überschrfit", "2nd", "Amuont (EUR)"])
+def test_what_looks_like_a_name_and_is_none_is_an_error(name: str) -> None:
+    with pytest.raises(StepError, match=re.escape(f"missing or null: {name}")):
+        fill(f"{{{name}}}", {"First Name": "Ann"})
+
+
+def test_the_texts_have_a_limit() -> None:
+    with pytest.raises(StepError, match="longer than 50000000"):
+        fill("{a}", [{"a": "x" * 1000}] * 60_000)
 
 
 def test_many_missing_fields_are_counted() -> None:

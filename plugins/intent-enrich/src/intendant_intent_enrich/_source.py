@@ -3,7 +3,7 @@
 import json
 from collections.abc import Hashable
 
-from intendant import Json, StepError, as_records, describe_value, field_of, identity_of, is_nothing
+from intendant import Json, StepError, as_records, composed, describe_value, field_of, identity_of, is_nothing
 
 
 class Source:
@@ -36,7 +36,7 @@ class Source:
             if into is None and not isinstance(item, dict):
                 hint = "say with `into` which field the values go into"
                 raise StepError(f"`from` maps '{name}' to {describe_value(item)}, which is no record", hint=hint)
-            self._found[name] = [item]
+            self._found.setdefault(composed(name), []).append(item)
 
     def _fill_from_list(self, records: list[dict[str, Json]], key: str) -> None:
         for record in records:
@@ -45,7 +45,7 @@ class Source:
                 self.unkeyed += 1
                 continue
             self.kinds.add(type(found).__name__)
-            rest = {name: item for name, item in record.items() if name != key}
+            rest = {name: item for name, item in record.items() if composed(name) != composed(key)}
             self._found.setdefault(identity_of(found), []).append(rest)
 
     def of(self, key: Json) -> list[Json]:
@@ -53,7 +53,7 @@ class Source:
         if is_nothing(key):
             return []
         if self._map:
-            return self._found.get(key if isinstance(key, str) else json.dumps(key), [])
+            return self._found.get(composed(key) if isinstance(key, str) else json.dumps(key), [])
         return self._found.get(identity_of(key), [])
 
     def differs(self, key: Json) -> bool:

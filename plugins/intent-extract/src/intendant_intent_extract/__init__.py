@@ -12,6 +12,7 @@ from intendant import (
     StepError,
     StepRequest,
     StepResult,
+    composed,
 )
 from intendant_intent_extract._fields import FieldSpec, pull
 
@@ -119,7 +120,7 @@ class ExtractHandler(IntentHandler):
 
     async def _pull(self, value: Json, options: ExtractParameters) -> StepResult:
         items = value if isinstance(value, list) else [value]
-        texts = [_text(item, index, options.from_) for index, item in enumerate(items)]
+        texts = [composed(_text(item, index, options.from_)) for index, item in enumerate(items)]
         size = sum(map(len, texts))
         if size > self.settings.max_characters:
             raise StepError(

@@ -19,6 +19,7 @@ from intendant import (
     StepRequest,
     StepResult,
     as_list,
+    caseless,
     condition_faults,
     field_of,
     identity_of,
@@ -46,7 +47,7 @@ class ContainsAny(Options):
     def wanted(self) -> tuple[str, ...]:
         """The words, trimmed and folded to one case; empty ones are left out."""
         words = self.words.split(",") if isinstance(self.words, str) else self.words
-        return tuple(word.strip().casefold() for word in words if word.strip())
+        return tuple(caseless(word.strip()) for word in words if word.strip())
 
 
 class FilterParameters(Options):
@@ -165,8 +166,8 @@ def _containing(kept: list[int], wanted: ContainsAny | None, items: list[Json]) 
 
 def _contains(value: Json, words: tuple[str, ...]) -> bool:
     if isinstance(value, list):
-        return any(isinstance(part, str) and part.strip().casefold() in words for part in value)
-    text = value.casefold() if isinstance(value, str) else ""
+        return any(isinstance(part, str) and caseless(part.strip()) in words for part in value)
+    text = caseless(value) if isinstance(value, str) else ""
     return any(word in text for word in words)
 
 

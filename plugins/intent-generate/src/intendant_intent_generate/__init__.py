@@ -1,5 +1,6 @@
 """Writes new text, or data of a given shape; or fills a template without asking a model."""
 
+import asyncio
 from typing import Literal
 
 from pydantic import Field
@@ -98,7 +99,7 @@ class GenerateHandler(IntentHandler):
         notes = _notes(fitted, reply)
         if schema is None:
             return StepResult(output=_text(reply), notes=tuple(notes))
-        answer = await read(reply, Schema(schema))
+        answer = await asyncio.to_thread(read, reply, Schema(schema))
         if answer.problems:
             answer = await self._again(request, asked, reply, answer)
             notes.append("the first answer did not match the schema and was sent back once")
@@ -133,7 +134,7 @@ class GenerateHandler(IntentHandler):
         except BudgetExceeded as error:
             message = f"the answer does not match the schema ({'; '.join(first.problems)})"
             raise StepError(message, hint=f"no tokens are left to ask again: {error.message}") from None
-        answer = await read(second, Schema(asked.json_schema or {}))
+        answer = await asyncio.to_thread(read, second, Schema(asked.json_schema or {}))
         if answer.problems:
             raise StepError(
                 f"the answer does not match the schema, twice: {'; '.join(answer.problems)}",

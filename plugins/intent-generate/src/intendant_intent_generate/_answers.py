@@ -20,11 +20,11 @@ class Answer:
     problems: tuple[str, ...] = ()
 
 
-async def read(reply: ModelReply, schema: Schema) -> Answer:
+def read(reply: ModelReply, schema: Schema) -> Answer:
     """The value in *reply* that matches *schema*, else the first value and its problems."""
     first: Answer | None = None
     for value in [reply.data] if reply.data is not None else _values(reply.text):
-        problems = tuple(await schema.errors_async(value))
+        problems = tuple(schema.errors(value))
         if not problems:
             return Answer(value)
         first = first or Answer(value, problems)

@@ -132,7 +132,9 @@ class Set(Op):
             notes.append(f"{len(failures)} fields could not be computed and are null; the first: {failures[0]}")
         return changed[0] if isinstance(value, dict) else changed
 
-    async def _computed(self, name: str, expression: Expression, item: Record, index: int, failures: list[str]) -> Json:
+    async def _computed(
+        self, name: str, expression: Expression, item: Record, index: int, failures: list[str]
+    ) -> Json:
         try:
             return plain(await expression.evaluate_async(item=item, index=index, values=self.values))
         except (ExpressionFailed, ValueError) as error:
