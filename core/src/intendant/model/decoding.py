@@ -123,14 +123,22 @@ def _wide(head: bytes) -> str | None:
     return None
 
 
-def decode_text(data: bytes, name: str, encoding: str | None = None, *, hint: str = "") -> str:
+def decode_text(
+    data: bytes,
+    name: str,
+    encoding: str | None = None,
+    *,
+    hint: str = "",
+    instead: str = "convert it to text first",
+) -> str:
     """The text of a file, without a byte order mark.
 
     Args:
         data: Its bytes.
         name: What to call it in messages.
         encoding: By default what a byte order mark says, else UTF-8.
-        hint: What to do where it is not text, or not in that encoding.
+        hint: What to do where it is not in that encoding.
+        instead: What to do where it is not text.
 
     Raises:
         ConnectorError: It is a document or picture, it is not in that encoding (says in which line), or there is
@@ -140,7 +148,7 @@ def decode_text(data: bytes, name: str, encoding: str | None = None, *, hint: st
     # Bytes of an encoding that was named, EBCDIC or Chinese in UTF-16, may look like control characters.
     what = kind_of_bytes(data) if encoding is None else _document(data[:LOOKED_AT])
     if what is not None:
-        raise ConnectorError(f"{name} is {what}, not text", hint=hint or "convert it to text first")
+        raise ConnectorError(f"{name} is {what}, not text", hint=instead)
     try:
         return data.decode(codec).removeprefix("\ufeff")
     except UnicodeDecodeError as error:

@@ -48,6 +48,7 @@ def decode(data: bytes, name: str, encoding: str | None) -> str:
         name,
         encoding,
         hint="name the right one, such as `encoding: cp1252`, or use `format: bytes-base64`",
+        instead="convert it to text first, or read it with `format: bytes-base64`",
     )
 
 
