@@ -178,8 +178,18 @@ async def test_notes_tell_of_cuts_refusals_and_answers_without_a_model() -> None
         (reply("A", stop_reason="refusal"), "refused"),
         (reply("A", produced_by="extractive"), "no model was asked"),
     ):
-        outcome, _ = await generate({"a": 1}, answer, prompt="Write")
+        outcome, _ = await generate({"a": 1}, answer, prompt="Write", **{"with": {"allow_extractive": True}})
         assert word in outcome.notes[0]
+
+
+@pytest.mark.parametrize("value", [{"note": "a known fraud"}, ["a known fraud"], "a known fraud"])
+async def test_what_no_model_wrote_is_not_given_out(value: Any) -> None:
+    """A key that is lost must not turn a letter into the internal note that it was to be written from."""
+    outcome, _ = await generate(value, reply("a known fraud", produced_by="extractive"), prompt="Apologise")
+    assert outcome.failure is not None
+    assert "fraud" not in str(outcome.failure)
+    outcome, _ = await generate(value, reply("Dear Ann"), prompt="Apologise")
+    assert outcome.output == "Dear Ann"
 
 
 async def test_an_empty_answer_is_no_text() -> None:
@@ -255,13 +265,20 @@ def test_many_missing_fields_are_counted() -> None:
 
 
 async def test_writes_data_without_any_model() -> None:
-    """With the extractive provider the data is listed, and free writing is refused with a hint."""
+    """Where the step admits it, the data is listed; free writing, and what is not admitted, is refused with a hint."""
+    allowed = {"allow_extractive": True}
     extractive = pytest.importorskip("intendant_provider_extractive")
     balanced = pytest.importorskip("intendant_tier_balanced")
     plugins = GenerateHandler(), extractive.ExtractiveProvider(), balanced.BalancedTier()
     steps = [
-        {"id": "a", "intent": "generate", "prompt": "List them", "input": [{"id": 1}, {"id": 2}]},
-        {"id": "b", "intent": "generate", "prompt": "Write a poem"},
+        {"id": "a", "intent": "generate", "prompt": "List them", "input": [{"id": 1}, {"id": 2}], "with": allowed},
+        {"id": "b", "intent": "generate", "prompt": "Write a poem", "with": allowed},
+        {
+            "id": "c",
+            "intent": "generate",
+            "prompt": "Write a friendly apology",
+            "input": [{"note": "a known fraud"}],
+        },
     ]
     result = await run_steps(steps, *plugins)
     assert result.steps["a"].output == "2 records:\n- id: 1\n- id: 2"
@@ -270,3 +287,8 @@ async def test_writes_data_without_any_model() -> None:
     assert failure is not None
     assert "ANTHROPIC_API_KEY" in failure.hint
     assert result.steps["b"].usage.tokens == 0
+    failure = result.steps["c"].failure
+    assert failure is not None
+    assert "no language model could be asked" in failure.message
+    assert all(part in failure.hint for part in ("ANTHROPIC_API_KEY", "template", "allow_extractive: true"))
+    assert "fraud" not in str(failure)

@@ -129,6 +129,8 @@ class ModelReply(Frozen):
     stop_reason: Literal["end", "length", "tool", "refusal", "other"] = "end"
     data: Json = None
     """The parsed answer where a schema was asked for."""
+    notes: tuple[str, ...] = ()
+    """What the step's reader should know of the answer, such as what of the input was not read."""
     request_id: str = ""
     """The provider's own id of the call."""
     lane: Literal["standard", "batch"] = "standard"
