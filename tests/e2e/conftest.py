@@ -18,8 +18,9 @@ KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY", "OPENAI_B
 class Result:
     """What the command printed and returned."""
 
-    def __init__(self, done: "subprocess.CompletedProcess[str]") -> None:
-        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+    def __init__(self, done: "subprocess.CompletedProcess[bytes]") -> None:
+        self.code = done.returncode
+        self.out, self.err = (text.decode().replace("\r\n", "\n") for text in (done.stdout, done.stderr))
 
     def json(self):
         return json.loads(self.out)
@@ -29,7 +30,7 @@ class Result:
 def intendant(tmp_path):
     """Runs the command `intendant` in an empty folder, without keys and without anybody's settings."""
 
-    def run(*arguments: str, **env: str) -> Result:
+    def run(*arguments: str, stdin: bytes | None = None, **env: str) -> Result:
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -45,12 +46,13 @@ def intendant(tmp_path):
             [sys.executable, "-m", "intendant", *arguments],
             cwd=tmp_path,
             env=environment,
+            input=stdin,
             capture_output=True,
-            text=True,
             timeout=100,
         )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Result(done)
+        result = Result(done)
+        assert "Traceback" not in result.err, result.err
+        return result
 
     return run
 
