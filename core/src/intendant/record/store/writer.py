@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine  # noqa: TID253
 from intendant.model.errors import Fenced, StoreError
 from intendant.record.rows import Fence, NewEvent
 from intendant.record.store.chain import Chains
-from intendant.record.store.inbox import Inbox, Job, Waiter, announce
+from intendant.record.store.inbox import Inbox, Job, Waiter
 from intendant.record.store.session import Session, savepoint, session_of
 
 ResultT = TypeVar("ResultT")
@@ -110,7 +110,7 @@ class Writer:
                     continue
                 connection = connection or self._engine.connect()
                 self._commit(connection, batch)
-                announce(batch)
+                self.inbox.announce(batch)
             except Exception as error:  # noqa: BLE001  # this thread must not end while a caller waits for it
                 self._lose(batch, error)
                 if connection is not None:
@@ -126,7 +126,7 @@ class Writer:
         for job in batch:
             job.error = known
         self._settle(batch)
-        announce(batch)
+        self.inbox.announce(batch)
 
     def _settle(self, batch: Iterable[Job]) -> None:
         """A run cannot go on after events that no caller awaited were lost."""
