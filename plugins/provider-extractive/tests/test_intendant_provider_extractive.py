@@ -147,6 +147,15 @@ async def test_records_with_missing_values_say_so() -> None:
     assert "b: true, missing in 3" in lines
 
 
+async def test_figures_too_large_to_be_added_have_their_range() -> None:
+    for values in ([10**400, 1, 2.5], [1e308, 1e308, 1.0], [10**400, 1e308, 2]):
+        (line,) = [
+            line for line in (await ask([{"n": value} for value in values])).text.splitlines() if "n:" in line
+        ]
+        assert "sum" not in line
+        assert " to " in line
+
+
 async def test_records_as_json_text_are_read_as_records() -> None:
     assert (await ask(json.dumps({"rows": RECORDS, "next": None}))).text.startswith("40 records")
 

@@ -1,5 +1,6 @@
 """Records in a few lines: how many, and what is in each field. Counted, never guessed."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -119,8 +120,14 @@ def _figures(values: Sequence[float], *, summed: bool) -> str:
         return f"{_number(low)} in all" if len(values) > 1 else _number(low)
     if not summed:
         return f"{_number(low)} to {_number(high)}, {len(set(values))} different"
-    total = sum(values)
-    return f"{_number(low)} to {_number(high)}, sum {_number(total)}, mean {_number(total / len(values))}"
+    try:
+        total = sum(values)
+        mean = total / len(values)
+    except OverflowError:
+        mean = math.inf
+    if not math.isfinite(mean):  # beyond what a double can hold
+        return f"{_number(low)} to {_number(high)}"
+    return f"{_number(low)} to {_number(high)}, sum {_number(total)}, mean {_number(mean)}"
 
 
 def _number(value: float) -> str:
