@@ -1,11 +1,11 @@
 """How many events a second become durable, how long their writers wait, and that a kill loses none of them.
 
-    python tests/benchmarks/writer.py [--tasks 200] [--rows 5] [--seconds 5] [--kills 20] [--durability full]
+    python tests/benchmarks/writer.py [--runs 20] [--tasks 100] [--rows 5] [--seconds 5] [--kills 20]
 
-Each task records `--rows` events and awaits their commit, over and over, all tasks in one event loop and each in a
-run of its own, as the pilot does. Reported are events a second, and the time from the commit's call to its
-acknowledgement. With `--kills` the same is done in processes that are killed (SIGKILL) at a random moment: every
-event that was acknowledged must be in the database, and every run's hash chain must be whole.
+Each task is a step of one of the runs: it records `--rows` events and awaits their commit, over and over, all tasks
+in one event loop. Reported are events a second, and the time from the commit's call to its acknowledgement. With
+`--kills` the same is done in processes that are killed (SIGKILL) at a random moment: every event that was
+acknowledged must be in the database, and every run's hash chain must be whole.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from intendant.events import HandlerExecuted, StepExecuted, StepStarted
@@ -25,18 +26,19 @@ from intendant.record.journal import Journal
 from intendant.record.rows import RunRow
 from intendant.record.store import Store, runs
 from intendant.record.store.chain import verify
+from intendant.record.store.session import buffered
+
+FAR = 1e12
 
 
+@buffered
 def nothing(connection: object) -> None:
     """Work that only waits for its events."""
 
 
-nothing.buffered = True  # it reads nothing
-
-
-async def write(journal: Journal, rows: int, until: float, waits: list[float], note=lambda count: None) -> int:
+async def write(journal: Journal, step: str, rows: int, until: float, waits: list[float], note=None) -> int:
     """Record events and await their commit until the time is over; returns how many."""
-    log, written = journal.step("step"), 0
+    log, written = journal.step(step), 0
     while time.perf_counter() < until:
         made = [log.event(StepStarted, attempt=1)]
         if rows > 1:
@@ -47,7 +49,8 @@ async def write(journal: Journal, rows: int, until: float, waits: list[float], n
         await journal.commit(nothing, *made[:rows])
         waits.append(time.perf_counter() - began)
         written += rows
-        note(written)
+        if note is not None:
+            note(written)
     return written
 
 
@@ -59,15 +62,22 @@ async def open_journals(store: Store, count: int) -> list[Journal]:
 async def measure(options: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Events a second and waits of one process."""
     store = Store(f"sqlite:///{folder}/x.db", options.durability)
-    journals = await open_journals(store, options.tasks)
+    journals = await open_journals(store, options.runs)
     waits: list[float] = []
     began, used = time.perf_counter(), time.process_time()
     until = began + options.seconds
-    counts = await asyncio.gather(*(write(journal, options.rows, until, waits) for journal in journals))
+    tasks = [
+        write(journals[number % options.runs], f"s{number}", options.rows, until, waits)
+        for number in range(options.tasks)
+    ]
+    counts = await asyncio.gather(*tasks)
     seconds, cpu = time.perf_counter() - began, time.process_time() - used
-    events = await store.do(runs.events_of(journals[0].run_id))
-    assert len(events) == counts[0], "an event is missing"
-    assert verify(events) is None, "a chain is broken"
+    kept = 0
+    for journal in journals:
+        events = await store.do(runs.events_of(journal.run_id))
+        assert verify(events) is None, "a chain is broken"
+        kept += len(events)
+    assert kept == sum(counts), "an event is missing"
     await asyncio.to_thread(store.close)
     waits.sort()
     return {
@@ -85,17 +95,18 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, float]
 async def doomed(options: argparse.Namespace, folder: Path) -> None:
     """Write until killed; say on standard output how far each run's acknowledgement went."""
     store = Store(f"sqlite:///{folder}/x.db", options.durability)
-    journals = await open_journals(store, options.tasks)
+    journals = await open_journals(store, options.runs)
     out = sys.stdout.fileno()
     os.write(out, b"ready\n")
 
-    def note_for(run_id: str):
-        return lambda written: os.write(out, f"{run_id} {written}\n".encode())
+    def doom(number: int):
+        journal, step = journals[number % options.runs], f"s{number}"
+        label = f"{journal.run_id}/{step}"
+        return write(
+            journal, step, options.rows, FAR, [], lambda written: os.write(out, f"{label} {written}\n".encode())
+        )
 
-    until = time.perf_counter() + 3600
-    await asyncio.gather(
-        *(write(journal, options.rows, until, [], note_for(journal.run_id)) for journal in journals)
-    )
+    await asyncio.gather(*map(doom, range(options.tasks)))
 
 
 def kill_one(options: argparse.Namespace, chance: random.Random) -> int:
@@ -106,16 +117,9 @@ def kill_one(options: argparse.Namespace, chance: random.Random) -> int:
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        command = [
-            sys.executable,
-            __file__,
-            "--doomed",
-            name,
-            f"--tasks={options.tasks}",
-            f"--rows={options.rows}",
-        ]
+        chosen = [f"--{key}={getattr(options, key)}" for key in ("runs", "tasks", "rows", "durability")]
         with (folder / "said").open("wb") as said:
-            child = subprocess.Popen([*command, f"--durability={options.durability}"], stdout=said)
+            child = subprocess.Popen([sys.executable, __file__, "--doomed", name, *chosen], stdout=said)
             while not (folder / "said").read_bytes().startswith(b"ready\n"):
                 assert child.poll() is None, "the writer ended by itself"
                 time.sleep(0.01)
@@ -124,22 +128,26 @@ def kill_one(options: argparse.Namespace, chance: random.Random) -> int:
             child.wait()
         lines = (folder / "said").read_text().splitlines()[1:]
         acknowledged = dict(line.split() for line in lines if line.count(" ") == 1)
-        return asyncio.run(check(folder, {run: int(count) for run, count in acknowledged.items()}))
+        return asyncio.run(check(folder, {step: int(count) for step, count in acknowledged.items()}))
 
 
 async def check(folder: Path, acknowledged: dict[str, int]) -> int:
     store = Store(f"sqlite:///{folder}/x.db")
-    for run_id, count in acknowledged.items():
-        events = await store.do(runs.events_of(run_id))
-        assert len(events) >= count, f"{run_id}: {count} events acknowledged, {len(events)} there"
-        assert verify(events) is None, f"{run_id}: its chain is broken"
+    kept: Counter[str] = Counter()
+    for run in await store.do(runs.list_runs(10_000)):
+        events = await store.do(runs.events_of(run.id))
+        assert verify(events) is None, f"{run.id}: its chain is broken"
+        kept.update(f"{run.id}/{event.step_id}" for event in events)
+    for step, count in acknowledged.items():
+        assert kept[step] >= count, f"{step}: {count} events acknowledged, {kept[step]} there"
     await asyncio.to_thread(store.close)
     return sum(acknowledged.values())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", type=int, default=200)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--rows", type=int, default=5, help="events in one commit of a task")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--durability", choices=["full", "normal"], default="full")

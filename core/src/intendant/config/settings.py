@@ -106,6 +106,10 @@ class RunSettings(Section):
     """Seconds for a step that names no `timeout`; None for no limit."""
     call_timeout: float = Field(default=120.0, gt=0)
     """Seconds for one model call."""
+    compute_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """Seconds for evaluating one condition, or checking one value against a schema."""
+    compute_megabytes: int = Field(default=2048, ge=64)
+    """Memory for the same, in a process of its own, on systems that can limit it."""
 
 
 class RateLimit(Section):

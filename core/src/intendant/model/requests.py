@@ -20,6 +20,8 @@ class Options(BaseModel):
 
 ParametersT = TypeVar("ParametersT", bound=BaseModel, default=Options)
 """The parameters of a handler's steps."""
+ParametersT_co = TypeVar("ParametersT_co", bound=BaseModel, default=Options, covariant=True)
+"""The same where it is only read: a request with special parameters is a request."""
 
 
 class CompressionPolicy(Frozen):
@@ -361,13 +363,13 @@ class UseConnector(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StepRequest(Generic[ParametersT]):
+class StepRequest(Generic[ParametersT_co]):
     """Do this step."""
 
     run_id: str
     step: Step
     intent: str
-    parameters: ParametersT
+    parameters: ParametersT_co
     """The step's `options`, or its `with` where it uses no connector, as the handler's `Parameters`."""
     model: ModelClient = field(repr=False)
     """The only way to a model; every call is counted, held, charged and recorded."""

@@ -29,6 +29,13 @@ def default_counter() -> TokenCounter:
     return TokenCounter(estimate_tokens, exact=False)
 
 
+def strategies() -> tuple[str, ...]:
+    """What may be asked for by name: the installed compressors, `auto` and `none`."""
+    from intendant.hooks import discovery
+
+    return ("auto", *sorted(record.name for record in discovery.list_plugins(kinds=["compress"])), "none")
+
+
 @lru_cache(maxsize=1)
 def installed() -> CompressionChain:
     """The chain of the installed compressors; none of the other plugins is imported."""
@@ -70,8 +77,8 @@ def compress(
         The compressed text with its figures; the text itself, with strategy `none`, where nothing could be done.
 
     Raises:
-        IntendantError: Target and tokens are both given, the target is not between 0 and 1, or an expression in
-            *protect* is none.
+        IntendantError: Target and tokens are both given, the target is not between 0 and 1, an expression in
+            *protect* is none, or no compressor has the name *strategy*.
 
     Example:
         ```python
@@ -113,6 +120,8 @@ async def compress_async(
         raise IntendantError("target and tokens are both given", hint="give the share or the number")
     if target is not None and not 0 < target <= 1:
         raise IntendantError(f"the target {target} is no share", hint="0.5 leaves half of the tokens")
+    if strategy != "auto" and strategy not in (known := strategies()):
+        raise IntendantError(f"there is no strategy '{strategy}'", hint=f"there are: {', '.join(known)}")
     counter = remembering(count or default_counter())
     if tokens is None:
         # Without a target a lossless compression goes as far as it can, and another one to a half.

@@ -34,6 +34,10 @@ class Journal:
         fence: The epoch under which this process owns the run.
         listeners: Called with each event, in the caller's task; must be quick.
         earlier: The run's earlier events, if it is resumed.
+
+    Attributes:
+        run_id: The run that is recorded.
+        metrics: Its figures so far.
     """
 
     def __init__(
@@ -45,15 +49,11 @@ class Journal:
     ) -> None:
         self.store = store
         self.fence = fence
+        self.run_id = fence.run_id
         self.metrics = MetricsFold()
         self._listeners = tuple(listeners)
         for event in earlier:
             self.metrics.add(event)
-
-    @property
-    def run_id(self) -> str:
-        """The run that is recorded."""
-        return self.fence.run_id
 
     def step(self, step_id: str) -> "StepLog":
         """The same journal, for events of one step."""
@@ -66,7 +66,7 @@ class Journal:
             kind: A class of `intendant.events`.
             fields: Its fields but `run_id`.
         """
-        return _make(kind, {**fields, "run_id": self.fence.run_id})
+        return _make(kind, {**fields, "run_id": self.run_id})
 
     def record(self, kind: Callable[Fields, Event], *_: Fields.args, **fields: Fields.kwargs) -> None:
         """Write an event of this run; committed soon, without waiting. For the arguments see `event`.
@@ -75,12 +75,14 @@ class Journal:
             Fenced: Another process owns the run now.
             StoreError: The database cannot be written.
         """
-        self.append(_make(kind, {**fields, "run_id": self.fence.run_id}))
+        self.append(_make(kind, {**fields, "run_id": self.run_id}))
 
     def append(self, event: Event) -> None:
         """Write an event that `event` has made; otherwise as `record`."""
         self.store.append_event(_row(event), self.fence)
-        self._notify(event)
+        self.metrics.add(event)
+        if self._listeners:
+            self._notify(event)
 
     async def commit(self, work: "Work[ResultT]", *events: Event) -> ResultT:
         """Do *work* and write *events* in one transaction; returns after it is committed.
@@ -88,8 +90,7 @@ class Journal:
         If *work* raises, its error is raised here, and no event is written.
         """
         result = await self.store.do(work, self.fence, [_row(event) for event in events])
-        for event in events:
-            self._notify(event)
+        self._committed(events)
         return result
 
     def committing(self, work: "Work[ResultT]", *events: Event) -> "Awaitable[ResultT]":
@@ -101,8 +102,7 @@ class Journal:
             StoreError: The database cannot be written.
         """
         done = self.store.begin(work, self.fence, [_row(event) for event in events])
-        for event in events:
-            self._notify(event)
+        self._committed(events)
         return done
 
     def commit_later(self, work: "Work[Any]", *events: Event) -> None:
@@ -114,11 +114,15 @@ class Journal:
             StoreError: The database cannot be written.
         """
         self.store.do_later(work, self.fence, [_row(event) for event in events])
+        self._committed(events)
+
+    def _committed(self, events: Iterable[Event]) -> None:
         for event in events:
-            self._notify(event)
+            self.metrics.add(event)
+            if self._listeners:
+                self._notify(event)
 
     def _notify(self, event: Event) -> None:
-        self.metrics.add(event)
         for listener in self._listeners:
             try:
                 listener(event)
@@ -138,11 +142,11 @@ class StepLog:
 
     def event(self, kind: Callable[Fields, EventT], *_: Fields.args, **fields: Fields.kwargs) -> EventT:
         """An event of this step, which is not written yet; see `Journal.event`."""
-        return _make(kind, {**fields, "run_id": self.journal.fence.run_id, "step_id": self._step_id})
+        return _make(kind, {**fields, "run_id": self.journal.run_id, "step_id": self._step_id})
 
     def record(self, kind: Callable[Fields, Event], *_: Fields.args, **fields: Fields.kwargs) -> None:
         """Write an event of this step; see `Journal.record`."""
-        made = _make(kind, {**fields, "run_id": self.journal.fence.run_id, "step_id": self._step_id})
+        made = _make(kind, {**fields, "run_id": self.journal.run_id, "step_id": self._step_id})
         self.journal.append(made)
 
     def save(self, outcome: StepOutcome, output: str | None, event: Event) -> None:
@@ -160,7 +164,7 @@ class StepLog:
             status=outcome.status.value,
             attempt=outcome.attempts,
             output=output,
-            outcome=_json(outcome, exclude={"output"}),
+            outcome=_outcome_json(outcome),
             finished_at=event.at,
         )
         self.journal.commit_later(runs.save_step(self.journal.fence, row), event)
@@ -172,17 +176,25 @@ def _make(kind: Callable[..., EventT], fields: dict[str, Any]) -> EventT:
     return made
 
 
-def _json(record: BaseModel, **options: Any) -> str:
-    """A record as JSON; a lone surrogate in a message must not cost the record."""
+def _outcome_json(outcome: StepOutcome) -> str:
     try:
-        # What `model_dump_json` calls; its many arguments take as long as the work.
-        return record.__pydantic_serializer__.to_json(record, **options).decode()
+        return outcome.model_dump_json(exclude={"output"})
     except PydanticSerializationError:
-        return json.dumps(writable(record.model_dump(**options)), default=str)
+        return _writable_json(outcome, exclude={"output"})
+
+
+def _writable_json(record: BaseModel, **options: Any) -> str:
+    """A record as JSON; a lone surrogate in a message must not cost the record."""
+    return json.dumps(writable(record.model_dump(**options)), default=str)
 
 
 def _row(event: Event) -> NewEvent:
-    return NewEvent(event.run_id, event.type, event.step_id, event.severity, event.at, _json(event))
+    try:
+        # What `model_dump_json` calls; its many arguments take as long as the work.
+        data = event.__pydantic_serializer__.to_json(event).decode()
+    except PydanticSerializationError:
+        data = _writable_json(event)
+    return NewEvent(event.run_id, event.type, event.step_id, event.severity, event.at, data)
 
 
 def parse_events(rows: Iterable[EventRow]) -> list[Event]:

@@ -3,6 +3,7 @@
 import json
 
 from intendant.plugin import (
+    Compression,
     Json,
     Message,
     ModelReply,
@@ -32,9 +33,9 @@ async def ask(request: StepRequest) -> StepResult:
         raise StepError("there is nothing to extract from: the input is empty", hint="give the step an `input`")
     schema = request.step.output
     task = request.prompt or "Extract what the schema asks for."
-    shape = "" if schema is None else f"\n\nThe answer matches this JSON Schema:\n{json.dumps(schema)}"
+    shape = "" if schema is None else json.dumps(schema)  # sent by the provider, as the model's API takes it
     fitted = await request.model.fit(request.input, query=task, overhead=SYSTEM + task + shape)
-    content = f"{task}{shape}\n\n<data>\n{fitted.text}\n</data>"
+    content = f"{task}\n\n<data>\n{fitted.text}\n</data>"
     reply = await request.model.complete(
         ModelRequest(
             system=SYSTEM,
@@ -44,9 +45,16 @@ async def ask(request: StepRequest) -> StepResult:
             task="extract",
         )
     )
-    return StepResult(
-        output=_parsed(reply), notes=tuple(f"left out before asking: {part}" for part in fitted.dropped)
-    )
+    return StepResult(output=_parsed(reply), notes=(*_cut(fitted), *reply.notes))
+
+
+def _cut(fitted: Compression) -> list[str]:
+    """What is said of an input that was made shorter before the model read it."""
+    if fitted.strategy == "none":
+        return []
+    kept = "" if fitted.lossless else f", {fitted.quality:.0%} of its facts kept"
+    how = f"by {fitted.strategy} from {fitted.tokens_before} to {fitted.tokens_after} tokens{kept}"
+    return [f"the input was compressed {how}", *(f"left out before asking: {part}" for part in fitted.dropped)]
 
 
 def _parsed(reply: ModelReply) -> Json:

@@ -139,9 +139,11 @@ def _notes(fitted: Compression, reply: ModelReply, wanted: SummarizeParameters) 
             f"{fitted.tokens_after} tokens{kept}{dropped}"
         )
     if reply.produced_by == "extractive":
-        notes.append("no model was asked: sentences and figures were selected from the whole input")
+        part = "a part of the input" if reply.notes else "the whole input"
+        notes.append(f"no model was asked: sentences and figures were selected from {part}")
         if wanted.language:
             notes.append(f"without a model the language stays as it was, not {wanted.language}")
+    notes += reply.notes
     if reply.stop_reason == "length":
         notes.append("the summary was cut: the budget or the tier admits no longer one")
     elif reply.stop_reason == "refusal":

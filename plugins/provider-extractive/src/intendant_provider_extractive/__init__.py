@@ -77,6 +77,7 @@ class ExtractiveProvider(Provider):
             provider=self.name,
             produced_by="extractive",
             stop_reason="length" if made.cut else "end",
+            notes=made.notes,
         )
 
     def _compose(self, limit: int, request: ModelRequest) -> Composed:

@@ -36,6 +36,7 @@ class Store:
         self._engine = engine
         self._late: BaseException | None = None
         self._writer = Writer(engine, _upgrade_own if own_file else database.prepare)
+        self.append_event = self._writer.append
 
     async def do(
         self, work: Work[ResultT], fence: Fence | None = None, events: Sequence[NewEvent] = ()
@@ -44,11 +45,12 @@ class Store:
 
         Raises:
             Fenced: The run has another owner now.
-            StoreError: The database cannot be used, or earlier work that nobody waited for failed.
+            StoreError: The database cannot be used, or earlier work that was not awaited failed.
         """
-        if self._writer.full():
-            await self._writer.has_room()
-        result: ResultT = await self.begin(work, fence, events)
+        writer = self._writer
+        if writer.inbox.full:
+            await writer.inbox.has_room()
+        result: ResultT = await writer.submit(work, fence, events)
         if self._late is not None:
             raise StoreError(f"earlier work could not be committed: {self._late}") from self._late
         return result
@@ -71,10 +73,6 @@ class Store:
         # A fenced process learns of it at its own next write; other runs of this store are not concerned.
         if self._late is None and not isinstance(error, Fenced):
             self._late = error
-
-    def append_event(self, row: NewEvent, fence: Fence | None = None) -> None:
-        """Queue an event, in order, without waiting for it. Blocks while the queue is full."""
-        self._writer.append(row, fence)
 
     async def flush(self) -> None:
         """Wait until everything queued so far is committed."""

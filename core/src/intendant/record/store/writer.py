@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine  # noqa: TID253
 from intendant.model.errors import Fenced, StoreError
 from intendant.record.rows import Fence, NewEvent
 from intendant.record.store.chain import Chains
-from intendant.record.store.inbox import Inbox, Job, Waiter, announce
+from intendant.record.store.inbox import Inbox, Job, Waiter
 from intendant.record.store.session import Session, savepoint, session_of
 
 ResultT = TypeVar("ResultT")
@@ -36,23 +36,24 @@ class _Refused(Exception):
 
 
 class Writer:
-    """Executes jobs on one database, in the order in which they were submitted."""
+    """Executes jobs on one database, in the order in which they were submitted.
+
+    Args:
+        engine: The database; disposed of when the writer is closed.
+        prepare: Called before the first transaction, in the writer's thread.
+
+    Attributes:
+        inbox: The queue of jobs.
+    """
 
     def __init__(self, engine: Engine, prepare: Callable[[Engine], None]) -> None:
         self._engine = engine
         self._prepare = prepare
-        self._inbox = Inbox()
         self._unusable: Exception | None = None
-        self._refused: dict[Fence, BaseException] = {}
         self._thread = threading.Thread(target=self._work, name="intendant-store", daemon=True)
         self._chains = Chains()
         self._careful = 0
-        self._starting = threading.Lock()
-        self._running = False
-        self.full = self._inbox.full
-        self.has_room = self._inbox.has_room
-
-    # --- for producers ---
+        self.inbox = Inbox(self._thread.start)
 
     def append(self, row: NewEvent, fence: Fence | None = None) -> None:
         """Write an event; committed soon, in order, without waiting. Blocks while the queue is full.
@@ -61,20 +62,20 @@ class Writer:
             Fenced: Earlier work under this fence was refused.
             StoreError: Earlier events could not be committed, or the queue stayed full.
         """
-        self._put(Job(None, fence, (row,)))
+        self.inbox.put(Job(None, fence, (row,)))
 
     def submit(
         self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[NewEvent] = ()
     ) -> "asyncio.Future[ResultT]":
         """Execute work in a transaction; the future, of the running loop, is done when it is committed. Blocks
-        while the queue is full: await `has_room` first where that is possible.
+        while the queue is full: await `inbox.has_room` first where that is possible.
 
         The *events* are written in the same transaction, and only if the work raises nothing. Cancelling the
         future does not roll back.
         """
         loop = asyncio.get_running_loop()
         waiter = Waiter(loop, loop.create_future())
-        self._put(Job(do, fence, events, waiter))
+        self.inbox.put(Job(do, fence, events, waiter))
         return waiter.future
 
     def submit_later(
@@ -85,27 +86,12 @@ class Writer:
         failed: Callable[[BaseException], None],
     ) -> None:
         """The same where no caller waits; *failed* is called, in the writer's thread, if the work fails."""
-        self._put(Job(do, fence, events, failed=failed))
-
-    def _put(self, job: Job) -> None:
-        if self._inbox.closed:
-            raise StoreError("the store is closed", hint="the service was closed before its run had ended")
-        if self._refused and job.fence in self._refused:
-            raise self._refused[job.fence]
-        if not self._running:
-            self._start()
-        self._inbox.put(job)
-
-    def _start(self) -> None:
-        with self._starting:
-            if not self._running:
-                self._running = True
-                self._thread.start()
+        self.inbox.put(Job(do, fence, events, failed=failed))
 
     def close(self) -> None:
         """Commit what is queued and end the thread."""
-        self._inbox.close()
-        if self._running:
+        self.inbox.close()
+        if self._thread.ident is not None:
             self._thread.join()
         self._engine.dispose()
 
@@ -117,14 +103,14 @@ class Writer:
         except Exception as error:  # noqa: BLE001  # every caller gets it
             self._unusable = error
         connection: Connection | None = None
-        while batch := self._inbox.take():
+        while batch := self.inbox.take():
             try:
                 if self._unusable is not None:
                     self._lose(batch, self._unusable)
                     continue
                 connection = connection or self._engine.connect()
                 self._commit(connection, batch)
-                announce(batch)
+                self.inbox.announce(batch)
             except Exception as error:  # noqa: BLE001  # this thread must not end while a caller waits for it
                 self._lose(batch, error)
                 if connection is not None:
@@ -140,13 +126,13 @@ class Writer:
         for job in batch:
             job.error = known
         self._settle(batch)
-        announce(batch)
+        self.inbox.announce(batch)
 
     def _settle(self, batch: Iterable[Job]) -> None:
-        """A run cannot go on after events of it were lost that nobody waited for."""
+        """A run cannot go on after events that no caller awaited were lost."""
         for job in batch:
             if job.error is not None and job.do is None and job.fence is not None:
-                self._refused[job.fence] = job.error
+                self.inbox.refused[job.fence] = job.error
 
     def _commit(self, connection: Connection, batch: list[Job], tries: int = COLLISIONS) -> None:
         """Execute a batch in one transaction; each job has its result or its error afterwards."""
@@ -157,8 +143,8 @@ class Writer:
         except Exception as error:
             if not tries or not _collided(error):
                 raise
-            # Another process has rows of this batch, and may wait for others of it. Each piece of work locks in a
-            # fixed order, so that transactions of one job each cannot wait for each other.
+            # Another process has locked rows of this batch, and may wait for others of it. Work locks
+            # in a fixed order, so that transactions of one job each cannot deadlock.
             self._chains.clear()
             for job in batch:
                 self._commit(connection, [job], tries - 1)
@@ -253,7 +239,7 @@ class Writer:
             self._read_fences(session, (job,))
             owned = session.owned[fence]
         if not owned:
-            job.error = self._refused[fence] = fenced(fence)
+            job.error = self.inbox.refused[fence] = fenced(fence)
         return owned
 
     @staticmethod
@@ -267,7 +253,7 @@ class Writer:
         query = f"SELECT id, epoch FROM run WHERE id IN ({', '.join([mark] * len(ids))}){locked}"  # noqa: S608
         epochs = dict(session.driver.execute(query, ids).fetchall())
         for fence in fences:
-            # Events may be written of a run that is no row yet, or no row any more: nobody else can own it.
+            # A run without a row (not yet, or not any more) cannot have another owner.
             session.owned[fence] = epochs.get(fence.run_id, fence.epoch) == fence.epoch
 
 
@@ -281,7 +267,7 @@ def _flush(session: Session) -> None:
 
 
 def _wait_briefly(session: Session) -> None:
-    """Let a batch of several jobs give way soon: PostgreSQL looks for a deadlock only after a second."""
+    """Limit the lock time of a batch of several jobs: PostgreSQL looks for a deadlock only after a second."""
     if not session.sqlite:
         session.driver.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
 
