@@ -87,7 +87,7 @@ async def test_the_refusal_names_the_limit_that_admits_least(store) -> None:
         await store.do(holds.reserve(row("k", 60), ()))
     assert (caught.value.scope, caught.value.asked, caught.value.left) == ("tenant:t/day:2026-11-21", 60, 30)
     assert caught.value.scope.startswith("tenant:t/day:")
-    assert "30 tokens" in caught.value.hint
+    assert "30 tokens are left" in caught.value.message
     assert await state(store, TODAY) == (50, 0, 0), "half a chain was held"
     with pytest.raises(BudgetExceeded) as caught:
         await store.do(holds.reserve(row("k", 10, 2_000_000), ()))
