@@ -189,3 +189,73 @@ def test_wrong_arguments(arguments: list[str]) -> None:
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert "Traceback" not in result.output
     assert result.output.strip()
+
+
+DOUBLING = ", ".join(
+    f"a{n}: {{allOf: [{{$ref: '#/$defs/a{n + 1}'}}, {{$ref: '#/$defs/a{n + 1}'}}]}}" for n in range(30)
+)
+HOSTILE = {
+    "a schema that doubles thirty times": (
+        f"{{id: a, intent: validate, input: [1], with: {{schema: {{$defs: {{{DOUBLING}, a30: {{}}}}, $ref: '#/$defs/a0'}}}}}}",
+        "run.compute_seconds",
+    ),
+    "an output schema that does": (
+        f"{{id: a, intent: filter, input: [1], with: {{limit: 1}}, output: {{$defs: {{{DOUBLING}, a30: {{}}}}, $ref: '#/$defs/a0'}}}}",
+        "run.compute_seconds",
+    ),
+    "a condition that multiplies text": (
+        f"{{id: a, intent: filter, input: ['{'a' * 1000}'], with: {{where: \"item.replace('a', item).replace('a', item).replace('a', item) == ''\"}}}}",
+        "run.compute_",
+    ),
+    "a `when` that does": (
+        "{id: a, intent: filter, input: [1], with: {limit: 1}, when: \"inputs.t.replace('a', inputs.t).replace('a', inputs.t).replace('a', inputs.t) == ''\"}",
+        "run.compute_",
+    ),
+    "a pattern of exponential time": (
+        f"{{id: a, intent: extract, input: '{'a' * 40}!', with: {{fields: {{x: {{pattern: '(a+)+$'}}}}}}}}",
+        "pattern_seconds",
+    ),
+    "an encoding that takes quadratic time": (
+        "{id: a, uses: file.read, with: {path: wide.csv, encoding: punycode}}",
+        "there is no encoding",
+    ),
+    "a table of 300,000 columns": (
+        "{id: a, uses: file.read, with: {path: wide.csv, ragged: pad}}",
+        "max_cells",
+    ),
+    "the memory of a process": (
+        "{id: a, uses: file.read, with: {path: /proc/self/environ}}",
+        "outside",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_computations_without_an_end_are_stopped(tmp_path, monkeypatch, what: str) -> None:
+    """The step fails and names the bound; the process does not hang, and takes no gigabytes."""
+    step, says = HOSTILE[what]
+    monkeypatch.chdir(tmp_path)
+    if "wide.csv" in step:
+        (tmp_path / "wide.csv").write_text(",".join(f"c{n}" for n in range(300_000)) + "\n" + "1\n" * 1000)
+    inputs = f"inputs: {{t: {{default: '{'a' * 1000}'}}}}"
+    (tmp_path / "f.yaml").write_text(f"name: t\n{inputs}\nsteps:\n  - {step}\n")
+    bounds = ["-s", "run.compute_seconds=1", "-s", "run.compute_megabytes=256"]
+    result = CliRunner().invoke(app, ["run", "f.yaml", "--db", "none", *bounds])
+    assert result.exit_code == 1, result.output
+    assert says in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("unit", ["{{ ", "{{['", "}}{{"])
+@pytest.mark.parametrize("place", ["input", "prompt", "when"])
+def test_text_full_of_braces_is_read_in_linear_time(tmp_path, unit: str, place: str) -> None:
+    file = tmp_path / "f.yaml"
+    text = unit * (150_000 // len(unit))
+    file.write_text(
+        f'name: t\nsteps:\n  - {{id: a, intent: summarize, input: x, {place}: "{text}"}}\n'.replace(
+            "input: x, input:", "input:"
+        )
+    )
+    result = CliRunner().invoke(app, ["plan", str(file)])
+    assert result.exit_code == 2, result.output[:500]
+    assert "Traceback" not in result.output

@@ -1,9 +1,13 @@
 """Conditions work on typed values; what cannot be evaluated is an error, never true or false by accident."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from intendant.pilot.conditions import input_names, step_names
-from intendant.plugin import Expression, ExpressionFailed
+from intendant.pilot.conditions import INLINE, _Cost, computes_names, input_names, step_names
+from intendant.pilot.sandbox import Bounds, bounded
+from intendant.plugin import Expression, ExpressionFailed, StepError
 
 
 @pytest.mark.parametrize(
@@ -57,3 +61,143 @@ def test_names_in_strings_are_no_references() -> None:
     source = "steps.a.output == 'steps.b.output' && steps['c'].output && inputs.x > 1 && item.steps.d"
     assert step_names(source) == {"a", "c"}
     assert input_names(source) == {"x"}
+
+
+# --- composed and decomposed text --------------------------------------------------------------------------------
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize("written", [COMPOSED, DECOMPOSED])
+@pytest.mark.parametrize("there", [COMPOSED, DECOMPOSED])
+def test_canonically_equal_text_is_equal(written: str, there: str) -> None:
+    """In values, names and the condition alike; systems differ in how they compose letters."""
+    assert Expression(f"item.name == '{written}'", ["item"]).test(item={"name": there})
+    assert Expression(f"item['{written}'] == 1", ["item"]).test(item={there: 1})
+    assert Expression("item.a == item.b", ["item"]).test(item={"a": written, "b": there})
+    assert Expression(f"'{written}' in item.tags", ["item"]).test(item={"tags": [there]})
+
+
+def test_a_name_that_cel_cannot_write_says_how() -> None:
+    with pytest.raises(ExpressionFailed) as caught:
+        Expression("item.Größe > 1", ["item"])
+    assert "item['Größe']" in caught.value.hint
+    assert Expression("item['Größe'] > 1", ["item"]).test(item={"Größe": 2})
+
+
+# --- bounds ------------------------------------------------------------------------------------------------------
+
+LONG = "a" * 1500
+SLOW = "item.l.all(x, item.s.replace('a', item.s).size() > 0)"
+
+
+@pytest.mark.parametrize(
+    ("source", "item"),
+    [
+        ("item.replace('a', item).replace('a', item).replace('a', item).size() > 0", "a" * 1000),
+        ("item.replace('', item).replace('', item).replace('', item).size() > 0", "a" * 1000),
+        ("item.l.map(x, item.l.join(item.s)).size() > 0", {"l": list("a" * 3000), "s": LONG * 100}),
+        (SLOW, {"l": list(range(5000)), "s": LONG * 4}),
+        ("item . replace ('a', item).replace('a', item).replace('a', item).size() > 0", "a" * 1000),
+    ],
+)
+def test_what_takes_too_long_or_too_much_memory_is_stopped(source: str, item: object) -> None:
+    """In a process of its own, and the error names the setting; neither is a failure that `on_error` lets pass."""
+    with bounded(Bounds(seconds=1, megabytes=200)), pytest.raises(StepError) as caught:
+        Expression(source, ["item"]).test(item=item)
+    assert not isinstance(caught.value, ExpressionFailed)
+    assert "run.compute_" in caught.value.hint
+
+
+async def test_a_computation_dies_with_what_waits_for_it() -> None:
+    item = {"l": list(range(5000)), "s": LONG * 10}
+    with bounded(Bounds(seconds=3600, megabytes=1000)):
+        task = asyncio.create_task(Expression(SLOW, ["item"]).test_async(item=item))
+        for _ in range(20):  # the loop goes on meanwhile
+            await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.parametrize(
+    ("source", "item", "value"),
+    [
+        ("item.l.map(x, x * 2).size()", {"l": list(range(9000))}, 9000),
+        ("item.s.replace('a', item.s).size()", {"s": "a" * 3000}, 9_000_000),
+        ("item.l.filter(x, x == 'é')", {"l": ["é"] * 100}, ["é"] * 100),
+        ("{'n': item.l.size(), 'm': item.l[0]}", {"l": [1]}, {"n": 1, "m": 1}),
+        (
+            "item",
+            {"time": "x", "map": {"seconds": [None, 1.5, True]}},
+            {"time": "x", "map": {"seconds": [None, 1.5, True]}},
+        ),
+        (
+            "[timestamp('2026-01-02T03:04:05Z'), duration('90s')]",
+            1,
+            [datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), timedelta(seconds=90)],
+        ),
+        ("b'x'", 1, b"x"),
+    ],
+)
+def test_values_are_the_same_wherever_they_are_computed(source, item, value, monkeypatch) -> None:
+    for most in (1 << 60, -1):
+        monkeypatch.setattr("intendant.pilot.conditions.INLINE", most)
+        assert Expression(source, ["item"]).evaluate(item=item) == value
+        with pytest.raises(ExpressionFailed, match="cannot be evaluated"):
+            Expression("item.nothing > 1", ["item"]).evaluate(item={})
+
+
+@pytest.mark.parametrize(
+    ("source", "size", "inline"),
+    [
+        ("item.total > 100 && item.name.contains('x')", 10**9, True),
+        ("item.name.replace('a', 'bb').replace('c', '') == ''", 100_000, True),
+        ("item.name.replace('a', 'bb', 2) == ''", 100_000, True),
+        ("item.tags.exists(t, t == 'x')", 1000, True),
+        ("item.tags.exists(t, t == 'x')", 100_000, False),
+        ("item.name.replace('a', item.name) == ''", 1000, True),
+        ("item.name.replace('a', item.name) == ''", 100_000, False),
+        (r"item.name.replace('a', r'\') == ''", 100_000, False),
+        ("item.name.replace('a', '''b''' + item.name) == ''", 100_000, False),
+        ("item.name.replace('a', 'b' + item.name) == ''", 100_000, False),
+        ("item.name.replace(// it's 'a', 'b')\n 'a', item.name) == ''", 100_000, False),
+        ("item.tags.join(item.name) == ''", 100_000, False),
+        ("'%s'.format([item.name]) == ''", 1000, True),
+        ("item.name.matches(item.pattern)", 100_000, False),
+        ("item.name.matches('^a+$')", 1_000_000, True),
+    ],
+)
+def test_what_is_known_to_end_soon_stays_in_this_process(source: str, size: int, inline: bool) -> None:
+    assert (_Cost(source).of(size) <= INLINE) is inline
+
+
+def test_values_that_no_evaluation_can_hold_are_errors() -> None:
+    deep: object = 1
+    for _ in range(5000):
+        deep = [deep]
+    for value, says in (
+        (deep, "nested too deep"),
+        (10**30, "64 bits"),
+        (10**5000, "64 bits"),
+        ("half \ud83d", "cannot be evaluated"),
+        ({"a": object()}, "is not JSON"),
+    ):
+        with pytest.raises(ExpressionFailed, match=says) as caught:
+            Expression("item == 1", ["item"]).test(item=value)
+        assert len(str(caught.value)) < 1000
+
+
+def test_errors_are_short() -> None:
+    for source in ("item == '" + "x" * 50_000, "item." + "a" * 50_000 + " == 1", "(" * 5000):
+        with pytest.raises(ExpressionFailed) as caught:
+            Expression(source, ["item"]).test(item={})
+        assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("unit", ['\\"', '"', "steps", "steps.", "steps['", "'\"", "r'", " "])
+def test_names_are_found_in_linear_time(unit: str) -> None:
+    text = unit * (300_000 // len(unit))
+    assert isinstance(step_names(text), set)
+    assert isinstance(input_names(text), set)
+    assert computes_names(text) in (True, False)

@@ -414,19 +414,20 @@ class Rough(ScriptedProvider):
     """Its models' tokens can only be estimated."""
 
     def token_counting(self, model: str) -> TokenCounting:
-        """From above."""
+        """None is at hand."""
         return TokenCounting(factor=1.5)
 
 
 async def test_estimates_follow_what_the_provider_reports() -> None:
-    """Once enough calls were charged less than expected, less is held for the next; never below what was seen."""
+    """Where estimates are held, less is held once enough calls took less; never below what was seen."""
     words = "the pump in the hall of the old works " * 20
 
     def answer(request: ModelRequest) -> ModelReply:
         return reply(len(request.messages[0].content.split()), 5)
 
     provider = Rough(answer)
-    async with engine(Ask(), provider, settings={"budget": {"tokens_per_workflow": 60_000}}) as service:
+    settings = {"budget": {"tokens_per_workflow": 60_000}, "calls": {"token_bound": "likely"}}
+    async with engine(Ask(), provider, settings=settings) as service:
         result = await service.run(flow({"id": "a", "input": 12, "prompt": words}))
     assert result.status == "completed", result.failures
     held = [hold.tokens - hold.max_output_tokens for hold, _ in provider.calls]

@@ -13,7 +13,7 @@ SCOPE = {
             "status": "completed",
         }
     },
-    "inputs": {"n": 3, "flag": False},
+    "inputs": {"n": 3, "flag": False, "}} {{": 4, "Größe": 5},
 }
 
 
@@ -29,6 +29,12 @@ SCOPE = {
         ("n is {{ inputs.n }}, {{ steps.fetch.output.rows[0] }}", 'n is 3, {"id": 7, "a b": null}'),
         ("{{ steps.fetch.output.rows[0]['a b'].deeper }}", None),
         ("no reference", "no reference"),
+        ("{{ '{{' }}", "{{"),
+        ("{{'{{'}} x {{ \"}}\" }} {{ inputs.n }}", "{{ x }} 3"),
+        ("{{ inputs['}} {{'] }}", 4),
+        ("{{ inputs.Größe }}", 5),
+        ("it's {{ inputs.n }}, isn't it", "it's 3, isn't it"),
+        ("{{ inputs.n }}{{ inputs.n }}", "33"),
         ({"k": ["{{ inputs.n }}", 1]}, {"k": [3, 1]}),
     ],
 )
@@ -47,6 +53,7 @@ def test_values(text: object, value: object) -> None:
         ("{{ steps.fetch.output.text[0] }}", "is not a list"),
         ("{{ steps.fetch.output.text[*] }}", "is not a list"),
         ("{{ inputs.N }}", "has: n, flag"),
+        ("{{ steps.fetch.output.rows[999999999] }}", "has 2 elements"),
     ],
 )
 def test_what_is_missing_is_named_with_what_is_there(text: str, says: str) -> None:
@@ -56,10 +63,22 @@ def test_what_is_missing_is_named_with_what_is_there(text: str, says: str) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["{{ }}", "{{ 3 }}", "{{ a + b }}", "{{ steps..x }}", "{{ steps.a[x] }}", "{{ open"]
+    "text",
+    [
+        "{{ }}",
+        "{{ 3 }}",
+        "{{ a + b }}",
+        "{{ steps..x }}",
+        "{{ steps.a[x] }}",
+        "{{ open",
+        "{{ steps['a }}",
+        "{{ it's }}",
+        "{{ {{ inputs.n }}",
+        "{{ steps.a[" + "9" * 5000 + "] }}",
+    ],
 )
 def test_what_is_no_reference_is_found_before_the_run(text: str) -> None:
-    assert [type(item) for item in find(text)] == [tuple]
+    assert {type(item) for item in find(text)} == {tuple}
 
 
 def test_values_never_become_references() -> None:
@@ -79,3 +98,16 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         assert isinstance(read(text), Reference)
     except ReferenceFailed as error:
         assert error.hint
+
+
+@pytest.mark.parametrize(
+    "unit", ["{{ ", "{{ '", '{{ "', "{{['", "{{ a['}}", "}}{{", "{{ x }} ", "{{ 'a' }}", "{{ }}", "{", "['{{"]
+)
+def test_hostile_text_takes_linear_time(unit: str) -> None:
+    """Half a megabyte, within the suite's time limit; looked through once for each opening it would take hours."""
+    text = unit * (500_000 // len(unit))
+    assert len(list(find(text))) <= len(text)
+    try:
+        resolve(text, {"x": 1})
+    except ReferenceFailed as error:
+        assert len(str(error)) < 1000

@@ -24,7 +24,7 @@ from openai import AsyncOpenAI
 from intendant import BudgetExceeded
 from intendant.config.settings import PriceSetting
 from intendant.hooks.providers import Hold, Provider, TokenCounting
-from intendant.plugin import Message, ModelReply, ModelRequest, Route, Usage
+from intendant.plugin import Message, ModelReply, ModelRequest, Route, Usage, estimate_tokens
 from intendant.record.journal import Journal
 from intendant.record.rows import RunRow
 from intendant.record.store import Store, limits, runs
@@ -94,7 +94,7 @@ class OpenAIHere(Provider):
         return {"t": MODEL}
 
     def token_counting(self, model: str) -> TokenCounting:
-        return TokenCounting(encoding=None, factor=1.0)
+        return TokenCounting(estimate_tokens, exact=True)
 
     async def complete(self, held: Hold, request: ModelRequest) -> ModelReply:
         messages = [{"role": item.role, "content": item.content} for item in request.messages]

@@ -55,6 +55,7 @@ from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
 from intendant.spending.pricing import Prices
 from intendant.spending.standing import StandingBudgets
+from intendant.spending.tokens import estimate_tokens
 
 SERVER = os.environ.get("INTENDANT_TEST_POSTGRESQL", "")
 ROUTE = Route(tier="t", provider="books", model="m", max_output_tokens=60, reason="")
@@ -139,7 +140,7 @@ class Books(Provider):
         return {"t": "m"}
 
     def token_counting(self, model: str) -> TokenCounting:
-        return TokenCounting(encoding=None, factor=1.0)
+        return TokenCounting(estimate_tokens, exact=True)
 
     def bill(self, held: Hold, usage: Usage) -> None:
         """What the customer will be asked to pay, whatever becomes of the answer."""

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 LOG = "".join(
     f"2026-01-02 03:04:{n % 60:02d} INFO worker-{n % 3} done job {n} in {n * 7 % 100} ms\n" for n in range(200)
 )
@@ -54,9 +56,111 @@ def test_a_diff_shows_what_went(intendant, tmp_path) -> None:
     assert "tokens →" in text
 
 
+TEXT = "Grüße aus Köln, Rechnung INV-2291 über 4.200 EUR\r\n" * 5
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-16-be"])
+def test_encodings_that_bytes_tell(intendant, tmp_path, encoding) -> None:
+    (tmp_path / "a.txt").write_bytes(TEXT.encode(encoding))
+    document = intendant("compress", "a.txt", "--lossless", "--json").json()
+    assert "Grüße aus Köln, Rechnung INV-2291" in document["text"]
+    assert "\ufeff" not in document["text"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_another_encoding_is_an_error_with_its_line_unless_it_is_named(intendant, tmp_path, name) -> None:
+    text = TEXT if name == "a.txt" else json.dumps({"text": TEXT}, ensure_ascii=False)
+    (tmp_path / name).write_bytes(f"\n{text}".encode("cp1252"))
+    done = intendant("compress", name)
+    assert done.code == 2
+    assert "line 2: byte" in (done.err + done.out)
+    assert "is not utf-8" in (done.err + done.out)
+    done = intendant("compress", name, "--encoding", "cp1252", "--lossless")
+    assert done.code == 0
+    assert "Grüße aus Köln" in done.out
+
+
+def test_a_bad_line_does_not_stop_the_others(intendant, tmp_path) -> None:
+    lines = [
+        json.dumps({"id": 1, "text": "a"}).encode(),
+        b'{"text": "\xff"}',
+        json.dumps({"id": 3, "text": "c"}).encode(),
+    ]
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n".join(lines))
+    done = intendant("compress", "a.jsonl")
+    assert done.code == 2
+    assert [json.loads(line).get("id") for line in done.out.splitlines()] == [1, None, 3]
+    (tmp_path / "b.jsonl").write_bytes(json.dumps({"id": 1, "text": "é"}, ensure_ascii=False).encode("utf-16"))
+    assert json.loads(intendant("compress", "b.jsonl").out)["text"] == "é"
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"%PDF-1.7\n1 0 obj", "a PDF document"),
+        (b"PK\x03\x04\x14\0\x06\0", "a zip archive"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "a PNG picture"),
+        (bytes(range(256)), "binary data"),
+    ],
+)
+def test_what_is_no_text_is_refused(intendant, tmp_path, content, what) -> None:
+    (tmp_path / "a").write_bytes(content)
+    for arguments, given in ((("a",), None), ((), content)):
+        done = intendant("compress", *arguments, stdin=given)
+        assert (done.code, done.out) == (2, "")
+        assert f"is {what}" in done.err
+        assert "convert it to text first" in done.err
+
+
+def test_a_short_text_loses_nothing_unless_a_size_is_asked_for(intendant, tmp_path) -> None:
+    text = "The invoice INV-2291 over 4.200 EUR was sent to Ann Lee on Monday, and she paid it."
+    (tmp_path / "a.txt").write_text(text)
+    done = intendant("compress", "a.txt")
+    assert (done.out, done.err) == (text, "")
+    done = intendant("compress", "a.txt", "--target", "0.3")
+    assert "INV-2291" not in done.out or "4.200" not in done.out
+    assert done.err.startswith("lossy: ")
+    assert all(fact in done.out or fact in done.err for fact in ("INV-2291", "4.200", "Ann", "Lee", "Monday"))
+
+
+def test_what_is_lost_is_said_on_standard_error_and_in_the_receipt(intendant, tmp_path) -> None:
+    (tmp_path / "app.log").write_text(LOG)
+    done = intendant("compress", "app.log")
+    assert done.err.startswith("lossy: ")
+    assert "facts lost: " in done.err
+    assert "--lossless" in done.err
+    receipt = intendant("compress", "app.log", "--json").json()["receipt"]
+    assert receipt["lossless"] is False
+    assert receipt["lost"]
+    assert all(fact in LOG for fact in receipt["lost"])
+    (tmp_path / "docs.jsonl").write_text(json.dumps({"text": LOG}))
+    done = intendant("compress", "docs.jsonl")
+    assert "lossy: 1 texts" in done.err
+    assert json.loads(done.out)["receipt"]["lost"]
+    assert intendant("compress", "app.log", "--lossless").err == ""
+
+
+def test_an_unknown_strategy_names_those_there_are(intendant, tmp_path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    done = intendant("compress", "a.txt", "--strategy", "foo")
+    assert (done.code, done.out) == (2, "")
+    assert "there is no strategy 'foo'" in done.err
+    assert "auto, semantic, structural, template, truncate, none" in done.err
+    assert intendant("compress", "a.txt", "--strategy", "none").out == "x"
+
+
+def test_a_file_without_an_end_is_refused(intendant) -> None:
+    done = intendant("compress", "/dev/zero")
+    assert done.code == 2
+    assert "is larger than" in done.err
+
+
 def test_wrong_arguments_are_told(intendant, tmp_path) -> None:
     (tmp_path / "a.txt").write_text("x")
     for arguments in (
+        ("a.txt", "--encoding", "punycode"),
+        ("a.txt", "--encoding", "klingon"),
+        (".",),
         ("a.txt", "--target", "0.5", "--tokens", "3"),
         ("a.txt", "--protect", "("),
         ("a.txt", "--target", "7"),

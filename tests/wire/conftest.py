@@ -16,13 +16,17 @@ from intendant.testing import OnlyTier, engine
 from intendant_provider_anthropic import AnthropicProvider
 from intendant_provider_openai import OpenaiProvider
 
+THINKS, DOES_NOT = {"fast": "gpt-6-luna"}, {"fast": "gpt-4.1"}
+"""Models have to be named at a server that is not the vendor's own."""
 PROVIDERS: dict[str, Callable[[], Provider]] = {
-    "messages": AnthropicProvider,
+    "messages": lambda: AnthropicProvider({"models": {"fast": "claude-haiku-5-5"}}),
     "messages, not thinking": lambda: AnthropicProvider({"models": {"fast": "claude-haiku-4-5"}, "effort": None}),
-    "responses": OpenaiProvider,
-    "responses, not thinking": lambda: OpenaiProvider({"models": {"fast": "gpt-4.1"}, "effort": "unsent"}),
-    "chat": lambda: OpenaiProvider({"api": "chat"}),
-    "chat, not thinking": lambda: OpenaiProvider({"api": "chat", "models": {"fast": "gpt-4.1"}}),
+    "responses": lambda: OpenaiProvider({"api": "responses", "models": THINKS}),
+    "responses, not thinking": lambda: OpenaiProvider(
+        {"api": "responses", "models": DOES_NOT, "effort": "unsent"}
+    ),
+    "chat": lambda: OpenaiProvider({"models": THINKS}),
+    "chat, not thinking": lambda: OpenaiProvider({"models": DOES_NOT}),
 }
 
 

@@ -162,7 +162,10 @@ class TokensReserved(Event):
     tokens: int
     micro_usd: int
     estimated: bool = False
-    """True if the input could only be counted from above."""
+    """True if the input was not counted by the model's own tokenizer."""
+    bound: Literal["exact", "proven", "likely"] = "likely"
+    """What `tokens` is: `exact`, the input counted by the model's own tokenizer; `proven`, an upper bound for
+    every tokenizer of the stated class; `likely`, an estimate that a call may exceed."""
     output_tokens: int = 0
     """Of them, those for the answer."""
     wanted_tokens: int = 0
@@ -182,6 +185,10 @@ class TokensSettled(Event):
     `replayed`: paid for earlier in this run; `cached`: paid for by another run."""
     produced_by: str = "model"
     price_version: str = ""
+    answered_by: str = ""
+    """The model that the provider says has answered, where that is not the one that was asked."""
+    corrected: str = ""
+    """Why `usage` is not what the provider reported; empty if it is."""
 
 
 class CallDegraded(Event):

@@ -22,6 +22,21 @@ from intendant.hooks.connectors import (
     ConnectorCall as ConnectorCall,
     operation as operation,
 )
+from intendant.hooks.http_bodies import (
+    error_in as error_in,
+)
+from intendant.hooks.http_errors import (
+    HttpErrors as HttpErrors,
+    Vendor as Vendor,
+)
+from intendant.hooks.http_provider import (
+    HttpProvider as HttpProvider,
+    HttpSettings as HttpSettings,
+    answer_of as answer_of,
+    batch_id_of as batch_id_of,
+    patience as patience,
+    sendable as sendable,
+)
 from intendant.hooks.providers import (
     BatchAnswers as BatchAnswers,
     Hold as Hold,
@@ -29,18 +44,33 @@ from intendant.hooks.providers import (
     StreamMeter as StreamMeter,
     TokenCounting as TokenCounting,
 )
+from intendant.hooks.reply_text import (
+    ThoughtSplitter as ThoughtSplitter,
+    json_in as json_in,
+    why_no_json as why_no_json,
+)
+from intendant.hooks.reported import (
+    reported_tokens as reported_tokens,
+)
 from intendant.hooks.sharing import share as share
 from intendant.hooks.specs import hookimpl as hookimpl
+from intendant.hooks.wrapping import (
+    unwrapped_value as unwrapped_value,
+    wrapped_schema as wrapped_schema,
+)
 from intendant.model.errors import (
     ConnectorError as ConnectorError,
+    ContextOverflow as ContextOverflow,
     DuplicatePluginError as DuplicatePluginError,
     ExpressionFailed as ExpressionFailed,
+    ModelRefused as ModelRefused,
     NoHandlerError as NoHandlerError,
     OutputInvalid as OutputInvalid,
     PluginError as PluginError,
     PluginLoadError as PluginLoadError,
     ProviderError as ProviderError,
     ReferenceFailed as ReferenceFailed,
+    RequestAdapted as RequestAdapted,
     StepError as StepError,
     StepTimeout as StepTimeout,
 )
@@ -97,9 +127,26 @@ from intendant.spending.caching import (
     rewriting_pays as rewriting_pays,
     turns_to_pay as turns_to_pay,
 )
-from intendant.spending.tokens import estimate_tokens as estimate_tokens
+from intendant.spending.tokens import (
+    answer_tokens as answer_tokens,
+    estimate_tokens as estimate_tokens,
+)
 from intendant.text.content_kinds import kind_of as kind_of
+from intendant.text.dates import (
+    FoundDate as FoundDate,
+    dates_in as dates_in,
+    day_of as day_of,
+)
+from intendant.text.decoding import (
+    codec_of as codec_of,
+    decode_text as decode_text,
+    encoding_of as encoding_of,
+)
 from intendant.text.facts import facts_in as facts_in
+from intendant.text.numbers import (
+    FoundNumber as FoundNumber,
+    numbers_in as numbers_in,
+)
 from intendant.text.units import (
     TextUnit as TextUnit,
     TextUnits as TextUnits,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Hashable, Sequence
 from typing import Any
+from unicodedata import normalize
 
 from intendant.model.errors import StepError
 from intendant.model.workflow import Json
@@ -66,12 +67,41 @@ def record_name(record: Json, index: int) -> str:
 
 
 def field_of(record: Json, path: str) -> Json:
-    """The field at a dotted path; a key that has the dots itself comes first. None if there is none."""
-    if isinstance(record, dict) and path in record:
-        return record[path]
-    head, _, rest = path.partition(".")
-    inner = record.get(head) if isinstance(record, dict) else None
-    return field_of(inner, rest) if rest else inner
+    """The field at a dotted path. None if there is none.
+
+    A key that holds the dots itself comes first, the longest before others. Canonically equal names are the same.
+    """
+    found = _at(record, path)
+    return None if found is _Absent else found
+
+
+class _Absent:
+    """What a path leads to where there is nothing, not even null."""
+
+
+def _at(record: Json, path: str) -> Any:
+    if not isinstance(record, dict):
+        return _Absent
+    key = _key_in(record, path)
+    if key is not None:
+        return record[key]
+    dot = path.rfind(".")
+    while dot > 0:
+        key = _key_in(record, path[:dot])
+        if key is not None and (found := _at(record[key], path[dot + 1 :])) is not _Absent:
+            return found
+        dot = path.rfind(".", 0, dot)
+    return _Absent
+
+
+def _key_in(record: dict[str, Json], name: str) -> str | None:
+    """The record's key for a name; another composition of the same letters counts too."""
+    if name in record:
+        return name
+    if name.isascii():
+        return None
+    wanted = normalize("NFC", name)
+    return next((key for key in record if normalize("NFC", key) == wanted), None)
 
 
 def is_nothing(value: Json) -> bool:
@@ -79,13 +109,25 @@ def is_nothing(value: Json) -> bool:
     return value is None or value == ""
 
 
+def composed(text: str) -> str:
+    """*text* in Unicode's canonical composition (NFC), in which canonically equal texts are the same."""
+    return text if text.isascii() else normalize("NFC", text)
+
+
+def caseless(text: str) -> str:
+    """*text* in one case and composition, to compare by words whatever their case (Unicode 16, D145)."""
+    return composed(composed(text).casefold())
+
+
 def identity_of(value: Json) -> Hashable:
-    """The same for equal JSON values only: 1 is 1.0, but neither "1" nor true."""
+    """The same for equal JSON values only: 1 is 1.0, but not "1" nor true. Canonically equal texts are equal."""
     if isinstance(value, dict):
-        return ("map", frozenset((key, identity_of(item)) for key, item in value.items()))
+        return ("map", frozenset((composed(key), identity_of(item)) for key, item in value.items()))
     if isinstance(value, list):
         return ("list", tuple(identity_of(item) for item in value))
-    return (type(value).__name__ if isinstance(value, str | bool | None) else "number", value)
+    if isinstance(value, str):
+        return ("str", composed(value))
+    return (type(value).__name__ if isinstance(value, bool | None) else "number", value)
 
 
 def order_of(value: Json) -> tuple[int, Any]:
@@ -95,7 +137,7 @@ def order_of(value: Json) -> tuple[int, Any]:
     if isinstance(value, int | float):
         return (1, value)
     if isinstance(value, str):
-        return (2, value)
+        return (2, composed(value))
     return (3, json.dumps(value, sort_keys=True))
 
 

@@ -305,3 +305,25 @@ async def test_a_workflow_of_three_aggregations_spends_nothing():
     assert result.steps["all"].output == {"revenue": 5.3, "names": ["The North"]}
     assert result.metrics.tokens_used == 0
     assert json.dumps(ORDERS) == before
+
+
+COMPOSED, DECOMPOSED = "K\u00f6ln", "Ko\u0308ln"
+
+
+async def test_canonically_equal_keys_are_one_group():
+    items = [{"ort": COMPOSED, "n": 1}, {"ort": DECOMPOSED, "n": 2}, {"ort": "Koln", "n": 4}]
+    outcome = await run(items, group_by="ort", measures={"n": {"sum": "n"}, "d": {"count_distinct": "ort"}})
+    assert outcome.output == [{"ort": COMPOSED, "n": 3, "d": 1}, {"ort": "Koln", "n": 4, "d": 1}]
+
+
+async def test_canonically_equal_keys_are_joined():
+    join = {"with": [{DECOMPOSED: DECOMPOSED, "m": 1}], "on": COMPOSED}
+    assert (await run([{COMPOSED: COMPOSED}], join=join)).output == [{COMPOSED: COMPOSED, "m": 1}]
+
+
+async def test_rows_without_a_match_have_their_limit():
+    right = [{"k": row, **{f"{row}-{column}": 1 for column in range(100)}} for row in range(400)]
+    left = [{"k": -1 - number} for number in range(300)]
+    outcome = await run(left, join={"with": right, "on": "k", "how": "left"})
+    assert "more than 10000000 null values" in outcome.failure.message
+    assert (await run(left, join={"with": right, "on": "k"})).output == []

@@ -196,3 +196,27 @@ async def test_only_what_is_in_the_source_is_added(keys, known):
     assert [record.get("twice") for record in outcome.output] == [
         2 * key if key in known else None for key in keys
     ]
+
+
+async def test_keys_are_found_however_their_letters_are_composed():
+    composed, decomposed = "Zo\u00eb", "Zoe\u0308"
+    for source in ([{"k": decomposed, "mail": "z"}], {decomposed: {"mail": "z"}}):
+        outcome = await run([{"k": composed}], **{"from": source, "on": "k"})
+        assert outcome.output == [{"k": composed, "mail": "z"}]
+    outcome = await run([{composed: 1}], **{"from": [{decomposed: 1, "x": 2}], "on": composed})
+    assert outcome.output == [{composed: 1, "x": 2}]
+
+
+async def test_two_keys_of_a_map_that_are_canonically_equal_are_one_key_twice():
+    source = {"Zo\u00eb": {"n": 1}, "Zoe\u0308": {"n": 2}}
+    outcome = await run([{"k": "Zo\u00eb"}], **{"from": source, "on": "k"})
+    assert "has 2 records of the key" in outcome.failure.message
+
+
+async def test_what_is_added_has_its_limit():
+    """A source of which each record has fields of its own has as many columns as values."""
+    source = [{"k": row, **{f"{row}-{column}": 1 for column in range(100)}} for row in range(400)]
+    outcome = await run([{"k": 0}] * 300, **{"from": source, "on": "k"})
+    assert "300 records would get 40000 fields each" in outcome.failure.message
+    outcome = await run([{"k": 0}] * 300, **{"from": source, "on": "k", "fields": ["0-1"]})
+    assert outcome.output[0] == {"k": 0, "0-1": 1}

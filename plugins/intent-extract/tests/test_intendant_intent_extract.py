@@ -113,6 +113,41 @@ async def test_what_is_not_found_is_null_and_counted():
     assert outcome.notes == ("mail: not found in 1 of 2",)
 
 
+async def test_what_can_be_read_in_two_ways_is_null_and_counted():
+    texts = ["due 4/5/2026, total: 1.250 EUR", "due 13/5/2026, total: 12.50 EUR", "due 5/4/2026, total: (12)"]
+    specs = {"due": {"kind": "date", "after": "due"}, "total": {"kind": "number", "after": "total:"}}
+    outcome = await run(texts, **{"with": {"fields": specs}})
+    assert outcome.output == [
+        {"due": None, "total": None},
+        {"due": "2026-05-13", "total": 12.5},
+        {"due": None, "total": None},
+    ]
+    assert outcome.notes[0].startswith("due: 2 can be read in two ways and are null; the first: '4/5/2026'")
+    assert outcome.notes[1].startswith("total: 2 can be read in two ways and are null; the first: '1.250 EUR'")
+    told = {"due": {**specs["due"], "day_first": False}, "total": {**specs["total"], "decimal": ","}}
+    outcome = await run(texts[:1], **{"with": {"fields": told}})
+    assert (outcome.output, outcome.notes) == ([{"due": "2026-04-05", "total": 1250}], ())
+
+
+async def test_a_required_field_that_can_be_read_in_two_ways_fails_the_step():
+    specs = {"total": {"kind": "number", "required": True}}
+    outcome = await run("1 250 EUR", **{"with": {"fields": specs}})
+    assert "'total' can be read in two ways: '1 250 EUR'" in outcome.failure.message
+    assert (await fields("1 250 EUR", total={"kind": "number", "required": True, "thousands": " "})) == {
+        "total": 1250
+    }
+
+
+async def test_text_is_found_however_its_letters_are_composed():
+    text = "Gesamt fu\u0308r alles: 12.50"
+    assert await fields(
+        text,
+        total={"kind": "number", "after": "f\u00fcr alles"},
+        word={"pattern": "f\u00fcr"},
+        other={"pattern": "fu\u0308r"},
+    ) == {"total": 12.5, "word": "f\u00fcr", "other": "f\u00fcr"}
+
+
 async def test_a_required_field_that_is_not_found_fails_the_step():
     outcome = await run("nothing", **{"with": {"fields": {"mail": {"kind": "email", "required": True}}}})
     assert outcome.failure.message == "text 0: 'mail' is not found"
@@ -174,7 +209,8 @@ async def test_a_search_dies_with_its_step():
 @pytest.mark.skipif(sys.platform != "linux", reason="memory of a process cannot be limited everywhere")
 async def test_a_search_that_takes_too_much_memory_is_stopped():
     """Ten thousand matches of a megabyte each."""
-    outcome = await run("a" * 1_000_000, **{"with": {"fields": {"x": {"pattern": "(?=(a*))", "all": True}}}})
+    step = {"with": {"fields": {"x": {"pattern": "(?=(a*))", "all": True}}}}
+    outcome = await run("a" * 1_000_000, settings={"pattern_seconds": 100}, **step)
     assert outcome.failure.message == "a pattern cannot be used: it finds more than fits into memory"
 
 
@@ -296,16 +332,38 @@ async def test_asks_a_model_for_what_a_schema_describes():
         SCHEMA,
     )
     assert "Who came?" in request.messages[0].content
-    assert json.dumps(SCHEMA) in request.messages[0].content
+    assert json.dumps(SCHEMA) not in request.messages[0].content, "the provider sends it, once"
 
 
 @pytest.mark.parametrize(
-    "text", ["Ada", '```json\n{"name": "Ada"}\n```', '{"name": NaN}', "", 'Here: {"name": "Ada"}']
+    ("text", "why"),
+    [
+        ("Ada", "it is not JSON"),
+        ('{"name": NaN}', "NaN is no JSON number"),
+        ('{"age": -Infinity}', "-Infinity is no JSON number"),
+        ("", "it is not JSON"),
+        ('{"name": "Ad', "breaks off"),
+    ],
 )
-async def test_an_answer_that_is_not_json_fails_the_step(text):
+async def test_an_answer_that_is_not_json_fails_the_step(text, why):
     outcome = await run("Ada came.", ScriptedProvider(text), prompt="Who came?")
-    assert "the model's answer is not JSON" in outcome.failure.message
+    assert f"the model's answer is not JSON ({why}" in outcome.failure.message.replace("the JSON breaks", "breaks")
+    assert "`output` schema simpler" in outcome.failure.hint
     assert outcome.usage.calls == 1, "what was spent stays counted"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '```json\n{"name": "Ada"}\n```',
+        'Here: {"name": "Ada"}',
+        '<think>{"name": "Bob"}?</think>{"name": "Ada"}',
+        'First: {"name": "Bob"}\nNo, better:\n{"name": "Ada"}',
+    ],
+)
+async def test_json_is_found_in_an_answer_that_says_more(text):
+    outcome = await run("Ada came.", ScriptedProvider(text), prompt="Who came?")
+    assert outcome.output == {"name": "Ada"}
 
 
 async def test_an_answer_that_broke_off_says_so():

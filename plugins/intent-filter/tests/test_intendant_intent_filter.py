@@ -207,3 +207,55 @@ async def test_unique_keeps_one_of_each(values):
     kept = [identity(value) for value in outcome.output]
     assert len(set(kept)) == len(kept)
     assert {identity(value) for value in values} == set(kept)
+
+
+# --- composed and decomposed text ------------------------------------------------------------------------------
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize("word", [COMPOSED, DECOMPOSED, "CAF\u00c9", "CAFE\u0301"])
+async def test_words_are_found_however_their_letters_are_composed(word):
+    items = [{"id": "a", "t": f"le {DECOMPOSED} noir"}, {"id": "b", "t": [COMPOSED]}, {"id": "c", "t": "cafe"}]
+    outcome = await run(items, contains_any={"fields": ["t"], "words": [word]})
+    assert ids(outcome) == "ab"
+
+
+async def test_a_letter_without_its_accent_is_another_one():
+    items = [{"id": "a", "t": DECOMPOSED}, {"id": "b", "t": "cafe"}]
+    assert ids(await run(items, contains_any={"fields": ["t"], "words": ["cafe"]})) == "b"
+
+
+async def test_canonically_equal_records_are_duplicates():
+    assert (await run([COMPOSED, DECOMPOSED], unique_by="*")).output == [COMPOSED]
+    items = [{"id": "a", COMPOSED: DECOMPOSED}, {"id": "b", DECOMPOSED: COMPOSED}]
+    assert ids(await run(items, unique_by=COMPOSED)) == "a"
+    assert ids(await run(items, unique_by=[DECOMPOSED], keep="last")) == "b"
+
+
+async def test_canonically_equal_values_meet_a_condition():
+    items = [{"id": "a", "t": DECOMPOSED}, {"id": "b", "t": "x"}]
+    assert ids(await run(items, where=f"item.t == '{COMPOSED}'")) == "a"
+    assert ids(await run(items, where="item.t == values.t", values={"t": COMPOSED})) == "a"
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_condition_that_multiplies_text_is_stopped_and_no_record_is_dropped_for_it():
+    step = {
+        "where": "item.replace('a', item).replace('a', item).replace('a', item).size() > 0",
+        "on_error": "drop",
+    }
+    outcome = await run(["a" * 2000], **step)
+    assert "to compute and was stopped" in outcome.failure.message
+    assert "run.compute_" in outcome.failure.hint
+
+
+async def test_a_condition_ends_with_its_step():
+    where = "item.l.all(x, item.s.replace('a', item.s).size() > 0)"
+    step = {"id": "f", "intent": "filter", "input": "{{ inputs.value }}", "with": {"where": where}, "timeout": 1.5}
+    value = [{"l": list(range(5000)), "s": "a" * 15_000}]
+    run = {"compute_seconds": 3600}
+    result = await run_steps([step], FilterHandler(), inputs={"value": value}, run=run)
+    assert result.steps["f"].failure.error == "StepTimeout"

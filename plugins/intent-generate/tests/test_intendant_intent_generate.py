@@ -1,4 +1,5 @@
 import json
+import re
 from typing import Any
 
 import pytest
@@ -54,6 +55,14 @@ async def test_says_what_is_wanted_and_marks_the_data() -> None:
     task, _, data = asked.messages[0].content.partition("\n\n<")
     mark, _, rest = data.partition(">\n")
     assert (task, rest) == ("Write a note", f'{{"id":7}}\n</{mark}>')
+
+
+async def test_a_number_of_words_bounds_what_is_held_for_the_answer() -> None:
+    _, (asked,) = await generate(None, prompt="Write a note", **{"with": {"max_words": 30}})
+    assert asked.max_output_tokens is not None
+    assert 60 <= asked.max_output_tokens <= 3 * 1.5 * 30 + 40
+    _, (asked,) = await generate(None, prompt="Write a note")
+    assert asked.max_output_tokens is None
 
 
 async def test_data_cannot_close_its_own_marks() -> None:
@@ -162,9 +171,19 @@ def test_data_is_found_among_remarks(value: Any, before: str, after: str) -> Non
     assert read(reply(before + json.dumps(value) + after), Schema({"const": value})).value == value
 
 
-@pytest.mark.parametrize("text", ["", "[" * 100_000, "{" * 100_000, '{"a": NaN}', '{"a": 1'])
-def test_what_is_no_json_is_said_to_be_none(text: str) -> None:
-    assert read(reply(text), Schema({})).problems == ("it is not JSON",)
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it is not JSON"),
+        ("[" * 100_000, "the JSON breaks off before its end"),
+        ("{" * 100_000, "the JSON breaks off before its end"),
+        ('{"a": NaN}', "NaN is no JSON number"),
+        ('{"a": 1', "the JSON breaks off before its end"),
+    ],
+    ids=["empty", "brackets", "braces", "NaN", "cut"],
+)
+def test_what_is_no_json_is_said_to_be_none(text: str, why: str) -> None:
+    assert read(reply(text), Schema({})).problems == (why,)
     assert "cut" in read(reply(text, stop_reason="length"), Schema({})).problems[0]
 
 
@@ -177,8 +196,18 @@ async def test_notes_tell_of_cuts_refusals_and_answers_without_a_model() -> None
         (reply("A", stop_reason="refusal"), "refused"),
         (reply("A", produced_by="extractive"), "no model was asked"),
     ):
-        outcome, _ = await generate({"a": 1}, answer, prompt="Write")
+        outcome, _ = await generate({"a": 1}, answer, prompt="Write", **{"with": {"allow_extractive": True}})
         assert word in outcome.notes[0]
+
+
+@pytest.mark.parametrize("value", [{"note": "a known fraud"}, ["a known fraud"], "a known fraud"])
+async def test_what_no_model_wrote_is_not_given_out(value: Any) -> None:
+    """A key that is lost must not turn a letter into the internal note that it was to be written from."""
+    outcome, _ = await generate(value, reply("a known fraud", produced_by="extractive"), prompt="Apologise")
+    assert outcome.failure is not None
+    assert "fraud" not in str(outcome.failure)
+    outcome, _ = await generate(value, reply("Dear Ann"), prompt="Apologise")
+    assert outcome.output == "Dear Ann"
 
 
 async def test_an_empty_answer_is_no_text() -> None:
@@ -214,6 +243,16 @@ async def test_a_template_for_no_records_says_so() -> None:
         ("b { color: red } {} {1}", {}, "b { color: red } {} {1}"),
         ("{a}", {"a": "{b}", "b": "no"}, "{b}"),
         ("{empty}|{zero}", {"empty": "", "zero": 0}, "|0"),
+        (
+            "Dear {First Name}: {Überschrift} {1st}",
+            {"First Name": "Ann", "Überschrift": "T", "1st": 1},
+            "Dear Ann: T 1",
+        ),
+        ("{U\u0308ber}", {"\u00dcber": "x"}, "x"),
+        ("{a.b.c.d}", {"a.b": {"c.d": "dots"}}, "dots"),
+        ("{Amount (EUR)}", {"Amount (EUR)": 5}, "5"),
+        ("{2,3} {3} {'a': 1}", {}, "{2,3} {3} {'a': 1}"),
+        ("{a: b}", {"a: b": "odd"}, "odd"),
     ],
 )
 def test_fields_are_filled_and_other_braces_are_text(template: str, value: Any, text: str) -> None:
@@ -227,19 +266,37 @@ def test_missing_fields_are_all_named_with_their_records() -> None:
     assert "name, mail, age" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["Frist Name", "Überschrfit", "2nd", "Amuont (EUR)"])
+def test_what_looks_like_a_name_and_is_none_is_an_error(name: str) -> None:
+    with pytest.raises(StepError, match=re.escape(f"missing or null: {name}")):
+        fill(f"{{{name}}}", {"First Name": "Ann"})
+
+
+def test_the_texts_have_a_limit() -> None:
+    with pytest.raises(StepError, match="longer than 50000000"):
+        fill("{a}", [{"a": "x" * 1000}] * 60_000)
+
+
 def test_many_missing_fields_are_counted() -> None:
     with pytest.raises(StepError, match="and 15 more"):
         fill("{x}", [{"y": 1}] * 20)
 
 
 async def test_writes_data_without_any_model() -> None:
-    """With the extractive provider the data is listed, and free writing is refused with a hint."""
+    """Where the step admits it, the data is listed; free writing, and what is not admitted, is refused with a hint."""
+    allowed = {"allow_extractive": True}
     extractive = pytest.importorskip("intendant_provider_extractive")
     balanced = pytest.importorskip("intendant_tier_balanced")
     plugins = GenerateHandler(), extractive.ExtractiveProvider(), balanced.BalancedTier()
     steps = [
-        {"id": "a", "intent": "generate", "prompt": "List them", "input": [{"id": 1}, {"id": 2}]},
-        {"id": "b", "intent": "generate", "prompt": "Write a poem"},
+        {"id": "a", "intent": "generate", "prompt": "List them", "input": [{"id": 1}, {"id": 2}], "with": allowed},
+        {"id": "b", "intent": "generate", "prompt": "Write a poem", "with": allowed},
+        {
+            "id": "c",
+            "intent": "generate",
+            "prompt": "Write a friendly apology",
+            "input": [{"note": "a known fraud"}],
+        },
     ]
     result = await run_steps(steps, *plugins)
     assert result.steps["a"].output == "2 records:\n- id: 1\n- id: 2"
@@ -248,3 +305,8 @@ async def test_writes_data_without_any_model() -> None:
     assert failure is not None
     assert "ANTHROPIC_API_KEY" in failure.hint
     assert result.steps["b"].usage.tokens == 0
+    failure = result.steps["c"].failure
+    assert failure is not None
+    assert "no language model could be asked" in failure.message
+    assert all(part in failure.hint for part in ("ANTHROPIC_API_KEY", "template", "allow_extractive: true"))
+    assert "fraud" not in str(failure)

@@ -127,7 +127,8 @@ async def test_a_cut_answer_is_said_to_be_cut() -> None:
 
 async def test_a_refusal_is_told() -> None:
     outcome, _ = await summarize(TEXT, answer("I cannot.", stop_reason="refusal"))
-    assert "refused" in outcome.notes[0]
+    assert outcome.failure is not None
+    assert (outcome.failure.error, outcome.output) == ("ModelRefused", None)
 
 
 @pytest.mark.parametrize(("reason", "word"), [("length", "more tokens"), ("end", "nothing at all")])
@@ -182,6 +183,37 @@ async def test_without_a_model_the_whole_input_is_read() -> None:
     assert outcome.notes == ("no model was asked: sentences and figures were selected from the whole input",)
 
 
+async def test_what_was_not_read_is_said_and_not_called_the_whole() -> None:
+    reply = answer("word", produced_by="extractive", notes=("only the first 5 sentences were read; 7 were not",))
+    outcome, _ = await summarize("word " * 100, reply)
+    assert outcome.notes == (
+        "no model was asked: sentences and figures were selected from a part of the input",
+        "only the first 5 sentences were read; 7 were not",
+    )
+    extractive = pytest.importorskip("intendant_provider_extractive")
+    fast = pytest.importorskip("intendant_tier_fast")
+    lines = [f"- item number {n}" for n in range(20_500)]
+    ample = {"tokens_per_workflow": 900_000, "tokens_per_step": 900_000}
+    steps = [{"id": "a", "intent": "summarize", "input": "{{ inputs.value }}"}]
+    for value in ("\n".join(lines), lines):
+        plugins = SummarizeHandler(), extractive.ExtractiveProvider(), fast.FastTier()
+        outcome = (await run_steps(steps, *plugins, inputs={"value": value}, budget=ample)).steps["a"]
+        assert outcome.failure is None, outcome.failure
+        notes = outcome.notes
+        assert "from a part of the input" in notes[0]
+        assert "500 were not" in notes[1]
+
+
+async def test_a_list_of_texts_is_the_same_as_their_lines() -> None:
+    """It can be compressed as far, and the model reads no brackets and quotation marks."""
+    lines = [f"2026-01-02 worker {number} done" for number in range(50)]
+    _, (as_list,) = await summarize(lines)
+    _, (as_text,) = await summarize("\n".join(lines))
+    assert as_list.messages == as_text.messages
+    _, (several,) = await summarize(["one\ntwo", "three"])
+    assert "one\ntwo\n\n---\n\nthree" in several.messages[0].content
+
+
 async def test_what_fits_no_budget_is_refused_and_not_sent() -> None:
     tight = {"budget": {"tokens_per_workflow": 400}}
     outcome, calls = await summarize("word " * 4000, settings=tight)
@@ -223,3 +255,9 @@ async def test_runs_without_any_model() -> None:
     assert outcome.output == "The pump failed at 10:15."
     assert (outcome.produced_by, outcome.tier, outcome.usage.micro_usd) == ("extractive", "fast", 0)
     assert 0 < outcome.usage.tokens <= 4000
+
+
+async def test_a_number_of_words_bounds_what_is_held_for_the_answer() -> None:
+    _, (asked,) = await summarize(TEXT, "Short.", **{"with": {"max_words": 30}})
+    assert asked.max_output_tokens is not None
+    assert 60 <= asked.max_output_tokens <= 3 * 1.5 * 30 + 40

@@ -137,6 +137,55 @@ async def test_render():
     assert await run([], "render", template="{a}", before="<", empty="none found") == "none found"
 
 
+NAMES = {
+    "First Name": "Ann",
+    "Überschrift": "T",
+    "1st": "x",
+    "a.b": {"c.d": "dots"},
+    "Amount (EUR)": 5,
+    "E-Mail/Web": "m",
+    "Größe": 3,
+    "lines": [{"n": 1}, {"n": 2}],
+    "color: red": "odd",
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{First Name}|{Überschrift}|{1st}|{Größe}", "Ann|T|x|3"),
+        ("{U\u0308berschrift}", "T"),
+        ("{a.b.c.d}", "dots"),
+        ("{Amount (EUR)} {E-Mail/Web}", "5 m"),
+        ("{lines[1].n} {lines.0.n}", "2 1"),
+        ("{color: red}", "odd"),
+        ("b { color: red } {} {3} {2,3} {'a': 1}", "b { color: red } {} {3} {2,3} {'a': 1}"),
+    ],
+)
+async def test_names_of_fields_may_have_blanks_dots_and_any_letters(template, text):
+    assert await run([NAMES], "render", template=template) == text
+
+
+@pytest.mark.parametrize("name", ["Frist Name", "Überschrfit", "2nd", "a.b.x", "Amuont (EUR)", "lines[7].n"])
+async def test_what_looks_like_a_name_and_is_none_is_an_error(name):
+    assert f"has no field '{name}'" in await failure([NAMES], "render", template=f"{{{name}}}")
+
+
+async def test_a_rendered_text_has_its_limit():
+    records = [{"a": "x" * 1000}] * 60_000
+    assert "longer than 50000000" in await failure(records, "render", template="{a}")
+
+
+async def test_a_table_has_its_limit():
+    """Each record has fields of its own: the table would be their product."""
+    records = [{f"{row}-{column}": 1 for column in range(40)} for row in range(1000)]
+    for op in ("to_rows", "to_csv", "to_markdown_table"):
+        assert "more than 10000000 cells" in await failure(records, op)
+        assert await run(records, op, columns=["0-0"])
+    wide = [[f"c{number}" for number in range(3000)], *([[1]] * 4000)]
+    assert "cells" in await failure(wide, "rows_to_objects")
+
+
 async def test_render_misses_no_field_silently():
     assert await failure([{"a": 1}], "render", template="{b}") == "render: record 0 has no field 'b'"
     assert await run([{"a": 1}], "render", template="[{b}]", missing="empty") == "[]"
@@ -179,6 +228,23 @@ async def test_what_is_no_date_is_counted_or_an_error():
     assert "which is no date" in await failure(rows, "parse_date", field="d", on_error="fail")
 
 
+async def test_day_and_month_that_can_be_exchanged_are_null_unless_told():
+    rows = [{"d": "12/5/2026"}, {"d": "13/5/2026"}, {"d": "12.5.2026"}, {"d": "12. Mai 2026"}]
+    outcome = await outcome_of(rows, "parse_date", field="d")
+    assert [row["d"] for row in outcome.output] == [None, "2026-05-13", "2026-05-12", "2026-05-12"]
+    (note,) = outcome.notes
+    assert note.startswith("parse_date: 1 dates can be read in two ways and became null; the first: '12/5/2026'")
+    assert "which can be read in two ways" in await failure(rows, "parse_date", field="d", on_error="fail")
+    outcome = await outcome_of([{"d": "1/2/2026"}], "add_days", field="d", days=1)
+    assert "can be read in two ways" in "".join(outcome.notes)
+
+
+async def test_the_day_of_a_mails_date_is_taken_where_asked():
+    rows = [{"d": "Tue, 12 May 2026 23:30:00 +0000"}]
+    assert (await run(rows, "parse_date", field="d", timezone="Asia/Tokyo"))[0]["d"] == "2026-05-13"
+    assert (await run(rows, "parse_date", field="d"))[0]["d"] == "2026-05-12"
+
+
 async def test_the_day_of_a_time_is_taken_where_asked():
     rows = [{"d": "2026-05-12T23:30:00Z"}]
     assert (await run(rows, "parse_date", field="d", timezone="Asia/Tokyo"))[0]["d"] == "2026-05-13"
@@ -190,7 +256,9 @@ async def test_the_day_of_a_time_is_taken_where_asked():
     [
         ("2026-03-01T23:59:00", "2026-03-02T00:01:00", 1),
         ("2026-03-02", "2026-03-01", -1),
-        ("2026-02-28", "1/3/2026", 1),
+        ("2026-02-28", "1.3.2026", 1),
+        ("2026-02-28", "13/3/2026", 13),
+        ("2026-02-28", "1/3/2026", None),
         (None, "2026-03-01", None),
         ("2026-03-01", "soon", None),
     ],

@@ -147,6 +147,15 @@ async def test_records_with_missing_values_say_so() -> None:
     assert "b: true, missing in 3" in lines
 
 
+async def test_figures_too_large_to_be_added_have_their_range() -> None:
+    for values in ([10**400, 1, 2.5], [1e308, 1e308, 1.0], [10**400, 1e308, 2]):
+        (line,) = [
+            line for line in (await ask([{"n": value} for value in values])).text.splitlines() if "n:" in line
+        ]
+        assert "sum" not in line
+        assert " to " in line
+
+
 async def test_records_as_json_text_are_read_as_records() -> None:
     assert (await ask(json.dumps({"rows": RECORDS, "next": None}))).text.startswith("40 records")
 
@@ -253,7 +262,85 @@ async def test_hostile_text_is_answered(text: str) -> None:
 
 async def test_says_how_much_of_a_very_long_text_was_not_read() -> None:
     text = "\n".join(f"- item number {n}" for n in range(20_500))
-    assert "500 were not read" in (await ask(text, system="3 sentences")).text
+    reply = await ask(text, system="3 sentences")
+    assert "500 were not read" in reply.text
+    assert reply.notes == ("only the first 20000 sentences were read; 500 were not",)
+    assert (await ask(text, task="generate")).notes == reply.notes
+    assert (await ask("\n".join(text.splitlines()[:100]))).notes == ()
+
+
+MAILS = [
+    (
+        "ada@x.example",
+        "The pump in hall three failed on Monday. I want a refund of 64.90 EUR.\nBest wishes\nLoom & Sons, Malmö",
+    ),
+    (
+        "bo@y.example",
+        "still nothing has come since 2 November. If order 10377 is not here on Friday I call my bank.",
+    ),
+    ("cy@z.example", "the lid does not fit and tea is everywhere\nsent from my phone"),
+]
+
+
+def owners(text: str) -> dict[str, str]:
+    """What an answer says of whom: the text after each address, up to the next."""
+    pieces = re.split(r"(\S+@\S+?)(?: \([^)]*\))?: ", text)
+    return dict(zip(pieces[1::2], pieces[2::2], strict=True))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "\n".join(f"{sender} (Order {len(text)}): {text}" for sender, text in MAILS),
+        "\n".join(f"{sender}: {text}" for sender, text in MAILS),
+        "\n\n".join(f"{sender}:  {text}" for sender, text in MAILS),
+        [f"{sender}: {text}" for sender, text in MAILS],
+        [{"from": sender, "text": text} for sender, text in MAILS],
+        [{"text": text, "from_address": sender, "n": len(text)} for sender, text in MAILS],
+    ],
+    ids=["titles", "lines", "paragraphs", "list", "records", "other records"],
+)
+@pytest.mark.parametrize("wish", ["12 points", "12 sentences", "4 points", "3 sentences"])
+async def test_no_sentence_is_given_to_another_record(source: Any, wish: str) -> None:
+    """Whatever is chosen of a mail stands behind its sender, and nothing of another one does."""
+    said = owners((await ask(source, system=wish)).text)
+    assert said
+    for sender, text in MAILS:
+        words = set(re.findall(r"\w+", text))
+        assert set(re.findall(r"\w+", said.get(sender, ""))) <= words, sender
+
+
+@pytest.mark.parametrize("wish", ["9 sentences", "9 points"])
+async def test_texts_of_a_list_are_not_run_together(wish: str) -> None:
+    texts = [
+        "We ordered a pump on Monday.",
+        "it never came and we are angry about that.",
+        "Nobody called us on Friday.",
+    ]
+    lines = (await ask(texts, system=wish)).text.splitlines()
+    assert [line.removeprefix("- ") for line in lines] == texts
+
+
+async def test_a_name_owns_its_paragraph() -> None:
+    text = "Ada Lovelace: The first engine failed. It was not repaired.\n\nNobody said anything about the 3 pumps."
+    reply = await ask(text, "What was not repaired?", system="1 sentence")
+    assert reply.text == "Ada Lovelace: It was not repaired."
+    reply = await ask(text, "Who said anything about pumps?", system="1 sentence")
+    assert reply.text == "Nobody said anything about the 3 pumps."
+
+
+async def test_records_without_a_name_are_counted() -> None:
+    texts = [
+        f"The long report number {n} says that {n * 7} pumps were lost and {n} were not found again."
+        for n in (1, 2)
+    ]
+    lines = (await ask([{"body": text} for text in texts], system="3 points")).text.splitlines()
+    assert lines[1:] == [f"- record {n}: {text}" for n, text in enumerate(texts, 1)]
+
+
+@pytest.mark.parametrize("unit", ["a@b", "A: ", "A B C D E: ", "@", "a@b (", "A.", "x: \n", "A@b: c\n"])
+async def test_owners_are_found_in_linear_time(unit: str) -> None:
+    assert (await ask(unit * (300_000 // len(unit)), limit=50)).usage.output_tokens <= 50
 
 
 def test_centrality_is_that_of_the_graph_of_cosines() -> None:

@@ -10,6 +10,7 @@ import typer  # noqa: TID253
 
 from intendant.cli.shared import (
     FAILED,
+    INTERRUPTED,
     REFUSED,
     WAITING,
     DbOption,
@@ -21,7 +22,7 @@ from intendant.cli.shared import (
 )
 from intendant.cli.view import RunView, listener_for, live, summary
 from intendant.events import Event
-from intendant.model.errors import Problem, WorkflowError
+from intendant.model.errors import Problem, WorkflowError, amount
 from intendant.model.results import RunResult, RunStatus
 from intendant.model.workflow import MAX_AMOUNT, MAX_USD, Json, Limits, Workflow
 
@@ -33,7 +34,7 @@ CODES = {
     RunStatus.failed: FAILED,
     RunStatus.refused: REFUSED,
     RunStatus.waiting: WAITING,
-    RunStatus.cancelled: FAILED,
+    RunStatus.cancelled: INTERRUPTED,
 }
 
 
@@ -112,8 +113,30 @@ def _shown(
     view = RunView()
     for event in earlier:
         view(event)
+    try:
+        return _watched(session, work, view, as_json=as_json)
+    except KeyboardInterrupt:
+        print("\n".join(_cancelled(view)), file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _cancelled(view: RunView) -> list[str]:
+    """What is said of a run that a signal cancelled."""
+    if not view.run_id:
+        return ["cancelled before the run began"]
+    tokens = sum(row.tokens for row in view.rows.values())
+    micro = sum(row.micro_usd for row in view.rows.values())
+    return [
+        f"cancelled: run {view.run_id}; {tokens} tokens, {amount('micro_usd', micro)} were charged",
+        f"    to go on with it: intendant resume {view.run_id}",
+    ]
+
+
+def _watched(
+    session: Session, work: Callable[..., Coroutine[Any, Any, RunResult]], view: RunView, *, as_json: bool
+) -> RunResult:
     if as_json:
-        return session.do(work())
+        return session.do(work(on_event=view))
     if not sys.stdout.isatty():
         return session.do(work(on_event=listener_for(view)))
     from rich.live import Live

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn, ParamSpec, Self, TypeVar
 import structlog
 import typer  # noqa: TID253  # this module is the command line
 
+from intendant.cli.signals import run_until_done
 from intendant.model.errors import BudgetExceeded, IntendantError, Problem, WorkflowError
 from intendant.model.results import Failure
 
@@ -181,18 +182,19 @@ class Session:
 
         self.engine = Engine(nested_settings(settings), db=db)
         self.service = OrchestrationService.of(self.engine)
-        self._runner = asyncio.Runner()
+        self._loop = asyncio.new_event_loop()
 
     def do(self, work: Coroutine[Any, Any, R]) -> R:
-        """Run a coroutine; Ctrl-C cancels it."""
-        return self._runner.run(work)
+        """Run a coroutine; SIGINT and SIGTERM cancel it."""
+        return run_until_done(self._loop, work)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._runner.run(self.engine.aclose())
-        self._runner.close()
+        self._loop.run_until_complete(self.engine.aclose())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
 
 
 def money(micro_usd: int | None) -> str:

@@ -106,6 +106,10 @@ class RunSettings(Section):
     """Seconds for a step that names no `timeout`; None for no limit."""
     call_timeout: float = Field(default=120.0, gt=0)
     """Seconds for one model call."""
+    compute_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """Seconds for evaluating one condition, or checking one value against a schema."""
+    compute_megabytes: int = Field(default=2048, ge=64)
+    """Memory for the same, in a process of its own, on systems that can limit it."""
 
 
 class RateLimit(Section):
@@ -134,6 +138,14 @@ class CallSettings(Section):
     """How long; then one call tries it."""
     limits: dict[str, RateLimit] = Field(default_factory=dict)
     """By provider. Within this process."""
+    token_bound: Literal["proven", "likely"] = "proven"  # noqa: S105  # no password
+    """What is held for a text that neither this machine nor the provider can count. `proven`: an upper bound
+    that no tokenizer of the model's class exceeds, so that no limit is; three to five times too high for
+    English. `likely`: an estimate, which lets more calls run at once, and which a call may exceed."""
+    refusals: Literal["fail", "keep"] = "fail"
+    """Where a model refuses to answer: `fail` the step, or `keep` what it said as its answer."""
+    max_reply_bytes: int = Field(default=16_777_216, ge=1024)
+    """A reply with a longer text is an error of its provider."""
     prompt_cache: bool = True
     """Mark what later calls will send again, where the provider's prices make that pay."""
 

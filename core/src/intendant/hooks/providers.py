@@ -1,7 +1,7 @@
 """What plugin authors subclass to reach the outside: models of a vendor, and places that are read and written."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -24,23 +24,48 @@ class Hold:
     model: str
     timeout: float
     """Seconds the call may take."""
+    bound: "Bound" = "likely"
+    """What `tokens` is."""
+
+
+Bound = Literal["exact", "proven", "likely"]
+"""What a number of tokens held for a call is: `exact`, counted by the model's own tokenizer, here or at its
+provider; `proven`, an upper bound for every tokenizer of the stated class; `likely`, an estimate that a call may
+exceed."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCounting:
-    """How a model's tokens are counted without asking its provider."""
+    """How a model's tokens are counted, and bounded, before a call is sent.
 
-    encoding: str | None = "o200k_base"
-    """`o200k_base` or `cl100k_base`: the byte pair encoding that is its own, or comes nearest; None: count by
-    `estimate_tokens`, which loads nothing."""
+    Without a `count` that is exact, a text is held with its UTF-8 bytes, the upper bound for a byte-level
+    tokenizer; with the setting `calls.token_bound: likely`, with an estimate.
+    """
+
+    count: Callable[[str], int] | None = None
+    """Counts tokens of a text on this machine, without a network: by the model's own tokenizer, or by one that
+    comes near it; None if there is none."""
     factor: float = 1.5
-    """Tokens of the model for each token of that encoding; above 1 errs on the safe side."""
+    """Tokens of the model for each token that `count`, or another model's tokenizer, finds; for estimates only."""
     exact: bool = False
-    """True if the encoding is the model's own."""
+    """True if `count` is the model's own tokenizer."""
+    tokenizer: Literal["byte_bpe", "sentencepiece", "unknown"] = "byte_bpe"
+    """The class of the model's tokenizer. `byte_bpe`: tokens are made of whole bytes of the text, after NFC or
+    NFKC at most. `sentencepiece`: the same with byte fallback, and one token more for each text. `unknown`: its
+    bytes are no bound, and holds say `likely`."""
     tools: int = 0
-    """Tokens that the provider adds of its own where tools are offered."""
+    """Tokens that the provider or its template adds where tools are offered."""
     image: int = 0
     """The most tokens that one picture takes."""
+    message: int = 8
+    """The most tokens that a message's role and separators take."""
+    request: int = 0
+    """The most tokens that a template adds to each request, such as a default system text."""
+    schema: int = 0
+    """The most tokens that the provider adds where an answer of a given shape is asked for."""
+    margin: float = 1.02
+    """What `Provider.count_tokens` is multiplied by: above 1 where the provider calls its own count an
+    estimate."""
 
 
 class StreamMeter(Protocol):
@@ -95,8 +120,30 @@ class Provider(Plugin):
     batches: ClassVar[bool] = False
     """True if it takes calls that may wait, for less money."""
 
-    knows_keys: ClassVar[bool] = False
+    knows_keys: bool = False
     """True if a call sent again under the same `Hold.key` is answered, and charged, only once."""
+
+    async def warm(self) -> None:
+        """Import the SDK and open the client, so that the first call does not spend its time on that. The gateway
+        calls it before it holds anything; calling it again does nothing.
+
+        Raises:
+            ProviderError: The provider cannot be used.
+        """
+
+    def tokenizer(self) -> Callable[[str], int] | None:
+        """A tokenizer that counts on this machine, for estimates of models that have none, and for texts outside
+        of any call; by default None. Must not use the network.
+        """
+        return None
+
+    def context_window(self, model: str) -> int | None:  # noqa: ARG002  # for subclasses
+        """Tokens that *model* reads and writes at most in one call; None if that is not known."""
+        return None
+
+    def thinking_tokens(self, model: str, request: ModelRequest) -> int:  # noqa: ARG002  # for subclasses
+        """Tokens that *model* is given to think, beside an answer of the length that *request* asks for."""
+        return 0
 
     @abstractmethod
     def available(self) -> bool:
@@ -135,10 +182,17 @@ class Provider(Plugin):
         """
         return max((mark.ttl for mark in request.cache_marks), key="5m 1h".index, default="")
 
-    async def count_tokens(self, model: str, request: ModelRequest) -> int | None:  # noqa: ARG002
-        """Input tokens of *request* as the provider itself counts them, for nothing; None if it offers no count.
+    def counts_tokens(self, model: str) -> bool | None:  # noqa: ARG002  # for subclasses
+        """True if `count_tokens` answers for *model*, False if it does not; None if that shows when it is asked.
+        Must not use the network.
+        """
+        return type(self).count_tokens is not Provider.count_tokens
 
-        Asked only where a call would be refused by the count from above.
+    async def count_tokens(self, model: str, request: ModelRequest) -> int | None:  # noqa: ARG002
+        """Input tokens of *request* as the provider itself counts them, free of charge; None if it offers no
+        count.
+
+        Asked where the upper bound would refuse a call, or hold much more than it needs.
 
         Raises:
             ProviderError: It did not answer; nothing is charged.

@@ -16,6 +16,9 @@ IntendantError
 │   └── ConnectorError     a connector could not read or write
 ├── BudgetExceeded         a limit does not admit the call; nothing was sent
 ├── ProviderError          a model provider refused or broke off
+│   ├── ContextOverflow    the call is longer than the model's context window
+│   ├── ModelRefused       the model, or a filter before it, refused to answer
+│   └── RequestAdapted     a server refused the form of a call; the provider knows another one now
 ├── RunActive              the process that owns a run may still be alive
 ├── CallInDoubt            a process died while a call was out, and the step's policy is not to repeat it
 └── StoreError
@@ -186,15 +189,17 @@ class BudgetExceeded(IntendantError):
         unit: `tokens` or `micro_usd`.
         asked: What the call would have taken at worst.
         left: What that limit still admits.
+        input_tokens: Of what was asked, the input, which alone may be too much; None if that is not known.
     """
 
     code: ClassVar[str] = "budget_exceeded"
 
-    def __init__(self, scope: str, unit: str, asked: int, left: int) -> None:
+    def __init__(self, scope: str, unit: str, asked: int, left: int, *, input_tokens: int | None = None) -> None:
         self.scope, self.unit, self.asked, self.left = scope, unit, asked, left
         wanted, rest = amount(unit, asked), amount(unit, max(0, left))
+        parts = "" if input_tokens is None else f" ({input_tokens} for the input alone)"
         super().__init__(
-            f"the budget of {scope} does not admit {wanted}: {rest} are left",
+            f"the budget of {scope} does not admit {wanted}{parts}: {rest} are left",
             hint="raise the limit, shorten the input, or ask for a shorter answer",
         )
 
@@ -214,6 +219,7 @@ class ProviderError(IntendantError):
         billed: False only if the provider certainly charged nothing (it answered with an error, or nothing
             was sent). Anything else stays charged in full until the truth is known.
         retry_after: Seconds that the provider asks to wait before the next call; None if it does not say.
+        status: The HTTP status that the provider answered with; None if there was none.
         at_fault: True if another call to the same model would most likely fail too: it is overloaded, out of
             order or out of credit. After some of those in a row it is not asked for a while, and another
             provider's model is. A request that is wrong in itself is not the model's fault.
@@ -230,12 +236,59 @@ class ProviderError(IntendantError):
         billed: bool = True,
         retry_after: float | None = None,
         at_fault: bool | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
+        self.status = status
         self.retryable = retryable
         self.billed = billed
         self.retry_after = retry_after
         self.at_fault = retryable if at_fault is None else at_fault
+
+
+class ContextOverflow(ProviderError):
+    """A call is longer than the model's context window.
+
+    Args:
+        message: What the provider said.
+        window: Tokens that the model reads and writes at most; None if the provider does not say.
+        hint: What to do about it.
+        billed: False where the provider answered with an error, which is the rule.
+    """
+
+    code: ClassVar[str] = "context_overflow"
+
+    def __init__(self, message: str, *, window: int | None = None, hint: str = "", billed: bool = False) -> None:
+        super().__init__(message, hint=hint, billed=billed, at_fault=False)
+        self.window = window
+
+
+class ModelRefused(ProviderError):
+    """The model, or a content filter before or after it, refused to answer. The call was charged.
+
+    Args:
+        message: What it said instead of an answer.
+        hint: What to do about it.
+    """
+
+    code: ClassVar[str] = "model_refused"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, billed=True, at_fault=False)
+
+
+class RequestAdapted(ProviderError):
+    """A server refused the form of a call, without charging it, and the provider has learned another form. The
+    gateway sends the call again at once, with a hold of its own.
+
+    Args:
+        message: What was refused, and what is sent instead.
+    """
+
+    code: ClassVar[str] = "request_adapted"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=True, billed=False, at_fault=False)
 
 
 class CallInDoubt(IntendantError):

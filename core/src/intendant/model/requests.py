@@ -20,6 +20,8 @@ class Options(BaseModel):
 
 ParametersT = TypeVar("ParametersT", bound=BaseModel, default=Options)
 """The parameters of a handler's steps."""
+ParametersT_co = TypeVar("ParametersT_co", bound=BaseModel, default=Options, covariant=True)
+"""The same where it is only read: a request with special parameters is a request."""
 
 
 class CompressionPolicy(Frozen):
@@ -273,7 +275,8 @@ class ModelRequest(Frozen):
     messages: tuple[Message, ...] = Field(min_length=1)
     system: str = ""
     max_output_tokens: int | None = Field(default=None, ge=1)
-    """The gateway clamps this to what the budget admits."""
+    """The longest answer that is wanted. The gateway adds what the model is given to think, and clamps the sum to
+    what the tier and the budget admit."""
     temperature: float | None = None
     json_schema: dict[str, Json] | None = Field(default=None, repr=False)
     """Asks for an answer of this shape."""
@@ -360,13 +363,13 @@ class UseConnector(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StepRequest(Generic[ParametersT]):
+class StepRequest(Generic[ParametersT_co]):
     """Do this step."""
 
     run_id: str
     step: Step
     intent: str
-    parameters: ParametersT
+    parameters: ParametersT_co
     """The step's `options`, or its `with` where it uses no connector, as the handler's `Parameters`."""
     model: ModelClient = field(repr=False)
     """The only way to a model; every call is counted, held, charged and recorded."""

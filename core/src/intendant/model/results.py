@@ -117,6 +117,11 @@ class ToolCall(Frozen):
     arguments: dict[str, Json]
 
 
+StopReason = Literal["end", "length", "tool", "refusal", "other"]
+"""Why an answer ended: the model was done, its length limit, a tool it wants called, a refusal, or something
+else."""
+
+
 class ModelReply(Frozen):
     """What a provider answered."""
 
@@ -126,11 +131,21 @@ class ModelReply(Frozen):
     provider: str
     produced_by: str = "model"
     """`model`, or the word of a provider that computes answers without one."""
-    stop_reason: Literal["end", "length", "tool", "refusal", "other"] = "end"
+    stop_reason: StopReason = "end"
     data: Json = None
     """The parsed answer where a schema was asked for."""
+    reasoning: str = Field(default="", repr=False)
+    """What the model thought before it answered, as far as the provider shows it; no part of `text`."""
+    answered_by: str = ""
+    """The model that the provider says has answered; empty if it does not say."""
+    notes: tuple[str, ...] = ()
+    """What the step's reader should know of the answer, such as what of the input was not read."""
     request_id: str = ""
-    """The provider's own id of the call."""
+    """The provider's id of the HTTP request, which its support asks for; else that of the response."""
+    response_id: str = ""
+    """The provider's id of the response; empty if it gives none."""
+    batch_id: str = ""
+    """The provider's id of the batch that the call was sent in; empty for a call sent by itself."""
     lane: Literal["standard", "batch"] = "standard"
     """How it was sent: at once, or among calls that may wait and cost less."""
     calls: tuple[ToolCall, ...] = ()

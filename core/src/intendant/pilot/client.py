@@ -134,6 +134,13 @@ class StepModel:
             return None
         return self._scope.ledger.left(self._plan.step_id)
 
+    @property
+    def _room(self) -> int | None:
+        """Tokens of a call that the budget and the model's context window admit; None if neither is limited."""
+        window = self._gateway.context_window(self.route)
+        left = self.tokens_left
+        return window if left is None else left if window is None else min(left, window)
+
     def count(self, text: str) -> int:
         """Tokens of *text* for that model."""
         return self._counter()(text)
@@ -268,7 +275,7 @@ class StepModel:
 
     def _target(self, count: Callable[[str], int], tokens: int, share: float, overhead: str) -> int | None:
         """Tokens that a text of *tokens* may take; None if there is no limit to them."""
-        policy, left = self._plan.compression, self.tokens_left
+        policy, left = self._plan.compression, self._room
         aimed = int(policy.target * tokens) if policy.target < 1 else None
         if left is None:
             return aimed

@@ -37,6 +37,7 @@ from intendant.model.workflow import Json, Retry, Step
 from intendant.pilot.client import Shared, StepModel
 from intendant.pilot.deliveries import ConnectorUse
 from intendant.pilot.references import resolve
+from intendant.pilot.sandbox import Bounds, bounded
 from intendant.pilot.schemas import Schema
 from intendant.planning.compression import CompressionChain
 from intendant.planning.planner import StepPlan
@@ -64,6 +65,8 @@ class RunContext:
     chain: CompressionChain | None
     """Compresses; None where compression is switched off."""
     shared: Shared
+    bounds: Bounds
+    """What a condition, or a check against a schema, may take."""
     on_text: Callable[[str, str], object] | None = None
     """Called with a step's id and the next piece of a model's answer."""
 
@@ -107,7 +110,8 @@ class StepExecution:
         """
         started = monotonic()
         try:
-            result, text = await self._with_retries()
+            with bounded(self._context.bounds):
+                result, text = await self._with_retries()
         except Fenced:
             raise
         except asyncio.CancelledError as error:
@@ -116,6 +120,11 @@ class StepExecution:
             failure = Failure(error="Cancelled", message="the run was cancelled", code="cancelled")
             self._failed(failure, monotonic() - started, cancelled=True)
             raise
+        except KeyboardInterrupt as error:
+            # A signal interrupted a computation of this step; the run is being cancelled too.
+            failure = Failure(error="Cancelled", message="it was interrupted", code="cancelled")
+            self._failed(failure, monotonic() - started, cancelled=True)
+            raise asyncio.CancelledError from error
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own code may raise anything
             return self._failed(self._explained(error), monotonic() - started)
         finally:
@@ -174,7 +183,7 @@ class StepExecution:
             self._usage += calls.usage
             self._tokens_saved += model.tokens_saved
             self._produced_by = calls.produced_by
-        text = self._checked(result)
+        text = await self._checked(result)
         self._log.record(
             events.HandlerExecuted,
             intent=self._plan.intent,
@@ -249,7 +258,7 @@ class StepExecution:
         key = delivery_key(journal.run_id, self._step.id)
         return ConnectorUse(connector, operation, parameters, journal, self._step.id, key)
 
-    def _checked(self, result: Any) -> str:
+    async def _checked(self, result: Any) -> str:
         """The output as JSON text, if it is JSON and matches the step's schema.
 
         Raises:
@@ -261,7 +270,7 @@ class StepExecution:
             )
         text = output_text(result.output)
         if self._step.output is not None:
-            errors = Schema(self._step.output).errors(result.output)
+            errors = await Schema(self._step.output).errors_async(result.output)
             if errors:
                 raise OutputInvalid(f"the output does not match its schema: {'; '.join(errors)}")
         return text

@@ -20,6 +20,7 @@ from intendant.pilot.engine import Engine
 from intendant.pilot.execution import RunContext, StepExecution, digest_of, failure_of, output_text
 from intendant.pilot.graph import CONDITION_NAMES, Graph, check, check_classified
 from intendant.pilot.resuming import PLAN_VERSION, completed_steps, find_resumable, with_limits
+from intendant.pilot.sandbox import Bounds, bounded
 from intendant.planning.compression import CompressionChain
 from intendant.planning.planner import Plan, StepPlan
 from intendant.record.journal import Journal, parse_events
@@ -216,6 +217,7 @@ class WorkflowOrchestrator:
             ledger=ledger,
             chain=self._chain(workflow.agent),
             shared=Shared(memory, workflow.description or workflow.name),
+            bounds=Bounds(settings.run.compute_seconds, settings.run.compute_megabytes),
             on_text=self._on_text,
         )
         return _RunState(plan, graph, journal, context, values, time(), done)
@@ -350,6 +352,7 @@ class WorkflowOrchestrator:
 
         Raises:
             ExpressionFailed: The condition cannot be evaluated on the values there are.
+            StepError: It takes too long or too much memory.
         """
         run = self._active()
         condition = _known_step(run, step_id).when
@@ -360,7 +363,8 @@ class WorkflowOrchestrator:
         if computes_names(condition):  # then it may look at any step that is completed
             names = [key for key, item in run.outcomes.items() if item.status is StepStatus.completed]
         steps = {name: scope["steps"][name] for name in names}
-        return Expression(condition, CONDITION_NAMES).test(**{**scope, "steps": steps})
+        with bounded(run.context.bounds):
+            return Expression(condition, CONDITION_NAMES).test(**{**scope, "steps": steps})
 
     def skip(self, step_id: str, reason: str) -> None:
         """Record that a step is not run."""

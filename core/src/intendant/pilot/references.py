@@ -1,7 +1,8 @@
 """References: `{{ steps.fetch.output.rows[0].id }}`, `{{ inputs.folder }}`, `{{ run.id }}`.
 
 A value that is one whole reference keeps its type; inside other text a reference is written as text (data as
-JSON). Paths go by `.key`, `['any key']`, `[0]`, `[-1]` and `[*]` (each element of a list).
+JSON). Paths go by `.key`, `['any key']`, `[0]`, `[-1]` and `[*]` (each element of a list). Text in quotation marks
+stands for itself, so that `{{ '{{' }}` writes two braces.
 """
 
 import json
@@ -16,11 +17,14 @@ from intendant.model.workflow import Json
 ROOTS = ("steps", "inputs", "run")
 STEP_FIELDS = ("output", "status", "notes")
 EACH = "*"
-_WHOLE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 _PART = re.compile(
-    r"""\.(?P<key>[A-Za-z_][\w-]*)|\[\s*(?:(?P<index>-?\d+)|(?P<each>\*)|'(?P<single>[^']*)'|"(?P<double>[^"]*)")\s*\]"""
+    r"""\.(?P<key>[^\W\d][\w-]*)|\[\s*(?:(?P<index>-?\d{1,9})|(?P<each>\*)|'(?P<single>[^']*)'|"(?P<double>[^"]*)")\s*\]"""
 )
 _ROOT = re.compile(r"[A-Za-z_]\w*")
+_LITERAL = re.compile(r"""\s*(?:'([^']*)'|"([^"]*)")\s*\}\}""")
+_STOP = re.compile(r"""\}\}|\[\s*(?P<quote>['"])""")
+SHOWN = 100
+"""Characters of a reference that an error shows."""
 
 Part = str | int | None
 """A key, an index, or None for each element."""
@@ -47,22 +51,62 @@ class Reference:
         return str(self.parts[0]) if self.root == "inputs" and self.parts else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What stands between braces, and where in its text."""
+
+    start: int
+    end: int
+    text: str
+    literal: bool = False
+
+
+def _scan(text: str) -> Iterator[_Found]:
+    """All that stands between braces, in time linear in the text. Braces within quoted keys are part of these."""
+    at = 0
+    last = {quote: text.rfind(quote) for quote in "'\""}
+    closing = text.rfind("}}")
+    while 0 <= (start := text.find("{{", at)) < closing:
+        literal = _LITERAL.match(text, start + 2)
+        if literal is not None:
+            at = literal.end()
+            yield _Found(start, at, literal[1] if literal[1] is not None else literal[2], literal=True)
+            continue
+        end = _end_of(text, start + 2, last)
+        if end < 0:
+            return
+        at = end + 2
+        yield _Found(start, at, text[start + 2 : end].strip())
+
+
+def _end_of(text: str, at: int, last: Mapping[str, int]) -> int:
+    """Where the braces that close a reference are; below 0 if there are none."""
+    while (stop := _STOP.search(text, at)) is not None:
+        quote = stop["quote"]
+        if quote is None:
+            return stop.start()
+        at = text.index(quote, stop.end()) + 1 if last[quote] >= stop.end() else stop.end()
+    return -1
+
+
 def read(text: str, path: Path = ()) -> Reference:
     """A reference from the text between its braces.
 
     Raises:
         ReferenceFailed: It is not a reference.
     """
+    shown = text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
     root = _ROOT.match(text)
     if root is None:
-        raise ReferenceFailed(f"'{{{{ {text} }}}}' is not a reference", hint="write {{ steps.<id>.output }}")
+        hint = "write {{ steps.<id>.output }}; {{ '{{' }} stands for two braces"
+        raise ReferenceFailed(f"'{{{{ {shown} }}}}' is not a reference", hint=hint)
     parts: list[Part] = []
     at = root.end()
     while at < len(text):
         part = _PART.match(text, at)
         if part is None:
             raise ReferenceFailed(
-                f"'{{{{ {text} }}}}' is not a reference: '{text[at:]}' is not understood",
+                f"'{{{{ {shown} }}}}' is not a reference: '{text[at : at + SHOWN]}' is not understood",
                 hint="paths go by .key, ['any key'], [0] and [*]; conditions belong under `when`",
             )
         at = part.end()
@@ -79,19 +123,31 @@ def read(text: str, path: Path = ()) -> Reference:
 def find(value: Json, path: Path = ()) -> Iterator[Reference | tuple[Path, ReferenceFailed]]:
     """All references in a value, and for each text that is not one, its place and what is wrong."""
     if isinstance(value, str):
-        for match in _WHOLE.finditer(value):
-            try:
-                yield read(match[1], path)
-            except ReferenceFailed as error:
-                yield path, error
-        if value.count("{{") > len(_WHOLE.findall(value)):
-            yield path, ReferenceFailed("'{{' is not closed", hint="write {{ steps.<id>.output }}")
+        yield from _find_in_text(value, path)
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from find(item, (*path, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from find(item, (*path, index))
+
+
+def _find_in_text(text: str, path: Path) -> Iterator[Reference | tuple[Path, ReferenceFailed]]:
+    opened = text.count("{{")
+    for found in _scan(text):
+        opened -= found.literal and found.text.count("{{")
+        opened -= 1
+        if found.literal:
+            continue
+        try:
+            yield read(found.text, path)
+        except ReferenceFailed as error:
+            yield path, error
+        else:
+            opened -= found.text.count("{{")  # in a quoted key
+    if opened > 0:
+        hint = "write {{ steps.<id>.output }}; {{ '{{' }} stands for two braces"
+        yield path, ReferenceFailed("'{{' is not closed", hint=hint)
 
 
 def resolve(value: Json, scope: Mapping[str, Json]) -> Json:
@@ -112,10 +168,15 @@ def resolve(value: Json, scope: Mapping[str, Json]) -> Json:
 def _resolve_text(text: str, scope: Mapping[str, Json]) -> Json:
     if "{{" not in text:
         return text
-    whole = _WHOLE.fullmatch(text.strip())
-    if whole is not None and "{{" not in whole[1] and "}}" not in whole[1]:
-        return look_up(read(whole[1]), scope)
-    return _WHOLE.sub(lambda match: _as_text(look_up(read(match[1]), scope)), text)
+    pieces: list[str] = []
+    at, first, last = 0, len(text) - len(text.lstrip()), len(text.rstrip())
+    for found in _scan(text):
+        value = found.text if found.literal else look_up(read(found.text), scope)
+        if (found.start, found.end) == (first, last):  # the whole value is one reference
+            return value
+        pieces += (text[at : found.start], _as_text(value))
+        at = found.end
+    return "".join((*pieces, text[at:]))
 
 
 def _as_text(value: Json) -> str:
@@ -158,4 +219,4 @@ def _step_into(value: Json, part: str | int, text: str, so_far: str) -> Json:
 
 
 def _missing(text: str, what: str) -> ReferenceFailed:
-    return ReferenceFailed(f"{{{{ {text} }}}} names something that is not there", hint=what)
+    return ReferenceFailed(f"{{{{ {text[:SHOWN]} }}}} names something that is not there", hint=what)

@@ -82,10 +82,19 @@ class _State:
     """Nothing but form went."""
 
 
+PARTED = "\n\n---\n\n"
+"""What stands between texts that have several lines each."""
+
+
 def to_text(content: Json) -> str:
-    """Content as the text a model would read: text as it is, data as compact JSON."""
+    """Content as the text a model would read: text as it is, a list of texts as lines, data as compact JSON.
+
+    Texts of several lines each are separated by a rule.
+    """
     if isinstance(content, str):
         return content
+    if isinstance(content, list) and content and all(isinstance(item, str) for item in content):
+        return ("\n" if all("\n" not in item for item in content) else PARTED).join(content)
     return "" if content is None else json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 

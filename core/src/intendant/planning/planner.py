@@ -32,7 +32,7 @@ from intendant.model.results import Allocation, Classification, Route, Usage
 from intendant.model.workflow import Frozen, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, of_run
 from intendant.planning.routing import Router, difficulty
-from intendant.spending.alternatives import offers
+from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
 
 log = get_logger("intendant.planning")
@@ -139,12 +139,16 @@ class Planner:
         Raises:
             WorkflowError: A step's intent cannot be told, or nobody handles it.
             PluginLoadError: The configured budget strategy is not installed.
+            SettingsError: A step needs a model, and the only provider that has any is not configured.
         """
         found = await self._classify(workflow, needs, known or {}, model)
         taken = planning()
         handlers = self._plugins.intents
         specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.steps}
         wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.steps}
+        usable = any(offer.charges for offer in self.offers)
+        if any(wants.values()) and not usable and (fault := misconfigured(self._plugins.providers)) is not None:
+            raise fault  # A provider without a model must not stand in for one whose settings are wrong.
         told = [step.id for step in workflow.steps if memory and wants[step.id] and specs[step.id].memory]
         line = self._memory_line(workflow, len(told))
         total = max(0, self.total(workflow) - taken.tokens - line * len(told))

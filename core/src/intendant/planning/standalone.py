@@ -6,20 +6,34 @@ from functools import lru_cache
 
 from pydantic import ValidationError
 
-from intendant.hooks.providers import TokenCounting
+from intendant.hooks.providers import Provider
 from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import IntendantError
 from intendant.model.requests import CompressionPolicy
 from intendant.model.results import Compression
 from intendant.planning.compression import CompressionChain, remembering
-from intendant.spending.tokens import TokenCounter, counter_for
+from intendant.spending.tokens import TokenCounter, estimate_tokens
 
 
 @lru_cache(maxsize=1)
 def default_counter() -> TokenCounter:
-    """Counts by o200k where its ranks are installed (`intendant[tokens]`), else by estimate."""
-    return counter_for(TokenCounting(factor=1.0, exact=True))
+    """Counts by the first tokenizer that an installed provider has on this machine, else by estimate."""
+    from intendant.hooks import discovery
+
+    classes, _ = discovery.load(discovery.list_plugins(kinds=["provider"]))
+    for _, found in sorted(classes, key=lambda pair: getattr(pair[1], "rank", 0)):
+        count = found().tokenizer() if issubclass(found, Provider) else None
+        if count is not None:
+            return TokenCounter(count, exact=True, bound="exact")
+    return TokenCounter(estimate_tokens, exact=False)
+
+
+def strategies() -> tuple[str, ...]:
+    """What may be asked for by name: the installed compressors, `auto` and `none`."""
+    from intendant.hooks import discovery
+
+    return ("auto", *sorted(record.name for record in discovery.list_plugins(kinds=["compress"])), "none")
 
 
 @lru_cache(maxsize=1)
@@ -57,14 +71,14 @@ def compress(
             such forms less well.
         protect: Regular expressions: what they match is kept, or nothing is done.
         floor: Expected share of critical facts that must survive (0 to 1).
-        count: Counts tokens; by default o200k, or an estimate where its ranks are not installed.
+        count: Counts tokens; by default the tokenizer of an installed provider, else an estimate.
 
     Returns:
         The compressed text with its figures; the text itself, with strategy `none`, where nothing could be done.
 
     Raises:
-        IntendantError: Target and tokens are both given, the target is not between 0 and 1, or an expression in
-            *protect* is none.
+        IntendantError: Target and tokens are both given, the target is not between 0 and 1, an expression in
+            *protect* is none, or no compressor has the name *strategy*.
 
     Example:
         ```python
@@ -106,6 +120,8 @@ async def compress_async(
         raise IntendantError("target and tokens are both given", hint="give the share or the number")
     if target is not None and not 0 < target <= 1:
         raise IntendantError(f"the target {target} is no share", hint="0.5 leaves half of the tokens")
+    if strategy != "auto" and strategy not in (known := strategies()):
+        raise IntendantError(f"there is no strategy '{strategy}'", hint=f"there are: {', '.join(known)}")
     counter = remembering(count or default_counter())
     if tokens is None:
         # Without a target a lossless compression goes as far as it can, and another one to a half.

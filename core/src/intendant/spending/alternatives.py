@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from intendant.config.logs import get_logger
 from intendant.hooks.providers import Provider
-from intendant.model.errors import ProviderError
+from intendant.model.errors import ProviderError, SettingsError
 from intendant.model.requests import ModelOffer
 from intendant.model.results import Route
 from intendant.spending.pricing import Prices
@@ -33,9 +33,25 @@ def _offer(name: str, provider: Provider) -> ModelOffer | None:
         if not provider.available():
             return None
         return ModelOffer(provider=name, models=dict(provider.models()), charges=provider.charges)
+    except SettingsError as error:
+        log.warning("provider_not_offered", provider=name, reason=str(error))
+        return None
     except Exception:
         log.exception("plugin_raised", plugin=f"provider:{name}")
         return None
+
+
+def misconfigured(providers: Mapping[str, Provider]) -> SettingsError | None:
+    """Why the first of the providers that could be used cannot name its models; None if they all can."""
+    for provider in providers.values():
+        try:
+            if provider.available():
+                provider.models()
+        except SettingsError as error:
+            return error
+        except Exception:  # noqa: BLE001, S112  # logged where it is offered
+            continue
+    return None
 
 
 class Alternatives:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from intendant import events
 from intendant.config.logs import get_logger
+from intendant.model.errors import ProviderError
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
 from intendant.model.workflow import InDoubt
@@ -71,6 +72,10 @@ class Call:
     """True once a part of an answer was shown: it cannot be taken back, so there is no retry."""
     batched: bool = False
     """True while it is sent in a batch."""
+    failure: ProviderError | None = None
+    """Why the last try failed, where there will be another."""
+    forms: int = 0
+    """How often a server refused its form only."""
     backoff: Backoff | None = None
     """Of the candidate that is asked; None until it has failed, which is rare."""
     fallbacks: list[Route] | None = None
@@ -130,6 +135,8 @@ def settled(
     *,
     produced_by: str = "model",
     price_version: str = "",
+    answered_by: str = "",
+    corrected: str = "",
 ) -> events.TokensSettled:
     """The event of a call that ended."""
     return scope.log.event(
@@ -141,6 +148,8 @@ def settled(
         outcome=outcome,
         produced_by=produced_by,
         price_version=price_version,
+        answered_by=answered_by,
+        corrected=corrected,
     )
 
 

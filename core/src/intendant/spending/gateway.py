@@ -15,7 +15,7 @@ from typing import Literal
 from intendant.config.logs import get_logger
 from intendant.config.settings import CallSettings
 from intendant.hooks.providers import Provider
-from intendant.model.errors import BudgetExceeded, IntendantError, ProviderError
+from intendant.model.errors import BudgetExceeded, IntendantError, ProviderError, RequestAdapted
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
 from intendant.record.rows import Spent
@@ -36,6 +36,7 @@ from intendant.spending.calls import (
 )
 from intendant.spending.holding import Held, Holder, Quote
 from intendant.spending.pricing import Prices
+from intendant.spending.reply_check import CheckedReply, checked_reply, refused
 from intendant.spending.retrying import Backoff
 from intendant.spending.sizing import Sizes
 from intendant.spending.streaming import LiveMeter
@@ -47,6 +48,8 @@ LONGEST_WAIT = 10.0
 """Where a provider asks for a longer wait than this, in seconds, another provider is asked instead, if there is
 one.
 """
+MAX_FORMS = 6
+"""In so many other forms a call is sent where a server refuses its form, and not the call."""
 MIN_BATCH_WAIT = 60.0
 """A call that may wait for less, in seconds, is sent at once."""
 
@@ -75,7 +78,7 @@ class Gateway:
         batches: BatchLanes | None = None,
     ) -> None:
         self._settings = calls or CallSettings()
-        self._sizes = Sizes(providers)
+        self._sizes = Sizes(providers, self._settings.token_bound)
         self._holder = Holder(self._sizes, prices, call_timeout, ask_above)
         self._traffic = Traffic(self._settings)
         self._alternatives = Alternatives(providers, prices, preferred)
@@ -91,6 +94,10 @@ class Gateway:
     def charges(self, route: Route | None) -> bool:
         """True if calls to *route* take tokens and money."""
         return route is not None and self._sizes.provider(route).charges
+
+    def context_window(self, route: Route | None) -> int | None:
+        """Tokens that the model of *route* reads and writes at most in one call; None if that is not known."""
+        return None if route is None else self._sizes.provider(route).context_window(route.model)
 
     async def close(self) -> None:
         """Stop waiting for batches."""
@@ -118,9 +125,13 @@ class Gateway:
         Raises:
             BudgetExceeded: A limit does not admit it in any shape; nothing was sent.
             ProviderError: The provider refused or broke off.
+            ModelRefused: The model refused to answer; that was charged.
             CallInDoubt: A process died while this call was in flight, and the policy is not to repeat it.
         """
-        self._check_able(self._sizes.provider(route), route, request)
+        provider = self._sizes.provider(route)
+        self._check_able(provider, route, request)
+        if request.max_output_tokens is not None and (more := provider.thinking_tokens(route.model, request)):
+            request = request.model_copy(update={"max_output_tokens": request.max_output_tokens + more})
         shapes = Shapes(route, request, shrink, self._alternatives.cheaper)
         deadline = monotonic() + self._settings.deadline + scope.max_wait
         call = Call(scope, next_key(scope, request), shapes, on_text, deadline)
@@ -129,10 +140,20 @@ class Gateway:
             call.tries = len(call.earlier)
         if (reply := self._replayed(call)) is None and scope.cache_ttl:
             reply = await self._cached(call)
-        if reply is not None:
-            call.show(reply.text)
-            return reply
-        return await self._answered(call)
+        if reply is None:
+            return self._accepted(await self._answered(call))
+        call.show(self._accepted(reply).text)
+        return reply
+
+    def _accepted(self, reply: ModelReply) -> ModelReply:
+        """The reply, if it is an answer; it is settled already.
+
+        Raises:
+            ModelRefused: The model refused to answer.
+        """
+        if reply.stop_reason == "refusal" and self._settings.refusals == "fail":
+            raise refused(reply)
+        return reply
 
     def _check_able(self, provider: Provider, route: Route, request: ModelRequest) -> None:
         """Pass if models behind *route* can be asked this.
@@ -191,12 +212,18 @@ class Gateway:
             except BudgetExceeded as refused:
                 reduction = await call.shapes.reduce(refused)
                 if reduction is False:
-                    raise
+                    raise (refused if call.failure is None else _not_again(call.failure, refused)) from None
                 if reduction is not None:
                     record_degraded(call.scope, *reduction, str(refused))
+            except RequestAdapted as error:
+                # The provider knows another form now. A call has a few of those, besides its retries.
+                call.forms += 1
+                if call.forms > MAX_FORMS:
+                    raise ProviderError(error.message, billed=False, at_fault=False) from None
             except ProviderError as error:
                 if call.shown:
                     raise
+                call.failure = error
                 if (delay := self._retry_delay(call, error)) is not None:
                     await sleep(delay)
                 elif not self._fall_back(call, error):
@@ -249,7 +276,8 @@ class Gateway:
         """Hold, send and settle a call in its current shape."""
         route = call.shapes.current.route
         self._traffic.admit(route.provider, route.model)
-        quote = self._quoted(call)
+        await _warm(self._sizes.provider(route))
+        quote = await self._quoted(call)
         try:
             # Waits for its turn before anything is held, so that what is held is what is sent.
             async with self._traffic.gate(route.provider).passing(quote.tokens):
@@ -261,16 +289,16 @@ class Gateway:
         self._traffic.note(route.provider, route.model, None)
         return await self._settled(call, held, reply)
 
-    def _quoted(self, call: Call) -> Quote:
+    async def _quoted(self, call: Call) -> Quote:
         """What the call may take, with the marks for the provider's prompt cache that pay."""
         shape = call.shapes.current
         if shape.request.reuse is not None and not shape.request.cache_marks and self._settings.prompt_cache:
             rates = self._holder.card(shape.route).at(self._sizes.input_tokens(shape.route, shape.request))
             marks = marks_for(shape.request.reuse, rates)
             call.shapes.with_request(shape.request.model_copy(update={"cache_marks": marks}))
-        return self._holder.quote(call, may_batch=call.scope.max_wait >= MIN_BATCH_WAIT and call.tries == 0)
+        return await self._holder.quote(call, may_batch=call.scope.max_wait >= MIN_BATCH_WAIT and call.tries == 0)
 
-    async def _sent(self, call: Call, held: Held) -> ModelReply:
+    async def _sent(self, call: Call, held: Held) -> CheckedReply:
         """The provider's answer. Whatever else happens, the hold is closed before it is raised.
 
         Raises:
@@ -280,14 +308,14 @@ class Gateway:
         call.scope.ledger.note_try(call.key)
         meter = None
         if call.on_text is not None and not call.batched:
-            meter = LiveMeter(hold, self._sizes.counter(held.route), call.show)
+            meter = LiveMeter(hold, self._sizes.upper(held.route), call.show)
         try:
             if call.batched:
-                return _checked(await self._batches.answer(provider, hold, request), held.route)
+                return self._checked(await self._batches.answer(provider, hold, request), held)
             async with asyncio.timeout(hold.timeout):
                 if meter is None:
-                    return _checked(await provider.complete(hold, request), held.route)
-                return _checked(await provider.stream(hold, request, meter), held.route)
+                    return self._checked(await provider.complete(hold, request), held)
+                return self._checked(await provider.stream(hold, request, meter), held)
         except TimeoutError as error:
             self._close(call, held, meter, error)
             message = f"{held.route.provider}/{held.route.model} did not answer in {hold.timeout:g} s"
@@ -305,11 +333,26 @@ class Gateway:
             self._close(call, held, meter, error)
             raise
 
+    def _checked(self, reply: object, held: Held) -> CheckedReply:
+        """A reply that can be charged and stored.
+
+        Raises:
+            ProviderError: It is none; it may have been charged all the same.
+        """
+        return checked_reply(
+            reply,
+            held.route,
+            held.quote.shape.request,
+            held.hold,
+            max_bytes=self._settings.max_reply_bytes,
+            charges=held.quote.provider.charges,
+        )
+
     # --- how a try ends ---
 
-    async def _settled(self, call: Call, held: Held, reply: ModelReply) -> ModelReply:
+    async def _settled(self, call: Call, held: Held, checked: CheckedReply) -> ModelReply:
         """Charge an answer; it is returned when the charge is committed, so that it is never asked for again."""
-        scope, row, route = call.scope, held.row, held.route
+        scope, row, route, reply = call.scope, held.row, held.route, checked.reply
         reported = reply.usage if held.quote.provider.charges else Usage()
         price = held.quote.card.price(reported)
         usage = reported.model_copy(update={"micro_usd": price.micro_usd, "calls": 1})
@@ -324,12 +367,15 @@ class Gateway:
             "answered",
             produced_by=reply.produced_by,
             price_version=price.version,
+            answered_by=checked.answered_by,
+            corrected=checked.corrected,
         )
         scope.usage += usage
         scope.produced_by = label_of(reply)
         await scope.ledger.settle(row, spent, text, event)
-        if not held.quote.exact and not held.quote.shape.request.tools:  # providers add text of their own to tools
-            self._sizes.observe(route, held.quote.input_tokens, usage.input_tokens)
+        request = held.quote.shape.request
+        if held.quote.bound != "exact" and not request.tools:  # providers add text of their own to tools
+            self._sizes.observe(route, held.quote.input_tokens, usage.input_tokens, request)
         if scope.cache_ttl and reply.stop_reason == "end":
             key = self._response_key(call)
             scope.journal.store.do_later(responses.keep(key, text, time(), scope.cache_ttl))
@@ -356,13 +402,27 @@ class Gateway:
         scope.usage += usage
 
 
-def _checked(reply: object, route: Route) -> ModelReply:
-    """What a provider returned, if it is a reply.
+async def _warm(provider: Provider) -> None:
+    """Prepare a provider, before anything is held.
 
     Raises:
-        ProviderError: It is something else; it may have been charged all the same.
+        ProviderError: It cannot be used; nothing was sent.
     """
-    if isinstance(reply, ModelReply):
-        return reply
-    message = f"the provider '{route.provider}' returned {type(reply).__name__}, not a ModelReply"
-    raise ProviderError(message, hint="this is a fault of the plugin; report it there")
+    try:
+        await provider.warm()
+    except IntendantError:
+        raise
+    except Exception as error:
+        log.warning("plugin_raised", plugin=provider.key, exc_info=error)
+        message = f"the provider '{provider.name}' cannot be used: {type(error).__name__}: {error}"
+        raise ProviderError(message, billed=False, at_fault=True) from error
+
+
+def _not_again(failure: ProviderError, refused: BudgetExceeded) -> ProviderError:
+    """The error of a try that failed where the budgets admit no other; what failed tries may cost is charged."""
+    return ProviderError(
+        f"{failure.message}; another try is not admitted: {refused.message}",
+        hint=failure.hint or refused.hint,
+        billed=failure.billed,
+        at_fault=failure.at_fault,
+    )

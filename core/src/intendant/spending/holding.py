@@ -5,16 +5,14 @@ apply: those for a prompt of that length, with all of it written to the provider
     happen.
 """
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
 
 from intendant import events
-from intendant.config.logs import get_logger
-from intendant.hooks.providers import Hold, Provider
-from intendant.model.errors import BudgetExceeded, CallInDoubt, ProviderError
+from intendant.hooks.providers import Bound, Hold, Provider
+from intendant.model.errors import BudgetExceeded, CallInDoubt
 from intendant.model.results import Route, Usage
 from intendant.record.rows import HoldRow, Room
 from intendant.record.store.take_over import take_over
@@ -23,17 +21,13 @@ from intendant.spending.calls import Call, settled
 from intendant.spending.doubt import Fate, fate_of, policy_of
 from intendant.spending.ledger import is_standing
 from intendant.spending.pricing import Lane, Prices, RateCard
-from intendant.spending.sizing import Sizes
+from intendant.spending.sizing import Counted, Sizes
 
 WAIT_SECONDS = 10.0
 """How long a call waits for other calls whose holds keep back what it needs; then it is shortened or refused."""
-COUNT_MARGIN = 1.02
-"""Providers document their own counts as estimates; what they charge was seen to differ by 1 %."""
 
 Cost = Callable[[int], int]
 """Micro-US$ of a call for an answer of so many tokens."""
-
-log = get_logger("intendant.gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +37,19 @@ class Quote:
     shape: Shape
     provider: Provider
     input_tokens: int
-    """An upper bound, or exact."""
-    exact: bool
+    bound: Bound
+    """What `input_tokens` are."""
     card: RateCard
     cost: Cost
+
+    @property
+    def most_output(self) -> int:
+        """The longest answer that is wanted and, beside this input, within the model's context window. Where the
+        input is not counted exactly the server decides: a bound is more than what it counts.
+        """
+        window = self.provider.context_window(self.shape.route.model) if self.bound == "exact" else None
+        room = self.shape.max_output if window is None else window - self.input_tokens
+        return min(self.shape.max_output, room) if room >= MIN_OUTPUT_TOKENS else self.shape.max_output
 
     @property
     def tokens(self) -> int:
@@ -92,7 +95,7 @@ class Holder:
         free = not self._sizes.provider(route).charges
         return self._prices.card(route.provider, route.model, lane, free=free)
 
-    def quote(self, call: Call, *, may_batch: bool) -> Quote:
+    async def quote(self, call: Call, *, may_batch: bool) -> Quote:
         """What the call may take in the shape in which it would be sent now.
 
         Args:
@@ -108,10 +111,9 @@ class Holder:
         lane: Lane = "batch" if call.batched else "standard"
         card = self._prices.card(route.provider, route.model, lane, free=not provider.charges)
         if not provider.charges:
-            return Quote(shape, provider, 0, True, card, _free)
-        counted, exact = self._sizes.request_tokens(route, shape.request)
-        ttl = provider.cache_ttl(route.model, shape.request)
-        return Quote(shape, provider, counted, exact, card, lambda output: card.worst(counted, output, ttl))
+            return Quote(shape, provider, 0, "exact", card, _free)
+        left = call.scope.ledger.left(call.scope.step_id)
+        return _quoted(shape, provider, await self._sizes.measure(route, shape.request, left), card)
 
     async def hold(self, call: Call, quote: Quote) -> Held:
         """Hold the next try at a call; or take over the hold of a dead process, where the same call may be sent
@@ -131,14 +133,10 @@ class Holder:
                 return self._taken_over(call, quote, last)
         try:
             return await self._fitted(call, quote)
-        except BudgetExceeded as error:
-            refused, counted = error, await self._counted_by_provider(quote)
-        if counted is None:
-            raise refused
-        try:
-            return await self._fitted(call, replace(quote, input_tokens=counted, exact=False))
         except BudgetExceeded:
-            raise refused from None
+            if (counted := await self._counted_by_provider(quote)) is None:
+                raise
+        return await self._fitted(call, _quoted(quote.shape, quote.provider, counted, quote.card))
 
     # --- what a dead process left ---
 
@@ -166,23 +164,17 @@ class Holder:
         """The hold of a dead process as one of ours: held once, for the same call under the same key."""
         call.scope.ledger.adopt(row)
         output = min(quote.shape.max_output, row.tokens - quote.input_tokens)
-        hold = Hold(row.key, row.tokens, row.micro, output, quote.shape.route.model, self._timeout)
+        hold = Hold(row.key, row.tokens, row.micro, output, row.model, self._timeout, quote.bound)
         return Held(row, hold, quote)
 
     # --- a new hold ---
 
-    async def _counted_by_provider(self, quote: Quote) -> int | None:
-        """The input as the provider counts it, if that is less; asked only where the upper bound is too much."""
-        if quote.exact:
+    async def _counted_by_provider(self, quote: Quote) -> Counted | None:
+        """The input as the provider counts it, if that is less than the bound, which is too much."""
+        if quote.bound == "exact":
             return None
-        shape = quote.shape
-        try:
-            found = await quote.provider.count_tokens(shape.route.model, shape.request)
-        except ProviderError as error:
-            log.info("count_failed", provider=shape.route.provider, model=shape.route.model, error=error.message)
-            return None
-        counted = None if found is None else math.ceil(found * COUNT_MARGIN) + 1
-        return counted if counted is not None and counted < quote.input_tokens else None
+        counted = await self._sizes.counted(quote.shape.route, quote.shape.request)
+        return Counted(counted, "exact") if counted is not None and counted < quote.input_tokens else None
 
     async def _fitted(self, call: Call, quote: Quote) -> Held:
         """A hold for the input and the longest answer that fits."""
@@ -210,12 +202,14 @@ class Holder:
         Raises:
             BudgetExceeded: Not even the shortest useful one does.
         """
-        scope, most = call.scope, quote.shape.max_output
+        scope, most = call.scope, quote.most_output
         left = scope.ledger.left(scope.step_id) if quote.provider.charges else None
         if left is None:
             return most
         if quote.input_tokens + min(most, quote.shape.min_output) > left:
-            raise BudgetExceeded(f"step {scope.step_id}", "tokens", quote.tokens, left)
+            raise BudgetExceeded(
+                f"step {scope.step_id}", "tokens", quote.tokens, left, input_tokens=quote.input_tokens
+            )
         return min(most, left - quote.input_tokens)
 
     def _affordable(self, call: Call, quote: Quote, output: int) -> int:
@@ -250,14 +244,15 @@ class Holder:
             model=row.model,
             tokens=row.tokens,
             micro_usd=row.micro,
-            estimated=not quote.exact,
+            estimated=quote.bound != "exact",
+            bound=quote.bound,
             output_tokens=output,
             wanted_tokens=quote.shape.max_output,
         )
         await call.scope.ledger.reserve(row, event)
         call.tries += 1
         timeout = call.scope.max_wait if call.batched else min(self._timeout, max(1.0, call.seconds_left))
-        return Held(row, Hold(row.key, row.tokens, row.micro, output, row.model, timeout), quote)
+        return Held(row, Hold(row.key, row.tokens, row.micro, output, row.model, timeout, quote.bound), quote)
 
     def _row(self, call: Call, quote: Quote, output: int) -> HoldRow:
         scope, route = call.scope, quote.shape.route
@@ -276,6 +271,13 @@ class Holder:
             agent=scope.ledger.agent,
             tenant=scope.ledger.standing.tenant,
         )
+
+
+def _quoted(shape: Shape, provider: Provider, counted: Counted, card: RateCard) -> Quote:
+    """What a shape may take, of which the input tokens are known."""
+    tokens, bound = counted
+    ttl = provider.cache_ttl(shape.route.model, shape.request)
+    return Quote(shape, provider, tokens, bound, card, lambda output: card.worst(tokens, output, ttl))
 
 
 def _free(_output: int) -> int:

@@ -19,6 +19,11 @@ from .fakes import (
     sync_engine as sync_engine,
 )
 from .wire import (
+    CUT as CUT,
+    HANG as HANG,
+    RESET as RESET,
+    MeterLog as MeterLog,
+    Sent as Sent,
     WireServer as WireServer,
     nobody as nobody,
 )

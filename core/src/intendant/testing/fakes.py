@@ -53,8 +53,8 @@ class ScriptedProvider(Provider):
         }
 
     def token_counting(self, model: str) -> TokenCounting:  # noqa: ARG002
-        """By o200k, as if that were its own."""
-        return TokenCounting(factor=1.0, exact=True)
+        """By `estimate_tokens`, as if that were its own tokenizer: what it reports is counted so."""
+        return TokenCounting(estimate_tokens, exact=True)
 
     async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
         """The next answer of the script."""

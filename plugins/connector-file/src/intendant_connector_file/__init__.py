@@ -1,18 +1,22 @@
 """Reads and writes local files, inside the folders that are allowed."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
 from intendant.plugin import Connector, ConnectorCall, ConnectorError, Json, Options, operation
 from intendant_connector_file import _read, _write
-from intendant_connector_file._paths import WILD, Roots, load
+from intendant_connector_file._csv import MAX_CELLS
+from intendant_connector_file._paths import MAX_FILES, WILD, Roots, load
+from intendant_connector_file._watch import Watch
 
 __all__ = ["Append", "FileConnector", "FileSettings", "List", "Read", "Write"]
 
+OptionsT = TypeVar("OptionsT", bound=Options)
 ReadFormat = Literal["auto", "text", "json", "jsonl", "csv", "mbox", "eml", "bytes-base64"]
 WriteFormat = Literal["auto", "text", "json", "jsonl", "csv", "markdown"]
 MANY = ("jsonl", "csv", "mbox", "eml")
@@ -23,8 +27,18 @@ DATA_KEYS = {"text": "text", "json": "data", "bytes-base64": "base64"}
 class FileSettings(Options):
     """Settings of the connector."""
 
-    roots: tuple[Path, ...] = (Path(),)
-    """The folders in which files may be read and written; by default the folder of the process."""
+    roots: tuple[Path, ...] = ()
+    """Folders in which files may be read and written, besides the working folder."""
+    working_folder: bool = True
+    """Whether the folder of the process is one of them."""
+    max_bytes: int = Field(default=1_000_000_000, ge=0)
+    """The most that a step may ask for with its own `max_bytes`."""
+    max_cells: int = Field(default=MAX_CELLS, ge=1)
+    """Rows times columns of one CSV at most."""
+    max_files: int = Field(default=MAX_FILES, ge=1)
+    """Files that a pattern may find."""
+    read_seconds: float = Field(default=120.0, gt=0)
+    """Seconds that reading the files of one step may take."""
 
 
 class Read(Options):
@@ -36,21 +50,25 @@ class Read(Options):
     """By default what the name's ending stands for."""
     encoding: str | None = None
     """Of text; by default what the byte order mark says, else UTF-8."""
-    max_bytes: int = Field(50_000_000, ge=0)
+    max_bytes: int = Field(default=50_000_000, ge=0)
     """Files larger than this, together, are refused."""
-    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """Of a CSV; by default found out, among comma, semicolon, tab and bar."""
     header: bool = True
     """Whether the first row of a CSV has the names; without them, rows are lists."""
     ragged: Literal["fail", "pad"] = "fail"
     """Rows of a CSV that are shorter or longer than the header."""
+    names: Literal["strict", "repair"] = "strict"
+    """`repair` names columns of a CSV that have no name, or that of another one: `column_4`, `name_2`."""
     types: Literal["text", "auto"] = "text"
     """`auto` reads CSV columns that hold nothing but numbers, or true and false, as such."""
+    links: bool = True
+    """Whether the address of a link in an HTML mail follows its text."""
 
     @property
     def table(self) -> dict[str, Any]:
         """How to read a CSV."""
-        return self.model_dump(include={"delimiter", "header", "ragged", "types"})
+        return self.model_dump(include={"delimiter", "header", "ragged", "names", "types"})
 
 
 class List(Options):
@@ -76,7 +94,8 @@ class Append(Options):
 
     path: str = Field(min_length=1)
     format: WriteFormat = "auto"
-    encoding: str = "utf-8"
+    encoding: str | None = None
+    """By default that of the file: what its byte order mark says, else UTF-8."""
 
 
 class FileConnector(Connector):
@@ -92,10 +111,31 @@ class FileConnector(Connector):
         Raises:
             ConnectorError: Nothing matches, or a file is outside the roots, too large, or malformed.
         """
-        return await asyncio.to_thread(self._read, parameters)
+        return await self._watched(self._read, parameters)
 
-    def _read(self, parameters: Read) -> Json:
-        paths = Roots(self.settings.roots).find(parameters.path)
+    @property
+    def roots(self) -> Roots:
+        """Where files may be."""
+        folders = (Path(),) if self.settings.working_folder else ()
+        return Roots((*folders, *self.settings.roots), self.settings.max_files)
+
+    async def _watched(self, work: Callable[[OptionsT, Watch], Json], parameters: OptionsT) -> Json:
+        """Work in a thread that ends soon after nobody waits for it any more."""
+        watch = Watch(self.settings.read_seconds)
+        try:
+            return await asyncio.to_thread(work, parameters, watch)
+        except asyncio.CancelledError:
+            watch.stop()
+            raise
+
+    def _read(self, parameters: Read, watch: Watch) -> Json:
+        if parameters.max_bytes > self.settings.max_bytes:
+            raise ConnectorError(
+                f"`max_bytes` is at most {self.settings.max_bytes}",
+                hint="see the setting max_bytes of connector:file",
+            )
+        roots = self.roots
+        paths = roots.find(parameters.path, watch)
         several = bool(WILD & set(parameters.path)) and paths != [Path(parameters.path).expanduser().resolve()]
         if len(paths) == 1 and paths[0].is_dir() and parameters.format in ("auto", "eml"):
             paths, several = sorted(file for file in paths[0].glob("*.eml") if file.is_file()), True
@@ -103,23 +143,26 @@ class FileConnector(Connector):
             raise ConnectorError(
                 f"no file matches {parameters.path}", hint="patterns: * in a name, ** for folders"
             )
+        table = {**parameters.table, "max_cells": self.settings.max_cells}
+        how = _read.How(parameters.encoding, table, parameters.links, watch)
         left = parameters.max_bytes
         found: list[tuple[Path, str, Json]] = []
         for path in paths:
-            data = load(Roots(self.settings.roots).resolve(path), left)
+            watch.look()
+            data = load(roots.resolve(path), left)
             left -= len(data)
             kind = _read.format_of(path, parameters.format)
-            found.append((path, kind, _read.read(data, path, kind, parameters.encoding, parameters.table)))
+            found.append((path, kind, _read.read(data, path, kind, how)))
         return _together(found) if several else found[0][2]
 
     @operation(side_effects=False)
     async def list(self, parameters: List, call: ConnectorCall) -> Json:  # noqa: ARG002
         """List files: path, name, size in bytes, and when they were modified (ISO 8601, UTC)."""
-        return await asyncio.to_thread(self._list, parameters.path)
+        return await self._watched(self._list, parameters)
 
-    def _list(self, pattern: str) -> Json:
-        roots = Roots(self.settings.roots)
-        paths = roots.find(pattern)
+    def _list(self, parameters: List, watch: Watch) -> Json:
+        roots = self.roots
+        paths = roots.find(parameters.path, watch)
         if len(paths) == 1 and paths[0].is_dir():
             paths = sorted(roots.resolve(path) for path in paths[0].iterdir() if path.is_file())
         return [_described(path) for path in paths if path.is_file()]
@@ -129,12 +172,13 @@ class FileConnector(Connector):
         """Write the step's input to a file, as a whole or not at all; folders that are missing are made.
 
         Raises:
-            ConnectorError: It is outside the roots, is there already, or the input does not fit the format.
+            ConnectorError: It is outside the roots, is there already, is a file that no workflow may write, or the
+                input does not fit the format.
         """
         return await asyncio.to_thread(self._write, parameters, call.input)
 
     def _write(self, parameters: Write, value: Json) -> Json:
-        path = Roots(self.settings.roots).resolve(parameters.path)
+        path = self.roots.writable(parameters.path)
         kind = _write.format_of(path, parameters.format, value)
         data = _write.encode(value, kind, parameters.encoding)
         _write.replace(path, data, only_new=parameters.mode == "create")
@@ -145,12 +189,13 @@ class FileConnector(Connector):
         """Write the step's input after what a file holds already; formats text, markdown, JSONL and CSV.
 
         Raises:
-            ConnectorError: It is outside the roots, or the input does not fit the format or the columns.
+            ConnectorError: It is outside the roots, is a file that no workflow may write, or the input does not
+                fit the format or the columns.
         """
         return await asyncio.to_thread(self._append, parameters, call.input)
 
     def _append(self, parameters: Append, value: Json) -> Json:
-        path = Roots(self.settings.roots).resolve(parameters.path)
+        path = self.roots.writable(parameters.path)
         kind = _write.format_of(path, parameters.format, value)
         data = _write.append(path, value, kind, parameters.encoding)
         return _write.receipt(parameters.path, data)

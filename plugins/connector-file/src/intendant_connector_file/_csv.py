@@ -1,22 +1,21 @@
 """Reads tables: CSV with any usual delimiter."""
 
-import csv
-import io
 import re
-from collections.abc import Iterator
 from typing import Literal
+from unicodedata import normalize
 
 from intendant.plugin import ConnectorError, Json
+from intendant_connector_file._dialect import Row, opened, rows, sniff
+from intendant_connector_file._watch import UNWATCHED, Watch
 
-DELIMITERS = (",", ";", "\t", "|")
-SNIFFED = 20
-"""Rows that decide about the delimiter."""
-_INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})", re.ASCII)
-_DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,17})\.\d{1,17}", re.ASCII)
+_INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,14})", re.ASCII)
+_DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,14})\.\d{1,15}", re.ASCII)
+EXACT = 15
+"""Digits that a double keeps. Longer numbers are mostly numbers of cards or accounts, and stay text."""
 _BOOLEAN = {"true": True, "false": False}
-
-Row = tuple[int, list[str]]
-"""The line that a row ends at, and its cells."""
+LOOKS = 1000
+"""Rows between two looks at the watch."""
+MAX_CELLS = 10_000_000
 
 
 def read_csv(
@@ -26,97 +25,142 @@ def read_csv(
     delimiter: str | None = None,
     header: bool = True,
     ragged: Literal["fail", "pad"] = "fail",
+    names: Literal["strict", "repair"] = "strict",
     types: Literal["text", "auto"] = "text",
+    max_cells: int = MAX_CELLS,
+    watch: Watch = UNWATCHED,
 ) -> list[Json]:
     """The rows as records, or as lists where there is no header.
 
     Args:
-        text: The file's text.
+        text: The file's text. A first line `sep=;` names the delimiter.
         name: What to call it in messages.
         delimiter: By default the one of `, ; tab |` that splits the first rows most evenly.
         header: Whether the first row has the names.
         ragged: What happens to rows of another length than the first: short ones are padded with null, and what
             a long one has too many goes into `column_4` and so on.
+        names: Columns without a name, or with one that another has, are an error, or get `column_4` and `name_2`.
         types: `auto` reads columns of which every value is a number, or true or false, as such.
+        max_cells: Rows times columns at most.
+        watch: Looked at between rows.
 
     Raises:
-        ConnectorError: The table is malformed; names the line.
+        ConnectorError: The table is malformed (names the line), or has too many cells.
     """
-    rows = list(_rows(text, delimiter or _sniff(text), name))
-    if not rows:
+    table, chosen, first = opened(text, delimiter)
+    found = _read(table, chosen or sniff(table), name, first, max_cells, watch)
+    if not found:
         return []
-    names = _header(rows.pop(0), name) if header else [""] * len(rows[0][1])
-    cells = [_even(row, names, name, header=header, pad=ragged == "pad") for row in rows]
-    width = max((len(row) for row in cells), default=0)
-    names += [f"column_{index + 1}" for index in range(len(names), width)]
-    if header and len(set(names)) < len(names):
-        raise ConnectorError(f"{name}: a row is longer than the header, and 'column_…' is a name in the header")
+    titles = found.pop(0)[1] if header else [""] * len(found[0][1])
+    if header:
+        titles = _without_empty([title.strip() for title in titles], found)
+        titles = _named(titles, name, repair=names == "repair")
+    cells = [_even(row, titles, name, header=header, pad=ragged == "pad") for row in found]
+    width = max(map(len, cells), default=len(titles))
+    titles += [f"column_{index + 1}" for index in range(len(titles), width)]
+    if header and len(set(titles)) < len(titles):
+        message = f"{name}: a row is longer than the header, which has a name such as 'column_3' itself"
+        raise ConnectorError(message, hint="rename that column")
     columns = [
-        _typed([row[index] if index < len(row) else None for row in cells], types) for index in range(len(names))
+        _typed([row[index] if index < len(row) else None for row in cells], types) for index in range(width)
     ]
-    table: list[Json] = [list(row) for row in zip(*columns, strict=True)] if cells else []
-    return [dict(zip(names, row, strict=True)) for row in table] if header else table
+    lines: list[Json] = [list(row) for row in zip(*columns, strict=True)] if cells else []
+    return [dict(zip(titles, row, strict=True)) for row in lines] if header else lines
 
 
-def _rows(text: str, delimiter: str, name: str) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        for row in reader:
-            if row:  # an empty line is no row
-                yield reader.line_num, row
-    except csv.Error as error:
-        hint = "a quote inside a quoted value is doubled; see also `delimiter`"
-        raise ConnectorError(f"{name}, line {reader.line_num}: {error}", hint=hint) from None
+def _read(text: str, delimiter: str, name: str, first: int, max_cells: int, watch: Watch) -> list[Row]:
+    """All rows, if they have no more cells than admitted, those filled up included."""
+    found: list[Row] = []
+    width = 0
+    for row in rows(text, delimiter, name, first=first):
+        found.append(row)
+        width = max(width, len(row[1]))
+        if len(found) * width > max_cells:
+            raise ConnectorError(
+                f"{name}, line {row[0]}: {len(found)} rows of {width} columns are more than {max_cells} cells",
+                hint="read a part, or raise the setting max_cells of connector:file",
+            )
+        if len(found) % LOOKS == 0:
+            watch.look()
+    return found
 
 
-def _sniff(text: str) -> str:
-    """The delimiter that gives most columns, the same number in each of the first rows."""
-
-    def score(delimiter: str) -> tuple[bool, int]:
-        widths = []
-        try:
-            for _, row in _rows(text, delimiter, ""):
-                widths.append(len(row))
-                if len(widths) == SNIFFED:
-                    break
-        except ConnectorError:
-            return False, 0
-        return bool(widths) and len(set(widths)) == 1 and widths[0] > 1, widths[0] if widths else 0
-
-    return max(DELIMITERS, key=score)
+def _without_empty(titles: list[str], found: list[Row]) -> list[str]:
+    """The titles without columns at the end that have neither a name nor a value, as spreadsheets leave them."""
+    width = len(titles)
+    while width > 1 and not titles[width - 1] and found:
+        if any(cell for _, row in found for cell in row[width - 1 :]):
+            return titles
+        width -= 1
+    if width < len(titles):
+        for _, row in found:
+            del row[width:]
+    return titles[:width]
 
 
-def _header(row: Row, name: str) -> list[str]:
-    names = [cell.strip() for cell in row[1]]
-    for index, cell in enumerate(names):
-        if not cell:
-            hint = "name it, or read the file with `header: false`"
-            raise ConnectorError(f"{name}: column {index + 1} has no name in the header", hint=hint)
-        if cell in names[:index]:
-            raise ConnectorError(f"{name}: the header has '{cell}' twice", hint="rename one of the columns")
-    return names
+def _named(titles: list[str], name: str, *, repair: bool) -> list[str]:
+    """The titles, each once. Canonically equal ones are the same to a reader, and count as such."""
+    taken = {normalize("NFC", title) for title in titles}
+    seen: set[str] = set()
+    counts: dict[str, int] = {}
+    made: list[str] = []
+    for index, title in enumerate(titles):
+        key = normalize("NFC", title)
+        if title and key not in seen:
+            seen.add(key)
+        elif not repair:
+            raise _unusable(name, index, title)
+        else:
+            title = _fresh(title or f"column_{index + 1}", taken, counts, blank=not title)  # noqa: PLW2901
+        made.append(title)
+    return made
 
 
-def _even(row: Row, names: list[str], name: str, *, header: bool, pad: bool) -> list[str | None]:
+def _unusable(name: str, index: int, title: str) -> ConnectorError:
+    if title:
+        hint = "rename one of the columns, or read the file with `names: repair`"
+        return ConnectorError(f"{name}: the header has '{title}' twice", hint=hint)
+    hint = "name it, or read the file with `names: repair` or `header: false`"
+    return ConnectorError(f"{name}: column {index + 1} has no name in the header", hint=hint)
+
+
+def _fresh(title: str, taken: set[str], counts: dict[str, int], *, blank: bool) -> str:
+    """A name that no column has: `title_2` and so on; a column without one gets *title* itself if it is free."""
+    number = counts.get(title, 0 if blank else 1)
+    while normalize("NFC", wanted := f"{title}_{number + 1}" if number else title) in taken:
+        number += 1
+    counts[title] = number
+    taken.add(normalize("NFC", wanted))
+    return wanted
+
+
+def _even(row: Row, titles: list[str], name: str, *, header: bool, pad: bool) -> list[str | None]:
     line, cells = row
-    if len(cells) != len(names) and not pad:
+    if len(cells) != len(titles) and not pad:
         first = "header" if header else "first row"
         raise ConnectorError(
-            f"{name}, line {line}: {len(cells)} values, but the {first} has {len(names)}",
+            f"{name}, line {line}: {len(cells)} values, but the {first} has {len(titles)}",
             hint="quote values that hold the delimiter, or read with `ragged: pad`",
         )
-    return [*cells, *[None] * (len(names) - len(cells))]
+    return [*cells, *[None] * (len(titles) - len(cells))]
 
 
 def _typed(column: list[str | None], types: str) -> list[Json]:
     if types == "text":
         return list(column)
     values = [cell for cell in column if cell]
-    for pattern, kind in ((_INTEGER, int), (_DECIMAL, float)):
-        if values and all(
-            pattern.fullmatch(cell) or (kind is float and _INTEGER.fullmatch(cell)) for cell in values
-        ):
-            return [kind(cell) if cell else None for cell in column]
+    if "-0" in values:  # a code: no number is written so
+        return list(column)
+    if values and all(map(_INTEGER.fullmatch, values)):
+        return [int(cell) if cell else None for cell in column]
+    if values and all(map(_is_decimal, values)):
+        return [float(cell) if cell else None for cell in column]
     if values and all(cell.lower() in _BOOLEAN for cell in values):
         return [_BOOLEAN[cell.lower()] if cell else None for cell in column]
     return list(column)
+
+
+def _is_decimal(cell: str) -> bool:
+    if _INTEGER.fullmatch(cell):
+        return True
+    return bool(_DECIMAL.fullmatch(cell)) and len(cell.lstrip("-0.").replace(".", "")) <= EXACT

@@ -1,15 +1,25 @@
 """Which files may be touched, and finding them."""
 
-import glob
 import os
+import re
 import stat
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from fnmatch import translate
+from functools import lru_cache
 from pathlib import Path
 
 from intendant.plugin import ConnectorError
+from intendant_connector_file._watch import UNWATCHED, Watch
 
 WILD = frozenset("*?[")
+SYSTEM = tuple(Path(folder) for folder in ("/dev", "/proc", "/sys"))
+"""Where files are no data: reading them may wait for ever, or give keys away from the environment of a process."""
+SETTINGS = "intendant.toml"
+_AGENTS = "agents"
+_CODE = frozenset((".py", ".pyc", ".pyd", ".pyi", ".pyw", ".pth", ".so", ".dll", ".dylib", ".egg-link"))
+MAX_FILES = 100_000
 
 
 class Roots:
@@ -17,31 +27,58 @@ class Roots:
 
     Args:
         folders: Relative ones are counted from the folder of the process.
+        max_files: The most files that a pattern may find.
     """
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], max_files: int = MAX_FILES) -> None:
         self._folders = [Path(folder).expanduser().resolve() for folder in folders]
+        self._max_files = max_files
 
     def resolve(self, path: str | Path) -> Path:
         """Where *path* really is, symbolic links followed.
 
         Raises:
-            ConnectorError: It is outside the roots, or is no path.
+            ConnectorError: It is outside the roots, belongs to the system, or is no path.
         """
         real = _real(path)
-        if any(real.is_relative_to(folder) for folder in self._folders):
-            return real
-        allowed = ", ".join(map(str, self._folders)) or "none"
-        raise ConnectorError(
-            f"{path} is outside the folders that may be used ({allowed})",
-            hint=f"""allow it: --set plugins.settings.connector:file.roots='["{real.parent}"]'""",
-        )
+        if not any(real.is_relative_to(folder) for folder in self._folders):
+            allowed = ", ".join(map(str, self._folders)) or "none"
+            raise ConnectorError(
+                f"{path} is outside the folders that may be used ({allowed})",
+                hint=f"""allow it: --set plugins.settings.connector:file.roots='["{real.parent}"]'""",
+            )
+        system = next((folder for folder in SYSTEM if real.is_relative_to(folder)), None)
+        if system is not None and not any(folder.is_relative_to(system) for folder in self._folders):
+            raise ConnectorError(
+                f"{path} is under {system}, which holds no data but the state of this machine",
+                hint="copy what you need to a file elsewhere, or name a folder under it in `roots`",
+            )
+        return real
 
-    def find(self, pattern: str) -> list[Path]:
+    def writable(self, path: str | Path) -> Path:
+        """Where *path* really is, if a workflow may write there.
+
+        Raises:
+            ConnectorError: As for `resolve`, or it would change how programs behave: settings of Intendant, what
+                belongs to git, or code that this process runs.
+        """
+        real = self.resolve(path)
+        what = _forbidden(real)
+        if what is not None:
+            raise ConnectorError(
+                f"{path} is {what}, which no workflow may write",
+                hint="write to another name, and put it in place by hand",
+            )
+        with suppress(OSError):
+            if not stat.S_ISREG(real.stat().st_mode) and not real.is_dir():
+                raise ConnectorError(f"{path} is no regular file", hint="write to another name")
+        return real
+
+    def find(self, pattern: str, watch: Watch = UNWATCHED) -> list[Path]:
         """The files that *pattern* names, sorted; a path that exists is taken literally.
 
         Raises:
-            ConnectorError: It names something outside the roots.
+            ConnectorError: It names something outside the roots, or more files than are admitted.
         """
         path = Path(pattern).expanduser()
         if not WILD & set(pattern) or _exists(path):
@@ -50,9 +87,60 @@ class Roots:
         fixed = next(index for index, part in enumerate(parts) if WILD & set(part))
         if ".." in parts[fixed:]:
             raise ConnectorError(f"{pattern}: '..' is not allowed after a wildcard", hint="name the folder itself")
-        self.resolve(Path(*parts[:fixed]))
-        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # pathlib's follows fewer rules
-        return [real for name in found if (real := self.resolve(name)).is_file()]
+        start = Path(*parts[:fixed])
+        self.resolve(start)
+        names = self._names(pattern, start, parts[fixed:], watch)
+        return [real for name in sorted(names, key=str) if (real := self.resolve(name)).is_file()]
+
+    def _names(self, pattern: str, start: Path, parts: Sequence[str], watch: Watch) -> set[Path]:
+        wanted = [part for index, part in enumerate(parts) if part != "**" or parts[index - 1 : index] != ("**",)]
+        names: set[Path] = set()
+        try:
+            for name in _matching(start, wanted, watch):
+                names.add(name)
+                if len(names) > self._max_files:
+                    raise ConnectorError(
+                        f"{pattern} finds more than {self._max_files} files",
+                        hint="name fewer, or raise the setting max_files of connector:file",
+                    )
+        except RecursionError:
+            raise ConnectorError(f"{pattern}: the folders are nested too deep") from None
+        return names
+
+
+def _matching(folder: Path, parts: Sequence[str], watch: Watch) -> Iterator[Path]:
+    """What the parts of a pattern lead to. `**` goes into folders, not through links: those may go round."""
+    watch.look()
+    first, *rest = parts
+    if first == "**":
+        yield from _matching(folder, rest or ["*"], watch)
+        for entry in _entries(folder):
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                yield from _matching(folder / entry.name, parts, watch)
+    elif not WILD & set(first):
+        found = folder / first
+        if rest:
+            yield from _matching(found, rest, watch)
+        elif _exists(found):
+            yield found
+    else:
+        matches = re.compile(translate(first)).match
+        for entry in _entries(folder):
+            hidden = entry.name.startswith(".") and not first.startswith(".")
+            if matches(entry.name) and not hidden:
+                found = folder / entry.name
+                if not rest:
+                    yield found
+                elif found.is_dir():
+                    yield from _matching(found, rest, watch)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:  # a folder that may not be read holds no file that may be
+        return []
 
 
 def _real(path: str | Path) -> Path:
@@ -73,29 +161,95 @@ def _exists(path: Path) -> bool:
         return False
 
 
+# --- what no workflow may write ------------------------------------------------------------------------------
+
+
+def _forbidden(real: Path) -> str | None:
+    """What a file is that no workflow may write; None for any other. Case does not count, as on some disks."""
+    parts = [part.casefold().rstrip(". ") for part in real.parts]
+    named = os.environ.get("INTENDANT_CONFIG")
+    is_agent = parts[-2:-1] == [_AGENTS] and parts[-1].endswith(".toml")
+    if parts[-1] == SETTINGS or is_agent or (named and real == Path(named).resolve()):
+        return "a settings file of Intendant"
+    if ".git" in parts or parts[-1] == ".gitmodules" or any(map(_is_repository, real.parents)):
+        return "part of a git repository's own files"
+    if any(real.is_relative_to(folder) for folder in _installed(sys.prefix, sys.base_prefix, tuple(sys.path))):
+        return "in a folder of installed programs"
+    if real.suffix.lower() in _CODE and (real.parent in _searched() or _is_loaded(real.parent)):
+        return "code that this process would run"
+    return None
+
+
+def _is_repository(folder: Path) -> bool:
+    """True for a git repository without a working tree."""
+    return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
+
+
+@lru_cache(maxsize=8)
+def _installed(prefix: str, base: str, searched: Sequence[str]) -> frozenset[Path]:
+    """Folders that hold nothing but programs: the virtual environment, packages, the standard library."""
+    import sysconfig
+
+    paths = sysconfig.get_paths()
+    folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")}
+    folders |= {entry for entry in searched if Path(entry).name in ("site-packages", "dist-packages")}
+    if prefix != base:
+        folders.add(prefix)
+    return frozenset(Path(folder).resolve() for folder in folders)
+
+
+def _searched() -> set[Path]:
+    """Folders in which an `import` looks."""
+    return {Path(entry or ".").resolve() for entry in sys.path}
+
+
+def _is_loaded(folder: Path) -> bool:
+    """True for the folder of a package of which a module was imported."""
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file and Path(file).parent == folder and (hasattr(module, "__path__") or "." in module.__name__):
+            return True
+    return False
+
+
+# --- reading -------------------------------------------------------------------------------------------------
+
+
 def load(path: Path, most: int) -> bytes:
     """The content of a file of at most *most* bytes. *path* is resolved: a link put there since is not followed.
 
     Raises:
         ConnectorError: It is not there, is no regular file, is too large, or must not be read.
     """
+    with open(regular(path, os.O_RDONLY), "rb") as file:
+        data = file.read(most + 1)
+        size = os.fstat(file.fileno()).st_size
+    if len(data) > most:
+        raise ConnectorError(
+            f"{path} is larger than {most} bytes ({size})", hint="raise `max_bytes`, or read a part"
+        )
+    return data
+
+
+def regular(path: Path, flags: int, mode: int = 0o666) -> int:
+    """A handle of a regular file. A pipe is not waited for, and a link is not followed.
+
+    Raises:
+        ConnectorError: It is not there, is no regular file, or must not be opened.
+    """
+    safe = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        handle = os.open(path, flags | safe, mode)
     except FileNotFoundError:
         raise ConnectorError(f"{path} is not there", hint=_nearest(path)) from None
     except OSError as error:
-        raise ConnectorError(f"{path} cannot be read: {error.strerror}") from None
-    with open(handle, "rb") as file:  # noqa: PTH123  # an open handle
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            kind = "a folder" if stat.S_ISDIR(about.st_mode) else "no regular file"
-            raise ConnectorError(f"{path} is {kind}", hint="name a file, or a pattern such as folder/*.csv")
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise ConnectorError(
-            f"{path} is larger than {most} bytes ({about.st_size})", hint="raise `max_bytes`, or read a part"
-        )
-    return data
+        raise ConnectorError(f"{path} cannot be opened: {error.strerror}") from None
+    kind = os.fstat(handle).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(handle)
+        what = "a folder" if stat.S_ISDIR(kind) else "no regular file"
+        raise ConnectorError(f"{path} is {what}", hint="name a file, or a pattern such as folder/*.csv")
+    return handle
 
 
 def _nearest(path: Path) -> str:

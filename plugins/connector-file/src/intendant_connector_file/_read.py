@@ -2,11 +2,15 @@
 
 import base64
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from intendant.plugin import ConnectorError, Json
+from intendant.plugin import ConnectorError, Json, decode_text
+from intendant_connector_file._watch import UNWATCHED, Watch
 
 SUFFIXES = {
     ".json": "json",
@@ -17,8 +21,10 @@ SUFFIXES = {
     ".mbox": "mbox",
     ".eml": "eml",
 }
-MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-"""Byte order marks, and the encodings they stand for."""
+_LARGE = re.compile(r"[eE]\+?\d{3}|\d{309}")
+"""What a number that is too large for a double has; others need not be looked at one by one."""
+LOOKS = 1000
+"""Lines between two looks at the watch."""
 
 
 def format_of(path: Path, asked: str) -> str:
@@ -35,17 +41,15 @@ def decode(data: bytes, name: str, encoding: str | None) -> str:
         encoding: By default what the byte order mark says, else UTF-8.
 
     Raises:
-        ConnectorError: It is not in that encoding; says where.
+        ConnectorError: It is no text, or not in that encoding; says where.
     """
-    chosen = encoding or next((codec for mark, codec in MARKS if data.startswith(mark)), "utf-8")
-    try:
-        return data.decode(chosen).removeprefix("\ufeff")
-    except LookupError:
-        raise ConnectorError(f"there is no encoding '{chosen}'", hint="such as utf-8, latin-1, cp1252") from None
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        hint = "name the right one, such as `encoding: cp1252`, or use `format: bytes-base64`"
-        raise ConnectorError(f"{name}, line {line}: byte {error.start} is not {chosen}", hint=hint) from None
+    return decode_text(
+        data,
+        name,
+        encoding,
+        hint="name the right one, such as `encoding: cp1252`, or use `format: bytes-base64`",
+        instead="convert it to text first, or read it with `format: bytes-base64`",
+    )
 
 
 def read_json(text: str, name: str) -> Json:
@@ -55,59 +59,101 @@ def read_json(text: str, name: str) -> Json:
         ConnectorError: It is not JSON; names the line.
     """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return _loads(text)
     except json.JSONDecodeError as error:
         hint = "read it with `format: jsonl`" if error.msg == "Extra data" else ""
         place = f"line {error.lineno}, column {error.colno}"
         raise ConnectorError(f"{name}, {place}: this is not JSON: {error.msg}", hint=hint) from None
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise ConnectorError(f"{name}: this is not JSON: {reason}") from None
+        raise ConnectorError(f"{name}: this is not JSON: {_reason(error)}") from None
+
+
+def _loads(text: str) -> Json:
+    if _LARGE.search(text) is None:
+        return json.loads(text, parse_constant=_refuse)
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return value
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON number")
 
 
-def read_jsonl(text: str, name: str) -> list[Json]:
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    return "a number has too many digits" if "int_max_str_digits" in str(error) else str(error)
+
+
+def read_jsonl(text: str, name: str, watch: Watch = UNWATCHED) -> list[Json]:
     """The JSON values of the lines; empty lines are no values.
 
     Raises:
         ConnectorError: A line is not JSON.
     """
-    lines = enumerate(text.split("\n"), start=1)
-    return [_line(line, f"{name}, line {number}") for number, line in lines if line.strip()]
+    values: list[Json] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if number % LOOKS == 0:
+            watch.look()
+        if line.strip():
+            values.append(_line(line, f"{name}, line {number}"))
+    return values
 
 
 def _line(line: str, place: str) -> Json:
     try:
-        return json.loads(line, parse_constant=_refuse)
+        return _loads(line)
+    except json.JSONDecodeError as error:
+        raise ConnectorError(f"{place}: this is not JSON: {error.msg}") from None
     except (ValueError, RecursionError) as error:
-        reason = getattr(error, "msg", None) or "it is nested too deep, or holds what JSON does not allow"
-        raise ConnectorError(f"{place}: this is not JSON: {reason}") from None
+        raise ConnectorError(f"{place}: this is not JSON: {_reason(error)}") from None
 
 
-def read(data: bytes, path: Path, format_: str, encoding: str | None, table: dict[str, Any]) -> Json:
+@dataclass(frozen=True, slots=True)
+class How:
+    """How files are read."""
+
+    encoding: str | None = None
+    table: Mapping[str, Any] = field(default_factory=dict)
+    """How to read a CSV; see `read_csv`."""
+    links: bool = True
+    """Whether the addresses of links in HTML mails follow their texts."""
+    watch: Watch = UNWATCHED
+
+
+def read(data: bytes, path: Path, format_: str, how: How) -> Json:
     """What a file holds.
 
     Args:
         data: Its bytes.
         path: Its name.
         format_: `text`, `json`, `jsonl`, `csv`, `mbox`, `eml` or `bytes-base64`.
-        encoding: Of text formats.
-        table: How to read a CSV; see `read_csv`.
+        how: How to read it.
     """
     name = path.name
     if format_ in ("mbox", "eml"):
-        from intendant_connector_file._mail import read_mail, read_mbox
-
-        return read_mbox(data) if format_ == "mbox" else [read_mail(data)]
+        return _mails(data, format_, how)
     if format_ == "bytes-base64":
         return base64.b64encode(data).decode("ascii")
-    text = decode(data, name, encoding)
+    text = decode(data, name, how.encoding)
     if format_ == "csv":
         from intendant_connector_file._csv import read_csv
 
-        return read_csv(text, name, **table)
-    readers: dict[str, Callable[[str, str], Json]] = {"json": read_json, "jsonl": read_jsonl}
-    return readers[format_](text, name) if format_ in readers else text
+        return read_csv(text, name, watch=how.watch, **how.table)
+    if format_ == "jsonl":
+        return read_jsonl(text, name, how.watch)
+    return read_json(text, name) if format_ == "json" else text
+
+
+def _mails(data: bytes, format_: str, how: How) -> list[Json]:
+    from intendant_connector_file._mail import read_mail, read_mbox
+
+    if format_ == "mbox":
+        return read_mbox(data, how.watch, links=how.links)
+    return [read_mail(data, how.watch, links=how.links)]

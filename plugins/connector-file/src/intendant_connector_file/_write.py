@@ -1,15 +1,23 @@
 """Writes the formats. A file is there as a whole, or not at all."""
 
-import csv
 import json
 import os
+import re
 import secrets
+from codecs import getincrementaldecoder
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO
+from unicodedata import normalize
 
-from intendant.plugin import ConnectorError, Json
+from intendant.plugin import ConnectorError, Json, codec_of, encoding_of
+from intendant_connector_file._csv import MAX_CELLS
+from intendant_connector_file._dialect import Dialect, dialect_of
+from intendant_connector_file._paths import regular
+
+HEAD = 1 << 20
+"""Bytes of a file by which it is told how to append to it."""
 
 SUFFIXES = {
     ".json": "json",
@@ -34,15 +42,21 @@ def encode(value: Json, format_: str, encoding: str = "utf-8") -> bytes:
     Raises:
         ConnectorError: It cannot be written in it.
     """
-    text = _text(value, format_)
+    return encoded(_text(value, format_), codec_of(encoding))
+
+
+def encoded(text: str, codec: str) -> bytes:
+    """*text* as bytes.
+
+    Raises:
+        ConnectorError: A character cannot be written in that encoding.
+    """
     try:
-        return text.encode(encoding)
+        return text.encode(codec)
     except UnicodeEncodeError as error:
         raise ConnectorError(
-            f"character {error.start} cannot be written in {encoding}", hint="use `encoding: utf-8`"
+            f"character {error.start} cannot be written in {codec}", hint="use `encoding: utf-8`"
         ) from None
-    except LookupError:
-        raise ConnectorError(f"there is no encoding '{encoding}'", hint="such as utf-8, latin-1, cp1252") from None
 
 
 def _text(value: Json, format_: str) -> str:
@@ -74,22 +88,46 @@ def columns_of(records: list[dict[str, Json]]) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record))
 
 
-def to_csv(records: list[dict[str, Json]], columns: list[str] | None = None, *, header: bool = True) -> str:
-    """A CSV by RFC 4180, but with single line feeds. Null becomes empty, data within a field JSON."""
+def to_csv(
+    records: list[dict[str, Json]],
+    columns: list[str] | None = None,
+    *,
+    header: bool = True,
+    dialect: Dialect = Dialect(),  # noqa: B008  # it is frozen
+) -> str:
+    """A CSV by RFC 4180, but with single line feeds unless *dialect* has others.
+
+    Null becomes empty, data within a field JSON.
+
+    Raises:
+        ConnectorError: Records times columns are more than `MAX_CELLS`.
+    """
     names = columns_of(records) if columns is None else columns
+    if len(records) * len(names) > MAX_CELLS:
+        raise ConnectorError(
+            f"{len(records)} records with {len(names)} different fields are more than {MAX_CELLS} cells",
+            hint="write fewer at once, or write them as jsonl",
+        )
     rows = [names] if header and names else []
-    rows += [[_cell(record.get(name)) for name in names] for record in records]
-    return "".join((",".join(map(_quoted, row)) or '""') + "\n" for row in rows)
+    rows += [[_cell(record.get(name), dialect.decimal) for name in names] for record in records]
+    return "".join(_row(row, dialect) for row in rows)
 
 
-def _quoted(cell: str) -> str:
+def _row(row: list[str], dialect: Dialect) -> str:
+    special = (dialect.delimiter, '"', "\r", "\n")
     # The standard library's writer leaves a carriage return unquoted before Python 3.13.
-    return '"' + cell.replace('"', '""') + '"' if any(sign in cell for sign in ',"\r\n') else cell
+    cells = [
+        '"' + cell.replace('"', '""') + '"' if dialect.quote_all or any(sign in cell for sign in special) else cell
+        for cell in row
+    ]
+    return (dialect.delimiter.join(cells) or '""') + dialect.newline
 
 
-def _cell(value: Json) -> str:
+def _cell(value: Json, decimal: str = ".") -> str:
     if value is None:
         return ""
+    if isinstance(value, float) and decimal != ".":
+        return json.dumps(value).replace(".", decimal)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -156,8 +194,17 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def append(path: Path, value: Json, format_: str, encoding: str) -> bytes:
-    """Write *value* after what is there; returns what was written.
+def append(path: Path, value: Json, format_: str, encoding: str | None) -> bytes:
+    """Write *value* after what is there, in the encoding and, for a CSV, in the dialect of that.
+
+    Args:
+        path: The file, links resolved; folders that are missing are made.
+        value: What to write.
+        format_: Any but `json`.
+        encoding: By default what the file's byte order mark says, else UTF-8.
+
+    Returns:
+        What was written.
 
     Raises:
         ConnectorError: A CSV has other columns than the records, or the format cannot be appended to.
@@ -165,32 +212,69 @@ def append(path: Path, value: Json, format_: str, encoding: str) -> bytes:
     if format_ == "json":
         raise ConnectorError("a JSON file cannot be appended to", hint="use the format jsonl")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:  # noqa: PTH123  # one handle to read and append
-        file.seek(0)
-        data = (
-            _next_rows(file.readline(), value, path, encoding)
-            if format_ == "csv"
-            else encode(value, format_, encoding)
-        )
+    with open(regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "r+b") as file:  # noqa: PTH123  # a handle
+        head = file.read(HEAD)
+        codec = encoding_of(head, encoding)
+        start = _beginning(head, codec, path.name, whole=len(head) < HEAD)
+        text = _next_rows(start, value, path) if format_ == "csv" and start.strip() else _text(value, format_)
+        end = _line_end(start)
         size = file.seek(0, os.SEEK_END)
-        if size:
-            file.seek(-1, os.SEEK_END)
-            data = data if file.read(1) == b"\n" else b"\n" + data
+        if size and not _ends_line(file, size, plain_codec(codec, head)):
+            text = end + text
+        data = encoded(text, plain_codec(codec, head) if size else codec)
+        file.seek(0, os.SEEK_END)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     return data
 
 
-def _next_rows(first_line: bytes, value: Json, path: Path, encoding: str) -> bytes:
+def plain_codec(codec: str, head: bytes) -> str:
+    """The codec that adds to text which has a byte order mark already."""
+    big = head.startswith((b"\xfe\xff", b"\x00\x00\xfe\xff"))
+    if codec in ("utf-16", "utf-32"):
+        return f"{codec}-{'be' if big else 'le'}"
+    return "utf-8" if codec == "utf-8-sig" else codec
+
+
+def _beginning(head: bytes, codec: str, name: str, *, whole: bool) -> str:
+    """The text of the file's beginning; a character that is cut at its end is left out."""
+    decoder = getincrementaldecoder(codec)()
+    try:
+        return decoder.decode(head, whole).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        hint = "name the file's encoding, such as `encoding: cp1252`, so that all of it is in one"
+        raise ConnectorError(f"{name} is not {codec}", hint=hint) from None
+
+
+def _line_end(start: str) -> str:
+    found = re.search(r"\r\n|\r|\n", start)
+    return found[0] if found else "\n"
+
+
+def _ends_line(file: IO[bytes], size: int, codec: str) -> bool:
+    """True if the file's last character ends a line."""
+    width = len("\n".encode(codec))
+    file.seek(-min(width, size), os.SEEK_END)
+    return file.read(width) in ("\n".encode(codec), "\r".encode(codec))
+
+
+def _next_rows(start: str, value: Json, path: Path) -> str:
+    """The records as further rows of the table that begins with *start*."""
     records = _records(value, "csv")
-    if not first_line.strip():
-        return encode(to_csv(records), "text", encoding)
-    header: list[Any] = next(csv.reader([first_line.decode(encoding).removeprefix("\ufeff")]))
-    odd = [name for name in columns_of(records) if name not in header]
+    dialect, header = dialect_of(start)
+    titles = [title.strip() for title in header]
+    columns = {normalize("NFC", title): title for title in titles}
+    if len(columns) < len(titles):
+        twice = next(title for title in titles if titles.count(title) > 1)
+        raise ConnectorError(f"{path.name}: the header has '{twice}' twice", hint="rename one of the columns")
+    renamed = [
+        {columns.get(normalize("NFC", name), name): item for name, item in record.items()} for record in records
+    ]
+    odd = [name for name in columns_of(renamed) if name not in titles]
     if odd:
-        raise ConnectorError(f"{path.name} has no column '{odd[0]}'", hint=f"it has: {', '.join(header)}")
-    return encode(to_csv(records, header, header=False), "text", encoding)
+        raise ConnectorError(f"{path.name} has no column '{odd[0]}'", hint=f"it has: {', '.join(titles)}")
+    return to_csv(renamed, titles, header=False, dialect=dialect)
 
 
 def receipt(path: str, data: bytes) -> dict[str, Json]:

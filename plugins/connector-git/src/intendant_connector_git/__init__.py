@@ -9,9 +9,10 @@ from pydantic import AfterValidator, Field
 
 from intendant.plugin import Connector, ConnectorCall, ConnectorError, Json, Options, operation
 from intendant_connector_git._history import FORMAT, commits
-from intendant_connector_git._program import git
+from intendant_connector_git._place import Roots
+from intendant_connector_git._program import Bounds, git
 
-__all__ = ["GitConnector", "Log"]
+__all__ = ["GitConnector", "GitSettings", "Log"]
 
 _WHEN = re.compile(
     r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?( ?(Z|[+-]\d{2}:?\d{2}))?)?"
@@ -49,16 +50,30 @@ class Log(Options):
     until: Date | None = None
     paths: list[Safe] = Field(default_factory=list)
     """Only commits that touch one of these, counted from the folder `repo`."""
-    max: int = Field(1000, ge=1, le=100_000)
+    max: int = Field(default=1000, ge=1, le=100_000)
     """Commits at most, the newest."""
     merges: bool = True
     """Whether merge commits are among them; they list no files."""
+
+
+class GitSettings(Options):
+    """Settings of the connector."""
+
+    roots: tuple[Path, ...] = ()
+    """Folders in which repositories may be read, besides the working folder."""
+    working_folder: bool = True
+    """Whether the folder of the process is one of them."""
+    seconds: float = Field(default=60.0, gt=0)
+    """Seconds that one command of git may take."""
+    max_bytes: int = Field(default=200_000_000, ge=1)
+    """Bytes that git may write."""
 
 
 class GitConnector(Connector):
     """Reads the history of a local git repository by running the git program."""
 
     name = "git"
+    Settings = GitSettings
 
     @operation(side_effects=False)
     async def log(self, parameters: Log, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
@@ -70,38 +85,87 @@ class GitConnector(Connector):
             top), `added`, `removed`, and where it applies `renamed_from` and `binary`.
 
         Raises:
-            ConnectorError: git is missing, there is no repository, or the revision is not known.
+            ConnectorError: git is missing or took too long, there is no repository, it is outside the roots, or
+                the revision is not known.
         """
-        repo = parameters.repo.expanduser()
-        if await self._is_empty(repo, parameters.branch):
+        repository = await self._open(parameters.repo.expanduser(), parameters.branch)
+        if parameters.branch == "HEAD" and await repository.is_empty():
             return []
-        arguments = [
-            "log",
-            "-z",
-            "--numstat",
-            "--find-renames",
-            "--no-show-signature",
-            "--no-ext-diff",
-            "--no-textconv",
-        ]
-        arguments += ["--no-color", f"--format={FORMAT}", f"--max-count={parameters.max}"]
-        arguments += [f"--since={parameters.since}"] if parameters.since else []
-        arguments += [f"--until={parameters.until}"] if parameters.until else []
-        arguments += [] if parameters.merges else ["--no-merges"]
-        code, text, messages = await git(
-            repo, *arguments, "--end-of-options", parameters.branch, "--", *parameters.paths
-        )
+        code, text, messages = await repository.git(*_arguments(parameters))
         if code:
-            raise _explained(repo, parameters.branch, messages)
+            raise _explained(repository.folder, parameters.branch, messages)
         return await asyncio.to_thread(lambda: list(commits(text)))
 
-    async def _is_empty(self, repo: Path, branch: str) -> bool:
-        """True for a repository that has no commit yet, which has a history, though an empty one."""
-        code, _, messages = await git(repo, "rev-parse", "--git-dir")
+    async def _open(self, repo: Path, branch: str) -> "_Repository":
+        """The repository, which lies inside the roots with all it is made of."""
+        folders = (Path(),) if self.settings.working_folder else ()
+        roots = Roots((*folders, *self.settings.roots))
+        real = await asyncio.to_thread(roots.check, repo, str(repo))
+        repository = _Repository(real, Bounds(self.settings.seconds, self.settings.max_bytes))
+        code, text, messages = await repository.git("rev-parse", "--absolute-git-dir", "--git-common-dir")
+        if code and "dubious ownership" in messages and await repository.is_trusted():
+            code, text, messages = await repository.git("rev-parse", "--absolute-git-dir", "--git-common-dir")
         if code:
             raise _explained(repo, branch, messages)
-        code, _, _ = await git(repo, "rev-parse", "--verify", "--quiet", "HEAD")
-        return bool(code) and branch == "HEAD"
+        places = [real / line for line in text.splitlines()]
+        if len(places) != 2:  # noqa: PLR2004  # a folder's name has a line break
+            raise ConnectorError(f"the folder of the repository of {repo} has a name that cannot be read")
+        await asyncio.to_thread(roots.check_repository, real, *places)
+        return repository
+
+
+class _Repository:
+    """A folder in which git is run."""
+
+    def __init__(self, folder: Path, bounds: Bounds) -> None:
+        self.folder = folder
+        self._bounds = bounds
+        self._config: tuple[str, ...] = ()
+
+    async def git(self, *arguments: str) -> tuple[int, str, str]:
+        """Run git; see `git`."""
+        return await git(self.folder, *arguments, bounds=self._bounds, config=self._config)
+
+    async def is_empty(self) -> bool:
+        """True if it has no commit yet: it has a history, though an empty one."""
+        code, _, _ = await self.git("rev-parse", "--verify", "--quiet", "HEAD")
+        return bool(code)
+
+    async def is_trusted(self) -> bool:
+        """True if the user's own settings of git call the repository of another user safe; it is read then."""
+        code, text, _ = await git(
+            Path(Path.cwd().anchor),
+            *("config", "--get-all", "-z", "safe.directory"),
+            bounds=self._bounds,
+            own_settings=True,
+        )
+        named = [] if code else [entry.removesuffix("/*") for entry in text.split("\0") if entry]
+        places = {str(folder) for folder in (self.folder, *self.folder.parents)}
+        if "*" not in named and not places & set(named):
+            return False
+        self._config = ("safe.directory=*",)
+        return True
+
+
+def _arguments(parameters: Log) -> list[str]:
+    """The command that prints the commits."""
+    arguments = [
+        "log",
+        "-z",
+        "--numstat",
+        "--find-renames",
+        "--no-show-signature",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--submodule=short",
+        "--no-color",
+        f"--format={FORMAT}",
+        f"--max-count={parameters.max}",
+    ]
+    arguments += [f"--since={parameters.since}"] if parameters.since else []
+    arguments += [f"--until={parameters.until}"] if parameters.until else []
+    arguments += [] if parameters.merges else ["--no-merges"]
+    return [*arguments, "--end-of-options", parameters.branch, "--", *parameters.paths]
 
 
 def _explained(repo: Path, branch: str, messages: str) -> ConnectorError:
@@ -112,6 +176,9 @@ def _explained(repo: Path, branch: str, messages: str) -> ConnectorError:
     if "dubious ownership" in reason:
         hint = f"if you trust it: git config --global --add safe.directory '{repo.absolute()}'"
         return ConnectorError(f"{repo} belongs to another user, and git refuses to read it", hint=hint)
+    if "promisor" in messages or "not allowed" in reason:
+        hint = "read a clone that was made without --filter"
+        return ConnectorError(f"{repo} is a partial clone, and what it lacks is not fetched", hint=hint)
     if "bad revision" in reason or "unknown revision" in reason or "bad object" in reason:
         return ConnectorError(
             f"there is no branch, tag or commit '{branch}'", hint="`git branch --all` lists branches"

@@ -6,10 +6,12 @@ from typing import Literal
 from pydantic import Field
 
 from intendant.plugin import Json, Options, StepError
-from intendant.records import as_records, field_of, identity_of, is_nothing
+from intendant.records import as_records, composed, field_of, identity_of, is_nothing
 
 Record = dict[str, Json]
 MOST_ROWS = 1_000_000
+MOST_CELLS = 10_000_000
+"""Rows without a match times the other side's fields, which each of them gets as null."""
 
 
 class Keys(Options):
@@ -70,7 +72,7 @@ class _Joiner:
         self.columns = list(dict.fromkeys(name for record in right for name in record))
 
     def rows(self, left: list[Record]) -> Iterator[Record]:
-        made = 0
+        made = filled = 0
         for number, record in enumerate(left):
             value = field_of(record, self.key[0])
             found = self.index.get(identity_of(value), [])
@@ -83,6 +85,10 @@ class _Joiner:
                 )
             for position in found:
                 yield self.both(record, self.right[position], number)
+            filled += not found
+            if filled * len(self.columns) > MOST_CELLS and self.options.how != "inner":
+                hint = "drop fields of the right side before"
+                raise StepError(f"rows without a match get more than {MOST_CELLS} null values", hint=hint)
             if not found and self.options.how != "inner":
                 yield self.both(record, dict.fromkeys(self.columns), number, fill=True)
 
@@ -90,7 +96,7 @@ class _Joiner:
         """A left record with the fields of a right one; with *fill*, only those it has not."""
         row = dict(left)
         for name, value in right.items():
-            if name == self.key[1]:
+            if composed(name) == composed(self.key[1]):
                 continue
             new = self.options.prefix + name
             if new not in row:
@@ -105,7 +111,11 @@ class _Joiner:
     def alone(self, right: Record) -> Record:
         """A right record that found no match."""
         row: Record = {self.key[0]: field_of(right, self.key[1])}
-        return row | {self.options.prefix + name: value for name, value in right.items() if name != self.key[1]}
+        return row | {
+            self.options.prefix + name: value
+            for name, value in right.items()
+            if composed(name) != composed(self.key[1])
+        }
 
 
 def _kinds_differ(left: list[Record], right: list[Record], options: Join) -> bool:

@@ -112,26 +112,26 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
             StepError: A condition cannot be evaluated, or no case is true and there is no default.
         """
         options = request.parameters
-        branch, matched, why = _decide(options, request.input)
+        branch, matched, why = await _decide(options, request.input)
         output = {"branch": branch, "matched": matched, "value": request.input}
         return StepResult(output=output, notes=(f"took '{branch}': {why}",))
 
 
-def _decide(options: ConditionalParameters, value: Json) -> tuple[str, bool, str]:
+async def _decide(options: ConditionalParameters, value: Json) -> tuple[str, bool, str]:
     if options.if_ is not None:
-        matched = _test("`if`", options.if_, value, options.values)
+        matched = await _test("`if`", options.if_, value, options.values)
         return (options.then if matched else options.else_), matched, f"`{options.if_}` is {str(matched).lower()}"
     for index, case in enumerate(options.cases):
-        if _test(f"cases[{index}]", case.when, value, options.values):
+        if await _test(f"cases[{index}]", case.when, value, options.values):
             return case.then, True, f"`{case.when}` is true"
     if options.default is None:
         raise StepError("no case is true and there is no `default`", hint="add `default: <branch>`, or a case")
     return options.default, False, "no case is true"
 
 
-def _test(place: str, source: str, value: Json, values: dict[str, Json]) -> bool:
+async def _test(place: str, source: str, value: Json, values: dict[str, Json]) -> bool:
     try:
-        return Expression(source, NAMES).test(input=value, values=values)
+        return await Expression(source, NAMES).test_async(input=value, values=values)
     except ExpressionFailed as error:
         hint = error.hint or "write has(input.field) && … where a field may be absent, and convert with double(…)"
         raise StepError(f"{place}: {error.message}", hint=hint) from None

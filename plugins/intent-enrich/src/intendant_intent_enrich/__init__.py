@@ -12,13 +12,15 @@ from intendant.plugin import (
     StepRequest,
     StepResult,
 )
-from intendant.records import as_records, describe_value, field_of, is_nothing
+from intendant.records import as_records, describe_value, field_of, identity_of, is_nothing
 from intendant_intent_enrich._parameters import EnrichParameters, Keys
 from intendant_intent_enrich._source import Source
 
 __all__ = ["EnrichHandler", "EnrichParameters", "Keys"]
 
 Record = dict[str, Json]
+MOST_CELLS = 10_000_000
+"""Records times fields that are added to each."""
 PAUSE = 2000
 """Records between two looks at whether the step was cancelled."""
 
@@ -76,6 +78,9 @@ class EnrichHandler(IntentHandler[EnrichParameters]):
         records = as_records(request.input)
         source = Source(options.from_, options.keys[1], options.into)
         adder = _Adder(options, source)
+        if options.into is None and len(records) * len(adder.columns) > MOST_CELLS:
+            many = f"{len(records)} records would get {len(adder.columns)} fields each"
+            raise StepError(f"{many}, more than {MOST_CELLS} values", hint="name the `fields` that are needed")
         output = []
         for index, record in enumerate(records):
             if index % PAUSE == 0:
@@ -160,7 +165,7 @@ class _Adder:
             there = name in result and not (self.options.overwrite == "null" and is_nothing(result[name]))
             if not there or (self.options.overwrite is True and value is not None):
                 result[name] = value
-            elif result[name] != value and value is not None:
+            elif value is not None and identity_of(result[name]) != identity_of(value):
                 self.untouched += 1
         return result
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Hashable
 
 from intendant.plugin import Json, StepError
-from intendant.records import as_records, describe_value, field_of, identity_of, is_nothing
+from intendant.records import as_records, composed, describe_value, field_of, identity_of, is_nothing
 
 
 class Source:
@@ -37,7 +37,7 @@ class Source:
             if into is None and not isinstance(item, dict):
                 hint = "say with `into` which field the values go into"
                 raise StepError(f"`from` maps '{name}' to {describe_value(item)}, which is no record", hint=hint)
-            self._found[name] = [item]
+            self._found.setdefault(composed(name), []).append(item)
 
     def _fill_from_list(self, records: list[dict[str, Json]], key: str) -> None:
         for record in records:
@@ -46,7 +46,7 @@ class Source:
                 self.unkeyed += 1
                 continue
             self.kinds.add(type(found).__name__)
-            rest = {name: item for name, item in record.items() if name != key}
+            rest = {name: item for name, item in record.items() if composed(name) != composed(key)}
             self._found.setdefault(identity_of(found), []).append(rest)
 
     def of(self, key: Json) -> list[Json]:
@@ -54,7 +54,7 @@ class Source:
         if is_nothing(key):
             return []
         if self._map:
-            return self._found.get(key if isinstance(key, str) else json.dumps(key), [])
+            return self._found.get(composed(key) if isinstance(key, str) else json.dumps(key), [])
         return self._found.get(identity_of(key), [])
 
     def differs(self, key: Json) -> bool:

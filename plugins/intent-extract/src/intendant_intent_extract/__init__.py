@@ -13,6 +13,7 @@ from intendant.plugin import (
     StepRequest,
     StepResult,
 )
+from intendant.records import composed
 from intendant_intent_extract._fields import FieldSpec, pull
 
 __all__ = ["ExtractHandler", "ExtractParameters", "ExtractSettings", "FieldSpec"]
@@ -118,7 +119,7 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
 
     async def _pull(self, value: Json, options: ExtractParameters) -> StepResult:
         items = value if isinstance(value, list) else [value]
-        texts = [_text(item, index, options.from_) for index, item in enumerate(items)]
+        texts = [composed(_text(item, index, options.from_)) for index, item in enumerate(items)]
         size = sum(map(len, texts))
         if size > self.settings.max_characters:
             raise StepError(

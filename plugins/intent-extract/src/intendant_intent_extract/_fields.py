@@ -1,34 +1,44 @@
 """Pulls named fields out of texts."""
 
+import asyncio
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from intendant.plugin import Json, Options, StepError
-from intendant_intent_extract._kinds import Kind, find
+from intendant.records import composed
+from intendant_intent_extract._kinds import Kind, Sign, find
 from intendant_intent_extract._patterns import search
+
+PAUSE = 200
+"""Texts between two looks at whether the step was cancelled."""
 
 
 class FieldSpec(Options):
     """What to look for: a kind, a pattern, or a kind within what a pattern matches."""
 
     kind: Kind | None = None
-    pattern: str | None = Field(None, min_length=1, max_length=1000)
+    pattern: str | None = Field(default=None, min_length=1, max_length=1000)
     """A regular expression of Python."""
     group: int | str | None = None
     """Which group of the pattern; by default the first, or the whole match where it has none."""
     ignore_case: bool = False
-    after: str | None = Field(None, min_length=1)
+    after: str | None = Field(default=None, min_length=1)
     """Looks only behind the first occurrence of this text, whatever its case."""
     all: bool = False
     """Takes all that is found, as a list, instead of the first."""
     required: bool = False
     """Fails the step where nothing is found."""
-    decimal: Literal[".", ","] = "."
-    """What stands before a number's decimals."""
-    day_first: bool = True
-    """Whether 12/5/2026 is the 12th of May."""
+    decimal: Sign | None = None
+    """What stands before a number's decimals. Where this does not say, a point does, unless a number can only be
+    read otherwise; what can be read in two ways is null."""
+    thousands: Literal[" ", ".", ",", "'"] | None = None
+    """What separates a number's groups of digits; a blank has to be said."""
+    day_first: bool | None = None
+    """Whether 12/5/2026 is the 12th of May. Where this does not say, it is null; 12.5.2026 is the 12th of May."""
 
     @model_validator(mode="after")
     def _usable(self) -> "FieldSpec":
@@ -51,19 +61,27 @@ class FieldSpec(Options):
         """Where to look."""
         if self.after is None:
             return text
-        found = re.search(re.escape(self.after), text, re.IGNORECASE)
+        found = re.search(re.escape(composed(self.after)), text, re.IGNORECASE)
         return "" if found is None else text[found.end() :]
 
-    def values(self, text: str, matches: list[str | None] | None) -> list[Json]:
-        """What is in *text*, or in what the pattern matched of it."""
-        if self.kind is None:
-            return [match for match in matches or [] if match is not None]
+    def values(self, text: str, matches: list[str | None] | None, doubts: list[str]) -> list[Json]:
+        """What is in *text*, or in what the pattern matched of it: all of it, or the first.
+
+        Args:
+            text: Where to look.
+            matches: What the pattern matched; None without a pattern.
+            doubts: Gets what can be read in two ways.
+        """
+        return list(islice(self._each(text, matches, doubts), None if self.all else 1))
+
+    def _each(self, text: str, matches: list[str | None] | None, doubts: list[str]) -> Iterator[Json]:
         places = [text] if matches is None else [match for match in matches if match is not None]
-        return [
-            value
-            for place in places
-            for value in find(self.kind, place, decimal=self.decimal, day_first=self.day_first)
-        ]
+        if self.kind is None:
+            yield from places
+            return
+        told = {"decimal": self.decimal, "thousands": self.thousands, "day_first": self.day_first}
+        for place in places:
+            yield from find(self.kind, place, doubts=doubts, **told)  # type: ignore[arg-type]  # each its own
 
 
 async def pull(
@@ -82,20 +100,33 @@ async def pull(
     """
     matches = await _matches(texts, fields, seconds)
     missing = dict.fromkeys(fields, 0)
+    doubts: dict[str, list[str]] = {name: [] for name in fields}
     rows = []
     for index, text in enumerate(texts):
+        if index % PAUSE == 0:
+            await asyncio.sleep(0)  # a chance to be cancelled
         row: dict[str, Json] = {}
         for name, spec in fields.items():
-            found = spec.values(spec.part_of(text), matches[name][index] if name in matches else None)
+            known = len(doubts[name])
+            found = spec.values(
+                spec.part_of(text), matches[name][index] if name in matches else None, doubts[name]
+            )
             missing[name] += not found
-            if not found and spec.required:
-                raise StepError(
-                    f"text {index}: '{name}' is not found", hint="drop `required` to have null instead"
-                )
+            if spec.required and (not found or len(doubts[name]) > known):
+                raise _required(name, index, doubts[name][known:])
             row[name] = found if spec.all else found[0] if found else None
         rows.append(row)
     notes += [f"{name}: not found in {count} of {len(texts)}" for name, count in missing.items() if count]
+    for name, unclear in doubts.items():
+        if unclear:
+            notes.append(f"{name}: {len(unclear)} can be read in two ways and are null; the first: {unclear[0]}")
     return rows
+
+
+def _required(name: str, index: int, doubts: list[str]) -> StepError:
+    if doubts:
+        return StepError(f"text {index}: '{name}' can be read in two ways: {doubts[0]}")
+    return StepError(f"text {index}: '{name}' is not found", hint="drop `required` to have null instead")
 
 
 async def _matches(
@@ -107,7 +138,11 @@ async def _matches(
     for after in {spec.after for spec in with_pattern.values()}:
         group = {name: spec for name, spec in with_pattern.items() if spec.after == after}
         jobs = [
-            {"pattern": spec.pattern, "flags": re.IGNORECASE if spec.ignore_case else 0, "group": spec.group}
+            {
+                "pattern": composed(spec.pattern or ""),
+                "flags": re.IGNORECASE if spec.ignore_case else 0,
+                "group": spec.group,
+            }
             for spec in group.values()
         ]
         parts = [next(iter(group.values())).part_of(text) for text in texts]

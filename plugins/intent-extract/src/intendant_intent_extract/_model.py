@@ -1,10 +1,21 @@
 """Asks a model for the data, where language has to be understood."""
 
 import json
-from typing import Any
 
-from intendant.plugin import Json, Message, ModelReply, ModelRequest, StepError, StepRequest, StepResult
+from intendant.plugin import (
+    Compression,
+    Json,
+    Message,
+    ModelReply,
+    ModelRequest,
+    StepError,
+    StepRequest,
+    StepResult,
+    json_in,
+    why_no_json,
+)
 
+HINT = "retry the step, make its `output` schema simpler, or choose a stronger model"
 SYSTEM = (
     "You extract data. Answer with one JSON value and nothing else: no explanation, no code fence. "
     "Use only what the data says; where it does not say, use null. "
@@ -22,9 +33,9 @@ async def ask(request: StepRequest) -> StepResult:
         raise StepError("there is nothing to extract from: the input is empty", hint="give the step an `input`")
     schema = request.step.output
     task = request.prompt or "Extract what the schema asks for."
-    shape = "" if schema is None else f"\n\nThe answer matches this JSON Schema:\n{json.dumps(schema)}"
+    shape = "" if schema is None else json.dumps(schema)  # sent by the provider, as the model's API takes it
     fitted = await request.model.fit(request.input, query=task, overhead=SYSTEM + task + shape)
-    content = f"{task}{shape}\n\n<data>\n{fitted.text}\n</data>"
+    content = f"{task}\n\n<data>\n{fitted.text}\n</data>"
     reply = await request.model.complete(
         ModelRequest(
             system=SYSTEM,
@@ -34,9 +45,16 @@ async def ask(request: StepRequest) -> StepResult:
             task="extract",
         )
     )
-    return StepResult(
-        output=_parsed(reply), notes=tuple(f"left out before asking: {part}" for part in fitted.dropped)
-    )
+    return StepResult(output=_parsed(reply), notes=(*_cut(fitted), *reply.notes))
+
+
+def _cut(fitted: Compression) -> list[str]:
+    """What is said of an input that was made shorter before the model read it."""
+    if fitted.strategy == "none":
+        return []
+    kept = "" if fitted.lossless else f", {fitted.quality:.0%} of its facts kept"
+    how = f"by {fitted.strategy} from {fitted.tokens_before} to {fitted.tokens_after} tokens{kept}"
+    return [f"the input was compressed {how}", *(f"left out before asking: {part}" for part in fitted.dropped)]
 
 
 def _parsed(reply: ModelReply) -> Json:
@@ -45,14 +63,7 @@ def _parsed(reply: ModelReply) -> Json:
     if reply.stop_reason == "length":
         hint = "give the step more tokens, or ask for less"
         raise StepError("the model's answer broke off at its length limit", hint=hint)
-    try:
-        return json.loads(reply.text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        shown = " ".join(reply.text.split())[:80]
-        raise StepError(
-            f"the model's answer is not JSON: {shown!r}", hint="give the step an `output` schema"
-        ) from None
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON number")
+    if (found := json_in(reply.text)) is not None or reply.text.strip() == "null":
+        return found
+    shown = " ".join(reply.text.split())[:80]
+    raise StepError(f"the model's answer is not JSON ({why_no_json(reply.text)}): {shown!r}", hint=HINT)

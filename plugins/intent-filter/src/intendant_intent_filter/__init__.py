@@ -20,7 +20,7 @@ from intendant.plugin import (
     StepResult,
     condition_faults,
 )
-from intendant.records import as_list, field_of, identity_of, record_name
+from intendant.records import as_list, caseless, field_of, identity_of, record_name
 
 __all__ = ["ContainsAny", "FilterHandler", "FilterParameters"]
 
@@ -43,7 +43,7 @@ class ContainsAny(Options):
     def wanted(self) -> tuple[str, ...]:
         """The words, trimmed and folded to one case; empty ones are left out."""
         words = self.words.split(",") if isinstance(self.words, str) else self.words
-        return tuple(word.strip().casefold() for word in words if word.strip())
+        return tuple(caseless(word.strip()) for word in words if word.strip())
 
 
 class FilterParameters(Options):
@@ -130,7 +130,7 @@ async def _matching(items: list[Json], options: FilterParameters, notes: list[st
         if index % PAUSE == 0:
             await asyncio.sleep(0)
         try:
-            wanted = condition.test(item=item, index=index, values=options.values)
+            wanted = await condition.test_async(item=item, index=index, values=options.values)
         except ExpressionFailed as error:
             wanted = options.on_error == "keep"
             failed.append(f"{record_name(item, index)}: {error.message}")
@@ -161,8 +161,8 @@ def _containing(kept: list[int], wanted: ContainsAny | None, items: list[Json]) 
 
 def _contains(value: Json, words: tuple[str, ...]) -> bool:
     if isinstance(value, list):
-        return any(isinstance(part, str) and part.strip().casefold() in words for part in value)
-    text = value.casefold() if isinstance(value, str) else ""
+        return any(isinstance(part, str) and caseless(part.strip()) in words for part in value)
+    text = caseless(value) if isinstance(value, str) else ""
     return any(word in text for word in words)
 
 

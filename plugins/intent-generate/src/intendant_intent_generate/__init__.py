@@ -1,5 +1,6 @@
 """Writes new text, or data of a given shape; or fills a template without asking a model."""
 
+import asyncio
 from typing import Literal
 
 from pydantic import Field
@@ -19,6 +20,7 @@ from intendant.plugin import (
     StepError,
     StepRequest,
     StepResult,
+    answer_tokens,
 )
 from intendant_intent_generate._answers import Answer, read
 from intendant_intent_generate._prompts import correction, instructions, question
@@ -39,6 +41,9 @@ class GenerateParameters(Options):
     format: Literal["text", "markdown", "html"] = "text"
     language: str = Field("", max_length=60)
     """By default that of the prompt."""
+    allow_extractive: bool = False
+    """Whether the input may be written into a plain list where no language model can be asked. Otherwise the step
+    fails then: what people read would be data that was not meant for them."""
 
 
 class GenerateHandler(IntentHandler[GenerateParameters]):
@@ -80,8 +85,8 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
         """Write the text.
 
         Raises:
-            StepError: A parameter is wrong, the template names a field that is not there, or the answer is not
-                of the shape that was asked for.
+            StepError: A parameter is wrong, the template names a field that is not there, no language model could
+                be asked, or the answer is not of the shape that was asked for.
             BudgetExceeded: The input does not fit the budget, however it is compressed.
             ProviderError: The provider refused or broke off.
         """
@@ -94,10 +99,11 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
         asked, fitted = await self._ask(request, wanted)
         schema = asked.json_schema
         reply = await request.model.complete(asked)
+        _require_language(reply, wanted)
         notes = _notes(fitted, reply)
         if schema is None:
             return StepResult(output=_text(reply), notes=tuple(notes))
-        answer = read(reply, Schema(schema))
+        answer = await asyncio.to_thread(read, reply, Schema(schema))
         if answer.problems:
             answer = await self._again(request, asked, reply, answer)
             notes.append("the first answer did not match the schema and was sent back once")
@@ -114,6 +120,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
             system=system,
             messages=(Message(content=question(task, fitted.text)),),
             json_schema=schema,
+            max_output_tokens=answer_tokens(wanted.max_words, wanted.language),
             source=request.input,
             task="generate",
         )
@@ -132,7 +139,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
         except BudgetExceeded as error:
             message = f"the answer does not match the schema ({'; '.join(first.problems)})"
             raise StepError(message, hint=f"no tokens are left to ask again: {error.message}") from None
-        answer = read(second, Schema(asked.json_schema or {}))
+        answer = await asyncio.to_thread(read, second, Schema(asked.json_schema or {}))
         if answer.problems:
             raise StepError(
                 f"the answer does not match the schema, twice: {'; '.join(answer.problems)}",
@@ -144,6 +151,20 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
 def _task(step: Step, prompt: str) -> str:
     """What to write: the prompt, else the step's description, else its name."""
     return prompt.strip() or step.description.strip() or step.name.strip()
+
+
+def _require_language(reply: ModelReply, wanted: GenerateParameters) -> None:
+    """Refuse an answer that no language model wrote, unless the step admits it.
+
+    Raises:
+        StepError: It does not.
+    """
+    if reply.produced_by == "extractive" and not wanted.allow_extractive:
+        raise StepError(
+            "no language model could be asked, and without one the input would be given out as it is",
+            hint="set ANTHROPIC_API_KEY or OPENAI_API_KEY, fill a `template`, or say `allow_extractive: true` to "
+            "have the input written into a plain list",
+        )
 
 
 def _text(reply: ModelReply) -> Json:
@@ -164,6 +185,7 @@ def _notes(fitted: Compression, reply: ModelReply) -> list[str]:
         )
     if reply.produced_by == "extractive":
         notes.append("no model was asked: the input was written into a plain template")
+    notes += reply.notes
     if reply.stop_reason == "length":
         notes.append("the text was cut: the budget or the tier admits no longer one")
     elif reply.stop_reason == "refusal":

@@ -17,6 +17,7 @@ from intendant.plugin import (
     StepError,
     StepRequest,
     StepResult,
+    answer_tokens,
 )
 from intendant_intent_summarize._answers import parsed
 from intendant_intent_summarize._prompts import instructions, question
@@ -96,6 +97,7 @@ class SummarizeHandler(IntentHandler[SummarizeParameters]):
                 system=system,
                 messages=(Message(content=question(asked, fitted.text)),),
                 json_schema=schema,
+                max_output_tokens=answer_tokens(wanted.max_words, wanted.language),
                 source=request.input,
                 task="summarize",
             )
@@ -137,9 +139,11 @@ def _notes(fitted: Compression, reply: ModelReply, wanted: SummarizeParameters) 
             f"{fitted.tokens_after} tokens{kept}{dropped}"
         )
     if reply.produced_by == "extractive":
-        notes.append("no model was asked: sentences and figures were selected from the whole input")
+        part = "a part of the input" if reply.notes else "the whole input"
+        notes.append(f"no model was asked: sentences and figures were selected from {part}")
         if wanted.language:
             notes.append(f"without a model the language stays as it was, not {wanted.language}")
+    notes += reply.notes
     if reply.stop_reason == "length":
         notes.append("the summary was cut: the budget or the tier admits no longer one")
     elif reply.stop_reason == "refusal":

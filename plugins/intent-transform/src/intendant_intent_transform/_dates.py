@@ -1,24 +1,25 @@
 """Operations on dates. How `12/5/2026` is read is said, not guessed; days are counted by the calendar."""
 
-import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from intendant.plugin import Json, StepError
+from intendant.plugin import Json, StepError, day_of
 from intendant.records import describe_value
 from intendant_intent_transform._records import Op, Record, each_record, get, require_somewhere
 
-_PARTS = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})", re.ASCII)
+MOST = 200
+"""Characters of a text that names a moment."""
 
 
 class DateOp(Op):
     """What operations on dates have in common."""
 
-    day_first: bool = True
-    """Whether 12/5/2026 is the 12th of May; a part above 12 decides by itself."""
+    day_first: bool | None = None
+    """Whether 12/5/2026 is the 12th of May; a part above 12 decides by itself, and so do full stops. Where this
+    does not say, such a date is null."""
     timezone: str | None = None
     """Such as `Europe/Paris`: where the day of a time with an offset, and today, are taken. By default the time's
     own, and UTC for today."""
@@ -36,25 +37,29 @@ class DateOp(Op):
         except (KeyError, ValueError, OSError):
             raise StepError(f"there is no time zone '{self.timezone}'", hint="such as Europe/Paris") from None
 
-    def read(self, value: Json) -> date | None:
-        """The day that *value* names; None if it names none."""
+    def read(self, value: Json, doubts: list[str]) -> date | None:
+        """The day that *value* names; None if it names none.
+
+        Args:
+            value: A text.
+            doubts: Gets what can be read in two ways, for which the answer is None too.
+        """
         if not isinstance(value, str):
             return None
-        text = value.strip()
-        parts = _PARTS.fullmatch(text)
-        try:
-            if parts is not None:
-                return self._by_parts(int(parts[1]), int(parts[3]), parts[4])
-            moment = datetime.fromisoformat(text)
-        except (ValueError, OverflowError):
-            return None
         zone = self.zone()
-        return moment.astimezone(zone).date() if zone is not None and moment.tzinfo is not None else moment.date()
+        if zone is not None and (moment := _moment(value.strip())) is not None:
+            return moment.astimezone(zone).date()
+        found = day_of(value, day_first=self.day_first)
+        if found is not None and found.value is None:
+            doubts.append(value.strip())
+        return None if found is None else found.value
 
-    def _by_parts(self, first: int, second: int, year: str) -> date:
-        swap = second > 12 or (first <= 12 and not self.day_first)  # noqa: PLR2004  # a year has twelve months
-        day, month = (second, first) if swap else (first, second)
-        return date(int(year) + (2000 if len(year) == 2 else 0), month, day)  # noqa: PLR2004  # two digits
+    def note(self, doubts: list[str]) -> list[str]:
+        """What is said of dates that can be read in two ways."""
+        if not doubts:
+            return []
+        first = f"the first: '{doubts[0]}'; say `day_first`"
+        return [f"{len(doubts)} dates can be read in two ways and became null; {first}"]
 
     def change(self, value: Json, names: list[str], into: str, work: Callable[[Record], Json]) -> Json:
         """The records with what *work* makes of each one in the field *into*."""
@@ -64,6 +69,19 @@ class DateOp(Op):
             return [{**record, into: work(record)} for record in records]
 
         return each_record(value, changed)
+
+
+def _moment(text: str) -> datetime | None:
+    """The moment that *text* names with an offset; None if it has none."""
+    from email.utils import parsedate_to_datetime
+
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            found = read(text[:MOST])
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+        return found if found.tzinfo is not None else None
+    return None
 
 
 class ParseDate(DateOp):
@@ -78,22 +96,28 @@ class ParseDate(DateOp):
     async def apply(self, value: Json, notes: list[str]) -> Json:
         """The records with the dates; what is no date is null, and counted."""
         odd: list[str] = []
+        doubts: list[str] = []
 
         def work(record: Record) -> Json:
             found = get(record, self.field)
-            day = self.read(found)
-            if day is None and found not in (None, ""):
+            known = len(doubts)
+            day = self.read(found, doubts)
+            if day is None and found not in (None, "") and len(doubts) == known:
                 odd.append(describe_value(found))
-                if self.on_error == "fail":
-                    raise StepError(
-                        f"{self.field} is {odd[0]}, which is no date", hint="on_error: null lets it pass"
-                    )
+            if self.on_error == "fail" and (odd or doubts):
+                raise self._refused(odd, doubts)
             return None if day is None else day.isoformat()
 
         result = self.change(value, [self.field], self.into or self.field, work)
         if odd:
             notes.append(f"{len(odd)} values of {self.field} are no dates and became null; the first: {odd[0]}")
+        notes += self.note(doubts)
         return result
+
+    def _refused(self, odd: list[str], doubts: list[str]) -> StepError:
+        if odd:
+            return StepError(f"{self.field} is {odd[0]}, which is no date", hint="on_error: null lets it pass")
+        return StepError(f"{self.field} is '{doubts[0]}', which can be read in two ways", hint="say `day_first`")
 
 
 class DaysBetween(DateOp):
@@ -116,16 +140,19 @@ class DaysBetween(DateOp):
         """The records with the number of days; null where a date is missing, and counted."""
         today = datetime.now(self.zone() or UTC).date()
         missing = 0
+        doubts: list[str] = []
 
         def work(record: Record) -> Json:
             nonlocal missing
-            days = [today if name is None else self.read(get(record, name)) for name in (self.from_, self.to)]
+            names = (self.from_, self.to)
+            days = [today if name is None else self.read(get(record, name), doubts) for name in names]
             missing += None in days
             return None if days[0] is None or days[1] is None else (days[1] - days[0]).days
 
         result = self.change(value, [name for name in (self.from_, self.to) if name], self.into, work)
         if missing:
             notes.append(f"{missing} records lack a date")
+        notes += self.note(doubts)
         return result
 
 
@@ -141,10 +168,11 @@ class AddDays(DateOp):
     async def apply(self, value: Json, notes: list[str]) -> Json:
         """The records with the later dates; null where there is no date, or none that a calendar has."""
         missing = 0
+        doubts: list[str] = []
 
         def work(record: Record) -> Json:
             nonlocal missing
-            day = self.read(get(record, self.field))
+            day = self.read(get(record, self.field), doubts)
             try:
                 if day is not None:
                     return (day + timedelta(days=self.days)).isoformat()
@@ -156,4 +184,5 @@ class AddDays(DateOp):
         result = self.change(value, [self.field], self.into or self.field, work)
         if missing:
             notes.append(f"{missing} records lack a date")
+        notes += self.note(doubts)
         return result

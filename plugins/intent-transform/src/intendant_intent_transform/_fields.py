@@ -126,15 +126,17 @@ class Set(Op):
                 await asyncio.sleep(0)
             result = dict(record)
             for name, expression in expressions:
-                result[name] = self._computed(name, expression, result, index, failures)
+                result[name] = await self._computed(name, expression, result, index, failures)
             changed.append(result)
         if failures:
             notes.append(f"{len(failures)} fields could not be computed and are null; the first: {failures[0]}")
         return changed[0] if isinstance(value, dict) else changed
 
-    def _computed(self, name: str, expression: Expression, item: Record, index: int, failures: list[str]) -> Json:
+    async def _computed(
+        self, name: str, expression: Expression, item: Record, index: int, failures: list[str]
+    ) -> Json:
         try:
-            return plain(expression.evaluate(item=item, index=index, values=self.values))
+            return plain(await expression.evaluate_async(item=item, index=index, values=self.values))
         except (ExpressionFailed, ValueError) as error:
             message = f"record {index}, {name}: {getattr(error, 'message', error)}"
             if self.on_error == "fail":

@@ -4,9 +4,13 @@ import json
 from collections.abc import Callable
 
 from intendant.plugin import Json, Options, StepError
-from intendant.records import as_list, as_records
+from intendant.records import as_list, as_records, composed
 
 Record = dict[str, Json]
+MAX_CELLS = 10_000_000
+"""Rows times columns of a table."""
+MAX_DIGITS = 12
+"""Of an index into a list."""
 
 
 class Op(Options):
@@ -53,17 +57,31 @@ class Absent:
 
 
 def look(value: Json, path: str) -> Json | type[Absent]:
-    """What a dotted path leads to; a key with the dots in it comes first, and `0` goes into a list."""
-    if isinstance(value, dict) and path in value:
-        return value[path]
-    head, _, rest = path.partition(".")
-    if isinstance(value, dict) and head in value:
-        inner = value[head]
-    elif isinstance(value, list) and head.lstrip("-").isdecimal() and -len(value) <= int(head) < len(value):
-        inner = value[int(head)]
-    else:
-        return Absent
-    return look(inner, rest) if rest else inner
+    """What a dotted path leads to; `0` goes into a list.
+
+    A key that holds the dots itself comes first, the longest before others. Canonically equal names are the same.
+    """
+    found = _step(value, path)
+    dot = path.rfind(".")
+    while found is Absent and dot > 0:
+        inner = _step(value, path[:dot])
+        found = Absent if inner is Absent else look(inner, path[dot + 1 :])
+        dot = path.rfind(".", 0, dot)
+    return found
+
+
+def _step(value: Json, name: str) -> Json | type[Absent]:
+    """What one key of a record, or one index of a list, leads to."""
+    if isinstance(value, dict):
+        if name in value:
+            return value[name]
+        if name.isascii():
+            return Absent
+        wanted = composed(name)
+        return next((item for key, item in value.items() if composed(key) == wanted), Absent)
+    if isinstance(value, list) and name.lstrip("-").isdecimal() and len(name) < MAX_DIGITS:
+        return value[int(name)] if -len(value) <= int(name) < len(value) else Absent
+    return Absent
 
 
 def get(value: Json, path: str) -> Json:
@@ -87,6 +105,19 @@ def require_somewhere(records: list[Record], names: list[str]) -> None:
 def columns_of(records: list[Record]) -> list[str]:
     """The fields of all records, in the order in which they first occur."""
     return list(dict.fromkeys(name for record in records for name in record))
+
+
+def within(rows: int, columns: int) -> None:
+    """See to it that a table is not too large: records of which each has fields of its own make a very wide one.
+
+    Raises:
+        StepError: It has more than `MAX_CELLS`.
+    """
+    if rows * columns > MAX_CELLS:
+        raise StepError(
+            f"{rows} rows of {columns} columns are more than {MAX_CELLS} cells",
+            hint="name the `columns`, or drop fields before",
+        )
 
 
 def as_text(value: Json) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from intendant.plugin import Json, Options, StepError
-from intendant.records import describe_value, identity_of
+from intendant.records import caseless, composed, describe_value, identity_of
 from intendant_intent_transform._records import Op, Record, get, items_of, records_of, require_somewhere
 
 
@@ -16,7 +16,7 @@ def rank(value: Json) -> tuple[int, Any]:
         return (0, value)
     if isinstance(value, int | float):
         return (1, value)
-    return (2, value) if isinstance(value, str) else (3, json.dumps(value, sort_keys=True))
+    return (2, composed(value)) if isinstance(value, str) else (3, json.dumps(value, sort_keys=True))
 
 
 class SortKey(Options):
@@ -67,7 +67,7 @@ class Sort(Op):
         return [item for _, item in there] + [item for found, item in pairs if found is None]
 
     def _folded(self, found: Json) -> Json:
-        return found.casefold() if self.ignore_case and isinstance(found, str) else found
+        return caseless(found) if self.ignore_case and isinstance(found, str) else found
 
 
 class Limit(Op):

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from intendant.plugin import Json, StepError
-from intendant.records import describe_value
+from intendant.records import caseless, composed, describe_value
 from intendant_intent_transform._records import (
     Absent,
     Op,
@@ -16,6 +16,7 @@ from intendant_intent_transform._records import (
     look,
     records_of,
     require_somewhere,
+    within,
 )
 
 
@@ -43,6 +44,7 @@ class RowsToObjects(Op):
         if not rows:
             return []
         names = self._names(rows[0])
+        within(len(rows), len(names))
         short = sum(len(row) < len(names) for row in rows[1:])
         for index, row in enumerate(rows[1:], start=1):
             if any(cell not in (None, "") for cell in row[len(names) :]):
@@ -58,9 +60,11 @@ class RowsToObjects(Op):
         names = ["" if cell is None else str(cell).strip() for cell in header]
         names = [name if self.preserve_case else name.lower() for name in names]
         names = [name or f"column_{index}" for index, name in enumerate(names, start=1)]
-        for index, name in enumerate(names):
-            if name in names[:index]:
+        seen: set[str] = set()
+        for name in names:
+            if composed(name) in seen:
                 raise StepError(f"the header has '{name}' twice", hint="rename one with map_headers before")
+            seen.add(composed(name))
         return names
 
 
@@ -73,16 +77,16 @@ class MapHeaders(Op):
 
     async def apply(self, value: Json, notes: list[str]) -> Json:  # noqa: ARG002
         """The table with its columns renamed."""
-        new_names = {old.strip().casefold(): new for old, new in self.map.items()}
+        new_names = {caseless(old.strip()): new for old, new in self.map.items()}
         items = items_of(value)
         header = as_rows(value)[0] if items and isinstance(items[0], list) else columns_of(records_of(value))
-        known = {str(name).strip().casefold() for name in header}
-        odd = [old for old in self.map if old.strip().casefold() not in known]
+        known = {caseless(str(name).strip()) for name in header}
+        odd = [old for old in self.map if caseless(old.strip()) not in known]
         if items and odd:
             raise StepError(f"no column is called '{odd[0]}'", hint=f"there are: {', '.join(map(str, header))}")
 
         def name(old: Json) -> str:
-            return new_names.get(str(old).strip().casefold(), str(old))
+            return new_names.get(caseless(str(old).strip()), str(old))
 
         if items and isinstance(items[0], list):
             return [[name(cell) for cell in items[0]], *items[1:]]
@@ -108,6 +112,7 @@ class ToRows(Op):
         records = records_of(value)
         require_somewhere(records, self.columns)
         columns = self.columns or columns_of(records)
+        within(len(records), len(columns))
         rows: list[Json] = [[get(record, name) for name in columns] for record in records]
         return [columns, *rows] if self.header else rows
 

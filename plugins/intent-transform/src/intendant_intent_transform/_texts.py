@@ -19,9 +19,15 @@ from intendant_intent_transform._records import (
     look,
     records_of,
     require_somewhere,
+    within,
 )
 
-_PLACE = re.compile(r"\{([A-Za-z_][\w.-]*)\}")
+_BRACES = re.compile(r"\{([^{}\r\n]{1,300})\}")
+_NAME = re.compile(r"(?=[^{}]*[^\W\d_])[\w#][\w.()\[\]/%&#’'-]*(?: [\w.()\[\]/%&#’'-]+)*")  # noqa: RUF001
+"""What looks like the name of a field: words with single blanks between them, and a letter among them."""
+_INDEX = re.compile(r"\[(\d{1,9})\]")
+MAX_TEXT = 50_000_000
+"""Characters that a rendered text may have."""
 
 
 class Split(Op):
@@ -122,6 +128,7 @@ class Table(Op):
         records = [value] if isinstance(value, dict) else records_of(value)
         require_somewhere(records, self.columns)
         columns = self.columns or columns_of(records)
+        within(len(records), len(columns))
         return [columns, *([as_text(get(record, name)) for name in columns] for record in records)]
 
 
@@ -165,7 +172,11 @@ def _escaped(cell: str) -> str:
 
 
 class Render(Op):
-    """Writes a text for each record, and joins them. `{name}` and `{customer.name}` stand for fields."""
+    """Writes a text for each record, and joins them.
+
+    `{name}`, `{customer.name}` and `{items[0].id}` stand for fields, whatever letters, blanks and dots their names
+    have: what stands between braces is a field where a record has one of that name, or where it looks like a name.
+    """
 
     op: Literal["render"]
     template: str
@@ -184,15 +195,39 @@ class Render(Op):
         records = [value] if isinstance(value, dict) else records_of(value)
         if not records and self.empty is not None:
             return self.empty
-        texts = [self._text(record, index) for index, record in enumerate(records)]
+        places = self._places(records)
+        texts: list[str] = []
+        size = 0
+        for index, record in enumerate(records):
+            texts.append(self._text(record, places, index))
+            size += len(texts[-1]) + len(self.join)
+            if size > MAX_TEXT:
+                raise StepError(f"the text is longer than {MAX_TEXT} characters", hint="render fewer records")
         return self.before + self.join.join(texts) + self.after
 
-    def _text(self, record: Record, index: int) -> str:
+    def _places(self, records: list[Record]) -> frozenset[str]:
+        """What of the template's braces stands for a field."""
+        found = {match[1] for match in _BRACES.finditer(self.template)}
+        return frozenset(
+            name
+            for name in found
+            if _NAME.fullmatch(name) or any(_look(record, name) is not Absent for record in records)
+        )
+
+    def _text(self, record: Record, places: frozenset[str], index: int) -> str:
         def fill(match: re.Match[str]) -> str:
-            found = look(record, match[1])
+            if match[1] not in places:
+                return match[0]
+            found = _look(record, match[1])
             if found is Absent and self.missing == "fail":
                 hint = f"it has: {', '.join(list(record)[:12])}; missing: empty leaves it empty"
                 raise StepError(f"record {index} has no field '{match[1]}'", hint=hint)
             return "" if found is Absent else as_text(found)
 
-        return _PLACE.sub(fill, self.template)
+        return _BRACES.sub(fill, self.template)
+
+
+def _look(record: Record, path: str) -> Json | type[Absent]:
+    """What a path such as `items[0].id` leads to; a key that holds the signs itself comes first."""
+    found = look(record, path)
+    return look(record, _INDEX.sub(r".\1", path)) if found is Absent and "[" in path else found

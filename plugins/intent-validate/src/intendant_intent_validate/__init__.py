@@ -130,7 +130,7 @@ async def _violations(items: list[Json], options: ValidateParameters, *, each: b
     for index, item in enumerate(items):
         if index % PAUSE == 0:
             await asyncio.sleep(0)
-        found += checks.of(item, index if each else None)
+        found += [violation async for violation in checks.of(item, index if each else None)]
     return found
 
 

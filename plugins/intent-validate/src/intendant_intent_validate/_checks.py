@@ -1,6 +1,6 @@
 """Checks one record against a schema and rules."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,16 +64,18 @@ class Checks:
             for rule in rules
         ]
 
-    def of(self, item: Json, index: int | None) -> Iterator[Violation]:
+    async def of(self, item: Json, index: int | None) -> AsyncIterator[Violation]:
         """What is wrong with a record; *index* is None where the whole input is one."""
-        if self._schema is not None and not self._schema.accepts(item):
-            for fault in self._schema.errors(item, PER_RECORD):
+        if self._schema is not None:
+            for fault in await self._schema.errors_async(item, PER_RECORD):
                 path, _, message = fault.partition(": ")
                 yield Violation(index, "schema", message, "error", None if path == "value" else path)
         names = {"item": item, "index": index or 0, "values": self._values}
         for rule, condition, when in self._rules:
             try:
-                if (when is not None and not when.test(**names)) or condition.test(**names):
+                if when is not None and not await when.test_async(**names):
+                    continue
+                if await condition.test_async(**names):
                     continue
                 message = rule.message or f"`{rule.rule}` is not true"
             except ExpressionFailed as error:

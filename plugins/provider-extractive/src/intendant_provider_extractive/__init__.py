@@ -54,7 +54,7 @@ class ExtractiveProvider(Provider):
 
     def token_counting(self, model: str) -> TokenCounting:  # noqa: ARG002  # the same for each
         """By estimate, as its own usage: no tokenizer is worth loading where no model is asked."""
-        return TokenCounting(encoding=None, factor=1.0)
+        return TokenCounting(estimate_tokens, exact=True)
 
     async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
         """Select sentences, or fill the template; nothing is sent anywhere.
@@ -77,6 +77,7 @@ class ExtractiveProvider(Provider):
             provider=self.name,
             produced_by="extractive",
             stop_reason="length" if made.cut else "end",
+            notes=made.notes,
         )
 
     def _compose(self, limit: int, request: ModelRequest) -> Composed:

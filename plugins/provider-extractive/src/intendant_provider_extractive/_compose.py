@@ -3,14 +3,14 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from intendant.plugin import estimate_tokens
 from intendant_provider_extractive._asked import Asked
-from intendant_provider_extractive._digest import digest, prose_field, records_of
+from intendant_provider_extractive._digest import digest, names_of, prose_field, records_of
 from intendant_provider_extractive._rank import Ranking
-from intendant_provider_extractive._units import units
+from intendant_provider_extractive._units import Unit, owned_units
 
 MAX_UNITS = 20_000
 """Of a longer text the first are read, and that is said."""
@@ -31,6 +31,8 @@ class Composed:
     text: str
     cut: bool = False
     """True if something that was wanted did not fit."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of it."""
 
 
 def summary(material: object, asked: Asked, limit: int) -> Composed:
@@ -40,13 +42,13 @@ def summary(material: object, asked: Asked, limit: int) -> Composed:
     if records is not None:
         return _of_records(records, asked, limit)
     if isinstance(material, Mapping):
-        return _joined([f"{key}: {_brief(value)}" for key, value in material.items()], asked, limit)
+        return _joined([_Line(f"{key}: {_brief(value)}") for key, value in material.items()], asked, limit)
     found, unread = _units_of(material)
     if not found:
         return Composed("")
     made = _select(found, asked, limit)
-    note = [f"(of the first {len(found)} sentences; {unread} were not read)"] if unread else []
-    return _joined([*made.lines, *note], asked, limit, cut=made.cut)
+    note = [_Line(f"(of the first {len(found)} sentences; {unread} were not read)")] if unread else []
+    return replace(_joined([*made.lines, *note], asked, limit, cut=made.cut), notes=_unread(found, unread))
 
 
 def filled(material: object, limit: int) -> Composed:
@@ -61,60 +63,92 @@ def filled(material: object, limit: int) -> Composed:
         return _whole_lines([head, *lines], limit, "records")
     if isinstance(material, Mapping):
         return _whole_lines([f"- {key}: {_brief(value)}" for key, value in material.items()], limit, "fields")
-    return _whole_lines(_units_of(material)[0], limit, "sentences")
+    found, unread = _units_of(material)
+    made = _whole_lines([unit.text for unit in found], limit, "sentences")
+    return replace(made, notes=(*made.notes, *_unread(found, unread)))
+
+
+def _unread(found: Sequence[Unit], unread: int) -> tuple[str, ...]:
+    return (f"only the first {len(found)} sentences were read; {unread} were not",) if unread else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    text: str
+    follows: bool = False
+    """True if it goes on with the text that the line before it is of."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Selected:
-    lines: list[str]
+    lines: list[_Line]
     cut: bool
 
 
-def _select(found: Sequence[str], asked: Asked, limit: int) -> _Selected:
+def _select(found: Sequence[Unit], asked: Asked, limit: int) -> _Selected:
     """The best units that fit, in the order of the text; equal ones once."""
     wanted = asked.units or max(USUAL[0], min(USUAL[1], round(math.sqrt(len(found)))))
     tokens_left, words_left = limit, math.inf if asked.words is None else asked.words
     chosen: dict[str, int] = {}
     best, passed = None, 0
-    for index in Ranking(found, asked.query).best():
+    for index in Ranking([unit.text for unit in found], asked.query).best():
         if len(chosen) >= min(wanted, MOST) or passed > SPARE_TRIES:
             break
-        unit = found[index]
+        unit = found[index].labelled
         best = best or unit
         tokens, length = estimate_tokens(unit) + LINE_TOKENS, len(unit.split())
-        if unit in chosen:
+        if found[index].text in chosen:
             continue
         if tokens > tokens_left or length > words_left:
             passed += 1
             continue
-        chosen[unit] = index
+        chosen[found[index].text] = index
         tokens_left -= tokens
         words_left -= length
     if not chosen:
-        return _Selected([_shortened(best or found[0], limit - LINE_TOKENS, asked.words)], cut=True)
-    return _Selected(sorted(chosen, key=chosen.__getitem__), cut=passed > 0 and len(chosen) < wanted)
+        beginning = _shortened(best or found[0].labelled, limit - LINE_TOKENS, asked.words)
+        return _Selected([_Line(beginning)], cut=True)
+    lines = _labelled([found[index] for index in sorted(chosen.values())])
+    return _Selected(lines, cut=passed > 0 and len(chosen) < wanted)
+
+
+def _labelled(chosen: Sequence[Unit]) -> list[_Line]:
+    """The units' texts; of several with one owner the first says whose they are."""
+    lines: list[_Line] = []
+    before = ("", -1)
+    for unit in chosen:
+        whose = (unit.owner, unit.group)
+        lines.append(_Line(unit.text, follows=True) if whose == before else _Line(unit.labelled))
+        before = whose
+    return lines
 
 
 def _of_records(records: Sequence[Mapping[str, Any]], asked: Asked, limit: int) -> Composed:
-    lines = digest(records)
+    lines = [_Line(line) for line in digest(records)]
     field = prose_field(records)
     if field is None:
         return _joined(lines[: asked.units], asked, limit)
-    found = _units_of([str(record.get(field) or "") for record in records])[0]
-    left = limit - estimate_tokens(lines[0]) - LINE_TOKENS
+    names = names_of(records, field)
+    units = [
+        unit
+        for group, (name, record) in enumerate(zip(names, records, strict=True))
+        for unit in owned_units(str(record.get(field) or ""), name, group)
+    ]
+    found, unread = units[:MAX_UNITS], max(0, len(units) - MAX_UNITS)
+    left = limit - estimate_tokens(lines[0].text) - LINE_TOKENS
     if not found or left <= LINE_TOKENS:
         return _joined(lines[:1], asked, limit, cut=True)
     made = _select(found, asked, left)
-    return _joined([lines[0], *made.lines], asked, limit, cut=made.cut)
+    return replace(_joined([lines[0], *made.lines], asked, limit, cut=made.cut), notes=_unread(found, unread))
 
 
-def _units_of(material: object) -> tuple[list[str], int]:
-    """The units, and how many there are beyond those that are read."""
+def _units_of(material: object) -> tuple[list[Unit], int]:
+    """The units, and how many there are beyond those that are read. Each element of a list is a text by itself."""
     if isinstance(material, list):
         texts = [item if isinstance(item, str) else _brief(item) for item in material if item is not None]
     else:
         texts = [material if isinstance(material, str) else _brief(material)]
-    found = [unit for text in texts for unit in units(text)]
+    found = [unit for group, text in enumerate(texts) for unit in owned_units(text, group=group)]
     return found[:MAX_UNITS], max(0, len(found) - MAX_UNITS)
 
 
@@ -136,22 +170,25 @@ def _brief(value: object) -> str:
         return "(nested too deep to show)"
 
 
-def _joined(lines: Sequence[str], asked: Asked, limit: int, *, cut: bool = False) -> Composed:
-    """As many whole lines as fit: bullets, or lines, or a paragraph if each ends like a sentence."""
+def _joined(lines: Sequence[_Line], asked: Asked, limit: int, *, cut: bool = False) -> Composed:
+    """As many whole lines as fit: bullets, or lines, or a paragraph for each text if all end like sentences."""
     words_left = math.inf if asked.words is None else asked.words
-    kept: list[str] = []
+    kept: list[_Line] = []
     for line in lines:
-        tokens, length = estimate_tokens(line) + LINE_TOKENS, len(line.split())
+        tokens, length = estimate_tokens(line.text) + LINE_TOKENS, len(line.text.split())
         if tokens > limit or length > words_left:
             cut = True
             break
-        kept.append(f"- {line}" if asked.bullets else line)
+        kept.append(line)
         limit -= tokens
         words_left -= length
     if not kept and lines:
-        return Composed(_shortened(lines[0], limit, asked.words), cut=True)
-    runs_on = not asked.bullets and all(line[-1:] in ".!?…。！？" for line in kept)  # noqa: RUF001  # as in Chinese
-    return Composed((" " if runs_on else "\n").join(kept), cut)
+        return Composed(_shortened(lines[0].text, limit, asked.words), cut=True)
+    if asked.bullets:
+        return Composed("\n".join(f"- {line.text}" for line in kept), cut)
+    runs_on = all(line.text[-1:] in ".!?…。！？" for line in kept)  # noqa: RUF001  # as in Chinese
+    pieces = (f"{' ' if line.follows and runs_on else chr(10)}{line.text}" for line in kept)
+    return Composed("".join(pieces).strip(), cut)
 
 
 def _whole_lines(lines: Sequence[str], limit: int, what: str) -> Composed:

@@ -1,5 +1,6 @@
 """Records in a few lines: how many, and what is in each field. Counted, never guessed."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,11 @@ VALUE = 40
 """Characters of a value that are shown."""
 _ID = re.compile(r"(?:^|[._\s-])(?:id|key|number|no|year|zip)$|[a-z]Id$", re.IGNORECASE)
 """Names of fields whose figures are names; a sum of them means nothing."""
+NAMING = (
+    *("from_address", "from", "sender", "author", "name", "customer", "speaker", "user", "who", "email", "mail"),
+    *("title", "subject", "id", "key", "number"),
+)
+"""Fields by which people call a record, those that say whose it is first."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 Record = Mapping[str, Any]
@@ -36,6 +42,28 @@ def prose_field(records: Sequence[Record]) -> str | None:
         sizes.update({key: len(value) for key, value in record.items() if isinstance(value, str)})
     best = sizes.most_common(1)
     return best[0][0] if best and best[0][1] > LONG * len(records) else None
+
+
+def names_of(records: Sequence[Record], prose: str) -> list[str]:
+    """What to call each record beside its text: what a field says that names records, else its position.
+
+    Args:
+        records: The records.
+        prose: The field that holds their text.
+    """
+    if len(records) == 1:
+        return [""]
+    name = next((name for name in NAMING if name != prose and _names(records, name)), None)
+    return [
+        f"record {index + 1}" if name is None or not record.get(name) else " ".join(str(record[name]).split())
+        for index, record in enumerate(records)
+    ]
+
+
+def _names(records: Sequence[Record], name: str) -> bool:
+    """True if a field tells most of the records apart from others, in a few words."""
+    values = [str(record[name]) for record in records if isinstance(record.get(name), str | int)]
+    return len(values) > len(records) // 2 and all(len(value) <= LONG for value in values)
 
 
 def digest(records: Sequence[Record]) -> list[str]:
@@ -92,8 +120,14 @@ def _figures(values: Sequence[float], *, summed: bool) -> str:
         return f"{_number(low)} in all" if len(values) > 1 else _number(low)
     if not summed:
         return f"{_number(low)} to {_number(high)}, {len(set(values))} different"
-    total = sum(values)
-    return f"{_number(low)} to {_number(high)}, sum {_number(total)}, mean {_number(total / len(values))}"
+    try:
+        total = sum(values)
+        mean = total / len(values)
+    except OverflowError:
+        mean = math.inf
+    if not math.isfinite(mean):  # beyond what a double can hold
+        return f"{_number(low)} to {_number(high)}"
+    return f"{_number(low)} to {_number(high)}, sum {_number(total)}, mean {_number(mean)}"
 
 
 def _number(value: float) -> str:

@@ -1,0 +1,154 @@
+"""Dates in texts, as people and programs write them. Which of two figures is the day is said, never guessed."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from unicodedata import normalize
+
+_NAMES = {
+    1: "january jan januar janner janvier janv enero ene gennaio gen janeiro januari stycznia styczen leden",
+    2: "february feb februar fevrier fevr febrero febbraio fevereiro fev februari lutego luty unor",
+    3: "march mar marz maerz mrz mars marzo marco maart mrt marca marzec brezen",
+    4: "april apr avril avr abril abr aprile kwietnia kwiecien duben",
+    5: "may mai mayo maggio mag maio maj mei maja kveten",
+    6: "june jun juni juin junio giugno giu junho czerwca czerwiec cerven",
+    7: "july jul juli juillet juil julio luglio lug julho lipca lipiec cervenec",
+    8: "august aug aout agosto ago agustus augustus augusti sierpnia sierpien srpen",
+    9: "september sep sept septembre septiembre settembre set setembro wrzesnia wrzesien zari",
+    10: "october oct oktober okt octobre octubre ottobre ott outubro out pazdziernika rijen",
+    11: "november nov novembre noviembre novembro listopada listopad",
+    12: "december dec dezember dez decembre diciembre dic dicembre dezembro grudnia grudzien prosinec",
+}
+_MONTHS = {name: number for number, names in _NAMES.items() for name in names.split()}
+"""Names and short forms in some languages, without accents."""
+_WORD = r"[^\W\d_]{{3,12}}\.?"
+_DATE = re.compile(
+    r"(?<![\w/.-])(?:"
+    r"(?P<y1>\d{4})(?P<s1>[-/.])(?P<m1>\d{1,2})(?P=s1)(?P<d1>\d{1,2})"
+    r"|(?P<p2>\d{1,2})(?P<s2>[./-])(?P<b2> ?)(?P<q2>\d{1,2})(?P=s2)(?P=b2)(?P<y2>\d{4}|\d{2})"
+    rf"|(?P<d3>\d{{1,2}})(?:st|nd|rd|th|er|º|ª|\.)?[ /-]?(?:of |de |di )?(?P<m3>{_WORD.format()}),?"
+    r"[ /-](?:de |del |of )?(?P<y3>\d{4}|'?\d{2})"
+    rf"|(?P<m4>{_WORD.format()}) (?P<d4>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<y4>\d{{4}})"
+    r"|(?P<y5>\d{4}) ?[年년] ?(?P<m5>\d{1,2}) ?[月월] ?(?P<d5>\d{1,2}) ?[日일]"
+    r")(?![\d/-])",
+    re.IGNORECASE,
+)
+_TIME = re.compile(
+    r"[T, ]* ?(?:at |um )?\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?: ?[AP]\.?M\.?)?(?: ?(?:Uhr|h))?"
+    r"(?: ?(?:Z|[+-]\d{2}:?\d{2}|[A-Z]{2,5}|\([A-Z]{2,5}\)))*",
+    re.IGNORECASE,
+)
+_DAYS = """
+monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri sat sun
+montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag mo di mi do fr sa so
+lundi mardi mercredi jeudi vendredi samedi dimanche lun mar mer jeu ven sam dim
+lunes martes miercoles jueves viernes sabado domingo mie jue vie sab dom
+lunedi martedi mercoledi giovedi venerdi gio maandag dinsdag woensdag donderdag vrijdag zaterdag zondag
+segunda terca quarta quinta sexta segunda-feira terca-feira quarta-feira quinta-feira sexta-feira
+"""
+_WEEKDAYS = frozenset(_DAYS.split())
+_WEEKDAY = re.compile(r"([^\W\d_][\w-]{1,14})\.?,? ")
+PIVOT = 69
+"""Years of two digits from here on are of the last century, as POSIX has it."""
+MOST = 100
+"""Characters of a text that is one date."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDate:
+    """A date in a text."""
+
+    value: date | None
+    """None if it can be read in two ways, such as `4/5/2026`."""
+    text: str
+    """As it is written."""
+
+
+def dates_in(text: str, *, day_first: bool | None = None) -> Iterator[FoundDate]:
+    """The dates in *text*, in their order; what no calendar has is none.
+
+    Args:
+        text: Where to look.
+        day_first: Whether `4/5/2026` is the 4th of May; None if that is not known. A figure above 12 decides by
+            itself, and so do full stops: `4.5.2026` is the 4th of May unless this says otherwise.
+    """
+    for match in _DATE.finditer(_plain_digits(text)):
+        try:
+            found = _date(match, day_first)
+        except ValueError:
+            continue
+        if found is not None:
+            yield FoundDate(found if isinstance(found, date) else None, match[0])
+
+
+def day_of(text: str, *, day_first: bool | None = None) -> FoundDate | None:
+    """The date that *text* is, with or without a weekday and a time; None if it is none.
+
+    Args:
+        text: The date, in ISO 8601 or as `dates_in` knows them.
+        day_first: As for `dates_in`.
+    """
+    plain = text.strip()
+    if len(plain) > MOST:
+        return None
+    try:
+        return FoundDate(datetime.fromisoformat(plain).date(), plain)
+    except (ValueError, OverflowError):
+        pass  # not of the form that programs write
+    weekday = _WEEKDAY.match(plain)
+    for start in (weekday.end(),) if weekday and _bare(weekday[1]) in _WEEKDAYS else (0,):
+        found = next(dates_in(plain[start:], day_first=day_first), None)
+        if found is not None and _plain_digits(plain)[start:].startswith(found.text):
+            rest = plain[start + len(found.text) :]
+            return found if not rest or _TIME.fullmatch(rest) else None
+    return None
+
+
+def _date(match: re.Match[str], day_first: bool | None) -> date | str | None:
+    """The date of a match, its text if that can be read in two ways, None if a word in it is no month.
+
+    Raises:
+        ValueError: The calendar has no such date.
+    """
+    part = match.groupdict()
+    for kind in ("1", "5"):
+        if part[f"y{kind}"]:
+            return date(*(int(part[f"{name}{kind}"]) for name in "ymd"))
+    if part["p2"]:
+        return _figures(match, day_first)
+    kind = "3" if part["m3"] else "4"
+    month = _MONTHS.get(_bare(part[f"m{kind}"]))
+    return None if month is None else date(_year(part[f"y{kind}"]), month, int(part[f"d{kind}"]))
+
+
+def _figures(match: re.Match[str], day_first: bool | None) -> date | str:
+    first, second, year = int(match["p2"]), int(match["q2"]), _year(match["y2"])
+    if day_first is None and match["s2"] == ".":
+        day_first = True
+    if second > 12 or first > 12 or first == second:  # noqa: PLR2004  # a year has twelve months
+        day_first = second <= 12  # noqa: PLR2004
+    if day_first is None:
+        return match[0]
+    day, month = (first, second) if day_first else (second, first)
+    return date(year, month, day)
+
+
+def _year(digits: str) -> int:
+    year = int(digits.lstrip("'"))
+    if len(digits.lstrip("'")) > 2:  # noqa: PLR2004
+        return year
+    return year + (1900 if year >= PIVOT else 2000)
+
+
+def _bare(name: str) -> str:
+    """A name in small letters without accents."""
+    decomposed = normalize("NFD", name.casefold().rstrip("."))
+    return "".join(letter for letter in decomposed if letter.isalpha() or letter == "-")
+
+
+def _plain_digits(text: str) -> str:
+    """The digits of all scripts as 0 to 9; the text stays as long."""
+    if text.isascii():
+        return text
+    return re.sub(r"[^\x00-\x7f]", lambda match: str(int(match[0])) if match[0].isdecimal() else match[0], text)
