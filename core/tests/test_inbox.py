@@ -149,6 +149,16 @@ async def test_any_number_of_events_is_written_in_order(any_store, count) -> Non
     assert await steps_of(any_store) == [f"s{number}" for number in range(count)]
 
 
+async def test_the_log_is_copied_into_the_database_beside_the_writer(store, tmp_path) -> None:
+    """Far below the size at which a commit would have to do it, and without closing the store."""
+    journal = await journal_of(store)
+    for first in range(0, 4000, 500):
+        await journal.commit(nothing, *(skipped(journal, number) for number in range(first, first + 500)))
+    while (tmp_path / "x.db").stat().st_size < 500_000:
+        await asyncio.sleep(0.01)
+    assert len(await steps_of(store)) == 4000
+
+
 # --- failures stay alone ---
 
 

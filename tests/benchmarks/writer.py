@@ -2,9 +2,10 @@
 
     python tests/benchmarks/writer.py [--runs 20] [--tasks 100] [--rows 5] [--seconds 5] [--kills 20]
 
-Each task is a step of one of the runs: it records `--rows` events and awaits their commit, over and over, all tasks
-in one event loop. Reported are events a second, and the time from the commit's call to its acknowledgement. With
-`--kills` the same is done in processes that are killed (SIGKILL) at a random moment: every event that was
+Each task is a step of one of the runs: it makes `--rows` events and awaits their commit, over and over, all tasks in
+one event loop. Reported are events a second, and the time from the commit's call to its acknowledgement; first for
+the writer alone, which gets rows that are made already, then for the journal, which validates and serialises an event
+for each. With `--kills` the same is done in processes that are killed (SIGKILL) at a random moment: every event that was
 acknowledged must be in the database, and every run's hash chain must be whole.
 """
 
@@ -19,11 +20,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from intendant.events import HandlerExecuted, StepExecuted, StepStarted
+from intendant.events import Event, HandlerExecuted, StepExecuted, StepStarted
 from intendant.record.journal import Journal
-from intendant.record.rows import RunRow
+from intendant.record.rows import NewEvent, RunRow
 from intendant.record.store import Store, runs
 from intendant.record.store.chain import verify
 from intendant.record.store.session import buffered
@@ -36,17 +39,23 @@ def nothing(connection: object) -> None:
     """Work that only waits for its events."""
 
 
+def make(journal: Journal, step: str, rows: int) -> list[Event]:
+    """Events such as those of a step."""
+    log = journal.step(step)
+    made: list[Event] = [log.event(StepStarted, attempt=1)]
+    if rows > 1:
+        made.append(log.event(StepExecuted, intent="copy", seconds=0.1, attempts=1, output_bytes=100))
+    more = range(2, rows)
+    return made + [log.event(HandlerExecuted, intent="copy", seconds=0.1, attempt=1) for _ in more]
+
+
 async def write(journal: Journal, step: str, rows: int, until: float, waits: list[float], note=None) -> int:
-    """Record events and await their commit until the time is over; returns how many."""
-    log, written = journal.step(step), 0
+    """Make events and await their commit until the time is over; returns how many."""
+    written = 0
     while time.perf_counter() < until:
-        made = [log.event(StepStarted, attempt=1)]
-        if rows > 1:
-            made.append(log.event(StepExecuted, intent="copy", seconds=0.1, attempts=1, output_bytes=100))
-        while len(made) < rows:
-            made.append(log.event(HandlerExecuted, intent="copy", seconds=0.1, attempt=1))
+        made = make(journal, step, rows)
         began = time.perf_counter()
-        await journal.commit(nothing, *made[:rows])
+        await journal.commit(nothing, *made)
         waits.append(time.perf_counter() - began)
         written += rows
         if note is not None:
@@ -54,12 +63,27 @@ async def write(journal: Journal, step: str, rows: int, until: float, waits: lis
     return written
 
 
+async def write_rows(journal: Journal, step: str, rows: int, until: float, waits: list[float]) -> int:
+    """The same with rows that are made beforehand."""
+    written, made = 0, [row_of(event) for event in make(journal, step, rows)]
+    while time.perf_counter() < until:
+        began = time.perf_counter()
+        await journal.store.do(nothing, journal.fence, made)
+        waits.append(time.perf_counter() - began)
+        written += rows
+    return written
+
+
+def row_of(event: Event) -> NewEvent:
+    return NewEvent(event.run_id, event.type, event.step_id, event.severity, event.at, event.model_dump_json())
+
+
 async def open_journals(store: Store, count: int) -> list[Journal]:
     rows = [RunRow(f"r_{number:024x}", "bench", "a", "{}", 1, "{}", "running", 1.0) for number in range(count)]
     return [Journal(store, await store.do(runs.open_run(row))) for row in rows]
 
 
-async def measure(options: argparse.Namespace, folder: Path) -> dict[str, float]:
+async def measure(options: argparse.Namespace, folder: Path, writing: Callable[..., Any]) -> dict[str, float]:
     """Events a second and waits of one process."""
     store = Store(f"sqlite:///{folder}/x.db", options.durability)
     journals = await open_journals(store, options.runs)
@@ -67,7 +91,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, float]
     began, used = time.perf_counter(), time.process_time()
     until = began + options.seconds
     tasks = [
-        write(journals[number % options.runs], f"s{number}", options.rows, until, waits)
+        writing(journals[number % options.runs], f"s{number}", options.rows, until, waits)
         for number in range(options.tasks)
     ]
     counts = await asyncio.gather(*tasks)
@@ -159,8 +183,9 @@ def main() -> None:
         asyncio.run(doomed(options, Path(options.doomed)))
         return
     if options.seconds:
-        with tempfile.TemporaryDirectory() as name:
-            print(json.dumps(asyncio.run(measure(options, Path(name)))))
+        for name, writing in (("writer alone", write_rows), ("journal", write)):
+            with tempfile.TemporaryDirectory() as folder:
+                print(json.dumps({"measured": name, **asyncio.run(measure(options, Path(folder), writing))}))
     chance = random.Random(options.seed)
     kept = [kill_one(options, chance) for _ in range(options.kills)]
     if kept:

@@ -1,5 +1,6 @@
 """Figures of a run, as a fold over its events."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ class MetricsFold:
     """Adds events up to `Metrics`; the result is the same whether it is fed live or from the store."""
 
     def __init__(self) -> None:
-        self._totals: dict[str, float] = {}
+        self._totals: defaultdict[str, float] = defaultdict(int)
         self._steps: dict[str | None, str] = {}
         self._budget: int | None = None
 
@@ -27,8 +28,8 @@ class MetricsFold:
 
     def _initialized(self, event: events.Initialized) -> None:
         self._budget = event.budget_tokens
-        self._count("tokens_used", event.planning_tokens)
-        self._count("micro_usd", event.planning_micro_usd)
+        self._totals["tokens_used"] += event.planning_tokens
+        self._totals["micro_usd"] += event.planning_micro_usd
 
     def _resumed(self, event: events.Resumed) -> None:
         self._budget = event.budget_tokens
@@ -47,30 +48,27 @@ class MetricsFold:
         if (before := self._steps.get(event.step_id)) is not None:
             self._totals[before] -= 1
         self._steps[event.step_id] = how
-        self._count(how, 1)
-        self._count("step_seconds", seconds)
+        self._totals[how] += 1
+        self._totals["step_seconds"] += seconds
 
     def _settled(self, event: events.TokensSettled) -> None:
         if event.outcome in ("answered", "in_doubt", "cut_off"):
-            self._count("tokens_used", event.usage.tokens)
-            self._count("calls", 1)
-            self._count("micro_usd", event.usage.micro_usd)
+            self._totals["tokens_used"] += event.usage.tokens
+            self._totals["calls"] += 1
+            self._totals["micro_usd"] += event.usage.micro_usd
         elif event.outcome == "cached":
-            self._count("calls_cached", 1)
-            self._count("tokens_cached", event.usage.tokens)
+            self._totals["calls_cached"] += 1
+            self._totals["tokens_cached"] += event.usage.tokens
 
     def _compressed(self, event: events.TokenCompressed) -> None:
-        self._count("tokens_saved", event.saved)
-        self._count("compression_seconds", event.seconds)
+        self._totals["tokens_saved"] += event.saved
+        self._totals["compression_seconds"] += event.seconds
 
     def _expanded(self, event: events.ContentExpanded) -> None:
-        self._count("tokens_saved", -event.tokens)
+        self._totals["tokens_saved"] -= event.tokens
 
     def _completed(self, event: events.Completed) -> None:
-        self._count("seconds", event.seconds)
-
-    def _count(self, name: str, value: float) -> None:
-        self._totals[name] = self._totals.get(name, 0) + value
+        self._totals["seconds"] += event.seconds
 
     _FOLDS: ClassVar[dict[type[events.Event], Callable[["MetricsFold", Any], None]]] = {
         events.Initialized: _initialized,

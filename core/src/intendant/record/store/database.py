@@ -69,7 +69,8 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
         # A commit writes each page that it touches: small ones make small commits. Only a new file takes the size.
         cursor.execute("PRAGMA page_size = 2048")
         cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA wal_autocheckpoint = 4000")
+        # More is left to the checkpoints beside the writer; this one bounds the log.
+        cursor.execute("PRAGMA wal_autocheckpoint = 16000")
         cursor.execute(f"PRAGMA synchronous = {durability.upper()}")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine  # noqa: TID253
 from intendant.model.errors import Fenced, StoreError
 from intendant.record.rows import Fence, NewEvent
 from intendant.record.store.chain import Chains
+from intendant.record.store.checkpoints import Checkpointer
 from intendant.record.store.inbox import Inbox, Job, Waiter
 from intendant.record.store.session import Session, savepoint, session_of
 
@@ -52,6 +53,7 @@ class Writer:
         self._unusable: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="intendant-store", daemon=True)
         self._chains = Chains()
+        self._checkpointer = Checkpointer(engine)
         self._careful = 0
         self.inbox = Inbox(self._thread.start)
 
@@ -93,6 +95,7 @@ class Writer:
         self.inbox.close()
         if self._thread.ident is not None:
             self._thread.join()
+        self._checkpointer.close()
         self._engine.dispose()
 
     # --- in the thread ---
@@ -111,6 +114,7 @@ class Writer:
                 connection = connection or self._engine.connect()
                 self._commit(connection, batch)
                 self.inbox.announce(batch)
+                self._checkpointer.note(sum(len(job.events) + (job.do is not None) for job in batch))
             except Exception as error:  # noqa: BLE001  # this thread must not end while a caller waits for it
                 self._lose(batch, error)
                 if connection is not None:
