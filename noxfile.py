@@ -27,6 +27,15 @@ MEMBERS = sorted(
 PYTHONS = ["3.11", "3.12", "3.13"]
 UV = {"UV_PYTHON_DOWNLOADS": "never"}
 HAIKU = ROOT / "docs/examples/intendant-intent-haiku"
+ONE_OF_EACH_KIND = (
+    "intent-filter",
+    "compress-template",
+    "tier-fast",
+    "budget-priority",
+    "classify-local",
+    "provider-openai",
+    "connector-file",
+)
 TEST_TOOLS = ("pytest>=9.2", "pytest-asyncio>=1.5", "pytest-timeout>=2.4", "hypothesis>=6.150")
 
 
@@ -92,9 +101,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Mypy, strict, over all sources."""
+    """Mypy, strict, over all sources; and over some plugins as a third party would check them."""
     sync(session)
     session.run("mypy", *(str(path / "src") for path in MEMBERS))
+    for path in (HAIKU, *(ROOT / "plugins" / name for name in ONE_OF_EACH_KIND)):
+        session.run("mypy", "--config-file=tests/mypy_third_party.ini", str(path / "src"), silent=True)
 
 
 @nox.session

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from intendant import OrchestrationService
+from intendant import SyncOrchestrationService
 from intendant.cli.view import RunView, live, summary
 
 FLOW = Path("docs/examples/release-notes/flow.yaml")
@@ -20,8 +20,8 @@ WIDTH = 118
 
 def main() -> None:
     view = RunView()
-    with tempfile.TemporaryDirectory(dir=".") as folder, OrchestrationService(db="none") as service:
-        result = service.run_sync(service.load(FLOW), {"folder": folder}, on_event=view)
+    with tempfile.TemporaryDirectory(dir=".") as folder, SyncOrchestrationService(db="none") as service:
+        result = service.run(service.load(FLOW), {"folder": folder}, on_event=view)
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ intendant run {FLOW}", "bold"))
     console.print(live(view)())

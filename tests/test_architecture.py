@@ -1,6 +1,7 @@
 """Who may know whom, and how members are named: rules that memory does not hold."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -13,7 +14,10 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "core/src/intendant"
 PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "pyproject.toml").is_file())
 HAIKU = ROOT / "docs/examples/intendant-intent-haiku"
+PUBLIC = ("intendant", "intendant.plugin", "intendant.records", "intendant.events")
 HEAVY = {"anthropic", "openai", "sqlalchemy", "tiktoken", "bpe_openai", "genai_prices", "duckdb"}
+COMMANDS_SHARE = {"run", "plan", "plugins", "runs"}
+"""Modules of the command line are named after their commands."""
 GROUPS = {
     "intent": "intents",
     "compress": "compressors",
@@ -22,6 +26,7 @@ GROUPS = {
     "classify": "classifiers",
     "provider": "providers",
     "connector": "connectors",
+    "extension": "extensions",
 }
 MEMBERS = {
     "intent": "extract summarize generate validate send transform conditional aggregate filter enrich",
@@ -58,6 +63,19 @@ def _for_types(node: ast.AST) -> bool:
     return False
 
 
+def public_names(module: str) -> list[str]:
+    """What a public module exports: its `__all__`, else the names it defines or re-exports as themselves."""
+    loaded = importlib.import_module(module)
+    if hasattr(loaded, "__all__"):
+        return loaded.__all__
+    tree = ast.parse(Path(loaded.__file__).read_text())
+    names = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            names += [alias.name for alias in node.names if alias.asname == alias.name]
+    return [name for name in names if not name.startswith("_")]
+
+
 def sources(folder: Path):
     return sorted((folder / "src").rglob("*.py"))
 
@@ -69,16 +87,14 @@ def test_the_house_has_the_rooms_of_its_drawing() -> None:
 
 @pytest.mark.parametrize("plugin", [*PLUGINS, HAIKU], ids=lambda path: path.name)
 def test_plugins_know_only_the_public_names_of_intendant(plugin: Path) -> None:
-    import intendant
-
     own = f"intendant_{plugin.name.removeprefix('intendant-').replace('-', '_')}"
     for file in sources(plugin):
         for module, names in imports(file):
             top = module.partition(".")[0]
             if top == "intendant":
-                assert module == "intendant", f"{file.name} imports {module}"
-                private = [name for name in names if name not in intendant.__all__]
-                assert not private, f"{file.name} imports {private}, which are not public"
+                assert module in PUBLIC, f"{file.name} imports {module}"
+                private = [name for name in names if name not in public_names(module)]
+                assert not private, f"{file.name} imports {private} from {module}, which are not public"
             assert not (top.startswith("intendant_") and top != own), f"{file.name} imports the plugin {module}"
 
 
@@ -113,16 +129,16 @@ def test_core_knows_no_plugin_and_names_no_intent_strategy_or_tier() -> None:
         assert not names & set(compared), f"{file.relative_to(CORE)} decides by {names & set(compared)}"
 
 
-def test_only_the_gateway_calls_providers_and_only_calls_py_calls_hooks() -> None:
+def test_only_the_gateway_calls_providers_and_only_questions_calls_hooks() -> None:
     for file in sorted(CORE.rglob("*.py")):
         text = file.read_text()
         where = str(file.relative_to(CORE))
         if re.search(r"\bprovider\.(complete|stream)\(", text):
             assert where == "spending/gateway.py"
         if "submit_batch(" in text:
-            assert where in ("spending/batching.py", "hooks/outside.py")
+            assert where in ("spending/batching.py", "hooks/providers.py")
         if re.search(r"\b_hook\.\w+\(|\.hook\.\w+\(", text):
-            assert where == "hooks/calls.py"
+            assert where == "hooks/questions.py"
         if re.search(r"(?<!class )\bHold\(", text):
             assert where == "spending/holding.py", f"{where} makes a Hold"
 
@@ -173,11 +189,55 @@ def test_listing_plugins_imports_no_plugin_and_no_heavy_library() -> None:
     assert heavy in ("HEAVY [] []", "HEAVY ['rich'] []"), heavy
 
 
-def test_public_names_are_documented_and_resolve() -> None:
-    import intendant
-
-    assert sorted(intendant.__all__) == sorted(["__version__", *intendant._MODULES])
-    for name in intendant.__all__:
-        value = getattr(intendant, name)
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names_are_documented_and_resolve(module: str) -> None:
+    loaded = importlib.import_module(module)
+    for name in public_names(module):
+        value = getattr(loaded, name)
         if isinstance(value, type) or callable(value):
             assert (value.__doc__ or "").strip(), f"{name} has no docstring"
+
+
+def test_each_public_name_stands_in_one_module() -> None:
+    places = [(name, module) for module in PUBLIC for name in public_names(module)]
+    names = [name for name, _ in places]
+    assert len(set(names)) == len(names), [place for place in places if names.count(place[0]) > 1]
+
+
+def test_a_name_that_moved_still_works_and_says_where_it_is() -> None:
+    import intendant
+    from intendant.plugin import IntentHandler
+
+    with pytest.warns(DeprecationWarning, match=r"intendant\.plugin\.IntentHandler"):
+        assert intendant.IntentHandler is IntentHandler
+    with pytest.raises(AttributeError, match="nosuch"):
+        _ = intendant.nosuch
+
+
+def test_the_drawing_of_the_wings_is_what_the_import_rules_hold() -> None:
+    """The table of docs/architecture.md has the layers of the import rules, in their order."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    table = text.partition("## Wings")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table, re.MULTILINE)
+    drawn = [sorted(re.findall(r"`(\w+)`", row)) for row in rows]
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    held = [sorted(re.findall(r"intendant\.(\w+)", layer)) for layer in rules["layers"]]
+    assert drawn == held
+    folders = {path.name for path in CORE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders <= {name for layer in drawn for name in layer}
+
+
+def test_no_two_modules_of_core_share_a_name() -> None:
+    names = [
+        path.stem
+        for path in CORE.rglob("*.py")
+        if not path.stem.startswith("__") and "migrations" not in path.parts
+    ]
+    names = [name for name in names if name not in COMMANDS_SHARE]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_hints_know_the_distributions_of_this_workspace() -> None:
+    from intendant.hooks.hints import known_distributions
+
+    assert known_distributions() == {f"intendant-{path.name}" for path in PLUGINS}

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from intendant import Settings, Step, Workflow
+from intendant import Settings, Workflow
 from intendant.hooks import specs
 from intendant.hooks.kinds import KINDS
+from intendant.plugin import Step
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

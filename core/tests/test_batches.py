@@ -6,7 +6,8 @@ from time import time
 import pytest
 from sqlalchemy import select
 
-from intendant import (
+from intendant import Workflow
+from intendant.plugin import (
     Hold,
     IntentHandler,
     IntentSpec,
@@ -16,9 +17,8 @@ from intendant import (
     ProviderError,
     StepResult,
     Usage,
-    Workflow,
 )
-from intendant.record.store import budgets, tables
+from intendant.record.store import bookings, budgets, tables
 from intendant.spending.batching import BatchLanes
 from intendant.testing import ScriptedProvider, engine
 
@@ -88,11 +88,11 @@ def flow(*prompts: str, **more) -> Workflow:
 
 async def done(workflow, provider, lanes: BatchLanes | None = None, settings=HALF):
     async with engine(Ask(), provider, settings=settings) as service:
-        service.gateway._batches = lanes or BatchLanes(0.01, (0.001, 0.002))
+        service._engine.gateway._batches = lanes or BatchLanes(0.01, (0.001, 0.002))
         result = await service.run(workflow)
-        totals = await service.store.do(budgets.totals_of_run(result.run_id))
-        rows = await service.store.do(budgets.state_of(f"run:{result.run_id}"))
-    assert totals["open_holds"] == rows["held_tokens"] == 0
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+        rows = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
+    assert totals.open_holds == rows.held_tokens == 0
     return result, totals
 
 
@@ -101,16 +101,18 @@ async def test_calls_that_may_wait_go_together_at_half_the_price() -> None:
     result, totals = await done(flow("one", "two", "three"), provider)
     assert list(result.outputs.values()) == ["batched one", "batched two", "batched three"]
     assert [sorted(batch) for batch in provider.sent] == [["one", "three", "two"]]
-    assert totals == {"tokens": 18, "micro_usd": 3 * (4 * 100 + 2 * 200) // 2, "open_holds": 0}
+    assert totals == (18, 3 * (4 * 100 + 2 * 200) // 2, 0)
     assert provider.calls == []
 
 
 async def test_what_is_held_for_a_batch_does_not_expire_before_its_time() -> None:
     provider, now = Batching(), time()
     async with engine(Ask(), provider, settings=HALF) as service:
-        service.gateway._batches = BatchLanes(0.01, (0.001, 0.002))
+        service._engine.gateway._batches = BatchLanes(0.01, (0.001, 0.002))
         await service.run(flow("one", slack=86_000))
-        rows = await service.store.do(lambda c: c.execute(select(tables.hold.c.expires_at)).scalars().all())
+        rows = await service._engine.store.do(
+            lambda c: c.execute(select(tables.hold.c.expires_at)).scalars().all()
+        )
     assert [row > now + 86_000 for row in rows] == [True]
 
 

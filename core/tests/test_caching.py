@@ -6,10 +6,9 @@ from itertools import takewhile
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import CacheMark, CachePrices, PromptReuse, Usage, rewriting_pays, turns_to_pay
+from intendant.plugin import CacheMark, CachePrices, PromptReuse, Usage, rewriting_pays, turns_to_pay
 from intendant.spending.caching import LONG, SHORT, marks_for
 from intendant.spending.pricing import Prices, RateCard
 

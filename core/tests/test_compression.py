@@ -2,7 +2,11 @@
 
 import pytest
 
-from intendant import (
+from intendant.hooks.questions import Questions
+from intendant.hooks.registry import Plugins
+from intendant.planning.compression import CompressionChain
+from intendant.planning.fidelity import expected_retention, recall
+from intendant.plugin import (
     Compression,
     CompressionPolicy,
     Compressor,
@@ -13,10 +17,6 @@ from intendant import (
     StepResult,
     kind_of,
 )
-from intendant.hooks.calls import Questions
-from intendant.hooks.registry import Plugins
-from intendant.planning.compression import CompressionChain
-from intendant.planning.fidelity import expected_retention, recall
 from intendant.testing import ScriptedProvider, run_steps
 
 
@@ -33,7 +33,7 @@ class Cutter(Compressor):
     def lossless(self):
         return self._lossless
 
-    def shrink(self, request):
+    def compress(self, request):
         self.asked += 1
         text = request.text[: int(len(request.text) * self.part)] if self.part <= 1 else request.text * 2
         after = 1 if self.lies else request.count(text)
@@ -73,7 +73,7 @@ class Picker(Compressor):
         super().__init__()
         self.targets: list[int] = []
 
-    def shrink(self, request):
+    def compress(self, request):
         self.targets.append(request.target_tokens)
         text = ""
         for line in request.text.splitlines(keepends=True):
@@ -92,7 +92,7 @@ class Runs(Compressor):
     name = "runs"
     lossless = True
 
-    def shrink(self, request):
+    def compress(self, request):
         text = request.text.replace(" " * 30, "_")
         return Compression(
             text=text, tokens_before=request.tokens, tokens_after=len(text), strategy=self.name, lossless=True
@@ -117,7 +117,7 @@ async def test_where_encoding_saves_nothing_it_is_not_tried_again() -> None:
     text = "".join(f"line {n}\n" for n in range(60))
     runs = Runs()
     asked = []
-    runs.shrink = lambda request: asked.append(request.tokens)
+    runs.compress = lambda request: asked.append(request.tokens)
     found = (await fit(text, 100, runs, Picker())).compression
     assert 90 <= found.tokens_after <= 100
     assert asked == [len(text)]
@@ -249,7 +249,7 @@ class Digest(IntentHandler):
 class Extractive(ScriptedProvider):
     """Asks no model."""
 
-    produced_by = "extractive"
+    charges = False
 
 
 async def test_savings_count_where_a_model_would_have_been_charged() -> None:
@@ -259,7 +259,7 @@ async def test_savings_count_where_a_model_would_have_been_charged() -> None:
         assert result.status == "completed", result.failures
         assert (result.metrics.tokens_saved > 500) is counts
         assert result.steps["a"].tokens_saved == result.metrics.tokens_saved
-        assert result.metrics.compression_seconds > 0
+        assert (result.metrics.compression_seconds > 0) is counts, "what costs nothing needs no compression"
         assert (result.metrics.savings > 0.5) is counts
 
 
@@ -274,7 +274,7 @@ async def test_what_drops_form_only_is_not_held_to_the_floor() -> None:
     class Unwrap(Cutter):
         """Drops markup."""
 
-        def shrink(self, request):
+        def compress(self, request):
             text = request.text.replace("<b>", "").replace("</b>", "")
             return Compression(
                 text=text, tokens_before=request.tokens, tokens_after=len(text), strategy=self.name,
@@ -295,9 +295,9 @@ async def test_compressors_are_told_what_stands_in_the_prompt_already() -> None:
     class Looks(Cutter):
         """Notes what it is told."""
 
-        def shrink(self, request):
+        def compress(self, request):
             seen.append(request.context)
-            return super().shrink(request)
+            return super().compress(request)
 
     chain = CompressionChain(Questions(Plugins([Looks()], discover=False).manager))
     before = [("mails", "one\ntwo")]

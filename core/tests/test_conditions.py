@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from intendant import Expression, ExpressionFailed, StepError
 from intendant.pilot.conditions import INLINE, _Cost, computes_names, input_names, step_names
 from intendant.pilot.sandbox import Bounds, bounded
+from intendant.plugin import Expression, ExpressionFailed, StepError
 
 
 @pytest.mark.parametrize(

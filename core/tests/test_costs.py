@@ -13,11 +13,16 @@ from uuid import uuid4
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import TimeOfDateConstraint
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sqlalchemy import create_engine, delete, text
 
-from intendant import (
+from intendant import RunNotFound, SettingsError, Workflow
+from intendant.cli.cost import read_costs
+from intendant.cli.cost_view import show_costs
+from intendant.cli.prices import of_name, of_tiers
+from intendant.config.settings import PriceSetting
+from intendant.planning import receipts
+from intendant.plugin import (
     Classification,
     Classifier,
     Compression,
@@ -30,25 +35,18 @@ from intendant import (
     ModelReply,
     ModelRequest,
     ProviderError,
-    RunNotFound,
-    SettingsError,
     StepResult,
     Tier,
     ToolCall,
     Usage,
-    Workflow,
 )
-from intendant.cli.cost_view import show_costs
-from intendant.cli.costs import read_costs
-from intendant.cli.prices import of_name, of_tiers
-from intendant.config.settings import PriceSetting
-from intendant.planning import receipts
-from intendant.record.store import Store, budgets, costs, limits, standing, tables
+from intendant.record.rows import Charged, HoldRow, JournalRow, Scope, Spent
+from intendant.record.store import Store, bookings, budgets, holds, limits, spend_report, tables, windows
 from intendant.spending.costs import SavingsFold
 from intendant.testing import OnlyTier, ScriptedProvider, engine, refusal
 
 BYS = ("agent", "intent", "model", "day", "tier", "step")
-FIGURES = costs.Charged._fields[1:]
+FIGURES = Charged._fields[1:]
 CHEAP = {"input": 10.0, "output": 20.0, "cache_read": 1.0}
 DEAR = {"input": 50.0, "output": 100.0}
 PRICES = {"scripted/scripted-1": CHEAP, "scripted/scripted-9": DEAR}
@@ -95,7 +93,7 @@ class Half(Compressor):
 
     name = "half"
 
-    async def shrink(self, request):
+    async def compress(self, request):
         kept, spent = request.text[: len(request.text) // 2], 0
         if request.model is not None:
             asked = ModelRequest(messages=(Message(content="shorter, please"),), max_output_tokens=50)
@@ -136,7 +134,7 @@ async def costs_of(provider, *steps: dict, runs: int = 1, plugins=(), **more):
     async with made(provider, *plugins, **more) as service:
         for _ in range(runs):
             result = await service.run(flow(*steps))
-        found = await read_costs(service)
+        found = await read_costs(service._engine)
     return found, result
 
 
@@ -160,23 +158,23 @@ def test_groups_add_up_to_the_ledger_and_the_budgets_whatever_they_are(answers, 
     async def main(url: str) -> None:
         spent = {"tokens": 0, "micro": 0, "overrun": 0}
         async with made(ScriptedProvider(*answers), db=url) as service:
-            await service.store.do(standing.set_limit("agent:a", "day", 10**9, None))
+            await service._engine.store.do(limits.set_limit("agent:a", "day", 10**9, None))
             for agent, count in runs:
                 steps = {"input": count}, {"intent": "tell", "needs": ["s0"]}
                 result = await service.run(flow(*steps, agent=agent))
-                totals = await service.store.do(budgets.totals_of_run(result.run_id))
-                state = await service.store.do(budgets.state_of(f"run:{result.run_id}"))
-                own = await read_costs(service, result.run_id, "step")
+                totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+                state = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
+                own = await read_costs(service._engine, result.run_id, "step")
                 assert (own["total"]["micro_usd"], _tokens(own["total"])) == (
-                    totals["micro_usd"],
-                    totals["tokens"],
+                    totals.micro_usd,
+                    totals.tokens,
                 )
-                assert state["spent_tokens"] == totals["tokens"]
-                assert state["spent_micro"] == totals["micro_usd"]
-                spent["tokens"] += totals["tokens"]
-                spent["micro"] += totals["micro_usd"]
-            (window,) = await service.store.do(limits.current())
-            found = {by: await read_costs(service, None, by) for by in BYS}
+                assert state.spent_tokens == totals.tokens
+                assert state.spent_micro == totals.micro_usd
+                spent["tokens"] += totals.tokens
+                spent["micro"] += totals.micro_usd
+            (window,) = await service._engine.store.do(limits.current())
+            found = {by: await read_costs(service._engine, None, by) for by in BYS}
         for by, document in found.items():
             total = document["total"]
             assert (_tokens(total), total["micro_usd"]) == (spent["tokens"], spent["micro"]), by
@@ -185,7 +183,7 @@ def test_groups_add_up_to_the_ledger_and_the_budgets_whatever_they_are(answers, 
                 assert sum(row[figure] for row in document["groups"]) == total[figure], (by, figure)
             assert "(not known)" not in [row["group"] for row in document["groups"]]
         of_agent = {row["group"]: row for row in found["agent"]["groups"]}
-        assert _tokens(of_agent.get("a", dict.fromkeys(FIGURES, 0))) == window["spent_tokens"]
+        assert _tokens(of_agent.get("a", dict.fromkeys(FIGURES, 0))) == window.spent_tokens
 
     with TemporaryDirectory() as folder:
         asyncio.run(main(f"sqlite:///{folder}/x.db"))
@@ -219,9 +217,11 @@ async def test_what_calls_were_for_is_told_on_every_database(url) -> None:
     provider = TwoModels(reply(30, 20, cached_tokens=10), reply(7, 3), refusal(billed=True))
     async with made(provider, db=url) as service:
         await service.run(flow({}, {"intent": "tell", "needs": ["s0"]}, {"needs": ["s1"]}, agent="mailer"))
-        found = {by: await read_costs(service, None, by) for by in BYS}
-        own = await read_costs(service, "last", "step", agent="mailer", period=(time() - 3600, time() + 3600))
-        none = await read_costs(service, "last", "step", agent="nobody")
+        found = {by: await read_costs(service._engine, None, by) for by in BYS}
+        own = await read_costs(
+            service._engine, "last", "step", agent="mailer", period=(time() - 3600, time() + 3600)
+        )
+        none = await read_costs(service._engine, "last", "step", agent="nobody")
     names = {by: [row["group"] for row in document["groups"]] for by, document in found.items()}
     assert names["agent"] == ["mailer"]
     assert names["intent"] == ["ask", "tell"]
@@ -243,26 +243,26 @@ async def test_what_calls_were_for_is_told_on_every_database(url) -> None:
 async def test_a_call_belongs_to_the_day_it_was_held_on_whenever_it_was_charged_or_credited(url) -> None:
     """As in the budgets of days: a credit of today does not make today's spending less than nothing."""
     async with made(db=url) as service:
-        do = service.store.do
+        do = service._engine.store.do
         now = time()
         yesterday = now - 86_400
-        await do(standing.set_limit("agent:a", "day", 10**6, None, yesterday))
+        await do(limits.set_limit("agent:a", "day", 10**6, None, yesterday))
         for key, at in (("doubt", yesterday), ("credited", yesterday), ("today", now), ("out", now)):
-            row = budgets.HoldRow(key, "r", "s", 1, "-", "p", "m", 100, 50, "v", at + 60, "a", "t", at)
-            await do(budgets.reserve(row, ()))
-        await do(budgets.charge("doubt"))
-        await do(budgets.charge("credited", "expire"))
-        await do(budgets.settle("credited", budgets.Spent(5, 6, 7), None))
-        await do(budgets.settle("today", budgets.Spent(1, 130, 90), None))
-        found = await read_costs(service, None, "day")
-        midnight = limits.start_of("day", now)
-        before = await read_costs(service, None, "day", period=(None, midnight))
-        after = await read_costs(service, None, "day", period=(midnight, None))
-        windows = [await do(budgets.state_of(limits.window_of("agent:a", "day", at))) for at in (yesterday, now)]
+            row = HoldRow(key, "r", "s", 1, "-", "p", "m", 100, 50, "v", at + 60, "a", "t", at)
+            await do(holds.reserve(row, ()))
+        await do(holds.charge("doubt"))
+        await do(holds.charge("credited", "expire"))
+        await do(holds.settle("credited", Spent(5, 6, 7), None))
+        await do(holds.settle("today", Spent(1, 130, 90), None))
+        found = await read_costs(service._engine, None, "day")
+        midnight = windows.start_of("day", now)
+        before = await read_costs(service._engine, None, "day", period=(None, midnight))
+        after = await read_costs(service._engine, None, "day", period=(midnight, None))
+        kept = [await do(budgets.find(windows.window_of("agent:a", "day", at))) for at in (yesterday, now)]
     first, second = found["groups"]
     assert first["group"] < second["group"]
     assert [_tokens(row) for row in (first, second)] == [100 + 11, 131]
-    assert [row["spent_tokens"] for row in windows] == [_tokens(first), _tokens(second)]
+    assert [row.spent_tokens for row in kept] == [_tokens(first), _tokens(second)]
     assert (first["micro_usd"], second["micro_usd"]) == (57, 90)
     assert (first["in_doubt_calls"], first["in_doubt_micro_usd"]) == (1, 50)
     assert (second["overrun_tokens"], second["overrun_micro_usd"]) == (31, 40)
@@ -275,11 +275,11 @@ async def test_a_call_belongs_to_the_day_it_was_held_on_whenever_it_was_charged_
 
 async def test_a_call_that_was_charged_and_then_proved_free_is_no_call(url) -> None:
     async with made(db=url) as service:
-        row = budgets.HoldRow("k", "r", "s", 1, "-", "p", "m", 100, 50, "v", 0.0)
-        await service.store.do(budgets.reserve(row, ()))
-        await service.store.do(budgets.charge("k"))
-        await service.store.do(budgets.release("k"))
-        total = (await read_costs(service))["total"]
+        row = HoldRow("k", "r", "s", 1, "-", "p", "m", 100, 50, "v", 0.0)
+        await service._engine.store.do(holds.reserve(row, ()))
+        await service._engine.store.do(holds.charge("k"))
+        await service._engine.store.do(holds.release("k"))
+        total = (await read_costs(service._engine))["total"]
     assert not any(total[figure] for figure in FIGURES)
 
 
@@ -287,18 +287,18 @@ async def test_a_charge_is_shown_even_where_nobody_knows_what_it_was_for(url) ->
     async with made(TwoModels(reply()), db=url) as service:
         result = await service.run(flow({}))
         for table in (tables.hold, tables.step, tables.event):
-            await service.store.do(lambda connection, table=table: connection.execute(delete(table)))
-        found = {by: (await read_costs(service, None, by))["groups"] for by in BYS}
-        totals = await service.store.do(budgets.totals_of_run(result.run_id))
-    assert {row["micro_usd"] for rows in found.values() for row in rows} == {totals["micro_usd"]}
+            await service._engine.store.do(lambda connection, table=table: connection.execute(delete(table)))
+        found = {by: (await read_costs(service._engine, None, by))["groups"] for by in BYS}
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+    assert {row["micro_usd"] for rows in found.values() for row in rows} == {totals.micro_usd}
     assert {found[by][0]["group"] for by in ("intent", "model", "tier")} == {"(not known)"}
 
 
 async def test_a_run_that_is_not_there_is_not_found_and_an_empty_store_says_what_to_do(capsys) -> None:
     async with made() as service:
         with pytest.raises(RunNotFound, match="no run 'last'"):
-            await read_costs(service, "last")
-        found = await read_costs(service)
+            await read_costs(service._engine, "last")
+        found = await read_costs(service._engine)
     show_costs(found)
     assert capsys.readouterr().out == "nothing was spent; no runs yet; `intendant run FILE` makes one\n"
     assert found["estimate"]["saved_micro_usd"] == 0
@@ -313,14 +313,14 @@ async def test_reading_keeps_no_writer_waiting(tmp_path) -> None:
         seen = []
 
         def work(connection):
-            seen.append(costs.sums(connection, costs.Scope(), "agent"))
+            seen.append(spend_report.sums(connection, Scope(), "agent"))
             writing = asyncio.run_coroutine_threadsafe(service.run(flow({})), loop)
             assert writing.result(30).status == "completed"
-            seen.append(costs.sums(connection, costs.Scope(), "agent"))
+            seen.append(spend_report.sums(connection, Scope(), "agent"))
 
         loop = asyncio.get_running_loop()
-        await asyncio.to_thread(costs.apart, url, work)
-        after = costs.apart(url, lambda connection: costs.sums(connection, costs.Scope(), "agent"))
+        await asyncio.to_thread(spend_report.apart, url, work)
+        after = spend_report.apart(url, lambda connection: spend_report.sums(connection, Scope(), "agent"))
         store.close()
     assert seen[0] == seen[1]
     assert after[0].calls == 2 * seen[0][0].calls
@@ -423,7 +423,7 @@ async def test_an_answer_that_a_later_attempt_used_again_was_not_for_nothing() -
 
     async with engine(Breaks(), TwoModels(reply()), settings={"prices": {"models": PRICES}}) as service:
         result = await service.run(flow({"retry": {"attempts": 2, "delay": 0}}))
-        estimate = (await read_costs(service))["estimate"]
+        estimate = (await read_costs(service._engine))["estimate"]
     assert (result.status, Breaks.tried) == ("completed", 2)
     assert (estimate["calls"], estimate["without_micro_usd"]) == (1, micro(30, 20))
     assert estimate["against_micro_usd"]["retry"] == 0
@@ -463,7 +463,7 @@ async def test_a_stream_that_broke_off_counts_against_the_savings() -> None:
 
     async with made(Streams(reply(40, 10)), calls={"attempts": 2}) as service:
         result = await service.run(flow({}), on_text=lambda *_: None)
-        found = await read_costs(service)
+        found = await read_costs(service._engine)
     assert result.status == "completed"
     estimate = found["estimate"]
     assert estimate["against_micro_usd"]["cut_off"] == found["total"]["micro_usd"] - micro(40, 10, CHEAP) > 0
@@ -477,7 +477,7 @@ class Model(Classifier):
     name = "model"
     asks_model = True
 
-    def decide(self, request):
+    def classify(self, request):
         return None if request.model is None else self._ask(request)
 
     async def _ask(self, request):
@@ -490,8 +490,8 @@ async def test_telling_intents_counts_against_the_savings_and_shows_as_what_it_i
     provider = TwoModels(reply(11, 5), reply(30, 20))
     async with made(provider, Model(), db=url) as service:
         await service.run(flow({"intent": None}))
-        found = {by: await read_costs(service, None, by) for by in BYS}
-        own = await read_costs(service, "last")
+        found = {by: await read_costs(service._engine, None, by) for by in BYS}
+        own = await read_costs(service._engine, "last")
     estimate = found["model"]["estimate"]
     assert estimate["against_micro_usd"]["classification"] == micro(11, 5, CHEAP)
     assert estimate["without_micro_usd"] == micro(30, 20)
@@ -506,12 +506,12 @@ async def test_telling_intents_counts_against_the_savings_and_shows_as_what_it_i
 
 async def test_where_no_model_was_asked_nothing_was_saved_and_that_is_said(capsys) -> None:
     class Selects(ScriptedProvider):
-        produced_by = "extractive"
+        charges = False
 
     answer = reply(30, 20).model_copy(update={"produced_by": "extractive"})
     found, _ = await costs_of(Selects(answer), {})
-    assert _tokens(found["total"]) == 50
-    assert (found["estimate"]["saved_micro_usd"], found["estimate"]["extractive_calls"]) == (0, 1)
+    assert _tokens(found["total"]) == 0, "no model was asked, so no tokens were spent"
+    assert (found["estimate"]["saved_micro_usd"], found["estimate"]["free_calls"]) == (0, 1)
     show_costs(found)
     assert "ESTIMATE: $0, as no model was asked" in capsys.readouterr().out
 
@@ -535,8 +535,8 @@ async def test_only_calls_of_the_period_are_compared(tmp_path) -> None:
         await service.run(flow({}))
         between = time()
         await service.run(flow({"input": 2}))
-        early = await read_costs(service, period=(None, between))
-        late = await read_costs(service, period=(between, None))
+        early = await read_costs(service._engine, period=(None, between))
+        late = await read_costs(service._engine, period=(between, None))
     assert [found["total"]["calls"] for found in (early, late)] == [1, 2]
     assert [found["estimate"]["calls"] for found in (early, late)] == [1, 2]
 
@@ -549,9 +549,9 @@ NOW = 1_795_000_000.0
 def told(*events: tuple, models=None, by_hand=None, **scope):
     """What the fold makes of a run: events as `(type, seconds after NOW, fields)`."""
     hand = {name: PriceSetting(**price) for name, price in (PRICES if by_hand is None else by_hand).items()}
-    fold = SavingsFold(models or {"scripted": ["scripted-1", "scripted-9"]}, hand, costs.Scope(**scope))
+    fold = SavingsFold(models or {"scripted": ["scripted-1", "scripted-9"]}, hand, Scope(**scope))
     for kind, after, data in events:
-        fold.add(costs.Told("r", "s", kind, NOW + after, json.dumps(data), classifies=False))
+        fold.add(JournalRow("r", "s", kind, NOW + after, json.dumps(data), classifies=False))
     return fold.result()
 
 
@@ -631,7 +631,7 @@ def test_a_call_is_priced_as_of_its_hour() -> None:
 
 
 def service_of(*plugins, **prices):
-    return engine(*plugins, settings={"prices": {"models": prices}})
+    return engine(*plugins, settings={"prices": {"models": prices}})._engine
 
 
 def test_prices_of_the_tiers_say_where_they_come_from() -> None:
@@ -695,6 +695,6 @@ async def test_a_provider_whose_own_code_fails_costs_no_report() -> None:
     async with made(provider) as service:
         await service.run(flow({}))
         provider.broken = True
-        found = await read_costs(service)
+        found = await read_costs(service._engine)
     assert found["total"]["micro_usd"] == micro(30, 20, CHEAP)
     assert not found["estimate"]["known"]

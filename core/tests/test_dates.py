@@ -4,10 +4,9 @@
 from datetime import date
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import dates_in, day_of
+from intendant.records import dates_in, day_of
 
 MAY = date(2026, 5, 12)
 

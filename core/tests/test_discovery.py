@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TIER = """
-from intendant import Tier
+from intendant.plugin import Tier
 class T(Tier):
     "A tier."
     name = "{name}"
@@ -107,7 +107,7 @@ def test_a_plugin_that_lies_about_its_name_is_incompatible(site) -> None:
     site("lying-tier", "tiers", "honest", TIER.format(name="liar"))
     code = """
         from intendant import OrchestrationService
-        records = OrchestrationService(db="none").plugins.records
+        records = OrchestrationService(db="none")._engine.plugins.records
         print([record.reason for record in records if record.key == "tier:honest"])
     """
     assert "calls itself 'liar'" in python(site.path, code).stdout
@@ -115,7 +115,10 @@ def test_a_plugin_that_lies_about_its_name_is_incompatible(site) -> None:
 
 def test_what_the_host_names_must_load(site) -> None:
     site("broken-tier", "tiers", "broken", "import no_such_module")
-    for name, says in (("tier:broken", "no_such_module"), ("tier:absent", "pip install intendant-tier-absent")):
+    for name, says in (
+        ("tier:broken", "no_such_module"),
+        ("tier:absent", "the plugin tier:absent is not installed; installed: balanced"),
+    ):
         code = f"from intendant import OrchestrationService as S; S({{'plugins': {{'require': ['{name}']}}}}, db='none')"
         done = python(site.path, code)
         assert "PluginLoadError" in done.stderr
@@ -146,7 +149,7 @@ RAISES = {
         "Provider",
         "name = 'available'\n    def available(self): 1 / 0\n    def models(self): return {}\n    async def complete(self, hold, request): pass",
     ),
-    "a_decider": ("classifiers", "Classifier", "name = 'a_decider'\n    def decide(self, request): 1 / 0"),
+    "a_decider": ("classifiers", "Classifier", "name = 'a_decider'\n    def classify(self, request): 1 / 0"),
 }
 HEAD = "from intendant import IntentHandler, IntentSpec, Connector, Provider, Classifier, operation, hookimpl\n"
 
@@ -164,10 +167,10 @@ def test_badly_written_plugins_are_recorded_and_the_rest_goes_on(site) -> None:
         assert item["state"] in ("failed", "incompatible"), item
         assert item["reason"]
     code = """
-        from intendant import OrchestrationService, Workflow
+        from intendant import SyncOrchestrationService, Workflow
         from intendant.testing import EqualShares
         flow = Workflow.parse("name: t\\nsteps: [{id: a, intent: echo, input: 1}, {id: b, name: echo it}]")
-        from intendant import IntentHandler, IntentSpec, StepResult, Classifier, Classification
+        from intendant.plugin import IntentHandler, IntentSpec, StepResult, Classifier, Classification
         class Echo(IntentHandler):
             "Echoes."
             spec = IntentSpec(name="echo", summary="x", examples=("echo it",))
@@ -175,9 +178,9 @@ def test_badly_written_plugins_are_recorded_and_the_rest_goes_on(site) -> None:
         class Zed(Classifier):
             "Knows."
             name = "zed"
-            def decide(self, request): return Classification(intent="echo", confidence=1.0)
-        with OrchestrationService(plugins=[Echo(), EqualShares(), Zed()], db="none") as service:
-            print(service.run_sync(flow).outputs)
+            def classify(self, request): return Classification(intent="echo", confidence=1.0)
+        with SyncOrchestrationService(plugins=[Echo(), EqualShares(), Zed()], db="none") as service:
+            print(service.run(flow).outputs)
     """
     done = python(site.path, code)
     assert done.stdout == "{'a': 1, 'b': None}\n", done.stderr

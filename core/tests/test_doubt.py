@@ -3,17 +3,17 @@
 import asyncio
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sqlalchemy import select
 
-from intendant import Message, ModelReply, ModelRequest, Route, Usage
 from intendant.config.settings import PriceSetting
 from intendant.model.errors import CallInDoubt
+from intendant.plugin import Message, ModelReply, ModelRequest, Route, Usage
 from intendant.record.journal import Journal
-from intendant.record.store import Store, budgets, doubts
-from intendant.record.store.doubts import OpenHold
+from intendant.record.rows import BudgetRow, HoldRow, RunRow, Spent
+from intendant.record.store import Store, bookings, budgets, holds, runs
 from intendant.record.store.tables import hold
+from intendant.record.store.take_over import take_over
 from intendant.spending.calls import CallScope
 from intendant.spending.doubt import fate_of, policy_of
 from intendant.spending.gateway import Gateway
@@ -48,8 +48,8 @@ def test_the_policy_follows_the_step_then_the_provider_then_the_cost(wanted, kno
     assert policy_of(wanted, knows_keys=knows_keys, micro=micro, ask_above=100) == policy
 
 
-def open_hold(key: str, epoch: int = 1, provider: str = "p", micro: int = 5, step: str = "s") -> OpenHold:
-    return OpenHold(key, step, epoch, provider, "m", 10, micro)
+def open_hold(key: str, epoch: int = 1, provider: str = "p", micro: int = 5, step: str = "s") -> HoldRow:
+    return HoldRow(key, "r", step, epoch, "b", provider, "m", 10, micro, "v", 1e12)
 
 
 @given(
@@ -71,21 +71,21 @@ def test_a_call_in_doubt_is_charged_unless_the_same_call_is_sent_again(
 
 async def test_deciding_holds_is_one_transaction_and_happens_once() -> None:
     store = Store("none")
-    await store.do(budgets.open_budgets([{"id": "b", "parent": None, "limit_tokens": 100, "limit_micro": None}]))
+    await store.do(budgets.open_budgets([BudgetRow("b", None, 100, None)]))
     for key in ("kept", "lost", "done"):
-        row = budgets.HoldRow(key, "r", "s", 1, "b", "p", "m", 20, 3, "v", 5.0)
-        await store.do(budgets.reserve(row, ("b",)))
-    await store.do(budgets.settle("done", budgets.Spent(1, 1, 1), None))
+        row = HoldRow(key, "r", "s", 1, "b", "p", "m", 20, 3, "v", 5.0)
+        await store.do(holds.reserve(row, ("b",)))
+    await store.do(holds.settle("done", Spent(1, 1, 1), None))
     held = select(hold.c.key, hold.c.epoch).where(hold.c.state == "held").order_by(hold.c.key)
     assert [found.key for found in await store.do(lambda c: c.execute(held).all())] == ["kept", "lost"]
-    work = doubts.take_over(2, 99.0, ["kept"], ["lost", "done"])
+    work = take_over(2, 99.0, ["kept"], ["lost", "done"])
     assert await store.do(work) == ["kept", "lost"]
     assert await store.do(work) == ["kept"]
     (kept,) = await store.do(lambda c: c.execute(held).all())
-    state = await store.do(budgets.state_of("b"))
+    state = await store.do(budgets.find("b"))
     assert (kept.key, kept.epoch) == ("kept", 2)
-    assert (state["spent_tokens"], state["held_tokens"]) == (22, 20)
-    assert await store.do(budgets.expire(50.0)) == 0, "it expires later now"
+    assert (state.spent_tokens, state.held_tokens) == (22, 20)
+    assert await store.do(holds.expire(50.0)) == 0, "it expires later now"
     store.close()
 
 
@@ -121,8 +121,8 @@ async def scope_of(store: Store, fence, policy=None) -> CallScope:
 
 async def crashed(store: Store) -> Dies:
     """Leaves a call in flight, in a run that nobody works on any more."""
-    row = {"id": "r", "workflow": "w", "agent": "a", "plan": "{}", "plan_version": 1, "inputs": "{}"}
-    fence = await store.open_run({**row, "status": "running", "created_at": 1.0})
+    row = RunRow("r", "w", "a", "{}", 1, "{}", "running", 1.0)
+    fence = await store.do(runs.open_run(row))
     scope, provider = await scope_of(store, fence), Dies()
     task = asyncio.create_task(Gateway({"scripted": provider}, PRICES, 3600.0).complete(scope, ROUTE, ASK))
     while not provider.calls:
@@ -132,16 +132,16 @@ async def crashed(store: Store) -> Dies:
 
 
 async def taken_over(store: Store, provider: ScriptedProvider, policy=None, ask_above: int = 50_000):
-    scope = await scope_of(store, await store.claim_run("r", "heir"), policy)
+    scope = await scope_of(store, (await store.do(runs.claim("r", "heir"))).fence, policy)
     door = Gateway({"scripted": provider}, PRICES, 10.0, ask_above)
     return await door.complete(scope, ROUTE, ASK)
 
 
 async def figures(store: Store) -> tuple[int, int]:
-    state = await store.do(budgets.state_of("run:r"))
-    totals = await store.do(budgets.totals_of_run("r"))
-    assert totals["tokens"] == state["spent_tokens"]
-    return state["spent_tokens"], state["held_tokens"]
+    state = await store.do(budgets.find("run:r"))
+    totals = await store.do(bookings.totals_of_run("r"))
+    assert totals.tokens == state.spent_tokens
+    return state.spent_tokens, state.held_tokens
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ async def test_the_same_call_is_sent_under_its_key_and_held_once(store, dead) ->
 
 
 async def test_the_same_call_is_credited_where_it_was_charged_in_full_meanwhile(store, dead) -> None:
-    await store.do(budgets.expire(1e12))
+    await store.do(holds.expire(1e12))
     assert await figures(store) == (dead.calls[0][0].tokens, 0)
     await taken_over(store, Knows(reply()))
     assert await figures(store) == (9, 0)
@@ -203,8 +203,8 @@ async def test_a_dear_call_waits_for_a_person_by_default(store, dead) -> None:
 
 
 async def test_a_call_that_was_answered_is_not_in_doubt(store) -> None:
-    row = {"id": "r", "workflow": "w", "agent": "a", "plan": "{}", "plan_version": 1, "inputs": "{}"}
-    fence = await store.open_run({**row, "status": "running", "created_at": 1.0})
+    row = RunRow("r", "w", "a", "{}", 1, "{}", "running", 1.0)
+    fence = await store.do(runs.open_run(row))
     await Gateway({"scripted": ScriptedProvider(reply())}, PRICES, 10.0).complete(
         await scope_of(store, fence), ROUTE, ASK
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from intendant import Classification, LabelledStep, evaluate
+from intendant.plugin import Classification, LabelledStep, evaluate
 
 
 def labelled(gold, alt=None, name="", **more) -> LabelledStep:

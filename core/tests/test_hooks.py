@@ -2,7 +2,10 @@
 
 import pytest
 
-from intendant import (
+from intendant import SettingsError
+from intendant.hooks.questions import Questions
+from intendant.hooks.registry import Plugins
+from intendant.plugin import (
     Allocation,
     BudgetStrategy,
     Classification,
@@ -14,14 +17,11 @@ from intendant import (
     ModelOffer,
     PluginLoadError,
     RouteRequest,
-    SettingsError,
     Step,
     StepResult,
     Tier,
     hookimpl,
 )
-from intendant.hooks.calls import Questions
-from intendant.hooks.registry import Plugins
 
 
 def tier(name: str, rank: float = 50, hardest: float = 10) -> Tier:
@@ -60,7 +60,7 @@ class Quiet(Classifier):
 
     name = "quiet"
 
-    def decide(self, request):
+    def classify(self, request):
         return None
 
 
@@ -69,7 +69,7 @@ class Late(Classifier):
 
     name = "late"
 
-    def decide(self, request):
+    def classify(self, request):
         async def answer():
             return Classification(intent="x", confidence=1.0, method="late")
 

@@ -4,22 +4,21 @@ from typing import ClassVar
 
 import pytest
 
-from intendant import (
+from intendant import MemoryContext, Workflow
+from intendant.hooks.questions import Questions
+from intendant.hooks.registry import Plugins
+from intendant.planning.compression import CompressionChain
+from intendant.planning.memory import fit_memory
+from intendant.plugin import (
     Compression,
     Compressor,
     IntentHandler,
     IntentSpec,
-    MemoryContext,
     Message,
     ModelRequest,
     StepResult,
-    Workflow,
     estimate_tokens,
 )
-from intendant.hooks.calls import Questions
-from intendant.hooks.registry import Plugins
-from intendant.planning.compression import CompressionChain
-from intendant.planning.memory import fit_memory
 from intendant.testing import ScriptedProvider, engine
 
 RUNS = tuple(
@@ -33,7 +32,7 @@ class Head(Compressor):
 
     name = "head"
 
-    def shrink(self, request):
+    def compress(self, request):
         text = request.text[: 2 * request.target_tokens]
         return Compression(
             text=text, tokens_before=request.tokens, tokens_after=request.count(text), strategy=self.name,

@@ -2,10 +2,9 @@
 # ruff: noqa: RUF001  # the signs that people write
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import numbers_in
+from intendant.records import numbers_in
 
 BLANKS = {"no-break": "\u00a0", "narrow": "\u202f", "thin": "\u2009", "figure": "\u2007"}
 

@@ -1,6 +1,7 @@
 """Runs: parallel steps, conditions, failures, timeouts, retries, cancellation; and hosts that drive them."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -9,24 +10,23 @@ import textwrap
 
 import pytest
 
-from intendant import (
+from intendant import IntendantError, Workflow, WorkflowError
+from intendant.plugin import (
     Connector,
     ConnectorCall,
     ConnectorError,
-    IntendantError,
     IntentHandler,
     IntentSpec,
     Options,
     StepError,
     StepResult,
-    Workflow,
-    WorkflowError,
     operation,
 )
 from intendant.record.journal import read_events
 from intendant.record.metrics import MetricsFold
+from intendant.record.store import runs
 from intendant.record.store.chain import verify
-from intendant.testing import engine, run_steps
+from intendant.testing import engine, run_steps, sync_engine
 
 
 class Do(IntentHandler):
@@ -227,13 +227,13 @@ async def test_metrics_are_what_the_journal_says() -> None:
         )
         result = await service.run(flow)
         fold = MetricsFold()
-        for event in await read_events(service.store, result.run_id):
+        for event in await read_events(service._engine.store, result.run_id):
             fold.add(event)
-        rows = await service.store.events_of(result.run_id)
-        outputs = await service.store.outputs_of(result.run_id)
+        rows = await service._engine.store.do(runs.events_of(result.run_id))
+        kept = await service._engine.store.do(runs.steps_of(result.run_id))
     assert fold.result() == result.metrics
     assert verify(rows) is None
-    assert outputs == result.outputs
+    assert {step.key: json.loads(step.output) for step in kept if step.output} == result.outputs
     assert result.metrics.mean_step_seconds == pytest.approx(sum(s.seconds for s in result.steps.values()) / 3)
     # Two steps slept at the same time: their latencies sum to more than the run took.
     assert result.metrics.step_seconds > result.metrics.seconds * 0.9
@@ -274,7 +274,10 @@ async def test_a_host_drives_a_run_step_by_step() -> None:
         assert await flight.initialize(flow)
         await flight.reset()
         assert not flight.is_active()
-        assert sorted(run["status"] for run in await service.store.list_runs()) == ["cancelled", "completed"]
+        assert sorted(run.status for run in await service._engine.store.do(runs.list_runs())) == [
+            "cancelled",
+            "completed",
+        ]
 
 
 async def test_switched_off_nothing_happens() -> None:
@@ -284,28 +287,28 @@ async def test_switched_off_nothing_happens() -> None:
         assert await flight.initialize(flow) is False
         assert await flight.execute_step("a") is None
         assert not flight.is_active()
-        assert "store" not in service.__dict__, "not even a database was opened"
+        assert service._engine._store is None, "not even a database was opened"
 
 
 def test_scripts_need_no_event_loop() -> None:
     flow = Workflow.model_validate({"name": "t", "steps": steps(a=1)})
-    with engine(Do()) as service:
-        assert service.plan_sync(flow).steps[0].intent == "do"
-        assert service.run_sync(flow).outputs == {"a": 1}
-        flight = service.orchestrator_sync()
+    with sync_engine(Do()) as service:
+        assert service.plan(flow).steps[0].intent == "do"
+        assert service.run(flow).outputs == {"a": 1}
+        flight = service.orchestrator()
         assert flight.initialize(flow)
         assert flight.run_id.startswith("r_")
         assert [step.step_id for step in flight.plan.steps] == ["a"]
-        assert flight.wants("a")
+        assert flight.should_run("a")
         assert flight.execute_step("a").output == 1
         assert flight.outcomes["a"].output == 1
         assert flight.complete().status == "completed"
 
 
 async def test_the_sync_face_refuses_inside_a_loop() -> None:
-    service = engine(Do())
-    with pytest.raises(IntendantError, match="without `_sync`"):
-        service.run_sync(Workflow.model_validate({"name": "t", "steps": steps(a=1)}))
+    service = sync_engine(Do())
+    with pytest.raises(IntendantError, match="an event loop is running"):
+        service.run(Workflow.model_validate({"name": "t", "steps": steps(a=1)}))
 
 
 async def test_planning_changes_nothing() -> None:
@@ -471,8 +474,9 @@ def test_ctrl_c_stops_cleanly(tmp_path) -> None:
     """The step is cancelled, the run is recorded as cancelled, the process ends by itself."""
     code = """
         import asyncio, sys
-        from intendant import IntentHandler, IntentSpec, StepResult, Workflow
-        from intendant.testing import engine
+        from intendant import Workflow
+        from intendant.plugin import IntentHandler, IntentSpec, StepResult
+        from intendant.testing import engine, sync_engine
         class Wait(IntentHandler):
             "Waits."
             spec = IntentSpec(name="wait", summary="Wait", examples=("Wait",))
@@ -484,9 +488,9 @@ def test_ctrl_c_stops_cleanly(tmp_path) -> None:
                 finally:
                     print("cleaned up", flush=True)
         flow = Workflow.parse("name: t\\nsteps: [{id: a, intent: wait}]")
-        with engine(Wait(), db=sys.argv[1]) as service:
+        with sync_engine(Wait(), db=sys.argv[1]) as service:
             try:
-                service.run_sync(flow)
+                service.run(flow)
             except KeyboardInterrupt:
                 print("interrupted", flush=True)
     """
@@ -502,9 +506,9 @@ def test_ctrl_c_stops_cleanly(tmp_path) -> None:
     from intendant.record.store import Store
 
     store = Store(url)
-    (run,) = asyncio.run(store.list_runs())
+    (run,) = asyncio.run(store.do(runs.list_runs()))
     store.close()
-    assert run["status"] == "cancelled"
+    assert run.status == "cancelled"
 
 
 async def test_ten_thousand_steps_take_no_more_than_linear_time() -> None:
@@ -525,10 +529,10 @@ async def test_ten_thousand_steps_take_no_more_than_linear_time() -> None:
                 ],
             }
         )
-        with engine(Do()) as service:
+        with sync_engine(Do()) as service:
             sys.setprofile(count_calls)
             try:
-                service.run_sync(flow)
+                service.run(flow)
             finally:
                 sys.setprofile(None)
         return seen / count
@@ -570,14 +574,14 @@ async def test_a_listener_that_raises_changes_nothing() -> None:
 
 
 async def test_parameters_are_checked_before_the_run_also_where_the_intent_is_classified() -> None:
-    from intendant import Classification, Classifier
+    from intendant.plugin import Classification, Classifier
 
     class Sure(Classifier):
         """Knows."""
 
         name = "sure"
 
-        def decide(self, request):
+        def classify(self, request):
             return Classification(intent="do", confidence=1.0, method="sure")
 
     do = Do()
@@ -609,8 +613,8 @@ async def test_text_that_cannot_be_written_fails_its_step_and_is_told() -> None:
 
     async with engine(Broken()) as service:
         result = await service.run(Workflow.model_validate({"name": "t", "steps": steps(returns=1, says=1)}))
-        rows = await service.store.events_of(result.run_id)
-        stored = await read_events(service.store, result.run_id)
+        rows = await service._engine.store.do(runs.events_of(result.run_id))
+        stored = await read_events(service._engine.store, result.run_id)
     assert "surrogate" in result.failures["returns"].message
     assert verify(rows) is None
     assert [event.failure.message for event in stored if event.type == "step_failed"][-1] == "bad ? text"

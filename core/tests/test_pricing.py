@@ -5,15 +5,13 @@ from decimal import Decimal
 from math import ceil
 
 import pytest
-from genai_prices import Usage as PricedUsage
-from genai_prices import calc_price
+from genai_prices import Usage as PricedUsage, calc_price
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import TimeOfDateConstraint
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import ProviderError, Usage
 from intendant.config.settings import PriceSetting
+from intendant.plugin import ProviderError, Usage
 from intendant.spending.pricing import Prices, known_models
 
 NOON = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)

@@ -1,11 +1,10 @@
 """References name values by path, keep types, and say what is there where something is not."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import ReferenceFailed
 from intendant.pilot.references import Reference, find, read, resolve
+from intendant.plugin import ReferenceFailed
 
 SCOPE = {
     "steps": {

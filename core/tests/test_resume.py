@@ -9,23 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from intendant import (
-    BudgetExceeded,
-    IntendantError,
+from intendant import BudgetExceeded, IntendantError, Limits, MemoryContext, RunNotFound, Workflow
+from intendant.plugin import (
     IntentHandler,
     IntentSpec,
-    Limits,
-    MemoryContext,
     Message,
     ModelReply,
     ModelRequest,
-    RunNotFound,
     StepError,
     StepResult,
     Usage,
-    Workflow,
 )
-from intendant.record.store import budgets
+from intendant.record.store import bookings, budgets
 from intendant.testing import ScriptedProvider, engine
 
 
@@ -83,7 +78,7 @@ async def test_steps_that_are_done_are_kept_and_the_others_are_done_now(url) -> 
     seen = []
     async with engine(ask, provider, db=url) as service:
         second = await service.resume(first.run_id, on_event=seen.append)
-        totals = await service.store.do(budgets.totals_of_run(first.run_id))
+        totals = await service._engine.store.do(bookings.totals_of_run(first.run_id))
     assert second.status == "completed"
     assert second.run_id == first.run_id
     assert ask.done == ["a", "b", "c"]
@@ -96,7 +91,7 @@ async def test_steps_that_are_done_are_kept_and_the_others_are_done_now(url) -> 
     assert seen[0].kept == 1
     metrics = second.metrics
     assert (metrics.steps_completed, metrics.steps_failed, metrics.steps_skipped) == (3, 0, 1)
-    assert totals["tokens"] == metrics.tokens_used == 24
+    assert totals.tokens == metrics.tokens_used == 24
 
 
 async def test_a_completed_run_cannot_be_resumed_nor_one_that_is_not_there(url) -> None:
@@ -118,10 +113,10 @@ async def test_a_run_that_was_refused_goes_on_with_more(url) -> None:
         with pytest.raises(BudgetExceeded):
             await service.resume("last", limits=Limits(tokens=spent - 1))
         second = await service.resume("last", limits=Limits(tokens=500))
-        state = await service.store.do(budgets.state_of(f"run:{first.run_id}"))
+        state = await service._engine.store.do(budgets.find(f"run:{first.run_id}"))
     assert second.status == "completed"
-    assert second.metrics.budget_tokens == state["limit_tokens"] == 500
-    assert state["spent_tokens"] == second.metrics.tokens_used == 6 * len(provider.calls)
+    assert second.metrics.budget_tokens == state.limit_tokens == 500
+    assert state.spent_tokens == second.metrics.tokens_used == 6 * len(provider.calls)
 
 
 async def test_what_was_spent_before_counts(url) -> None:
@@ -136,9 +131,9 @@ async def test_what_was_spent_before_counts(url) -> None:
             # Another question each time, so that nothing can be replayed.
             await flight.execute_step("b", prompt=f"question {number}")
             await flight.complete()
-        state = await service.store.do(budgets.state_of(f"run:{result.run_id}"))
-    assert state["held_tokens"] == 0
-    assert 90 < state["spent_tokens"] <= 130
+        state = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
+    assert state.held_tokens == 0
+    assert 90 < state.spent_tokens <= 130
 
 
 async def test_what_was_known_before_the_run_is_known_again(url) -> None:
@@ -158,7 +153,7 @@ CHILD = """
     import asyncio, sys
     sys.path.insert(0, {folder!r})
     from test_resume import FLOW, Ask, reply
-    from intendant.testing import ScriptedProvider, engine
+    from intendant.testing import ScriptedProvider, engine, sync_engine
 
     class Stuck(ScriptedProvider):
         "Never answers its third call."
@@ -168,8 +163,8 @@ CHILD = """
                 await asyncio.sleep(3600)
             return await super().complete(hold, request)
 
-    with engine(Ask(), Stuck(reply()), db={url!r}) as service:
-        service.run_sync(FLOW)
+    with sync_engine(Ask(), Stuck(reply()), db={url!r}) as service:
+        service.run(FLOW)
 """
 
 
@@ -193,7 +188,7 @@ async def test_a_killed_run_goes_on_and_the_lost_call_stays_charged(url, killed)
     ask, provider, seen = Ask(), ScriptedProvider(reply()), []
     async with engine(ask, provider, db=url) as service:
         result = await service.resume("last", on_event=seen.append)
-        totals = await service.store.do(budgets.totals_of_run(result.run_id))
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
     assert result.status == "completed"
     assert ask.done == ["b", "c"], "a was done before"
     # b's first answer was paid for, its second call was lost: it is charged in full, and sent again.
@@ -202,15 +197,15 @@ async def test_a_killed_run_goes_on_and_the_lost_call_stays_charged(url, killed)
     assert outcomes == ["replayed", "in_doubt", "answered", "answered"]
     lost = next(event.usage.tokens for event in seen if getattr(event, "outcome", "") == "in_doubt")
     assert lost > 20
-    assert totals == {"tokens": 24 + lost, "micro_usd": totals["micro_usd"], "open_holds": 0}
-    assert result.metrics.tokens_used == totals["tokens"]
+    assert (totals.tokens, totals.open_holds) == (24 + lost, 0)
+    assert result.metrics.tokens_used == totals.tokens
 
 
 async def test_a_run_that_may_live_is_left_alone_unless_it_is_taken_over(url, killed) -> None:
     async with engine(Ask(), ScriptedProvider(reply()), db=url) as service:
         with pytest.raises(IntendantError, match=f"worked on, by .*:{killed.pid}") as caught:
             await service.resume("last")
-        assert "--take-over" in caught.value.hint
+        assert caught.value.code == "run_active"
         result = await service.resume("last", take_over=True)
     assert result.status == "completed"
 
@@ -236,6 +231,6 @@ async def test_whose_run_was_taken_over_is_refused(url) -> None:
         may_answer.set()
         with pytest.raises(IntendantError, match="taken over"):
             await run
-        totals = await new.store.do(budgets.totals_of_run(result.run_id))
+        totals = await new._engine.store.do(bookings.totals_of_run(result.run_id))
     assert result.status == "completed"
-    assert totals["open_holds"] == 0
+    assert totals.open_holds == 0

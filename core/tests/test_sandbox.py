@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from intendant import StepError
 from intendant.pilot import sandbox
 from intendant.pilot.sandbox import Bounds, bounded, run, run_async
+from intendant.plugin import StepError
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="memory of a process cannot be limited everywhere")
 

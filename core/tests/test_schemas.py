@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from intendant import Schema, StepError
 from intendant.pilot.sandbox import Bounds, bounded
 from intendant.pilot.schemas import _rules
+from intendant.plugin import Schema, StepError
 
 
 def doubling(levels: int, last: object = True) -> dict:

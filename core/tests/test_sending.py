@@ -5,7 +5,8 @@ from time import monotonic
 
 import pytest
 
-from intendant import (
+from intendant import Workflow
+from intendant.plugin import (
     BudgetStrategy,
     Compression,
     Compressor,
@@ -20,10 +21,9 @@ from intendant import (
     Tier,
     TokenCounting,
     Usage,
-    Workflow,
 )
-from intendant.model.retrying import retrying
-from intendant.record.store import budgets
+from intendant.record.store import bookings, budgets, runs
+from intendant.spending.retrying import Backoff
 from intendant.testing import ScriptedProvider, engine
 
 OVERLOADED = ProviderError("overloaded", retryable=True, billed=False)
@@ -71,8 +71,9 @@ def waits(monkeypatch):
         made.append(seconds)
         now[0] += seconds
 
-    for module in ("model.retrying", "spending.traffic"):
+    for module in ("spending.gateway", "spending.traffic", "pilot.execution"):
         monkeypatch.setattr(f"intendant.{module}.sleep", sleep)
+    for module in ("spending.retrying", "spending.traffic"):
         monkeypatch.setattr(f"intendant.{module}.monotonic", lambda: now[0])
     return made
 
@@ -82,11 +83,11 @@ async def done(workflow, *plugins, settings=QUICK, **options):
     seen = []
     async with engine(Ask(), *plugins, settings=settings) as service:
         result = await service.run(workflow, on_event=seen.append, **options)
-        totals = await service.store.do(budgets.totals_of_run(result.run_id))
-        state = await service.store.do(budgets.state_of(f"run:{result.run_id}"))
-    assert (state["spent_tokens"], state["held_tokens"]) == (totals["tokens"], 0)
-    assert totals["open_holds"] == 0
-    assert totals["tokens"] == result.metrics.tokens_used
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+        state = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
+    assert (state.spent_tokens, state.held_tokens) == (totals.tokens, 0)
+    assert totals.open_holds == 0
+    assert totals.tokens == result.metrics.tokens_used
     return result, seen, totals
 
 
@@ -129,7 +130,7 @@ async def test_a_model_that_does_not_answer_makes_way_for_another_providers() ->
         "second/scripted-1",
         "overloaded",
     )
-    assert totals["tokens"] == 10
+    assert totals.tokens == 10
 
 
 async def test_a_request_that_is_wrong_in_itself_is_not_sent_elsewhere() -> None:
@@ -166,7 +167,7 @@ async def test_text_put_together_without_a_model_never_stands_for_an_answer() ->
     class Plain(Second):
         """Asks no model."""
 
-        produced_by = "extractive"
+        charges = False
 
     first, plain = ScriptedProvider(OVERLOADED), Plain(reply())
     result, _, _ = await done(flow({}), first, plain)
@@ -260,7 +261,7 @@ async def test_an_answer_is_shown_while_it_is_written() -> None:
     result, _, totals, pieces = await streamed(Streaming("one ", "two ", "three"))
     assert pieces == [("a", "one "), ("a", "two "), ("a", "three")]
     assert result.outputs["a"] == "one two three"
-    assert totals["tokens"] == 8
+    assert totals.tokens == 8
 
 
 async def test_a_provider_that_streams_nothing_shows_its_answer_in_one_piece() -> None:
@@ -275,7 +276,7 @@ async def test_a_stream_that_breaks_off_is_charged_by_what_came_of_it() -> None:
     assert result.failures["a"].message == "connection lost"
     assert len(provider.calls) == 1, "what was shown cannot be taken back"
     assert outcomes(seen) == ["cut_off"]
-    assert 4 + 5 <= totals["tokens"] <= 4 + 8
+    assert 4 + 5 <= totals.tokens <= 4 + 8
     assert pieces == [("a", "some words of an answer ")]
 
 
@@ -283,7 +284,7 @@ async def test_what_is_not_reported_of_a_broken_stream_is_charged_as_held() -> N
     provider = Streaming("some words ", ProviderError("lost", billed=True))
     _, _, totals, _ = await streamed(provider)
     ((hold, _),) = provider.calls
-    assert hold.tokens - hold.max_output_tokens < totals["tokens"] < hold.tokens
+    assert hold.tokens - hold.max_output_tokens < totals.tokens < hold.tokens
 
 
 async def test_a_stream_that_writes_more_than_it_shows_is_charged_in_full() -> None:
@@ -291,7 +292,7 @@ async def test_a_stream_that_writes_more_than_it_shows_is_charged_in_full() -> N
     _, seen, totals, _ = await streamed(provider)
     ((hold, _),) = provider.calls
     assert outcomes(seen) == ["in_doubt"]
-    assert totals["tokens"] == hold.tokens
+    assert totals.tokens == hold.tokens
 
 
 async def test_a_stream_that_breaks_off_before_anything_was_shown_is_tried_again() -> None:
@@ -315,7 +316,7 @@ async def test_a_stream_that_does_not_end_is_cut_off_and_never_charged_beyond_wh
     ((hold, _),) = provider.calls
     assert "more than the 50 tokens" in result.failures["a"].message
     assert outcomes(seen) == ["cut_off"]
-    assert totals["tokens"] <= hold.tokens
+    assert totals.tokens <= hold.tokens
 
 
 async def test_single_letters_do_not_count_for_more_than_the_text_they_make() -> None:
@@ -333,21 +334,11 @@ async def test_a_cancelled_stream_is_charged_by_what_came_of_it() -> None:
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
-        (row,) = await service.store.list_runs()
-        totals = await service.store.do(budgets.totals_of_run(row["id"]))
+        (row,) = await service._engine.store.do(runs.list_runs())
+        totals = await service._engine.store.do(bookings.totals_of_run(row.id))
     ((hold, _),) = provider.calls
-    assert totals["open_holds"] == 0
-    assert hold.tokens - hold.max_output_tokens < totals["tokens"] < hold.tokens
-
-
-async def test_a_listener_that_fails_ends_the_call_and_what_came_is_charged() -> None:
-    def listener(_step: str, _piece: str) -> None:
-        raise ValueError("closed")
-
-    provider = Streaming("some words ", "more")
-    result, seen, _ = await done(flow({}), provider, on_text=listener)
-    assert result.failures["a"].error == "ValueError"
-    assert outcomes(seen) == ["cut_off"]
+    assert totals.open_holds == 0
+    assert hold.tokens - hold.max_output_tokens < totals.tokens < hold.tokens
 
 
 # --- answers that are known ---
@@ -474,7 +465,7 @@ async def test_an_input_is_compressed_further_before_a_call_is_refused() -> None
         name = "half"
         lossless = False
 
-        def shrink(self, request):
+        def compress(self, request):
             words = request.text.split()[: max(1, request.target_tokens - 2)]
             text = " ".join(words)
             return Compression(
@@ -579,13 +570,12 @@ async def test_what_cannot_be_shown_pictures_is_not_sent_any() -> None:
     assert provider.calls == []
 
 
-async def test_waits_grow(waits) -> None:
-    async def fails() -> None:
-        raise ProviderError("no", retryable=True)
-
-    with pytest.raises(ProviderError):
-        await retrying(fails, again=lambda _: True, attempts=9, delay=1.0, until=monotonic() + 16)
-    assert waits == [1, 2, 4, 8]
+def test_waits_grow_up_to_the_longest_and_never_beyond_the_deadline() -> None:
+    backoff = Backoff(attempts=9, delay=1.0, max_delay=6.0)
+    assert [backoff.next_delay() for _ in range(5)] == [1, 2, 4, 6, 6]
+    assert backoff.next_delay(at_least=30) == 30, "the provider asks for more"
+    assert Backoff(attempts=9, delay=20.0, deadline=monotonic() + 16).next_delay() is None
+    assert Backoff(attempts=1, delay=1.0).next_delay() is None
 
 
 # --- where orchestration itself fails ---
@@ -596,7 +586,7 @@ class BrokenTier(Tier):
 
     name = "broken"
 
-    def choose(self, request):
+    def route(self, request):
         raise RuntimeError("a fault of the tier")
 
 
@@ -615,7 +605,7 @@ class BrokenCompressor(Compressor):
     name = "broken"
     lossless = False
 
-    def shrink(self, request):
+    def compress(self, request):
         raise RuntimeError("a fault of the compressor")
 
 
@@ -625,6 +615,6 @@ async def test_a_step_is_done_directly_and_metered_where_orchestration_fails(bro
     workflow = flow({"input": "some text " * 10})
     async with engine(Digest(), broken, provider, settings=QUICK) as service:
         result = await service.run(workflow)
-        totals = await service.store.do(budgets.totals_of_run(result.run_id))
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
     assert result.outputs["a"] == "yes"
-    assert totals == {"tokens": 10, "micro_usd": 15, "open_holds": 0}
+    assert totals == (10, 15, 0)

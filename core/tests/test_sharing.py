@@ -1,9 +1,8 @@
 """Water-filling: nothing stranded, nothing above a cap, nothing below a floor that can be met."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import share
+from intendant.plugin import share
 
 amounts = st.integers(0, 10_000)
 claims = st.dictionaries(

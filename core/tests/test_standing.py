@@ -10,19 +10,11 @@ import pytest
 from sqlalchemy import create_engine, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from intendant import (
-    BudgetExceeded,
-    IntentHandler,
-    IntentSpec,
-    Message,
-    ModelReply,
-    ModelRequest,
-    StepResult,
-    Usage,
-    Workflow,
-)
-from intendant.record.store import Store, budgets, leases, limits
-from intendant.record.store.standing import set_limit
+from intendant import BudgetExceeded, Workflow
+from intendant.plugin import IntentHandler, IntentSpec, Message, ModelReply, ModelRequest, StepResult, Usage
+from intendant.record.rows import BudgetRow, HoldRow, Spent
+from intendant.record.store import Store, bookings, budgets, holds, leases, limits, windows
+from intendant.record.store.limits import set_limit
 from intendant.record.store.tables import budget, hold, ledger
 from intendant.spending.standing import StandingBudgets
 from intendant.testing import ScriptedProvider, engine
@@ -56,15 +48,15 @@ def store(url):
     made.close()
 
 
-def row(key: str, tokens: int = 10, micro: int = 0, **more) -> budgets.HoldRow:
+def row(key: str, tokens: int = 10, micro: int = 0, **more) -> HoldRow:
     values = {"agent": "a", "tenant": "t", "created_at": NOON, "expires_at": NOON + 3600, **more}
-    return budgets.HoldRow(key, "r", "s", 1, "step:r/s", "p", "m", tokens, micro, "v", **values)
+    return HoldRow(key, "r", "s", 1, "step:r/s", "p", "m", tokens, micro, "v", **values)
 
 
 async def state(store: Store, scope: str) -> tuple[int, int, int]:
     """Limit, spent and held tokens of a budget."""
-    found = await store.do(budgets.state_of(scope))
-    return (found["limit_tokens"], found["spent_tokens"], found["held_tokens"])
+    found = await store.do(budgets.find(scope))
+    return (found.limit_tokens, found.spent_tokens, found.held_tokens)
 
 
 TODAY = "agent:a/day:2026-11-21"
@@ -78,43 +70,43 @@ async def test_a_call_counts_in_every_limit_of_its_agent_and_tenant(store) -> No
     await store.do(set_limit("agent:a", "month", 1000, None, NOON))
     await store.do(set_limit("tenant:t", "month", 5000, 9_000, NOON))
     await store.do(set_limit("agent:other", "day", 1, None, NOON))
-    await store.do(budgets.reserve(row("k", 60, 7), ()))
+    await store.do(holds.reserve(row("k", 60, 7), ()))
     assert await state(store, TODAY) == (100, 0, 60)
     assert await state(store, "agent:a/month:2026-11") == (1000, 0, 60)
     assert await state(store, "tenant:t/month:2026-11") == (5000, 0, 60)
-    await store.do(budgets.settle("k", budgets.Spent(20, 5, 3), "{}"))
+    await store.do(holds.settle("k", Spent(20, 5, 3), "{}"))
     for scope, limit in ((TODAY, 100), ("agent:a/month:2026-11", 1000), ("tenant:t/month:2026-11", 5000)):
         assert await state(store, scope) == (limit, 25, 0)
-    assert (await store.do(budgets.state_of("tenant:t/month:2026-11")))["spent_micro"] == 3
+    assert (await store.do(budgets.find("tenant:t/month:2026-11"))).spent_micro == 3
 
 
 async def test_the_refusal_names_the_limit_that_admits_least(store) -> None:
     await store.do(set_limit("agent:a", "day", 50, None, NOON))
     await store.do(set_limit("tenant:t", "day", 30, 1_000_000, NOON))
     with pytest.raises(BudgetExceeded) as caught:
-        await store.do(budgets.reserve(row("k", 60), ()))
+        await store.do(holds.reserve(row("k", 60), ()))
     assert (caught.value.scope, caught.value.asked, caught.value.left) == ("tenant:t/day:2026-11-21", 60, 30)
     assert "intendant budget set tenant:t --per day" in caught.value.hint
     assert "30 tokens" in caught.value.hint
     assert await state(store, TODAY) == (50, 0, 0), "half a chain was held"
     with pytest.raises(BudgetExceeded) as caught:
-        await store.do(budgets.reserve(row("k", 10, 2_000_000), ()))
+        await store.do(holds.reserve(row("k", 10, 2_000_000), ()))
     assert (caught.value.unit, caught.value.asked, caught.value.left) == ("micro_usd", 2_000_000, 1_000_000)
 
 
 async def test_the_next_day_has_a_budget_of_its_own_and_the_month_goes_on(store) -> None:
     await store.do(set_limit("agent:a", "day", 100, None, NOON))
     await store.do(set_limit("agent:a", "month", 150, None, NOON))
-    await store.do(budgets.reserve(row("k1", 100), ()))
+    await store.do(holds.reserve(row("k1", 100), ()))
     with pytest.raises(BudgetExceeded):
-        await store.do(budgets.reserve(row("k2", 1), ()))
-    await store.do(budgets.reserve(row("k3", 40, created_at=NOON + DAY), ()))
+        await store.do(holds.reserve(row("k2", 1), ()))
+    await store.do(holds.reserve(row("k3", 40, created_at=NOON + DAY), ()))
     with pytest.raises(BudgetExceeded) as caught:
-        await store.do(budgets.reserve(row("k4", 40, created_at=NOON + DAY), ()))
+        await store.do(holds.reserve(row("k4", 40, created_at=NOON + DAY), ()))
     assert caught.value.scope == "agent:a/month:2026-11"
     with pytest.raises(BudgetExceeded):  # a clock that jumps back finds the day as it was
-        await store.do(budgets.reserve(row("k5", 1), ()))
-    await store.do(budgets.settle("k1", budgets.Spent(0, 100, 0), None))
+        await store.do(holds.reserve(row("k5", 1), ()))
+    await store.do(holds.settle("k1", Spent(0, 100, 0), None))
     assert await state(store, TODAY) == (100, 100, 0)
     assert await state(store, "agent:a/day:2026-11-22") == (100, 0, 40)
 
@@ -135,16 +127,16 @@ async def test_the_database_itself_refuses_more_than_the_limit(store) -> None:
 
 async def test_a_limit_that_is_set_at_noon_counts_the_morning(store) -> None:
     """What was spent today is spent, and calls that are out are held; yesterday's and others' are not."""
-    await store.do(budgets.reserve(row("spent", 60, 6), ()))
-    await store.do(budgets.settle("spent", budgets.Spent(10, 20, 3), "{}"))
-    await store.do(budgets.reserve(row("out", 25, 2), ()))
-    await store.do(budgets.reserve(row("yesterday", 7, created_at=NOON - DAY), ()))
-    await store.do(budgets.reserve(row("other", 9, agent="b"), ()))
+    await store.do(holds.reserve(row("spent", 60, 6), ()))
+    await store.do(holds.settle("spent", Spent(10, 20, 3), "{}"))
+    await store.do(holds.reserve(row("out", 25, 2), ()))
+    await store.do(holds.reserve(row("yesterday", 7, created_at=NOON - DAY), ()))
+    await store.do(holds.reserve(row("other", 9, agent="b"), ()))
     assert await store.do(set_limit("agent:a", "day", 100, None, NOON)) == (100, None)
     assert await state(store, TODAY) == (100, 30, 25)
     await store.do(set_limit("tenant:t", "month", 1000, None, NOON))
     assert await state(store, "tenant:t/month:2026-11") == (1000, 30, 25 + 7 + 9)
-    await store.do(budgets.settle("out", budgets.Spent(1, 1, 0), "{}"))
+    await store.do(holds.settle("out", Spent(1, 1, 0), "{}"))
     assert await state(store, TODAY) == (100, 32, 0)
     assert await state(store, "tenant:t/month:2026-11") == (1000, 32, 16)
 
@@ -152,31 +144,31 @@ async def test_a_limit_that_is_set_at_noon_counts_the_morning(store) -> None:
 async def test_a_limit_below_what_is_out_follows_down_as_calls_end(store) -> None:
     await store.do(set_limit("agent:a", "day", 1000, None, NOON))
     for key in ("k1", "k2"):
-        await store.do(budgets.reserve(row(key, 400), ()))
+        await store.do(holds.reserve(row(key, 400), ()))
     assert await store.do(set_limit("agent:a", "day", 100, None, NOON)) == (800, None)
     with pytest.raises(BudgetExceeded):
-        await store.do(budgets.reserve(row("more", 1), ()))
-    await store.do(budgets.settle("k1", budgets.Spent(0, 30, 0), "{}"))
+        await store.do(holds.reserve(row("more", 1), ()))
+    await store.do(holds.settle("k1", Spent(0, 30, 0), "{}"))
     assert await state(store, TODAY) == (430, 30, 400)
-    await store.do(budgets.settle("k2", budgets.Spent(0, 20, 0), "{}"))
+    await store.do(holds.settle("k2", Spent(0, 20, 0), "{}"))
     assert await state(store, TODAY) == (100, 50, 0), "the limit is what it was set to"
-    await store.do(budgets.reserve(row("fits", 50), ()))
+    await store.do(holds.reserve(row("fits", 50), ()))
     with pytest.raises(BudgetExceeded):
-        await store.do(budgets.reserve(row("does not", 1), ()))
+        await store.do(holds.reserve(row("does not", 1), ()))
 
 
 async def test_a_limit_can_be_taken_away_and_set_again_and_nothing_is_forgotten(store) -> None:
     await store.do(set_limit("agent:a", "day", 100, None, NOON))
-    await store.do(budgets.reserve(row("k1", 90), ()))
+    await store.do(holds.reserve(row("k1", 90), ()))
     await store.do(set_limit("agent:a", "day", None, None, NOON + 1))
-    await store.do(budgets.reserve(row("k2", 90), ()))
+    await store.do(holds.reserve(row("k2", 90), ()))
     assert await store.do(limits.current(NOON)) == []
     await store.do(set_limit("agent:a", "day", 200, None, NOON + 2))
     assert await state(store, TODAY) == (200, 0, 180)
     kept = await store.do(limits.history())
-    assert [(item["limit_tokens"], item["per"]) for item in kept] == [(200, "day"), (None, "day"), (100, "day")]
+    assert [(item.limit_tokens, item.per) for item in kept] == [(200, "day"), (None, "day"), (100, "day")]
     (now,) = await store.do(limits.current(NOON))
-    assert (now["scope"], now["period"], now["limit_tokens"], now["held_tokens"]) == (
+    assert (now.scope, now.period, now.limit_tokens, now.held_tokens) == (
         "agent:a",
         "2026-11-21",
         200,
@@ -189,31 +181,31 @@ async def test_a_limit_can_be_taken_away_and_set_again_and_nothing_is_forgotten(
 
 async def test_an_expired_hold_is_charged_in_full_and_credited_when_its_call_ends(store) -> None:
     await store.do(set_limit("agent:a", "day", 100, 100, NOON))
-    await store.do(budgets.reserve(row("k", 80, 70), ()))
-    assert await store.do(budgets.expire(NOON + 3599)) == 0
-    assert await store.do(budgets.expire(NOON + 3601)) == 1
-    assert await store.do(budgets.expire(NOON + 3601)) == 0
+    await store.do(holds.reserve(row("k", 80, 70), ()))
+    assert await store.do(holds.expire(NOON + 3599)) == 0
+    assert await store.do(holds.expire(NOON + 3601)) == 1
+    assert await store.do(holds.expire(NOON + 3601)) == 0
     assert await state(store, TODAY) == (100, 80, 0)
-    assert await store.do(budgets.settle("k", budgets.Spent(5, 10, 9), '{"a":1}')) == "credited"
-    assert await store.do(budgets.settle("k", budgets.Spent(5, 10, 9), '{"a":1}')) == "closed"
+    assert await store.do(holds.settle("k", Spent(5, 10, 9), '{"a":1}')) == "credited"
+    assert await store.do(holds.settle("k", Spent(5, 10, 9), '{"a":1}')) == "closed"
     assert await state(store, TODAY) == (100, 15, 0)
     rows = await store.do(
         lambda connection: connection.execute(select(ledger).order_by(ledger.c.id)).mappings().all()
     )
     booked = [(item["kind"], item["input_tokens"], item["output_tokens"], item["micro"]) for item in rows]
     assert booked == [("expire", 0, 80, 70), ("credit", 5, -70, -61)]
-    assert await store.do(budgets.totals_of_run("r")) == {"tokens": 15, "micro_usd": 9, "open_holds": 0}
-    (found,) = await store.do(budgets.holds_of_call("k"))
-    assert (found["state"], found["reply"]) == ("settled", '{"a":1}')
+    assert await store.do(bookings.totals_of_run("r")) == (15, 9, 0)
+    (found,) = await store.do(holds.holds_of_call("k"))
+    assert (found.state, found.reply) == ("settled", '{"a":1}')
 
 
 async def test_what_turns_out_not_to_have_been_charged_is_credited_in_full(store) -> None:
     await store.do(set_limit("agent:a", "day", 100, None, NOON))
-    await store.do(budgets.reserve(row("k", 80), ()))
-    assert await store.do(budgets.charge("k")) == "settled"
-    assert await store.do(budgets.charge("k")) == "closed"
-    assert await store.do(budgets.release("k")) == "credited"
-    assert await store.do(budgets.release("k")) == "closed"
+    await store.do(holds.reserve(row("k", 80), ()))
+    assert await store.do(holds.charge("k")) == "settled"
+    assert await store.do(holds.charge("k")) == "closed"
+    assert await store.do(holds.release("k")) == "credited"
+    assert await store.do(holds.release("k")) == "closed"
     assert await state(store, TODAY) == (100, 0, 0)
 
 
@@ -247,27 +239,27 @@ async def test_a_leased_hold_has_a_row_of_its_own_and_dissolving_accounts_for_it
     await store.do(set_limit("agent:a", "day", 8000, None, NOON))
     taken = await lease(store, asked=100)
     for number in range(4):
-        await store.do(budgets.reserve(row(f"k{number}", 100), (), taken.id))
+        await store.do(holds.reserve(row(f"k{number}", 100), (), taken.id))
     assert await state(store, TODAY) == (8000, 0, 1000), "a leased hold changes nothing in the budget"
-    assert await store.do(budgets.settle("k0", budgets.Spent(1, 2, 0), "{}")) == "settled"
-    await store.do(budgets.charge("k1"))
-    await store.do(budgets.release("k2"))
+    assert await store.do(holds.settle("k0", Spent(1, 2, 0), "{}")) == "settled"
+    await store.do(holds.charge("k1"))
+    await store.do(holds.release("k2"))
     assert await state(store, TODAY) == (8000, 0, 1000)
     assert await store.do(leases.recall("a", "t")) == 1
     assert await store.do(leases.recall("a", "t")) == 0
     assert await state(store, TODAY) == (8000, 103, 100), "3 settled, 100 charged in full, 100 still out"
-    assert await store.do(budgets.settle("k3", budgets.Spent(1, 0, 0), "{}")) == "settled"
+    assert await store.do(holds.settle("k3", Spent(1, 0, 0), "{}")) == "settled"
     assert await state(store, TODAY) == (8000, 104, 0)
-    assert await store.do(budgets.settle("k1", budgets.Spent(0, 30, 0), "{}")) == "credited"
+    assert await store.do(holds.settle("k1", Spent(0, 30, 0), "{}")) == "credited"
     assert await state(store, TODAY) == (8000, 34, 0)
 
 
 async def test_a_credit_before_a_lease_ends_is_counted_once(store) -> None:
     await store.do(set_limit("agent:a", "day", 8000, None, NOON))
     taken = await lease(store, asked=100)
-    await store.do(budgets.reserve(row("k", 100), (), taken.id))
-    await store.do(budgets.charge("k"))
-    await store.do(budgets.settle("k", budgets.Spent(0, 30, 0), "{}"))
+    await store.do(holds.reserve(row("k", 100), (), taken.id))
+    await store.do(holds.charge("k"))
+    await store.do(holds.settle("k", Spent(0, 30, 0), "{}"))
     await store.do(leases.recall("a", "t"))
     assert await state(store, TODAY) == (8000, 30, 0)
 
@@ -277,36 +269,36 @@ async def test_a_process_that_comes_back_cannot_use_a_lease_that_was_closed(stor
     taken = await lease(store, asked=100)
     assert await store.do(leases.expire(NOON + 29)) == 0
     assert await store.do(leases.expire(NOON + 31)) == 1
-    with pytest.raises(budgets.LeaseLost):
-        await store.do(budgets.reserve(row("k", 100), (), taken.id))
+    with pytest.raises(holds.LeaseLost):
+        await store.do(holds.reserve(row("k", 100), (), taken.id))
     assert await state(store, TODAY) == (8000, 0, 0)
-    assert await store.do(budgets.holds_of_call("k")) == []
+    assert await store.do(holds.holds_of_call("k")) == []
 
 
 async def test_the_next_run_closes_what_a_dead_process_left_open() -> None:
     async with engine(Ask(), ScriptedProvider(reply(5, 5))) as service:
-        store = service.store
+        store = service._engine.store
         await store.do(set_limit("agent:mailer", "day", 100_000, None))
         now = datetime.now(UTC).timestamp()
         dead = await store.do(leases.renew(None, "dead", "mailer", "t", 100, 0, now - 60, 30.0))
         held = {"agent": "mailer", "created_at": now - 60, "expires_at": now - 1}
-        await store.do(budgets.reserve(row("lost", 100, **held), (), dead.id))
+        await store.do(holds.reserve(row("lost", 100, **held), (), dead.id))
         await service.run(flow(0))
         (shown,) = await store.do(limits.current())
-        (lost,) = await store.do(budgets.holds_of_call("lost"))
-    assert lost["state"] == "in_doubt"
-    assert (shown["spent_tokens"], shown["held_tokens"]) == (100, 0)
+        (lost,) = await store.do(holds.holds_of_call("lost"))
+    assert lost.state == "in_doubt"
+    assert (shown.spent_tokens, shown.held_tokens) == (100, 0)
 
 
 async def test_setting_a_limit_takes_leases_back(store) -> None:
     """A limit that is new to a lease's agent holds for calls in that lease, too."""
     await store.do(set_limit("tenant:t", "day", 8000, None, NOON))
     taken = await lease(store, asked=100)
-    await store.do(budgets.reserve(row("k", 100), (), taken.id))
+    await store.do(holds.reserve(row("k", 100), (), taken.id))
     await store.do(set_limit("agent:a", "day", 150, None, NOON))
     assert await state(store, TODAY) == (150, 0, 100)
     assert await state(store, "tenant:t/day:2026-11-21") == (8000, 0, 100)
-    await store.do(budgets.settle("k", budgets.Spent(0, 60, 0), "{}"))
+    await store.do(holds.settle("k", Spent(0, 60, 0), "{}"))
     assert await state(store, TODAY) == (150, 60, 0)
     assert await state(store, "tenant:t/day:2026-11-21") == (8000, 60, 0)
 
@@ -314,8 +306,8 @@ async def test_setting_a_limit_takes_leases_back(store) -> None:
 async def test_usage_beyond_a_leased_hold_counts_in_the_standing_budgets(store) -> None:
     await store.do(set_limit("agent:a", "day", 8000, None, NOON))
     taken = await lease(store, asked=100)
-    await store.do(budgets.reserve(row("k", 100), (), taken.id))
-    await store.do(budgets.settle("k", budgets.Spent(0, 140, 0), "{}"))
+    await store.do(holds.reserve(row("k", 100), (), taken.id))
+    await store.do(holds.settle("k", Spent(0, 140, 0), "{}"))
     await store.do(leases.recall("a", "t"))
     assert await state(store, TODAY) == (8000, 140, 0)
 
@@ -374,11 +366,11 @@ async def test_runs_of_two_engines_share_an_agents_limit_and_use_it_up(url, leas
         return reply(5, 5)
 
     engines = [engine(Ask(), ScriptedProvider(answer), db=url, settings=settings) for _ in range(2)]
-    await engines[0].store.do(set_limit("agent:mailer", "day", 3000, None))
+    await engines[0]._engine.store.do(set_limit("agent:mailer", "day", 3000, None))
     results = await asyncio.gather(*(service.run(flow(250)) for service in engines for _ in range(2)))
-    assert not any(result.failures for result in results), results[0].failures
+    assert not any(result.failures for result in results), [result.failures for result in results]
     answered = sum(result.outputs["a"].count("yes") for result in results)
-    scope = limits.window_of("agent:mailer", "day", datetime.now(UTC).timestamp())
+    scope = windows.window_of("agent:mailer", "day", datetime.now(UTC).timestamp())
     for service in engines:
         await service.aclose()
     store = Store(url)
@@ -394,7 +386,7 @@ async def test_runs_of_two_engines_share_an_agents_limit_and_use_it_up(url, leas
 async def test_a_call_is_shortened_to_what_the_agent_has_left(tmp_path) -> None:
     provider = ScriptedProvider(reply(3, 3))
     async with engine(Ask(), provider) as service:
-        await service.store.do(set_limit("agent:mailer", "day", 40, None))
+        await service._engine.store.do(set_limit("agent:mailer", "day", 40, None))
         result = await service.run(flow(1))
     ((held, _),) = provider.calls
     assert result.outputs["a"] == ["yes"]
@@ -405,7 +397,7 @@ async def test_a_call_is_shortened_to_what_the_agent_has_left(tmp_path) -> None:
 async def test_a_call_is_shortened_to_the_money_the_tenant_has_left() -> None:
     provider = ScriptedProvider(reply(3, 3))
     async with engine(Ask(), provider) as service:
-        await service.store.do(set_limit("tenant:default", "month", None, 70))
+        await service._engine.store.do(set_limit("tenant:default", "month", None, 70))
         await service.run(flow(1))
     ((held, _),) = provider.calls
     assert 60 < held.micro_usd <= 70
@@ -415,7 +407,7 @@ async def test_a_call_is_shortened_to_the_money_the_tenant_has_left() -> None:
 async def test_what_the_agent_cannot_pay_is_refused_before_it_is_sent() -> None:
     provider = ScriptedProvider(reply(3, 3))
     async with engine(Ask(), provider) as service:
-        await service.store.do(set_limit("agent:mailer", "day", 12, None))
+        await service._engine.store.do(set_limit("agent:mailer", "day", 12, None))
         result = await service.run(flow(1))
     assert provider.calls == []
     assert "agent:mailer/day:" in result.outputs["a"][0]
@@ -436,12 +428,12 @@ async def test_a_call_waits_for_one_that_will_take_less_than_it_holds() -> None:
 
     provider = Slow(reply(5, 5))
     async with engine(Ask(), provider, settings={"budget": {"lease_seconds": 0}}) as service:
-        await service.store.do(set_limit("agent:mailer", "day", 100, None))
+        await service._engine.store.do(set_limit("agent:mailer", "day", 100, None))
         first = asyncio.create_task(service.run(flow(1)))
         await out.wait()
         second = asyncio.create_task(service.run(flow(1)))
         for _ in range(20):
-            await service.store.flush()
+            await service._engine.store.flush()
         assert len(provider.calls) == 1, "there is no room for its worst case yet"
         may_end.set()
         results = await asyncio.gather(first, second)
@@ -451,20 +443,20 @@ async def test_a_call_waits_for_one_that_will_take_less_than_it_holds() -> None:
 
 async def test_what_another_process_leased_and_does_not_use_is_called_back(url) -> None:
     async with engine(Ask(), ScriptedProvider(reply(5, 5)), db=url) as service:
-        await service.store.do(set_limit("agent:mailer", "day", 800, None))
+        await service._engine.store.do(set_limit("agent:mailer", "day", 800, None))
         now = datetime.now(UTC).timestamp()
-        await service.store.do(leases.renew(None, "other", "mailer", "t", 10, 0, now, 3600.0))
+        await service._engine.store.do(leases.renew(None, "other", "mailer", "t", 10, 0, now, 3600.0))
         spent = row("k", 690, agent="mailer", created_at=now, expires_at=now + 3600)
-        await service.store.do(budgets.reserve(spent, ()))
+        await service._engine.store.do(holds.reserve(spent, ()))
         result = await service.run(flow(1))
-        (shown,) = await service.store.do(limits.current())
+        (shown,) = await service._engine.store.do(limits.current())
     assert result.outputs["a"] == ["yes"]
-    assert (shown["spent_tokens"], shown["held_tokens"]) == (10, 690)
+    assert (shown.spent_tokens, shown.held_tokens) == (10, 690)
 
 
 async def test_classifying_counts_for_the_agent_as_well() -> None:
     """The door to a model that classifiers get has the agent's limits behind it."""
-    from intendant import Classification, Classifier
+    from intendant.plugin import Classification, Classifier
 
     class AskWhat(Classifier):
         """Asks a model."""
@@ -472,7 +464,7 @@ async def test_classifying_counts_for_the_agent_as_well() -> None:
         name = "ask-what"
         asks_model = True
 
-        def decide(self, request):
+        def classify(self, request):
             return None if request.model is None else self.ask(request)
 
         async def ask(self, request):
@@ -483,11 +475,11 @@ async def test_classifying_counts_for_the_agent_as_well() -> None:
         {"name": "t", "agent": "mailer", "steps": [{"id": "a", "prompt": "hi", "input": 0}]}
     )
     async with engine(Ask(), AskWhat(), ScriptedProvider(reply(4, 4))) as service:
-        await service.store.do(set_limit("agent:mailer", "day", 1000, None))
+        await service._engine.store.do(set_limit("agent:mailer", "day", 1000, None))
         await service.run(unnamed)
-        (now,) = await service.store.do(limits.current())
-        rows = await service.store.do(lambda connection: connection.execute(select(hold)).mappings().all())
-    assert now["spent_tokens"] == 8
+        (now,) = await service._engine.store.do(limits.current())
+        rows = await service._engine.store.do(lambda connection: connection.execute(select(hold)).mappings().all())
+    assert now.spent_tokens == 8
     assert [(item["agent"], item["tenant"]) for item in rows] == [("mailer", "default")]
 
 
@@ -507,7 +499,7 @@ async def test_what_a_step_draws_beyond_its_share_is_limited_and_on_record() -> 
         provider = ScriptedProvider(reply(5, 5))
         async with engine(Ask(), provider, settings=settings) as service:
             result = await service.run(drawing, on_event=seen.append)
-            limit = await service.store.do(budgets.state_of(f"step:{result.run_id}/b"))
+            limit = await service._engine.store.do(budgets.find(f"step:{result.run_id}/b"))
         assert (result.outputs["b"] == ["yes"]) is (answered == "yes"), result.outputs
         events = [event for event in seen if event.type == "overage_drawn"]
         # How much it wants beyond a fifth depends on who counts its words.
@@ -516,7 +508,7 @@ async def test_what_a_step_draws_beyond_its_share_is_limited_and_on_record() -> 
         assert drawn == 40 or threshold != 1.2
         assert [(e.step_id, e.tokens, e.extra) for e in events] == [("b", drawn, drawn)] * bool(drawn)
         if drawn:
-            assert limit["limit_tokens"] == events[0].limit == 200 + drawn
+            assert limit.limit_tokens == events[0].limit == 200 + drawn
 
 
 # --- databases ---
@@ -525,7 +517,7 @@ async def test_what_a_step_draws_beyond_its_share_is_limited_and_on_record() -> 
 async def test_work_that_gave_way_to_another_process_is_done_again(url) -> None:
     """Two processes lock two rows in opposite order, over and over: PostgreSQL undoes one of them each time."""
     stores = [Store(url), Store(url)]
-    rows = [{"id": name, "parent": None, "limit_tokens": None, "limit_micro": None} for name in "ab"]
+    rows = [BudgetRow(name, None, None, None) for name in "ab"]
     await stores[0].do(budgets.open_budgets(rows))
 
     def add(name: str):
@@ -538,7 +530,7 @@ async def test_work_that_gave_way_to_another_process_is_done_again(url) -> None:
 
     await asyncio.gather(many(stores[0], "ab" * 5), many(stores[1], "ba" * 5))
     for name in "ab":
-        assert (await stores[0].do(budgets.state_of(name)))["spent_tokens"] == 2 * 40 * 5
+        assert (await stores[0].do(budgets.find(name))).spent_tokens == 2 * 40 * 5
     for store in stores:
         store.close()
 
@@ -581,12 +573,12 @@ async def test_a_database_of_the_version_before_is_brought_up_with_its_open_hold
     engine_of.dispose()
     old = Store(f"sqlite:///{tmp_path}/old.db")
     old.upgrade()
-    assert await old.do(budgets.settle("open", budgets.Spent(3, 4, 1), "{}")) == "settled"
-    assert await old.do(budgets.settle("lost", budgets.Spent(2, 3, 1), "{}")) == "credited"
+    assert await old.do(holds.settle("open", Spent(3, 4, 1), "{}")) == "settled"
+    assert await old.do(holds.settle("lost", Spent(2, 3, 1), "{}")) == "credited"
     for scope in ("run:r1", "step:r1/a"):
         assert await state(old, scope) == (100, 20 + 7 - 15, 0)
-    (found,) = await old.do(budgets.holds_of_call("open"))
-    assert (found["agent"], found["tenant"], found["spent_tokens"]) == ("mailer", "default", 7)
+    (found,) = await old.do(holds.holds_of_call("open"))
+    assert (found.agent, found.tenant, found.spent_tokens) == ("mailer", "default", 7)
     old.close()
 
 
@@ -597,12 +589,12 @@ async def test_a_limit_that_another_connection_sets_holds_for_the_next_call(tmp_
     url = f"sqlite:///{tmp_path}/x.db"
     one, two = Store(url), Store(url)
     for number in range(3):
-        await one.do(budgets.reserve(row(f"k{number}"), ()))
+        await one.do(holds.reserve(row(f"k{number}"), ()))
     await two.do(set_limit("agent:a", "day", 35, None, NOON))
     with pytest.raises(BudgetExceeded, match="5 are left"):
-        await one.do(budgets.reserve(row("k3"), ()))
+        await one.do(holds.reserve(row("k3"), ()))
     await two.do(set_limit("agent:a", "day", 45, None, NOON))
-    await one.do(budgets.reserve(row("k4"), ()))
+    await one.do(holds.reserve(row("k4"), ()))
     assert await state(two, TODAY) == (45, 0, 40)
     one.close()
     two.close()
@@ -614,11 +606,11 @@ async def test_a_limit_that_was_not_set_after_all_does_not_hold() -> None:
     def fails(connection) -> None:
         set_limit("agent:a", "day", 5, None, NOON)(connection)
         with pytest.raises(BudgetExceeded):
-            budgets.reserve(row("k0"), ())(connection)
+            holds.reserve(row("k0"), ())(connection)
         raise ValueError("undone")
 
-    await store.do(budgets.reserve(row("k1"), ()))
+    await store.do(holds.reserve(row("k1"), ()))
     with pytest.raises(ValueError, match="undone"):
         await store.do(fails)
-    await store.do(budgets.reserve(row("k2"), ()))
+    await store.do(holds.reserve(row("k2"), ()))
     store.close()

@@ -1,31 +1,24 @@
 """The store: group commit, fencing, the hash chain, versions and migrations."""
 
 import asyncio
+import json
 import os
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from intendant import Fenced, RunNotFound, SchemaMismatch, StoreError
-from intendant.model import events
+from intendant import Fenced, RunNotFound, StoreError, events
+from intendant.model.errors import SchemaMismatch
 from intendant.record.journal import Journal, read_events
-from intendant.record.store import Store, database
+from intendant.record.rows import NewEvent, RunRow
+from intendant.record.store import Store, bookings, budgets, database, runs
 from intendant.record.store.chain import verify
 from intendant.record.store.tables import HEAD, metadata
 
 
-def row(run_id: str = "r_1") -> dict:
-    return {
-        "id": run_id,
-        "workflow": "t",
-        "agent": "a",
-        "plan": "{}",
-        "plan_version": 1,
-        "inputs": "{}",
-        "status": "running",
-        "created_at": 1.0,
-    }
+def row(run_id: str = "r_1", created_at: float = 1.0) -> RunRow:
+    return RunRow(run_id, "t", "a", "{}", 1, "{}", "running", created_at)
 
 
 SERVER = os.environ.get("INTENDANT_TEST_POSTGRESQL", "")
@@ -61,145 +54,146 @@ def skipped(number: int, run_id: str = "r_1") -> events.StepSkipped:
 
 
 async def test_events_are_numbered_and_chained_in_order(store) -> None:
-    journal = Journal(store, await store.open_run(row()))
+    journal = Journal(store, await store.do(runs.open_run(row())))
     for number in range(2500):
-        journal.record(skipped(number))
+        journal.append(skipped(number))
     await store.flush()
-    stored = await store.events_of("r_1")
-    assert [item["seq"] for item in stored] == list(range(1, 2501))
+    stored = await store.do(runs.events_of("r_1"))
+    assert [item.seq for item in stored] == list(range(1, 2501))
     assert [event.step_id for event in await read_events(store, "r_1")] == [f"s{n}" for n in range(2500)]
     assert verify(stored) is None
     assert journal.metrics.result().steps_skipped == 2500
 
 
 async def test_an_end_that_was_cut_off_shows(store) -> None:
-    journal = Journal(store, await store.open_run(row()))
+    journal = Journal(store, await store.do(runs.open_run(row())))
     for number in range(5):
-        journal.record(skipped(number))
-    await store.finish_run(journal.fence, "completed")
-    kept = await store.find_run("r_1")
-    rows = await store.events_of("r_1")
-    assert kept["events"] == 5
-    assert verify(rows, last_hash=kept["last_hash"]) is None
-    assert verify(rows[:3], last_hash=kept["last_hash"]) == 4
-    assert verify([], last_hash=kept["last_hash"]) == 1
+        journal.append(skipped(number))
+    await store.do(runs.finish_run(journal.fence, "completed"))
+    kept = await store.do(runs.find_run("r_1"))
+    rows = await store.do(runs.events_of("r_1"))
+    assert kept.events == 5
+    assert verify(rows, last_hash=kept.last_hash) is None
+    assert verify(rows[:3], last_hash=kept.last_hash) == 4
+    assert verify([], last_hash=kept.last_hash) == 1
 
 
 @pytest.mark.parametrize("harm", ["change", "remove", "swap", "insert"])
 async def test_tampering_shows(store, harm) -> None:
-    journal = Journal(store, await store.open_run(row()))
+    journal = Journal(store, await store.do(runs.open_run(row())))
     for number in range(5):
-        journal.record(skipped(number))
+        journal.append(skipped(number))
     await store.flush()
-    rows = await store.events_of("r_1")
+    rows = await store.do(runs.events_of("r_1"))
     if harm == "change":
-        rows[2]["data"] = rows[2]["data"].replace("why not", "because")
+        rows[2] = rows[2]._replace(data=rows[2].data.replace("why not", "because"))
     elif harm == "remove":
         del rows[2]
     elif harm == "swap":
-        rows[2], rows[3] = {**rows[3], "seq": 3}, {**rows[2], "seq": 4}
+        rows[2], rows[3] = rows[3]._replace(seq=3), rows[2]._replace(seq=4)
     else:
-        rows.insert(2, {**rows[2]})
+        rows.insert(2, rows[2])
     assert verify(rows) == (4 if harm == "insert" else 3)
 
 
 async def test_a_refused_job_undoes_itself_only_and_writes_no_event(store) -> None:
-    journal = Journal(store, await store.open_run(row()))
+    journal = Journal(store, await store.do(runs.open_run(row())))
 
     def refuse(connection):
         connection.execute(text("UPDATE run SET workflow = 'changed'"))
         raise ValueError("no")
 
-    journal.record(skipped(1))
+    journal.append(skipped(1))
     with pytest.raises(ValueError, match="no"):
         await journal.commit(refuse, skipped(2))
-    journal.record(skipped(3))
+    journal.append(skipped(3))
     await store.flush()
-    assert (await store.find_run("r_1"))["workflow"] == "t"
-    rows = await store.events_of("r_1")
-    assert [item["step_id"] for item in rows] == ["s1", "s3"]
+    assert (await store.do(runs.find_run("r_1"))).workflow == "t"
+    rows = await store.do(runs.events_of("r_1"))
+    assert [item.step_id for item in rows] == ["s1", "s3"]
     assert verify(rows) is None
 
 
 async def test_events_that_cannot_be_written_leave_the_chain_whole(store) -> None:
-    fence = await store.open_run(row())
+    fence = await store.do(runs.open_run(row()))
     journal = Journal(store, fence)
-    journal.record(skipped(1))
-    broken = {"run_id": "r_1", "type": None, "step_id": None, "severity": "info", "at": 0.0, "data": "{}"}
+    journal.append(skipped(1))
+    broken = NewEvent("r_1", None, None, "info", 0.0, "{}")
     with pytest.raises(Exception, match="(?i)null"):
         await store.do(lambda connection: None, fence, [broken])
-    journal.record(skipped(2))
+    journal.append(skipped(2))
     await store.flush()
-    rows = await store.events_of("r_1")
-    assert [item["step_id"] for item in rows] == ["s1", "s2"]
+    rows = await store.do(runs.events_of("r_1"))
+    assert [item.step_id for item in rows] == ["s1", "s2"]
     assert verify(rows) is None
 
 
 async def test_writers_that_read_first_do_not_lock_each_other_out(tmp_path) -> None:
     url = f"sqlite:///{tmp_path}/runs.db"
     stores = [Store(url), Store(url)]
-    await stores[0].open_run({**row(), "priority": 0})
+    await stores[0].do(runs.open_run(row()))
 
     def add(connection):
         found = connection.execute(text("SELECT priority FROM run")).scalar()
         connection.execute(text("UPDATE run SET priority = :new"), {"new": found + 1})
 
     await asyncio.gather(*(stores[number % 2].do(add) for number in range(200)))
-    assert (await stores[0].find_run("r_1"))["priority"] == 200
+    found = await stores[0].do(lambda connection: connection.execute(text("SELECT priority FROM run")).scalar())
+    assert found == 200
     for store in stores:
         store.close()
 
 
 async def test_a_former_owner_is_refused_and_leaves_no_trace(store) -> None:
-    zombie = Journal(store, await store.open_run(row()))
-    zombie.record(skipped(1))
-    heir = Journal(store, await store.claim_run("r_1", "heir"))
-    heir.record(skipped(2))
-    zombie.record(skipped(666))
+    zombie = Journal(store, await store.do(runs.open_run(row())))
+    zombie.append(skipped(1))
+    heir = Journal(store, (await store.do(runs.claim("r_1", "heir"))).fence)
+    heir.append(skipped(2))
+    zombie.append(skipped(666))
     with pytest.raises(Fenced):
         await zombie.commit(lambda connection: connection.execute(text("UPDATE run SET workflow = 'stolen'")))
     with pytest.raises(Fenced):
-        zombie.record(skipped(667))
-    heir.record(skipped(3))
+        zombie.append(skipped(667))
+    heir.append(skipped(3))
     await store.flush()
-    rows = await store.events_of("r_1")
-    assert [item["step_id"] for item in rows] == ["s1", "s2", "s3"]
+    rows = await store.do(runs.events_of("r_1"))
+    assert [item.step_id for item in rows] == ["s1", "s2", "s3"]
     assert verify(rows) is None
-    assert (await store.find_run("r_1"))["workflow"] == "t"
+    assert (await store.do(runs.find_run("r_1"))).workflow == "t"
 
 
 async def test_two_processes_on_one_file_are_fenced_too(tmp_path) -> None:
     url = f"sqlite:///{tmp_path}/runs.db"
     one, two = Store(url), Store(url)
-    zombie = await one.open_run(row())
-    heir = await two.claim_run("r_1", "two")
+    zombie = await one.do(runs.open_run(row()))
+    heir = (await two.do(runs.claim("r_1", "two"))).fence
     with pytest.raises(Fenced):
-        await one.finish_run(zombie, "completed")
-    await two.finish_run(heir, "failed")
-    assert (await one.find_run("r_1"))["status"] == "failed"
+        await one.do(runs.finish_run(zombie, "completed"))
+    await two.do(runs.finish_run(heir, "failed"))
+    assert (await one.do(runs.find_run("r_1"))).status == "failed"
     one.close()
     two.close()
 
 
 async def test_runs_are_found_by_the_beginning_of_their_id(store) -> None:
-    await store.open_run(row("r_ab1"))
-    await store.open_run({**row("r_ab2"), "created_at": 2.0})
-    assert (await store.find_run("r_ab1"))["id"] == "r_ab1"
-    assert (await store.find_run("last"))["id"] == "r_ab2"
+    await store.do(runs.open_run(row("r_ab1")))
+    await store.do(runs.open_run(row("r_ab2", 2.0)))
+    assert (await store.do(runs.find_run("r_ab1"))).id == "r_ab1"
+    assert (await store.do(runs.find_run("last"))).id == "r_ab2"
     for wrong in ("r_ab", "zz", "%"):
         with pytest.raises(RunNotFound):
-            await store.find_run(wrong)
+            await store.do(runs.find_run(wrong))
 
 
 async def test_what_is_submitted_before_closing_is_kept(tmp_path) -> None:
     url = f"sqlite:///{tmp_path}/runs.db"
     store = Store(url)
-    journal = Journal(store, await store.open_run(row()))
+    journal = Journal(store, await store.do(runs.open_run(row())))
     for number in range(300):
-        journal.record(skipped(number))
+        journal.append(skipped(number))
     await asyncio.to_thread(store.close)
     again = Store(url)
-    assert len(await again.events_of("r_1")) == 300
+    assert len(await again.do(runs.events_of("r_1"))) == 300
     again.close()
 
 
@@ -282,8 +276,8 @@ def test_a_database_of_another_program_is_left_alone(tmp_path) -> None:
 
 async def test_a_run_leaves_the_same_on_every_database(url) -> None:
     """A whole run with paid calls, a failure and a skip: budgets, steps and journal are kept and whole."""
-    from intendant import IntentHandler, IntentSpec, Message, ModelRequest, StepResult, Workflow
-    from intendant.record.store import budgets
+    from intendant import Workflow
+    from intendant.plugin import IntentHandler, IntentSpec, Message, ModelRequest, StepResult
     from intendant.testing import engine
 
     class Ask(IntentHandler):
@@ -301,15 +295,16 @@ async def test_a_run_leaves_the_same_on_every_database(url) -> None:
         result = await service.run(
             Workflow.model_validate({"name": "t", "steps": steps, "budget": {"tokens": 5000}})
         )
-        state = await service.store.do(budgets.state_of(f"run:{result.run_id}"))
-        totals = await service.store.do(budgets.totals_of_run(result.run_id))
-        rows = await service.store.events_of(result.run_id)
-        outputs = await service.store.outputs_of(result.run_id)
+        state = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
+        totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+        rows = await service._engine.store.do(runs.events_of(result.run_id))
+        steps = await service._engine.store.do(runs.steps_of(result.run_id))
     assert verify(rows) is None
+    outputs = {step.key: json.loads(step.output) for step in steps if step.output is not None}
     assert outputs == result.outputs
     assert set(outputs) == set("abcdef")
-    assert totals == {"tokens": result.metrics.tokens_used, "micro_usd": result.metrics.micro_usd, "open_holds": 0}
-    assert (state["spent_tokens"], state["held_tokens"]) == (result.metrics.tokens_used, 0)
+    assert totals == (result.metrics.tokens_used, result.metrics.micro_usd, 0)
+    assert (state.spent_tokens, state.held_tokens) == (result.metrics.tokens_used, 0)
     assert result.failures["g"].error == "BudgetExceeded"
 
 
@@ -317,7 +312,7 @@ async def test_a_lock_that_passes_does_not_break_the_store_for_good(tmp_path) ->
     """Another program holds the database longer than a writer waits; afterwards all is well again."""
     url = f"sqlite:///{tmp_path}/runs.db"
     store = Store(url)
-    await store.open_run(row())
+    await store.do(runs.open_run(row()))
     await store.do(lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 50"))
     other = create_engine(url)
     with other.connect() as connection:
@@ -327,14 +322,14 @@ async def test_a_lock_that_passes_does_not_break_the_store_for_good(tmp_path) ->
         connection.exec_driver_sql("ROLLBACK")
     other.dispose()
     await store.do(lambda connection: connection.execute(text("UPDATE run SET agent = 'y'")))
-    assert (await store.find_run("r_1"))["agent"] == "y"
+    assert (await store.do(runs.find_run("r_1"))).agent == "y"
     store.close()
 
 
 async def test_a_closed_store_refuses_and_does_not_hang(store) -> None:
-    journal = Journal(store, await store.open_run(row()))
+    journal = Journal(store, await store.do(runs.open_run(row())))
     store.close()
     with pytest.raises(StoreError, match="closed"):
-        journal.record(skipped(1))
+        journal.append(skipped(1))
     with pytest.raises(StoreError, match="closed"):
         await store.flush()

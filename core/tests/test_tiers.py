@@ -2,7 +2,8 @@
 
 import pytest
 
-from intendant import ModelOffer, RouteRequest, SettingsError, Tier
+from intendant import SettingsError
+from intendant.plugin import ModelOffer, RouteRequest, Tier
 
 
 class Plain(Tier):

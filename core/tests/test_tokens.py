@@ -1,16 +1,129 @@
-"""Counting: special tokens and half characters are text; estimates are corrected by what providers report."""
+"""Counting: bounds hold for tokenizers that are not the one assumed; estimates are corrected kind by kind."""
+
+import base64
+import random
+import unicodedata
 
 import pytest
+from hypothesis import given, strategies as st
 
-from intendant import TokenCounting
-from intendant.spending.tokens import MARGIN, SEEN, CountCorrection, counter_for
+from intendant.plugin import TokenCounting, estimate_tokens
+from intendant.spending.tokens import (
+    MARGIN,
+    SEEN,
+    CountCorrection,
+    counter_for,
+    fewest_tokens,
+    least_tokens,
+    likely_tokens,
+    most_tokens,
+    profile_of,
+)
 
-EXACT = counter_for(TokenCounting(factor=1.0, exact=True))
+chance = random.Random(7)
+TEXTS = {
+    "prose": "The pump in the hall of the old works was replaced in spring, and it has run ever since. " * 20,
+    "digits": " ".join(str(chance.randrange(10**14, 10**15)) for _ in range(150)),
+    "hex": " ".join(chance.randbytes(16).hex() for _ in range(60)),
+    "base64": base64.b64encode(chance.randbytes(3000)).decode(),
+    "dashes": "\n".join("-" * 72 for _ in range(30)) + "|---|---|" * 50,
+    "signs": "".join(chance.choice("!#$%&()*+,-./:;<=>?@[]^_{|}~") for _ in range(2000)),
+    "Hindi": "\u092e\u094c\u0938\u092e \u0906\u091c \u0905\u091a\u094d\u091b\u093e \u0939\u0948\u0964 " * 40,
+    "Thai": "\u0e27\u0e31\u0e19\u0e19\u0e35\u0e49\u0e2d\u0e32\u0e01\u0e32\u0e28\u0e14\u0e35\u0e21\u0e32\u0e01 "
+    * 40,
+    "Greek": "\u039f \u03ba\u03b1\u03b9\u03c1\u03cc\u03c2 \u03b5\u03af\u03bd\u03b1\u03b9 \u03ba\u03b1\u03bb\u03cc\u03c2. "
+    * 40,
+    "Arabic": "\u0627\u0644\u062c\u0648 \u062c\u0645\u064a\u0644 \u0627\u0644\u064a\u0648\u0645. " * 40,
+    "emoji": "\U0001f469\u200d\U0001f680\U0001f1e9\U0001f1ea\u2728" * 60,
+    "grows under NFKC": "\ufdfa \ufdfb \u3300 \ufb03 " * 40,
+    "grows under NFC": "\u0958\u095b\U0001d15e" * 40,
+    "shrinks and grows": "\uff21" * 100 + "\u0958" * 100,
+    "blanks": "a \t\t  b\n\n\n" * 80,
+    "half a character": "ab\ud83d" * 40,
+}
 
 
-@pytest.mark.parametrize("text", ["a <|endoftext|> b", "<|fim_prefix|>", "\ud800 half", "", "x" * 100_000])
-def test_any_text_can_be_counted(text: str) -> None:
-    assert EXACT(text) >= (len(text) > 0)
+def by_bytes(text: str) -> int:
+    """A tokenizer that takes a token for each byte."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def by_bytes_of(form):
+    return lambda text: by_bytes(unicodedata.normalize(form, text))
+
+
+def by_characters(text: str) -> int:
+    return len(text)
+
+
+OTHERS = {
+    "a token a byte": by_bytes,
+    "a token a byte of NFC": by_bytes_of("NFC"),
+    "a token a byte of NFKC": by_bytes_of("NFKC"),
+    "a token a character": by_characters,
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_proven_bound_holds_for_every_tokenizer_of_its_class(kind: str, other: str) -> None:
+    counter = counter_for(TokenCounting(), proven=True)
+    assert counter.bound == "proven"
+    assert counter(TEXTS[kind]) >= OTHERS[other](TEXTS[kind])
+
+
+@given(st.text())
+def test_no_text_exceeds_its_bound(text: str) -> None:
+    assert most_tokens(text) >= max(count(text) for count in OTHERS.values())
+    assert least_tokens(text) <= fewest_tokens(text) <= max(most_tokens(text), 1)
+
+
+def test_classes_have_bounds_of_their_own() -> None:
+    text = "pump"
+    assert counter_for(TokenCounting(tokenizer="sentencepiece"), proven=True)(text) == 5, (
+        "a blank before each text"
+    )
+    unknown = counter_for(TokenCounting(tokenizer="unknown"), proven=True)
+    assert unknown.bound == "likely", "it says that its bytes are no bound"
+
+
+def test_the_model_s_own_tokenizer_counts() -> None:
+    counter = counter_for(TokenCounting(lambda text: len(text.split()), exact=True), proven=True)
+    assert (counter("two words"), counter.exact, counter.bound) == (2, True, "exact")
+
+
+@pytest.mark.parametrize("kind", ["digits", "hex", "base64", "Hindi", "Thai", "Greek", "Arabic", "emoji"])
+def test_what_is_likely_weighs_kinds_that_other_tokenizers_split(kind: str) -> None:
+    """Measured with five tokenizers of other makers; a count of prose, times a factor, is far below."""
+    least = {"digits": 1.0, "hex": 0.87, "base64": 0.75, "Hindi": 1.15, "Thai": 1.8, "Greek": 1.17, "Arabic": 0.97}
+    text = TEXTS[kind]
+    assert likely_tokens(text) >= least.get(kind, 2.2) * sum(not char.isspace() for char in text)
+    assert likely_tokens(text) <= 1.4 * most_tokens(text)
+
+
+def test_estimates_of_prose_stay_near_it() -> None:
+    counter = counter_for(TokenCounting(), proven=False)
+    assert counter.bound == "likely"
+    assert estimate_tokens(TEXTS["prose"]) <= counter(TEXTS["prose"]) < 0.6 * most_tokens(TEXTS["prose"])
+
+
+def test_a_tokenizer_that_comes_near_is_taken_with_its_factor() -> None:
+    near = counter_for(TokenCounting(lambda text: 100, factor=1.2), proven=False)
+    assert (near("x"), near.exact, near.bound) == (120, False, "likely")
+
+
+@pytest.mark.parametrize("text", ["word " * 400, "\u6587\u5b57" * 400, "-" * 5000, "a" * 5000, TEXTS["digits"]])
+def test_a_lower_bound_is_below_any_tokenizer(text: str) -> None:
+    """One whose tokens span four words, or 128 bytes."""
+    spanning = max(len(text.split()) / 4, len(text.encode()) / 128)
+    assert 0 < least_tokens(text) <= spanning + 1
+
+
+def test_a_usual_text_takes_a_token_a_word_at_least() -> None:
+    assert fewest_tokens("It is 17:30, and the pump runs.") == 8
+
+
+# --- what calls teach ---
 
 
 def test_little_is_known_of_a_new_model() -> None:
@@ -48,3 +161,18 @@ def test_old_calls_are_forgotten() -> None:
     for _ in range(64):
         correction.observe("m", 1000, 800)
     assert correction.factor("m") == pytest.approx(0.8 * MARGIN)
+
+
+def test_easy_texts_teach_nothing_about_others() -> None:
+    """After eight calls with prose, a log took more than all that was held for it."""
+    correction = CountCorrection()
+    for _ in range(SEEN):
+        correction.observe("m", 1000, 500, profile_of(TEXTS["prose"]))
+    assert correction.factor("m", profile_of(TEXTS["prose"])) < 0.6
+    for kind in ("digits", "hex", "base64", "Hindi", "Thai", "emoji", "dashes"):
+        assert correction.factor("m", profile_of(TEXTS[kind])) == 1.0, kind
+
+
+def test_texts_of_one_kind_have_one_profile() -> None:
+    assert profile_of(TEXTS["digits"]) == profile_of(TEXTS["digits"] * 2)
+    assert profile_of("") == ""

@@ -3,11 +3,10 @@
 import asyncio
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import ProviderError
 from intendant.config.settings import CallSettings, RateLimit
+from intendant.plugin import ProviderError
 from intendant.spending.traffic import WINDOW, Breaker, RateGate, Traffic
 
 

@@ -1,10 +1,9 @@
 """Units: joined they are the text again; each plays its part, and stands under what explains it."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import TextUnits, facts_in, text_units
+from intendant.plugin import TextUnits, facts_in, text_units
 
 MAIL = (
     "From: Ada <ada@x.org>\nDate: Mon, 1 Jan\nX-Beenthere: list\nSubject: pumps\n\nThe pump broke.\n> Did it?\n-- \nAda\n"

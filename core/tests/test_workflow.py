@@ -2,7 +2,8 @@
 
 import pytest
 
-from intendant import Input, Workflow, WorkflowError
+from intendant import Workflow, WorkflowError
+from intendant.plugin import Input
 
 GOOD = """
 name: t

@@ -15,7 +15,8 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from intendant import ClassifyRequest, LabelledStep, OrchestrationService, Step, evaluate
+from intendant import OrchestrationService
+from intendant.plugin import ClassifyRequest, LabelledStep, Step, evaluate
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGIN = ROOT / "plugins/classify-local"
@@ -25,16 +26,16 @@ ROUNDS = 5
 
 def main() -> None:
     with OrchestrationService(db="none") as service:
-        local = service.plugins.classifiers["local"]
+        local = service._engine.plugins.classifiers["local"]
         rows = [json.loads(line) for line in OWN.read_text(encoding="utf-8").splitlines()]
         print(f"== the project's own {len(rows)} labelled steps\n")
-        print(evaluate([LabelledStep.of_row(row) for row in rows], local.decide_raw).report())
+        print(evaluate([LabelledStep.of_row(row) for row in rows], local.classify_raw).report())
 
         times = []
         for _ in range(ROUNDS):
             started = perf_counter()
             for row in rows:
-                local.decide_raw(row["step"])
+                local.classify_raw(row["step"])
             times.append((perf_counter() - started) / len(rows) * 1e6)
         print(f"\n{min(times):.0f} µs a step warm (median {median(times):.0f}); asked: at most 150")
 
@@ -42,7 +43,7 @@ def main() -> None:
             Step(id=f"s{n}", name=row["step"].get("name", ""), prompt=row["step"].get("prompt"))
             for n, row in enumerate((rows * 4)[:500])
         )
-        request = ClassifyRequest(step=steps[0], intents=service.plugins.specs, threshold=0.0)
+        request = ClassifyRequest(step=steps[0], intents=service._engine.plugins.specs, threshold=0.0)
         started = perf_counter()
         for step in steps:
             local.decide(request.model_copy(update={"step": step}))

@@ -30,7 +30,7 @@ from compression_data import CRITICAL, Document, invented
 from compression_peers import peers
 
 import intendant
-from intendant import CompressRequest, estimate_tokens
+from intendant.plugin import CompressRequest, estimate_tokens
 
 Compress = Callable[[Document], str]
 

@@ -22,9 +22,10 @@ from time import process_time
 
 from openai import AsyncOpenAI
 
-from intendant import Message, ModelRequest, Route
+from intendant.plugin import Message, ModelRequest, Route
 from intendant.record.journal import Journal
-from intendant.record.store import Store
+from intendant.record.rows import RunRow
+from intendant.record.store import Store, runs
 from intendant.spending.calls import CallScope
 from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
@@ -78,8 +79,8 @@ async def bare(url: str, _folder: Path) -> Made:
 def ours(db: str) -> Callable[[str, Path], Awaitable[Made]]:
     async def make(url: str, folder: Path) -> Made:
         store = Store(db.format(folder=folder))
-        row = {"id": "r", "workflow": "w", "agent": "a", "plan": "{}", "plan_version": 1, "inputs": "{}"}
-        journal = Journal(store, await store.open_run({**row, "status": "running", "created_at": 1.0}))
+        row = RunRow("r", "w", "a", "{}", 1, "{}", "running", 1.0)
+        journal = Journal(store, await store.do(runs.open_run(row)))
         limits = StandingBudgets(store, "t", "p", 30.0)
         ledger = RunLedger(
             journal, tokens=10**9, micro_usd=10**9, allocations={"s": 10**9}, agent="a", standing=limits

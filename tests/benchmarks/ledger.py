@@ -23,9 +23,9 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from intendant.record.store import Store, budgets, database, standing
-from intendant.record.store.leases import Slice
-from intendant.record.store.statements import transaction
+from intendant.record.rows import BudgetRow, HoldRow, Slice, Spent
+from intendant.record.store import Store, budgets, database, holds, limits
+from intendant.record.store.session import transaction
 from intendant.spending.standing import Lease
 
 CHAIN = ("run:r", "step:r/s")
@@ -34,16 +34,16 @@ ASKED = {"leased": 5.0, "normal": 60.0, "full": 500.0}
 Durability = Literal["normal", "full"]
 
 
-def row(key: str) -> budgets.HoldRow:
-    return budgets.HoldRow(key, "r", "s", 1, "step:r/s", "p", "m", 10, 5, "v", 1e12, agent="a", tenant="t")
+def row(key: str) -> HoldRow:
+    return HoldRow(key, "r", "s", 1, "step:r/s", "p", "m", 10, 5, "v", 1e12, agent="a", tenant="t")
 
 
 def prepared(connection: Connection) -> None:
     """Four budgets: of the run and the step, of the agent for the day and of the tenant for the month."""
-    limits = [{"id": name, "parent": None, "limit_tokens": 10**12, "limit_micro": 10**12} for name in CHAIN]
-    budgets.open_budgets(limits)(connection)
-    standing.set_limit("agent:a", "day", 10**12, None)(connection)
-    standing.set_limit("tenant:t", "month", None, 10**12)(connection)
+    rows = [BudgetRow(name, None, 10**12, 10**12) for name in CHAIN]
+    budgets.open_budgets(rows)(connection)
+    limits.set_limit("agent:a", "day", 10**12, None)(connection)
+    limits.set_limit("tenant:t", "month", None, 10**12)(connection)
 
 
 def leased(calls: int, _folder: Path) -> float:
@@ -80,7 +80,7 @@ def in_groups(durability: Durability, size: int) -> Callable[[int, Path], float]
     def run(calls: int, folder: Path) -> float:
         engine = database.connect(f"sqlite:///{folder}/x.db", durability)
         database.prepare(engine)
-        spent = budgets.Spent(3, 4, 5)
+        spent = Spent(3, 4, 5)
         with engine.connect() as connection:
             with connection.begin():
                 prepared(connection)
@@ -89,10 +89,10 @@ def in_groups(durability: Durability, size: int) -> Callable[[int, Path], float]
                 keys = [f"{number:064d}" for number in range(first, first + size)]
                 with transaction(connection):
                     for key in keys:
-                        budgets.reserve(row(key), CHAIN)(connection)
+                        holds.reserve(row(key), CHAIN)(connection)
                 with transaction(connection):
                     for key in keys:
-                        budgets.settle(key, spent, "{}")(connection)
+                        holds.settle(key, spent, "{}")(connection)
             seconds = perf_counter() - started
         engine.dispose()
         return seconds
@@ -109,8 +109,8 @@ def awaited(durability: Durability) -> Callable[[int, Path], float]:
             async def task(number: int) -> None:
                 for call in range(calls // 200):
                     key = f"{number}.{call}"
-                    await store.do(budgets.reserve(row(key), CHAIN))
-                    await store.do(budgets.settle(key, budgets.Spent(3, 4, 5), "{}"))
+                    await store.do(holds.reserve(row(key), CHAIN))
+                    await store.do(holds.settle(key, Spent(3, 4, 5), "{}"))
 
             started = perf_counter()
             await asyncio.gather(*(task(number) for number in range(200)))

@@ -21,11 +21,13 @@ from importlib.metadata import version
 
 from openai import AsyncOpenAI
 
-from intendant import BudgetExceeded, Message, ModelReply, ModelRequest, Route, Usage
+from intendant import BudgetExceeded
 from intendant.config.settings import PriceSetting
-from intendant.hooks.outside import Hold, Provider, TokenCounting
+from intendant.hooks.providers import Hold, Provider, TokenCounting
+from intendant.plugin import Message, ModelReply, ModelRequest, Route, Usage, estimate_tokens
 from intendant.record.journal import Journal
-from intendant.record.store import Store, standing
+from intendant.record.rows import RunRow
+from intendant.record.store import Store, limits, runs
 from intendant.spending.calls import CallScope
 from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
@@ -92,7 +94,7 @@ class OpenAIHere(Provider):
         return {"t": MODEL}
 
     def token_counting(self, model: str) -> TokenCounting:
-        return TokenCounting(encoding=None, factor=1.0)
+        return TokenCounting(estimate_tokens, exact=True)
 
     async def complete(self, held: Hold, request: ModelRequest) -> ModelReply:
         messages = [{"role": item.role, "content": item.content} for item in request.messages]
@@ -128,9 +130,9 @@ def pydantic_ai_guard(url: str) -> Made:
 
 async def intendant_guard(url: str) -> Made:
     store = Store("none")
-    await store.do(standing.set_limit("agent:a", "day", LIMIT, None))
-    row = {"id": "r", "workflow": "w", "agent": "a", "plan": "{}", "plan_version": 1, "inputs": "{}"}
-    journal = Journal(store, await store.open_run({**row, "status": "running", "created_at": 1.0}))
+    await store.do(limits.set_limit("agent:a", "day", LIMIT, None))
+    row = RunRow("r", "w", "a", "{}", 1, "{}", "running", 1.0)
+    journal = Journal(store, await store.do(runs.open_run(row)))
     common = StandingBudgets(store, "t", "p", 30.0)
     made = RunLedger(journal, tokens=None, micro_usd=None, allocations={}, agent="a", standing=common)
     await made.open()

@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 from time import perf_counter, process_time
 
-from intendant import IntentHandler, IntentSpec, StepRequest, StepResult, Workflow
+from intendant import Workflow
+from intendant.plugin import IntentHandler, IntentSpec, StepRequest, StepResult
 from intendant.testing import engine
 
 OUT = Path("bench-output")
@@ -45,9 +46,9 @@ def run_once(count: int, folder: Path) -> tuple[float, float]:
     """Wall and CPU milliseconds per step, planning and the last commit included."""
     flow = workflow(count)
     with engine(Copy(), db=f"sqlite:///{folder}/{count}.db") as service:
-        service.run_sync(workflow(10))  # imports and the opening of the database are not the step's
+        service.run(workflow(10))  # imports and the opening of the database are not the step's
         wall, cpu = perf_counter(), process_time()
-        result = service.run_sync(flow)
+        result = service.run(flow)
         wall, cpu = perf_counter() - wall, process_time() - cpu
     assert result.metrics.steps_completed == count
     return wall / count * 1000, cpu / count * 1000

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,57 @@ def intendant(tmp_path):
         return result
 
     return run
+
+
+class Answers(BaseHTTPRequestHandler):
+    """A model server that speaks chat completions: it answers with one sentence, and counts a token for each byte."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        said = "Ada paid 12 EUR and Bob 7."
+        counted = len("".join(str(message["content"]) for message in asked["messages"]).encode())
+        body = {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": asked["model"],
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}],
+            "usage": {
+                "prompt_tokens": counted,
+                "completion_tokens": len(said),
+                "total_tokens": counted + len(said),
+            },
+        }
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *arguments: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def model_server(tmp_path):
+    """The environment of a user with a model server of their own; what it answers is charged."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    file = tmp_path / "server.toml"
+    file.write_text(
+        f"""
+        [plugins.settings."provider:openai"]
+        base_url = "http://127.0.0.1:{server.server_port}/v1"
+        models = {{fast = "mine", balanced = "mine", powerful = "mine"}}
+        [prices.models."openai/mine"]
+        input = 1.0
+        output = 2.0
+        """
+    )
+    yield {"INTENDANT_CONFIG": str(file), "OPENAI_API_KEY": "a-key-of-the-test"}
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 FLOW = """
 name: small
 agent: mailer
-budget: {tokens: 5000}
+budget: {tokens: 9000}
 steps: [{id: sum, intent: summarize, input: "Ada paid 12 EUR on Monday. Bob paid 7 EUR on Friday.", prompt: what was paid}]
 """
 
@@ -50,16 +50,15 @@ def test_what_is_no_limit_is_told_with_the_way_out(intendant, arguments, hint) -
     assert intendant("budget", "history").out == "no limit was ever set\n"
 
 
-def test_a_run_counts_for_its_agent_and_is_refused_beyond_its_limit(intendant, tmp_path) -> None:
-    """The embedded provider costs no money, but its calls take tokens like any other's."""
+def test_a_run_counts_for_its_agent_and_is_refused_beyond_its_limit(intendant, tmp_path, model_server) -> None:
     (tmp_path / "flow.yaml").write_text(FLOW)
-    intendant("budget", "set", "agent:mailer", "--tokens", "2000", "--per", "day")
-    assert intendant("run", "flow.yaml").code == 0
+    intendant("budget", "set", "agent:mailer", "--tokens", "20000", "--per", "day")
+    assert intendant("run", "flow.yaml", **model_server).code == 0
     (now,) = intendant("budget", "show", "--json").json()
-    assert 0 < now["spent_tokens"] < 2000
+    assert 0 < now["spent_tokens"] < 20000
     assert now["held_tokens"] == 0
     intendant("budget", "set", "agent:mailer", "--tokens", str(now["spent_tokens"]), "--per", "day")
-    done = intendant("run", "flow.yaml")
+    done = intendant("run", "flow.yaml", **model_server)
     assert done.code == 3
     assert "agent:mailer/day:" in done.out + done.err
     assert "intendant budget set agent:mailer --per day" in done.out + done.err

@@ -68,7 +68,7 @@ def test_release_notes_tell_a_known_history(intendant, examples, repository) -> 
     assert "| Ada" in report
     steps = result["steps"]
     assert steps["story"]["produced_by"] == "extractive"
-    assert steps["story"]["usage"]["input_tokens"] > 0
+    assert steps["story"]["usage"]["input_tokens"] == 0, "no model was asked"
     spending = {name for name, step in steps.items() if step["usage"]["calls"]}
     assert spending == {"story"}, "only the step that needs language spends tokens"
     assert result["metrics"]["tokens_used"] <= 12_000

@@ -14,16 +14,16 @@ steps:
   - {id: poem, name: Write a haiku about the release, input: {version: 1}}
 """
 RUN = """
-from intendant import OrchestrationService, Workflow
+from intendant import SyncOrchestrationService, Workflow
 from intendant.testing import ScriptedProvider
 import sys
 
 provider = ScriptedProvider("Nine plugins in spring\\nthe ledger counts each blossom\\nnothing is overspent")
 flow = Workflow.load(sys.argv[1])
 settings = {"prices": {"models": {"scripted/scripted-1": {"input": 1, "output": 2}}}}
-with OrchestrationService(settings, plugins=[provider], db="none") as service:
-    plan = service.plan_sync(flow).steps[0]
-    result = service.run_sync(flow)
+with SyncOrchestrationService(settings, plugins=[provider], db="none") as service:
+    plan = service.plan(flow).steps[0]
+    result = service.run(flow)
 step = result.steps["poem"]
 print(plan.intent, plan.tokens > 0, plan.route.tier, step.status.value, step.output.count("\\n"), step.usage.calls)
 """

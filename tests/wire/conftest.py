@@ -8,30 +8,25 @@ from typing import Any
 
 import pytest
 
-from intendant import (
-    IntentHandler,
-    IntentSpec,
-    Message,
-    ModelRequest,
-    Provider,
-    RunResult,
-    StepRequest,
-    StepResult,
-    Workflow,
-)
-from intendant.record.store import budgets
+from intendant import RunResult, Workflow
+from intendant.plugin import IntentHandler, IntentSpec, Message, ModelRequest, Provider, StepRequest, StepResult
+from intendant.record.store import bookings
 from intendant.spending.batching import BatchLanes
 from intendant.testing import OnlyTier, engine
 from intendant_provider_anthropic import AnthropicProvider
 from intendant_provider_openai import OpenaiProvider
 
+THINKS, DOES_NOT = {"fast": "gpt-6-luna"}, {"fast": "gpt-4.1"}
+"""Models have to be named at a server that is not the vendor's own."""
 PROVIDERS: dict[str, Callable[[], Provider]] = {
-    "messages": AnthropicProvider,
+    "messages": lambda: AnthropicProvider({"models": {"fast": "claude-haiku-5-5"}}),
     "messages, not thinking": lambda: AnthropicProvider({"models": {"fast": "claude-haiku-4-5"}, "effort": None}),
-    "responses": OpenaiProvider,
-    "responses, not thinking": lambda: OpenaiProvider({"models": {"fast": "gpt-4.1"}, "effort": "unsent"}),
-    "chat": lambda: OpenaiProvider({"api": "chat"}),
-    "chat, not thinking": lambda: OpenaiProvider({"api": "chat", "models": {"fast": "gpt-4.1"}}),
+    "responses": lambda: OpenaiProvider({"api": "responses", "models": THINKS}),
+    "responses, not thinking": lambda: OpenaiProvider(
+        {"api": "responses", "models": DOES_NOT, "effort": "unsent"}
+    ),
+    "chat": lambda: OpenaiProvider({"models": THINKS}),
+    "chat, not thinking": lambda: OpenaiProvider({"models": DOES_NOT}),
 }
 
 
@@ -117,17 +112,17 @@ def ask(llmock: Any, monkeypatch: pytest.MonkeyPatch) -> Ask:
         steps = [{"id": "a", "intent": "tell", "prompt": "Say something", **(step or {})}]
         flow = Workflow.model_validate({"name": "wire", "steps": steps})
         async with engine(tell, PROVIDERS[name](), Fast(), settings=settings) as service:
-            service.gateway._batches = BatchLanes(0.0, (0.01, 0.02))
+            service._engine.gateway._batches = BatchLanes(0.0, (0.01, 0.02))
             running = asyncio.create_task(service.run(flow, on_event=events.append))
             if cancel:
                 await tell.began.wait()
                 running.cancel()
                 await asyncio.wait([running])
             result = None if cancel else await running
-            totals = await service.store.do(budgets.totals_of_run(events[0].run_id))
-        assert totals["open_holds"] == 0
-        assert totals["tokens"] == sum(event.usage.tokens for event in events if event.type == "tokens_settled")
-        assert result is None or totals["tokens"] == result.metrics.tokens_used
+            totals = await service._engine.store.do(bookings.totals_of_run(events[0].run_id))
+        assert totals.open_holds == 0
+        assert totals.tokens == sum(event.usage.tokens for event in events if event.type == "tokens_settled")
+        assert result is None or totals.tokens == result.metrics.tokens_used
         told = Told(result, events, tell.shown)
         assert len(told.held) == len(told.tries)
         return told

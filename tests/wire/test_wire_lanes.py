@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from intendant import CacheMark, Hold, Image, Message, ModelReply, ModelRequest, ProviderError
+from intendant.plugin import CacheMark, Hold, Image, Message, ModelReply, ModelRequest, ProviderError
 from intendant_provider_anthropic import AnthropicProvider
 from intendant_provider_openai import OpenaiProvider
 
@@ -84,7 +84,7 @@ async def test_a_batch_that_is_worked_on_is_asked_for_again(llmock: Any, monkeyp
 @pytest.mark.usefixtures("soon")
 async def test_an_endpoint_without_batches_charges_nothing() -> None:
     """The emulator knows no batches of responses; each call comes back as an error."""
-    provider = OpenaiProvider()
+    provider = OpenaiProvider({"api": "responses"})
     answers = await provider.batch_answers(await provider.submit_batch(CALLS), CALLS)
     assert answers is not None
     assert all(isinstance(error, ProviderError) and not error.billed for error in answers.values())
@@ -112,7 +112,7 @@ async def test_marked_prompts_and_pictures_are_taken(llmock: Any, ask: Any) -> N
         "cache_marks": (CacheMark(messages=0), CacheMark(messages=1)),
     }
     hold = Hold("k", 9000, 500, 300, "m", 5.0)
-    for provider in (AnthropicProvider(), OpenaiProvider(), OpenaiProvider({"api": "chat"})):
+    for provider in (AnthropicProvider(), OpenaiProvider({"api": "responses"}), OpenaiProvider({"api": "chat"})):
         reply = await provider.complete(hold, ModelRequest(**more))  # type: ignore[arg-type]
         assert reply.text
         await provider.close()

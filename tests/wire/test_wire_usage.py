@@ -166,14 +166,27 @@ async def test_each_part_has_its_price(
 
 @APIS
 @STREAMED
-@pytest.mark.parametrize("usage", ["missing", "zero", "half"])
+@pytest.mark.parametrize("usage", ["missing", "half"])
 async def test_no_usage_is_no_present(ask: Any, monkeypatch: Any, api: str, streams: bool, usage: str) -> None:
-    """All that was held is charged: the most that it can have been."""
-    zero = reported(api, {api: (0, {}, 0, {})})
+    """The input is charged as held, and the answer with its bytes, which it cannot have exceeded; or as held, where
+    the API is known to report, so that something is wrong.
+    """
     half = {name: value for name, value in reported(api, PLAIN).items() if "output" not in name}
     half = {name: value for name, value in half.items() if "completion" not in name and "total" not in name}
-    given = {"missing": None, "zero": zero, "half": half}[usage]
-    found, held = await charged(ask, monkeypatch, api, given, streams=streams)
-    assert found.tokens == held
-    assert found.output_tokens == 200
-    assert found.micro_usd >= 2 * found.input_tokens + 7 * 200
+    found, held = await charged(ask, monkeypatch, api, {"missing": None, "half": half}[usage], streams=streams)
+    output = 200 if api == "messages" else len("Hi there") + 32
+    assert found.output_tokens == output
+    assert found.tokens == held - 200 + output
+    assert found.micro_usd >= 2 * found.input_tokens + 7 * output
+
+
+@APIS
+@STREAMED
+async def test_nothing_is_charged_by_a_count_of_the_texts(
+    ask: Any, monkeypatch: Any, api: str, streams: bool
+) -> None:
+    """No answer took no tokens."""
+    found, held = await charged(ask, monkeypatch, api, reported(api, {api: (0, {}, 0, {})}), streams=streams)
+    assert (found.input_tokens, found.output_tokens) == (len(["Say", "something"]), len(["Hi", "there"]))
+    assert found.micro_usd > 0
+    assert found.tokens < held

@@ -1,4 +1,5 @@
-from intendant import (
+from intendant import Workflow
+from intendant.plugin import (
     Allocation,
     BudgetLine,
     BudgetRequest,
@@ -9,7 +10,6 @@ from intendant import (
     ModelRequest,
     StepResult,
     Usage,
-    Workflow,
 )
 from intendant.testing import BudgetContract, ScriptedProvider, engine
 from intendant_budget_adaptive import AdaptiveStrategy, expected_need
@@ -35,7 +35,7 @@ class TestAdaptiveStrategy(BudgetContract):
 
 def allocate(total: int, *lines: BudgetLine, **more: object) -> Allocation:
     request = BudgetRequest(total=total, lines=lines, **{"strategy": "adaptive", **more})  # type: ignore[arg-type]
-    answer = AdaptiveStrategy().allocate_budget(request)
+    answer = AdaptiveStrategy().allocate(request)
     assert answer is not None
     return answer
 

@@ -1,4 +1,4 @@
-from intendant import Allocation, BudgetLine, BudgetRequest
+from intendant.plugin import Allocation, BudgetLine, BudgetRequest
 from intendant.testing import BudgetContract
 from intendant_budget_equal import EqualStrategy
 
@@ -23,7 +23,7 @@ class TestEqualStrategy(BudgetContract):
 
 def allocate(total: int, *lines: BudgetLine, **more: object) -> Allocation:
     request = BudgetRequest(total=total, lines=lines, **{"strategy": "equal", **more})  # type: ignore[arg-type]
-    answer = EqualStrategy().allocate_budget(request)
+    answer = EqualStrategy().allocate(request)
     assert answer is not None
     return answer
 

@@ -1,6 +1,7 @@
 import pytest
 
-from intendant import Allocation, BudgetLine, BudgetRequest, SettingsError
+from intendant import SettingsError
+from intendant.plugin import Allocation, BudgetLine, BudgetRequest
 from intendant.testing import BudgetContract
 from intendant_budget_priority import PriorityStrategy
 
@@ -25,7 +26,7 @@ class TestPriorityStrategy(BudgetContract):
 
 def allocate(total: int, *lines: BudgetLine, **more: object) -> Allocation:
     request = BudgetRequest(total=total, lines=lines, **{"strategy": "priority", **more})  # type: ignore[arg-type]
-    answer = PriorityStrategy().allocate_budget(request)
+    answer = PriorityStrategy().allocate(request)
     assert answer is not None
     return answer
 

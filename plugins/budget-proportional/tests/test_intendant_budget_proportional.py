@@ -1,4 +1,4 @@
-from intendant import Allocation, BudgetLine, BudgetRequest
+from intendant.plugin import Allocation, BudgetLine, BudgetRequest
 from intendant.testing import BudgetContract
 from intendant_budget_proportional import ProportionalStrategy
 
@@ -23,7 +23,7 @@ class TestProportionalStrategy(BudgetContract):
 
 def allocate(total: int, *lines: BudgetLine, **more: object) -> Allocation:
     request = BudgetRequest(total=total, lines=lines, **{"strategy": "proportional", **more})  # type: ignore[arg-type]
-    answer = ProportionalStrategy().allocate_budget(request)
+    answer = ProportionalStrategy().allocate(request)
     assert answer is not None
     return answer
 

@@ -5,10 +5,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from intendant import (
+from intendant import Workflow
+from intendant.plugin import (
     Classification,
     ClassifyRequest,
     IntentHandler,
@@ -16,7 +16,6 @@ from intendant import (
     LabelledStep,
     Step,
     StepResult,
-    Workflow,
     evaluate,
 )
 from intendant.testing import ClassifierContract, engine
@@ -64,11 +63,11 @@ def decide(intents=(), threshold=0.0, feeds_from=(), feeds_into=(), **step) -> C
     request = ClassifyRequest(
         step=made, intents=intents, threshold=threshold, feeds_from=feeds_from, feeds_into=feeds_into
     )
-    return LocalClassifier().decide(request)
+    return LocalClassifier().classify(request)
 
 
 def raw(intents=(), **step) -> Classification:
-    return LocalClassifier().decide_raw({"id": "x", **step}, intents)
+    return LocalClassifier().classify_raw({"id": "x", **step}, intents)
 
 
 def labelled() -> list[LabelledStep]:
@@ -609,17 +608,17 @@ def test_no_step_is_too_odd(step):
     """Whatever stands in a step, there is an answer with a sane confidence, and the same one again."""
     step.pop("intent", None)
     before = json.dumps(step)
-    found = LocalClassifier().decide_raw(step)
+    found = LocalClassifier().classify_raw(step)
     assert 0 <= found.confidence <= 1
     assert 0 <= found.margin <= 1
-    assert found == LocalClassifier().decide_raw(step)
+    assert found == LocalClassifier().classify_raw(step)
     assert json.dumps(step) == before
     assert isinstance(LocalClassifier().side_effect(step), str)
 
 
 def test_accuracy_on_the_projects_own_steps():
     """Steps in the shapes of 23 platforms that are not learned from."""
-    result = evaluate(labelled(), LocalClassifier().decide_raw)
+    result = evaluate(labelled(), LocalClassifier().classify_raw)
     assert result.overall.lenient >= 0.88
     assert result.coverage() >= 0.75
     assert result.by("difficulty")["easy"].strict >= 0.92
@@ -629,7 +628,7 @@ def test_accuracy_on_the_projects_own_steps():
 
 def test_confidence_is_calibrated_on_the_projects_own_steps():
     """Of answers that claim 0.9, nine in ten are right, within what 190 steps can show."""
-    result = evaluate(labelled(), LocalClassifier().decide_raw)
+    result = evaluate(labelled(), LocalClassifier().classify_raw)
     assert result.calibration_error <= 0.07
     surest = result.reliability()[-1]
     assert surest.confidence > 0.9
@@ -690,13 +689,13 @@ async def test_a_plan_shows_what_was_decided():
 
 def test_an_operation_that_only_reads_rules_out_intents_that_change_something() -> None:
     """The step says "send"; its connector's operation changes nothing outside."""
-    from intendant import ClassifyRequest, IntentSpec, Operation, Step
+    from intendant.plugin import ClassifyRequest, IntentSpec, Operation, Step
 
     specs = (IntentSpec(name="send", summary="Deliver", examples=("Send it",), side_effects=True),)
     step = Step(id="a", name="Send the report to the team", uses="post.send")
     reading = Operation(name="send", summary="x", side_effects=False)
     sure = ClassifyRequest(step=step, intents=specs, threshold=0.0)
     told = sure.model_copy(update={"operation": reading})
-    assert LocalClassifier().decide(sure).intent == "send"
-    assert LocalClassifier().decide(told).intent != "send"
-    assert "only reads" in LocalClassifier().decide(told).signals[0].text
+    assert LocalClassifier().classify(sure).intent == "send"
+    assert LocalClassifier().classify(told).intent != "send"
+    assert "only reads" in LocalClassifier().classify(told).signals[0].text

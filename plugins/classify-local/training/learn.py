@@ -31,7 +31,7 @@ from material import material
 from reshaping import carried, restated
 from scipy.optimize import minimize
 
-from intendant import Answer, Evaluation, LabelledStep
+from intendant.plugin import Answer, Evaluation, LabelledStep
 from intendant_classify_local._features import BARE, features
 from intendant_classify_local._view import StepView
 

@@ -4,17 +4,9 @@ import json
 
 import pytest
 
-from intendant import (
-    Classification,
-    Classifier,
-    IntentHandler,
-    IntentSpec,
-    ModelReply,
-    StepResult,
-    Usage,
-    Workflow,
-    WorkflowError,
-)
+from intendant import Workflow, WorkflowError
+from intendant.plugin import Classification, Classifier, IntentHandler, IntentSpec, ModelReply, StepResult, Usage
+from intendant.record.store import budgets, runs
 from intendant.testing import ClassifierContract, ScriptedProvider, engine, refusal
 from intendant_classify_model import ModelClassifier
 
@@ -47,7 +39,7 @@ class Guesser(Classifier):
 
     name = "guesser"
 
-    def decide(self, request):
+    def classify(self, request):
         confidence = 0.99 if request.step.name == "sure" else 0.3
         if confidence < request.threshold:
             return None
@@ -78,7 +70,7 @@ async def test_one_call_for_all_unsure_steps_and_none_for_sure_ones(tmp_path) ->
     provider = ScriptedProvider(answers((0, "post", 1.0), (1, "read", 0.8)))
     async with made(provider, tmp_path) as service:
         plan = await service.plan(flow("one", "sure", "two"), ask_model=True)
-        runs = await service.store.list_runs()
+        listed = await service._engine.store.do(runs.list_runs())
     found = [(step.intent, step.classification.method, step.classification.confidence) for step in plan.steps]
     assert found == [("post", "model", 0.95), ("read", "guesser", 0.99), ("read", "model", 0.8)]
     ((hold, request),) = provider.calls
@@ -86,8 +78,23 @@ async def test_one_call_for_all_unsure_steps_and_none_for_sure_ones(tmp_path) ->
     assert "the goal" in request.messages[0].content
     assert '"name": "two"' in request.messages[0].content
     assert "sure" not in request.messages[0].content.replace('"comes', "")
-    assert [run["status"] for run in runs] == ["completed"]
-    assert runs[0]["workflow"] == "classification of t"
+    assert [run.status for run in listed] == ["completed"]
+    assert listed[0].workflow == "classification of t"
+
+
+async def test_a_run_pays_for_telling_its_intents(tmp_path) -> None:
+    """What classifying took is part of what the run may spend, and of what it says that it spent."""
+    provider = ScriptedProvider(answers((0, "post", 1.0)))
+    async with made(provider, tmp_path) as service:
+        result = await service.run(flow("one"))
+        plan = await service.plan(flow("one"))
+        budget = await service._engine.store.do(budgets.find(f"run:{result.run_id}"))
+    ((_, request),) = provider.calls
+    assert request.messages[0].content
+    assert result.metrics.tokens_used > 0
+    assert result.metrics.micro_usd > 0
+    assert (budget.spent_tokens, budget.spent_micro) == (result.metrics.tokens_used, result.metrics.micro_usd)
+    assert plan.planning_tokens == 0, "the answer is remembered, and costs nothing any more"
 
 
 async def test_an_answer_that_was_paid_is_kept_for_all_runs(tmp_path) -> None:
@@ -138,7 +145,7 @@ async def test_it_stays_within_its_budget(tmp_path) -> None:
 
 async def test_switched_off_or_without_a_real_model_nobody_is_asked(tmp_path) -> None:
     class Extractive(ScriptedProvider):
-        produced_by = "extractive"
+        charges = False
 
     for provider, use_model in ((ScriptedProvider(answers()), False), (Extractive(answers()), True)):
         async with made(provider, tmp_path, classification={"use_model": use_model}) as service:

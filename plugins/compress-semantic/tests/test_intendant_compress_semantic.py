@@ -2,10 +2,9 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from intendant import (
+from intendant.plugin import (
     Compression,
     CompressionPolicy,
     CompressRequest,
@@ -153,7 +152,7 @@ def test_a_counter_by_which_parts_do_not_add_up_is_obeyed() -> None:
 
     text = "\n".join(LOG)
     request = CompressRequest(text=text, tokens=count(text), target_tokens=300, count=count, kind="log")
-    answer = SemanticCompressor().shrink(request)
+    answer = SemanticCompressor().compress(request)
     assert answer is None or count(answer.text) <= 300
 
 

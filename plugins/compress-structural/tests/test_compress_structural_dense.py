@@ -2,10 +2,9 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from intendant import Compression, CompressRequest, estimate_tokens
+from intendant.plugin import Compression, CompressRequest, estimate_tokens
 from intendant_compress_structural import StructuralCompressor, decode
 from intendant_compress_structural._derive import fill, templates
 from intendant_compress_structural._writing import encodings
@@ -68,7 +67,7 @@ def test_values_are_split_only_for_who_asks_for_it() -> None:
             kind="json",
             dense=wish,
         )
-        answer = StructuralCompressor().shrink(request)
+        answer = StructuralCompressor().compress(request)
         assert isinstance(answer, Compression)
         assert answer.lossless
         made[wish] = answer

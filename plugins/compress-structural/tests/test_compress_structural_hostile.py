@@ -6,7 +6,7 @@ from time import process_time
 
 import pytest
 
-from intendant import CompressRequest
+from intendant.plugin import CompressRequest
 from intendant_compress_structural import StructuralCompressor
 
 SIZE = 40_000
@@ -60,7 +60,7 @@ TEXTS: dict[str, Callable[[int], str]] = {
 def seconds(text: str, kind: str) -> float:
     request = CompressRequest(text=text, tokens=len(text), target_tokens=0, count=len, kind=kind, dense=True)
     begin = process_time()
-    StructuralCompressor().shrink(request)
+    StructuralCompressor().compress(request)
     return process_time() - begin
 
 
@@ -79,4 +79,4 @@ def test_time_is_linear_in_the_length_of_the_text(name: str, kind: str) -> None:
 )
 def test_ten_megabytes_are_refused(text: str) -> None:
     request = CompressRequest(text=text, tokens=len(text), target_tokens=0, count=len, kind="html")
-    assert StructuralCompressor().shrink(request) is None
+    assert StructuralCompressor().compress(request) is None

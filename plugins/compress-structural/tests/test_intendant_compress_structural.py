@@ -3,10 +3,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from intendant import Compression, CompressRequest, estimate_tokens
+from intendant.plugin import Compression, CompressRequest, estimate_tokens
 from intendant.testing import CompressorContract
 from intendant_compress_structural import StructuralCompressor, decode
 from intendant_compress_structural._grids import ungridded
@@ -122,7 +121,7 @@ def test_the_real_count_decides_which_encoding_is_used() -> None:
 
     text = json.dumps(PAGE)
     request = CompressRequest(text=text, tokens=dear(text), target_tokens=1, count=dear, kind="json")
-    answer = StructuralCompressor().shrink(request)
+    answer = StructuralCompressor().compress(request)
     assert answer is not None
     assert answer.text == json.dumps(PAGE, separators=(",", ":"))
 
@@ -445,7 +444,7 @@ def test_html_becomes_text_with_its_headings_links_lists_and_tables() -> None:
 def test_all_links_keep_their_targets_where_the_setting_says_so() -> None:
     assert "[Home](/home)" in str(to_markdown(PAGE_TEXT, all_links=True))
     request = CompressRequest(text=PAGE_TEXT, tokens=len(PAGE_TEXT), target_tokens=1, count=len)
-    answer = StructuralCompressor({"links": "all"}).shrink(request)
+    answer = StructuralCompressor({"links": "all"}).compress(request)
     assert answer is not None
     assert "[Home](/home)" in answer.text
 

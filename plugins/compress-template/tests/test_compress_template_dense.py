@@ -1,10 +1,9 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from intendant import Compression, CompressRequest, estimate_tokens
+from intendant.plugin import Compression, CompressRequest, estimate_tokens
 from intendant_compress_template import TemplateCompressor, expand
 from intendant_compress_template._context import referred, referring
 from intendant_compress_template._dense import HEAD, SIGNS, condensed, spelled_out

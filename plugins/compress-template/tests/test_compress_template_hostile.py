@@ -5,7 +5,7 @@ from time import process_time
 
 import pytest
 
-from intendant import CompressRequest
+from intendant.plugin import CompressRequest
 from intendant_compress_template import TemplateCompressor
 from intendant_compress_template._context import referring
 
@@ -55,7 +55,7 @@ TEXTS: dict[str, Callable[[int], str]] = {
 def seconds(text: str, *, dense: bool) -> float:
     request = CompressRequest(text=text, tokens=len(text), target_tokens=0, count=len, dense=dense)
     begin = process_time()
-    TemplateCompressor().shrink(request)
+    TemplateCompressor().compress(request)
     return process_time() - begin
 
 
@@ -94,4 +94,4 @@ def grows_linearly(name: str, size: int, *, dense: bool) -> None:
 def test_what_is_too_large_is_refused(text: str) -> None:
     assert seconds(text, dense=False) < seconds("a 1\n" * 100_000, dense=False)
     request = CompressRequest(text=text, tokens=len(text), target_tokens=0, count=len)
-    assert TemplateCompressor().shrink(request) is None
+    assert TemplateCompressor().compress(request) is None

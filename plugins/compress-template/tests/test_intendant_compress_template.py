@@ -3,18 +3,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from intendant import Compression, CompressRequest, estimate_tokens
+from intendant.plugin import Compression, CompressRequest, estimate_tokens
 from intendant.testing import CompressorContract
 from intendant_compress_template import TemplateCompressor, expand
 from intendant_compress_template._fold import fold, foldings
 from intendant_compress_template._form import HEADS
 from intendant_compress_template._paths import by_directory, whole_paths
 from intendant_compress_template._repeats import keep_once, put_back
-from intendant_compress_template._trees import HEAD as HEAD_OF_TREE
-from intendant_compress_template._trees import STYLES, redrawn, undrawn
+from intendant_compress_template._trees import HEAD as HEAD_OF_TREE, STYLES, redrawn, undrawn
 
 HEAD = next(iter(HEADS))
 
@@ -283,7 +281,7 @@ def test_a_small_gain_is_not_worth_the_trouble() -> None:
     assert shrink(text) is None
     eager = TemplateCompressor({"least_saved": -1.0})
     request = CompressRequest(text=text, tokens=estimate_tokens(text), target_tokens=1, count=estimate_tokens)
-    answer = eager.shrink(request)
+    answer = eager.compress(request)
     assert answer is None or answer.tokens_after < answer.tokens_before, "never longer, whatever the setting"
 
 

@@ -2,10 +2,9 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from intendant import Compression, CompressRequest, estimate_tokens
+from intendant.plugin import Compression, CompressRequest, estimate_tokens
 from intendant.testing import CompressorContract
 from intendant_compress_truncate import TruncateCompressor
 

@@ -12,10 +12,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import ConnectorCall, ConnectorError
+from intendant.plugin import ConnectorCall, ConnectorError
 from intendant.testing import ConnectorContract
 from intendant_connector_file import FileConnector
 from intendant_connector_file._csv import read_csv

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from intendant import ConnectorCall, ConnectorError
+from intendant.plugin import ConnectorCall, ConnectorError
 from intendant_connector_file import FileConnector
 from intendant_connector_file._html import strip_html
 from intendant_connector_file._mail import read_mail, read_mbox

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from intendant import ConnectorCall, ConnectorError
+from intendant.plugin import ConnectorCall, ConnectorError
 from intendant.testing import ConnectorContract
 from intendant_connector_git import GitConnector
 

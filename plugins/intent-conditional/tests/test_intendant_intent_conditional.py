@@ -2,7 +2,8 @@
 
 import pytest
 
-from intendant import OrchestrationService, Step, Workflow
+from intendant import OrchestrationService, Workflow
+from intendant.plugin import Step
 from intendant.testing import IntentContract, run_steps
 from intendant_intent_conditional import ConditionalHandler
 

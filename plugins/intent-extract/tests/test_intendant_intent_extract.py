@@ -7,18 +7,16 @@ import sys
 
 import pytest
 
-from intendant import (
+from intendant import OrchestrationService, Workflow, WorkflowError
+from intendant.plugin import (
     Connector,
     ConnectorCall,
     ConnectorError,
     Json,
     ModelReply,
     Options,
-    OrchestrationService,
     Step,
     Usage,
-    Workflow,
-    WorkflowError,
     operation,
 )
 from intendant.testing import IntentContract, ScriptedProvider, run_steps
@@ -338,12 +336,34 @@ async def test_asks_a_model_for_what_a_schema_describes():
 
 
 @pytest.mark.parametrize(
-    "text", ["Ada", '```json\n{"name": "Ada"}\n```', '{"name": NaN}', "", 'Here: {"name": "Ada"}']
+    ("text", "why"),
+    [
+        ("Ada", "it is not JSON"),
+        ('{"name": NaN}', "NaN is no JSON number"),
+        ('{"age": -Infinity}', "-Infinity is no JSON number"),
+        ("", "it is not JSON"),
+        ('{"name": "Ad', "breaks off"),
+    ],
 )
-async def test_an_answer_that_is_not_json_fails_the_step(text):
+async def test_an_answer_that_is_not_json_fails_the_step(text, why):
     outcome = await run("Ada came.", ScriptedProvider(text), prompt="Who came?")
-    assert "the model's answer is not JSON" in outcome.failure.message
+    assert f"the model's answer is not JSON ({why}" in outcome.failure.message.replace("the JSON breaks", "breaks")
+    assert "`output` schema simpler" in outcome.failure.hint
     assert outcome.usage.calls == 1, "what was spent stays counted"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '```json\n{"name": "Ada"}\n```',
+        'Here: {"name": "Ada"}',
+        '<think>{"name": "Bob"}?</think>{"name": "Ada"}',
+        'First: {"name": "Bob"}\nNo, better:\n{"name": "Ada"}',
+    ],
+)
+async def test_json_is_found_in_an_answer_that_says_more(text):
+    outcome = await run("Ada came.", ScriptedProvider(text), prompt="Who came?")
+    assert outcome.output == {"name": "Ada"}
 
 
 async def test_an_answer_that_broke_off_says_so():

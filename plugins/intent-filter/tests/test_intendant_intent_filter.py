@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import OrchestrationService, Step, Workflow, WorkflowError
-from intendant import identity_of as identity
+from intendant import OrchestrationService, Workflow, WorkflowError
+from intendant.plugin import Step
+from intendant.records import identity_of as identity
 from intendant.testing import IntentContract, run_steps
 from intendant_intent_filter import FilterHandler
 

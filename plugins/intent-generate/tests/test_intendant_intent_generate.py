@@ -3,10 +3,10 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import ModelReply, ModelRequest, Schema, StepError, StepOutcome, Usage, WorkflowError
+from intendant import StepOutcome, WorkflowError
+from intendant.plugin import ModelReply, ModelRequest, Schema, StepError, Usage
 from intendant.testing import IntentContract, ScriptedProvider, run_steps
 from intendant_intent_generate import GenerateHandler
 from intendant_intent_generate._answers import read
@@ -55,6 +55,14 @@ async def test_says_what_is_wanted_and_marks_the_data() -> None:
     task, _, data = asked.messages[0].content.partition("\n\n<")
     mark, _, rest = data.partition(">\n")
     assert (task, rest) == ("Write a note", f'{{"id":7}}\n</{mark}>')
+
+
+async def test_a_number_of_words_bounds_what_is_held_for_the_answer() -> None:
+    _, (asked,) = await generate(None, prompt="Write a note", **{"with": {"max_words": 30}})
+    assert asked.max_output_tokens is not None
+    assert 60 <= asked.max_output_tokens <= 3 * 1.5 * 30 + 40
+    _, (asked,) = await generate(None, prompt="Write a note")
+    assert asked.max_output_tokens is None
 
 
 async def test_data_cannot_close_its_own_marks() -> None:
@@ -163,9 +171,19 @@ def test_data_is_found_among_remarks(value: Any, before: str, after: str) -> Non
     assert read(reply(before + json.dumps(value) + after), Schema({"const": value})).value == value
 
 
-@pytest.mark.parametrize("text", ["", "[" * 100_000, "{" * 100_000, '{"a": NaN}', '{"a": 1'])
-def test_what_is_no_json_is_said_to_be_none(text: str) -> None:
-    assert read(reply(text), Schema({})).problems == ("it is not JSON",)
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it is not JSON"),
+        ("[" * 100_000, "the JSON breaks off before its end"),
+        ("{" * 100_000, "the JSON breaks off before its end"),
+        ('{"a": NaN}', "NaN is no JSON number"),
+        ('{"a": 1', "the JSON breaks off before its end"),
+    ],
+    ids=["empty", "brackets", "braces", "NaN", "cut"],
+)
+def test_what_is_no_json_is_said_to_be_none(text: str, why: str) -> None:
+    assert read(reply(text), Schema({})).problems == (why,)
     assert "cut" in read(reply(text, stop_reason="length"), Schema({})).problems[0]
 
 
@@ -178,7 +196,13 @@ async def test_notes_tell_of_cuts_refusals_and_answers_without_a_model() -> None
         (reply("A", stop_reason="refusal"), "refused"),
         (reply("A", produced_by="extractive"), "no model was asked"),
     ):
-        outcome, _ = await generate({"a": 1}, answer, prompt="Write", **{"with": {"allow_extractive": True}})
+        outcome, _ = await generate(
+            {"a": 1},
+            answer,
+            settings={"calls": {"refusals": "keep"}},
+            prompt="Write",
+            **{"with": {"allow_extractive": True}},
+        )
         assert word in outcome.notes[0]
 
 
@@ -190,6 +214,14 @@ async def test_what_no_model_wrote_is_not_given_out(value: Any) -> None:
     assert "fraud" not in str(outcome.failure)
     outcome, _ = await generate(value, reply("Dear Ann"), prompt="Apologise")
     assert outcome.output == "Dear Ann"
+
+
+async def test_a_refusal_is_no_text_for_anyone() -> None:
+    outcome, _ = await generate({"a": 1}, reply("I cannot.", stop_reason="refusal"), prompt="Write")
+    assert outcome.failure is not None
+    assert outcome.failure.error == "ModelRefused"
+    assert "I cannot." in outcome.failure.message
+    assert outcome.usage.calls == 1, "what was spent stays counted"
 
 
 async def test_an_empty_answer_is_no_text() -> None:

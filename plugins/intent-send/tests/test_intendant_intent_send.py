@@ -2,18 +2,8 @@
 
 import pytest
 
-from intendant import (
-    Connector,
-    ConnectorCall,
-    ConnectorError,
-    Json,
-    Options,
-    OrchestrationService,
-    Step,
-    Workflow,
-    WorkflowError,
-    operation,
-)
+from intendant import OrchestrationService, Workflow, WorkflowError
+from intendant.plugin import Connector, ConnectorCall, ConnectorError, Json, Options, Step, operation
 from intendant.testing import IntentContract, run_steps
 from intendant_intent_send import SendHandler
 

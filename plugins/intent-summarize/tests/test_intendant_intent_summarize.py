@@ -2,16 +2,8 @@ from typing import Any
 
 import pytest
 
-from intendant import (
-    Compression,
-    Compressor,
-    CompressRequest,
-    ModelReply,
-    ModelRequest,
-    StepOutcome,
-    Usage,
-    WorkflowError,
-)
+from intendant import StepOutcome, WorkflowError
+from intendant.plugin import Compression, Compressor, CompressRequest, ModelReply, ModelRequest, Usage
 from intendant.testing import IntentContract, ScriptedProvider, run_steps
 from intendant_intent_summarize import SummarizeHandler
 from intendant_intent_summarize._prompts import question
@@ -135,7 +127,8 @@ async def test_a_cut_answer_is_said_to_be_cut() -> None:
 
 async def test_a_refusal_is_told() -> None:
     outcome, _ = await summarize(TEXT, answer("I cannot.", stop_reason="refusal"))
-    assert "refused" in outcome.notes[0]
+    assert outcome.failure is not None
+    assert (outcome.failure.error, outcome.output) == ("ModelRefused", None)
 
 
 @pytest.mark.parametrize(("reason", "word"), [("length", "more tokens"), ("end", "nothing at all")])
@@ -160,7 +153,7 @@ class Halve(Compressor):
 
     name = "halve"
 
-    def shrink(self, request: CompressRequest) -> Compression:
+    def compress(self, request: CompressRequest) -> Compression:
         text = request.text[: len(request.text) // 2]
         return Compression(
             text=text,
@@ -262,3 +255,9 @@ async def test_runs_without_any_model() -> None:
     assert outcome.output == "The pump failed at 10:15."
     assert (outcome.produced_by, outcome.tier, outcome.usage.micro_usd) == ("extractive", "fast", 0)
     assert 0 < outcome.usage.tokens <= 4000
+
+
+async def test_a_number_of_words_bounds_what_is_held_for_the_answer() -> None:
+    _, (asked,) = await summarize(TEXT, "Short.", **{"with": {"max_words": 30}})
+    assert asked.max_output_tokens is not None
+    assert 60 <= asked.max_output_tokens <= 3 * 1.5 * 30 + 40

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import OrchestrationService, Step, Workflow, WorkflowError
+from intendant import OrchestrationService, Workflow, WorkflowError
+from intendant.plugin import Step
 from intendant.testing import IntentContract, run_steps
 from intendant_intent_transform import OPS, TransformHandler
 

@@ -5,8 +5,7 @@ import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from intendant import WorkflowError
 from intendant.testing import run_steps

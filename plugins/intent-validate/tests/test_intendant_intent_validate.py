@@ -1,10 +1,10 @@
 """What the validate handler promises."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from intendant import OrchestrationService, Step, Workflow
+from intendant import OrchestrationService, Workflow
+from intendant.plugin import Step
 from intendant.testing import IntentContract, run_steps
 from intendant_intent_validate import ValidateHandler
 

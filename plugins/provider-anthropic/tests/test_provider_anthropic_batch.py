@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from intendant import Hold, Message, ModelReply, ModelRequest, ProviderError
+from intendant.plugin import Hold, Message, ModelReply, ModelRequest, ProviderError
 from intendant_provider_anthropic import AnthropicProvider
 
 LONG = "0123456789abcdef" * 4 + "~1"
@@ -52,7 +52,7 @@ async def test_calls_are_sent_as_they_would_be_at_once(stub: Any) -> None:
     provider = AnthropicProvider()
     assert await provider.submit_batch(CALLS) == "msgbatch_1"
     assert stub.requests[0][0] == "POST /v1/messages/batches HTTP/1.1"
-    sent = stub.sent()["requests"]
+    sent = stub.asked()["requests"]
     assert sent[0] == {
         "custom_id": "a",
         "params": {
@@ -67,7 +67,7 @@ async def test_calls_are_sent_as_they_would_be_at_once(stub: Any) -> None:
     assert all(re.fullmatch("[A-Za-z0-9_-]{1,64}", name) for name in names)
     stub.answer(batch())
     await provider.submit_batch(CALLS)
-    assert [call["custom_id"] for call in stub.sent()["requests"]] == names, "the same name each time"
+    assert [call["custom_id"] for call in stub.asked()["requests"]] == names, "the same name each time"
     await provider.close()
 
 
@@ -82,7 +82,7 @@ async def test_what_became_of_each_call(stub: Any) -> None:
     stub.answer(batch())
     provider = AnthropicProvider()
     await provider.submit_batch(CALLS)
-    long = stub.sent()["requests"][1]["custom_id"]
+    long = stub.asked()["requests"][1]["custom_id"]
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
     results = [
         (long, done(message())),

@@ -5,10 +5,10 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from intendant import (
+from intendant import RunResult
+from intendant.plugin import (
     Hold,
     IntentHandler,
     IntentSpec,
@@ -16,7 +16,6 @@ from intendant import (
     ModelReply,
     ModelRequest,
     ProviderError,
-    RunResult,
     StepRequest,
     StepResult,
     estimate_tokens,

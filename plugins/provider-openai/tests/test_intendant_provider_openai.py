@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from intendant import (
+from intendant.plugin import (
     Hold,
     IntentHandler,
     IntentSpec,
@@ -21,6 +21,7 @@ from intendant import (
 )
 from intendant.testing import OnlyTier, ProviderContract, WireServer, nobody, run_steps
 from intendant_provider_openai import MODELS, OpenaiProvider
+from intendant_provider_openai._ranks import tokenizer
 
 KEY = "sk-test-0123456789abcdef"
 HOLD = Hold("call-key", 1000, 500, 300, "gpt-6-luna", 5.0)
@@ -49,7 +50,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WireServer]:
 
 
 async def ask(asked: ModelRequest = ASKED, hold: Hold = HOLD, **settings: Any) -> ModelReply:
-    provider = OpenaiProvider(settings)
+    provider = OpenaiProvider({"api": "responses", **settings})
     try:
         return await provider.complete(hold, asked)
     finally:
@@ -168,12 +169,25 @@ async def test_a_schema_is_asked_for_strictly_if_it_can_be(server: WireServer, c
     assert reply.data == {"a": 1}
 
 
-async def test_a_schema_that_is_of_no_object_is_said_in_words(server: WireServer) -> None:
-    server.answer(response("[1]"))
-    reply = await ask(ModelRequest(messages=ASKED.messages, json_schema={"type": "array"}))
+@pytest.mark.parametrize("api", ["responses", "chat"])
+@pytest.mark.parametrize("text", ['{"answer": [1]}', "[1]"])
+async def test_an_array_is_asked_for_inside_of_an_object(server: WireServer, api: str, text: str) -> None:
+    server.answer(response(text) if api == "responses" else completion(text))
+    schema: Any = {"type": "array", "items": {"type": "integer"}}
+    reply = await ask(ModelRequest(messages=ASKED.messages, json_schema=schema), api=api)
+    form = server.sent["text"]["format"] if api == "responses" else server.sent["response_format"]["json_schema"]
+    assert form["schema"]["properties"] == {"answer": schema}
+    assert form["strict"] is True
+    assert (reply.data, reply.text) == ([1], "[1]")
+
+
+async def test_a_schema_that_cannot_be_moved_is_said_in_words(server: WireServer) -> None:
+    server.answer(response("[[]]"))
+    schema: Any = {"type": "array", "items": {"$ref": "#"}}
+    reply = await ask(ModelRequest(messages=ASKED.messages, json_schema=schema))
     assert "text" not in server.sent
-    assert '{"type": "array"}' in server.sent["instructions"]
-    assert reply.data == [1]
+    assert '{"$ref": "#"}' in server.sent["instructions"]
+    assert reply.data == [[]]
 
 
 async def test_an_answer_that_is_no_json_has_no_data(server: WireServer) -> None:
@@ -186,7 +200,7 @@ async def test_an_answer_that_is_no_json_has_no_data(server: WireServer) -> None
 async def test_lone_surrogates_are_sent_as_replacement_characters(server: WireServer) -> None:
     server.answer(response())
     await ask(ModelRequest(messages=(Message(content="a\ud800b"),), system="\udfff"))
-    assert (server.sent["input"][0]["content"], server.sent["instructions"]) == ("a?b", "?")
+    assert (server.sent["input"][0]["content"], server.sent["instructions"]) == ("a\ufffdb", "\ufffd")
 
 
 # --- what comes back ---
@@ -204,10 +218,30 @@ async def test_usage_is_the_provider_s_own(server: WireServer) -> None:
 @pytest.mark.parametrize("api", ["responses", "chat"])
 @pytest.mark.parametrize("usage", [None, {}, {"input_tokens": 5}, {"prompt_tokens": None}])
 async def test_without_usage_all_that_was_held_is_charged(server: WireServer, api: str, usage: Any) -> None:
-    server.answer(response(usage=usage) if api == "responses" else completion(usage=usage))
-    reply = await ask(api=api)
-    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (700, 300)
-    assert (reply.text, reply.stop_reason) == ("Hi there", "other")
+    """Of a model that may have thought in private; else the answer's bytes, which it cannot have exceeded."""
+    for effort, output in (("low", 300), ("none", len("Hi there") + 32)):
+        server.answer(response(usage=usage) if api == "responses" else completion(usage=usage))
+        reply = await ask(api=api, effort=effort)
+        assert (reply.usage.input_tokens, reply.usage.output_tokens) == (700, output)
+        assert (reply.text, reply.stop_reason) == ("Hi there", "end")
+
+
+@pytest.mark.parametrize("api", ["responses", "chat"])
+@pytest.mark.parametrize("figure", [-1, 1.5, "12", [1]])
+async def test_figures_that_are_no_numbers_of_tokens_are_an_error(
+    server: WireServer, api: str, figure: Any
+) -> None:
+    names = ("input_tokens", "output_tokens") if api == "responses" else ("prompt_tokens", "completion_tokens")
+    for usage in ({names[0]: figure, names[1]: 5}, {names[0]: 5, names[1]: figure}):
+        server.answer(response(usage=usage) if api == "responses" else completion(usage=usage))
+        with pytest.raises(ProviderError, match="openai/gpt-6-luna cannot be charged") as caught:
+            await ask(api=api)
+        assert caught.value.billed
+
+
+async def test_whole_figures_may_be_written_as_fractions(server: WireServer) -> None:
+    server.answer(completion(usage={"prompt_tokens": 120.0, "completion_tokens": 50.0}))
+    assert (await ask(api="chat")).usage.tokens == 170
 
 
 @pytest.mark.parametrize(
@@ -384,7 +418,7 @@ def test_works_in_one_event_loop_after_another(monkeypatch: pytest.MonkeyPatch) 
     """A client belongs to the loop that it was made in; the provider makes one for each."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "*")
-    provider = OpenaiProvider()
+    provider = OpenaiProvider({"api": "responses"})
 
     async def once() -> str:
         server = WireServer()
@@ -421,9 +455,8 @@ async def test_a_step_is_charged_what_the_provider_reported_at_the_list_price(se
     from genai_prices import Usage, calc_price
 
     server.answer(response())
-    result = await run_steps(
-        [{"id": "a", "intent": "tell", "prompt": "Say hello"}], Tell(), OpenaiProvider(), Fast()
-    )
+    provider = OpenaiProvider({"api": "responses", "models": {"fast": "gpt-6-luna"}})
+    result = await run_steps([{"id": "a", "intent": "tell", "prompt": "Say hello"}], Tell(), provider, Fast())
     outcome = result.steps["a"]
     assert (outcome.output, outcome.produced_by) == ("Hi there", "model:openai/gpt-6-luna")
     assert (outcome.usage.input_tokens, outcome.usage.output_tokens, outcome.usage.calls) == (120, 50, 1)
@@ -435,9 +468,8 @@ async def test_a_step_is_charged_what_the_provider_reported_at_the_list_price(se
 
 async def test_a_refused_call_leaves_the_budget_untouched(server: WireServer) -> None:
     server.answer(error("bad key"), 401)
-    result = await run_steps(
-        [{"id": "a", "intent": "tell", "prompt": "Say hello"}], Tell(), OpenaiProvider(), Fast()
-    )
+    provider = OpenaiProvider({"api": "responses", "models": {"fast": "gpt-6-luna"}})
+    result = await run_steps([{"id": "a", "intent": "tell", "prompt": "Say hello"}], Tell(), provider, Fast())
     failure = result.steps["a"].failure
     assert failure is not None
     assert (failure.error, result.metrics.tokens_used, result.metrics.micro_usd) == ("ProviderError", 0, 0)
@@ -445,21 +477,47 @@ async def test_a_refused_call_leaves_the_budget_untouched(server: WireServer) ->
 
 
 @pytest.mark.parametrize(
-    ("model", "encoding", "exact"),
+    ("model", "vocabulary"),
     [
-        ("gpt-5-mini", "o200k_base", True),
-        ("gpt-4o", "o200k_base", True),
-        ("o4-mini", "o200k_base", True),
-        ("gpt-4-turbo", "cl100k_base", True),
-        ("gpt-3.5-turbo", "cl100k_base", True),
-        ("gpt-6.1-sol", "o200k_base", False),
-        ("llama-4", "o200k_base", False),
+        ("gpt-5-mini", "o200k_base"),
+        ("gpt-4o", "o200k_base"),
+        ("o4-mini", "o200k_base"),
+        ("gpt-4-turbo", "cl100k_base"),
+        ("gpt-3.5-turbo", "cl100k_base"),
+        ("gpt-6.1-sol", None),
+        ("llama-4", None),
     ],
 )
-def test_tokens_are_exact_only_where_the_encoding_is_known(model: str, encoding: str, exact: bool) -> None:
+def test_tokens_are_exact_only_where_the_vocabulary_is_known(
+    model: str, vocabulary: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And only at OpenAI: a familiar name at another server proves nothing."""
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     how = OpenaiProvider().token_counting(model)
-    assert (how.encoding, how.exact) == (encoding, exact)
-    assert (how.factor == 1.0) is exact
+    assert how.exact == (vocabulary is not None and tokenizer(vocabulary) is not None)
+    if how.exact:
+        assert how.count is not None
+        assert how.count("Hello world") == 2
+        assert how.count.name == vocabulary  # type: ignore[attr-defined]
+    for url in ("http://127.0.0.1:1/v1", "https://notopenai.com/v1"):
+        how = OpenaiProvider({"base_url": url}).token_counting(model)
+        assert (how.exact, how.count, how.tokenizer) == (False, None, "byte_bpe")
+        assert how.request > 0, "a template of its own"
+
+
+@pytest.mark.parametrize(
+    ("stated", "exact", "kind"),
+    [
+        ("o200k_base", True, "byte_bpe"),
+        ("byte_bpe", False, "byte_bpe"),
+        ("sentencepiece", False, "sentencepiece"),
+        ("unknown", False, "unknown"),
+    ],
+)
+def test_a_tokenizer_can_be_stated(stated: str, exact: bool, kind: str) -> None:
+    settings = {"base_url": "http://127.0.0.1:1/v1", "tokenizers": {"m": stated}}
+    how = OpenaiProvider(settings).token_counting("m")
+    assert (how.exact, how.tokenizer) == (exact and tokenizer(stated) is not None, kind)
 
 
 WEATHER = Tool(

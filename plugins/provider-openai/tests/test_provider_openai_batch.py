@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from intendant import Hold, Message, ModelReply, ModelRequest, ProviderError
+from intendant.plugin import Hold, Message, ModelReply, ModelRequest, ProviderError
 from intendant_provider_openai import OpenaiProvider
 
 LONG = "0123456789abcdef" * 4 + "~1"
@@ -63,8 +63,8 @@ async def look(server: Any, api: str, found: dict[str, Any], *files: list[str]) 
 async def test_calls_are_sent_as_they_would_be_at_once(vendor: Any, api: str) -> None:
     lines = await submitted(vendor, api)
     path = "/v1/chat/completions" if api == "chat" else "/v1/responses"
-    assert vendor.sent()["endpoint"] == path
-    assert vendor.sent()["input_file_id"] == "file_1"
+    assert vendor.asked()["endpoint"] == path
+    assert vendor.asked()["input_file_id"] == "file_1"
     assert [(made["method"], made["url"], made["body"]["model"]) for made in lines] == [
         ("POST", path, "gpt-6-luna")
     ] * 5
@@ -78,7 +78,7 @@ async def test_calls_are_sent_as_they_would_be_at_once(vendor: Any, api: str) ->
     uploaded = vendor.requests[0][2]
     assert b'name="purpose"\r\n\r\nbatch' in uploaded
     assert b"259200" in uploaded, "prompts are not kept at OpenAI for ever"
-    assert vendor.sent()["output_expires_after"]["seconds"] == 259200
+    assert vendor.asked()["output_expires_after"]["seconds"] == 259200
 
 
 @pytest.mark.parametrize("status", ["validating", "in_progress", "finalizing", "cancelling"])

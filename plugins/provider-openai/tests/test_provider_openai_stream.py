@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from intendant import Hold, Message, ModelReply, ModelRequest, ProviderError, Usage
+from intendant.plugin import Hold, Message, ModelReply, ModelRequest, ProviderError, Usage
 from intendant_provider_openai import OpenaiProvider
 
 HANG, DROP = "hang", "drop"
@@ -17,7 +17,7 @@ KEPT = Usage(input_tokens=700, output_tokens=300, cache_write_tokens=700)
 
 
 async def follow(meter: Any, hold: Hold = HOLD, asked: ModelRequest = ASKED, **settings: Any) -> ModelReply:
-    provider = OpenaiProvider(settings)
+    provider = OpenaiProvider({"api": "responses", **settings})
     try:
         return await provider.stream(hold, asked, meter)
     finally:
@@ -81,12 +81,12 @@ async def test_the_meter_hears_of_each_piece(stub: Any, told: Any, api: str, pie
     assert meter.all("used")[-1] == reply.usage
     assert (reply.usage.input_tokens, reply.usage.output_tokens) == (120, 50)
     assert (reply.text, reply.stop_reason, reply.request_id) == ("Hi there", "end", "req_7")
-    assert stub.sent()["stream"] is True
+    assert stub.asked()["stream"] is True
 
 
 async def test_a_streamed_response_is_the_same_as_a_whole_one(stub: Any, told: Any) -> None:
     stub.answer(response(output=OUTPUT))
-    whole = await OpenaiProvider().complete(HOLD, ASKED)
+    whole = await OpenaiProvider({"api": "responses"}).complete(HOLD, ASKED)
     added = [event("response.output_item.added", output_index=at, item=item) for at, item in enumerate(OUTPUT)]
     arguments = [delta("function_call_arguments", piece) for piece in ('{"city":', ' "Paris"}')]
     thoughts = [delta("reasoning_summary_text", "hm")]
@@ -117,7 +117,7 @@ async def test_a_streamed_completion_is_the_same_as_a_whole_one(stub: Any, told:
     assert await follow(meter, api="chat") == whole
     assert [call.id for call in whole.calls] == ["c0", "c1"]
     assert meter.all("unseen") == ["weather", '{"city":', ' "Paris"}'] * 2
-    assert stub.sent()["stream_options"] == {"include_usage": True}
+    assert stub.asked()["stream_options"] == {"include_usage": True}
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
@@ -166,10 +166,10 @@ async def test_a_server_that_reports_no_usage_is_charged_what_was_held(
 ) -> None:
     stub.answer(pieces)
     reply = await follow(told(), api="chat")
-    assert (reply.usage, reply.stop_reason, reply.text) == (KEPT, "other", "Hi there")
+    assert (reply.usage, reply.stop_reason, reply.text) == (KEPT, "end", "Hi there")
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"input_tokens": 120, "output_tokens": 0}])
+@pytest.mark.parametrize("usage", [None, {}])
 async def test_a_response_without_usage_is_charged_what_was_held(stub: Any, told: Any, usage: Any) -> None:
     stub.answer([BEGUN, *SAID, ended(usage=usage)])
     assert (await follow(told())).usage == KEPT

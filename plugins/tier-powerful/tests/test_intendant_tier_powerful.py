@@ -1,4 +1,4 @@
-from intendant import ModelOffer, Route, RouteRequest
+from intendant.plugin import ModelOffer, Route, RouteRequest
 from intendant.testing import TierContract
 from intendant_tier_powerful import PowerfulTier
 

@@ -5,14 +5,20 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line."""
-    import signal
     import sys
 
-    from intendant.cli.app import app
+    from intendant.cli import signals
+
+    signals.install()
+    try:
+        from intendant.cli.app import app
+    except KeyboardInterrupt:
+        sys.exit(130)
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character still shows the rest
-    # Asked to end, a run is cancelled and recorded as such, as with Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # between two commands of the library
+        sys.exit(130)

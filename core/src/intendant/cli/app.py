@@ -1,17 +1,17 @@
 """The command `intendant` with all its commands."""
 
-from intendant.cli import budgets, classifying, compressing, costs, planning, plugins, prices, running, runs
+from intendant.cli import budget, classify, compress, cost, plan, plugins, prices, run, runs
 from intendant.cli.shared import app
 
 __all__ = [
     "app",
-    "budgets",
-    "classifying",
-    "compressing",
-    "costs",
-    "planning",
+    "budget",
+    "classify",
+    "compress",
+    "cost",
+    "plan",
     "plugins",
     "prices",
-    "running",
+    "run",
     "runs",
 ]

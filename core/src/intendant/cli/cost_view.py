@@ -133,10 +133,8 @@ def _basis(estimate: dict[str, Any]) -> list[str]:
     if against:
         lines.append("of what was spent, this is orchestration's own, and counts against it:")
         lines += [f"  {name} {money(micro)}" for name, micro in against.items()]
-    if estimate["extractive_calls"]:
-        lines.append(
-            f"{_calls(estimate['extractive_calls'], 'more ')} asked no model, and cost nothing either way"
-        )
+    if estimate["free_calls"]:
+        lines.append(f"{_calls(estimate['free_calls'], 'more ')} asked no model, and cost nothing either way")
     if estimate["classified_in_another_run"]:
         lines.append("telling its steps' intents was a run of its own: `intendant cost` counts it too")
     return lines

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer  # noqa: TID253
 
-from intendant.cli.shared import JsonOption, SetOption, command, nested_settings, print_json
+from intendant.cli.shared import JsonOption, Session, SetOption, command, print_json
+from intendant.config.logs import get_logger
 from intendant.model.errors import IntendantError, ProviderError, SettingsError
-from intendant.model.logs import get_logger
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from intendant.pilot.service import OrchestrationService
+    from intendant.pilot.engine import Engine
     from intendant.spending.pricing import Rates
 
 log = get_logger("intendant.plugins")
@@ -41,11 +41,9 @@ def prices(
 
     Works offline, and without a key.
     """
-    from intendant.pilot.service import OrchestrationService
-
-    with OrchestrationService(nested_settings(settings), db="none") as service:
-        rows = of_tiers(service) if name is None else of_name(service, name)
-        unusable = _unusable(service) if name is None else []
+    with Session(settings, "none") as session:
+        rows = of_tiers(session.engine) if name is None else of_name(session.engine, name)
+        unusable = _unusable(session.engine) if name is None else []
     if as_json:
         print_json(rows)
         return
@@ -55,57 +53,57 @@ def prices(
         print(f"not usable now, for want of a key: {names}; see `intendant prices {unusable[0]}`")
 
 
-def of_tiers(service: "OrchestrationService") -> list[dict[str, Any]]:
+def of_tiers(engine: "Engine") -> list[dict[str, Any]]:
     """The models that usable providers have for the tiers, with their prices."""
     from intendant.spending.alternatives import offers
 
     rows = []
-    for offer in offers(service.plugins.providers, service.settings.routing.providers):
+    for offer in offers(engine.plugins.providers, engine.settings.routing.providers):
         tiers: dict[str, list[str]] = {}
-        for tier, model in models_of(service, offer.provider).items():
+        for tier, model in models_of(engine, offer.provider).items():
             tiers.setdefault(model, []).append(tier)
-        rows += [_row(service, offer.provider, model, names) for model, names in tiers.items()]
+        rows += [_row(engine, offer.provider, model, names) for model, names in tiers.items()]
     return rows
 
 
-def models_of(service: "OrchestrationService", provider: str) -> dict[str, str]:
+def models_of(engine: "Engine", provider: str) -> dict[str, str]:
     """A provider's model for each tier; tiers may name another one in their settings."""
     try:
-        models = dict(service.plugins.providers[provider].models())
+        models = dict(engine.plugins.providers[provider].models())
     except Exception:
         log.exception("plugin_raised", plugin=f"provider:{provider}")
         models = {}
-    for tier in service.plugins.tiers.values():
+    for tier in engine.plugins.tiers.values():
         wanted, _, model = str(getattr(tier.settings, "model", None) or "").partition("/")
         if wanted == provider:
             models[tier.name] = model
-    order = [*service.plugins.tiers, *models]
+    order = [*engine.plugins.tiers, *models]
     return {tier: models[tier] for tier in order if tier in models}
 
 
-def _unusable(service: "OrchestrationService") -> list[str]:
+def _unusable(engine: "Engine") -> list[str]:
     from intendant.spending.alternatives import offers
 
-    usable = {offer.provider for offer in offers(service.plugins.providers)}
-    return [name for name in service.plugins.providers if name not in usable]
+    usable = {offer.provider for offer in offers(engine.plugins.providers)}
+    return [name for name in engine.plugins.providers if name not in usable]
 
 
-def of_name(service: "OrchestrationService", name: str) -> list[dict[str, Any]]:
+def of_name(engine: "Engine", name: str) -> list[dict[str, Any]]:
     """The models of a provider that have a price, or the one model that *name* names.
 
     Raises:
         SettingsError: The provider is not known, or the price of the model is not.
     """
     provider, slash, model = name.partition("/")
-    known = _known(service, provider)
+    known = _known(engine, provider)
     if not known:
-        raise _unknown_provider(service, provider)
+        raise _unknown_provider(engine, provider)
     if slash:
-        row = _row(service, provider, model, _tiers_of(service, provider, model))
+        row = _row(engine, provider, model, _tiers_of(engine, provider, model))
         if not row["known"]:
             raise _unknown_model(provider, model, known, row["hint"])
         return [row]
-    rows = [_row(service, provider, item, _tiers_of(service, provider, item)) for item in known]
+    rows = [_row(engine, provider, item, _tiers_of(engine, provider, item)) for item in known]
     rows.sort(key=lambda row: not row["known"])
     return [row if row["tiers"] else _named(row) for row in rows]
 
@@ -115,27 +113,27 @@ def _named(row: dict[str, Any]) -> dict[str, Any]:
     return row if row["known"] else {**row, "source": LONGER, "hint": ""}
 
 
-def _known(service: "OrchestrationService", provider: str) -> list[str]:
+def _known(engine: "Engine", provider: str) -> list[str]:
     """Models of which there may be a price: those set by hand, of the tiers, and of the price data."""
     from intendant.spending.pricing import known_models
 
-    by_hand = (key.partition("/") for key in service.settings.prices.models)
+    by_hand = (key.partition("/") for key in engine.settings.prices.models)
     own = [model for named, _, model in by_hand if named == provider]
-    tiers = models_of(service, provider).values() if provider in service.plugins.providers else ()
+    tiers = models_of(engine, provider).values() if provider in engine.plugins.providers else ()
     return list(dict.fromkeys([*own, *tiers, *known_models(provider)]))
 
 
-def _tiers_of(service: "OrchestrationService", provider: str, model: str) -> list[str]:
-    if provider not in service.plugins.providers:
+def _tiers_of(engine: "Engine", provider: str, model: str) -> list[str]:
+    if provider not in engine.plugins.providers:
         return []
-    return [tier for tier, item in models_of(service, provider).items() if item == model]
+    return [tier for tier, item in models_of(engine, provider).items() if item == model]
 
 
-def _unknown_provider(service: "OrchestrationService", provider: str) -> IntendantError:
+def _unknown_provider(engine: "Engine", provider: str) -> IntendantError:
     from genai_prices.data_snapshot import get_snapshot
 
-    names = {item.id for item in get_snapshot().providers} | set(service.plugins.providers)
-    names |= {key.partition("/")[0] for key in service.settings.prices.models}
+    names = {item.id for item in get_snapshot().providers} | set(engine.plugins.providers)
+    names |= {key.partition("/")[0] for key in engine.settings.prices.models}
     close = _close(provider, names)
     hint = f"did you mean {close}?" if close else f"known: {', '.join(sorted(names))}"
     return SettingsError(f"no prices of a provider '{provider}' are known", hint=hint)
@@ -153,14 +151,14 @@ def _close(name: str, names: Iterable[str], prefix: str = "") -> str:
     return " or ".join(prefix + item for item in get_close_matches(name, sorted(names), 3, 0.5))
 
 
-def _row(service: "OrchestrationService", provider: str, model: str, tiers: list[str]) -> dict[str, Any]:
+def _row(engine: "Engine", provider: str, model: str, tiers: list[str]) -> dict[str, Any]:
     """A model with all its prices, as JSON."""
-    plugin = service.plugins.providers.get(provider)
-    free = plugin is not None and plugin.produced_by != "model"
+    plugin = engine.plugins.providers.get(provider)
+    free = plugin is not None and not plugin.charges
     row: dict[str, Any] = {"provider": provider, "model": model, "tiers": tiers}
     try:
-        card = service.prices.card(provider, model, free=free)
-        batch = service.prices.card(provider, model, "batch", free=free)
+        card = engine.prices.card(provider, model, free=free)
+        batch = engine.prices.card(provider, model, "batch", free=free)
     except ProviderError:
         return {**row, "known": False, "source": NOT_KNOWN, "hint": how_to_set(provider, model), "steps": []}
     steps = [_step(step, batch.at(max(0, step.above + 1))) for step in card.steps]

@@ -60,14 +60,16 @@ def list_runs(
     settings: SetOption = None,
 ) -> None:
     """List the newest runs."""
-    rows = with_store(db, settings, lambda store: store.list_runs(limit))
+    from intendant.record.store import runs
+
+    rows = with_store(db, settings, lambda store: store.do(runs.list_runs(limit)))
     if as_json:
         keys = ("id", "workflow", "agent", "status", "created_at", "finished_at")
-        print_json([{key: row[key] for key in keys} for row in rows])
+        print_json([{key: getattr(row, key) for key in keys} for row in rows])
         return
     for row in rows:
-        started = datetime.fromtimestamp(row["created_at"], UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        print(f"{row['id']}  {started}  {row['status']:<10} {row['workflow']}")
+        started = datetime.fromtimestamp(row.created_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        print(f"{row.id}  {started}  {row.status:<10} {row.workflow}")
     if not rows:
         print("no runs yet; `intendant run FILE` makes one")
 
@@ -93,7 +95,7 @@ def show(
         print_json(found)
         return
     view = RunView()
-    from intendant.model.events import read_event
+    from intendant.events import read_event
 
     for event in found["events"]:
         view(read_event(json.dumps(event)))
@@ -117,31 +119,32 @@ async def read_run(store: "Store", run_id: str) -> dict[str, Any]:
     Raises:
         RunNotFound: There is no such run.
     """
-    from intendant.record.journal import read_events
+    from intendant.record.journal import parse_events
     from intendant.record.metrics import MetricsFold
-    from intendant.record.store import budgets
+    from intendant.record.store import bookings, runs
     from intendant.record.store.chain import verify
 
-    row = await store.find_run(run_id)
-    stored = await store.events_of(row["id"])
+    row = await store.do(runs.find_run(run_id))
+    stored = await store.do(runs.events_of(row.id))
     fold = MetricsFold()
-    for event in await read_events(store, row["id"]):
+    for event in parse_events(stored):
         fold.add(event)
     steps = {}
-    for step in await store.steps_of(row["id"]):
-        output = None if step["output"] is None else json.loads(step["output"])
-        steps[step["key"]] = {**json.loads(step["outcome"]), "output": output}
+    for step in await store.do(runs.steps_of(row.id)):
+        output = None if step.output is None else json.loads(step.output)
+        steps[step.key] = {**json.loads(step.outcome), "output": output}
+    totals = await store.do(bookings.totals_of_run(row.id))
     return {
-        "run_id": row["id"],
-        "workflow": row["workflow"],
-        "agent": row["agent"],
-        "status": row["status"],
-        "inputs": json.loads(row["inputs"]),
+        "run_id": row.id,
+        "workflow": row.workflow,
+        "agent": row.agent,
+        "status": row.status,
+        "inputs": json.loads(row.inputs),
         "steps": steps,
         "metrics": fold.result().summary(),
-        "ledger": await store.do(budgets.totals_of_run(row["id"])),
-        "journal": {"events": len(stored), "first_broken": verify(stored, last_hash=row["last_hash"])},
-        "events": [json.loads(item["data"]) for item in stored],
+        "ledger": totals._asdict(),
+        "journal": {"events": len(stored), "first_broken": verify(stored, last_hash=row.last_hash)},
+        "events": [json.loads(item.data) for item in stored],
     }
 
 
@@ -152,16 +155,16 @@ async def read_original(store: "Store", run_id: str, handle: str) -> str:
         RunNotFound: There is no such run.
         IntendantError: It kept no such text.
     """
-    from intendant.record.store import originals
+    from intendant.record.store import originals, runs
 
-    row = await store.find_run(run_id)
-    text = await store.do(originals.find(row["id"], handle))
+    row = await store.do(runs.find_run(run_id))
+    text = await store.do(originals.find(row.id, handle))
     if text is None:
         raise IntendantError(
-            f"the run {row['id']} kept no original '{handle}'",
+            f"the run {row.id} kept no original '{handle}'",
             hint="the events `token_compressed` name them: intendant show RUN --events",
         )
-    return str(text)
+    return text
 
 
 def _result(found: dict[str, Any]) -> RunResult:

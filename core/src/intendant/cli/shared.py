@@ -1,16 +1,20 @@
 """What the commands share: the application, options, errors as messages and exit codes."""
 
+import asyncio
 import json
 import logging
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import Annotated, Any, NoReturn, ParamSpec, Self, TypeVar
 
 import structlog
 import typer  # noqa: TID253  # this module is the command line
 
+from intendant.cli.signals import run_until_done
 from intendant.model.errors import BudgetExceeded, IntendantError, Problem, WorkflowError
+from intendant.model.results import Failure
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,6 +22,13 @@ R = TypeVar("R")
 FAILED, WRONG, REFUSED, WAITING, INTERRUPTED = 1, 2, 3, 4, 130
 """Exit codes: a step failed; the file or the arguments are wrong; refused for budget; waiting for an approval;
 interrupted by Ctrl-C."""
+
+COMMANDS = {
+    "run_not_found": "`intendant runs` lists the runs",
+    "run_active": "make sure that its process has ended, then take it over: intendant resume RUN --take-over",
+    "schema_mismatch": "make a copy, then run `intendant db upgrade`; or use another file with --db",
+}
+"""What to do about errors, by code."""
 
 app = typer.Typer(
     name="intendant",
@@ -105,14 +116,34 @@ def give_up(error: IntendantError, *, as_json: bool) -> NoReturn:
             f"error: {error.message}" if not isinstance(error, WorkflowError) else error.message,
             file=sys.stderr,
         )
-        if error.hint:
-            print(f"    hint: {error.hint}", file=sys.stderr)
+        if hint := hint_of(error):
+            print(f"    hint: {hint}", file=sys.stderr)
     raise typer.Exit(REFUSED if isinstance(error, BudgetExceeded) else WRONG)
+
+
+def hint_of(error: IntendantError) -> str:
+    """What to do about an error, in terms of commands where there is one for it."""
+    if isinstance(error, BudgetExceeded) and error.scope.startswith(("agent:", "tenant:")):
+        scope, _, period = error.scope.rpartition("/")
+        return f"raise the limit: intendant budget set {scope} --per {period.partition(':')[0]} …"
+    return COMMANDS.get(error.code, "") or error.hint
+
+
+_STANDING = re.compile(r"budget of ((?:agent|tenant):.+)/(day|month):")
+
+
+def hint_of_failure(failure: Failure) -> str:
+    """The same for the failure of a step."""
+    standing = _STANDING.search(failure.message) if failure.code == BudgetExceeded.code else None
+    if standing is not None:
+        return f"raise the limit: intendant budget set {standing[1]} --per {standing[2]} …"
+    return COMMANDS.get(failure.code, "") or failure.hint
 
 
 def describe_error(error: IntendantError) -> dict[str, Any]:
     """An error as JSON."""
-    described: dict[str, Any] = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+    described: dict[str, Any] = {"type": type(error).__name__, "code": error.code}
+    described |= {"message": error.message, "hint": hint_of(error)}
     if isinstance(error, WorkflowError):
         described["problems"] = [_problem(problem) for problem in error.problems]
     return described
@@ -135,6 +166,35 @@ def nested_settings(assignments: list[str] | None) -> dict[str, Any]:
     for text in assignments or ():
         merge(settings, parse_assignment(text))
     return settings
+
+
+class Session:
+    """An engine, and a loop to use it in, for one command.
+
+    Args:
+        settings: `--set` options.
+        db: Database URL, `none` for memory only.
+    """
+
+    def __init__(self, settings: list[str] | None, db: str | None = None) -> None:
+        from intendant.pilot.engine import Engine
+        from intendant.pilot.service import OrchestrationService
+
+        self.engine = Engine(nested_settings(settings), db=db)
+        self.service = OrchestrationService.of(self.engine)
+        self._loop = asyncio.new_event_loop()
+
+    def do(self, work: Coroutine[Any, Any, R]) -> R:
+        """Run a coroutine; SIGINT and SIGTERM cancel it."""
+        return run_until_done(self._loop, work)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._loop.run_until_complete(self.engine.aclose())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
 
 
 def money(micro_usd: int | None) -> str:

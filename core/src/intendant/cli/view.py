@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
-from intendant.cli.shared import money
-from intendant.model import events
+from intendant import events
+from intendant.cli.shared import hint_of_failure, money
 from intendant.model.results import RunResult, StepStatus
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class RunView:
                 row.saved -= event.tokens
             case events.StepExecuted():
                 row.status, row.seconds = StepStatus.completed, event.seconds
-                label = "extractive, no model" if event.produced_by == "extractive" else ""
+                label = "" if event.produced_by == "model" else f"{event.produced_by}, no model"
                 row.note = "; ".join(filter(None, (label, *event.notes)))
             case events.StepFailed():
                 row.status, row.seconds = StepStatus.failed, event.seconds
@@ -158,8 +158,8 @@ def summary(result: RunResult) -> list[str]:
     ]
     for step_id, failure in result.failures.items():
         lines.append(f"error: step '{step_id}': {failure.message}")
-        if failure.hint:
-            lines.append(f"    hint: {failure.hint}")
+        if hint := hint_of_failure(failure):
+            lines.append(f"    hint: {hint}")
     return lines
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Rollout(BaseModel):
     """A feature that is on for a share of the subjects (agents, say), always the same ones."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     percent: float = Field(ge=0, le=100)
     salt: str = ""

@@ -29,7 +29,7 @@ NOT_SETTINGS = frozenset({"INTENDANT_BLOCK_PLUGINS", "INTENDANT_CONFIG", "INTEND
 class Section(BaseModel):
     """A group of settings; unknown names are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class FlagSettings(Section):
@@ -46,27 +46,27 @@ class BudgetSettings(Section):
     """What a run may spend where the workflow does not say, and how it is shared."""
 
     strategy: str = "proportional"
-    tokens_per_workflow: int = Field(20_000, ge=0, le=MAX_AMOUNT)
-    usd_per_workflow: float | None = Field(None, ge=0, le=MAX_USD, allow_inf_nan=False)
-    tokens_per_step: int = Field(4_000, ge=1)
+    tokens_per_workflow: int = Field(default=20_000, ge=0, le=MAX_AMOUNT)
+    usd_per_workflow: float | None = Field(default=None, ge=0, le=MAX_USD, allow_inf_nan=False)
+    tokens_per_step: int = Field(default=4_000, ge=1)
     """No step gets more than this by right."""
-    memory_tokens: int = Field(800, ge=0)
+    memory_tokens: int = Field(default=800, ge=0)
     """What is known before a run takes at most this much in each step that is told; reserved before all else."""
     overage_allowed: bool = True
     """A step that needs more than its share may draw on what no other step has a right to."""
-    overage_threshold: float | None = Field(None, ge=1, le=1000)
+    overage_threshold: float | None = Field(default=None, ge=1, le=1000)
     """It may draw up to this many times its share; None for as far as there is any. Never more than a run has."""
-    tenant: str = Field("default", min_length=1, max_length=200)
+    tenant: str = Field(default="default", min_length=1, max_length=200)
     """Whose standing limits hold for every run of this engine, besides those of the run's agent."""
-    lease_seconds: float = Field(30.0, ge=0, le=3600)
+    lease_seconds: float = Field(default=30.0, ge=0, le=3600)
     """How long a process may keep a slice of a standing budget, so that calls need not queue for it; 0: none."""
     in_doubt: InDoubt | None = None
     """What becomes of calls that were out when their process died, where the step does not say; None:
     `idempotent` where the provider knows a call again by its key, else `retry` up to `ask_above_usd`, else `hold`.
     """
-    ask_above_usd: float = Field(0.05, ge=0, le=MAX_USD, allow_inf_nan=False)
+    ask_above_usd: float = Field(default=0.05, ge=0, le=MAX_USD, allow_inf_nan=False)
     """A call in doubt that may have cost more waits for a person."""
-    critical_factor: float = Field(1.5, ge=1, le=3)
+    critical_factor: float = Field(default=1.5, ge=1, le=3)
     """A critical step counts this many times."""
     baselines: dict[str, int] = Field(default_factory=dict)
     """Tokens by intent, in place of what its handler declares."""
@@ -75,11 +75,11 @@ class BudgetSettings(Section):
 class ClassificationSettings(Section):
     """When a classification is good enough."""
 
-    threshold: float = Field(0.7, ge=0, le=1)
+    threshold: float = Field(default=0.7, ge=0, le=1)
     """Below it the next classifier is asked; the best guess is shown with a warning."""
     use_model: bool = True
     """Ask a model where the others are not sure, if a provider with a key can be used."""
-    tokens: int = Field(4_000, ge=0)
+    tokens: int = Field(default=4_000, ge=0)
     """Tokens that classifying one workflow may take."""
 
 
@@ -101,10 +101,10 @@ class RoutingSettings(Section):
 class RunSettings(Section):
     """How steps are executed."""
 
-    max_parallel: int = Field(16, ge=1, le=1000)
-    step_timeout: float | None = Field(300.0, gt=0)
+    max_parallel: int = Field(default=16, ge=1, le=1000)
+    step_timeout: float | None = Field(default=300.0, gt=0)
     """Seconds for a step that names no `timeout`; None for no limit."""
-    call_timeout: float = Field(120.0, gt=0)
+    call_timeout: float = Field(default=120.0, gt=0)
     """Seconds for one model call."""
     compute_seconds: float = Field(default=10.0, gt=0, le=3600)
     """Seconds for evaluating one condition, or checking one value against a schema."""
@@ -115,29 +115,37 @@ class RunSettings(Section):
 class RateLimit(Section):
     """What a provider admits; calls wait for their turn instead of being refused."""
 
-    requests_per_minute: int | None = Field(None, ge=1)
-    tokens_per_minute: int | None = Field(None, ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
     """Input and the longest answer together, as held before a call."""
-    concurrent: int | None = Field(None, ge=1)
+    concurrent: int | None = Field(default=None, ge=1)
     """Calls that may be out at once."""
 
 
 class CallSettings(Section):
     """How model calls are sent."""
 
-    attempts: int = Field(3, ge=1, le=20)
+    attempts: int = Field(default=3, ge=1, le=20)
     """Tries with one model, of faults that may pass."""
-    deadline: float = Field(600.0, gt=0)
+    deadline: float = Field(default=600.0, gt=0)
     """Seconds that all tries of one call may take together, waits included; what a step's `slack` allows comes on
     top."""
     fallback: bool = True
     """Where a provider does not answer, ask the model that the next one has for the same tier."""
-    breaker_failures: int = Field(5, ge=1)
+    breaker_failures: int = Field(default=5, ge=1)
     """After so many calls in a row that failed, a model is not asked for a while."""
-    breaker_seconds: float = Field(30.0, gt=0)
+    breaker_seconds: float = Field(default=30.0, gt=0)
     """How long; then one call tries it."""
     limits: dict[str, RateLimit] = Field(default_factory=dict)
     """By provider. Within this process."""
+    token_bound: Literal["proven", "likely"] = "proven"  # noqa: S105  # no password
+    """What is held for a text that neither this machine nor the provider can count. `proven`: an upper bound
+    that no tokenizer of the model's class exceeds, so that no limit is; three to five times too high for
+    English. `likely`: an estimate, which lets more calls run at once, and which a call may exceed."""
+    refusals: Literal["fail", "keep"] = "fail"
+    """Where a model refuses to answer: `fail` the step, or `keep` what it said as its answer."""
+    max_reply_bytes: int = Field(default=16_777_216, ge=1024)
+    """A reply with a longer text is an error of its provider."""
     prompt_cache: bool = True
     """Mark what later calls will send again, where the provider's prices make that pay."""
 
@@ -171,13 +179,13 @@ class PriceSetting(Section):
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
-    cache_read: float | None = Field(None, ge=0)
+    cache_read: float | None = Field(default=None, ge=0)
     """Of input tokens that are read from the provider's prompt cache; None: as `input`."""
-    cache_write: float | None = Field(None, ge=0)
+    cache_write: float | None = Field(default=None, ge=0)
     """Of those that are written to it for some minutes; None: as `input`."""
-    cache_write_1h: float | None = Field(None, ge=0)
+    cache_write_1h: float | None = Field(default=None, ge=0)
     """Of those that are written to it for an hour; None: as `cache_write`."""
-    batch: float = Field(1.0, ge=0, le=1)
+    batch: float = Field(default=1.0, ge=0, le=1)
     """What calls that may wait for hours cost, as a part of this."""
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from intendant.config.logs import get_logger
+from intendant.hooks.bases import Plugin
+from intendant.hooks.hints import install_hint
 from intendant.hooks.kinds import KINDS
-from intendant.hooks.plugin import Plugin
 from intendant.model.errors import DuplicatePluginError, PluginLoadError
-from intendant.model.logs import get_logger
 
 log = get_logger("intendant.plugins")
 BLOCK_VARIABLE = "INTENDANT_BLOCK_PLUGINS"
@@ -144,8 +145,9 @@ def require(states: Iterable[PluginRecord], required: Iterable[str]) -> None:
     for key in required:
         state = by_key.get(key)
         if state is None:
-            dist = f"intendant-{key.replace(':', '-')}"
-            raise PluginLoadError(f"the plugin {key} is not installed", hint=f"pip install {dist}")
+            kind, _, name = key.partition(":")
+            installed = [record.name for record in by_key.values() if record.kind == kind]
+            raise PluginLoadError(f"the plugin {key} is not installed", hint=install_hint(kind, name, installed))
         if state.state is not PluginState.loaded:
             raise PluginLoadError(f"the plugin {key} is {state.state}: {state.reason}")
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from intendant.hooks.outside import Connector, Provider
-from intendant.hooks.plugin import BudgetStrategy, Classifier, Compressor, IntentHandler, Plugin, Tier
+from intendant.hooks.bases import BudgetStrategy, Classifier, Compressor, Extension, IntentHandler, Plugin, Tier
+from intendant.hooks.connectors import Connector
+from intendant.hooks.providers import Provider
 
 KINDS: Mapping[str, tuple[str, type[Plugin]]] = {
     "intent": ("intendant.intents", IntentHandler),
@@ -13,5 +14,6 @@ KINDS: Mapping[str, tuple[str, type[Plugin]]] = {
     "classify": ("intendant.classifiers", Classifier),
     "provider": ("intendant.providers", Provider),
     "connector": ("intendant.connectors", Connector),
+    "extension": ("intendant.extensions", Extension),
 }
 """Each kind's entry-point group and base class."""

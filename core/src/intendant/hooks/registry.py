@@ -3,24 +3,36 @@
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import pluggy
 from pydantic import BaseModel
 
+from intendant.config.logs import get_logger
 from intendant.hooks import discovery, specs
+from intendant.hooks.adapters import ADAPTERS
+from intendant.hooks.bases import (
+    API_VERSION,
+    BudgetStrategy,
+    Classifier,
+    Extension,
+    IntentHandler,
+    Plugin,
+    Tier,
+)
+from intendant.hooks.connectors import Connector
 from intendant.hooks.discovery import PluginRecord, PluginState
-from intendant.hooks.kinds import KINDS
-from intendant.hooks.outside import Connector, Provider
-from intendant.hooks.plugin import BudgetStrategy, Classifier, Compressor, IntentHandler, Plugin, Tier
+from intendant.hooks.hints import install_hint
+from intendant.hooks.providers import Provider
 from intendant.model.errors import DuplicatePluginError, PluginLoadError, SettingsError
-from intendant.model.logs import get_logger
 from intendant.model.requests import IntentSpec
 
 log = get_logger("intendant.plugins")
 PluginT = TypeVar("PluginT", bound=Plugin)
-HOOKED = ("intent", "compress", "tier", "budget", "classify")
+OWN_HOOKS = " (own hooks)"
+"""Ends the name under which a plugin's own `hookimpl` methods are registered."""
 
 
 class Plugins:
@@ -72,6 +84,8 @@ class Plugins:
         key = f"{plugin.kind}:{plugin.name}"
         if key in self._plugins:
             raise DuplicatePluginError(f"{key} was handed over twice")
+        if fault := _fault(plugin, plugin.name):
+            raise PluginLoadError(f"{key} cannot be used: {fault}")
         target = f"{type(plugin).__module__}:{type(plugin).__qualname__}"
         self._plugins[key] = plugin
         self.records.append(PluginRecord(plugin.kind, plugin.name, target, PluginState.loaded, "handed over"))
@@ -114,27 +128,38 @@ class Plugins:
 
     def _register(self, key: str, *, must: bool) -> None:
         plugin = self._plugins[key]
-        if plugin.kind not in HOOKED:
-            return
+        adapter = ADAPTERS.get(plugin.kind)
         try:
             _refuse_coroutines(self.manager, plugin)
-            self.manager.register(plugin, name=key)
+            if adapter is not None:
+                self.manager.register(adapter(plugin), name=key)
+            # Registered after the adapter, its own hook implementations are asked before it.
+            self.manager.register(plugin, name=f"{key}{OWN_HOOKS}")
             self.manager.check_pending()
         except (pluggy.PluginValidationError, PluginLoadError) as error:
-            if self.manager.has_plugin(key):
-                self.manager.unregister(name=key)
+            for name in (key, f"{key}{OWN_HOOKS}"):
+                if self.manager.has_plugin(name):
+                    self.manager.unregister(name=name)
             if must:
                 raise PluginLoadError(f"{key} cannot be used: {error}") from None
             del self._plugins[key]
             record = next(record for record in self.records if record.key == key)
             self._mark(record, PluginState.incompatible, str(error))
 
-    def way_out(self, key: str, hint: str) -> str:
-        """What to do about a plugin that is not there: *hint*, unless it is installed and cannot be used."""
+    def unavailable_hint(self, kind: str, name: str) -> str:
+        """What to do about a plugin that cannot be used: why it cannot, a name that is close, or how to get it."""
         for record in self.records:
-            if record.key == key and record.state is not PluginState.loaded:
-                return f"{key} is installed, but {record.state.value}: {record.reason}"
-        return hint
+            if record.key == f"{kind}:{name}" and record.state is not PluginState.loaded:
+                return f"{record.key} is installed, but {record.state.value}: {record.reason}"
+        installed = [plugin.name for plugin in self._plugins.values() if plugin.kind == kind]
+        close = get_close_matches(name, installed, n=1)
+        return f"did you mean '{close[0]}'?" if close else install_hint(kind, name, installed)
+
+    @property
+    def model_hint(self) -> str:
+        """What to do where no model can be asked: what the installed providers say of themselves."""
+        setups = [provider.setup for provider in self.providers.values() if provider.setup]
+        return " or ".join(setups) or "install a provider of models"
 
     def _of(self, kind: str, _type: type[PluginT]) -> dict[str, PluginT]:
         return {plugin.name: cast("PluginT", plugin) for plugin in self._plugins.values() if plugin.kind == kind}
@@ -148,11 +173,6 @@ class Plugins:
     def specs(self) -> tuple[IntentSpec, ...]:
         """What the installed intents declare, by name."""
         return tuple(handler.spec for _, handler in sorted(self.intents.items()))
-
-    @cached_property
-    def compressors(self) -> dict[str, Compressor]:
-        """Compressors by name."""
-        return self._of("compress", Compressor)  # type: ignore[type-abstract]
 
     @cached_property
     def tiers(self) -> dict[str, Tier]:
@@ -179,12 +199,19 @@ class Plugins:
         """Connectors by name."""
         return self._of("connector", Connector)
 
+    @cached_property
+    def extensions(self) -> dict[str, Extension]:
+        """Extensions by name."""
+        return self._of("extension", Extension)
+
     def __repr__(self) -> str:
         return f"<Plugins {', '.join(self._plugins)}>"
 
 
 def _fault(plugin: Plugin, name: str) -> str:
     """What keeps a plugin from being used; empty if nothing does. Its own properties may raise anything."""
+    if plugin.api_version != API_VERSION:
+        return f"it was written for version {plugin.api_version} of the plugin interface, this is {API_VERSION}"
     if isinstance(plugin, IntentHandler) and not isinstance(getattr(plugin, "spec", None), IntentSpec):
         return "its `spec` is no IntentSpec"
     if plugin.name != name:
@@ -210,8 +237,3 @@ def _refuse_coroutines(manager: pluggy.PluginManager, plugin: Plugin) -> None:
                 f"its hook `{name}` is an `async def`, whose coroutine would count as an answer",
                 hint="write a plain `def` that returns None or an awaitable",
             )
-
-
-def group_of(kind: str) -> str:
-    """The entry-point group of *kind*."""
-    return KINDS[kind][0]

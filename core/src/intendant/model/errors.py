@@ -16,6 +16,10 @@ IntendantError
 │   └── ConnectorError     a connector could not read or write
 ├── BudgetExceeded         a limit does not admit the call; nothing was sent
 ├── ProviderError          a model provider refused or broke off
+│   ├── ContextOverflow    the call is longer than the model's context window
+│   ├── ModelRefused       the model, or a filter before it, refused to answer
+│   └── RequestAdapted     a server refused the form of a call; the provider knows another one now
+├── RunActive              the process that owns a run may still be alive
 ├── CallInDoubt            a process died while a call was out, and the step's policy is not to repeat it
 └── StoreError
     ├── RunNotFound
@@ -26,7 +30,7 @@ IntendantError
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from intendant.model.workflow import Workflow
@@ -39,6 +43,9 @@ class IntendantError(Exception):
         message: What was wrong.
         hint: What to do about it, as one sentence; empty when there is nothing to suggest.
     """
+
+    code: ClassVar[str] = "error"
+    """Stable name of the kind of error; messages may change, codes do not."""
 
     retryable: bool = False
     """True if the same attempt, made again later, may succeed."""
@@ -80,6 +87,8 @@ class WorkflowError(IntendantError):
         draft: The workflow without the parts that are wrong, so that the rest can be checked in the same go.
     """
 
+    code: ClassVar[str] = "workflow_wrong"
+
     def __init__(self, problems: Sequence[Problem], *, draft: "Workflow | None" = None) -> None:
         self.problems = tuple(problems)
         self.draft = draft
@@ -89,40 +98,53 @@ class WorkflowError(IntendantError):
 class SettingsError(IntendantError):
     """A setting is unknown, of the wrong type or out of range."""
 
+    code: ClassVar[str] = "settings_wrong"
+
 
 class PluginError(IntendantError):
     """Something is wrong with a plugin."""
+
+    code: ClassVar[str] = "plugin_failed"
 
 
 class PluginLoadError(PluginError):
     """A plugin that was asked for is missing or does not load."""
 
+    code: ClassVar[str] = "plugin_unusable"
+
 
 class DuplicatePluginError(PluginError):
     """Two distributions claim the same name of the same kind."""
+
+    code: ClassVar[str] = "plugin_duplicate"
 
 
 class NoHandlerError(PluginError):
     """No installed plugin handles an intent."""
 
-    def __init__(self, intent: str) -> None:
+    code: ClassVar[str] = "no_handler"
+
+    def __init__(self, intent: str, hint: str = "") -> None:
         self.intent = intent
-        super().__init__(
-            f"no handler for intent '{intent}'",
-            hint=f"install one: pip install intendant-intent-{intent}",
-        )
+        super().__init__(f"no handler for intent '{intent}'", hint=hint or "install a plugin for it")
 
 
 class StepError(IntendantError):
     """A step could not be done. Handlers raise this for anything that the user can mend."""
 
+    code: ClassVar[str] = "step_failed"
+
 
 class ReferenceFailed(StepError):
     """A reference such as `{{ steps.fetch.output.rows }}` names something that is not there."""
 
+    code: ClassVar[str] = "reference_failed"
+
 
 class ExpressionFailed(StepError):
     """A condition does not parse, or cannot be evaluated on the values it was given."""
+
+    code: ClassVar[str] = "expression_failed"
 
     def __init__(self, message: str, *, hint: str = "", column: int | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -132,9 +154,13 @@ class ExpressionFailed(StepError):
 class OutputInvalid(StepError):
     """An output does not match the step's `output` schema, or is not JSON."""
 
+    code: ClassVar[str] = "output_invalid"
+
 
 class StepTimeout(StepError):
     """A step ran longer than its `timeout`; its work was cancelled."""
+
+    code: ClassVar[str] = "step_timeout"
 
     retryable = True
 
@@ -147,6 +173,8 @@ class ConnectorError(StepError):
         hint: What to do about it.
         retryable: True for faults that may pass, such as a lost connection.
     """
+
+    code: ClassVar[str] = "connector_failed"
 
     def __init__(self, message: str, *, hint: str = "", retryable: bool = False) -> None:
         super().__init__(message, hint=hint)
@@ -161,19 +189,24 @@ class BudgetExceeded(IntendantError):
         unit: `tokens` or `micro_usd`.
         asked: What the call would have taken at worst.
         left: What that limit still admits.
+        input_tokens: Of what was asked, the input, which alone may be too much; None if that is not known.
     """
 
-    def __init__(self, scope: str, unit: str, asked: int, left: int) -> None:
+    code: ClassVar[str] = "budget_exceeded"
+
+    def __init__(self, scope: str, unit: str, asked: int, left: int, *, input_tokens: int | None = None) -> None:
         self.scope, self.unit, self.asked, self.left = scope, unit, asked, left
-        shown = "tokens" if unit == "tokens" else "micro-US$"
-        raising = "raise the limit"
-        if scope.startswith(("agent:", "tenant:")):
-            name, _, period = scope.rpartition("/")
-            raising = f"raise it (`intendant budget set {name} --per {period.partition(':')[0]} …`)"
+        wanted, rest = amount(unit, asked), amount(unit, max(0, left))
+        parts = "" if input_tokens is None else f" ({input_tokens} for the input alone)"
         super().__init__(
-            f"the budget of {scope} does not admit {asked} {shown}: {left} are left",
-            hint=f"{raising}, shorten the input, or ask for less output (what fits: {left} {shown})",
+            f"the budget of {scope} does not admit {wanted}{parts}: {rest} are left",
+            hint="raise the limit, shorten the input, or ask for a shorter answer",
         )
+
+
+def amount(unit: str, number: int) -> str:
+    """An amount as people read it: tokens, or US$ for micro-US$."""
+    return f"{number} tokens" if unit == "tokens" else f"${number / 1_000_000:.6f}"
 
 
 class ProviderError(IntendantError):
@@ -186,10 +219,13 @@ class ProviderError(IntendantError):
         billed: False only if the provider certainly charged nothing (it answered with an error, or nothing
             was sent). Anything else stays charged in full until the truth is known.
         retry_after: Seconds that the provider asks to wait before the next call; None if it does not say.
+        status: The HTTP status that the provider answered with; None if there was none.
         at_fault: True if another call to the same model would most likely fail too: it is overloaded, out of
             order or out of credit. After some of those in a row it is not asked for a while, and another
             provider's model is. A request that is wrong in itself is not the model's fault.
     """
+
+    code: ClassVar[str] = "provider_failed"
 
     def __init__(
         self,
@@ -200,12 +236,59 @@ class ProviderError(IntendantError):
         billed: bool = True,
         retry_after: float | None = None,
         at_fault: bool | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
+        self.status = status
         self.retryable = retryable
         self.billed = billed
         self.retry_after = retry_after
         self.at_fault = retryable if at_fault is None else at_fault
+
+
+class ContextOverflow(ProviderError):
+    """A call is longer than the model's context window.
+
+    Args:
+        message: What the provider said.
+        window: Tokens that the model reads and writes at most; None if the provider does not say.
+        hint: What to do about it.
+        billed: False where the provider answered with an error, which is the rule.
+    """
+
+    code: ClassVar[str] = "context_overflow"
+
+    def __init__(self, message: str, *, window: int | None = None, hint: str = "", billed: bool = False) -> None:
+        super().__init__(message, hint=hint, billed=billed, at_fault=False)
+        self.window = window
+
+
+class ModelRefused(ProviderError):
+    """The model, or a content filter before or after it, refused to answer. The call was charged.
+
+    Args:
+        message: What it said instead of an answer.
+        hint: What to do about it.
+    """
+
+    code: ClassVar[str] = "model_refused"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, billed=True, at_fault=False)
+
+
+class RequestAdapted(ProviderError):
+    """A server refused the form of a call, without charging it, and the provider has learned another form. The
+    gateway sends the call again at once, with a hold of its own.
+
+    Args:
+        message: What was refused, and what is sent instead.
+    """
+
+    code: ClassVar[str] = "request_adapted"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=True, billed=False, at_fault=False)
 
 
 class CallInDoubt(IntendantError):
@@ -217,10 +300,13 @@ class CallInDoubt(IntendantError):
         waits: True if a person is to decide; False if the step fails.
     """
 
+    code: ClassVar[str] = "call_in_doubt"
+
     def __init__(self, call: str, micro_usd: int, *, waits: bool) -> None:
         self.call, self.micro_usd, self.waits = call, micro_usd, waits
         super().__init__(
-            f"a call that may have been paid for (up to {micro_usd} micro-US$) was out when its process died",
+            f"a call that may have been paid for, up to {amount('micro_usd', micro_usd)}, was in flight when its "
+            "process died",
             hint="look at the provider's own record; then run the step with `in_doubt: retry`, or start anew",
         )
 
@@ -228,14 +314,28 @@ class CallInDoubt(IntendantError):
 class StoreError(IntendantError):
     """The database could not be used."""
 
+    code: ClassVar[str] = "store_failed"
+
 
 class RunNotFound(StoreError):
     """There is no run of that id."""
+
+    code: ClassVar[str] = "run_not_found"
+
+
+class RunActive(IntendantError):
+    """A run cannot be resumed, because the process that owns it may still be alive."""
+
+    code: ClassVar[str] = "run_active"
 
 
 class Fenced(StoreError):
     """Another process has taken this run over; what this one does is refused."""
 
+    code: ClassVar[str] = "run_taken_over"
+
 
 class SchemaMismatch(StoreError):
     """The database was made by another version of Intendant."""
+
+    code: ClassVar[str] = "schema_mismatch"

@@ -2,45 +2,39 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, Protocol, runtime_checkable
 
-from pydantic import ConfigDict, Field, SkipValidation, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator
+from typing_extensions import TypeVar
 
-from intendant.model.results import Compression, ModelReply, Route, Signal, ToolCall
+from intendant.model.results import Compression, ModelReply, Route, ToolCall
 from intendant.model.workflow import Frozen, Json, Step
 
-__all__ = [
-    "BudgetLine",
-    "BudgetRequest",
-    "CacheMark",
-    "ClassifyRequest",
-    "CompressRequest",
-    "CompressionPolicy",
-    "Image",
-    "IntentSpec",
-    "Message",
-    "ModelClient",
-    "ModelOffer",
-    "ModelRequest",
-    "Operation",
-    "PromptReuse",
-    "RouteRequest",
-    "Signal",
-    "StepRequest",
-]
+
+class Options(BaseModel):
+    """Base of plugin settings and of step parameters: immutable, and unknown names are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
+
+
+ParametersT = TypeVar("ParametersT", bound=BaseModel, default=Options)
+"""The parameters of a handler's steps."""
+ParametersT_co = TypeVar("ParametersT_co", bound=BaseModel, default=Options, covariant=True)
+"""The same where it is only read: a request with special parameters is a request."""
 
 
 class CompressionPolicy(Frozen):
     """How far an intent's input may be compressed."""
 
-    target: float = Field(1.0, gt=0, le=1)
+    target: float = Field(default=1.0, gt=0, le=1)
     """Share of the content's tokens that is aimed at even where the budget has room; by default it is compressed
     only as far as the budget asks."""
     protect: tuple[str, ...] = ()
     """Regular expressions: what they match (a field's name, an order's number) is kept with the line, row or
     value it
     stands in. A compression that loses a match is refused."""
-    expansions: int = Field(0, ge=0, le=5)
+    expansions: int = Field(default=0, ge=0, le=5)
     """How often the model may ask for parts of what was left out. Room for that is kept free in the budget; 0 uses
     all of it for the first answer. Only models of providers that can offer tools are told."""
 
@@ -61,7 +55,7 @@ class CompressionPolicy(Frozen):
 
     strategy: str = "auto"
     """A compressor's name; `auto`: lossless ones first, then the others, until it fits; `none`: never."""
-    floor: float = Field(0.8, ge=0, le=1)
+    floor: float = Field(default=0.8, ge=0, le=1)
     """Expected share of critical facts that must survive; below it the compression is refused."""
 
 
@@ -90,13 +84,13 @@ class IntentSpec(Frozen):
     summary: str
     examples: tuple[str, ...] = Field(min_length=1)
     words: tuple[str, ...] = ()
-    tokens: int = Field(1000, ge=0)
+    tokens: int = Field(default=1000, ge=0)
     compression: CompressionPolicy = CompressionPolicy()
-    reasoning: float = Field(3.0, ge=0, le=10)
+    reasoning: float = Field(default=3.0, ge=0, le=10)
     """How much thought a typical step takes; counts towards its difficulty."""
-    output_complexity: float = Field(4.0, ge=0, le=10)
+    output_complexity: float = Field(default=4.0, ge=0, le=10)
     """How intricate a typical answer is; counts towards its difficulty."""
-    tier_bias: float = Field(0.0, ge=-10, le=10)
+    tier_bias: float = Field(default=0.0, ge=-10, le=10)
     """Added to a step's difficulty (0 to 10) when it is routed."""
     side_effects: bool = False
     """True if doing the step changes something outside the run."""
@@ -132,7 +126,7 @@ class ClassifyRequest(Frozen):
     feeds_into: tuple[Step, ...] = ()
     operation: Operation | None = None
     """The connector's operation that the step's `uses` names, if it is installed."""
-    model: SkipValidation[Any] = Field(None, repr=False)
+    model: SkipValidation[Any] = Field(default=None, repr=False)
     """A `ModelClient` with a budget of its own, where classifiers may ask a model; None where they may not."""
 
 
@@ -143,12 +137,9 @@ class BudgetLine(Frozen):
     intent: str
     baseline: int
     """Tokens that a step of this intent takes by its `IntentSpec`."""
-    needs_tokens: bool = True
-    """False if the step is done without a model; it gets none."""
     critical: bool = False
     confidence: float = 1.0
-    floor: int = 0
-    cap: int = Field(4000, ge=0)
+    cap: int = Field(default=4000, ge=0)
 
 
 class BudgetRequest(Frozen):
@@ -189,9 +180,9 @@ class CompressRequest(Frozen):
     """What sort of content it is; see `kind_of`."""
     protect: tuple[str, ...] = ()
     """Regular expressions: units in which they match are kept."""
-    context: tuple[tuple[str, str], ...] = Field((), repr=False)
+    context: tuple[tuple[str, str], ...] = Field(default=(), repr=False)
     """What stands in the same prompt already, by names that the prompt gives it; may be referred to."""
-    model: SkipValidation[Any] = Field(None, repr=False)
+    model: SkipValidation[Any] = Field(default=None, repr=False)
     """A `ModelClient` where a model may be asked to rewrite the text; None where only selecting is allowed."""
     dense: bool = False
     """Forms that need decoding by the reader are welcome too: values split into prefixes and references."""
@@ -203,7 +194,8 @@ class ModelOffer(Frozen):
     provider: str
     models: Mapping[str, str]
     """Model by tier name."""
-    produced_by: Literal["model", "extractive"] = "model"
+    charges: bool = True
+    """False if it computes its answers without a language model."""
 
 
 class RouteRequest(Frozen):
@@ -236,11 +228,11 @@ class Image(Frozen):
 class PromptReuse(Frozen):
     """What later calls will send again, so that the provider may keep it: they begin with the same bytes."""
 
-    messages: int = Field(0, ge=0)
+    messages: int = Field(default=0, ge=0)
     """The turns, from the first, that they begin with; 0: with the system text and the tools only."""
-    calls: int = Field(1, ge=1)
+    calls: int = Field(default=1, ge=1)
     """How many later calls are expected, none of them more than about `seconds` after the one before."""
-    seconds: float = Field(5.0, ge=0)
+    seconds: float = Field(default=5.0, ge=0)
     """The time expected until the next call."""
 
 
@@ -258,13 +250,13 @@ class Message(Frozen):
 
     role: Literal["user", "assistant", "tool"] = "user"
     content: str
-    images: tuple[Image, ...] = Field((), repr=False)
+    images: tuple[Image, ...] = Field(default=(), repr=False)
     """Of a user's turn: shown before the text. For providers with `Provider.images`."""
     calls: tuple[ToolCall, ...] = ()
     """Of an assistant's turn: the tools it called, all of which `tool` turns answer next."""
     answers: str = ""
     """Of a `tool` turn: the id of the call whose result this is."""
-    raw: Json = Field(None, repr=False)
+    raw: Json = Field(default=None, repr=False)
     """Of an assistant's turn: `ModelReply.raw`, which the provider sends back as it was."""
 
 
@@ -282,10 +274,11 @@ class ModelRequest(Frozen):
 
     messages: tuple[Message, ...] = Field(min_length=1)
     system: str = ""
-    max_output_tokens: int | None = Field(None, ge=1)
-    """The gateway clamps this to what the budget admits."""
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    """The longest answer that is wanted. The gateway adds what the model is given to think, and clamps the sum to
+    what the tier and the budget admit."""
     temperature: float | None = None
-    json_schema: dict[str, Json] | None = Field(None, repr=False)
+    json_schema: dict[str, Json] | None = Field(default=None, repr=False)
     """Asks for an answer of this shape."""
     tools: tuple[Tool, ...] = ()
     """What the model may ask for; for providers with `Provider.tools`."""
@@ -293,12 +286,14 @@ class ModelRequest(Frozen):
     """`none`: the model has to answer now."""
     reuse: PromptReuse | None = None
     """What later calls will send again; the gateway decides from it what the provider is asked to keep."""
-    cache_marks: tuple[CacheMark, ...] = Field((), max_length=4)
+    cache_marks: tuple[CacheMark, ...] = Field(default=(), max_length=4)
     """What the provider is asked to keep, longest last; set by the gateway unless given."""
     source: Json = None
-    """The data the call is about, for providers that need no language model (`extractive`)."""
+    """The data the call is about, for providers that compute answers without a language model."""
     task: str = ""
-    """`summarize`, `generate` or another word for what is asked, for providers that need no language model."""
+    """`summarize`, `generate` or another word for what is asked, for providers that compute answers without a
+    language model.
+    """
 
 
 @runtime_checkable
@@ -352,22 +347,37 @@ class ModelClient(Protocol):
         """
 
 
-class StepRequest(Frozen):
-    """Do this step."""
+class UseConnector(Protocol):
+    """Does the operation that a step's `uses` names."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True, extra="forbid")
+    def __call__(self, value: Json = None) -> Awaitable[Json]:
+        """Do the operation on *value*; returns what the connector returns.
+
+        Each call in a step is a delivery of its own, in the order of the calls: a retried step does not repeat
+        those that were delivered.
+
+        Raises:
+            ConnectorError: It failed, or an earlier attempt may have delivered it already.
+            StepError: The step has no `uses`.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRequest(Generic[ParametersT_co]):
+    """Do this step."""
 
     run_id: str
     step: Step
     intent: str
-    input: SkipValidation[Json] = None
+    parameters: ParametersT_co
+    """The step's `options`, or its `with` where it uses no connector, as the handler's `Parameters`."""
+    model: ModelClient = field(repr=False)
+    """The only way to a model; every call is counted, held, charged and recorded."""
+    use_connector: UseConnector = field(repr=False)
+    """`await request.use_connector(value)` does the operation that the step's `uses` names."""
+    input: Json = None
     """The step's input with all references resolved."""
     prompt: str = ""
     """The step's prompt with all references resolved."""
-    parameters: SkipValidation[Mapping[str, Json]] = Field(default_factory=dict)
-    """The step's `with`, references resolved."""
     idempotency_key: str = ""
-    """The same for each attempt that means the same deed; hand it on to whatever can tell a repetition."""
-    model: SkipValidation[ModelClient] = Field(repr=False)
-    use_connector: SkipValidation[Any] = Field(None, repr=False)
-    """`await request.use_connector(input)` does the step's `uses` operation; see `IntentHandler.connect`."""
+    """The same for each attempt at the step of a run; hand it on to whatever can recognise a repetition."""

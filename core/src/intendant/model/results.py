@@ -58,7 +58,7 @@ class Compression(Frozen):
     """True if the original can be had back from `text` alone."""
     preserving: bool = False
     """True if only form went, such as markup, padding or colours, and all content is there."""
-    quality: float = Field(1.0, ge=0, le=1)
+    quality: float = Field(default=1.0, ge=0, le=1)
     """Expected share of the critical facts that survive (numbers, names, negations, errors)."""
     dropped: tuple[str, ...] = ()
     """What was left out, in words."""
@@ -117,6 +117,11 @@ class ToolCall(Frozen):
     arguments: dict[str, Json]
 
 
+StopReason = Literal["end", "length", "tool", "refusal", "other"]
+"""Why an answer ended: the model was done, its length limit, a tool it wants called, a refusal, or something
+else."""
+
+
 class ModelReply(Frozen):
     """What a provider answered."""
 
@@ -124,20 +129,28 @@ class ModelReply(Frozen):
     usage: Usage
     model: str
     provider: str
-    produced_by: Literal["model", "extractive"] = "model"
-    """`extractive` if no model was asked: sentences selected, templates filled."""
-    stop_reason: Literal["end", "length", "tool", "refusal", "other"] = "end"
+    produced_by: str = "model"
+    """`model`, or the word of a provider that computes answers without one."""
+    stop_reason: StopReason = "end"
     data: Json = None
     """The parsed answer where a schema was asked for."""
     notes: tuple[str, ...] = ()
     """What the step's reader should know of the answer, such as what of the input was not read."""
+    reasoning: str = Field(default="", repr=False)
+    """What the model thought before it answered, as far as the provider shows it; no part of `text`."""
+    answered_by: str = ""
+    """The model that the provider says has answered; empty if it does not say."""
     request_id: str = ""
-    """The provider's own id of the call."""
+    """The provider's id of the HTTP request, which its support asks for; else that of the response."""
+    response_id: str = ""
+    """The provider's id of the response; empty if it gives none."""
+    batch_id: str = ""
+    """The provider's id of the batch that the call was sent in; empty for a call sent by itself."""
     lane: Literal["standard", "batch"] = "standard"
     """How it was sent: at once, or among calls that may wait and cost less."""
     calls: tuple[ToolCall, ...] = ()
     """Tools that the model wants called before it goes on."""
-    raw: Json = Field(None, repr=False)
+    raw: Json = Field(default=None, repr=False)
     """Where there are calls: the answer in the provider's own form, which has to be sent back with their
     results."""
 
@@ -182,6 +195,8 @@ class Failure(Frozen):
     """The error's class."""
     message: str
     hint: str = ""
+    code: str = ""
+    """Stable name of the kind of error: `IntendantError.code`, or `plugin_raised`."""
 
 
 class StepOutcome(Frozen):
@@ -195,7 +210,8 @@ class StepOutcome(Frozen):
     notes: tuple[str, ...] = ()
     failure: Failure | None = None
     produced_by: str = "deterministic"
-    """`deterministic` (no model call), `extractive`, or `model:<provider>/<model>`."""
+    """`deterministic` (no call), `model:<provider>/<model>`, the word of a provider that asks no model, or `host`.
+    """
     tier: str | None = None
     usage: Usage = Usage()
     tokens_saved: int = 0

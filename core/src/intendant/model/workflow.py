@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -46,16 +47,18 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 class Frozen(BaseModel):
     """An immutable record that refuses fields it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
 
 
 class Input(Frozen):
     """A value the workflow asks for when it starts."""
 
-    type: InputType = Field("string", description="Type of the value.")
-    default: Json = Field(None, description="Used where none is given; an input without a default must be given.")
+    type: InputType = Field(default="string", description="Type of the value.")
+    default: Json = Field(
+        default=None, description="Used where none is given; an input without a default must be given."
+    )
     description: str = ""
-    choices: tuple[Json, ...] | None = Field(None, description="The only values allowed.")
+    choices: tuple[Json, ...] | None = Field(default=None, description="The only values allowed.")
 
     @model_serializer(mode="wrap")
     def _without_missing_default(self, write: SerializerFunctionWrapHandler) -> dict[str, Json]:
@@ -109,22 +112,22 @@ class Limits(Frozen):
     """What a run may spend at most."""
 
     tokens: int | None = Field(
-        None, ge=0, le=MAX_AMOUNT, description="Input and output tokens of all model calls together."
+        default=None, ge=0, le=MAX_AMOUNT, description="Input and output tokens of all model calls together."
     )
     usd: float | None = Field(
-        None, ge=0, le=MAX_USD, allow_inf_nan=False, description="US dollars of all model calls together."
+        default=None, ge=0, le=MAX_USD, allow_inf_nan=False, description="US dollars of all model calls together."
     )
 
 
 class Retry(Frozen):
     """When and how a failed step is tried again."""
 
-    attempts: int = Field(3, ge=1, le=20, description="Tries in all, the first included.")
-    delay: float = Field(1.0, ge=0, le=3600, description="Seconds before the second try.")
-    backoff: float = Field(2.0, ge=1, le=10, description="Each further wait is this many times as long.")
-    jitter: float = Field(0.2, ge=0, le=3600, description="Up to this many random seconds are added.")
+    attempts: int = Field(default=3, ge=1, le=20, description="Tries in all, the first included.")
+    delay: float = Field(default=1.0, ge=0, le=3600, description="Seconds before the second try.")
+    backoff: float = Field(default=2.0, ge=1, le=10, description="Each further wait is this many times as long.")
+    jitter: float = Field(default=0.2, ge=0, le=3600, description="Up to this many random seconds are added.")
     on: Literal["transient", "any"] = Field(
-        "transient",
+        default="transient",
         description="`transient`: time-outs, rate limits, lost connections; `any`: every failure.",
     )
 
@@ -133,11 +136,11 @@ class Step(Frozen):
     """One step of a workflow."""
 
     id: Name = Field(description="Other steps refer to this: letters, digits and underscores.")
-    name: str = Field("", max_length=500)
+    name: str = Field(default="", max_length=500)
     description: str = ""
-    intent: str | None = Field(None, description="What the step is for; classified where absent.")
+    intent: str | None = Field(default=None, description="What the step is for; classified where absent.")
     uses: str | None = Field(
-        None,
+        default=None,
         pattern=r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_]+$",
         description="A connector and its operation, such as `file.read`.",
     )
@@ -146,34 +149,43 @@ class Step(Frozen):
         alias="with",
         description="Parameters of the connector's operation, or of the handler.",
     )
-    needs: tuple[Name, ...] = Field((), description="Steps that must be done first, besides those referred to.")
-    when: str | None = Field(None, description="A CEL condition; the step is skipped where it is false.")
-    prompt: str | None = Field(None, description="What a model is asked to do.")
-    input: Json = Field(None, description="What the step works on.")
-    output: dict[str, Json] | None = Field(None, description="JSON Schema that the step's output must match.")
+    needs: tuple[Name, ...] = Field(
+        default=(), description="Steps that must be done first, besides those referred to."
+    )
+    when: str | None = Field(default=None, description="A CEL condition; the step is skipped where it is false.")
+    prompt: str | None = Field(default=None, description="What a model is asked to do.")
+    input: Json = Field(default=None, description="What the step works on.")
+    output: dict[str, Json] | None = Field(
+        default=None, description="JSON Schema that the step's output must match."
+    )
     retry: Retry | None = None
-    timeout: float | None = Field(None, gt=0, le=86_400, description="Seconds until an attempt is cancelled.")
-    critical: bool = Field(False, description="Gets a larger share of the budget.")
+    timeout: float | None = Field(
+        default=None, gt=0, le=86_400, description="Seconds until an attempt is cancelled."
+    )
+    critical: bool = Field(default=False, description="Gets a larger share of the budget.")
     in_doubt: InDoubt | None = Field(
-        None,
+        default=None,
         description="What becomes of a model call that was out when its process died: `idempotent`, `retry`, "
         "`hold` or `fail`.",
     )
     cache: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=365 * 86_400,
         description="Seconds for which a model's answer to the very same request, in whatever run of the tenant, "
         "is used again; 0: never.",
     )
-    slack: float = Field(
-        0.0,
+    max_wait: float = Field(
+        default=0.0,
         ge=0,
         le=86_400,
+        validation_alias=AliasChoices("max_wait", "slack"),
         description="Seconds that the step's answers may take; from 60 on they are asked for in a provider's "
         "batch lane, where it has one, at its price.",
     )
-    priority: int = Field(0, ge=-100, le=100, description="Of steps that are ready, the highest starts first.")
+    priority: int = Field(
+        default=0, ge=-100, le=100, description="Of steps that are ready, the highest starts first."
+    )
 
     @property
     def title(self) -> str:
@@ -208,7 +220,7 @@ class Workflow(Frozen):
     name: str = Field(min_length=1, max_length=200)
     description: str = ""
     agent: str = Field(
-        "default", min_length=1, max_length=200, description="Whose budget and history this counts to."
+        default="default", min_length=1, max_length=200, description="Whose budget and history this counts to."
     )
     inputs: dict[Name, Input] = Field(default_factory=dict)
     budget: Limits = Field(default_factory=Limits)

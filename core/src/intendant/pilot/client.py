@@ -1,37 +1,35 @@
-"""The door to a model that one attempt at a step is given."""
+"""The model client of one attempt at a step: fits content into the budget, sends calls through the gateway."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from time import perf_counter
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from intendant.model import events
-from intendant.model.errors import BudgetExceeded, ProviderError
-from intendant.model.requests import MemoryContext, Message, ModelRequest, PromptReuse
-from intendant.model.results import Compression, ModelReply, Route, ToolCall
+from intendant import events
+from intendant.model.errors import ProviderError, StepError
+from intendant.model.requests import MemoryContext, ModelRequest
+from intendant.model.results import Compression, ModelReply, Route
 from intendant.model.workflow import Json
+from intendant.pilot.expanding import complete_expanding
 from intendant.planning import receipts
 from intendant.planning.compression import CompressionChain, Fitted, to_text
 from intendant.planning.memory import fit_memory
 from intendant.planning.planner import StepPlan
 from intendant.record.store import originals
-from intendant.spending.calls import MIN_OUTPUT_TOKENS, CallScope, OnText, degraded
+from intendant.spending.admission import Shrunk
+from intendant.spending.calls import CallScope, OnText
 from intendant.spending.gateway import Gateway
 from intendant.spending.tokens import estimate_tokens
 
 MEMORY_OVERHEAD = 8
-"""Tokens by which the joint text of memory and instructions may be more than both."""
-FROZEN = 64
+"""Tokens by which the joint text of memory and instructions may exceed the sum of both."""
+MAX_FROZEN = 64
 """Texts of a run that are remembered in the bytes in which they were sent."""
-USEFUL_ANSWER = 0.25
-"""An answer is shortened to this part of what was wanted before the input is compressed further for it; to less
-only where nothing else helps."""
 
 
 class Shared:
-    """What the steps of a run share: what is known before it, and what was compressed in it, so that the same
-    content
-    is sent in the same bytes; a provider's prompt cache reads only what has not changed.
+    """What the steps of a run share: what is known before it, and what was compressed in it.
+
+    The same content is sent in the same bytes, because a provider's prompt cache reads only what has not changed.
 
     Args:
         memory: What is known before the run.
@@ -44,12 +42,15 @@ class Shared:
         self._memories: dict[tuple[str, int], Compression] = {}
         self._texts: dict[tuple[str, ...], Fitted] = {}
 
+    @property
+    def has_memory(self) -> bool:
+        """True if something is known before the run."""
+        return self._memory is not None
+
     async def memory(
         self, chain: CompressionChain | None, model: str, room: int, count: Callable[[str], int]
     ) -> tuple[Compression | None, bool]:
-        """What is known, in at most *room* tokens of *model*, and whether it was written now; None if nothing
-        is.
-        """
+        """What is known, in at most *room* tokens of *model*, and whether it is new; None if nothing is."""
         if self._memory is None or room <= 0:
             return None, False
         key = (model, room)
@@ -68,16 +69,22 @@ class Shared:
         if fitted.compression.strategy == "none":
             return
         self._texts[key] = fitted
-        if len(self._texts) > FROZEN:
+        if len(self._texts) > MAX_FROZEN:
             del self._texts[next(iter(self._texts))]
 
 
-class _Fit(NamedTuple):
-    """A text that was written for a call."""
+class _Source(NamedTuple):
+    """A text as it was before compression."""
 
     text: str
     query: str
     context: tuple[tuple[str, str], ...]
+
+
+class _Fit(NamedTuple):
+    """A text that was compressed for a call."""
+
+    source: _Source
     done: Compression
 
 
@@ -86,11 +93,12 @@ class StepModel:
 
     Args:
         gateway: Sends the calls.
-        scope: For whom.
+        scope: The attempt that is charged.
         plan: The step's plan.
         chain: Compresses; None where compression is switched off.
         shared: What the steps of the run share.
-        on_text: Told of answers in words while they are written, where a call names nobody else.
+        on_text: Called with answers in words while they are written, where a call names no callback of its own.
+        model_hint: What to do where no model can be asked.
     """
 
     def __init__(
@@ -99,28 +107,39 @@ class StepModel:
         scope: CallScope,
         plan: StepPlan,
         chain: CompressionChain | None,
-        shared: "Shared | None" = None,
+        shared: Shared | None = None,
         on_text: OnText | None = None,
+        model_hint: str = "",
     ) -> None:
         self._gateway = gateway
         self._scope = scope
         self._plan = plan
         self._chain = chain
         self._on_text = on_text
+        self._model_hint = model_hint
         self._shared = shared if shared is not None else Shared()
         self._originals: dict[str, str] = {}
         self._fits: list[_Fit] = []
+        self.route = plan.route
+        """The model that is asked; None if no provider can be used."""
+        self._charges = gateway.charges(plan.route)
         self.tokens_saved = 0
-
-    @property
-    def route(self) -> Route | None:
-        """Which model is behind the door."""
-        return self._plan.route
+        """By compression, so far."""
+        self._closed = False
 
     @property
     def tokens_left(self) -> int | None:
-        """Tokens that the step may still spend."""
+        """Tokens that the step may still spend; None if there is no limit."""
+        if self.route is not None and not self._charges:
+            return None
         return self._scope.ledger.left(self._plan.step_id)
+
+    @property
+    def _room(self) -> int | None:
+        """Tokens of a call that the budget and the model's context window admit; None if neither is limited."""
+        window = self._gateway.context_window(self.route)
+        left = self.tokens_left
+        return window if left is None else left if window is None else min(left, window)
 
     def count(self, text: str) -> int:
         """Tokens of *text* for that model."""
@@ -129,94 +148,36 @@ class StepModel:
     def _counter(self) -> Callable[[str], int]:
         return estimate_tokens if self.route is None else self._gateway.counter(self.route)
 
+    # --- calls ---
+
+    def close(self) -> None:
+        """Refuse further calls: the attempt has ended, and nothing would record or charge them."""
+        self._closed = True
+
     async def complete(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """Ask the model; see `ModelClient.complete`."""
         if self.route is None:
-            raise ProviderError(
-                f"step '{self._plan.step_id}' needs a model and no provider can be used",
-                hint="set ANTHROPIC_API_KEY or OPENAI_API_KEY, or: pip install intendant-provider-extractive",
-                billed=False,
-            )
+            message = f"step '{self._plan.step_id}' needs a model and no provider can be used"
+            raise ProviderError(message, hint=self._model_hint, billed=False)
         if on_text is None and request.json_schema is None:
             on_text = self._on_text
-        request = await self._reminded(self.route, request)
-        if not self._marked(request):
-            return await self._admitted(self.route, request, on_text)
-        return await self._expanding(self.route, request, on_text)
+        if self._shared.has_memory:
+            request = await self._reminded(self.route, request)
+        if self._originals and self._marked(request):
+            return await complete_expanding(self, request, self._expansions, on_text)
+        return await self.send(request, on_text)
 
-    async def _admitted(self, route: Route, request: ModelRequest, on_text: OnText | None) -> ModelReply:
-        """The answer to what the budget admits of a request.
-
-        The rungs, each tried when the one before it was refused: a shorter answer, but a useful one; a shorter
-        input, from the texts that `fit` wrote for it; a cheaper model, where money is what is missing; the
-        shortest answer of all.
-
-        Raises:
-            BudgetExceeded: None of them fits.
-        """
-        send = partial(self._gateway.complete, self._scope, on_text=on_text, number=self._scope.next_call())
-        wanted = min(request.max_output_tokens or route.max_output_tokens, route.max_output_tokens)
-        useful = max(MIN_OUTPUT_TOKENS, int(USEFUL_ANSWER * wanted))
-        try:
-            return await send(route, request, least_output=useful)
-        except BudgetExceeded as error:
-            refused = error
-        smaller = await self._smaller(request, refused.asked - wanted + useful - refused.left, refused)
-        if smaller is not None:
-            request = smaller
-            try:
-                return await send(route, request, least_output=useful)
-            except BudgetExceeded as error:
-                refused = error
-        for leg in self._gateway.alternatives.cheaper(route) if refused.unit == "micro_usd" else ():
-            self._degraded("cheaper_tier", route.model, leg.model, refused)
-            route = leg
-            try:
-                return await send(route, request, least_output=useful)
-            except BudgetExceeded as error:
-                refused = error
-        return await send(route, request, least_output=MIN_OUTPUT_TOKENS)
-
-    def _degraded(
-        self, how: Literal["compressed", "cheaper_tier"], before: str, after: str, why: Exception
-    ) -> None:
-        self._scope.journal.record(degraded(self._scope, how, before, after, str(why)))
-
-    async def _smaller(self, request: ModelRequest, excess: int, why: BudgetExceeded) -> ModelRequest | None:
-        """The request with its compressed texts made shorter by *excess* tokens, or by half where money is what is
-        missing; None if that cannot be.
-        """
-        contents = [message.content for message in request.messages]
-        used = [fit for fit in self._fits if any(fit.done.text in content for content in contents)]
-        whole = sum(fit.done.tokens_after for fit in used)
-        if self._chain is None or not whole:
-            return None
-        part = max(0.0, 1 - excess / whole) if why.unit == "tokens" else 0.5
-        before = after = self._gateway.input_tokens(self._plan.route, request) if self._plan.route else 0
-        for fit in used:
-            done = await self._refitted(self._chain, fit, int(part * fit.done.tokens_after))
-            contents = [content.replace(fit.done.text, done.text) for content in contents]
-            after -= fit.done.tokens_after - done.tokens_after
-        if after >= before:
-            return None
-        self._degraded("compressed", str(before), str(after), why)
-        messages = [
-            message.model_copy(update={"content": content})
-            for message, content in zip(request.messages, contents, strict=True)
-        ]
-        return request.model_copy(update={"messages": tuple(messages)})
-
-    async def _refitted(self, chain: CompressionChain, fit: "_Fit", target: int) -> Compression:
-        """A text that was fitted, made still shorter; as it is, where that loses too much."""
-        started = perf_counter()
-        fitted = await self._fitted(chain, fit.text, target, self._counter(), fit.query, fit.context)
-        if fitted.compression.tokens_after >= fit.done.tokens_after:
-            return fit.done
-        handle = await self._stashed(fit.text, fitted.compression)
-        # What was saved before is on record; this is what is saved beyond it.
-        more = fitted.compression.model_copy(update={"tokens_before": fit.done.tokens_after})
-        self._record(Fitted(more, fitted.refused), handle, perf_counter() - started)
-        return self._with_mark(fitted.compression, handle, self._counter())
+    async def send(self, request: ModelRequest, on_text: OnText | None) -> ModelReply:
+        """One call through the gateway."""
+        if self._closed:
+            raise StepError(
+                f"step '{self._plan.step_id}' asked a model after it had ended",
+                hint="this is a fault of its handler: await all tasks before returning",
+            )
+        if self.route is None:
+            raise ProviderError("no provider can be used", billed=False)
+        shrink = self._shrunk if self._fits and self._chain is not None else None
+        return await self._gateway.complete(self._scope, self.route, request, on_text=on_text, shrink=shrink)
 
     async def _reminded(self, route: Route, request: ModelRequest) -> ModelRequest:
         """The request with what is known before the run, first, so that all calls begin with the same bytes."""
@@ -227,6 +188,8 @@ class StepModel:
         if new and known.strategy != "none":
             self._record(Fitted(known), "", 0.0)
         return request.model_copy(update={"system": f"{known.text}{request.system}"})
+
+    # --- parts of what was left out ---
 
     def _marked(self, request: ModelRequest) -> bool:
         """True if the request holds a mark that the model may redeem."""
@@ -239,42 +202,19 @@ class StepModel:
     def _expansions(self) -> int:
         return self._plan.compression.expansions if self._gateway.offers_tools(self.route) else 0
 
-    async def _expanding(self, route: Route, request: ModelRequest, on_text: OnText | None) -> ModelReply:
-        """Ask, and give parts of what was left out, as often as the policy says; then the model has to answer."""
-        messages = request.messages
-        for left in range(self._expansions, -1, -1):
-            choice = {"tools": (receipts.EXPAND,), "tool_choice": "auto" if left else "none"}
-            reuse = PromptReuse(messages=len(messages), calls=left) if left else None
-            asked = request.model_copy(update={"messages": messages, "reuse": reuse, **choice})
-            # What a model says beside a call of the tool is no part of the answer.
-            reply = await self._admitted(route, asked, None if left else on_text)
-            if not reply.calls:
-                break
-            said = Message(role="assistant", content=reply.text, calls=reply.calls, raw=reply.raw)
-            results = [Message(role="tool", content=self._expanded(call), answers=call.id) for call in reply.calls]
-            messages = (*messages, said, *results)
-        return reply
-
-    def _expanded(self, call: ToolCall) -> str:
-        """The part that a call asks for, recorded: it counts against what compression saved."""
-        handle, part, wanted = receipts.asked_of(call.arguments)
+    def expanded(self, handle: str, part: str, wanted: int) -> str:
+        """A part of what compression left out, recorded: it counts against what compression saved."""
         text = self._originals.get(handle)
-        if call.name != receipts.EXPAND.name or text is None:
+        if text is None:
             return f"[there is no '{handle}'; known: {', '.join(self._originals)}]"
         given = receipts.slice_of(text, part, self._counter(), wanted)
         tokens = self.count(given)
-        if self._gateway.charges(self.route):
+        if self._charges:
             self.tokens_saved -= tokens
-            self._scope.journal.record(
-                events.ContentExpanded(
-                    run_id=self._scope.journal.run_id,
-                    step_id=self._plan.step_id,
-                    original=handle,
-                    part=part,
-                    tokens=tokens,
-                )
-            )
+            self._scope.log.record(events.ContentExpanded, original=handle, part=part, tokens=tokens)
         return given
+
+    # --- content ---
 
     async def fit(
         self,
@@ -286,78 +226,105 @@ class StepModel:
         context: Sequence[tuple[str, str]] = (),
     ) -> Compression:
         """Write *content* as text, compressed as far as the budget asks; see `ModelClient.fit`."""
-        text = to_text(content)
-        count, left = self._counter(), self.tokens_left
-        target = self._target(count, text, left, share, overhead)
-        if target is None or self._chain is None:
-            tokens = 0 if left is None else count(text)
+        text, count = to_text(content), self._counter()
+        tokens = count(text)
+        target = self._target(count, tokens, share, overhead)
+        if target is None or tokens <= target or self._chain is None:
             return Compression(
                 text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True
             )
         started = perf_counter()
-        fitted = await self._fitted(self._chain, text, target, count, query, context)
+        source = _Source(text, query, tuple(context))
+        fitted = await self._fitted(self._chain, source, target)
         if fitted.compression.strategy == "none" and not fitted.refused:
             return fitted.compression
         handle = await self._stashed(text, fitted.compression)
         self._record(fitted, handle, perf_counter() - started)
-        done = self._with_mark(fitted.compression, handle, count)
-        self._fits.append(_Fit(text, query, tuple(context), done))
+        done = self._with_mark(fitted.compression, handle)
+        self._fits.append(_Fit(source, done))
         return done
 
-    async def _fitted(
-        self,
-        chain: CompressionChain,
-        text: str,
-        target: int,
-        count: Callable[[str], int],
-        query: str,
-        context: Sequence[tuple[str, str]],
-    ) -> Fitted:
-        """The text as it was written before in this run, if that fits; else compressed now."""
+    async def _fitted(self, chain: CompressionChain, source: _Source, target: int) -> Fitted:
+        """The text as it was compressed before in this run, if that fits; else compressed now."""
         policy = self._plan.compression
         model = f"{self.route.provider}/{self.route.model}" if self.route else ""
-        known = receipts.digest_of(repr(context)) if context else ""
-        key = (receipts.digest_of(text), query, model, policy.model_dump_json(), known)
+        known = receipts.digest_of(repr(source.context)) if source.context else ""
+        key = (receipts.digest_of(source.text), source.query, model, policy.model_dump_json(), known)
         earlier = self._shared.find(key, target)
         if earlier is not None:
             return earlier
         fitted = await chain.fit(
-            text,
+            source.text,
             target,
             policy=policy,
-            count=count,
-            query=query,
+            count=self._counter(),
+            query=source.query,
             intent=self._plan.intent,
             model=self._rewriter(),
-            context=context,
+            context=source.context,
         )
         self._shared.keep(key, fitted)
         return fitted
 
     def _rewriter(self) -> "StepModel | None":
-        """A door to the model that may rewrite content, with the same budget."""
+        """A client of the model that may rewrite content, with the same budget."""
         if self._plan.rewriting is None or not self._gateway.charges(self._plan.rewriting):
             return None
         plan = self._plan.model_copy(update={"route": self._plan.rewriting, "rewriting": None, "memory_tokens": 0})
         return StepModel(self._gateway, self._scope, plan, None)
 
-    def _target(
-        self, count: Callable[[str], int], text: str, left: int | None, share: float, overhead: str
-    ) -> int | None:
-        """Tokens that the text may take; None if there is no limit to them."""
-        policy = self._plan.compression
-        aimed = int(policy.target * count(text)) if policy.target < 1 else None
+    def _target(self, count: Callable[[str], int], tokens: int, share: float, overhead: str) -> int | None:
+        """Tokens that a text of *tokens* may take; None if there is no limit to them."""
+        policy, left = self._plan.compression, self._room
+        aimed = int(policy.target * tokens) if policy.target < 1 else None
         if left is None:
             return aimed
         expansions = self._expansions
-        room = int((left - self._plan.memory_tokens) * share) // (1 + expansions) - count(overhead)
+        room = int((left - self._plan.memory_tokens) * share) // (1 + expansions)
+        if overhead:
+            room -= count(overhead)
         if expansions:
             offered = self._gateway.tool_tokens(self.route, (receipts.EXPAND,)) if self.route else 0
             room -= receipts.MARK_TOKENS + offered + receipts.SLICE_TOKENS
         return max(0, room if aimed is None else min(room, aimed))
 
+    async def _shrunk(self, request: ModelRequest, excess: int, half: bool) -> Shrunk | None:
+        """The request with its fitted texts compressed further by *excess* tokens, or to a half of them; None if
+        that cannot be. The gateway asks for it where the budgets refuse the request.
+        """
+        contents = [message.content for message in request.messages]
+        used = [fit for fit in self._fits if any(fit.done.text in content for content in contents)]
+        whole = sum(fit.done.tokens_after for fit in used)
+        if self._chain is None or self.route is None or not whole:
+            return None
+        part = 0.5 if half else max(0.0, 1 - excess / whole)
+        before = after = self._gateway.input_tokens(self.route, request)
+        for fit in used:
+            done = await self._refitted(self._chain, fit, int(part * fit.done.tokens_after))
+            contents = [content.replace(fit.done.text, done.text) for content in contents]
+            after -= fit.done.tokens_after - done.tokens_after
+        if after >= before:
+            return None
+        messages = [
+            message.model_copy(update={"content": content})
+            for message, content in zip(request.messages, contents, strict=True)
+        ]
+        return Shrunk(request.model_copy(update={"messages": tuple(messages)}), before, after)
+
+    async def _refitted(self, chain: CompressionChain, fit: _Fit, target: int) -> Compression:
+        """A text that was fitted, compressed further; as it is, where that loses too much."""
+        started = perf_counter()
+        fitted = await self._fitted(chain, fit.source, target)
+        if fitted.compression.tokens_after >= fit.done.tokens_after:
+            return fit.done
+        handle = await self._stashed(fit.source.text, fitted.compression)
+        # What was saved before is on record; this is what is saved beyond it.
+        more = fitted.compression.model_copy(update={"tokens_before": fit.done.tokens_after})
+        self._record(Fitted(more, fitted.refused), handle, perf_counter() - started)
+        return self._with_mark(fitted.compression, handle)
+
     async def _stashed(self, text: str, done: Compression) -> str:
-        """The handle of the original, which is kept before anything is sent; none where all of it is there."""
+        """The handle of the original, which is kept before anything is sent; empty where nothing was left out."""
         if done.lossless or done.preserving:
             return ""
         handle = receipts.handle_of(text)
@@ -366,31 +333,28 @@ class StepModel:
         self._originals[handle] = text
         return handle
 
-    def _with_mark(self, done: Compression, handle: str, count: Callable[[str], int]) -> Compression:
+    def _with_mark(self, done: Compression, handle: str) -> Compression:
         """The text with the mark that a model needs to ask for more, where it may ask."""
         if not handle or not self._expansions:
             return done
         text = done.text + receipts.mark_of(handle)
-        return done.model_copy(update={"text": text, "tokens_after": count(text)})
+        return done.model_copy(update={"text": text, "tokens_after": self.count(text)})
 
     def _record(self, fitted: Fitted, handle: str, seconds: float) -> None:
         done = fitted.compression
-        saved = done.saved if self._gateway.charges(self.route) else 0
+        saved = done.saved if self._charges else 0
         self.tokens_saved += saved
-        self._scope.journal.record(
-            events.TokenCompressed(
-                run_id=self._scope.journal.run_id,
-                step_id=self._plan.step_id,
-                severity="warning" if fitted.refused else "info",
-                strategy=done.strategy,
-                tokens_before=done.tokens_before,
-                tokens_after=done.tokens_after,
-                saved=saved,
-                quality=done.quality,
-                lossless=done.lossless,
-                seconds=seconds,
-                refused=fitted.refused,
-                dropped=done.dropped,
-                original=handle,
-            )
+        self._scope.log.record(
+            events.TokenCompressed,
+            severity="warning" if fitted.refused else "info",
+            strategy=done.strategy,
+            tokens_before=done.tokens_before,
+            tokens_after=done.tokens_after,
+            saved=saved,
+            quality=done.quality,
+            lossless=done.lossless,
+            seconds=seconds,
+            refused=fitted.refused,
+            dropped=done.dropped,
+            original=handle,
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from intendant.hooks.plugin import IntentHandler, Options
+from intendant.hooks.bases import IntentHandler
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import (
     ExpressionFailed,
@@ -19,6 +19,7 @@ from intendant.model.errors import (
     StepError,
     WorkflowError,
 )
+from intendant.model.requests import Options
 from intendant.model.source import Path
 from intendant.model.workflow import Json, Step, Workflow
 from intendant.pilot import references
@@ -276,11 +277,9 @@ class _Checker:
         intents = self.plugins.intents
         handler = intents.get(step.intent or "")
         if step.intent is not None and handler is None:
-            missing = NoHandlerError(step.intent)
-            close = get_close_matches(step.intent, list(intents), n=1)
-            hint = f"did you mean '{close[0]}'?" if close else missing.hint
-            hint = self.plugins.way_out(f"intent:{step.intent}", hint)
-            yield self.problem(index, ("intent",), missing.message, hint)
+            message = NoHandlerError(step.intent).message
+            hint = self.plugins.unavailable_hint("intent", step.intent)
+            yield self.problem(index, ("intent",), message, hint)
         if step.connector is not None:
             yield from self.connector(index, step, *step.connector)
         elif handler is not None:
@@ -313,11 +312,7 @@ class _Checker:
     def connector(self, index: int, step: Step, name: str, operation: str) -> Iterator[Problem]:
         connector = self.plugins.connectors.get(name)
         if connector is None:
-            close = get_close_matches(name, list(self.plugins.connectors), n=1)
-            hint = (
-                f"did you mean '{close[0]}'?" if close else f"install one: pip install intendant-connector-{name}"
-            )
-            hint = self.plugins.way_out(f"connector:{name}", hint)
+            hint = self.plugins.unavailable_hint("connector", name)
             yield self.problem(index, ("uses",), f"no connector '{name}' can be used", hint)
         elif operation not in connector.operations:
             hint = _close(operation, connector.operations)

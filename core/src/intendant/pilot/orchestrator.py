@@ -1,43 +1,45 @@
-"""One run, step by step: for hosts that have an engine of their own, and for the pilot."""
+"""One run, step by step: for hosts with a workflow engine of their own, and for the pilot."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
+from intendant import events
 from intendant.config.flags import is_on
-from intendant.model import events
+from intendant.events import Event
 from intendant.model.errors import IntendantError, ReferenceFailed
-from intendant.model.events import Event
 from intendant.model.requests import MemoryContext
-from intendant.model.results import Failure, Metrics, RunResult, RunStatus, StepOutcome, StepStatus
-from intendant.model.workflow import Json, Limits, Workflow
+from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome, StepStatus, Usage
+from intendant.model.workflow import Json, Limits, Step, Workflow
+from intendant.pilot.classification_support import ClassificationSupport
+from intendant.pilot.client import Shared
 from intendant.pilot.conditions import Expression, computes_names, step_names
-from intendant.pilot.graph import CONDITION_NAMES, Graph, check
-from intendant.pilot.resuming import PLAN_VERSION, find_resumable
+from intendant.pilot.engine import Engine
+from intendant.pilot.execution import RunContext, StepExecution, digest_of, failure_of, output_text
+from intendant.pilot.graph import CONDITION_NAMES, Graph, check, check_classified
+from intendant.pilot.resuming import PLAN_VERSION, completed_steps, find_resumable, with_limits
 from intendant.pilot.sandbox import bounded
-from intendant.pilot.steps import StepRunner
+from intendant.planning.compression import CompressionChain
 from intendant.planning.planner import Plan, StepPlan
-from intendant.record.journal import Journal, read_events
-from intendant.record.store import budgets
+from intendant.record.journal import Journal, parse_events
+from intendant.record.rows import RunRow
+from intendant.record.store import runs
 from intendant.spending.ledger import RunLedger
 
-if TYPE_CHECKING:
-    from intendant.pilot.service import OrchestrationService
-
-GIVEN: Any = object()
-"""Stands for what the host has not given; null is a value."""
+UNSET: Any = object()
+"""Stands for an argument that the host has not given; null is a value."""
 
 
 @dataclass(slots=True)
-class _Flight:
-    """A run that has begun."""
+class _RunState:
+    """The state of a run that has begun."""
 
     plan: Plan
     graph: Graph
     journal: Journal
-    runner: StepRunner
+    context: RunContext
     inputs: dict[str, Json]
     started: float
     outcomes: dict[str, StepOutcome] = field(default_factory=dict)
@@ -48,33 +50,35 @@ class WorkflowOrchestrator:
 
     Example:
         ```python
-        flight = service.orchestrator()
-        if await flight.initialize(workflow, {"folder": "mails"}):
-            outcome = await flight.execute_step("fetch")
-            result = await flight.complete()
+        run = service.orchestrator()
+        if await run.initialize(workflow, {"folder": "mails"}):
+            outcome = await run.execute_step("fetch")
+            result = await run.complete()
         ```
 
     Args:
-        service: The engine.
+        engine: What the run is made with.
         listeners: Called with each event; must be quick.
+        on_text: Called with a step's id and the next piece of a model's answer.
     """
 
     def __init__(
         self,
-        service: "OrchestrationService",
+        engine: Engine,
         listeners: Iterable[Callable[[Event], None]] = (),
         on_text: Callable[[str, str], object] | None = None,
     ) -> None:
-        self._service = service
-        self._listeners = tuple(listeners)
+        self._engine = engine
+        observers = (extension.on_event for extension in engine.plugins.extensions.values())
+        self._listeners = (*observers, *listeners)
         self._on_text = on_text
-        self._flight: _Flight | None = None
-        self._last: _Flight | None = None
+        self._run: _RunState | None = None
+        self._last: _RunState | None = None
         self._busy: set[str] = set()
 
     def is_active(self) -> bool:
         """True between `initialize` and `complete`."""
-        return self._flight is not None
+        return self._run is not None
 
     @property
     def run_id(self) -> str:
@@ -102,13 +106,13 @@ class WorkflowOrchestrator:
 
     def metadata(self) -> Metrics:
         """The figures of the run so far, or of the one that was completed last."""
-        flight = self._flight or self._last or self._active()
-        return flight.journal.metrics.result()
+        run = self._run or self._last or self._active()
+        return run.journal.metrics.result()
 
-    def _active(self) -> _Flight:
-        if self._flight is None:
+    def _active(self) -> _RunState:
+        if self._run is None:
             raise IntendantError("no run is active", hint="call `initialize` first, and see that it returns True")
-        return self._flight
+        return self._run
 
     async def initialize(
         self,
@@ -130,18 +134,18 @@ class WorkflowOrchestrator:
             WorkflowError: The workflow or its inputs are wrong.
             IntendantError: A run is active already.
         """
-        settings = self._service.settings
+        settings = self._engine.settings
         if not is_on(settings.flags.orchestration_enabled, workflow.agent):
             return False
-        if self._flight is not None:
+        if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
-        graph = check(workflow, self._service.plugins, inputs or {})
-        plan = await self._service.plan_graph(workflow, graph, ask_model=True, memory=memory is not None)
+        graph = check(workflow, self._engine.plugins, inputs or {})
+        plan = await plan_checked(self._engine, workflow, graph, ask_model=True, memory=memory is not None)
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
         journal = await self._open(plan, values, memory)
-        self._flight = await self._flight_of(plan, graph, journal, values, memory)
-        self._record_plan(self._flight)
+        self._run = await self._begin(plan, graph, journal, values, memory)
+        self._record_plan(self._run)
         return True
 
     async def resume(self, run: str, *, take_over: bool = False, limits: Limits | None = None) -> None:
@@ -159,31 +163,29 @@ class WorkflowOrchestrator:
             WorkflowError: Its workflow cannot be run with what is installed now.
             BudgetExceeded: More is spent already than *limits* admit.
         """
-        if self._flight is not None:
+        if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
-        found = await find_resumable(self._service.store, run, take_over=take_over)
+        found = await find_resumable(self._engine.store, run, take_over=take_over)
         tokens = None if limits is None else limits.tokens
         micro = None if limits is None or limits.usd is None else round(limits.usd * 1_000_000)
-        changed = {"budget_tokens": tokens, "budget_micro_usd": micro}
-        plan = found.plan.model_copy(update={name: limit for name, limit in changed.items() if limit is not None})
-        graph = check(plan.workflow, self._service.plugins, found.inputs)
-        store = self._service.store
-        await store.do(budgets.set_limits(f"run:{found.run_id}", tokens, micro))
-        fence = await store.claim_run(found.run_id, self._service.worker)
-        journal = Journal(store, fence, self._listeners, await read_events(store, found.run_id))
-        self._flight = await self._flight_of(plan, graph, journal, found.inputs, found.memory, found.outcomes)
+        graph = check(found.plan.workflow, self._engine.plugins, found.inputs)
+        store, worker = self._engine.store, self._engine.worker
+        claimed = await store.do(
+            runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro)
+        )
+        plan, outcomes = with_limits(found.plan, claimed.budget, tokens, micro), completed_steps(claimed.steps)
+        journal = Journal(store, claimed.fence, self._listeners, parse_events(claimed.events))
+        self._run = await self._begin(plan, graph, journal, found.inputs, found.memory, outcomes)
         journal.record(
-            events.Resumed(
-                run_id=found.run_id,
-                worker=self._service.worker,
-                epoch=fence.epoch,
-                kept=len(found.outcomes),
-                budget_tokens=plan.budget_tokens,
-                budget_micro_usd=plan.budget_micro_usd,
-            )
+            events.Resumed,
+            worker=worker,
+            epoch=claimed.fence.epoch,
+            kept=len(outcomes),
+            budget_tokens=plan.budget_tokens,
+            budget_micro_usd=plan.budget_micro_usd,
         )
 
-    async def _flight_of(
+    async def _begin(
         self,
         plan: Plan,
         graph: Graph,
@@ -191,109 +193,104 @@ class WorkflowOrchestrator:
         values: dict[str, Json],
         memory: MemoryContext | None,
         outcomes: Mapping[str, StepOutcome] | None = None,
-    ) -> _Flight:
-        settings, workflow = self._service.settings, plan.workflow
+    ) -> _RunState:
+        settings, workflow = self._engine.settings, plan.workflow
         done = dict(outcomes or {})
         ledger = RunLedger(
             journal,
             tokens=plan.budget_tokens,
             micro_usd=plan.budget_micro_usd,
+            spent=(plan.planning_tokens, plan.planning_micro_usd),
             allocations={step.step_id: step.tokens for step in plan.steps if step.needs_model},
             overage=settings.budget.overage_allowed,
             threshold=settings.budget.overage_threshold,
             agent=workflow.agent,
-            standing=self._service.standing,
+            standing=self._engine.standing,
         )
         await ledger.open(done)
-        runner = StepRunner(
-            self._service.plugins,
-            settings,
-            self._service.gateway,
-            journal,
-            ledger,
-            compress=is_on(settings.flags.compression_enabled, workflow.agent),
-            memory=memory,
-            goal=workflow.description or workflow.name,
+        context = RunContext(
+            plugins=self._engine.plugins,
+            questions=self._engine.questions,
+            settings=settings,
+            gateway=self._engine.gateway,
+            journal=journal,
+            ledger=ledger,
+            chain=self._chain(workflow.agent),
+            shared=Shared(memory, workflow.description or workflow.name),
             on_text=self._on_text,
         )
-        return _Flight(plan, graph, journal, runner, values, time(), done)
+        return _RunState(plan, graph, journal, context, values, time(), done)
+
+    def _chain(self, agent: str) -> CompressionChain | None:
+        """Compresses; None where compression is switched off for *agent*."""
+        if not is_on(self._engine.settings.flags.compression_enabled, agent):
+            return None
+        return CompressionChain(self._engine.questions)
 
     async def _open(self, plan: Plan, inputs: Mapping[str, Json], memory: MemoryContext | None) -> Journal:
         import json
 
         run_id = f"r_{int(time() * 1000):012x}{uuid4().hex[:10]}"  # sorts by time
-        store = self._service.store
-        fence = await store.open_run(
-            {
-                "id": run_id,
-                "workflow": plan.workflow.name,
-                "agent": plan.workflow.agent,
-                "plan": plan.model_dump_json(by_alias=True),
-                "plan_version": PLAN_VERSION,
-                "inputs": json.dumps(inputs),
-                "memory": None if memory is None else memory.model_dump_json(),
-                "status": RunStatus.running.value,
-                "worker": self._service.worker,
-                "created_at": time(),
-            }
+        store = self._engine.store
+        row = RunRow(
+            id=run_id,
+            workflow=plan.workflow.name,
+            agent=plan.workflow.agent,
+            plan=plan.model_dump_json(by_alias=True),
+            plan_version=PLAN_VERSION,
+            inputs=json.dumps(inputs),
+            memory=None if memory is None else memory.model_dump_json(),
+            status=RunStatus.running.value,
+            worker=self._engine.worker,
+            created_at=time(),
         )
-        return Journal(store, fence, self._listeners)
+        return Journal(store, await store.do(runs.open_run(row)), self._listeners)
 
-    def _record_plan(self, flight: _Flight) -> None:
-        plan, journal = flight.plan, flight.journal
+    def _record_plan(self, run: _RunState) -> None:
+        plan, journal = run.plan, run.journal
         journal.record(
-            events.Initialized(
-                run_id=journal.run_id,
-                workflow=plan.workflow.name,
-                agent=plan.workflow.agent,
-                steps=len(plan.steps),
-                budget_tokens=plan.budget_tokens,
-                budget_micro_usd=plan.budget_micro_usd,
-                budget_strategy=plan.strategy,
-                inputs=flight.inputs,
-            )
+            events.Initialized,
+            workflow=plan.workflow.name,
+            agent=plan.workflow.agent,
+            steps=len(plan.steps),
+            budget_tokens=plan.budget_tokens,
+            budget_micro_usd=plan.budget_micro_usd,
+            budget_strategy=plan.strategy,
+            inputs=run.inputs,
+            planning_tokens=plan.planning_tokens,
+            planning_micro_usd=plan.planning_micro_usd,
         )
         for step in plan.steps:
-            found = step.classification
-            journal.record(
-                events.IntentClassified(
-                    run_id=journal.run_id,
-                    step_id=step.step_id,
-                    intent=found.intent,
-                    confidence=found.confidence,
-                    method=found.method,
-                    second=found.second,
-                )
+            found, log = step.classification, journal.step(step.step_id)
+            log.record(
+                events.IntentClassified,
+                intent=found.intent,
+                confidence=found.confidence,
+                method=found.method,
+                second=found.second,
             )
             if not step.needs_model:
                 continue
-            journal.record(
-                events.TokenBudgetAllocated(
-                    run_id=journal.run_id, step_id=step.step_id, tokens=step.tokens, strategy=plan.strategy
-                )
-            )
+            log.record(events.TokenBudgetAllocated, tokens=step.tokens, strategy=plan.strategy)
             if step.route is not None:
-                journal.record(
-                    events.Routed(
-                        run_id=journal.run_id,
-                        step_id=step.step_id,
-                        tier=step.route.tier,
-                        provider=step.route.provider,
-                        model=step.route.model,
-                        reason=step.route.reason,
-                        difficulty=step.difficulty,
-                    )
+                log.record(
+                    events.Routed,
+                    tier=step.route.tier,
+                    provider=step.route.provider,
+                    model=step.route.model,
+                    reason=step.route.reason,
+                    difficulty=step.difficulty,
                 )
 
     async def execute_step(
         self,
         step_id: str,
         *,
-        input: Json = GIVEN,
-        prompt: Json = GIVEN,
-        with_: Json = GIVEN,
+        input: Json = UNSET,
+        prompt: Json = UNSET,
+        with_: Json = UNSET,
     ) -> StepOutcome | None:
-        """Do one step. Its `when` is the host's business: see `wants`.
+        """Do one step. Its `when` is the host's business: see `should_run`.
 
         Args:
             step_id: The step.
@@ -309,61 +306,69 @@ class WorkflowOrchestrator:
         Raises:
             IntendantError: There is no such step, or it was done already, or is being done.
         """
-        if self._flight is None:
+        if self._run is None:
             return None
-        flight = self._flight
-        step = flight.plan.workflow.by_id.get(step_id)
-        if step is None:
-            raise IntendantError(f"the workflow has no step '{step_id}'")
-        done = flight.outcomes.get(step_id)
+        run = self._run
+        step = self._step_to_do(run, step_id)
+        values = {"input": input, "prompt": prompt, "with": with_}
+        given = {name: value for name, value in values.items() if value is not UNSET}
+        self._busy.add(step_id)
+        try:
+            execution = StepExecution(run.context, step, self._plans[step_id], self._scope(run), given)
+            outcome = await execution.run()
+        finally:
+            self._busy.discard(step_id)
+        run.outcomes[step_id] = outcome
+        return outcome
+
+    def _step_to_do(self, run: _RunState, step_id: str) -> Step:
+        """The step, if it was not done and is not being done.
+
+        Raises:
+            IntendantError: There is no such step, or it was done already, or is being done.
+        """
+        step = _known_step(run, step_id)
+        done = run.outcomes.get(step_id)
         if done is not None and done.status is StepStatus.completed:
             raise IntendantError(f"step '{step_id}' was done already")
         if step_id in self._busy:
             raise IntendantError(f"step '{step_id}' is being done")
-        values = {"input": input, "prompt": prompt, "with": with_}
-        given = {name: value for name, value in values.items() if value is not GIVEN}
-        self._busy.add(step_id)
-        try:
-            outcome = await flight.runner.run(step, self._plans[step_id], self._scope(flight), given)
-        finally:
-            self._busy.discard(step_id)
-        flight.outcomes[step_id] = outcome
-        return outcome
+        return step
 
     @property
     def _plans(self) -> Mapping[str, StepPlan]:
         return self._active().plan.by_id
 
-    def _scope(self, flight: _Flight) -> dict[str, Json]:
+    def _scope(self, run: _RunState) -> dict[str, Json]:
         return {
-            "steps": _StepsView(flight.outcomes),
-            "inputs": flight.inputs,
-            "run": {"id": flight.journal.run_id, "workflow": flight.plan.workflow.name},
+            "steps": _StepsView(run.outcomes),
+            "inputs": run.inputs,
+            "run": {"id": run.journal.run_id, "workflow": run.plan.workflow.name},
         }
 
-    def wants(self, step_id: str) -> bool:
+    def should_run(self, step_id: str) -> bool:
         """The value of the step's `when`; True where it has none.
 
         Raises:
             ExpressionFailed: The condition cannot be evaluated on the values there are.
             StepError: It takes too long or too much memory.
         """
-        flight = self._active()
-        condition = flight.plan.workflow.by_id[step_id].when
+        run = self._active()
+        condition = _known_step(run, step_id).when
         if condition is None:
             return True
-        scope = self._scope(flight)
+        scope = self._scope(run)
         names: Iterable[str] = step_names(condition)
         if computes_names(condition):  # then it may look at any step that is completed
-            names = [key for key, item in flight.outcomes.items() if item.status is StepStatus.completed]
+            names = [key for key, item in run.outcomes.items() if item.status is StepStatus.completed]
         steps = {name: scope["steps"][name] for name in names}
-        with bounded(flight.runner.bounds):
+        with bounded(run.context.bounds):
             return Expression(condition, CONDITION_NAMES).test(**{**scope, "steps": steps})
 
     def skip(self, step_id: str, reason: str) -> None:
         """Record that a step is not run."""
-        flight = self._active()
-        step = flight.plan.workflow.by_id[step_id]
+        run = self._active()
+        step = _known_step(run, step_id)
         outcome = StepOutcome(
             step_id=step_id,
             name=step.title,
@@ -371,15 +376,15 @@ class WorkflowOrchestrator:
             intent=self._plans[step_id].intent,
             reason=reason,
         )
-        flight.outcomes[step_id] = outcome
-        event = events.StepSkipped(run_id=flight.journal.run_id, step_id=step_id, reason=reason)
-        flight.journal.save_step(outcome, None, event)
+        run.outcomes[step_id] = outcome
+        log = run.journal.step(step_id)
+        log.save(outcome, None, log.event(events.StepSkipped, reason=reason))
 
     def fail(self, step_id: str, error: IntendantError) -> None:
         """Record that a step failed before it began."""
-        flight = self._active()
-        failure = Failure(error=type(error).__name__, message=error.message, hint=error.hint)
-        step = flight.plan.workflow.by_id[step_id]
+        run = self._active()
+        failure = failure_of(error)
+        step = _known_step(run, step_id)
         outcome = StepOutcome(
             step_id=step_id,
             name=step.title,
@@ -387,11 +392,47 @@ class WorkflowOrchestrator:
             intent=self._plans[step_id].intent,
             failure=failure,
         )
-        flight.outcomes[step_id] = outcome
-        event = events.StepFailed(
-            run_id=flight.journal.run_id, step_id=step_id, failure=failure, seconds=0.0, attempts=0
+        run.outcomes[step_id] = outcome
+        log = run.journal.step(step_id)
+        log.save(outcome, None, log.event(events.StepFailed, failure=failure, seconds=0.0, attempts=0))
+
+    def record(self, step_id: str, output: Json, *, notes: Sequence[str] = ()) -> StepOutcome:
+        """Record a step that the host did itself, with its output; later steps may refer to it.
+
+        Args:
+            step_id: The step.
+            output: Its output: a JSON value.
+            notes: What a reader should know of it.
+
+        Raises:
+            IntendantError: There is no such step, it was done already, or the output is not JSON.
+        """
+        run = self._active()
+        step, intent = self._step_to_do(run, step_id), self._plans[step_id].intent
+        text = output_text(output)
+        outcome = StepOutcome(
+            step_id=step_id,
+            name=step.title,
+            status=StepStatus.completed,
+            intent=intent,
+            output=output,
+            notes=tuple(notes),
+            produced_by="host",
         )
-        flight.journal.save_step(outcome, None, event)
+        log = run.journal.step(step_id)
+        event = log.event(
+            events.StepExecuted,
+            intent=intent,
+            seconds=0.0,
+            attempts=0,
+            produced_by="host",
+            output_bytes=len(text),
+            output_sha256=digest_of(text),
+            notes=outcome.notes,
+        )
+        run.outcomes[step_id] = outcome
+        log.save(outcome, text, event)
+        return outcome
 
     async def complete(self, *, cancelled: bool = False, failed: bool = False) -> RunResult:
         """End the run; returns when everything about it is committed.
@@ -402,28 +443,70 @@ class WorkflowOrchestrator:
 
         Steps that were never executed are left out of the result.
         """
-        flight = self._active()
-        status = _status(flight.outcomes.values())
+        run = self._active()
+        status = _status(run.outcomes.values())
         if cancelled or failed:
             status = RunStatus.cancelled if cancelled else RunStatus.failed
-        seconds = time() - flight.started
-        flight.journal.record(events.Completed(run_id=flight.journal.run_id, status=status, seconds=seconds))
-        await flight.journal.store.finish_run(flight.journal.fence, status.value)
-        self._flight, self._last = None, flight
-        order = flight.plan.workflow.order
+        seconds = time() - run.started
+        run.journal.record(events.Completed, status=status, seconds=seconds)
+        await run.journal.commit(runs.finish_run(run.journal.fence, status.value))
+        self._run, self._last = None, run
+        order = run.plan.workflow.order
         return RunResult(
-            run_id=flight.journal.run_id,
-            workflow=flight.plan.workflow.name,
+            run_id=run.journal.run_id,
+            workflow=run.plan.workflow.name,
             status=status,
-            steps=dict(sorted(flight.outcomes.items(), key=lambda item: order[item[0]])),
-            metrics=flight.journal.metrics.result(),
-            inputs=flight.inputs,
+            steps=dict(sorted(run.outcomes.items(), key=lambda item: order[item[0]])),
+            metrics=run.journal.metrics.result(),
+            inputs=run.inputs,
         )
 
     async def reset(self) -> None:
         """Give the run up: it ends as cancelled, and another may be initialized."""
-        if self._flight is not None:
+        if self._run is not None:
             await self.complete(cancelled=True)
+
+
+async def plan_checked(
+    engine: Engine, workflow: Workflow, graph: Graph, *, ask_model: bool, memory: bool = False
+) -> Plan:
+    """Decide everything about a workflow that was checked.
+
+    Args:
+        engine: What the run is made with.
+        workflow: The workflow.
+        graph: Its graph, from `check`.
+        ask_model: Let classifiers ask a model.
+        memory: Something is known before the run, and steps need tokens for it.
+
+    Raises:
+        WorkflowError: A step's intent cannot be told, or its handler finds it wrong.
+    """
+    strategy = engine.plugins.budgets.get(engine.settings.budget.strategy)
+    history = {}
+    if strategy is not None and strategy.uses_history:
+        history = await engine.store.do(runs.usage_history(workflow.agent))
+    if all(step.intent is not None for step in workflow.steps):
+        return await engine.planner.plan(workflow, graph.needs, graph.references, history=history, memory=memory)
+    support = ClassificationSupport(engine)
+    client = support.client(workflow) if ask_model else None
+    try:
+        plan = await engine.planner.plan(
+            workflow,
+            graph.needs,
+            graph.references,
+            history=history,
+            known=await support.known(workflow.steps),
+            model=client,
+            memory=memory,
+            planning=lambda: client.usage if client is not None else Usage(),
+        )
+    except IntendantError:
+        await support.close(client)
+        raise
+    await support.finish(client, plan)
+    check_classified(workflow, engine.plugins, {step.step_id: step.intent for step in plan.steps})
+    return plan
 
 
 class _StepsView(Mapping[str, Json]):
@@ -447,9 +530,17 @@ class _StepsView(Mapping[str, Json]):
         return len(self._outcomes)
 
 
+def _known_step(run: _RunState, step_id: str) -> Step:
+    step = run.plan.workflow.by_id.get(step_id)
+    if step is None:
+        known = ", ".join(list(run.plan.workflow.by_id)[:20])
+        raise IntendantError(f"the workflow has no step '{step_id}'", hint=f"its steps: {known}")
+    return step
+
+
 def _status(outcomes: Iterable[StepOutcome]) -> RunStatus:
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
     if not failed:
         return RunStatus.completed
-    budget = all(outcome.failure is not None and outcome.failure.error == "BudgetExceeded" for outcome in failed)
+    budget = all(outcome.failure is not None and outcome.failure.code == "budget_exceeded" for outcome in failed)
     return RunStatus.refused if budget else RunStatus.failed

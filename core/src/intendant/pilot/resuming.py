@@ -3,17 +3,19 @@
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from intendant.model.errors import IntendantError
+from intendant.model.errors import IntendantError, RunActive
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunStatus, StepOutcome, StepStatus
 from intendant.model.workflow import Json
 from intendant.planning.planner import Plan
+from intendant.record.rows import BudgetRow, RunRow, StepRow
+from intendant.record.store import runs
 
 if TYPE_CHECKING:
     from intendant.record.store import Store
@@ -24,14 +26,13 @@ PLAN_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Resumable:
-    """A run, and what was done of it."""
+    """A run that can be resumed."""
 
     run_id: str
+    epoch: int
     plan: Plan
     inputs: dict[str, Json]
     memory: MemoryContext | None
-    outcomes: Mapping[str, StepOutcome]
-    """The steps that are completed; those that failed or were skipped are looked at again."""
 
 
 async def find_resumable(store: "Store", run: str, *, take_over: bool) -> Resumable:
@@ -46,32 +47,49 @@ async def find_resumable(store: "Store", run: str, *, take_over: bool) -> Resuma
         RunNotFound: There is none, or more than one.
         IntendantError: There is nothing to go on with, or somebody may be at it.
     """
-    row = await store.find_run(run)
+    row = await store.do(runs.find_run(run))
     _refuse(row, take_over=take_over)
     try:
-        plan = Plan.model_validate_json(row["plan"])
+        plan = Plan.model_validate_json(row.plan)
     except ValidationError:
-        raise IntendantError(f"the plan of run {row['id']} cannot be read", hint="run its workflow anew") from None
-    memory = None if row["memory"] is None else MemoryContext.model_validate_json(row["memory"])
+        raise IntendantError(f"the plan of run {row.id} cannot be read", hint="run its workflow anew") from None
+    memory = None if row.memory is None else MemoryContext.model_validate_json(row.memory)
+    return Resumable(row.id, row.epoch, plan, json.loads(row.inputs), memory)
+
+
+def completed_steps(rows: Iterable[StepRow]) -> dict[str, StepOutcome]:
+    """The outcomes of completed steps; those that failed or were skipped are executed again."""
     outcomes: dict[str, StepOutcome] = {}
-    for step in await store.steps_of(row["id"]):
-        if step["status"] == StepStatus.completed.value:
-            outcome = StepOutcome.model_validate_json(step["outcome"])
-            outcomes[step["key"]] = outcome.model_copy(update={"output": json.loads(step["output"])})
-    return Resumable(row["id"], plan, json.loads(row["inputs"]), memory, outcomes)
+    for row in rows:
+        if row.status == StepStatus.completed.value:
+            outcome = StepOutcome.model_validate_json(row.outcome)
+            outcomes[row.key] = outcome.model_copy(update={"output": json.loads(row.output or "null")})
+    return outcomes
 
 
-def _refuse(row: Mapping[str, Any], *, take_over: bool) -> None:
-    if row["status"] == RunStatus.completed.value:
-        raise IntendantError(f"run {row['id']} is completed", hint="to do its workflow again, run it anew")
-    if row["plan_version"] != PLAN_VERSION:
+def with_limits(plan: Plan, budget: BudgetRow | None, tokens: int | None, micro: int | None) -> Plan:
+    """The plan with the limits that hold now: those of the run's *budget*, or the ones given where it has none
+    yet. An earlier resume may have changed them.
+    """
+    if budget is not None:
+        now: dict[str, int | None] = {"budget_tokens": budget.limit_tokens, "budget_micro_usd": budget.limit_micro}
+    else:
+        given = {"budget_tokens": tokens, "budget_micro_usd": micro}
+        now = {name: limit for name, limit in given.items() if limit is not None}
+    return plan.model_copy(update=now)
+
+
+def _refuse(row: RunRow, *, take_over: bool) -> None:
+    if row.status == RunStatus.completed.value:
+        raise IntendantError(f"run {row.id} is completed", hint="to do its workflow again, run it anew")
+    if row.plan_version != PLAN_VERSION:
         raise IntendantError(
-            f"run {row['id']} was planned by another version of Intendant", hint="run its workflow anew"
+            f"run {row.id} was planned by another version of Intendant", hint="run its workflow anew"
         )
-    if row["status"] == RunStatus.running.value and not take_over and _may_live(row["worker"] or ""):
-        raise IntendantError(
-            f"run {row['id']} may still be worked on, by {row['worker']}",
-            hint="see that this process has ended, or take the run over from it: --take-over",
+    if row.status == RunStatus.running.value and not take_over and _may_live(row.worker or ""):
+        raise RunActive(
+            f"run {row.id} may still be worked on, by {row.worker}",
+            hint="make sure that this process has ended, then resume it with take_over",
         )
 
 

@@ -9,7 +9,7 @@ from intendant.model.results import StepStatus
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 
 
-async def run_segment(flight: WorkflowOrchestrator, max_parallel: int) -> None:
+async def run_segment(orchestrator: WorkflowOrchestrator, max_parallel: int) -> None:
     """Execute every step whose needs are met, until none is left.
 
     Steps that do not depend on each other run at the same time; of those that are ready the one of the highest
@@ -17,34 +17,35 @@ async def run_segment(flight: WorkflowOrchestrator, max_parallel: int) -> None:
     and so is what depends on it; what depends on a failed step is skipped too, and everything else goes on.
 
     Args:
-        flight: An initialized run.
+        orchestrator: An initialized run.
         max_parallel: Steps at the same time.
 
     Raises:
         asyncio.CancelledError: The run was cancelled; its steps were cancelled and have ended.
         Fenced: Another process owns the run.
     """
-    await _Segment(flight, max_parallel).run()
+    await _Segment(orchestrator, max_parallel).run()
 
 
 class _Segment:
-    def __init__(self, flight: WorkflowOrchestrator, max_parallel: int) -> None:
-        self.flight = flight
+    def __init__(self, orchestrator: WorkflowOrchestrator, max_parallel: int) -> None:
+        self.orchestrator = orchestrator
         self.max_parallel = max_parallel
-        self.steps = flight.plan.workflow.by_id
-        self.order = flight.plan.workflow.order
-        self.graph = flight.graph
+        self.steps = orchestrator.plan.workflow.by_id
+        self.order = orchestrator.plan.workflow.order
+        self.graph = orchestrator.graph
+        self.outcomes = orchestrator.outcomes
         self.left = {step: len(needs) for step, needs in self.graph.needs.items()}
         self.ready: list[tuple[int, int, str]] = []
         self.running: dict[str, asyncio.Task[None]] = {}
         self.ended: asyncio.Queue[str] = asyncio.Queue()
 
     async def run(self) -> None:
-        for step in self.flight.outcomes:  # those of a run that is resumed
+        for step in self.outcomes:  # those of a run that is resumed
             for dependant in self.graph.dependants[step]:
                 self.left[dependant] -= 1
         for step, count in self.left.items():
-            if count == 0 and step not in self.flight.outcomes:
+            if count == 0 and step not in self.outcomes:
                 self.push(step)
         try:
             while self.ready or self.running:
@@ -60,42 +61,42 @@ class _Segment:
 
     def start(self, step: str) -> None:
         try:
-            wanted = self.flight.wants(step)
+            wanted = self.orchestrator.should_run(step)
         except IntendantError as error:
-            self.flight.fail(step, error)
+            self.orchestrator.fail(step, error)
             self.skip_dependants(step)
             return
         if not wanted:
-            self.flight.skip(step, f"its condition is false: {self.steps[step].when}")
+            self.orchestrator.skip(step, f"its condition is false: {self.steps[step].when}")
             self.skip_dependants(step)
             return
         self.running[step] = asyncio.create_task(self.execute(step), name=f"intendant:{step}")
 
     async def execute(self, step: str) -> None:
         try:
-            await self.flight.execute_step(step)
+            await self.orchestrator.execute_step(step)
         finally:
             self.ended.put_nowait(step)
 
     async def end(self, step: str) -> None:
         await self.running.pop(step)
-        outcome = self.flight.outcomes[step]
+        outcome = self.outcomes[step]
         if outcome.status is not StepStatus.completed:
             self.skip_dependants(step)
             return
         for dependant in self.graph.dependants[step]:
             self.left[dependant] -= 1
-            if self.left[dependant] == 0 and dependant not in self.flight.outcomes:
+            if self.left[dependant] == 0 and dependant not in self.outcomes:
                 self.push(dependant)
 
     def skip_dependants(self, step: str) -> None:
         reached = deque([step])
         while reached:
             cause = reached.popleft()
-            status = self.flight.outcomes[cause].status.value
+            status = self.outcomes[cause].status.value
             for dependant in self.graph.dependants[cause]:
-                if dependant not in self.flight.outcomes:
-                    self.flight.skip(dependant, f"step '{cause}', which it needs, was {status}")
+                if dependant not in self.outcomes:
+                    self.orchestrator.skip(dependant, f"step '{cause}', which it needs, was {status}")
                     reached.append(dependant)
 
     async def stop(self) -> None:

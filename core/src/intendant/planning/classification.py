@@ -36,9 +36,12 @@ class ClassificationMemory:
 
     async def known(self, steps: Iterable[Step], specs: Iterable[IntentSpec]) -> dict[str, Classification]:
         """What is known of *steps*, by step id. A correction wins over an answer."""
+        from intendant.record.store import intent_labels
+
         specs = tuple(specs)
         wanted = [(step.id, step_key(step), answer_key(step, specs)) for step in steps]
-        found = await self._store.classifications({key for _, *keys in wanted for key in keys})
+        keys_of_all = {key for _, *keys in wanted for key in keys}
+        found = await self._store.do(intent_labels.find(keys_of_all))
         known = {}
         for step_id, *keys in wanted:
             text = next((found[key] for key in keys if key in found), None)
@@ -48,10 +51,15 @@ class ClassificationMemory:
 
     async def keep(self, step: Step, specs: Iterable[IntentSpec], answer: Classification) -> None:
         """Remember an answer that was paid for."""
-        await self._store.keep_classification(answer_key(step, specs), "answer", answer.model_dump_json())
+        from intendant.record.store import intent_labels
+
+        key, text = answer_key(step, specs), answer.model_dump_json()
+        await self._store.do(intent_labels.keep(key, "answer", text))
 
     async def correct(self, step: Step | Mapping[str, Json], intent: str | None) -> None:
         """Remember what a person says: steps like this one have *intent*; None: they are no steps of work."""
+        from intendant.record.store import intent_labels
+
         signals = (Signal(text="a person said so", intent=intent, weight=1.0),) if intent else ()
         answer = Classification(intent=intent, confidence=1.0, signals=signals, method="correction")
-        await self._store.keep_classification(step_key(step), "correction", answer.model_dump_json())
+        await self._store.do(intent_labels.keep(step_key(step), "correction", answer.model_dump_json()))

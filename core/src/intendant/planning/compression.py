@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import chain, islice
 
-from intendant.hooks.calls import Questions
-from intendant.model.kinds import kind_of
+from intendant.hooks.questions import Questions
 from intendant.model.requests import CompressionPolicy, CompressRequest, ModelClient
 from intendant.model.results import Compression
 from intendant.model.workflow import Json
 from intendant.planning.fidelity import expected_retention
+from intendant.text.content_kinds import kind_of
 
 MAX_ROUNDS = 20
 LONG = 1000
@@ -126,10 +126,12 @@ class CompressionChain:
         """
         count = remembering(count)
         before = count(text)
+        if before <= target_tokens or policy.strategy == "none":
+            return Fitted(
+                Compression(text=text, tokens_before=before, tokens_after=before, strategy="none", lossless=True)
+            )
         task = _Task(text, kind_of(text), before, policy, count, query, intent, dense, model, tuple(context))
         start = _State(text, before, task.kind, text)
-        if before <= target_tokens or policy.strategy == "none":
-            return Fitted(self._compression(task, start))
         exact = await self._encoded(task, start, target_tokens)
         if exact.tokens <= target_tokens or lossless_only:
             return Fitted(self._compression(task, exact))

@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 
-from intendant.model.facts import facts
+from intendant.text.facts import facts
 
 NEGATION = 0.1
 ERROR = 0.6

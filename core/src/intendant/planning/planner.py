@@ -1,13 +1,15 @@
 """Every decision about a workflow before any money moves. Pure: nothing is sent, written or changed."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from intendant.config.flags import is_on
+from intendant.config.logs import get_logger
 from intendant.config.settings import Settings
-from intendant.hooks.calls import Questions
+from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
+from intendant.hooks.sharing import share
 from intendant.model.errors import (
     NoHandlerError,
     PluginError,
@@ -16,7 +18,6 @@ from intendant.model.errors import (
     ProviderError,
     WorkflowError,
 )
-from intendant.model.logs import get_logger
 from intendant.model.requests import (
     BudgetLine,
     BudgetRequest,
@@ -24,12 +25,14 @@ from intendant.model.requests import (
     CompressionPolicy,
     IntentSpec,
     ModelClient,
+    ModelOffer,
     Operation,
 )
 from intendant.model.results import Allocation, Classification, Route, Usage
-from intendant.model.sharing import share
 from intendant.model.workflow import Frozen, Step, Workflow
+from intendant.planning.bounds import Bound, Bounds, of_run
 from intendant.planning.routing import Router, difficulty
+from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
 
 log = get_logger("intendant.planning")
@@ -58,6 +61,10 @@ class StepPlan(Frozen):
     """None for steps that ask no model, or where no provider can be used."""
     estimated_micro_usd: int | None
     """Cost if the step uses all its tokens, a quarter of them for the answer; None if the price is not known."""
+    max_tokens: int = 0
+    """Tokens that the step can spend at most, what it may draw on included."""
+    max_micro_usd: int | None = None
+    """Micro-US$ that it can spend at most; None if a price is not known."""
     rewriting: Route | None = None
     """The model that may rewrite the step's input where selecting from it loses too much."""
     side_effects: bool
@@ -75,6 +82,13 @@ class Plan(Frozen):
     strategy: str
     unallocated: int
     """Tokens that no step has a right to."""
+    planning_tokens: int = 0
+    """Tokens that telling intents took; part of what the run may spend."""
+    planning_micro_usd: int = 0
+    max_tokens: int = 0
+    """Tokens that the run can spend at most."""
+    max_micro_usd: int | None = None
+    """Micro-US$ that it can spend at most; None if a price is not known and no limit is set."""
 
     @property
     def estimated_micro_usd(self) -> int | None:
@@ -96,6 +110,7 @@ class Planner:
         self._settings = settings
         self._prices = prices
         self._questions = Questions(plugins.manager)
+        self._bounds = Bounds(plugins.providers, prices, settings)
 
     async def plan(
         self,
@@ -107,6 +122,7 @@ class Planner:
         known: Mapping[str, Classification] | None = None,
         model: ModelClient | None = None,
         memory: bool = False,
+        planning: Callable[[], Usage] = Usage,
     ) -> Plan:
         """Decide everything about *workflow*.
 
@@ -118,48 +134,67 @@ class Planner:
             known: Classifications that are remembered, by step id.
             model: The door through which classifiers may ask a model.
             memory: Something is known before the run, and the steps that are told need tokens for it.
+            planning: Returns what classifying took, which the run's budget pays for.
 
         Raises:
             WorkflowError: A step's intent cannot be told, or nobody handles it.
             PluginLoadError: The configured budget strategy is not installed.
+            SettingsError: A step needs a model, and the only provider that has any is not configured.
         """
         found = await self._classify(workflow, needs, known or {}, model)
+        taken = planning()
         handlers = self._plugins.intents
         specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.steps}
         wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.steps}
+        usable = any(offer.charges for offer in self.offers)
+        if any(wants.values()) and not usable and (fault := misconfigured(self._plugins.providers)) is not None:
+            raise fault  # A provider without a model must not stand in for one whose settings are wrong.
         told = [step.id for step in workflow.steps if memory and wants[step.id] and specs[step.id].memory]
         line = self._memory_line(workflow, len(told))
-        total = self.total(workflow) - line * len(told)
+        total = max(0, self.total(workflow) - taken.tokens - line * len(told))
         shares, strategy, unallocated = self._allocate(workflow, specs, wants, found, history or {}, total)
         router = self.router(workflow)
+        steps = tuple(
+            self._step(
+                step,
+                specs[step.id],
+                found[step.id],
+                needs[step.id],
+                references[step.id],
+                shares,
+                wants,
+                router,
+                line if step.id in told else 0,
+                self.total(workflow),
+            )
+            for step in workflow.steps
+        )
+        tokens, micro = self.total(workflow), self.total_micro_usd(workflow)
+        bound = of_run([Bound(step.max_tokens, step.max_micro_usd) for step in steps], tokens, micro)
         return Plan(
             workflow=workflow,
-            steps=tuple(
-                self._step(
-                    step,
-                    specs[step.id],
-                    found[step.id],
-                    needs[step.id],
-                    references[step.id],
-                    shares,
-                    wants,
-                    router,
-                    line if step.id in told else 0,
-                )
-                for step in workflow.steps
-            ),
-            budget_tokens=self.total(workflow),
-            budget_micro_usd=self.total_micro_usd(workflow),
+            steps=steps,
+            budget_tokens=tokens,
+            budget_micro_usd=micro,
             strategy=strategy,
             unallocated=unallocated,
+            planning_tokens=taken.tokens,
+            planning_micro_usd=taken.micro_usd,
+            max_tokens=bound.tokens,
+            max_micro_usd=bound.micro_usd,
         )
+
+    @cached_property
+    def offers(self) -> tuple[ModelOffer, ...]:
+        """The providers that can be used, preferred first; looked up once, when the first plan is made."""
+        return offers(self._plugins.providers, self._settings.routing.providers)
 
     def router(self, workflow: Workflow) -> Router:
         """Chooses models for *workflow*."""
         return Router(
             self._questions,
-            self._plugins.providers,
-            self._settings.routing,
+            self.offers,
+            self._settings.routing.default_tier,
             tiers=tuple(self._plugins.tiers),
             enabled=is_on(self._settings.flags.routing_enabled, workflow.agent),
         )
@@ -245,8 +280,8 @@ class Planner:
         if answer.intent is None:
             return "this does not look like a step of work", f"take it out, or say `intent: …` ({known})"
         if answer.intent not in self._plugins.intents:
-            error = NoHandlerError(answer.intent)
-            return error.message, self._plugins.way_out(f"intent:{answer.intent}", error.hint)
+            message = NoHandlerError(answer.intent).message
+            return message, self._plugins.unavailable_hint("intent", answer.intent)
         return None
 
     # --- budget and routes ---
@@ -271,7 +306,6 @@ class Planner:
                 step_id=step.id,
                 intent=specs[step.id].name,
                 baseline=settings.baselines.get(specs[step.id].name, specs[step.id].tokens),
-                needs_tokens=wants[step.id],
                 critical=step.critical,
                 confidence=found[step.id].confidence,
                 cap=settings.tokens_per_step,
@@ -292,17 +326,15 @@ class Planner:
         try:
             answer = self._questions.allocate_budget(request)
         except PluginError as error:
-            answer = _directly(request, error.message)
+            answer = _equal_shares(request, error.message)
         if answer is None:
             raise PluginLoadError(
                 f"the budget strategy '{settings.strategy}' is not installed",
-                hint=self._plugins.way_out(
-                    f"budget:{settings.strategy}", f"pip install intendant-budget-{settings.strategy}"
-                ),
+                hint=self._plugins.unavailable_hint("budget", settings.strategy),
             )
         if (granted := sum(answer.tokens.values())) > total:
             reason = f"the strategy '{settings.strategy}' allocated {granted} of {total} tokens"
-            answer = _directly(request, reason)
+            answer = _equal_shares(request, reason)
             granted = sum(answer.tokens.values())
         return answer.tokens, answer.strategy, total - granted
 
@@ -317,6 +349,7 @@ class Planner:
         wants: Mapping[str, bool],
         router: Router,
         memory: int,
+        total: int,
     ) -> StepPlan:
         score, factors = difficulty(step, spec, references=references)
         tokens = shares.get(step.id, 0) + memory
@@ -325,6 +358,7 @@ class Planner:
         rewriting = (
             router.route(step.id, "compress", 0.0, {}, tokens) if compression.abstractive and route else None
         )
+        bound = self._bounds.of_step((route, rewriting), tokens, total)
         return StepPlan(
             step_id=step.id,
             name=step.title,
@@ -341,7 +375,9 @@ class Planner:
             route=route,
             estimated_micro_usd=self._estimate(route, tokens),
             side_effects=spec.side_effects or self._effect(step),
-            warnings=self._warnings(classification, wants[step.id], route),
+            max_tokens=bound.tokens,
+            max_micro_usd=bound.micro_usd,
+            warnings=self._warnings(step, classification, wants[step.id], route, bound),
         )
 
     def _estimate(self, route: Route | None, tokens: int) -> int | None:
@@ -349,7 +385,7 @@ class Planner:
             return 0
         answer = min(tokens // 4, route.max_output_tokens)
         usage = Usage(input_tokens=tokens - answer, output_tokens=answer)
-        free = self._plugins.providers[route.provider].produced_by == "extractive"
+        free = not self._plugins.providers[route.provider].charges
         try:
             return self._prices.of(route.provider, route.model, usage, free=free).micro_usd
         except ProviderError:
@@ -366,23 +402,30 @@ class Planner:
         operation = self._operation(step)
         return step.connector is not None and (operation is None or operation.side_effects)
 
-    def _warnings(self, found: Classification, wants: bool, route: Route | None) -> tuple[str, ...]:
+    def _warnings(
+        self, step: Step, found: Classification, wants: bool, route: Route | None, bound: Bound
+    ) -> tuple[str, ...]:
         warnings = []
         threshold = self._settings.classification.threshold
-        if found.confidence < threshold or self._matters(found):
+        if found.confidence < threshold or self._side_effects_differ(found):
             second = f" or '{found.second}'" if found.second else ""
             warnings.append(
                 f"the intent may be '{found.intent}'{second} ({found.confidence:.0%} sure); say it: `intent: …`"
             )
         if wants and route is None:
-            warnings.append(
-                "no provider can be used for this step; set a key, or install intendant-provider-extractive"
-            )
-        if route is not None and self._plugins.providers[route.provider].produced_by == "extractive":
+            warnings.append(f"no provider can be used for this step; {self._plugins.model_hint}")
+        if route is not None and not self._plugins.providers[route.provider].charges:
             warnings.append("no model will be asked: sentences are selected, templates filled")
+            if step.output is not None:
+                warnings.append(f"an `output` schema needs a model; {self._plugins.model_hint}")
+        if bound.micro_usd is None and route is not None:
+            warnings.append(
+                f"the price of {route.provider}/{route.model}, or of a fallback, is not known: calls are refused; "
+                f'set prices.models."{route.provider}/{route.model}"'
+            )
         return tuple(warnings)
 
-    def _matters(self, found: Classification) -> bool:
+    def _side_effects_differ(self, found: Classification) -> bool:
         """True if the second guess is close, and only one of the two changes something outside the run."""
         specs = {spec.name: spec for spec in self._plugins.specs}
         if found.margin >= CLOSE or found.intent not in specs or found.second not in specs:
@@ -390,7 +433,7 @@ class Planner:
         return specs[found.intent].side_effects != specs[found.second].side_effects
 
 
-def _directly(request: BudgetRequest, reason: str) -> Allocation:
+def _equal_shares(request: BudgetRequest, reason: str) -> Allocation:
     """Equal shares, where the strategy fails: a run that can be done is not lost because of it."""
     log.error("budget_strategy_failed", strategy=request.strategy, reason=reason)
     caps = {line.step_id: line.cap for line in request.lines}

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from hashlib import sha256
 from itertools import pairwise
 
-from intendant.model.kinds import kind_of
 from intendant.model.requests import Tool
-from intendant.model.units import text_units
 from intendant.model.workflow import Json
+from intendant.text.content_kinds import kind_of
+from intendant.text.units import text_units
 
 HANDLE = 9
 """Digits of a handle, three tokens in all; no two of a run's few originals share them."""

@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from intendant.config.settings import RoutingSettings
-from intendant.hooks.calls import Questions
-from intendant.hooks.outside import Provider
-from intendant.model.requests import IntentSpec, RouteRequest
+from intendant.hooks.questions import Questions
+from intendant.model.requests import IntentSpec, ModelOffer, RouteRequest
 from intendant.model.results import Route
 from intendant.model.workflow import Json, Step
-from intendant.spending.alternatives import offers
 
 DIRECT_OUTPUT = 1024
 """The longest answer, in tokens, of a call that no tier has a say in."""
@@ -73,25 +70,26 @@ class Router:
 
     Args:
         questions: The engine's hooks.
-        providers: All providers, preferred first.
-        settings: The operator's preferences.
+        offers: The providers that can be used, preferred first.
+        default_tier: The tier of steps that no tier takes.
+        tiers: The installed tiers.
         enabled: False sends every step to the default tier.
     """
 
     def __init__(
         self,
         questions: Questions,
-        providers: Mapping[str, Provider],
-        settings: RoutingSettings,
+        offers: Sequence[ModelOffer],
+        default_tier: str,
         *,
         tiers: Sequence[str],
         enabled: bool = True,
     ) -> None:
         self._questions = questions
-        self._settings = settings
+        self._default_tier = default_tier
         self._enabled = enabled
         self._tiers = tuple(tiers)
-        self.offers = offers(providers, settings.providers)
+        self._offers = tuple(offers)
 
     def route(
         self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int
@@ -102,11 +100,11 @@ class Router:
             intent=intent,
             difficulty=score,
             factors=factors,
-            offers=self.offers,
+            offers=self._offers,
             tokens=tokens,
         )
-        if not self._enabled and self._settings.default_tier in self._tiers:
-            others = tuple(name for name in self._tiers if name != self._settings.default_tier)
+        if not self._enabled and self._default_tier in self._tiers:
+            others = tuple(name for name in self._tiers if name != self._default_tier)
             request = request.model_copy(update={"excluded": others, "last_resort": True})
         answer = self._questions.route(request)
         if answer is None and not request.last_resort:
@@ -117,8 +115,8 @@ class Router:
         """Where no tier answers, or each fails: the default tier's model of the first provider, else any it has.
         A step that can be done is not lost because routing is broken; its calls are metered like all others.
         """
-        for offer in self.offers:
-            tiers = [self._settings.default_tier, *offer.models]
+        for offer in self._offers:
+            tiers = [self._default_tier, *offer.models]
             if (tier := next((name for name in tiers if name in offer.models), None)) is not None:
                 return Route(
                     tier=tier,

@@ -1,56 +1,85 @@
 """Figures of a run, as a fold over its events."""
 
-from intendant.model import events
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from intendant import events
 from intendant.model.results import Metrics
 
 
 class MetricsFold:
-    """Adds events up to `Metrics`. The same whether fed live or from the store."""
+    """Adds events up to `Metrics`; the result is the same whether it is fed live or from the store."""
 
     def __init__(self) -> None:
         self._totals: dict[str, float] = {}
         self._steps: dict[str | None, str] = {}
-        self._started: float | None = None
         self._budget: int | None = None
 
     def add(self, event: events.Event) -> None:
         """Count *event* in."""
-        match event:
-            case events.Initialized():
-                self._started = event.at if self._started is None else self._started
-                self._budget = event.budget_tokens
-            case events.Resumed():
-                self._budget = event.budget_tokens
-            case events.StepExecuted():
-                self._ended(event, "steps_completed", event.seconds)
-            case events.StepFailed():
-                self._ended(event, "steps_failed", event.seconds)
-            case events.StepSkipped():
-                self._ended(event, "steps_skipped", 0.0)
-            case events.TokensSettled(outcome="answered" | "in_doubt" | "cut_off"):
-                self._count(tokens_used=event.usage.tokens, calls=1, micro_usd=event.usage.micro_usd)
-            case events.TokensSettled(outcome="cached"):
-                self._count(calls_cached=1, tokens_cached=event.usage.tokens)
-            case events.TokenCompressed():
-                self._count(tokens_saved=event.saved, compression_seconds=event.seconds)
-            case events.ContentExpanded():
-                self._count(tokens_saved=-event.tokens)
-            case events.Completed():
-                self._count(seconds=event.seconds)
-            case _:
-                pass
-
-    def _ended(self, event: events.Event, how: str, seconds: float) -> None:
-        """A step ended; in a run that was resumed it may have ended before, otherwise."""
-        if (before := self._steps.get(event.step_id)) is not None:
-            self._totals[before] -= 1
-        self._steps[event.step_id] = how
-        self._count(**{how: 1, "step_seconds": seconds})
-
-    def _count(self, **figures: float) -> None:
-        for name, value in figures.items():
-            self._totals[name] = self._totals.get(name, 0) + value
+        fold = self._FOLDS.get(type(event))
+        if fold is not None:
+            fold(self, event)
 
     def result(self) -> Metrics:
         """The figures so far."""
         return Metrics.model_validate({**self._totals, "budget_tokens": self._budget})
+
+    def _initialized(self, event: events.Initialized) -> None:
+        self._budget = event.budget_tokens
+        self._count("tokens_used", event.planning_tokens)
+        self._count("micro_usd", event.planning_micro_usd)
+
+    def _resumed(self, event: events.Resumed) -> None:
+        self._budget = event.budget_tokens
+
+    def _executed(self, event: events.StepExecuted) -> None:
+        self._ended(event, "steps_completed", event.seconds)
+
+    def _failed(self, event: events.StepFailed) -> None:
+        self._ended(event, "steps_failed", event.seconds)
+
+    def _skipped(self, event: events.StepSkipped) -> None:
+        self._ended(event, "steps_skipped", 0.0)
+
+    def _ended(self, event: events.Event, how: str, seconds: float) -> None:
+        """A step ended; in a run that was resumed it may have ended before, in another way."""
+        if (before := self._steps.get(event.step_id)) is not None:
+            self._totals[before] -= 1
+        self._steps[event.step_id] = how
+        self._count(how, 1)
+        self._count("step_seconds", seconds)
+
+    def _settled(self, event: events.TokensSettled) -> None:
+        if event.outcome in ("answered", "in_doubt", "cut_off"):
+            self._count("tokens_used", event.usage.tokens)
+            self._count("calls", 1)
+            self._count("micro_usd", event.usage.micro_usd)
+        elif event.outcome == "cached":
+            self._count("calls_cached", 1)
+            self._count("tokens_cached", event.usage.tokens)
+
+    def _compressed(self, event: events.TokenCompressed) -> None:
+        self._count("tokens_saved", event.saved)
+        self._count("compression_seconds", event.seconds)
+
+    def _expanded(self, event: events.ContentExpanded) -> None:
+        self._count("tokens_saved", -event.tokens)
+
+    def _completed(self, event: events.Completed) -> None:
+        self._count("seconds", event.seconds)
+
+    def _count(self, name: str, value: float) -> None:
+        self._totals[name] = self._totals.get(name, 0) + value
+
+    _FOLDS: ClassVar[dict[type[events.Event], Callable[["MetricsFold", Any], None]]] = {
+        events.Initialized: _initialized,
+        events.Resumed: _resumed,
+        events.StepExecuted: _executed,
+        events.StepFailed: _failed,
+        events.StepSkipped: _skipped,
+        events.TokensSettled: _settled,
+        events.TokenCompressed: _compressed,
+        events.ContentExpanded: _expanded,
+        events.Completed: _completed,
+    }

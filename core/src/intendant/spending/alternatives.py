@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from intendant.hooks.outside import Provider
-from intendant.model.errors import ProviderError
-from intendant.model.logs import get_logger
+from intendant.config.logs import get_logger
+from intendant.hooks.providers import Provider
+from intendant.model.errors import ProviderError, SettingsError
 from intendant.model.requests import ModelOffer
 from intendant.model.results import Route
 from intendant.spending.pricing import Prices
@@ -32,10 +32,26 @@ def _offer(name: str, provider: Provider) -> ModelOffer | None:
     try:
         if not provider.available():
             return None
-        return ModelOffer(provider=name, models=dict(provider.models()), produced_by=provider.produced_by)
+        return ModelOffer(provider=name, models=dict(provider.models()), charges=provider.charges)
+    except SettingsError as error:
+        log.warning("provider_not_offered", provider=name, reason=str(error))
+        return None
     except Exception:
         log.exception("plugin_raised", plugin=f"provider:{name}")
         return None
+
+
+def misconfigured(providers: Mapping[str, Provider]) -> SettingsError | None:
+    """Why the first of the providers that could be used cannot name its models; None if they all can."""
+    for provider in providers.values():
+        try:
+            if provider.available():
+                provider.models()
+        except SettingsError as error:
+            return error
+        except Exception:  # noqa: BLE001, S112  # logged where it is offered
+            continue
+    return None
 
 
 class Alternatives:
@@ -58,7 +74,7 @@ class Alternatives:
         Providers without a model are not among them: text put together from sentences does not stand for a model's
         answer unless a person says so.
         """
-        if self._providers[route.provider].produced_by != "model":
+        if not self._providers[route.provider].charges:
             return ()
         return tuple(
             route.model_copy(
@@ -69,7 +85,7 @@ class Alternatives:
                 }
             )
             for offer in offers(self._providers, self._preferred)
-            if offer.provider != route.provider and offer.produced_by == "model" and route.tier in offer.models
+            if offer.provider != route.provider and offer.charges and route.tier in offer.models
         )
 
     def cheaper(self, route: Route) -> tuple[Route, ...]:

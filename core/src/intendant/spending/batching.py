@@ -10,9 +10,9 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple
 
-from intendant.hooks.outside import BatchAnswers, Hold, Provider
+from intendant.config.logs import get_logger
+from intendant.hooks.providers import BatchAnswers, Hold, Provider
 from intendant.model.errors import ProviderError
-from intendant.model.logs import get_logger
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply
 

@@ -1,30 +1,34 @@
-"""What a model call is: for whom, under which key, and the events that record it."""
+"""What a model call is: the step it belongs to, its idempotency key, and the events that record it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 
-from intendant.model import events
+from intendant import events
+from intendant.config.logs import get_logger
+from intendant.model.errors import ProviderError
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
 from intendant.model.workflow import InDoubt
-from intendant.record.journal import Journal
-from intendant.record.store.doubts import OpenHold
+from intendant.record.journal import Journal, StepLog
+from intendant.record.rows import HoldRow
+from intendant.spending.admission import Shapes
 from intendant.spending.ledger import RunLedger
+from intendant.spending.retrying import Backoff
 
-MIN_OUTPUT_TOKENS = 16
-"""A call that could not answer with at least this much is not worth its input."""
 Outcome = Literal["answered", "refused", "in_doubt", "cut_off", "replayed", "cached"]
+Degradation = Literal["compressed", "cheaper_tier", "fallback"]
 OnText = Callable[[str], object]
-Earlier = Sequence[Mapping[str, Any]]
-"""The holds of earlier tries at a call, in their order."""
+log = get_logger("intendant.gateway")
+NOT_IN_KEYS = frozenset({"max_output_tokens", "cache_marks", "reuse"})
+"""Fields of a request that do not change what is asked."""
 
 
 @dataclass(slots=True)
 class CallScope:
-    """For whom calls are made: one attempt at a step."""
+    """One attempt at a step, to which model calls are charged."""
 
     journal: Journal
     ledger: RunLedger
@@ -32,64 +36,85 @@ class CallScope:
     calls: int = 0
     """Calls made in this attempt; the n-th call of each attempt has the same idempotency key."""
     generation: int = 0
-    """Raised when an attempt failed because of the answers it got: then they are asked for anew."""
+    """Raised when an attempt failed because of the answers it got, so that the next one asks anew."""
     usage: Usage = field(default_factory=Usage)
     produced_by: str = "deterministic"
     in_doubt: InDoubt | None = None
-    """What becomes of a call that was out when its process died; None for the default."""
-    keep_seconds: float = 0.0
-    """How old an answer to the very same request, of whatever run, may be to be used again; 0: never."""
-    slack: float = 0.0
-    """How many seconds an answer may take, so that it may be had for less; 0: it is wanted now."""
+    """What happens to a call that was in flight when its process died; None for the default."""
+    cache_ttl: float = 0.0
+    """How old, in seconds, an answer to the same request of any run of the tenant may be; 0: no response cache."""
+    max_wait: float = 0.0
+    """How many seconds an answer may take, so that a batch may carry the call; 0: it is wanted now."""
+    log: StepLog = field(init=False)
+    """The journal of the step."""
 
-    def next_call(self) -> int:
-        """The number of the attempt's next call."""
-        self.calls += 1
-        return self.calls - 1
+    def __post_init__(self) -> None:
+        self.log = self.journal.step(self.step_id)
 
 
 @dataclass(slots=True)
 class Call:
-    """One call, through all its tries."""
+    """One model call, through all its tries."""
 
     scope: CallScope
-    request: ModelRequest
     key: str
-    """The same for the same call of the same step, in whatever attempt and whatever process, of whatever model."""
-    least_output: int
+    """The same for the same call of the same step, in every attempt and process, and for every model."""
+    shapes: Shapes
+    """In which shape it is sent."""
     on_text: OnText | None
-    until: float
+    deadline: float
     """When it has to be over, by the monotonic clock."""
-    number: int = 0
+    tries: int = 0
     """Tries so far, those of earlier processes included; each has a hold of its own."""
-    earlier: Earlier = ()
-    """The holds of tries that other processes or attempts made, until the next one has looked at them."""
+    earlier: Sequence[HoldRow] = ()
+    """The holds of tries that other processes or attempts made, until the next try has examined them."""
     shown: bool = False
-    """True once a part of an answer was shown: it cannot be taken back, so that there is no other try."""
+    """True once a part of an answer was shown: it cannot be taken back, so there is no retry."""
     batched: bool = False
-    """True while it is to be sent among those that may wait."""
+    """True while it is sent in a batch."""
+    failure: ProviderError | None = None
+    """Why the last try failed, where there will be another."""
+    forms: int = 0
+    """How often a server refused its form only."""
+    backoff: Backoff | None = None
+    """Of the candidate that is asked; None until it has failed, which is rare."""
+    fallbacks: list[Route] | None = None
+    """The candidates that are left; None until the first one has failed, which is rare."""
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds until it has to be over."""
-        return max(0.0, self.until - monotonic())
+        return max(0.0, self.deadline - monotonic())
 
     @property
     def try_key(self) -> str:
         """The key of the next try."""
-        return f"{self.key}~{self.number}" if self.number else self.key
+        return f"{self.key}~{self.tries}" if self.tries else self.key
+
+    def show(self, piece: str) -> None:
+        """Pass a piece of the answer on."""
+        if self.on_text is None:
+            return
+        self.shown = True
+        try:
+            self.on_text(piece)
+        except Exception:
+            log.exception("callback_failed", callback=repr(self.on_text))
+            self.on_text = None  # the answer is paid for: a faulty callback must not lose it
 
 
-def key_of(scope: CallScope, request: ModelRequest, number: int) -> str:
-    """The idempotency key of a call: the *number*-th of an attempt at a step."""
-    content = request.model_dump_json(exclude={"max_output_tokens", "cache_marks", "reuse"})
+def next_key(scope: CallScope, request: ModelRequest) -> str:
+    """The idempotency key of the next call of an attempt at a step."""
+    number = scope.calls
+    scope.calls += 1
+    content = request.model_dump_json(exclude=set(NOT_IN_KEYS))
     return _digest(scope.journal.run_id, scope.step_id, f"{scope.generation}.{number}", content)
 
 
-def exact_key(tenant: str, route: Route, request: ModelRequest, most: int) -> str:
-    """The key of an answer that any run of *tenant* may use again: it is to the very same request."""
-    content = request.model_dump_json(exclude={"max_output_tokens", "cache_marks", "reuse"})
-    return _digest(tenant, route.provider, route.model, str(most), str(route.temperature), content)
+def response_key(tenant: str, route: Route, request: ModelRequest, max_output: int) -> str:
+    """The key of an answer in the response cache of *tenant*: the same for the same request only."""
+    content = request.model_dump_json(exclude=set(NOT_IN_KEYS))
+    return _digest(tenant, route.provider, route.model, str(max_output), str(route.temperature), content)
 
 
 def _digest(*parts: str) -> str:
@@ -97,21 +122,8 @@ def _digest(*parts: str) -> str:
 
 
 def label_of(reply: ModelReply) -> str:
-    """Who wrote an answer, as steps say it."""
-    return "extractive" if reply.produced_by == "extractive" else f"model:{reply.provider}/{reply.model}"
-
-
-def in_doubt(scope: CallScope, opened: OpenHold) -> events.TokensSettled:
-    """A call of a dead process is charged in full."""
-    return events.TokensSettled(
-        run_id=scope.journal.run_id,
-        step_id=scope.step_id,
-        call=opened.key,
-        provider=opened.provider,
-        model=opened.model,
-        usage=Usage(output_tokens=opened.tokens, micro_usd=opened.micro, calls=1),
-        outcome="in_doubt",
-    )
+    """What produced an answer, as outcomes of steps say it."""
+    return f"model:{reply.provider}/{reply.model}" if reply.produced_by == "model" else reply.produced_by
 
 
 def settled(
@@ -120,13 +132,15 @@ def settled(
     route: Route,
     usage: Usage,
     outcome: Outcome,
+    *,
     produced_by: str = "model",
     price_version: str = "",
+    answered_by: str = "",
+    corrected: str = "",
 ) -> events.TokensSettled:
-    """A call ended."""
-    return events.TokensSettled(
-        run_id=scope.journal.run_id,
-        step_id=scope.step_id,
+    """The event of a call that ended."""
+    return scope.log.event(
+        events.TokensSettled,
         call=key,
         provider=route.provider,
         model=route.model,
@@ -134,13 +148,11 @@ def settled(
         outcome=outcome,
         produced_by=produced_by,
         price_version=price_version,
+        answered_by=answered_by,
+        corrected=corrected,
     )
 
 
-def degraded(
-    scope: CallScope, how: Literal["compressed", "cheaper_tier", "fallback"], before: str, after: str, reason: str
-) -> events.CallDegraded:
-    """A call is sent otherwise than it was planned."""
-    return events.CallDegraded(
-        run_id=scope.journal.run_id, step_id=scope.step_id, how=how, before=before, after=after, reason=reason
-    )
+def record_degraded(scope: CallScope, how: Degradation, before: str, after: str, reason: str) -> None:
+    """Record that a call is sent in another shape, or to another model, than planned."""
+    scope.log.record(events.CallDegraded, how=how, before=before, after=after, reason=reason)

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from intendant.config.settings import PriceSetting
 from intendant.model.errors import ProviderError
 from intendant.model.results import Usage
-from intendant.record.store.costs import Scope, Told
+from intendant.record.rows import JournalRow, Scope
 from intendant.spending.alternatives import SAMPLE
 from intendant.spending.pricing import Prices
 
@@ -40,7 +40,7 @@ class Saved:
     """Of them, those."""
     added_tokens: int = 0
     """Tokens that compression took away, and that were added again."""
-    extractive: int = 0
+    free: int = 0
     """Calls for which no model was asked; they cost nothing either way."""
     against: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     """Micro-US$ that were spent on what would not have been sent."""
@@ -89,21 +89,21 @@ class SavingsFold:
         self._steps: dict[str, _Step] = {}
         self._held_at: dict[str, float] = {}
 
-    def add(self, told: Told) -> None:
+    def add(self, row: JournalRow) -> None:
         """Take an event in; those of a run come together, in their order."""
-        if told.run_id != self._run:
+        if row.run_id != self._run:
             self._close()
-            self._run, self._classifies = told.run_id, told.classifies
-        step = self._steps.setdefault(told.step_id, _Step())
-        if told.type == "step_started":
+            self._run, self._classifies = row.run_id, row.classifies
+        step = self._steps.setdefault(row.step_id, _Step())
+        if row.type == "step_started":
             self._started(step)
             return
-        data = json.loads(told.data)
-        if told.type == "tokens_reserved":
-            self._held_at[data["call"]] = told.at
-        elif told.type == "tokens_settled":
-            self._settled(step, data, told.at)
-        elif told.type == "token_compressed":
+        data = json.loads(row.data)
+        if row.type == "tokens_reserved":
+            self._held_at[data["call"]] = row.at
+        elif row.type == "tokens_settled":
+            self._settled(step, data, row.at)
+        elif row.type == "token_compressed":
             self._compressed(step, data)
         else:
             self._expanded(step, data)
@@ -133,7 +133,7 @@ class SavingsFold:
             return
         usage = Usage.model_validate(data["usage"])
         at = self._held_at.pop(key, at) if known is None else known.at
-        free = data["produced_by"] == "extractive"
+        free = data["produced_by"] != "model"
         step.calls[key] = _Call(data["provider"], usage, at, outcome, free)
 
     def _compressed(self, step: _Step, data: Mapping[str, Any]) -> None:
@@ -187,7 +187,7 @@ class SavingsFold:
     def _counts(self, call: _Call) -> bool:
         """True if the call would have been sent without orchestration, and charged."""
         if call.free:
-            self._saved.extractive += 1
+            self._saved.free += 1
             return False
         if call.outcome == "in_doubt":
             return False

@@ -7,7 +7,7 @@ full, or still held.
 from dataclasses import dataclass
 
 from intendant.model.workflow import InDoubt
-from intendant.record.store.doubts import OpenHold
+from intendant.record.rows import HoldRow
 
 
 def policy_of(wanted: InDoubt | None, *, knows_keys: bool, micro: int, ask_above: int) -> InDoubt:
@@ -46,7 +46,7 @@ class Fate:
     """True if the step fails."""
 
 
-def fate_of(found: OpenHold, policy: InDoubt) -> Fate:
+def fate_of(found: HoldRow, policy: InDoubt) -> Fate:
     """What *policy* means for a hold: it stays held for the same call again, or is charged in full."""
     return Fate(
         key=found.key,

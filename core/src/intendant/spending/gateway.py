@@ -1,52 +1,57 @@
-"""The gateway: the only door through which tokens are spent, and the only caller of providers.
+"""The gateway: the only way to a model. Every call is counted, held, sent, settled, priced and recorded.
 
-For each call: look it up (one that was paid for is never paid again), count its input, clamp its answer to what
-the budget admits, wait for its turn, hold its worst case, ask the provider, settle by the provider's own figures.
-What may pass is tried again; a model that is out of order makes way for another provider's. Each try has a hold
-of its own, and no library below makes any by itself.
+`complete` gives an answer that was paid for already again, as a replay of this run or from the response cache.
+Else `_answered` tries until there is an answer: where the budgets refuse, in the next shape (see `admission`);
+after a transient error, again, no sooner than the provider asks; where a model stays unhealthy, with the one that
+another provider has for the same tier. `_try` is one such try: circuit breaker, rate limits, hold, send, settle.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from functools import cache
+from asyncio import sleep
+from collections.abc import Mapping, Sequence
 from time import monotonic, time
+from typing import Literal
 
+from intendant.config.logs import get_logger
 from intendant.config.settings import CallSettings
-from intendant.hooks.outside import Provider
-from intendant.model.errors import IntendantError, ProviderError
+from intendant.hooks.providers import Provider
+from intendant.model.errors import BudgetExceeded, IntendantError, ProviderError, RequestAdapted
 from intendant.model.requests import ModelRequest
 from intendant.model.results import ModelReply, Route, Usage
-from intendant.model.retrying import retrying
-from intendant.record.store import budgets, responses
-from intendant.record.store.budgets import Spent
+from intendant.record.rows import Spent
+from intendant.record.store import holds, responses
+from intendant.spending.admission import Shapes, Shrink
 from intendant.spending.alternatives import Alternatives
 from intendant.spending.batching import BatchLanes
 from intendant.spending.caching import marks_for
 from intendant.spending.calls import (
-    MIN_OUTPUT_TOKENS,
     Call,
     CallScope,
-    Earlier,
     OnText,
-    degraded,
-    exact_key,
-    key_of,
     label_of,
+    next_key,
+    record_degraded,
+    response_key,
     settled,
 )
-from intendant.spending.holding import Held, Holder, wanted
+from intendant.spending.holding import Held, Holder, Quote
 from intendant.spending.pricing import Prices
+from intendant.spending.reply_check import CheckedReply, checked_reply, refused
+from intendant.spending.retrying import Backoff
 from intendant.spending.sizing import Sizes
 from intendant.spending.streaming import LiveMeter
 from intendant.spending.traffic import Traffic
 
+log = get_logger("intendant.gateway")
 RETRY_SECONDS = 0.5
 LONGEST_WAIT = 10.0
-"""A wait that a provider asks for and that is longer than this is not waited where another provider can be asked.
+"""Where a provider asks for a longer wait than this, in seconds, another provider is asked instead, if there is
+one.
 """
-LEAST_SLACK = 60.0
-"""A call that may wait for less is sent at once."""
+MAX_FORMS = 6
+"""In so many other forms a call is sent where a server refuses its form, and not the call."""
+MIN_BATCH_WAIT = 60.0
+"""A call that may wait for less, in seconds, is sent at once."""
 
 
 class Gateway:
@@ -59,7 +64,7 @@ class Gateway:
         ask_above: Micro-US$; a call in doubt that may have cost more waits for a person.
         calls: How calls are sent.
         preferred: Names of providers to fall back on first.
-        batches: Where calls go that may wait.
+        batches: Sends calls that may wait.
     """
 
     def __init__(
@@ -73,10 +78,10 @@ class Gateway:
         batches: BatchLanes | None = None,
     ) -> None:
         self._settings = calls or CallSettings()
-        self._sizes = Sizes(providers)
+        self._sizes = Sizes(providers, self._settings.token_bound)
         self._holder = Holder(self._sizes, prices, call_timeout, ask_above)
         self._traffic = Traffic(self._settings)
-        self.alternatives = Alternatives(providers, prices, preferred)
+        self._alternatives = Alternatives(providers, prices, preferred)
         self._batches = batches or BatchLanes()
         self.counter = self._sizes.counter
         self.input_tokens = self._sizes.input_tokens
@@ -87,8 +92,12 @@ class Gateway:
         return route is not None and self._sizes.provider(route).tools
 
     def charges(self, route: Route | None) -> bool:
-        """True if a model is behind *route*; what a provider without one reads costs nothing."""
-        return route is not None and self._sizes.provider(route).produced_by == "model"
+        """True if calls to *route* take tokens and money."""
+        return route is not None and self._sizes.provider(route).charges
+
+    def context_window(self, route: Route | None) -> int | None:
+        """Tokens that the model of *route* reads and writes at most in one call; None if that is not known."""
+        return None if route is None else self._sizes.provider(route).context_window(route.model)
 
     async def close(self) -> None:
         """Stop waiting for batches."""
@@ -101,246 +110,303 @@ class Gateway:
         request: ModelRequest,
         *,
         on_text: OnText | None = None,
-        least_output: int = MIN_OUTPUT_TOKENS,
-        number: int | None = None,
+        shrink: Shrink | None = None,
     ) -> ModelReply:
         """Send a call.
 
         Args:
-            scope: For whom.
-            route: The model; those that other providers have for its tier are asked where it does not answer.
+            scope: The attempt that is charged.
+            route: The model; where it fails, the ones that other providers have for its tier are asked.
             request: What it is asked.
-            on_text: Told of the answer piece by piece, while it is written. Once a piece was shown there is no
-                other try: it cannot be taken back.
-            least_output: The call is refused if the budget does not admit an answer of so many tokens.
-            number: Which call of the attempt this is, from `scope.next_call()`, where it may have to be sent in
-                more than one shape; by default the next one.
+            on_text: Called with the answer piece by piece, while it is written. Once a piece was shown there is no
+                retry, because it cannot be taken back.
+            shrink: Compresses the input further where the budgets refuse it; None if nothing can be compressed.
 
         Raises:
-            BudgetExceeded: A limit does not admit it; nothing was sent.
+            BudgetExceeded: A limit does not admit it in any shape; nothing was sent.
             ProviderError: The provider refused or broke off.
-            CallInDoubt: A process died while this call was out, and the policy is not to repeat it.
+            ModelRefused: The model refused to answer; that was charged.
+            CallInDoubt: A process died while this call was in flight, and the policy is not to repeat it.
         """
-        self._check_able(route, request)
-        key = key_of(scope, request, scope.next_call() if number is None else number)
-        until = monotonic() + self._settings.deadline + scope.slack
-        call = Call(scope, request, key, least_output, on_text, until)
-        call.earlier = await self._earlier(call)
-        if (known := self._replayed(call, route)) is not None:
-            return self._shown(call, known)
-        if (known := await self._kept(call, route)) is not None:
-            return self._shown(call, known)
-        call.number = len(call.earlier)
-        return await self._answered(call, route)
+        provider = self._sizes.provider(route)
+        self._check_able(provider, route, request)
+        if request.max_output_tokens is not None and (more := provider.thinking_tokens(route.model, request)):
+            request = request.model_copy(update={"max_output_tokens": request.max_output_tokens + more})
+        shapes = Shapes(route, request, shrink, self._alternatives.cheaper)
+        deadline = monotonic() + self._settings.deadline + scope.max_wait
+        call = Call(scope, next_key(scope, request), shapes, on_text, deadline)
+        if scope.journal.fence.epoch > 1 or scope.ledger.tried(call.key):  # else this process knows all its calls
+            call.earlier = await scope.journal.store.do(holds.holds_of_call(call.key))
+            call.tries = len(call.earlier)
+        if (reply := self._replayed(call)) is None and scope.cache_ttl:
+            reply = await self._cached(call)
+        if reply is None:
+            return self._accepted(await self._answered(call))
+        call.show(self._accepted(reply).text)
+        return reply
 
-    def _check_able(self, leg: Route, request: ModelRequest) -> None:
-        """Pass if models behind *leg* can be asked this.
+    def _accepted(self, reply: ModelReply) -> ModelReply:
+        """The reply, if it is an answer; it is settled already.
+
+        Raises:
+            ModelRefused: The model refused to answer.
+        """
+        if reply.stop_reason == "refusal" and self._settings.refusals == "fail":
+            raise refused(reply)
+        return reply
+
+    def _check_able(self, provider: Provider, route: Route, request: ModelRequest) -> None:
+        """Pass if models behind *route* can be asked this.
 
         Raises:
             ProviderError: They cannot; nothing was sent.
         """
-        provider = self._sizes.provider(leg)
         if not provider.images and any(message.images for message in request.messages):
-            raise ProviderError(f"{leg.provider} cannot be shown pictures", billed=False)
+            raise ProviderError(f"{route.provider} cannot be shown pictures", billed=False)
         if not provider.tools and request.tools:
-            raise ProviderError(f"{leg.provider} cannot be offered tools", billed=False)
+            raise ProviderError(f"{route.provider} cannot be offered tools", billed=False)
 
     # --- what was paid for already ---
 
-    async def _earlier(self, call: Call) -> Earlier:
-        """The holds of earlier tries at the call: of this process, or of those that had its run before."""
-        scope = call.scope
-        if scope.journal.fence.epoch == 1 and not scope.ledger.tried(call.key):
-            return ()  # the run's first owner knows all its own calls
-        found: Earlier = await scope.journal.store.do(budgets.holds_of_call(call.key))
-        return found
-
-    def _replayed(self, call: Call, route: Route) -> ModelReply | None:
-        """The answer of a call that was made before."""
-        scope = call.scope
+    def _replayed(self, call: Call) -> ModelReply | None:
+        """The answer that an earlier try at the same call got."""
         for row in call.earlier:
-            if row["state"] == "settled" and row["reply"]:
-                reply = ModelReply.model_validate_json(row["reply"])
-                made = route.model_copy(update={"provider": reply.provider, "model": reply.model})
-                scope.produced_by = label_of(reply)
-                scope.journal.record(settled(scope, row["key"], made, Usage(), "replayed", reply.produced_by))
-                return reply
+            if row.state == "settled" and row.reply:
+                reply = ModelReply.model_validate_json(row.reply)
+                return self._reused(call, row.key, reply, Usage(), "replayed")
         return None
 
-    async def _kept(self, call: Call, route: Route) -> ModelReply | None:
-        """The answer that another run got to the very same request, where the step allows that."""
+    async def _cached(self, call: Call) -> ModelReply | None:
+        """The answer that another run got to the same request."""
         scope = call.scope
-        if not scope.keep_seconds or scope.generation:
+        if scope.generation:
             return None
-        key = self._exact_key(call, route)
-        found = await scope.journal.store.do(responses.find(key, time(), scope.keep_seconds))
+        key = self._response_key(call)
+        found = await scope.journal.store.do(responses.find(key, time(), scope.cache_ttl))
         if found is None:
             return None
         reply = ModelReply.model_validate_json(found)
+        return self._reused(call, call.key, reply, reply.usage, "cached").model_copy(update={"usage": Usage()})
+
+    def _reused(
+        self, call: Call, key: str, reply: ModelReply, usage: Usage, outcome: Literal["replayed", "cached"]
+    ) -> ModelReply:
+        """Record that an answer is used again."""
+        scope, route = call.scope, call.shapes.current.route
+        made = route.model_copy(update={"provider": reply.provider, "model": reply.model})
         scope.produced_by = label_of(reply)
-        scope.journal.record(settled(scope, call.key, route, reply.usage, "cached", reply.produced_by))
-        return reply.model_copy(update={"usage": Usage()})
-
-    def _exact_key(self, call: Call, route: Route) -> str:
-        return exact_key(call.scope.ledger.standing.tenant, route, call.request, wanted(call, route))
-
-    @staticmethod
-    def _shown(call: Call, reply: ModelReply) -> ModelReply:
-        if call.on_text is not None:
-            call.on_text(reply.text)
+        scope.journal.append(settled(scope, key, made, usage, outcome, produced_by=reply.produced_by))
         return reply
+
+    def _response_key(self, call: Call) -> str:
+        shape = call.shapes.current
+        return response_key(call.scope.ledger.standing.tenant, shape.route, shape.request, shape.max_output)
 
     # --- tries ---
 
-    async def _answered(self, call: Call, route: Route) -> ModelReply:
-        """The answer of the first model that gives one."""
-        # Looked for when the first does not answer: most do.
-        others = cache(lambda: list(self._others(route, call.request)))
-        leg = route
+    async def _answered(self, call: Call) -> ModelReply:
+        """Try until there is an answer, or nothing is left to try."""
         while True:
             try:
-                return await self._tried(call, leg, others)
+                return await self._try(call)
+            except BudgetExceeded as refused:
+                reduction = await call.shapes.reduce(refused)
+                if reduction is False:
+                    raise (refused if call.failure is None else _not_again(call.failure, refused)) from None
+                if reduction is not None:
+                    record_degraded(call.scope, *reduction, str(refused))
+            except RequestAdapted as error:
+                # The provider knows another form now. A call has a few of those, besides its retries.
+                call.forms += 1
+                if call.forms > MAX_FORMS:
+                    raise ProviderError(error.message, billed=False, at_fault=False) from None
             except ProviderError as error:
-                if not error.at_fault or call.shown or not others():
+                if call.shown:
                     raise
-                failed, leg = leg, others().pop(0)
-                before, after = (f"{item.provider}/{item.model}" for item in (failed, leg))
-                call.scope.journal.record(degraded(call.scope, "fallback", before, after, error.message))
+                call.failure = error
+                if (delay := self._retry_delay(call, error)) is not None:
+                    await sleep(delay)
+                elif not self._fall_back(call, error):
+                    raise
 
-    def _others(self, route: Route, request: ModelRequest) -> Iterator[Route]:
-        """The models that may be asked the same where that of *route* does not answer."""
-        for leg in self.alternatives.fallbacks(route) if self._settings.fallback else ():
-            with suppress(ProviderError):  # one that cannot see pictures is no stand-in for one that can
-                self._check_able(leg, request)
-                yield leg
+    def _retry_delay(self, call: Call, error: ProviderError) -> float | None:
+        """Seconds until the same model is asked again; None if it is not."""
+        if call.backoff is None:
+            call.backoff = self._backoff(call)
+        asked = error.retry_after or 0.0
+        if not error.retryable or (asked > LONGEST_WAIT and self._fallbacks(call)):
+            return None
+        return call.backoff.next_delay(asked)
 
-    async def _tried(self, call: Call, leg: Route, others: Callable[[], Sequence[Route]]) -> ModelReply:
-        """The answer of one model, asked as often as the settings say."""
-
-        def again(error: Exception) -> bool:
-            if call.shown or not (isinstance(error, IntendantError) and error.retryable):
-                return False
-            return _asked_wait(error) <= LONGEST_WAIT or not others()
-
-        return await retrying(
-            lambda: self._once(call, leg),
-            again=again,
+    def _backoff(self, call: Call) -> Backoff:
+        return Backoff(
             attempts=self._settings.attempts,
             delay=RETRY_SECONDS,
             jitter=RETRY_SECONDS / 2,
-            longest=LONGEST_WAIT,
-            at_least=_asked_wait,
-            until=call.until,
+            max_delay=LONGEST_WAIT,
+            deadline=call.deadline,
         )
 
-    async def _once(self, call: Call, leg: Route) -> ModelReply:
-        provider = self._sizes.provider(leg)
-        self._traffic.admit(leg.provider, leg.model)
-        call.request = self._marked(call.request, leg)
-        call.batched = provider.batches and call.scope.slack >= LEAST_SLACK and call.number == 0
-        counted = self._sizes.input_tokens(leg, call.request)
-        try:
-            async with (
-                self._traffic.gate(leg.provider).passing(counted + wanted(call, leg)),
-                self._held(call, leg, counted) as (held, meter),
-            ):
-                reply = _checked(await self._sent(call, provider, held, meter), leg)
-        except ProviderError as error:
-            self._traffic.note(leg.provider, leg.model, error)
-            raise
-        self._traffic.note(leg.provider, leg.model, None)
-        return await self._settle(call, leg, held, reply)
+    def _fall_back(self, call: Call, error: ProviderError) -> bool:
+        """Move the call to the next candidate; False if there is none, or another model would fail as well."""
+        if not error.at_fault or not self._fallbacks(call):
+            return False
+        failed, candidate = call.shapes.current.route, self._fallbacks(call).pop(0)
+        before, after = (f"{route.provider}/{route.model}" for route in (failed, candidate))
+        record_degraded(call.scope, "fallback", before, after, error.message)
+        call.shapes.move_to(candidate)
+        call.backoff = self._backoff(call)
+        return True
 
-    @asynccontextmanager
-    async def _held(self, call: Call, leg: Route, counted: int) -> AsyncIterator[tuple[Held, LiveMeter | None]]:
-        """The hold of one try; closed by what came of it if that is no answer."""
-        held = await self._holder.hold(call, leg, counted)
+    def _fallbacks(self, call: Call) -> list[Route]:
+        """The candidates that are left for a call."""
+        if call.fallbacks is None:
+            found = self._alternatives.fallbacks(call.shapes.current.route) if self._settings.fallback else ()
+            call.fallbacks = [route for route in found if self._is_able(route, call.shapes.current.request)]
+        return call.fallbacks
+
+    def _is_able(self, route: Route, request: ModelRequest) -> bool:
+        try:
+            self._check_able(self._sizes.provider(route), route, request)
+        except ProviderError:
+            return False  # a model that cannot see pictures is no fallback for one that can
+        return True
+
+    async def _try(self, call: Call) -> ModelReply:
+        """Hold, send and settle a call in its current shape."""
+        route = call.shapes.current.route
+        self._traffic.admit(route.provider, route.model)
+        await self._sizes.provider(route).warm()
+        quote = await self._quoted(call)
+        try:
+            # Waits for its turn before anything is held, so that what is held is what is sent.
+            async with self._traffic.gate(route.provider).passing(quote.tokens):
+                held = await self._holder.hold(call, quote)
+                reply = await self._sent(call, held)
+        except ProviderError as error:
+            self._traffic.note(route.provider, route.model, error)
+            raise
+        self._traffic.note(route.provider, route.model, None)
+        return await self._settled(call, held, reply)
+
+    async def _quoted(self, call: Call) -> Quote:
+        """What the call may take, with the marks for the provider's prompt cache that pay."""
+        shape = call.shapes.current
+        if shape.request.reuse is not None and not shape.request.cache_marks and self._settings.prompt_cache:
+            rates = self._holder.card(shape.route).at(self._sizes.input_tokens(shape.route, shape.request))
+            marks = marks_for(shape.request.reuse, rates)
+            call.shapes.with_request(shape.request.model_copy(update={"cache_marks": marks}))
+        return await self._holder.quote(call, may_batch=call.scope.max_wait >= MIN_BATCH_WAIT and call.tries == 0)
+
+    async def _sent(self, call: Call, held: Held) -> CheckedReply:
+        """The provider's answer. Whatever else happens, the hold is closed before it is raised.
+
+        Raises:
+            ProviderError: There is none.
+        """
+        provider, hold, request = held.quote.provider, held.hold, held.quote.shape.request
         call.scope.ledger.note_try(call.key)
         meter = None
         if call.on_text is not None and not call.batched:
-            meter = LiveMeter(held.hold, self._sizes.counter(leg), _listener(call))
+            meter = LiveMeter(hold, self._sizes.upper(held.route), call.show)
         try:
-            yield held, meter
+            if call.batched:
+                return self._checked(await self._batches.answer(provider, hold, request), held)
+            async with asyncio.timeout(hold.timeout):
+                if meter is None:
+                    return self._checked(await provider.complete(hold, request), held)
+                return self._checked(await provider.stream(hold, request, meter), held)
+        except TimeoutError as error:
+            self._close(call, held, meter, error)
+            message = f"{held.route.provider}/{held.route.model} did not answer in {hold.timeout:g} s"
+            raise ProviderError(message, retryable=True) from None
+        except Exception as error:
+            self._close(call, held, meter, error)
+            if isinstance(error, IntendantError):
+                raise
+            log.warning("plugin_raised", plugin=provider.key, exc_info=error)
+            raise ProviderError(
+                f"the provider '{provider.name}' raised {type(error).__name__}: {error}",
+                hint="this is a fault of the plugin; report it there",
+            ) from error
         except BaseException as error:
-            self._close(call, leg, held, meter, error)
-            if isinstance(error, TimeoutError):
-                message = f"{leg.provider}/{leg.model} did not answer in {held.hold.timeout:g} s"
-                raise ProviderError(message, retryable=True) from None
+            self._close(call, held, meter, error)
             raise
 
-    async def _sent(self, call: Call, provider: Provider, held: Held, meter: LiveMeter | None) -> ModelReply:
-        if call.batched:
-            return await self._batches.answer(provider, held.hold, call.request)
-        async with asyncio.timeout(held.hold.timeout):
-            if meter is None:
-                return await provider.complete(held.hold, call.request)
-            return await provider.stream(held.hold, call.request, meter)
+    def _checked(self, reply: object, held: Held) -> CheckedReply:
+        """A reply that can be charged and stored.
 
-    def _marked(self, request: ModelRequest, leg: Route) -> ModelRequest:
-        """The request, with marks of what the provider should keep, where its prices make that pay."""
-        if request.reuse is None or request.cache_marks or not self._settings.prompt_cache:
-            return request
-        rates = self._holder.card(leg).at(self._sizes.input_tokens(leg, request))
-        return request.model_copy(update={"cache_marks": marks_for(request.reuse, rates)})
+        Raises:
+            ProviderError: It is none; it may have been charged all the same.
+        """
+        return checked_reply(
+            reply,
+            held.route,
+            held.quote.shape.request,
+            held.hold,
+            max_bytes=self._settings.max_reply_bytes,
+            charges=held.quote.provider.charges,
+        )
 
-    # --- ends ---
+    # --- how a try ends ---
 
-    async def _settle(self, call: Call, leg: Route, held: Held, reply: ModelReply) -> ModelReply:
-        scope, row = call.scope, held.row
-        price = self._holder.card(leg, reply.lane).price(reply.usage)
-        usage = reply.usage.model_copy(update={"micro_usd": price.micro_usd, "calls": 1})
+    async def _settled(self, call: Call, held: Held, checked: CheckedReply) -> ModelReply:
+        """Charge an answer; it is returned when the charge is committed, so that it is never asked for again."""
+        scope, row, route, reply = call.scope, held.row, held.route, checked.reply
+        reported = reply.usage if held.quote.provider.charges else Usage()
+        price = held.quote.card.price(reported)
+        usage = reported.model_copy(update={"micro_usd": price.micro_usd, "calls": 1})
         reply = reply.model_copy(update={"usage": usage})
         text = reply.model_dump_json()
         spent = Spent(usage.input_tokens, usage.output_tokens, usage.micro_usd)
-        event = settled(scope, row.key, leg, usage, "answered", reply.produced_by, price.version)
+        event = settled(
+            scope,
+            row.key,
+            route,
+            usage,
+            "answered",
+            produced_by=reply.produced_by,
+            price_version=price.version,
+            answered_by=checked.answered_by,
+            corrected=checked.corrected,
+        )
         scope.usage += usage
         scope.produced_by = label_of(reply)
         await scope.ledger.settle(row, spent, text, event)
-        if not call.request.tools:  # The words around tools are the provider's own, and no text of ours.
-            self._sizes.observe(leg, held.input_tokens, usage.input_tokens)
-        if scope.keep_seconds and reply.stop_reason == "end":
-            key = self._exact_key(call, leg)
-            scope.journal.store.do_later(responses.keep(key, text, time(), scope.keep_seconds))
+        request = held.quote.shape.request
+        if held.quote.bound != "exact" and not request.tools:  # providers add text of their own to tools
+            self._sizes.observe(route, held.quote.input_tokens, usage.input_tokens, request)
+        if scope.cache_ttl and reply.stop_reason == "end":
+            key = self._response_key(call)
+            scope.journal.store.do_later(responses.keep(key, text, time(), scope.cache_ttl))
         return reply
 
-    def _close(self, call: Call, leg: Route, held: Held, meter: LiveMeter | None, error: BaseException) -> None:
-        """Release what was certainly not charged; charge a stream by what came of it, and all else in full, until
+    def _close(self, call: Call, held: Held, meter: LiveMeter | None, error: BaseException) -> None:
+        """Release what was certainly not charged; charge a stream by what arrived; charge all else in full, until
         the truth is known.
         """
-        scope, row = call.scope, held.row
+        scope, row, route = call.scope, held.row, held.route
         if isinstance(error, ProviderError) and not error.billed:
-            scope.ledger.release(row, settled(scope, row.key, leg, Usage(), "refused"))
+            scope.ledger.release(row, settled(scope, row.key, route, Usage(), "refused"))
             return
-        taken = None if meter is None else meter.charge
-        if taken is None:
+        arrived = None if meter is None else meter.charge
+        if arrived is None:
             usage = Usage(output_tokens=row.tokens, micro_usd=row.micro, calls=1)
-            scope.ledger.charge(row, settled(scope, row.key, leg, usage, "in_doubt"))
+            scope.ledger.charge(row, settled(scope, row.key, route, usage, "in_doubt"))
         else:
-            price = self._holder.card(leg).price(taken)
-            usage = taken.model_copy(update={"micro_usd": min(row.micro, price.micro_usd), "calls": 1})
+            price = self._holder.card(route).price(arrived)
+            usage = arrived.model_copy(update={"micro_usd": min(row.micro, price.micro_usd), "calls": 1})
             spent = Spent(usage.input_tokens, usage.output_tokens, usage.micro_usd)
-            event = settled(scope, row.key, leg, usage, "cut_off", price_version=price.version)
+            event = settled(scope, row.key, route, usage, "cut_off", price_version=price.version)
             scope.ledger.cut_off(row, spent, event)
         scope.usage += usage
 
 
-def _listener(call: Call) -> OnText:
-    def told(piece: str) -> None:
-        call.shown = True
-        if call.on_text is not None:
-            call.on_text(piece)
-
-    return told
-
-
-def _checked(reply: object, leg: Route) -> ModelReply:
-    """What a provider returned, if it is a reply; it may have been charged all the same."""
-    if isinstance(reply, ModelReply):
-        return reply
-    message = f"the provider '{leg.provider}' returned {type(reply).__name__}, not a ModelReply"
-    raise ProviderError(message, hint="this is a fault of the plugin; report it there")
-
-
-def _asked_wait(error: Exception) -> float:
-    """Seconds that a provider asks to wait."""
-    return (error.retry_after or 0.0) if isinstance(error, ProviderError) else 0.0
+def _not_again(failure: ProviderError, refused: BudgetExceeded) -> ProviderError:
+    """The error of a try that failed where the budgets admit no other; what failed tries may cost is charged."""
+    return ProviderError(
+        f"{failure.message}; another try is not admitted: {refused.message}",
+        hint=failure.hint or refused.hint,
+        billed=failure.billed,
+        at_fault=failure.at_fault,
+    )

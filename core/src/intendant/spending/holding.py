@@ -1,50 +1,73 @@
-"""Setting a call's worst case aside: what it is, how much of an answer fits, and what a dead process left behind.
+"""Holds the worst case of a call: what it is, how long an answer fits, and what a dead process left behind.
 
-The worst case is the input counted from above and the longest answer, at the dearest of the rates that may apply:
-for a prompt of that length, and for all of it being written to the provider's prompt cache where it may be.
+The worst case is the upper bound of the input tokens and the longest answer, at the dearest of the rates that may
+apply: those for a prompt of that length, with all of it written to the provider's prompt cache where that may
+    happen.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from intendant.hooks.outside import Hold
-from intendant.model import events
-from intendant.model.errors import BudgetExceeded, CallInDoubt, ProviderError
-from intendant.model.logs import get_logger
-from intendant.model.results import Route
-from intendant.record.store import doubts
-from intendant.record.store.budgets import HoldRow
-from intendant.record.store.doubts import OpenHold
-from intendant.record.store.limits import Room
-from intendant.spending.calls import MIN_OUTPUT_TOKENS, Call, in_doubt
+from intendant import events
+from intendant.hooks.providers import Bound, Hold, Provider
+from intendant.model.errors import BudgetExceeded, CallInDoubt
+from intendant.model.results import Route, Usage
+from intendant.record.rows import HoldRow, Room
+from intendant.record.store.take_over import take_over
+from intendant.spending.admission import MIN_OUTPUT_TOKENS, Shape
+from intendant.spending.calls import Call, settled
 from intendant.spending.doubt import Fate, fate_of, policy_of
 from intendant.spending.ledger import is_standing
 from intendant.spending.pricing import Lane, Prices, RateCard
-from intendant.spending.sizing import Sizes
+from intendant.spending.sizing import Counted, Sizes
 
 WAIT_SECONDS = 10.0
-"""How long a call waits for others that hold what it needs; then it is shortened or refused."""
-COUNT_MARGIN = 1.02
-"""Providers' own counts are "estimates", by their documentation; what they charge was seen to differ by 1 %."""
+"""How long a call waits for other calls whose holds keep back what it needs; then it is shortened or refused."""
 
 Cost = Callable[[int], int]
 """Micro-US$ of a call for an answer of so many tokens."""
 
-log = get_logger("intendant.gateway")
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What one shape of a call may take, worked out once for each try."""
+
+    shape: Shape
+    provider: Provider
+    input_tokens: int
+    bound: Bound
+    """What `input_tokens` are."""
+    card: RateCard
+    cost: Cost
+
+    @property
+    def most_output(self) -> int:
+        """The longest answer that is wanted and, beside this input, within the model's context window. Where the
+        input is not counted exactly the server decides: a bound is more than what it counts.
+        """
+        window = self.provider.context_window(self.shape.route.model) if self.bound == "exact" else None
+        room = self.shape.max_output if window is None else window - self.input_tokens
+        return min(self.shape.max_output, room) if room >= MIN_OUTPUT_TOKENS else self.shape.max_output
+
+    @property
+    def tokens(self) -> int:
+        """Input and the longest answer that is wanted."""
+        return self.input_tokens + self.shape.max_output if self.provider.charges else 0
 
 
 class Held(NamedTuple):
-    """A call's worst case, set aside: for the store, and for the provider."""
+    """The worst case of a call, held: for the store, and for the provider."""
 
     row: HoldRow
     hold: Hold
+    quote: Quote
 
     @property
-    def input_tokens(self) -> int:
-        """What is held for the input."""
-        return self.row.tokens - self.hold.max_output_tokens
+    def route(self) -> Route:
+        """The model that is asked."""
+        return self.quote.shape.route
 
 
 class Holder:
@@ -69,183 +92,196 @@ class Holder:
         Raises:
             ProviderError: They are not known.
         """
-        free = self._sizes.provider(route).produced_by == "extractive"
+        free = not self._sizes.provider(route).charges
         return self._prices.card(route.provider, route.model, lane, free=free)
 
-    async def hold(self, call: Call, leg: Route, counted: int) -> Held:
-        """Set the next try at a call aside; or take over the hold of a dead process, where the same call may be
-        sent again.
+    async def quote(self, call: Call, *, may_batch: bool) -> Quote:
+        """What the call may take in the shape in which it would be sent now.
 
         Args:
             call: The call.
-            leg: The model that is asked.
-            counted: Tokens of its input, from above.
+            may_batch: It may wait long enough for a batch.
+
+        Raises:
+            ProviderError: The price of the model is not known.
+        """
+        shape = call.shapes.current
+        route, provider = shape.route, self._sizes.provider(shape.route)
+        call.batched = may_batch and provider.batches
+        lane: Lane = "batch" if call.batched else "standard"
+        card = self._prices.card(route.provider, route.model, lane, free=not provider.charges)
+        if not provider.charges:
+            return Quote(shape, provider, 0, "exact", card, _free)
+        left = call.scope.ledger.left(call.scope.step_id)
+        return _quoted(shape, provider, await self._sizes.measure(route, shape.request, left), card)
+
+    async def hold(self, call: Call, quote: Quote) -> Held:
+        """Hold the next try at a call; or take over the hold of a dead process, where the same call may be sent
+        again.
 
         Raises:
             BudgetExceeded: A limit does not admit it.
-            CallInDoubt: A process died while this call was out, and the policy is not to repeat it.
+            CallInDoubt: A process died while this call was in flight, and the policy is not to repeat it.
         """
         last = call.earlier[-1] if call.earlier else None
         call.earlier = ()
-        if last and last["epoch"] < call.scope.journal.fence.epoch and last["state"] in ("held", "in_doubt"):
-            fate = await self._decide(call, leg, last)
+        if last and last.epoch < call.scope.journal.fence.epoch and last.state in ("held", "in_doubt"):
+            fate = await self._decide(call, quote, last)
             if fate.waits or fate.fails:
-                raise CallInDoubt(fate.key, last["micro"], waits=fate.waits)
+                raise CallInDoubt(fate.key, last.micro, waits=fate.waits)
             if not fate.charged:
-                return self._taken_over(call, leg, counted, last)
-        return await self._new(call, leg, counted)
+                return self._taken_over(call, quote, last)
+        try:
+            return await self._fitted(call, quote)
+        except BudgetExceeded:
+            if (counted := await self._counted_by_provider(quote)) is None:
+                raise
+        return await self._fitted(call, _quoted(quote.shape, quote.provider, counted, quote.card))
 
     # --- what a dead process left ---
 
-    async def _decide(self, call: Call, leg: Route, found: Mapping[str, Any]) -> Fate:
+    async def _decide(self, call: Call, quote: Quote, found: HoldRow) -> Fate:
         """Keep the hold of a call that is sent again; charge any other, in one commit with its event."""
-        scope = call.scope
-        opened = OpenHold(*(found[name] for name in OpenHold.__slots__))
-        same = (found["provider"], found["model"]) == (leg.provider, leg.model)
-        knows_keys = same and self._sizes.provider(leg).knows_keys
-        policy = policy_of(scope.in_doubt, knows_keys=knows_keys, micro=opened.micro, ask_above=self._ask_above)
-        fate = fate_of(opened, policy)
-        if found["state"] == "held":
+        scope, route = call.scope, quote.shape.route
+        same = (found.provider, found.model) == (route.provider, route.model)
+        policy = policy_of(
+            scope.in_doubt,
+            knows_keys=same and quote.provider.knows_keys,
+            micro=found.micro,
+            ask_above=self._ask_above,
+        )
+        fate = fate_of(found, policy)
+        if found.state == "held":
             keep, charge = ([], [fate.key]) if fate.charged else ([fate.key], [])
-            work = doubts.take_over(scope.journal.fence.epoch, scope.ledger.expiry(), keep, charge)
-            await scope.journal.commit(work, *([in_doubt(scope, opened)] if fate.charged else []))
+            work = take_over(scope.journal.fence.epoch, scope.ledger.expiry(), keep, charge)
+            usage = Usage(output_tokens=found.tokens, micro_usd=found.micro, calls=1)
+            made = route.model_copy(update={"provider": found.provider, "model": found.model})
+            event = settled(scope, found.key, made, usage, "in_doubt")
+            await scope.journal.commit(work, *([event] if fate.charged else []))
         return fate
 
-    def _taken_over(self, call: Call, leg: Route, counted: int, found: Mapping[str, Any]) -> Held:
-        """A dead process's hold as one of ours: held once, for the same call under the same key."""
-        row = HoldRow(**{name: found[name] for name in HoldRow.__slots__})
+    def _taken_over(self, call: Call, quote: Quote, row: HoldRow) -> Held:
+        """The hold of a dead process as one of ours: held once, for the same call under the same key."""
         call.scope.ledger.adopt(row)
-        output = min(wanted(call, leg), row.tokens - counted)
-        return Held(row, Hold(row.key, row.tokens, row.micro, output, leg.model, self._timeout))
+        output = min(quote.shape.max_output, row.tokens - quote.input_tokens)
+        hold = Hold(row.key, row.tokens, row.micro, output, row.model, self._timeout, quote.bound)
+        return Held(row, hold, quote)
 
-    # --- a new one ---
+    # --- a new hold ---
 
-    async def _new(self, call: Call, leg: Route, counted: int) -> Held:
-        try:
-            return await self._fitted(call, leg, counted, most=wanted(call, leg))
-        except BudgetExceeded as error:
-            if (exact := await self._recounted(leg, call, counted)) is None:
-                raise
-            refused = error
-        try:
-            return await self._fitted(call, leg, exact, most=wanted(call, leg))
-        except BudgetExceeded:
-            raise refused from None
-
-    async def _recounted(self, leg: Route, call: Call, counted: int) -> int | None:
-        """The input as the provider counts it, if that is less; asked only where the count from above is too
-        much.
-        """
-        if self._sizes.counter(leg).exact:
+    async def _counted_by_provider(self, quote: Quote) -> Counted | None:
+        """The input as the provider counts it, if that is less than the bound, which is too much."""
+        if quote.bound == "exact":
             return None
-        try:
-            found = await self._sizes.provider(leg).count_tokens(leg.model, call.request)
-        except ProviderError as error:
-            log.info("count_failed", provider=leg.provider, model=leg.model, error=error.message)
-            return None
-        exact = None if found is None else math.ceil(found * COUNT_MARGIN) + 1
-        return exact if exact is not None and exact < counted else None
+        counted = await self._sizes.counted(quote.shape.route, quote.shape.request)
+        return Counted(counted, "exact") if counted is not None and counted < quote.input_tokens else None
 
-    async def _fitted(self, call: Call, leg: Route, counted: int, most: int) -> Held:
-        """A hold for *counted* tokens of input and the longest answer that fits."""
-        output = self._clamp(call, counted, most)
-        output = self._affordable(call, leg, counted, output)
+    async def _fitted(self, call: Call, quote: Quote) -> Held:
+        """A hold for the input and the longest answer that fits."""
+        output = self._affordable(call, quote, self._clamped(call, quote))
         try:
-            return await self._held(call, leg, counted, output)
+            return await self._held(call, quote, output)
         except BudgetExceeded as error:
             if not is_standing(error):
                 raise
             refused = error
-        scope, until = call.scope, monotonic() + WAIT_SECONDS
-        async with scope.ledger.standing.turn(scope.ledger.agent):
-            while fits := await self._admitted(call, leg, counted, output, until):
+        ledger, until = call.scope.ledger, monotonic() + WAIT_SECONDS
+        async with ledger.standing.turn(ledger.agent):
+            while fits := await self._admitted(call, quote, output, until):
                 try:
-                    return await self._held(call, leg, counted, fits)
+                    return await self._held(call, quote, fits)
                 except BudgetExceeded as error:
                     if not is_standing(error):
                         raise
                     refused = error
         raise refused
 
-    def _clamp(self, call: Call, counted: int, most: int) -> int:
-        """The longest answer up to *most* tokens that fits the step's tokens."""
-        scope = call.scope
-        left = scope.ledger.left(scope.step_id)
+    def _clamped(self, call: Call, quote: Quote) -> int:
+        """The longest answer that fits the step's tokens.
+
+        Raises:
+            BudgetExceeded: Not even the shortest useful one does.
+        """
+        scope, most = call.scope, quote.most_output
+        left = scope.ledger.left(scope.step_id) if quote.provider.charges else None
         if left is None:
             return most
-        if counted + min(most, call.least_output) > left:
-            raise BudgetExceeded(f"step {scope.step_id}", "tokens", counted + most, left)
-        return min(most, left - counted)
+        if quote.input_tokens + min(most, quote.shape.min_output) > left:
+            raise BudgetExceeded(
+                f"step {scope.step_id}", "tokens", quote.tokens, left, input_tokens=quote.input_tokens
+            )
+        return min(most, left - quote.input_tokens)
 
-    def _affordable(self, call: Call, leg: Route, counted: int, output: int) -> int:
-        """The longest answer up to *output* that the money left pays for; *output* where none does."""
-        room, cost = Room(None, call.scope.ledger.micro_left), self._costs(call, leg, counted)
-        return longest(room, cost, counted, output, call.least_output) or output
+    def _affordable(self, call: Call, quote: Quote, output: int) -> int:
+        """The longest answer up to *output* that the money left pays for; *output* where none does, so that the
+        ledger refuses it.
+        """
+        room = Room(None, call.scope.ledger.micro_left)
+        return longest(room, quote.cost, quote.input_tokens, output, quote.shape.min_output) or output
 
-    async def _admitted(self, call: Call, leg: Route, counted: int, most: int, until: float) -> int:
+    async def _admitted(self, call: Call, quote: Quote, most: int, until: float) -> int:
         """The longest answer up to *most* that the standing budgets admit after one refused; 0 for none.
 
-        Calls that are out hold their worst case, and most will take less: where that is what is missing, waits
-        for them, but not beyond *until*.
+        Calls in flight hold their worst case, and most of them will take less: where that is what is missing,
+        waits for them, but not beyond *until*.
         """
-        scope, cost = call.scope, self._costs(call, leg, counted)
-        now, then = await scope.ledger.standing.room(scope.ledger.agent)
-        fits, hoped = (longest(room, cost, counted, most, call.least_output) for room in (now, then))
+        standing, agent = call.scope.ledger.standing, call.scope.ledger.agent
+        now, then = await standing.room(agent)
+        fits, hoped = (
+            longest(room, quote.cost, quote.input_tokens, most, quote.shape.min_output) for room in (now, then)
+        )
         if fits < hoped and monotonic() < until:
-            await scope.ledger.standing.wait(scope.ledger.agent)
+            await standing.wait(agent)
             return hoped
         return fits
 
-    async def _held(self, call: Call, leg: Route, counted: int, output: int) -> Held:
-        row = self._row(call, leg, counted, output)
-        event = events.TokensReserved(
-            run_id=row.run_id,
-            step_id=row.step_key,
+    async def _held(self, call: Call, quote: Quote, output: int) -> Held:
+        row = self._row(call, quote, output)
+        event = call.scope.log.event(
+            events.TokensReserved,
             call=row.key,
             provider=row.provider,
             model=row.model,
             tokens=row.tokens,
             micro_usd=row.micro,
-            estimated=not self._sizes.counter(leg).exact,
+            estimated=quote.bound != "exact",
+            bound=quote.bound,
             output_tokens=output,
-            wanted_tokens=wanted(call, leg),
+            wanted_tokens=quote.shape.max_output,
         )
         await call.scope.ledger.reserve(row, event)
-        call.number += 1
-        timeout = call.scope.slack if call.batched else min(self._timeout, max(1.0, call.left))
-        return Held(row, Hold(row.key, row.tokens, row.micro, output, leg.model, timeout))
+        call.tries += 1
+        timeout = call.scope.max_wait if call.batched else min(self._timeout, max(1.0, call.seconds_left))
+        return Held(row, Hold(row.key, row.tokens, row.micro, output, row.model, timeout, quote.bound), quote)
 
-    def _row(self, call: Call, leg: Route, counted: int, output: int) -> HoldRow:
-        scope = call.scope
+    def _row(self, call: Call, quote: Quote, output: int) -> HoldRow:
+        scope, route = call.scope, quote.shape.route
         return HoldRow(
             key=call.try_key,
             run_id=scope.journal.run_id,
             step_key=scope.step_id,
             epoch=scope.journal.fence.epoch,
             scope=scope.ledger.chain(scope.step_id)[-1],
-            provider=leg.provider,
-            model=leg.model,
-            tokens=counted + output,
-            micro=self._costs(call, leg, counted)(output),
-            price_version=self._card_of(call, leg).version,
-            expires_at=scope.ledger.expiry() + (scope.slack if call.batched else 0),
+            provider=route.provider,
+            model=route.model,
+            tokens=quote.input_tokens + output if quote.provider.charges else 0,
+            micro=quote.cost(output),
+            price_version=quote.card.version,
+            expires_at=scope.ledger.expiry() + (scope.max_wait if call.batched else 0),
             agent=scope.ledger.agent,
             tenant=scope.ledger.standing.tenant,
         )
 
-    def _card_of(self, call: Call, leg: Route) -> RateCard:
-        return self.card(leg, "batch" if call.batched else "standard")
 
-    def _costs(self, call: Call, leg: Route, counted: int) -> Cost:
-        """Micro-US$ of the call for an answer of so many tokens."""
-        card = self._card_of(call, leg)
-        ttl = self._sizes.provider(leg).cache_ttl(leg.model, call.request)
-        return lambda output: card.worst(counted, output, ttl)
+def _quoted(shape: Shape, provider: Provider, counted: Counted, card: RateCard) -> Quote:
+    """What a shape may take, of which the input tokens are known."""
+    tokens, bound = counted
+    ttl = provider.cache_ttl(shape.route.model, shape.request)
+    return Quote(shape, provider, tokens, bound, card, lambda output: card.worst(tokens, output, ttl))
 
 
-def wanted(call: Call, leg: Route) -> int:
-    """The longest answer that is wanted of *leg*."""
-    return min(call.request.max_output_tokens or leg.max_output_tokens, leg.max_output_tokens)
+def _free(_output: int) -> int:
+    return 0
 
 
 def longest(room: Room, cost: Cost, counted: int, most: int, least: int = MIN_OUTPUT_TOKENS) -> int:

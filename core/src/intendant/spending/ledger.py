@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from time import time
 
-from intendant.model import events
+from intendant import events
 from intendant.model.errors import BudgetExceeded
 from intendant.record.journal import Journal
-from intendant.record.store import budgets
-from intendant.record.store.budgets import HoldRow, LeaseLost, Spent
+from intendant.record.rows import BudgetRow, HoldRow, Spent
+from intendant.record.store import budgets, holds
+from intendant.record.store.holds import LeaseLost
+from intendant.record.store.statements import Work
 from intendant.spending.standing import Lease, StandingBudgets
 
 HOLD_SECONDS = 3600.0
@@ -53,6 +55,7 @@ class RunLedger:
         tokens: Limit of the run; None for none.
         micro_usd: Limit of the run; None for none.
         allocations: Tokens by step id.
+        spent: Tokens and micro-US$ that planning the run took; part of what it may spend.
         overage: True if a step that runs short may draw on tokens that no step has a right to: those never
             allocated, and those that finished steps left.
         threshold: How far it may: up to this many times its share; None for as far as there are any.
@@ -67,6 +70,7 @@ class RunLedger:
         tokens: int | None,
         micro_usd: int | None,
         allocations: dict[str, int],
+        spent: tuple[int, int] = (0, 0),
         overage: bool = True,
         threshold: float | None = None,
         agent: str = "default",
@@ -80,45 +84,57 @@ class RunLedger:
         self._overage = overage
         self._threshold = None if threshold is None else Fraction(str(threshold))
         self._leased: dict[str, Lease] = {}
-        self._micro = 0
+        self._spent = spent
+        self._micro = spent[1]
         self._tried: set[str] = set()
         self._steps = {
             step_id: StepBudget(f"step:{journal.run_id}/{step_id}", limit)
             for step_id, limit in allocations.items()
         }
-        self._pool = max(0, tokens - sum(allocations.values())) if tokens is not None else None
+        self._pool = max(0, tokens - spent[0] - sum(allocations.values())) if tokens is not None else None
 
     async def open(self, finished: Collection[str] = ()) -> None:
-        """Create the run's budget in the store, or find it as another process left it; and close what dead
+        """Create the budget of the run in the store, or find it as another process left it; and close what dead
         processes left open.
 
         Args:
             finished: Steps that take no more; what they left is in the pool.
         """
         tokens, micro = self._limits
-        row = {"id": self._scope, "parent": f"agent:{self.agent}", "limit_tokens": tokens, "limit_micro": micro}
-        await self._journal.commit(budgets.open_budgets([row]))
-        if self._journal.fence.epoch > 1:
-            self._restore(await self._journal.store.do(budgets.states_of_run(self._journal.run_id)), finished)
-        await self.standing.sweep()
+        row = BudgetRow(
+            self._scope,
+            f"agent:{self.agent}",
+            tokens,
+            micro,
+            spent_tokens=self._spent[0],
+            spent_micro=self._spent[1],
+        )
+        if self._journal.fence.epoch == 1:  # committed before whatever is held in it
+            self._journal.commit_later(budgets.open_budgets([row]))
+        else:
+            await self._journal.commit(budgets.open_budgets([row]))
+            self._restore(await self._journal.store.do(budgets.budgets_of_run(self._journal.run_id)), finished)
+        self.standing.sweep_later()
 
-    def _restore(self, states: Mapping[str, Mapping[str, int]], finished: Collection[str]) -> None:
+    def _restore(self, states: Mapping[str, BudgetRow], finished: Collection[str]) -> None:
         """Count what was spent and held by whoever had the run before."""
         own = states[self._scope]
-        self._micro = own["spent_micro"] + own["held_micro"]
+        self._micro = own.spent_micro + own.held_micro
         for scope, state in states.items():
             if scope == self._scope:
                 continue
             step_id = scope.partition("/")[2]
             step = self._steps.setdefault(step_id, StepBudget(scope, 0))
-            step.extra = max(0, (state["limit_tokens"] or 0) - step.limit)
+            step.extra = max(0, (state.limit_tokens or 0) - step.limit)
             step.limit += step.extra
-            step.spent, step.held, step.opened = state["spent_tokens"], state["held_tokens"], True
+            step.spent, step.held, step.opened = state.spent_tokens, state.held_tokens, True
         for step_id in finished:
             if (done := self._steps.get(step_id)) is not None:
                 done.limit = done.spent + done.held
         if self._limits[0] is not None:
-            self._pool = max(0, self._limits[0] - sum(step.limit for step in self._steps.values()))
+            self._pool = max(
+                0, self._limits[0] - self._spent[0] - sum(step.limit for step in self._steps.values())
+            )
 
     def left(self, step_id: str) -> int | None:
         """Tokens that a step could hold now, the common pool included; None if there is no limit."""
@@ -161,40 +177,78 @@ class RunLedger:
     async def reserve(self, row: HoldRow, event: events.TokensReserved) -> None:
         """Hold a call's worst case, in one commit with its event.
 
+        The step's budget is opened in the same commit, and what the step draws on the pool is added to it.
+
         Raises:
             BudgetExceeded: A budget does not admit it. Nothing is held.
         """
-        step = await self._open_step(row.step_key)
-        left = self.left(row.step_key) or 0
-        missing = row.tokens - step.left if self._pool is not None else 0
-        # Claimed before anything is awaited: a call beside this one must not count on the same tokens.
+        step = self._steps.setdefault(row.step_key, StepBudget(f"step:{self._journal.run_id}/{row.step_key}", 0))
+        drawn = self._draw(row, step)
+        # Claimed before anything is awaited: a concurrent call must not count on the same tokens.
         step.held += row.tokens
         self._micro += row.micro
         try:
-            if missing > 0:
-                await self._draw(row, step, missing, left)
-            await self._make(row, event)
+            await self._make(row, self._prepared(step, drawn), [event, *self._drawn_event(row, drawn)])
         except asyncio.CancelledError:
-            # What was submitted is committed all the same: it is given back behind it, if it came to that.
-            self._journal.commit_later(budgets.release(row.key))
+            # What was submitted is committed all the same; the release is committed after it.
+            self._journal.commit_later(holds.release(row.key))
             self._unclaim(row, step)
             raise
         except BaseException:
             self._unclaim(row, step)
+            self._undo_draw(step, drawn)
             raise
+        step.opened = True
+
+    def _draw(self, row: HoldRow, step: StepBudget) -> int:
+        """Tokens of the pool that a step takes because it runs short.
+
+        Raises:
+            BudgetExceeded: There are not so many, or it may not.
+        """
+        missing = row.tokens - step.left if self._pool is not None else 0
+        if self._pool is None or missing <= 0:
+            return 0
+        if not self._overage or missing > self._drawable(step):
+            raise BudgetExceeded(step.scope, "tokens", row.tokens, self.left(row.step_key) or 0)
+        self._pool -= missing
+        step.limit += missing
+        step.extra += missing
+        return missing
+
+    def _undo_draw(self, step: StepBudget, drawn: int) -> None:
+        if self._pool is not None:
+            self._pool += drawn
+            step.limit -= drawn
+            step.extra -= drawn
+
+    def _prepared(self, step: StepBudget, drawn: int) -> Work[None] | None:
+        """Brings the step's budget in the store to its limit here, before a hold in it; None if it has that."""
+        if step.opened and not drawn:
+            return None
+        limit = step.limit if self._pool is not None else None
+        row = BudgetRow(step.scope, self._scope, limit, None)
+        return budgets.open_with_limit(row) if drawn else budgets.open_budgets([row])
+
+    def _drawn_event(self, row: HoldRow, drawn: int) -> list[events.Event]:
+        if not drawn:
+            return []
+        step = self._steps[row.step_key]
+        log = self._journal.step(row.step_key)
+        return [log.event(events.OverageDrawn, tokens=drawn, extra=step.extra, limit=step.limit)]
 
     def _unclaim(self, row: HoldRow, step: StepBudget) -> None:
         step.held -= row.tokens
         self._micro -= row.micro
 
-    async def _make(self, row: HoldRow, event: events.TokensReserved) -> None:
+    async def _make(self, row: HoldRow, prepare: Work[None] | None, said: Sequence[events.Event]) -> None:
         """Make a hold: in a lease where there is one, else in each standing budget itself."""
         recalled = False
         while True:
             lease = await self.standing.lease(self.agent, row.tokens, row.micro)
-            work = budgets.reserve(row, self.chain(row.step_key), None if lease is None else lease.id)
+            work = holds.reserve(row, self.chain(row.step_key), None if lease is None else lease.id, prepare)
             try:
-                await self._journal.commit(work, event)
+                await self._journal.commit(work, *said)
             except LeaseLost:
                 self.standing.drop(self.agent)
             except BaseException as error:
@@ -216,32 +270,11 @@ class RunLedger:
     async def _recall(self, error: BaseException) -> bool:
         return is_standing(error) and await self.standing.recall(self.agent) > 0
 
-    async def _open_step(self, step_id: str) -> StepBudget:
-        step = self._steps.setdefault(step_id, StepBudget(f"step:{self._journal.run_id}/{step_id}", 0))
-        if not step.opened:
-            step.opened = True
-            limit = step.limit if self._pool is not None else None
-            row = {"id": step.scope, "parent": self._scope, "limit_tokens": limit, "limit_micro": None}
-            await self._journal.commit(budgets.open_budgets([row]))
-        return step
-
-    async def _draw(self, row: HoldRow, step: StepBudget, missing: int, left: int) -> None:
-        """Let a step that runs short have tokens of the pool: its limit is raised by what it draws, on record."""
-        if not self._overage or self._pool is None or missing > self._drawable(step):
-            raise BudgetExceeded(step.scope, "tokens", row.tokens, left)
-        self._pool -= missing
-        step.limit += missing
-        step.extra += missing
-        drawn = events.OverageDrawn(
-            run_id=row.run_id, step_id=row.step_key, tokens=missing, extra=step.extra, limit=step.limit
-        )
-        await self._journal.commit(budgets.raise_limit(step.scope, missing), drawn)
-
     async def settle(self, row: HoldRow, spent: Spent, reply: str | None, event: events.TokensSettled) -> None:
         """Charge what a call took and keep its answer, in one commit with its event. Who gets the answer gets it
         after that: what was answered is never asked, and paid, again.
         """
-        done = self._journal.committing(budgets.settle(row.key, spent, reply), event)
+        done = self._journal.committing(holds.settle(row.key, spent, reply), event)
         # All that belongs to it is done now: a caller that is cancelled while it waits leaves nothing half done.
         step = self._close(row, spent)
         beyond = spent.tokens - row.tokens
@@ -254,17 +287,17 @@ class RunLedger:
 
     def cut_off(self, row: HoldRow, spent: Spent, event: events.TokensSettled) -> None:
         """Charge what came of a stream that broke off, in one commit with its event."""
-        self._journal.commit_later(budgets.settle(row.key, spent, None), event)
+        self._journal.commit_later(holds.settle(row.key, spent, None), event)
         self._close(row, spent)
 
     def charge(self, row: HoldRow, event: events.TokensSettled) -> None:
         """Charge a call in full, in one commit with its event: what it took is not known."""
-        self._journal.commit_later(budgets.charge(row.key), event)
+        self._journal.commit_later(holds.charge(row.key), event)
         self._close(row, Spent(0, row.tokens, row.micro))
 
     def release(self, row: HoldRow, event: events.TokensSettled) -> None:
         """Give a hold back, in one commit with its event."""
-        self._journal.commit_later(budgets.release(row.key), event)
+        self._journal.commit_later(holds.release(row.key), event)
         self._close(row, Spent(0, 0, 0))
 
     def _close(self, row: HoldRow, spent: Spent) -> StepBudget:
@@ -282,15 +315,12 @@ class RunLedger:
         """A call took more than its worst case: the pool pays as far as it can, and that is an event."""
         if self._pool is not None:
             self._pool = max(0, self._pool - missing)
-        self._journal.record(
-            events.BudgetExceededEvent(
-                run_id=row.run_id,
-                step_id=row.step_key,
-                scope=f"hold of {row.provider}/{row.model}",
-                unit="tokens",
-                asked=row.tokens + tokens,
-                left=row.tokens,
-            )
+        self._journal.step(row.step_key).record(
+            events.BudgetExceededEvent,
+            scope=f"hold of {row.provider}/{row.model}",
+            unit="tokens",
+            asked=row.tokens + tokens,
+            left=row.tokens,
         )
 
     def chain(self, step_id: str) -> Sequence[str]:

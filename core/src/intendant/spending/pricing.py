@@ -56,6 +56,11 @@ class Rates:
     call: int = 0
     """For each call, whatever its length."""
 
+    @property
+    def writes(self) -> tuple[int, int]:
+        """What is written to a prompt cache, for minutes and for an hour."""
+        return self.cache_write, self.cache_write_1h
+
     def cost(self, usage: Usage) -> int:
         """Micro-US$ of *usage*, rounded up."""
         plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens - usage.cache_write_1h_tokens

@@ -13,14 +13,15 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from intendant.record.rows import Room, Slice
     from intendant.record.store import Store
-    from intendant.record.store.leases import Slice
-    from intendant.record.store.limits import Room
 
 PAUSE = 1.0
 """Seconds until a lease is asked for again where there was none to be had."""
 POLL = 0.25
 """Seconds after which one that waits looks for itself: calls of other processes end unheard."""
+SWEEP_SECONDS = 5.0
+"""How often a process looks for expired holds and leases, at most."""
 DAY = 86_400.0
 
 
@@ -55,7 +56,7 @@ class Lease:
 
 
 @dataclass(slots=True)
-class _Desk:
+class _AgentLeases:
     """Where the calls of one agent are held."""
 
     lease: Lease | None = None
@@ -83,38 +84,39 @@ class StandingBudgets:
         self.tenant = tenant
         self._owner = owner
         self._seconds = seconds
-        self._desks: dict[str, _Desk] = {}
+        self._swept_until = 0.0
+        self._by_agent: dict[str, _AgentLeases] = {}
 
     async def lease(self, agent: str, tokens: int, micro: int) -> Lease | None:
         """A lease in which a call's worst case is held now; None if the budgets themselves have to hold it."""
-        desk = self._desks.setdefault(agent, _Desk())
-        if (lease := desk.take(tokens, micro)) is not None:
+        own = self._by_agent.setdefault(agent, _AgentLeases())
+        if (lease := own.take(tokens, micro)) is not None:
             return lease
-        if not self._seconds or monotonic() < desk.rests_until:
+        if not self._seconds or monotonic() < own.rests_until:
             return None
-        async with desk.lock:
-            if (lease := desk.take(tokens, micro)) is not None or monotonic() < desk.rests_until:
+        async with own.lock:
+            if (lease := own.take(tokens, micro)) is not None or monotonic() < own.rests_until:
                 return lease
-            await self._renew(desk, agent, tokens, micro)
-            return desk.take(tokens, micro)
+            await self._renew(own, agent, tokens, micro)
+            return own.take(tokens, micro)
 
-    async def _renew(self, desk: _Desk, agent: str, tokens: int, micro: int) -> None:
+    async def _renew(self, own: _AgentLeases, agent: str, tokens: int, micro: int) -> None:
         from intendant.record.store import leases
 
-        old, now, desk.lease = desk.lease, time(), None
+        old, now, own.lease = own.lease, time(), None
         until = monotonic() + self._seconds
         old_id = None if old is None else old.id
         taken = await self._store.do(
             leases.renew(old_id, self._owner, agent, self.tenant, tokens, micro, now, self._seconds)
         )
         if taken is None:
-            desk.rests_until = monotonic() + PAUSE
+            own.rests_until = monotonic() + PAUSE
         else:
-            desk.lease = Lease(taken, until, now - now % DAY + DAY)
+            own.lease = Lease(taken, until, now - now % DAY + DAY)
 
     def drop(self, agent: str) -> None:
         """Another process closed the lease of this agent."""
-        self._desks[agent].lease = None
+        self._by_agent[agent].lease = None
 
     async def recall(self, agent: str) -> int:
         """Close the leases of all processes that keep something of these budgets back; returns how many."""
@@ -122,41 +124,46 @@ class StandingBudgets:
 
         return await self._store.do(leases.recall(agent, self.tenant))
 
-    async def sweep(self) -> None:
-        """Charge holds in full that nobody closed in time, of whatever run, and end leases whose time is over."""
-        from intendant.record.store import budgets, leases
+    def sweep_later(self) -> None:
+        """Charge expired holds of any run in full, and end expired leases: before what is written next, without
+        waiting; not more often than every `SWEEP_SECONDS`.
+        """
+        from intendant.record.store import holds, leases
 
+        if monotonic() < self._swept_until:
+            return
+        self._swept_until = monotonic() + SWEEP_SECONDS
         now = time()
-        await self._store.do(leases.expire(now))
-        await self._store.do(budgets.expire(now))
+        self._store.do_later(leases.expire(now))
+        self._store.do_later(holds.expire(now))
 
     async def room(self, agent: str) -> "tuple[Room, Room]":
         """What these budgets admit now, and what they would admit if all calls that are out cost nothing."""
-        from intendant.record.store import limits
+        from intendant.record.store import windows
 
-        return await self._store.do(limits.room_of(agent, self.tenant, time()))
+        return await self._store.do(windows.room_of(agent, self.tenant, time()))
 
     def turn(self, agent: str) -> asyncio.Lock:
         """Where calls stand in line that did not fit: one at a time tries again, in the order they came."""
-        return self._desks.setdefault(agent, _Desk()).line
+        return self._by_agent.setdefault(agent, _AgentLeases()).line
 
     async def wait(self, agent: str) -> None:
         """Wait until a call of this process has ended, or a moment for those of others."""
-        desk = self._desks[agent]
-        desk.waiting = asyncio.get_running_loop().create_future()
-        await asyncio.wait([desk.waiting], timeout=POLL)
-        desk.waiting = None
+        own = self._by_agent[agent]
+        own.waiting = asyncio.get_running_loop().create_future()
+        await asyncio.wait([own.waiting], timeout=POLL)
+        own.waiting = None
 
     def freed(self, agent: str) -> None:
         """A call has ended: the first in line may look again."""
-        desk = self._desks.get(agent)
-        if desk is not None and desk.waiting is not None and not desk.waiting.done():
-            desk.waiting.set_result(None)
+        own = self._by_agent.get(agent)
+        if own is not None and own.waiting is not None and not own.waiting.done():
+            own.waiting.set_result(None)
 
     async def close(self) -> None:
         """Give all leases back."""
         from intendant.record.store import leases
 
-        if any(desk.lease is not None for desk in self._desks.values()):
+        if any(own.lease is not None for own in self._by_agent.values()):
             await self._store.do(leases.give_back(self._owner))
-        self._desks.clear()
+        self._by_agent.clear()

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 
-from intendant.hooks.outside import Hold
+from intendant.hooks.providers import Hold
 from intendant.model.errors import ProviderError
 from intendant.model.results import Usage
 from intendant.spending.tokens import TokenCounter
 
-TOLERANCE = 1.25
-"""A stream is cut off when it is so many times as long as was held for: counts are estimates for some models."""
-RECOUNT = 16
-"""Pieces count for more, one by one, than the text they make; it is counted again after so many tokens more."""
+GROWTH = 1.1
+"""An answer that seems too long is counted as a whole, and again when it has grown by this."""
 
 
 class LiveMeter:
@@ -18,7 +16,7 @@ class LiveMeter:
 
     Args:
         hold: What is held for the call.
-        count: Counts tokens for the model.
+        count: Counts tokens for the model, exactly or from an upper bound.
         listener: Told of each piece of the answer's text.
     """
 
@@ -27,8 +25,8 @@ class LiveMeter:
         self._count = count
         self._listener = listener
         self._pieces: list[str] = []
-        self._counted = 0
-        self._since = 0
+        self._seems = 0.0
+        self._count_from = float(hold.max_output_tokens)
         self._reported: Usage | None = None
         self._hidden = False
 
@@ -41,27 +39,27 @@ class LiveMeter:
     def unseen(self, piece: str) -> None:
         """See `StreamMeter.unseen`."""
         self._pieces.append(piece)
-        self._since += self._count(piece)
-        most = TOLERANCE * self._hold.max_output_tokens
-        if self._since > RECOUNT and self._counted + self._since > most and self._recounted() > most:
+        # Pieces take more tokens one by one than the text that they make.
+        self._seems += self._count.least_of_piece(piece)
+        if self._seems <= self._count_from:
+            return
+        self._count_from = GROWTH * self._seems
+        # Only a lower bound proves that an answer is longer than it may be.
+        if self._count.least("".join(self._pieces)) > self._hold.max_output_tokens:
             raise ProviderError(
                 f"{self._hold.model} wrote more than the {self._hold.max_output_tokens} tokens it was allowed",
                 hint="this is a fault of the provider or its plugin; the stream was cut off",
                 billed=True,
             )
 
-    def _recounted(self) -> int:
-        """Tokens of all that came."""
-        self._counted, self._since = self._count("".join(self._pieces)), 0
-        return self._counted
-
     def hide(self) -> None:
         """See `StreamMeter.hide`."""
         self._hidden = True
 
     def used(self, usage: Usage) -> None:
-        """See `StreamMeter.used`."""
-        self._reported = usage
+        """See `StreamMeter.used`. Figures that are no numbers of tokens are left out."""
+        if usage.input_tokens >= 0 and usage.output_tokens >= 0:
+            self._reported = usage
 
     @property
     def charge(self) -> Usage | None:
@@ -75,7 +73,7 @@ class LiveMeter:
         reported = self._reported or Usage()
         most = self._hold.max_output_tokens
         held = self._hold.tokens - most
-        output = max(1, min(most, max(reported.output_tokens, self._recounted())))
+        output = max(1, min(most, max(reported.output_tokens, self._count("".join(self._pieces)))))
         given = min(held, reported.input_tokens) or held
         return Usage(
             input_tokens=given,

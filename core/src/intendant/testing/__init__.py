@@ -1,35 +1,8 @@
-"""What plugin authors test with: contracts for every kind of plugin, and stand-ins. Needs pytest."""
+"""What plugin authors test with: contracts for every kind of plugin, and scripted plugins.
 
-from intendant.testing.contracts import (
-    BudgetContract,
-    ClassifierContract,
-    CompressorContract,
-    ConnectorContract,
-    IntentContract,
-    PluginContract,
-    ProviderContract,
-    TierContract,
-    sweep,
-)
-from intendant.testing.fakes import EqualShares, OnlyTier, ScriptedProvider, engine, refusal, run_steps
-from intendant.testing.wire import WireServer, nobody
+Contracts need pytest: `pip install 'intendant[testing]'`. Scripted plugins and `engine` do without it.
+"""
 
-__all__ = [
-    "BudgetContract",
-    "ClassifierContract",
-    "CompressorContract",
-    "ConnectorContract",
-    "EqualShares",
-    "IntentContract",
-    "OnlyTier",
-    "PluginContract",
-    "ProviderContract",
-    "ScriptedProvider",
-    "TierContract",
-    "WireServer",
-    "engine",
-    "nobody",
-    "refusal",
-    "run_steps",
-    "sweep",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

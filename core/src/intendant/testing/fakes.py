@@ -1,16 +1,17 @@
 """Stand-ins for what is outside: a provider that answers from a script, and an engine of exactly these plugins."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from intendant.hooks.outside import Hold, Provider, TokenCounting
-from intendant.hooks.plugin import BudgetStrategy, Options, Plugin, Tier
+from intendant.config.settings import Settings
+from intendant.hooks.bases import Plugin, Tier, WeightedShares
+from intendant.hooks.providers import Hold, Provider, TokenCounting
 from intendant.model.errors import ProviderError
-from intendant.model.requests import BudgetRequest, ModelRequest
-from intendant.model.results import Allocation, ModelReply, RunResult, Usage
-from intendant.model.sharing import share
+from intendant.model.requests import BudgetLine, BudgetRequest, ModelRequest, Options
+from intendant.model.results import ModelReply, RunResult, Usage
 from intendant.model.workflow import Json, Workflow
 from intendant.pilot.service import OrchestrationService
+from intendant.pilot.sync import SyncOrchestrationService
 from intendant.spending.tokens import estimate_tokens
 
 Answer = str | ModelReply | Exception | Callable[[ModelRequest], "str | ModelReply"]
@@ -52,8 +53,8 @@ class ScriptedProvider(Provider):
         }
 
     def token_counting(self, model: str) -> TokenCounting:  # noqa: ARG002
-        """By o200k, as if that were its own."""
-        return TokenCounting(factor=1.0, exact=True)
+        """By `estimate_tokens`, as if that were its own tokenizer: what it reports is counted so."""
+        return TokenCounting(estimate_tokens, exact=True)
 
     async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
         """The next answer of the script."""
@@ -80,16 +81,14 @@ class OnlyTier(Tier):
     name = "only"
 
 
-class EqualShares(BudgetStrategy):
+class EqualShares(WeightedShares):
     """Shares equally; answers for the strategy `proportional`, which is the default."""
 
     name = "proportional"
 
-    def allocate(self, request: BudgetRequest) -> Allocation:
+    def weight(self, line: BudgetLine, request: BudgetRequest) -> float:  # noqa: ARG002  # all weigh the same
         """The same for each."""
-        weights = {line.step_id: 1.0 for line in request.lines}
-        caps = {line.step_id: line.cap for line in request.lines}
-        return Allocation(tokens=share(request.total, weights, caps=caps), strategy=self.name)
+        return 1.0
 
 
 PRICES = {"prices": {"models": {"scripted/scripted-1": {"input": 1.0, "output": 2.0}}}}
@@ -99,15 +98,26 @@ def engine(*plugins: Plugin, settings: Mapping[str, Any] | None = None, db: str 
     """An engine of exactly these plugins, with a scripted provider, one tier and one budget strategy where none
     is among them. Nothing installed is looked for, and no settings file or variable is read.
     """
-    from intendant.config.settings import Settings
+    chosen, everything = _made_of(plugins, settings)
+    return OrchestrationService(chosen, plugins=everything, discover=False, db=db)
 
+
+def sync_engine(
+    *plugins: Plugin, settings: Mapping[str, Any] | None = None, db: str = "none"
+) -> SyncOrchestrationService:
+    """`engine` for tests without an event loop."""
+    chosen, everything = _made_of(plugins, settings)
+    return SyncOrchestrationService(chosen, plugins=everything, discover=False, db=db)
+
+
+def _made_of(plugins: Sequence[Plugin], settings: Mapping[str, Any] | None) -> tuple[Settings, list[Plugin]]:
     kinds = {plugin.kind for plugin in plugins}
     extra: list[Plugin] = []
     extra += [] if "provider" in kinds else [ScriptedProvider()]
     extra += [] if "tier" in kinds else [OnlyTier()]
     extra += [] if "budget" in kinds else [EqualShares()]
     chosen = Settings.load({**PRICES, **(settings or {})}, env={}, file=None)
-    return OrchestrationService(chosen, plugins=[*plugins, *extra], discover=False, db=db)
+    return chosen, [*plugins, *extra]
 
 
 async def run_steps(

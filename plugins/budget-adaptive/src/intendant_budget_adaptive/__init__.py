@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from intendant import Allocation, BudgetLine, BudgetRequest, BudgetStrategy, Options, share
+from intendant.plugin import BudgetLine, BudgetRequest, Options, WeightedShares
 
 __all__ = ["AdaptiveSettings", "AdaptiveStrategy", "expected_need"]
 
@@ -23,7 +23,7 @@ class AdaptiveSettings(Options):
     """How many past steps of an intent are looked at, the newest."""
 
 
-class AdaptiveStrategy(BudgetStrategy):
+class AdaptiveStrategy(WeightedShares):
     """Each step's part is what steps of its intent are likely to take, times the critical factor.
 
     The estimate mixes a quantile of the intent's history with its baseline; see `expected_need`. What a step
@@ -34,20 +34,8 @@ class AdaptiveStrategy(BudgetStrategy):
     uses_history = True
     Settings = AdaptiveSettings
 
-    def allocate(self, request: BudgetRequest) -> Allocation:
-        """The shares; their sum is the smaller of the total and the sum of the caps."""
-        lines = [line for line in request.lines if line.needs_tokens]
-        tokens = share(
-            request.total,
-            {line.step_id: self._weight(line, request) for line in lines},
-            caps={line.step_id: line.cap for line in lines},
-            floors={line.step_id: line.floor for line in lines},
-        )
-        return Allocation(
-            tokens=tokens, strategy=self.name, unallocated=max(0, request.total) - sum(tokens.values())
-        )
-
-    def _weight(self, line: BudgetLine, request: BudgetRequest) -> float:
+    def weight(self, line: BudgetLine, request: BudgetRequest) -> float:
+        """What the step is likely to take, times the critical factor."""
         settings: AdaptiveSettings = self.settings
         history = request.history.get(line.intent, ())[: settings.window]
         need = expected_need(

@@ -1,11 +1,11 @@
 """Shares tokens equally."""
 
-from intendant import Allocation, BudgetRequest, BudgetStrategy, share
+from intendant.plugin import BudgetLine, BudgetRequest, WeightedShares
 
 __all__ = ["EqualStrategy"]
 
 
-class EqualStrategy(BudgetStrategy):
+class EqualStrategy(WeightedShares):
     """Each step that asks a model gets the same, critical or not, as far as its cap allows.
 
     What a step cannot take because of its cap flows to the others (water-filling), so nothing is stranded.
@@ -13,15 +13,6 @@ class EqualStrategy(BudgetStrategy):
 
     name = "equal"
 
-    def allocate(self, request: BudgetRequest) -> Allocation:
-        """The shares; their sum is the smaller of the total and the sum of the caps."""
-        lines = [line for line in request.lines if line.needs_tokens]
-        tokens = share(
-            request.total,
-            {line.step_id: 1.0 for line in lines},
-            caps={line.step_id: line.cap for line in lines},
-            floors={line.step_id: line.floor for line in lines},
-        )
-        return Allocation(
-            tokens=tokens, strategy=self.name, unallocated=max(0, request.total) - sum(tokens.values())
-        )
+    def weight(self, line: BudgetLine, request: BudgetRequest) -> float:  # noqa: ARG002  # all weigh the same
+        """The same for each."""
+        return 1.0

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from intendant import Allocation, BudgetLine, BudgetRequest, BudgetStrategy, Options, share
+from intendant.plugin import BudgetLine, BudgetRequest, Options, WeightedShares
 
 __all__ = ["PrioritySettings", "PriorityStrategy"]
 
@@ -27,7 +27,7 @@ class PrioritySettings(Options):
     """Weight by intent, over the built-in ones; an intent without one weighs 1."""
 
 
-class PriorityStrategy(BudgetStrategy):
+class PriorityStrategy(WeightedShares):
     """Each step's part is its intent's weight, times the classifier's confidence, times the critical factor.
 
     Baselines play no part. What a step cannot take because of its cap flows to the others (water-filling), so
@@ -37,21 +37,9 @@ class PriorityStrategy(BudgetStrategy):
     name = "priority"
     Settings = PrioritySettings
 
-    def allocate(self, request: BudgetRequest) -> Allocation:
-        """The shares; their sum is the smaller of the total and the sum of the caps."""
-        lines = [line for line in request.lines if line.needs_tokens]
-        tokens = share(
-            request.total,
-            {line.step_id: self._weight(line, request.critical_factor) for line in lines},
-            caps={line.step_id: line.cap for line in lines},
-            floors={line.step_id: line.floor for line in lines},
-        )
-        return Allocation(
-            tokens=tokens, strategy=self.name, unallocated=max(0, request.total) - sum(tokens.values())
-        )
-
-    def _weight(self, line: BudgetLine, critical_factor: float) -> float:
+    def weight(self, line: BudgetLine, request: BudgetRequest) -> float:
+        """Importance of the intent, confidence and critical factor."""
         settings: PrioritySettings = self.settings
         importance = settings.weights.get(line.intent, WEIGHTS.get(line.intent, 1.0))
         sure = max(line.confidence, LEAST_CONFIDENCE)
-        return importance * sure * (critical_factor if line.critical else 1.0)
+        return importance * sure * (request.critical_factor if line.critical else 1.0)

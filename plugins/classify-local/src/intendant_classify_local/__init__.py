@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from intendant import Classification, Classifier, ClassifyRequest, IntentSpec, Signal, Step
+from intendant.plugin import Classification, Classifier, ClassifyRequest, IntentSpec, Signal, Step
 from intendant_classify_local._custom import best_match, claim, likeness, nearest
 from intendant_classify_local._effects import effect
 from intendant_classify_local._explain import signals
@@ -28,20 +28,20 @@ class LocalClassifier(Classifier):
     Example:
         ```python
         step = {"type": "action", "plugin": "slack", "action": "sendMessage"}
-        LocalClassifier().decide_raw(step).intent  # "send"
+        LocalClassifier().classify_raw(step).intent  # "send"
         ```
     """
 
     name = "local"
 
-    def decide(self, request: ClassifyRequest) -> Classification | None:
+    def classify(self, request: ClassifyRequest) -> Classification | None:
         """The step's intent, or None if less sure than `request.threshold`."""
         view = StepView.of_step(request.step)
         found = self._classify(view, request.intents, leanings(request))
         found = _without_effects(found, request)
         return found if found.confidence >= request.threshold else None
 
-    def decide_raw(self, raw: Mapping[str, Any], intents: Iterable[IntentSpec] = ()) -> Classification:
+    def classify_raw(self, raw: Mapping[str, Any], intents: Iterable[IntentSpec] = ()) -> Classification:
         """The best guess for a step of any platform, however unsure.
 
         Args:

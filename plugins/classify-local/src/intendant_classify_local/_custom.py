@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import exp, log, sqrt
 
-from intendant import IntentSpec
+from intendant.plugin import IntentSpec
 from intendant_classify_local._language import lemmas_of
 from intendant_classify_local._lexicon import lexicon
 from intendant_classify_local._view import StepView

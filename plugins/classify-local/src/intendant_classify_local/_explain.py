@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-from intendant import Signal
+from intendant.plugin import Signal
 from intendant_classify_local._features import BARE, is_plain
 from intendant_classify_local._model import NONE, Model
 from intendant_classify_local._view import StepView

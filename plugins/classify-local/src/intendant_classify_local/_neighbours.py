@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from intendant import ClassifyRequest
+from intendant.plugin import ClassifyRequest
 
 _ROUTES = 4.0
 """What is added to the score of a branch where other steps ask which one was taken."""

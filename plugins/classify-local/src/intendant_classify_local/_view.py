@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from intendant import Step
+from intendant.plugin import Step
 from intendant_classify_local._inside import asked, asks_model, callee, nested, output_names, outputs
 
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from intendant import (
+from intendant import IntendantError
+from intendant.plugin import (
     Classification,
     Classifier,
     ClassifyRequest,
-    IntendantError,
     Json,
     Message,
     ModelClient,
@@ -63,7 +63,7 @@ class ModelClassifier(Classifier):
         self._waiting: dict[int, list[_Asked]] = {}
         self._calls: set[asyncio.Task[None]] = set()
 
-    def decide(self, request: ClassifyRequest) -> Awaitable[Classification | None] | None:
+    def classify(self, request: ClassifyRequest) -> Awaitable[Classification | None] | None:
         """Claims every step for which a model may be asked."""
         return None if request.model is None else self._ask(request)
 

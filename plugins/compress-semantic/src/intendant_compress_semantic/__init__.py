@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from intendant import Compression, Compressor, CompressRequest, Json, Options, TextUnit, text_units
+from intendant.plugin import Compression, Compressor, CompressRequest, Json, Options, TextUnit, text_units
 from intendant_compress_semantic._near import nearness
 from intendant_compress_semantic._outliers import outlying_rows
 from intendant_compress_semantic._rewriting import rewritten
@@ -55,7 +55,7 @@ class SemanticCompressor(Compressor):
         # The chain asks again about the same content with another target, until its encoded form fits.
         self._weighed = lru_cache(maxsize=2)(self._weigh)
 
-    def shrink(self, request: CompressRequest) -> Compression | Awaitable[Compression | None] | None:
+    def compress(self, request: CompressRequest) -> Compression | Awaitable[Compression | None] | None:
         """The best units that fit the target, or a model's rewriting; None if all fits, or nothing does."""
         if request.tokens <= request.target_tokens:
             return None

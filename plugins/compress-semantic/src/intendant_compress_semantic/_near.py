@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from intendant import TextUnit
+from intendant.plugin import TextUnit
 from intendant_compress_semantic._words import literals, questions, words
 
 K1, B = 1.2, 0.6

@@ -1,6 +1,6 @@
 """A text in a model's words, shorter: the abstractive variant, for where selecting loses too much."""
 
-from intendant import Compression, CompressRequest, Message, ModelClient, ModelRequest
+from intendant.plugin import Compression, CompressRequest, Message, ModelClient, ModelRequest
 
 SYSTEM = """\
 Rewrite the text in at most {words} words, for a reader who {purpose}.

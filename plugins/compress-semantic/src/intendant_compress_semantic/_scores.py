@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from intendant import TextUnit, facts_in
+from intendant.plugin import TextUnit, facts_in
 
 ROLES = {
     "head": 10.0,

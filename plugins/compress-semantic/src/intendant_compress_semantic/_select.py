@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from heapq import heapify, heappop, heapreplace
 
-from intendant import TextUnit
+from intendant.plugin import TextUnit
 from intendant_compress_semantic._scores import Worth
 
 DENSITY = 0.6

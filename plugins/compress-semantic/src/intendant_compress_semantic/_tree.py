@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from intendant import TextUnit, text_units
+from intendant.plugin import TextUnit, text_units
 from intendant_compress_semantic._outliers import outlying
 
 SMALL = 160

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
-from intendant import Compression, Compressor, CompressRequest, Options
+from intendant.plugin import Compression, Compressor, CompressRequest, Options
 from intendant_compress_structural._grids import ungridded
 from intendant_compress_structural._html import to_markdown
 from intendant_compress_structural._loading import MAX_TEXT
@@ -49,7 +49,7 @@ class StructuralCompressor(Compressor):
     lossless: ClassVar[bool] = True
     Settings = StructuralSettings
 
-    def shrink(self, request: CompressRequest) -> Compression | None:
+    def compress(self, request: CompressRequest) -> Compression | None:
         """The shortest encoding by the request's own count, or None if none is shorter."""
         text = request.text
         if len(text) > MAX_TEXT:

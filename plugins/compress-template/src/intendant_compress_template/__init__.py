@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from intendant import Compression, Compressor, CompressRequest, Options
+from intendant.plugin import Compression, Compressor, CompressRequest, Options
 from intendant_compress_template._context import Context, referred, referring, refers
-from intendant_compress_template._dense import HEAD as SIGNS
-from intendant_compress_template._dense import condensed, spelled_out
+from intendant_compress_template._dense import HEAD as SIGNS, condensed, spelled_out
 from intendant_compress_template._fold import foldings
-from intendant_compress_template._form import expand as expand_lines
-from intendant_compress_template._form import is_folded
+from intendant_compress_template._form import expand as expand_lines, is_folded
 from intendant_compress_template._kinds import laid_out
-from intendant_compress_template._paths import HEAD as PATHS
-from intendant_compress_template._paths import by_directory, whole_paths
+from intendant_compress_template._paths import HEAD as PATHS, by_directory, whole_paths
 from intendant_compress_template._repeats import is_shortened, keep_once, put_back
 from intendant_compress_template._trees import is_undrawn, redrawn, undrawn
 
@@ -72,7 +69,7 @@ class TemplateCompressor(Compressor):
     lossless: ClassVar[bool] = True
     Settings = TemplateSettings
 
-    def shrink(self, request: CompressRequest) -> Compression | None:
+    def compress(self, request: CompressRequest) -> Compression | None:
         """The folded text, or None if folding saves too little."""
         text = request.text
         if len(text) > MAX_TEXT or text.count("\n") > MOST_LINES:

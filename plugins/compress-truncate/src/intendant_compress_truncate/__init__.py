@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from intendant import Compression, Compressor, CompressRequest, Options, TextUnits, text_units
+from intendant.plugin import Compression, Compressor, CompressRequest, Options, TextUnits, text_units
 from intendant_compress_truncate._json import Cutter, parse, shortened, written
 
 __all__ = ["TruncateCompressor", "TruncateSettings"]
@@ -39,7 +39,7 @@ class TruncateCompressor(Compressor):
     name = "truncate"
     Settings = TruncateSettings
 
-    def shrink(self, request: CompressRequest) -> Compression | None:
+    def compress(self, request: CompressRequest) -> Compression | None:
         """The content cut to the target, or None if it fits, or nothing of it does."""
         if request.tokens <= request.target_tokens or request.target_tokens < 1:
             return None

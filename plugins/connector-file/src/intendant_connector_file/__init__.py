@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from intendant import Connector, ConnectorCall, ConnectorError, Json, Options, operation
+from intendant.plugin import Connector, ConnectorCall, ConnectorError, Json, Options, operation
 from intendant_connector_file import _read, _write
 from intendant_connector_file._csv import MAX_CELLS
 from intendant_connector_file._paths import MAX_FILES, WILD, Roots, load

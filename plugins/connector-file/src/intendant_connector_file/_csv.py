@@ -4,7 +4,7 @@ import re
 from typing import Literal
 from unicodedata import normalize
 
-from intendant import ConnectorError, Json
+from intendant.plugin import ConnectorError, Json
 from intendant_connector_file._dialect import Row, opened, rows, sniff
 from intendant_connector_file._watch import UNWATCHED, Watch
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
 
-from intendant import ConnectorError
+from intendant.plugin import ConnectorError
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED = 20

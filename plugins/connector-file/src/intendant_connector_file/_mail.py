@@ -6,7 +6,7 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from typing import Any, cast
 
-from intendant import ConnectorError, Json
+from intendant.plugin import ConnectorError, Json
 from intendant_connector_file._addresses import addresses
 from intendant_connector_file._charsets import REPLACED, decode
 from intendant_connector_file._parts import Parts

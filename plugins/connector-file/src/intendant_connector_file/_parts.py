@@ -6,7 +6,7 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from typing import cast
 
-from intendant import Json
+from intendant.plugin import Json
 from intendant_connector_file._charsets import decode
 from intendant_connector_file._html import charset_of, strip_html
 from intendant_connector_file._watch import Watch

@@ -10,7 +10,7 @@ from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path
 
-from intendant import ConnectorError
+from intendant.plugin import ConnectorError
 from intendant_connector_file._watch import UNWATCHED, Watch
 
 WILD = frozenset("*?[")

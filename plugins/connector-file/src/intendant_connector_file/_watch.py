@@ -3,7 +3,7 @@
 from threading import Event
 from time import monotonic
 
-from intendant import ConnectorError
+from intendant.plugin import ConnectorError
 
 
 class Watch:

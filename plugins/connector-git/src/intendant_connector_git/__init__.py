@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from intendant import Connector, ConnectorCall, ConnectorError, Json, Options, operation
+from intendant.plugin import Connector, ConnectorCall, ConnectorError, Json, Options, operation
 from intendant_connector_git._history import FORMAT, commits
 from intendant_connector_git._place import Roots
 from intendant_connector_git._program import Bounds, git

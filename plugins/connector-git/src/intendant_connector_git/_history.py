@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from intendant import Json
+from intendant.plugin import Json
 
 FORMAT = "%H%x00%aN%x00%aE%x00%aI%x00%s%x00%b"
 """Hash, author, e-mail (both by .mailmap), author date in ISO 8601, subject, body; fields end with NUL."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from intendant import ConnectorError
+from intendant.plugin import ConnectorError
 
 MOST_STORES = 100
 """Stores of objects that a repository may borrow from."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from intendant import ConnectorError
+from intendant.plugin import ConnectorError
 
 FLAGS = (
     "--no-pager",

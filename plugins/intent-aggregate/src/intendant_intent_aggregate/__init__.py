@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Hashable
 
-from intendant import (
+from intendant.plugin import (
     CompressionPolicy,
     IntentHandler,
     IntentSpec,
@@ -12,12 +12,8 @@ from intendant import (
     StepError,
     StepRequest,
     StepResult,
-    as_records,
-    field_of,
-    identity_of,
-    in_order,
-    is_nothing,
 )
+from intendant.records import as_records, field_of, identity_of, in_order, is_nothing
 from intendant_intent_aggregate._join import Join, join
 from intendant_intent_aggregate._measures import Figures, Measure, Records
 from intendant_intent_aggregate._parameters import AggregateParameters
@@ -29,7 +25,7 @@ PAUSE = 200
 """Groups between two looks at whether the step was cancelled."""
 
 
-class AggregateHandler(IntentHandler):
+class AggregateHandler(IntentHandler[AggregateParameters]):
     """Groups records, counts, sums and averages them exactly; joins and merges lists."""
 
     spec = IntentSpec(
@@ -64,7 +60,6 @@ class AggregateHandler(IntentHandler):
         reasoning=3.0,
         output_complexity=6.0,
     )
-    Parameters = AggregateParameters
 
     def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
         """Never."""
@@ -76,13 +71,13 @@ class AggregateHandler(IntentHandler):
             return ["an aggregation uses no connector: read in an extract step, and give its output as `input`"]
         return [] if "input" in step.model_fields_set else ["`input` is missing: the list of records"]
 
-    async def handle(self, request: StepRequest) -> StepResult:
+    async def handle(self, request: StepRequest[AggregateParameters]) -> StepResult:
         """One record a group; one record in all if there are measures and no groups; else the joined records.
 
         Raises:
             StepError: The input is no list of records, or a value does not fit its measure.
         """
-        options = self.parameters(request, AggregateParameters)
+        options = request.parameters
         notes: list[str] = []
         records = _together(as_records(request.input), options, notes)
         if not options.keys and not options.measures:

@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from intendant import Json, Options, StepError, as_records, composed, field_of, identity_of, is_nothing
+from intendant.plugin import Json, Options, StepError
+from intendant.records import as_records, composed, field_of, identity_of, is_nothing
 
 Record = dict[str, Json]
 MOST_ROWS = 1_000_000

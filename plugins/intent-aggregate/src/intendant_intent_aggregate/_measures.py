@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from intendant import Json, Options, StepError, describe_value, field_of, identity_of, is_nothing
+from intendant.plugin import Json, Options, StepError
+from intendant.records import describe_value, field_of, identity_of, is_nothing
 from intendant_intent_aggregate._numbers import as_json, ratio, read_number, total
 
 Arg = str | Literal[True]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from math import isfinite
 
-from intendant import Json, StepError
+from intendant.plugin import Json, StepError
 
 _PLAIN = re.compile(r"\s*[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{1,3})?\s*", re.ASCII)
 EXACT = Context(prec=1400, Emin=-5000, Emax=5000, traps=[Inexact, InvalidOperation, Overflow])

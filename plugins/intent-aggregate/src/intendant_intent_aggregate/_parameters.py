@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from intendant import Json, Options
+from intendant.plugin import Json, Options
 from intendant_intent_aggregate._join import Join
 from intendant_intent_aggregate._measures import Measure
 

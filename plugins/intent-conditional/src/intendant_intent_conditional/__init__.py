@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from intendant import (
+from intendant.plugin import (
     CompressionPolicy,
     Expression,
     ExpressionFailed,
@@ -56,7 +56,7 @@ class ConditionalParameters(Options):
         return self
 
 
-class ConditionalHandler(IntentHandler):
+class ConditionalHandler(IntentHandler[ConditionalParameters]):
     """Decides which branch is taken, for later steps to refer to in their `when`."""
 
     spec = IntentSpec(
@@ -89,7 +89,6 @@ class ConditionalHandler(IntentHandler):
         output_complexity=4.0,
         tier_bias=-0.5,
     )
-    Parameters = ConditionalParameters
 
     def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
         """Never."""
@@ -106,13 +105,13 @@ class ConditionalHandler(IntentHandler):
             found += condition_faults(source, NAMES, place)
         return found
 
-    async def handle(self, request: StepRequest) -> StepResult:
+    async def handle(self, request: StepRequest[ConditionalParameters]) -> StepResult:
         """`branch`, `matched` (false where the default was taken), and `value`: the input as it came.
 
         Raises:
             StepError: A condition cannot be evaluated, or no case is true and there is no default.
         """
-        options = self.parameters(request, ConditionalParameters)
+        options = request.parameters
         branch, matched, why = await _decide(options, request.input)
         output = {"branch": branch, "matched": matched, "value": request.input}
         return StepResult(output=output, notes=(f"took '{branch}': {why}",))

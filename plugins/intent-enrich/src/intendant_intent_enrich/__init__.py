@@ -2,7 +2,7 @@
 
 import asyncio
 
-from intendant import (
+from intendant.plugin import (
     CompressionPolicy,
     IntentHandler,
     IntentSpec,
@@ -11,12 +11,8 @@ from intendant import (
     StepError,
     StepRequest,
     StepResult,
-    as_records,
-    describe_value,
-    field_of,
-    identity_of,
-    is_nothing,
 )
+from intendant.records import as_records, describe_value, field_of, identity_of, is_nothing
 from intendant_intent_enrich._parameters import EnrichParameters, Keys
 from intendant_intent_enrich._source import Source
 
@@ -29,7 +25,7 @@ PAUSE = 2000
 """Records between two looks at whether the step was cancelled."""
 
 
-class EnrichHandler(IntentHandler):
+class EnrichHandler(IntentHandler[EnrichParameters]):
     """Adds fields to records by looking their key up in other data."""
 
     spec = IntentSpec(
@@ -61,7 +57,6 @@ class EnrichHandler(IntentHandler):
         reasoning=3.0,
         output_complexity=6.0,
     )
-    Parameters = EnrichParameters
 
     def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
         """Never."""
@@ -73,13 +68,13 @@ class EnrichHandler(IntentHandler):
             return ["an enrichment uses no connector: read in an extract step, and give its output under `from`"]
         return [] if "input" in step.model_fields_set else ["`input` is missing: the records to add fields to"]
 
-    async def handle(self, request: StepRequest) -> StepResult:
+    async def handle(self, request: StepRequest[EnrichParameters]) -> StepResult:
         """The records of the input with the fields added, in their order.
 
         Raises:
             StepError: A key is not found or ambiguous where that is not allowed, or a field is nowhere.
         """
-        options = self.parameters(request, EnrichParameters)
+        options = request.parameters
         records = as_records(request.input)
         source = Source(options.from_, options.keys[1], options.into)
         adder = _Adder(options, source)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from intendant import Json, Options
+from intendant.plugin import Json, Options
 
 
 class Keys(Options):

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Hashable
 
-from intendant import Json, StepError, as_records, composed, describe_value, field_of, identity_of, is_nothing
+from intendant.plugin import Json, StepError
+from intendant.records import as_records, composed, describe_value, field_of, identity_of, is_nothing
 
 
 class Source:

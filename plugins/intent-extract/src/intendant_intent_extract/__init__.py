@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from intendant import (
+from intendant.plugin import (
     CompressionPolicy,
     IntentHandler,
     IntentSpec,
@@ -12,8 +12,8 @@ from intendant import (
     StepError,
     StepRequest,
     StepResult,
-    composed,
 )
+from intendant.records import composed
 from intendant_intent_extract._fields import FieldSpec, pull
 
 __all__ = ["ExtractHandler", "ExtractParameters", "ExtractSettings", "FieldSpec"]
@@ -47,7 +47,7 @@ class ExtractParameters(Options):
     """Where the input is records: the fields that hold the text; what is found is added to the record."""
 
 
-class ExtractHandler(IntentHandler):
+class ExtractHandler(IntentHandler[ExtractParameters]):
     """Reads data through a connector, or pulls named fields out of text."""
 
     spec = IntentSpec(
@@ -73,7 +73,6 @@ class ExtractHandler(IntentHandler):
         output_complexity=5.0,
     )
     Settings = ExtractSettings
-    Parameters = ExtractParameters
 
     def needs_model(self, step: Step) -> bool:
         """Only where neither a connector nor `fields` say what to take."""
@@ -98,18 +97,18 @@ class ExtractHandler(IntentHandler):
             found.append("`input` is missing: the text to extract from")
         return found
 
-    async def handle(self, request: StepRequest) -> StepResult:
+    async def handle(self, request: StepRequest[ExtractParameters]) -> StepResult:
         """What the connector reads; or the fields; or the model's answer.
 
         Raises:
             StepError: The input is no text, a required field is not found, or the answer is not JSON.
             ConnectorError: The connector could not read.
         """
-        if request.use_connector is not None:
+        if request.step.uses is not None:
             data = await request.use_connector(request.input)
             count = f": {len(data)} records" if isinstance(data, list) else ""
             return StepResult(output=data, notes=(f"read through {request.step.uses}{count}",))
-        options = self.parameters(request, ExtractParameters)
+        options = request.parameters
         if options.fields:
             return await self._pull(request.input, options)
         if not request.prompt and request.step.output is None:

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from intendant import Json, Options, StepError, composed
+from intendant.plugin import Json, Options, StepError
+from intendant.records import composed
 from intendant_intent_extract._kinds import Kind, Sign, find
 from intendant_intent_extract._patterns import search
 

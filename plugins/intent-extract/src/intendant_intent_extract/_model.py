@@ -1,10 +1,21 @@
 """Asks a model for the data, where language has to be understood."""
 
 import json
-from typing import Any
 
-from intendant import Compression, Json, Message, ModelReply, ModelRequest, StepError, StepRequest, StepResult
+from intendant.plugin import (
+    Compression,
+    Json,
+    Message,
+    ModelReply,
+    ModelRequest,
+    StepError,
+    StepRequest,
+    StepResult,
+    json_in,
+    why_no_json,
+)
 
+HINT = "retry the step, make its `output` schema simpler, or choose a stronger model"
 SYSTEM = (
     "You extract data. Answer with one JSON value and nothing else: no explanation, no code fence. "
     "Use only what the data says; where it does not say, use null. "
@@ -52,14 +63,7 @@ def _parsed(reply: ModelReply) -> Json:
     if reply.stop_reason == "length":
         hint = "give the step more tokens, or ask for less"
         raise StepError("the model's answer broke off at its length limit", hint=hint)
-    try:
-        return json.loads(reply.text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        shown = " ".join(reply.text.split())[:80]
-        raise StepError(
-            f"the model's answer is not JSON: {shown!r}", hint="give the step an `output` schema"
-        ) from None
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON number")
+    if (found := json_in(reply.text)) is not None or reply.text.strip() == "null":
+        return found
+    shown = " ".join(reply.text.split())[:80]
+    raise StepError(f"the model's answer is not JSON ({why_no_json(reply.text)}): {shown!r}", hint=HINT)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from intendant import StepError
+from intendant.plugin import StepError
 
 _WORKER = Path(__file__).with_name("_worker.py")
 

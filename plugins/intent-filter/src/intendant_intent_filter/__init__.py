@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from intendant import (
+from intendant.plugin import (
     CompressionPolicy,
     Expression,
     ExpressionFailed,
@@ -18,13 +18,9 @@ from intendant import (
     StepError,
     StepRequest,
     StepResult,
-    as_list,
-    caseless,
     condition_faults,
-    field_of,
-    identity_of,
-    record_name,
 )
+from intendant.records import as_list, caseless, field_of, identity_of, record_name
 
 __all__ = ["ContainsAny", "FilterHandler", "FilterParameters"]
 
@@ -68,7 +64,7 @@ class FilterParameters(Options):
     """What happens to a record whose condition cannot be evaluated."""
 
 
-class FilterHandler(IntentHandler):
+class FilterHandler(IntentHandler[FilterParameters]):
     """Keeps the records that match a condition, drops duplicates, and limits how many there are."""
 
     spec = IntentSpec(
@@ -90,7 +86,6 @@ class FilterHandler(IntentHandler):
         output_complexity=4.0,
         tier_bias=-0.5,
     )
-    Parameters = FilterParameters
 
     def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
         """Never."""
@@ -106,13 +101,13 @@ class FilterHandler(IntentHandler):
             found.append("nothing to filter by: give `where`, `contains_any`, `unique_by`, `limit` or `offset`")
         return found + condition_faults(given.get("where"), NAMES, "where")
 
-    async def handle(self, request: StepRequest) -> StepResult:
+    async def handle(self, request: StepRequest[FilterParameters]) -> StepResult:
         """The kept records, in their order; the notes count what was dropped and why.
 
         Raises:
             StepError: The input is no list, or a record's condition cannot be evaluated.
         """
-        options = self.parameters(request, FilterParameters)
+        options = request.parameters
         items = as_list(request.input)
         notes: list[str] = []
         kept = await _matching(items, options, notes)

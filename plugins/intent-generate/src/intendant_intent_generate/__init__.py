@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from intendant import (
-    BudgetExceeded,
+from intendant import BudgetExceeded
+from intendant.plugin import (
     Compression,
     IntentHandler,
     IntentSpec,
@@ -20,6 +20,7 @@ from intendant import (
     StepError,
     StepRequest,
     StepResult,
+    answer_tokens,
 )
 from intendant_intent_generate._answers import Answer, read
 from intendant_intent_generate._prompts import correction, instructions, question
@@ -45,7 +46,7 @@ class GenerateParameters(Options):
     fails then: what people read would be data that was not meant for them."""
 
 
-class GenerateHandler(IntentHandler):
+class GenerateHandler(IntentHandler[GenerateParameters]):
     """Writes what the prompt asks for, about the step's input if there is one.
 
     With an output schema the answer is data of that shape; an answer that does not fit is sent back once.
@@ -69,7 +70,6 @@ class GenerateHandler(IntentHandler):
         memory=True,
         output_complexity=7,
     )
-    Parameters = GenerateParameters
 
     def needs_model(self, step: Step) -> bool:
         """False for a template."""
@@ -81,7 +81,7 @@ class GenerateHandler(IntentHandler):
             return ["say what to write: give the step a `prompt`, or `with: {template: …}`"]
         return []
 
-    async def handle(self, request: StepRequest) -> StepResult:
+    async def handle(self, request: StepRequest[GenerateParameters]) -> StepResult:
         """Write the text.
 
         Raises:
@@ -90,7 +90,7 @@ class GenerateHandler(IntentHandler):
             BudgetExceeded: The input does not fit the budget, however it is compressed.
             ProviderError: The provider refused or broke off.
         """
-        wanted = self.parameters(request, GenerateParameters)
+        wanted = request.parameters
         if wanted.template is not None:
             notes = (
                 ["the input has no records, so the template was filled for none"] if request.input == [] else []
@@ -120,6 +120,7 @@ class GenerateHandler(IntentHandler):
             system=system,
             messages=(Message(content=question(task, fitted.text)),),
             json_schema=schema,
+            max_output_tokens=answer_tokens(wanted.max_words, wanted.language),
             source=request.input,
             task="generate",
         )

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from intendant import Json, ModelReply, Schema
+from intendant.plugin import Json, ModelReply, Schema, why_no_json
 
 TRIES = 30
 """Places in an answer where a JSON value is looked for."""
@@ -30,9 +30,8 @@ def read(reply: ModelReply, schema: Schema) -> Answer:
         first = first or Answer(value, problems)
     if first is not None:
         return first
-    return Answer(
-        None, ("the answer was cut before its end" if reply.stop_reason == "length" else "it is not JSON",)
-    )
+    cut = reply.stop_reason == "length"
+    return Answer(None, ("the answer was cut before its end" if cut else why_no_json(reply.text),))
 
 
 def _values(text: str) -> Iterator[Json]:

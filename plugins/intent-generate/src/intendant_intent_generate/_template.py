@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from intendant import Json, StepError, composed
+from intendant.plugin import Json, StepError
+from intendant.records import composed
 
 _BRACES = re.compile(r"\{([^{}\r\n]{1,300})\}")
 _NAME = re.compile(r"(?=[^{}]*[^\W\d_])[\w#][\w.()\[\]/%&#’'-]*(?: [\w.()\[\]/%&#’'-]+)*")  # noqa: RUF001

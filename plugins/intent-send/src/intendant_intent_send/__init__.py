@@ -1,6 +1,6 @@
 """Delivers the input through a connector. No model is asked."""
 
-from intendant import CompressionPolicy, IntentHandler, IntentSpec, Step, StepError, StepRequest, StepResult
+from intendant.plugin import CompressionPolicy, IntentHandler, IntentSpec, Step, StepError, StepRequest, StepResult
 
 __all__ = ["SendHandler"]
 
@@ -67,7 +67,7 @@ class SendHandler(IntentHandler):
             StepError: There is no connector or nothing to send.
             ConnectorError: The connector could not deliver, or an earlier attempt may have done so already.
         """
-        if request.use_connector is None:
+        if request.step.uses is None:
             raise StepError("there is no connector to send through", hint="add `uses`, such as `uses: file.write`")
         if request.input is None:
             raise StepError("there is nothing to send: the input is null", hint="give the step an `input`")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from intendant import (
+from intendant.plugin import (
     Compression,
     CompressionPolicy,
     IntentHandler,
@@ -17,6 +17,7 @@ from intendant import (
     StepError,
     StepRequest,
     StepResult,
+    answer_tokens,
 )
 from intendant_intent_summarize._answers import parsed
 from intendant_intent_summarize._prompts import instructions, question
@@ -48,7 +49,7 @@ class SummarizeParameters(Options):
         return self.format == "bullets" or (self.format is None and self.points is not None)
 
 
-class SummarizeHandler(IntentHandler):
+class SummarizeHandler(IntentHandler[SummarizeParameters]):
     """Summarizes the step's input, as the prompt asks.
 
     The data is handed over between marks that it cannot forge, and the model is told that it is data. An input
@@ -75,9 +76,8 @@ class SummarizeHandler(IntentHandler):
         reasoning=4,
         output_complexity=5,
     )
-    Parameters = SummarizeParameters
 
-    async def handle(self, request: StepRequest) -> StepResult:
+    async def handle(self, request: StepRequest[SummarizeParameters]) -> StepResult:
         """Ask for the summary.
 
         Raises:
@@ -85,7 +85,7 @@ class SummarizeHandler(IntentHandler):
             BudgetExceeded: The input does not fit the budget, however it is compressed.
             ProviderError: The provider refused or broke off.
         """
-        wanted = self.parameters(request, SummarizeParameters)
+        wanted = request.parameters
         if _is_empty(request.input):
             return StepResult(output=None if request.step.output else "", notes=(NOTHING,))
         system = instructions(wanted.max_words, wanted.sentences, wanted.points, wanted.bullets, wanted.language)
@@ -97,6 +97,7 @@ class SummarizeHandler(IntentHandler):
                 system=system,
                 messages=(Message(content=question(asked, fitted.text)),),
                 json_schema=schema,
+                max_output_tokens=answer_tokens(wanted.max_words, wanted.language),
                 source=request.input,
                 task="summarize",
             )

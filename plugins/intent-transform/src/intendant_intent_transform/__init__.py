@@ -4,21 +4,13 @@ import asyncio
 
 from pydantic import ValidationError
 
-from intendant import (
-    CompressionPolicy,
-    IntentHandler,
-    IntentSpec,
-    Step,
-    StepError,
-    StepRequest,
-    StepResult,
-)
+from intendant.plugin import CompressionPolicy, IntentHandler, IntentSpec, Step, StepError, StepRequest, StepResult
 from intendant_intent_transform._parameters import OPS, TransformParameters, faults_of
 
 __all__ = ["OPS", "TransformHandler", "TransformParameters"]
 
 
-class TransformHandler(IntentHandler):
+class TransformHandler(IntentHandler[TransformParameters]):
     """Reshapes records, converts between formats, and computes fields, one operation after the other."""
 
     spec = IntentSpec(
@@ -54,7 +46,6 @@ class TransformHandler(IntentHandler):
         reasoning=4.0,
         output_complexity=5.0,
     )
-    Parameters = TransformParameters
 
     def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
         """Never."""
@@ -71,13 +62,13 @@ class TransformHandler(IntentHandler):
             return found  # reported where it stands
         return found + [fault for place, item in given for fault in faults_of(place, item, resolved=False)]
 
-    async def handle(self, request: StepRequest) -> StepResult:
+    async def handle(self, request: StepRequest[TransformParameters]) -> StepResult:
         """What the last operation gives.
 
         Raises:
             StepError: An operation is wrong, or does not fit what it is given; names it.
         """
-        operations = self.parameters(request, TransformParameters).operations()
+        operations = request.parameters.operations()
         value = request.input
         notes: list[str] = []
         for place, operation in operations:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from intendant import Expression, ExpressionFailed, Json, StepError
+from intendant.plugin import Expression, ExpressionFailed, Json, StepError
 from intendant_intent_transform._records import (
     Absent,
     Op,

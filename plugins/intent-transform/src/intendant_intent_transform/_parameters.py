@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, ValidationError, model_validator
 
-from intendant import Json, Options, StepError
+from intendant.plugin import Json, Options, StepError
 from intendant_intent_transform._dates import AddDays, DaysBetween, ParseDate
 from intendant_intent_transform._fields import Drop, Rename, Select, Set
 from intendant_intent_transform._records import Op

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable
 
-from intendant import Json, Options, StepError, as_list, as_records, composed
+from intendant.plugin import Json, Options, StepError
+from intendant.records import as_list, as_records, composed
 
 Record = dict[str, Json]
 MAX_CELLS = 10_000_000

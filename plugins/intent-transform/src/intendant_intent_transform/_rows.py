@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from intendant import Json, Options, StepError, caseless, composed, describe_value, identity_of
+from intendant.plugin import Json, Options, StepError
+from intendant.records import caseless, composed, describe_value, identity_of
 from intendant_intent_transform._records import Op, Record, get, items_of, records_of, require_somewhere
 
 

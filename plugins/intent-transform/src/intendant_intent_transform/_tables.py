@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from intendant import Json, StepError, caseless, composed, describe_value
+from intendant.plugin import Json, StepError
+from intendant.records import caseless, composed, describe_value
 from intendant_intent_transform._records import (
     Absent,
     Op,

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from intendant import Json, StepError, describe_value
+from intendant.plugin import Json, StepError
+from intendant.records import describe_value
 from intendant_intent_transform._records import (
     Absent,
     Op,

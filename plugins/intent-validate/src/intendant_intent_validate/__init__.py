@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from intendant import (
+from intendant.plugin import (
     CompressionPolicy,
     IntentHandler,
     IntentSpec,
@@ -50,7 +50,7 @@ class ValidateParameters(Options):
         return self
 
 
-class ValidateHandler(IntentHandler):
+class ValidateHandler(IntentHandler[ValidateParameters]):
     """Checks records against a JSON Schema and rules, and says where each one is wrong."""
 
     spec = IntentSpec(
@@ -82,7 +82,6 @@ class ValidateHandler(IntentHandler):
         reasoning=6.0,
         output_complexity=6.0,
     )
-    Parameters = ValidateParameters
 
     def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
         """Never."""
@@ -100,13 +99,13 @@ class ValidateHandler(IntentHandler):
                 found += condition_faults(given, NAMES, f"rules[{index}].{name}")
         return found + _schema_faults(step.with_.get("schema"))
 
-    async def handle(self, request: StepRequest) -> StepResult:
+    async def handle(self, request: StepRequest[ValidateParameters]) -> StepResult:
         """`valid`, `checked`, `failed`, `total`, `violations`, and the records in `passed` and `rejected`.
 
         Raises:
             StepError: A record is wrong and `on_fail` is `fail`; the message shows the first faults.
         """
-        options = self.parameters(request, ValidateParameters)
+        options = request.parameters
         each = isinstance(request.input, list) if options.each is None else options.each
         if each and not isinstance(request.input, list):
             raise StepError(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from intendant import Expression, ExpressionFailed, Json, Options, Schema
+from intendant.plugin import Expression, ExpressionFailed, Json, Options, Schema
 
 NAMES = ("item", "index", "values")
 PER_RECORD = 20

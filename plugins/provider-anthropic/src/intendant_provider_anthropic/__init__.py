@@ -1,41 +1,37 @@
-"""Claude models through the official SDK, which is imported when the first call is made."""
+"""Claude models through the official SDK, which is imported when it is first needed."""
 
-import asyncio
 import logging
-import os
 import re
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
-
-from intendant import (
+from intendant.plugin import (
+    ContextOverflow,
     Hold,
+    HttpErrors,
+    HttpProvider,
+    HttpSettings,
     ModelReply,
     ModelRequest,
-    Options,
-    Provider,
     ProviderError,
     StreamMeter,
     TokenCounting,
+    patience,
 )
 from intendant_provider_anthropic import _batch
-from intendant_provider_anthropic._errors import translated, within
+from intendant_provider_anthropic._ask import Ask
 from intendant_provider_anthropic._stream import streamed
+from intendant_provider_anthropic._vendor import ERRORS, VENDOR
 from intendant_provider_anthropic._wire import parameters, prompt, reply_of
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
-    from httpx2 import Timeout
+    from httpx2 import AsyncClient, Request
 
 __all__ = ["AnthropicProvider", "AnthropicSettings"]
 
 log = logging.getLogger("intendant.providers.anthropic")
 
-KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
-"""The SDK's own names."""
 MODELS: Mapping[str, str] = {
     "fast": "claude-haiku-5-5",
     "balanced": "claude-sonnet-5-5",
@@ -45,25 +41,31 @@ IMAGE, SMALLER_IMAGE = 4800, 1600
 """A picture takes a token for each 28 by 28 pixels, and is made smaller until that is at most 4784, with older
 models 1568: https://platform.claude.com/docs/en/build-with-claude/vision. The rest is for what frames it."""
 _OLDER = re.compile(r"claude-(\d|haiku-4|(sonnet|opus)-4-(\d{8}|[0156]\b))")
-CONNECT_SECONDS = 10.0
-ASIDE_SECONDS = 60.0
-"""For what is no call: counting, and looking after batches."""
-_T = TypeVar("_T")
+TOOLS, FOREIGN_TOOLS = 600, 1_024
+"""What is added where tools are offered: Anthropic publishes 530 tokens at most; others are allowed for twice
+that."""
+REQUEST, FOREIGN_REQUEST, SCHEMA = 32, 256, 384
+"""What is added to a request at most, and for an answer of a given shape, which is explained in a system text."""
+MESSAGE = 16
+THINKING = {"low": 1024, "medium": 4096, "high": 8192, "xhigh": 16_384, "max": 32_768}
+"""Tokens that a model is given to think, by effort, beside an answer whose length is asked for."""
+MOST_BATCHED = 1000
+"""Calls of a batch, whose replies come in one stream."""
+COUNT_SECONDS = 10.0
 
 
-class AnthropicSettings(Options):
+class AnthropicSettings(HttpSettings):
     """Settings of the provider `anthropic`."""
 
-    models: dict[str, str] = Field(default_factory=dict)
-    """Model by tier, laid over the defaults."""
-    base_url: str | None = None
-    """By default `ANTHROPIC_BASE_URL`, else Anthropic's own."""
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = "low"
     """How much models think. Thinking is written, and paid, out of the answer's tokens. None is for models that
     know no effort."""
+    thinking_between_tools: bool = False
+    """Let models think between calls of tools. That may exceed the length of the answer, so that holds say
+    `likely`; by default thinking is switched off where tools are offered."""
 
 
-class AnthropicProvider(Provider):
+class AnthropicProvider(HttpProvider):
     """Asks Claude models. The key comes from the environment: `ANTHROPIC_API_KEY` or `ANTHROPIC_AUTH_TOKEN`.
 
     The SDK's own retries are off: each try has a hold of its own, which only the gateway can make.
@@ -74,28 +76,85 @@ class AnthropicProvider(Provider):
     tools = True
     images = True
     batches = True
+    vendor = VENDOR
+    default_models = MODELS
     Settings = AnthropicSettings
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
         super().__init__(settings)
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncAnthropic] = WeakKeyDictionary()
         self._told = False
+
+    @property
+    def errors(self) -> HttpErrors:
+        """Makes this provider's errors."""
+        return ERRORS
 
     def available(self) -> bool:
         """True if there is a key."""
-        return any(os.environ.get(name) for name in KEYS)
+        return bool(self.api_key())
 
-    def models(self) -> Mapping[str, str]:
-        """The model for each tier."""
+    def make_client(self, key: str, http_client: "AsyncClient") -> "AsyncAnthropic":  # noqa: ARG002
+        """The SDK's client, which finds the key, or the token, by itself."""
+        from anthropic import AsyncAnthropic
+
         settings: AnthropicSettings = self.settings
-        return {**MODELS, **settings.models}
+        return AsyncAnthropic(base_url=settings.base_url, max_retries=0, http_client=http_client)
+
+    def touch(self, client: Any) -> None:
+        """What calls and counts use."""
+        _ = client.messages.create, client.messages.count_tokens
+
+    def reply_limit(self, request: "Request") -> int:
+        """A batch's replies come in one stream."""
+        limit = super().reply_limit(request)
+        return limit * MOST_BATCHED if "/batches/" in request.url.path else limit
+
+    # --- counting ---
 
     def token_counting(self, model: str) -> TokenCounting:
-        """o200k's count times 1.5. Claude's tokenizer is not published; users report 1.15 to 1.45 times that. With
-        tools Anthropic adds a text of its own, of at most 530 tokens by its published figures.
+        """Bounded by the bytes of the text: Claude's tokenizer is not published. The one of Claude 2 was
+        byte-level with NFKC, and users report 1.15 to 1.45 of o200k's tokens for the newer ones.
         """
-        image = SMALLER_IMAGE if _OLDER.match(model) else IMAGE
-        return TokenCounting("o200k_base", factor=1.5, tools=600, image=image)
+        settings: AnthropicSettings = self.settings
+        own = self.is_own
+        return TokenCounting(
+            factor=1.5,
+            tokenizer="unknown" if settings.thinking_between_tools else "byte_bpe",
+            tools=TOOLS if own else FOREIGN_TOOLS,
+            image=SMALLER_IMAGE if _OLDER.match(model) else IMAGE,
+            message=MESSAGE,
+            request=REQUEST if own else FOREIGN_REQUEST,
+            schema=SCHEMA,
+        )
+
+    def counts_tokens(self, model: str) -> bool:  # noqa: ARG002  # the same for each
+        """True at Anthropic, whose count is free; other servers may have none."""
+        return self.is_own and bool(self.api_key())
+
+    async def count_tokens(self, model: str, request: ModelRequest) -> int | None:
+        """What Anthropic's own endpoint counts; None at another server.
+
+        Raises:
+            ProviderError: It did not answer; nothing is charged.
+        """
+        if not self.counts_tokens(model):
+            return None
+        try:
+            counting = self.client().messages.count_tokens(**prompt(self._asked(model, request)))
+            counted = (await self.send(counting, COUNT_SECONDS)).input_tokens
+        except ProviderError as error:
+            error.billed = False
+            raise
+        if not isinstance(counted, int) or counted <= 0:
+            raise ProviderError("anthropic counted no tokens", billed=False)
+        return counted
+
+    def thinking_tokens(self, model: str, request: ModelRequest) -> int:
+        """By how much the model is asked to think, where it does by itself."""
+        ask = self._asked(model, request)
+        return THINKING[ask.effort or "medium"] if ask.thinks else 0
+
+    # --- calls ---
 
     async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
         """Send the call, once.
@@ -103,12 +162,16 @@ class AnthropicProvider(Provider):
         Raises:
             ProviderError: It was refused or broke off; says whether anything may have been charged.
         """
-        sent = self._sent(hold, request)
-        message = await _done(self._client().messages.create(**sent), hold.timeout)
+        ask = self._asked(hold.model, request)
+        sent = self._sent(hold, ask)
         try:
-            return reply_of(message, hold, request)
+            message = await self.send(self.client().messages.create(**sent), hold.timeout)
+            return reply_of(message, hold, ask)
+        except ContextOverflow as error:
+            self.note_window(hold.model, error.window)
+            raise
         except (AttributeError, TypeError, ValueError) as error:
-            raise translated(error) from None
+            raise ERRORS.of(error) from None
 
     async def stream(self, hold: Hold, request: ModelRequest, meter: StreamMeter) -> ModelReply:
         """Send the call, once, and tell *meter* of the answer while it is written.
@@ -116,26 +179,27 @@ class AnthropicProvider(Provider):
         Raises:
             ProviderError: It was refused, broke off, or ended before the answer did.
         """
-        sent = self._sent(hold, request)
-        return await within(hold.timeout, streamed(self._client(), sent, hold, request, meter))
-
-    async def count_tokens(self, model: str, request: ModelRequest) -> int | None:
-        """What Anthropic's own endpoint counts; None at another server, which may have none.
-
-        Raises:
-            ProviderError: It did not answer; nothing is charged.
-        """
-        if not self.available() or not self._is_own():
-            return None
-        sent = prompt(model, request, self.settings.effort)
+        ask = self._asked(hold.model, request)
+        sent = self._sent(hold, ask)
         try:
-            counted = await _done(self._client().messages.count_tokens(**sent), ASIDE_SECONDS)
-        except ProviderError as error:
-            error.billed = False
+            return await ERRORS.within(hold.timeout, streamed(self.client(), sent, hold, ask, meter))
+        except ContextOverflow as error:
+            self.note_window(hold.model, error.window)
             raise
-        if not isinstance(counted.input_tokens, int) or counted.input_tokens <= 0:
-            raise ProviderError("anthropic counted no tokens", billed=False)
-        return counted.input_tokens
+
+    def _sent(self, hold: Hold, ask: Ask) -> dict[str, Any]:
+        """The keyword arguments of a call."""
+        around = {"timeout": patience(hold.timeout), "extra_headers": self.headers(hold)}
+        return {**parameters(hold, ask), **around}
+
+    def _asked(self, model: str, request: ModelRequest) -> Ask:
+        settings: AnthropicSettings = self.settings
+        if request.temperature is not None and not self._told:
+            self._told = True
+            log.warning("temperature is not sent: Anthropic's API of 2026-10-21 refuses it for every model")
+        return Ask(model, request, settings.effort, settings.thinking_between_tools)
+
+    # --- batches ---
 
     async def submit_batch(self, calls: Sequence[tuple[Hold, ModelRequest]]) -> str:
         """Send calls that are answered within a day, for half the price.
@@ -143,9 +207,7 @@ class AnthropicProvider(Provider):
         Raises:
             ProviderError: It was refused as a whole.
         """
-        for _, request in calls:
-            self._tell_of_temperature(request)
-        return await self._aside(_batch.submit(self._client(), calls, self.settings.effort))
+        return await self.aside(_batch.submit(self.client(), self._all(calls)))
 
     async def batch_answers(
         self, batch: str, calls: Sequence[tuple[Hold, ModelRequest]]
@@ -155,7 +217,7 @@ class AnthropicProvider(Provider):
         Raises:
             ProviderError: The batch cannot be asked for now, or its answers are gone.
         """
-        return await self._aside(_batch.answers(self._client(), batch, calls))
+        return await self.aside(_batch.answers(self.client(), batch, self._all(calls)))
 
     async def cancel_batch(self, batch: str) -> None:
         """Give a batch up.
@@ -163,62 +225,7 @@ class AnthropicProvider(Provider):
         Raises:
             ProviderError: It cannot be asked now.
         """
-        await self._aside(self._client().messages.batches.cancel(batch))
+        await self.aside(self.client().messages.batches.cancel(batch))
 
-    async def close(self) -> None:
-        """Close the connections of the running loop."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.close()
-
-    def _sent(self, hold: Hold, request: ModelRequest) -> dict[str, Any]:
-        """The keyword arguments of a call."""
-        self._tell_of_temperature(request)
-        return {**parameters(hold, request, self.settings.effort), "timeout": _patience(hold.timeout)}
-
-    async def _aside(self, work: Awaitable[_T]) -> _T:
-        """Look after a batch. Where there are none the calls can still be sent by themselves."""
-        try:
-            return await _done(work, ASIDE_SECONDS)
-        except ProviderError as error:
-            if self._is_own() or error.billed:
-                raise
-            hint = "servers other than Anthropic's own may take no batches"
-            raise ProviderError(error.message, hint=hint, retryable=True, billed=False, at_fault=False) from None
-
-    def _is_own(self) -> bool:
-        """True if calls are sent to Anthropic itself."""
-        url = self.settings.base_url or os.environ.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
-        return f".{urlsplit(url).hostname}".endswith(".anthropic.com")
-
-    def _client(self) -> "AsyncAnthropic":
-        if not self.available():
-            raise ProviderError("anthropic: there is no key", hint="set ANTHROPIC_API_KEY", billed=False)
-        loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            from anthropic import AsyncAnthropic
-
-            settings: AnthropicSettings = self.settings
-            self._clients[loop] = AsyncAnthropic(base_url=settings.base_url, max_retries=0)
-        return self._clients[loop]
-
-    def _tell_of_temperature(self, request: ModelRequest) -> None:
-        if request.temperature is not None and not self._told:
-            self._told = True
-            log.warning("temperature is not sent: Anthropic's API of 2026-10-21 refuses it for every model")
-
-
-async def _done(work: Awaitable[_T], seconds: float) -> _T:
-    try:
-        return await within(seconds, work)
-    except ProviderError:
-        raise
-    except Exception as error:  # noqa: BLE001  # the SDK lets errors of its HTTP library and of parsing through
-        raise translated(error) from None
-
-
-def _patience(seconds: float) -> "Timeout":
-    """A server that cannot be reached is given up early: then it is certain that nothing was sent."""
-    from httpx2 import Timeout
-
-    return Timeout(seconds, connect=min(seconds / 2, CONNECT_SECONDS))
+    def _all(self, calls: Sequence[tuple[Hold, ModelRequest]]) -> list[tuple[Hold, Ask]]:
+        return [(hold, self._asked(hold.model, request)) for hold, request in calls]

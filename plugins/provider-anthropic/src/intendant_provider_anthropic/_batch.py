@@ -1,33 +1,23 @@
 """Calls that may wait, for half the price: the Message Batches API."""
 
-import re
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from intendant import Hold, ModelReply, ModelRequest, ProviderError
-from intendant_provider_anthropic._errors import TYPES, refusal, safe
+from intendant.plugin import Hold, ModelReply, ProviderError, batch_id_of
+from intendant_provider_anthropic._ask import Ask
+from intendant_provider_anthropic._vendor import ERRORS
 from intendant_provider_anthropic._wire import parameters, reply_of
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
-Calls = Sequence[tuple[Hold, ModelRequest]]
+Calls = Sequence[tuple[Hold, Ask]]
 Answer = ModelReply | ProviderError
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""What the API admits as `custom_id`."""
 
 
-def id_of(key: str) -> str:
-    """The same name for the same call each time, of a form that the API admits."""
-    return key if _ID.fullmatch(key) else sha256(key.encode()).hexdigest()
-
-
-async def submit(client: "AsyncAnthropic", calls: Calls, effort: str | None) -> str:
+async def submit(client: "AsyncAnthropic", calls: Calls) -> str:
     """Send a batch; returns its id."""
-    requests = [
-        {"custom_id": id_of(hold.key), "params": parameters(hold, request, effort)} for hold, request in calls
-    ]
+    requests = [{"custom_id": batch_id_of(hold.key), "params": parameters(hold, ask)} for hold, ask in calls]
     batch = await client.messages.batches.create(requests=requests)  # type: ignore[arg-type]
     return batch.id
 
@@ -43,7 +33,7 @@ async def answers(client: "AsyncAnthropic", batch: str, calls: Calls) -> Mapping
         return None
     if not found.results_url:
         raise ProviderError(f"anthropic keeps the answers of batch {batch} no longer", billed=True)
-    named = {id_of(hold.key): (hold, request) for hold, request in calls}
+    named = {batch_id_of(hold.key): (hold, ask) for hold, ask in calls}
     made: dict[str, Answer] = {}
     succeeded = 0
     lines = await client.messages.batches.results(batch)
@@ -51,8 +41,8 @@ async def answers(client: "AsyncAnthropic", batch: str, calls: Calls) -> Mapping
         async for line in lines:
             succeeded += line.result.type == "succeeded"
             if line.custom_id in named:
-                hold, request = named[line.custom_id]
-                made[hold.key] = _answer(line.result, hold, request)
+                hold, ask = named[line.custom_id]
+                made[hold.key] = _answer(line.result, hold, ask, batch)
     finally:
         await lines.close()
     if succeeded < found.request_counts.succeeded:
@@ -62,16 +52,16 @@ async def answers(client: "AsyncAnthropic", batch: str, calls: Calls) -> Mapping
     return made
 
 
-def _answer(result: Any, hold: Hold, request: ModelRequest) -> Answer:
+def _answer(result: Any, hold: Hold, ask: Ask, batch: str) -> Answer:
     if result.type == "succeeded":
         try:
-            return reply_of(result.message, hold, request, lane="batch")
-        except ProviderError as error:
-            return error
+            return reply_of(result.message, hold, ask, lane="batch", batch=batch)
+        except (ProviderError, AttributeError, TypeError, ValueError) as error:
+            return ERRORS.of(error)
     if result.type == "errored":
         said = result.error.error
-        message = f"anthropic could not do a call of a batch: {safe(str(said.message))}"
-        return refusal(message, TYPES.get(said.type, 500), billed=False)
+        message = f"anthropic could not do a call of a batch: {ERRORS.safe(str(said.message))}"
+        return ERRORS.failure(message, said.type, billed=False)
     why = {"expired": "was not reached within a day", "canceled": "was given up"}.get(result.type, result.type)
     message = f"a call of a batch at anthropic {why}"
     return ProviderError(message, retryable=True, billed=False, at_fault=False)

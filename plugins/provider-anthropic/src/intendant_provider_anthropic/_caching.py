@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from intendant import ModelRequest
+from intendant.plugin import ModelRequest
 
 Ttl = Literal["5m", "1h"]
 _UNMARKABLE = ("thinking", "redacted_thinking")

@@ -1,12 +1,12 @@
 """An answer while it is written."""
 
-import re
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from intendant import Hold, ModelReply, ModelRequest, ProviderError, StreamMeter
-from intendant_provider_anthropic._errors import translated
+from intendant.plugin import Hold, ModelReply, ProviderError, StreamMeter
+from intendant_provider_anthropic._ask import Ask
 from intendant_provider_anthropic._usage import figures_of, usage_of
+from intendant_provider_anthropic._vendor import ERRORS
 from intendant_provider_anthropic._wire import data_of, reply_of
 
 if TYPE_CHECKING:
@@ -18,20 +18,17 @@ _SHOWN = ("text", "tool_use")
 """Blocks of which all that is charged can be seen."""
 _WRITTEN = ("text", "thinking")
 """Blocks whose text stands under their type's name."""
-_THINKS_IF_ASKED = re.compile(r"claude-(\d|v\d|instant|(haiku|sonnet|opus)-4)")
-"""Models that think only where a request says so, and ours do not. From the fifth generation on they decide
-themselves, and show at most a summary of it."""
 
 
 async def streamed(
-    client: "AsyncAnthropic", sent: dict[str, Any], hold: Hold, request: ModelRequest, meter: StreamMeter
+    client: "AsyncAnthropic", sent: dict[str, Any], hold: Hold, ask: Ask, meter: StreamMeter
 ) -> ModelReply:
     """Send the call and tell *meter* of the answer. What the meter raises goes through as it is.
 
     Raises:
         ProviderError: It was refused, broke off, or ended before the answer did.
     """
-    parts = Parts(hold, request)
+    parts = Parts(hold, ask)
     try:
         stream = await _opened(client, sent)
         async with stream:
@@ -48,7 +45,7 @@ async def _opened(client: "AsyncAnthropic", sent: dict[str, Any]) -> Any:
     try:
         return await client.messages.create(**sent, stream=True)
     except Exception as error:  # noqa: BLE001  # the SDK lets errors of its HTTP library and of parsing through
-        raise translated(error) from None
+        raise ERRORS.of(error) from None
 
 
 async def _follow(events: AsyncIterator[Any], parts: "Parts", meter: StreamMeter) -> None:
@@ -57,7 +54,7 @@ async def _follow(events: AsyncIterator[Any], parts: "Parts", meter: StreamMeter
             event = await anext(events, None)
             news = parts.take(event) if event is not None else None
         except Exception as error:  # noqa: BLE001  # the SDK's, its HTTP library's, and those of broken events
-            raise translated(error, begun=True) from None
+            raise ERRORS.of(error, begun=parts.begun) from None
         if news is None:
             return
         for tell in news:
@@ -67,16 +64,21 @@ async def _follow(events: AsyncIterator[Any], parts: "Parts", meter: StreamMeter
 class Parts:
     """Puts a message together from the events of its stream."""
 
-    def __init__(self, hold: Hold, request: ModelRequest) -> None:
-        self._hold, self._request = hold, request
+    def __init__(self, hold: Hold, ask: Ask) -> None:
+        self._hold, self._ask = hold, ask
         self._message: Any = None
         self._figures: dict[str, Any] = {}
         self._pieces: dict[int, list[str]] = {}
-        self._thinks = not _THINKS_IF_ASKED.match(hold.model)
+        self._thinks = ask.thinks
         self._open = False
         self._counted = False
         self._ended = False
         self.request_id = ""
+
+    @property
+    def begun(self) -> bool:
+        """True if the answer has begun, which is charged."""
+        return self._message is not None
 
     @property
     def is_shown(self) -> bool:
@@ -98,7 +100,7 @@ class Parts:
         if not self._ended:
             raise ProviderError("anthropic's stream ended before the answer did", retryable=True, billed=True)
         figures = self._figures if self._counted else {}
-        made = reply_of(self._message, self._hold, self._request, figures=figures)
+        made = reply_of(self._message, self._hold, self._ask, figures=figures)
         return made.model_copy(update={"request_id": self.request_id or made.request_id})
 
     def _take_message_start(self, event: Any) -> list[News]:
@@ -120,8 +122,11 @@ class Parts:
     def _used(self, reported: Any) -> list[News]:
         """Each figure is the whole until now."""
         self._figures |= figures_of(reported)
-        usage = usage_of(self._figures, self._request, wrote=False)
-        return [lambda meter: meter.used(usage)] if usage else []
+        try:
+            usage = usage_of(self._figures, self._ask.request, self._hold.model)
+        except ProviderError:
+            return []  # The whole reply will say that this cannot be true.
+        return [lambda meter: meter.used(usage)] if usage and usage.input_tokens else []
 
     def _take_content_block_start(self, event: Any) -> list[News]:
         block = event.content_block

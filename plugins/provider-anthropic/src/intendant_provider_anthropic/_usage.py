@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from intendant import Hold, ModelRequest, Usage
+from intendant.plugin import Hold, ModelRequest, Usage, reported_tokens
 
 Figures = Mapping[str, Any]
 """The API's own figures by name; what it left out, or said to be null, is not there."""
@@ -15,26 +15,31 @@ def figures_of(reported: Any) -> dict[str, Any]:
     return dump(mode="json", exclude_none=True, warnings=False) if dump else {}
 
 
-def usage_of(figures: Figures, request: ModelRequest, *, wrote: bool) -> Usage | None:
-    """What was used; None if the figures cannot be true.
+def usage_of(figures: Figures, request: ModelRequest, model: str) -> Usage | None:
+    """What was used; None if it was not reported.
 
     The API counts tokens that were read from and written to the cache apart from the input; here they are parts
-    of it. Nothing read, or nothing written where something came, is no figure to charge by.
+    of it.
 
     Args:
         figures: What was reported.
         request: What was asked; where the API does not say for how long tokens are kept, the dearest time that was
             asked for counts.
-        wrote: True if there is an answer.
+        model: The model, for errors.
+
+    Raises:
+        ProviderError: A figure is no number of tokens.
     """
-    given, written = _count(figures.get("input_tokens")), _count(figures.get("output_tokens"))
-    if given is None or written is None or (wrote and not written):
+    found = [figures.get(name) for name in ("input_tokens", "output_tokens")]
+    if None in found:
         return None
+    given, written = (
+        reported_tokens(value, f"{name} tokens", f"anthropic/{model}")
+        for name, value in zip(("input", "output"), found, strict=True)
+    )
     cached = _count(figures.get("cache_read_input_tokens")) or 0
     short, long = _kept(figures, request)
     read = given + cached + short + long
-    if not read:
-        return None
     details = figures.get("output_tokens_details")
     thought = _count(details.get("thinking_tokens")) if isinstance(details, dict) else None
     return Usage(

@@ -1,11 +1,10 @@
 """Answers without a language model: sentences are selected, templates filled, and every answer says so."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from intendant import (
+from intendant.plugin import (
     Hold,
     ModelReply,
     ModelRequest,
@@ -41,7 +40,7 @@ class ExtractiveProvider(Provider):
 
     name = "extractive"
     rank = 100
-    produced_by: ClassVar[Literal["model", "extractive"]] = "extractive"
+    charges = False
     Settings = ExtractiveSettings
 
     def available(self) -> bool:
@@ -55,7 +54,7 @@ class ExtractiveProvider(Provider):
 
     def token_counting(self, model: str) -> TokenCounting:  # noqa: ARG002  # the same for each
         """By estimate, as its own usage: no tokenizer is worth loading where no model is asked."""
-        return TokenCounting(encoding=None, factor=1.0)
+        return TokenCounting(estimate_tokens, exact=True)
 
     async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
         """Select sentences, or fill the template; nothing is sent anywhere.

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from intendant import ModelRequest
+from intendant.plugin import ModelRequest
 
 _NUMBERS = {
     word: number

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from intendant import estimate_tokens
+from intendant.plugin import estimate_tokens
 from intendant_provider_extractive._asked import Asked
 from intendant_provider_extractive._digest import digest, names_of, prose_field, records_of
 from intendant_provider_extractive._rank import Ranking

@@ -1,16 +1,14 @@
 """Calls that may wait, for half the price: the Batch API, which is given a file and gives two back."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
-from intendant import Hold, ModelReply, ProviderError
+from intendant.plugin import Hold, ModelReply, ProviderError, batch_id_of
 from intendant_provider_openai import _chat, _responses
 from intendant_provider_openai._ask import Ask
-from intendant_provider_openai._errors import failure, refusal, safe
+from intendant_provider_openai._vendor import ERRORS
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -21,13 +19,7 @@ KEPT_SECONDS = 3 * 24 * 3600
 """How long the files are kept at OpenAI; a batch takes a day at most."""
 _UNFINISHED = ("validating", "in_progress", "finalizing", "cancelling")
 _GIVEN_UP = ("batch_expired", "batch_cancelled", "batch_canceled")
-"""What befell a call that was not reached; by itself it may be answered."""
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-def id_of(key: str) -> str:
-    """The same name for the same call each time, of a form that both vendors admit."""
-    return key if _ID.fullmatch(key) else sha256(key.encode()).hexdigest()
+"""What happened to a call that was not reached; by itself it may be answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +35,12 @@ class Batches:
         path = "/v1/chat/completions" if self.api == "chat" else "/v1/responses"
         words = _chat if self.api == "chat" else _responses
         lines: list[dict[str, Any]] = [
-            {"custom_id": id_of(hold.key), "method": "POST", "url": path, "body": words.parameters(hold, ask)}
+            {
+                "custom_id": batch_id_of(hold.key),
+                "method": "POST",
+                "url": path,
+                "body": words.parameters(hold, ask),
+            }
             for hold, ask in calls
         ]
         for line in lines:
@@ -71,7 +68,9 @@ class Batches:
         if found.status in _UNFINISHED:
             return None
         if found.status == "failed":
-            said = [safe(str(error.message)) for error in (found.errors.data if found.errors else None) or ()]
+            said = [
+                ERRORS.safe(str(error.message)) for error in (found.errors.data if found.errors else None) or ()
+            ]
             message = f"openai refused the batch: {'; '.join(said[:3]) or 'it does not say why'}"
             return {hold.key: ProviderError(message, billed=False, at_fault=False) for hold, _ in calls}
         answered = await self._lines(found.output_file_id)
@@ -80,12 +79,12 @@ class Batches:
             # A call that is missing counts as not charged: a list that was cut must not pass for the whole.
             message = f"openai sent {len(answered)} of {expected} answers of batch {batch}"
             raise ProviderError(message, retryable=True, billed=True)
-        named = {id_of(hold.key): (hold, ask) for hold, ask in calls}
+        named = {batch_id_of(hold.key): (hold, ask) for hold, ask in calls}
         made: dict[str, Answer] = {}
         for line in [*answered, *await self._lines(found.error_file_id)]:
             if (name := line.get("custom_id")) in named:
                 hold, ask = named[name]
-                made[hold.key] = self._answer(line, hold, ask)
+                made[hold.key] = self._answer(line, hold, ask, batch)
         return made
 
     async def _lines(self, file: str | None) -> list[dict[str, Any]]:
@@ -94,31 +93,38 @@ class Batches:
         content = await self.client.files.content(file)
         return [json.loads(line) for line in content.content.splitlines() if line.strip()]
 
-    def _answer(self, line: Mapping[str, Any], hold: Hold, ask: Ask) -> Answer:
+    def _answer(self, line: Mapping[str, Any], hold: Hold, ask: Ask, batch: str) -> Answer:
         if error := _map(line.get("error")):
             code = error.get("code") or "unknown"
             message = f"openai could not do a call of a batch: {error.get('message') or code}"
             if code in _GIVEN_UP:
-                return ProviderError(safe(message), retryable=True, billed=False, at_fault=False)
-            return failure(message, code, billed=False)
+                return ProviderError(ERRORS.safe(message), retryable=True, billed=False, at_fault=False)
+            return ERRORS.failure(message, code, billed=False)
         response = _map(line.get("response"))
         body, status = _map(response.get("body")), response.get("status_code")
         if status != 200:  # noqa: PLR2004  # done
             error = _map(body.get("error"))
-            said = f"openai refused a call of a batch with status {status}: {safe(str(error.get('message')))}"
-            return refusal(said, status if isinstance(status, int) else 500, error.get("code"), billed=False)
+            said = (
+                f"openai refused a call of a batch with status {status}: {ERRORS.safe(str(error.get('message')))}"
+            )
+            return ERRORS.refusal(
+                said, status if isinstance(status, int) else 500, error.get("code"), billed=False
+            )
         try:
-            return self._reply(body, hold, ask, response.get("request_id"))
-        except ProviderError as broken:
-            return broken
+            return self._reply(body, hold, ask, response.get("request_id"), batch)
+        except (ProviderError, AttributeError, TypeError, ValueError) as broken:
+            return ERRORS.of(broken)
 
-    def _reply(self, body: dict[str, Any], hold: Hold, ask: Ask, request_id: str | None) -> ModelReply:
+    def _reply(self, body: dict[str, Any], hold: Hold, ask: Ask, request_id: str | None, batch: str) -> ModelReply:
         from openai.types.chat import ChatCompletion
         from openai.types.responses import Response
 
-        if self.api == "chat":
-            return _chat.reply_of(ChatCompletion.construct(**body), hold, ask, lane="batch", request_id=request_id)
-        return _responses.reply_of(Response.construct(**body), hold, ask, lane="batch", request_id=request_id)
+        words: Any = _chat if self.api == "chat" else _responses
+        kind: Any = ChatCompletion if self.api == "chat" else Response
+        made: ModelReply = words.reply_of(
+            kind.construct(**body), hold, ask, lane="batch", request_id=request_id, batch=batch
+        )
+        return made
 
 
 def _map(value: Any) -> dict[str, Any]:

@@ -3,17 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from intendant import Hold, Message, ModelReply, ProviderError, ToolCall
+from intendant.plugin import Hold, Message, ModelReply, ProviderError, ToolCall, error_in, sendable
 from intendant_provider_openai import _caching
 from intendant_provider_openai._ask import Ask
-from intendant_provider_openai._errors import failure
+from intendant_provider_openai._compat import StopReason
+from intendant_provider_openai._vendor import ERRORS
 from intendant_provider_openai._wire import (
     DETAIL,
     Lane,
     News,
-    StopReason,
     arguments_of,
-    clean,
     dumped,
     figures_of,
     reply,
@@ -26,18 +25,24 @@ from intendant_provider_openai._wire import (
     used_news,
 )
 
+GIVEN, WRITTEN = "input", "output"
 _INCOMPLETE: Mapping[str | None, StopReason] = {"max_output_tokens": "length", "content_filter": "refusal"}
 
 
 def parameters(hold: Hold, ask: Ask) -> dict[str, Any]:
-    """The keyword arguments of `responses.create`. Nothing is stored at OpenAI, which is its default."""
-    sent = {**prompt(ask), **_caching.options(ask), "max_output_tokens": hold.max_output_tokens, "store": False}
+    """The keyword arguments of `responses.create`. Nothing is stored at OpenAI, which would be its default.
+
+    Raises:
+        ProviderError: The model's thinking cannot be bounded.
+    """
+    sent = {**prompt(ask), **_caching.options(ask), "store": False}
+    sent["max_output_tokens"] = ask.output(hold.max_output_tokens)
     if ask.own:
         sent["service_tier"] = "default"  # A project may be set to a dearer one.
     if ask.request.tools:
         # Nothing is stored, so that what was reasoned has to come back with the results.
         sent["include"] = ["reasoning.encrypted_content"]
-    if ask.request.temperature is not None:
+    if ask.request.temperature is not None and ask.dialect.temperature:
         sent["temperature"] = ask.request.temperature
     return sent
 
@@ -54,22 +59,22 @@ def prompt(ask: Ask) -> dict[str, Any]:
             {"type": "function", "strict": False, **tool.model_dump(mode="json")} for tool in request.tools
         ]
         sent["tool_choice"] = request.tool_choice
-    if (instructions := system(request)) and 0 in places:
+    if (instructions := system(ask)) and 0 in places:
         # Only a turn can carry the end of what is kept.
         part = {"type": "input_text", "text": instructions, **_caching.BREAKPOINT}
         items.insert(0, {"role": "developer", "content": [part]})
     elif instructions:
         sent["instructions"] = instructions
-    if ask.effort:
-        sent["reasoning"] = {"effort": ask.effort}
-    if (wanted := shape(request)) is not None:
+    if ask.said_effort and ask.dialect.effort:
+        sent["reasoning"] = {"effort": ask.said_effort}
+    if (wanted := shape(ask)) is not None:
         sent["text"] = {"format": {"type": "json_schema", **wanted}}
     return sent
 
 
 def _items(turn: Message, *, ends: bool) -> list[Any]:
     mark = _caching.BREAKPOINT if ends else {}
-    text = clean(turn.content)
+    text = sendable(turn.content)
     part = {"type": "input_text", "text": text, **mark}
     if turn.role == "tool":
         return [{"type": "function_call_output", "call_id": turn.answers, "output": [part] if ends else text}]
@@ -94,7 +99,7 @@ def _calls(response: Any) -> tuple[ToolCall, ...]:
 
 
 def reply_of(
-    response: Any, hold: Hold, ask: Ask, *, lane: Lane = "standard", request_id: str | None = None
+    response: Any, hold: Hold, ask: Ask, *, lane: Lane = "standard", request_id: str | None = None, batch: str = ""
 ) -> ModelReply:
     """The reply.
 
@@ -102,13 +107,16 @@ def reply_of(
         ProviderError: This is no response of the API, or one that failed; it may have been charged.
     """
     if getattr(response, "object", None) != "response" or not isinstance(response.output, list):
+        said = error_in(figures_of(response))
+        if said is not None:
+            raise ERRORS.failure(f"openai answered with an error: {said[0]}", said[1])
         raise ProviderError("openai answered with something else than a response", billed=True)
     if response.status in ("failed", "cancelled"):
         raise failed(response)
     parts = list(_parts(response))
     text = "".join(part.text if part.type == "output_text" else part.refusal for part in parts)
     calls = _calls(response)
-    usage = usage_of(figures_of(response.usage), "input", "output", wrote=bool(text or calls))
+    usage = usage_of(figures_of(response.usage), GIVEN, WRITTEN, hold.model)
     stop: StopReason = "tool" if calls else _stop(response, parts)
     return reply(
         text,
@@ -118,7 +126,11 @@ def reply_of(
         ask,
         calls,
         raw=[dumped(item) for item in response.output] if calls else None,
+        reasoning=_reasoning(response),
         request_id=request_id or getattr(response, "_request_id", None) or response.id or "",
+        response_id=response.id or "",
+        answered_by=response.model if isinstance(getattr(response, "model", None), str) else "",
+        batch_id=batch,
         lane=lane,
     )
 
@@ -126,13 +138,19 @@ def reply_of(
 def failed(response: Any) -> ProviderError:
     """Why a response failed; what was written of it may be charged."""
     code, said = getattr(response.error, "code", None), getattr(response.error, "message", None)
-    return failure(f"openai could not finish the response: {said or response.status}", code, billed=True)
+    return ERRORS.failure(f"openai could not finish the response: {said or response.status}", code, billed=True)
 
 
 def _parts(response: Any) -> Iterator[Any]:
     for item in response.output:
         if item.type == "message":
             yield from (part for part in item.content if part.type in ("output_text", "refusal"))
+
+
+def _reasoning(response: Any) -> str:
+    """The summaries of what the model thought."""
+    summaries = (getattr(item, "summary", None) or () for item in response.output if item.type == "reasoning")
+    return "\n".join(str(getattr(part, "text", "")) for summary in summaries for part in summary)
 
 
 def _stop(response: Any, parts: list[Any]) -> StopReason:
@@ -166,10 +184,14 @@ class Parts:
         if event.type == "response.output_item.added":
             return unseen_news(getattr(event.item, "name", None))
         if event.type == "error":
-            raise failure(f"openai broke the answer off: {event.message}", event.code, billed=True)
+            raise ERRORS.failure(f"openai broke the answer off: {event.message}", event.code, billed=True)
         if event.type in ("response.completed", "response.incomplete", "response.failed"):
             self._response = event.response
-            return used_news(usage_of(figures_of(event.response.usage), "input", "output", wrote=False))
+            return used_news(figures_of(event.response.usage), GIVEN, WRITTEN, self._hold.model)
+        return []
+
+    def rest(self) -> list[News]:
+        """What the meter is to be told when the stream has ended."""
         return []
 
     def reply(self, request_id: str) -> ModelReply:

@@ -4,10 +4,10 @@ import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from intendant import Hold, ModelReply, ProviderError, StreamMeter
+from intendant.plugin import Hold, ModelReply, ProviderError, StreamMeter
 from intendant_provider_openai import _chat, _responses
 from intendant_provider_openai._ask import Ask
-from intendant_provider_openai._errors import translated
+from intendant_provider_openai._vendor import ERRORS
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -40,13 +40,14 @@ async def streamed_completion(
 ) -> ModelReply:
     """Send the call to the Chat Completions API and tell *meter* of the answer.
 
-    The SDK keeps the word `[DONE]`, which says that a stream ended as it should, to itself; so its bytes are read.
+    The SDK does not pass on the word `[DONE]`, which says that a stream ended as it should; so its bytes are read.
 
     Raises:
         ProviderError: It was refused, broke off, or ended before the answer did.
     """
     parts = _chat.Parts(hold, ask)
-    sent = {**sent, "stream": True, "stream_options": {"include_usage": True}}
+    options = {"stream_options": {"include_usage": True}} if ask.dialect.stream_usage else {}
+    sent = {**sent, "stream": True, **options}
     opening = client.chat.completions.with_streaming_response.create(**sent)
     try:
         response = await _opened(opening.__aenter__())
@@ -65,7 +66,7 @@ async def _opened(opening: Any) -> Any:
     try:
         return await opening
     except Exception as error:  # noqa: BLE001  # the SDK lets errors of its HTTP library and of parsing through
-        raise translated(error) from None
+        raise ERRORS.of(error) from None
 
 
 async def _follow(events: AsyncIterator[Any], parts: Parts, ask: Ask, meter: StreamMeter) -> None:
@@ -77,11 +78,13 @@ async def _follow(events: AsyncIterator[Any], parts: Parts, ask: Ask, meter: Str
             event = await anext(events)
             news = parts.take(event)
         except StopAsyncIteration:
+            for tell in parts.rest():
+                tell(meter)
             return
         except ProviderError:
             raise
         except Exception as error:  # noqa: BLE001  # the SDK's, its HTTP library's, and those of broken events
-            raise translated(error, begun=True) from None
+            raise ERRORS.of(error, begun=True) from None
         for tell in news:
             tell(meter)
 

@@ -4,20 +4,29 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from intendant import Hold, Image, Json, ModelReply, ModelRequest, StreamMeter, ToolCall, Usage
+from intendant.plugin import (
+    Hold,
+    Image,
+    Json,
+    ModelReply,
+    ProviderError,
+    StreamMeter,
+    ToolCall,
+    Usage,
+    answer_of,
+    reported_tokens,
+    sendable,
+)
 from intendant_provider_openai._ask import Ask
+from intendant_provider_openai._compat import CACHED, StopReason
 
-StopReason = Literal["end", "length", "tool", "refusal", "other"]
 Lane = Literal["standard", "batch"]
 News = Callable[[StreamMeter], None]
 """Something to tell the meter."""
 DETAIL = "high"
 """How closely a picture is looked at. `auto` of newer models has no published bound."""
-
-
-def clean(text: str) -> str:
-    """Lone surrogates are no text and cannot be sent."""
-    return text.encode("utf-8", "replace").decode()
+FRAME = 32
+"""Tokens around an answer's parts that are charged and not shown."""
 
 
 def url_of(image: Image) -> str:
@@ -25,19 +34,32 @@ def url_of(image: Image) -> str:
     return f"data:{image.media_type};base64,{image.data}"
 
 
-def shape(request: ModelRequest) -> dict[str, Any] | None:
-    """The schema as both APIs want it; None if there is none, or it is not one of an object, as they insist."""
-    schema = request.json_schema
-    if schema is None or schema.get("type") != "object":
+def shape(ask: Ask) -> dict[str, Any] | None:
+    """The schema as both APIs want it; None if there is none, it cannot be said, or the server refuses it."""
+    schema = _object(ask)
+    if schema is None or ask.dialect.schema != "json_schema":
         return None
     return {"name": "answer", "schema": schema, "strict": _is_strict(schema)}
 
 
-def system(request: ModelRequest) -> str:
+def _object(ask: Ask) -> dict[str, Json] | None:
+    """The schema, as one of an object, which both APIs insist on; None if it cannot be one."""
+    schema = ask.request.json_schema
+    return schema if schema is None or schema.get("type") == "object" else ask.wrapped
+
+
+def is_wrapped(ask: Ask) -> bool:
+    """True if the answer's value stands inside of an object."""
+    return ask.wrapped is not None and ask.dialect.schema != "words"
+
+
+def system(ask: Ask) -> str:
     """The system text, with the schema in it where it cannot be said otherwise."""
-    if request.json_schema is None or shape(request) is not None:
-        return clean(request.system)
-    return clean(f"{request.system}\nAnswer with JSON of this schema: {json.dumps(request.json_schema)}".strip())
+    request = ask.request
+    if request.json_schema is None or shape(ask) is not None:
+        return sendable(request.system)
+    schema = ask.wrapped if is_wrapped(ask) else request.json_schema
+    return sendable(f"{request.system}\nAnswer with JSON of this schema: {json.dumps(schema)}".strip())
 
 
 def _is_strict(schema: Json) -> bool:
@@ -55,6 +77,9 @@ def _is_strict(schema: Json) -> bool:
     return all(_is_strict(value) for value in schema.values())
 
 
+# --- usage ---
+
+
 def figures_of(reported: Any) -> dict[str, Any]:
     """The figures of an SDK object, or of a map; none if this is neither."""
     if isinstance(reported, Mapping):
@@ -63,24 +88,30 @@ def figures_of(reported: Any) -> dict[str, Any]:
     return dump(mode="json", exclude_none=True, warnings=False) if dump else {}
 
 
-def usage_of(figures: Mapping[str, Any], given: str, written: str, *, wrote: bool) -> Usage | None:
-    """What was used; None if the figures cannot be true: nothing read, or nothing written where something came.
+def usage_of(figures: Mapping[str, Any], given: str, written: str, model: str) -> Usage | None:
+    """What was used; None if it was not reported.
 
     Args:
         figures: What the API reported. Cached and reasoning tokens are parts of what was read and written; servers
             that count reasoning apart are held to their total.
         given: What the API calls what was read, without `_tokens`.
         written: What it calls what was written.
-        wrote: True if there is an answer.
+        model: The model, for errors.
+
+    Raises:
+        ProviderError: A figure is no number of tokens.
     """
-    read, made = (_count(figures.get(f"{name}_tokens")) for name in (given, written))
-    if not read or made is None:
+    found = [figures.get(f"{name}_tokens") for name in (given, written)]
+    if None in found:
         return None
+    read, made = (
+        reported_tokens(value, f"{name} tokens", f"openai/{model}")
+        for name, value in zip(("input", "output"), found, strict=True)
+    )
     made = max(made, (_count(figures.get("total_tokens")) or 0) - read)
-    if wrote and not made:
-        return None
     parts, thinking = (_details(figures, name) for name in (given, written))
-    cached = min(_count(parts.get("cached_tokens")) or 0, read)
+    cached = max(_count(place.get(name)) or 0 for place in (parts, figures) for name in CACHED)
+    cached = min(cached, read)
     kept = min(_count(parts.get("cache_write_tokens")) or 0, read - cached)
     times = parts.get("cache_write_tokens_details")
     long = _count(times.get("ttl_12h_tokens")) if isinstance(times, dict) else None
@@ -105,9 +136,24 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
+def _unreported(hold: Hold, ask: Ask, written: str) -> Usage:
+    """What is charged where nothing was reported: for the input what was held; for the answer its bytes, an upper
+    bound, unless the model may have thought in private.
+    """
+    read, most = hold.tokens - hold.max_output_tokens, hold.max_output_tokens
+    made = most if ask.reasons else min(most, len(written.encode("utf-8", "replace")) + FRAME)
+    return Usage(input_tokens=read, output_tokens=made, cache_write_tokens=read if ask.pays_to_keep else 0)
+
+
+# --- the reply ---
+
+
 def arguments_of(written: Any) -> dict[str, Json]:
     """What a tool is called with; nothing where a model wrote no JSON object."""
-    value = _data(written) if isinstance(written, str) else None
+    try:
+        value = json.loads(written) if isinstance(written, str) else written
+    except (ValueError, RecursionError):
+        value = None
     return value if isinstance(value, dict) else {}
 
 
@@ -118,27 +164,29 @@ def reply(
     hold: Hold,
     ask: Ask,
     calls: tuple[ToolCall, ...],
+    *,
+    reasoning: str = "",
     **more: Any,
 ) -> ModelReply:
-    """A reply. Without usage all that was held is charged, as less might be too little; it ends as `other`."""
+    """A reply, from what both APIs say of it."""
+    answer = answer_of(text, ask.request, reasoning=reasoning, wrapped=is_wrapped(ask))
+    text = answer.text
+    if is_wrapped(ask) and answer.data is not None:
+        text = json.dumps(answer.data, ensure_ascii=False)
+    if usage is None:
+        usage = _unreported(
+            hold, ask, "".join((text, reasoning, answer.reasoning, *(str(call) for call in calls)))
+        )
     return ModelReply(
         text=text,
-        usage=usage or _worst(hold, ask),
+        usage=usage,
         model=hold.model,
         provider="openai",
-        stop_reason=stop if usage else "other",
-        data=_data(text) if ask.request.json_schema is not None else None,
+        stop_reason=stop,
+        data=answer.data,
+        reasoning=answer.reasoning,
         calls=calls,
         **more,
-    )
-
-
-def _worst(hold: Hold, ask: Ask) -> Usage:
-    read = hold.tokens - hold.max_output_tokens
-    return Usage(
-        input_tokens=read,
-        output_tokens=hold.max_output_tokens,
-        cache_write_tokens=read if ask.pays_to_keep else 0,
     )
 
 
@@ -148,11 +196,7 @@ def dumped(part: Any) -> Json:
     return made
 
 
-def _data(text: str) -> Json:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+# --- what the meter is told ---
 
 
 def text_news(piece: Any) -> list[News]:
@@ -165,6 +209,10 @@ def unseen_news(piece: Any) -> list[News]:
     return [lambda meter: meter.unseen(piece)] if isinstance(piece, str) and piece else []
 
 
-def used_news(usage: Usage | None) -> list[News]:
-    """What is reported so far."""
-    return [lambda meter: meter.used(usage)] if usage else []
+def used_news(figures: Mapping[str, Any], given: str, written: str, model: str) -> list[News]:
+    """What is reported so far; nothing if that cannot be true, which the whole reply will say."""
+    try:
+        usage = usage_of(figures, given, written, model)
+    except ProviderError:
+        return []
+    return [lambda meter: meter.used(usage)] if usage is not None and usage.input_tokens else []

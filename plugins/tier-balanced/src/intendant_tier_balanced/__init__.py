@@ -1,6 +1,6 @@
 """The tier `balanced`: steps of a difficulty up to 6.5."""
 
-from intendant import Tier, TierSettings
+from intendant.plugin import Tier, TierSettings
 
 __all__ = ["BalancedSettings", "BalancedTier"]
 

@@ -1,6 +1,6 @@
 """The tier `fast`: steps of a difficulty up to 3."""
 
-from intendant import Tier, TierSettings
+from intendant.plugin import Tier, TierSettings
 
 __all__ = ["FastSettings", "FastTier"]
 

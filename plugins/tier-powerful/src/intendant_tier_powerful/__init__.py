@@ -1,6 +1,6 @@
 """The tier `powerful`: every step that the cheaper tiers decline."""
 
-from intendant import Tier, TierSettings
+from intendant.plugin import Tier, TierSettings
 
 __all__ = ["PowerfulSettings", "PowerfulTier"]
 

@@ -1,6 +1,6 @@
 """Where everything is kept. Importing this imports SQLAlchemy; only what opens a store does."""
 
+from intendant.record.rows import Fence
 from intendant.record.store.store import Store
-from intendant.record.store.writer import Fence
 
 __all__ = ["Fence", "Store"]

@@ -1,21 +1,29 @@
-"""The hash chain of a run's events: each event's hash covers the one before, so that none can be changed,
-removed or put in without showing. (The construction of RFC 6962's predecessors: a linear hash list.)
+"""The hash chain of a run's events: each hash covers the one before, so that no event can be changed, removed or
+inserted without showing. (A linear hash list, the construction that RFC 6962's trees generalise.)
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import sha256
-from typing import Any
 
-from sqlalchemy import Connection, bindparam, desc, insert, select  # noqa: TID253
+from sqlalchemy import bindparam, select  # noqa: TID253
 
+from intendant.record.rows import EventRow, NewEvent
+from intendant.record.store.session import Insert, Session
 from intendant.record.store.statements import Statement
 from intendant.record.store.tables import event
 
 FIRST_HASH = "0" * 64
-KNOWN_HEADS = 1000
+KNOWN_HEADS = 10_000
+"""Far more than there are rows in a batch: a head whose rows are still buffered must not be evicted."""
+_UNKNOWN = (-1, "")
 
-Row = dict[str, Any]
-_EVENT = Statement(insert(event).values({name: bindparam(name) for name in event.c.keys()}))  # noqa: SIM118
+_EVENTS = Insert(event, EventRow._fields)
+_HEAD = Statement(
+    select(event.c.seq, event.c.hash)
+    .where(event.c.run_id == bindparam("run_id"))
+    .order_by(event.c.seq.desc())
+    .limit(1)
+)
 
 
 def link(previous: str, data: str) -> str:
@@ -23,8 +31,8 @@ def link(previous: str, data: str) -> str:
     return sha256(f"{previous}\n{data}".encode()).hexdigest()
 
 
-def verify(rows: Iterable[Mapping[str, Any]], *, last_hash: str | None = None) -> int | None:
-    """The `seq` of the first event that was changed, removed or put in; None if the chain is whole.
+def verify(rows: Iterable[EventRow], *, last_hash: str | None = None) -> int | None:
+    """The `seq` of the first event that was changed, removed or inserted; None if the chain is whole.
 
     Args:
         rows: A run's events in order.
@@ -33,10 +41,16 @@ def verify(rows: Iterable[Mapping[str, Any]], *, last_hash: str | None = None) -
     """
     previous, expected = FIRST_HASH, 0
     for expected, row in enumerate(rows, 1):
-        if row["seq"] != expected or row["hash"] != link(previous, row["data"]):
+        if row.seq != expected or row.hash != link(previous, row.data):
             return expected
-        previous = row["hash"]
+        previous = row.hash
     return expected + 1 if last_hash not in (None, previous) else None
+
+
+def head_of(session: Session, run_id: str) -> tuple[int, str]:
+    """Number and hash of the last event that is written of a run; `(0, FIRST_HASH)` if there is none."""
+    row = _HEAD.on(session, {"run_id": run_id}).fetchone()
+    return (row[0], row[1]) if row else (0, FIRST_HASH)
 
 
 class Chains:
@@ -45,33 +59,23 @@ class Chains:
     def __init__(self) -> None:
         self._heads: dict[str, tuple[int, str]] = {}
 
-    def insert(self, connection: Connection, rows: Iterable[Row]) -> None:
-        """Write events, each behind the last one of its run."""
+    def add(self, session: Session, rows: Iterable[NewEvent]) -> None:
+        """Buffer events, each behind the last one of its run."""
         for row in rows:
-            _EVENT(connection, **self._link(connection, row))
+            run_id, data = row.run_id, row.data
+            head = self._heads.pop(run_id, _UNKNOWN)
+            last, previous = head_of(session, run_id) if head is _UNKNOWN else head
+            seq, digest = last + 1, link(previous, data)
+            session.add(_EVENTS, (run_id, seq, *row[1:], digest))
+            self._heads[run_id] = (seq, digest)  # put last: the first of the dictionary is the oldest
+        if len(self._heads) > KNOWN_HEADS:
+            del self._heads[next(iter(self._heads))]
 
-    def forget(self, rows: Iterable[Row]) -> None:
-        """The transaction that held these was undone: read the heads again."""
+    def forget(self, rows: Iterable[NewEvent]) -> None:
+        """The savepoint that held these was undone: read the heads again."""
         for row in rows:
-            self._heads.pop(row["run_id"], None)
+            self._heads.pop(row.run_id, None)
 
     def clear(self) -> None:
         """A whole transaction was undone: read every head again."""
         self._heads.clear()
-
-    def _link(self, connection: Connection, row: Row) -> Row:
-        run_id = row["run_id"]
-        head = self._heads.pop(run_id, None)
-        if head is None:
-            head = self._read(connection, run_id)
-        seq, digest = head[0] + 1, link(head[1], row["data"])
-        self._heads[run_id] = (seq, digest)
-        if len(self._heads) > KNOWN_HEADS:
-            del self._heads[next(iter(self._heads))]
-        return {**row, "seq": seq, "hash": digest}
-
-    @staticmethod
-    def _read(connection: Connection, run_id: str) -> tuple[int, str]:
-        query = select(event.c.seq, event.c.hash).where(event.c.run_id == run_id)
-        row = connection.execute(query.order_by(desc(event.c.seq)).limit(1)).first()
-        return (row[0], row[1]) if row else (0, FIRST_HASH)

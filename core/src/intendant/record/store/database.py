@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, ins
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError  # noqa: TID253
 
 from intendant.model.errors import SchemaMismatch, StoreError
-from intendant.record.store.statements import driver_of
+from intendant.record.store.session import session_of
 from intendant.record.store.tables import HEAD, VERSION_TABLE, metadata
 
 Durability = Literal["full", "normal"]
@@ -21,9 +21,13 @@ def connect(url: str, durability: Durability = "normal") -> Engine:
     """
     try:
         if url == "none":
-            engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+            engine = create_engine(
+                "sqlite://",
+                poolclass=StaticPool,
+                connect_args={"check_same_thread": False, **_arguments("sqlite")},
+            )
         else:
-            engine = create_engine(url)
+            engine = create_engine(url, connect_args=_arguments(url))
             _make_folder(engine)
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(
@@ -39,6 +43,11 @@ def connect(url: str, durability: Durability = "normal") -> Engine:
     return engine
 
 
+def _arguments(url: str) -> dict[str, Any]:
+    """Arguments for the driver: SQLite's keeps the statements of the hot path prepared, all numbers of rows."""
+    return {"cached_statements": 512} if url.startswith("sqlite") else {}
+
+
 def _make_folder(engine: Engine) -> None:
     path = engine.url.database
     if engine.dialect.name != "sqlite" or not path:
@@ -46,7 +55,9 @@ def _make_folder(engine: Engine) -> None:
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"the folder of {path} cannot be made: {error.strerror}", hint="use --db") from None
+        raise StoreError(
+            f"the folder of {path} cannot be made: {error.strerror}", hint="use another database URL"
+        ) from None
 
 
 def _tune_sqlite(engine: Engine, durability: Durability) -> None:
@@ -65,9 +76,11 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        # Two writers must not both read first. Past SQLAlchemy's own execution, which takes four times as long.
-        if not driver_of(connection).in_transaction:
-            driver_of(connection).execute("BEGIN IMMEDIATE")
+        # If two writers began with a read, neither could write then. On the driver, since SQLAlchemy's own
+        # execution takes four times as long.
+        driver = session_of(connection).driver
+        if not driver.in_transaction:
+            driver.execute("BEGIN IMMEDIATE")
 
 
 def prepare(engine: Engine) -> None:
@@ -89,7 +102,7 @@ def prepare(engine: Engine) -> None:
     if version != HEAD:
         raise SchemaMismatch(
             f"the database {engine.url!r} has version {version}, this program needs {HEAD}",
-            hint="run `intendant db upgrade`, or use another file with --db",
+            hint="upgrade it (`intendant db upgrade`; make a copy first), or use another database",
         )
 
 

@@ -1,22 +1,23 @@
 """Leases: a process takes a slice of standing budgets, and holds calls in it without touching them.
 
 A lease is used once: taken, used up, dissolved. Dissolving is computed from the rows of its holds alone, so that
-any process can do it, whatever the owner knows or whether it lives: what its closed holds took is charged, its
-open ones are held in the budgets themselves from then on, the rest is free. Each function returns work for
-`Store.do`.
+any process can do it, even when the owner is dead: what its closed holds took is charged, its open holds move to
+the budgets themselves, and the rest is free again. Each function returns work for `Store.do`.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, RowMapping, insert, or_, select, update  # noqa: TID253
+from sqlalchemy import Connection, insert, or_, select, update  # noqa: TID253
 
-from intendant.record.store import budgets, limits
-from intendant.record.store.tables import budget, hold, lease
+from intendant.record.rows import BudgetRow, Slice
+from intendant.record.store import budgets, windows
+from intendant.record.store.session import session_of
+from intendant.record.store.statements import Work
+from intendant.record.store.tables import hold, lease
 
-Work = Callable[[Connection], Any]
 CALLS = 256
 """A lease holds at most the worst case of so many calls like the one it is asked for."""
 PART = 8
@@ -26,17 +27,9 @@ PART = 8
 _ACCOUNTED = ("key", "state", "chain", "tokens", "micro", "spent_tokens", "spent_micro")
 
 
-class Slice(NamedTuple):
-    """A lease that was taken."""
-
-    id: str
-    tokens: int
-    micro: int
-
-
 def renew(
     old: str | None, owner: str, agent: str, tenant: str, tokens: int, micro: int, now: float, seconds: float
-) -> Work:
+) -> Work[Slice | None]:
     """Dissolve the lease *old* and take another, in one transaction.
 
     Args:
@@ -56,7 +49,7 @@ def renew(
     def work(connection: Connection) -> Slice | None:
         if old is not None:
             _dissolve(connection, old)
-        scopes = limits.open_windows(connection, agent, tenant, now)
+        scopes = windows.open_windows(connection, agent, tenant, now)
         size = _size(connection, scopes, tokens, micro) if scopes else None
         if size is None:
             return None
@@ -71,44 +64,39 @@ def renew(
 
 
 def _size(connection: Connection, scopes: Sequence[str], tokens: int, micro: int) -> tuple[int, int] | None:
-    query = select(budget).where(budget.c.id.in_(scopes)).order_by(budget.c.id).with_for_update()
-    rows = connection.execute(query).mappings().all()
+    rows = budgets.locked_rows(connection, scopes)
     size = _bounded(rows, "tokens", tokens), _bounded(rows, "micro", micro)
     return None if size[0] < tokens or size[1] < micro else size
 
 
-def _bounded(rows: Iterable[RowMapping], unit: str, asked: int) -> int:
-    size = asked * CALLS
-    for row in rows:
-        if row[f"limit_{unit}"] is not None:
-            left = row[f"limit_{unit}"] - row[f"spent_{unit}"] - row[f"held_{unit}"]
-            size = min(size, left // PART)
-    return size
+def _bounded(rows: Iterable[BudgetRow], unit: str, asked: int) -> int:
+    left = (budgets.left_in(row, unit) for row in rows)
+    return min([asked * CALLS, *(amount // PART for amount in left if amount is not None)])
 
 
-def recall(agent: str, tenant: str) -> Work:
+def recall(agent: str, tenant: str) -> Work[int]:
     """Dissolve every lease of the standing budgets of an agent or its tenant; returns how many there were."""
     return _all(or_(lease.c.agent == agent, lease.c.tenant == tenant))
 
 
-def expire(now: float) -> Work:
+def expire(now: float) -> Work[int]:
     """Dissolve leases whose time is over; returns how many."""
     return _all(lease.c.expires_at < now)
 
 
-def give_back(owner: str) -> Work:
+def give_back(owner: str) -> Work[int]:
     """Dissolve every lease of a process that ends; returns how many."""
     return _all(lease.c.owner == owner)
 
 
-def _all(which: Any) -> Work:
+def _all(which: Any) -> Work[int]:
     def work(connection: Connection) -> int:
         query = select(lease.c.id).where(lease.c.state == "open", which).order_by(lease.c.id)
         ids = connection.execute(query.with_for_update()).scalars().all()
-        # Leases, then holds, then budgets: in this order everybody locks.
+        # Every transaction locks in this order: leases, holds, budgets.
         connection.execute(select(hold.c.key).where(hold.c.lease.in_(ids)).order_by(hold.c.key).with_for_update())
         chains = connection.execute(select(lease.c.chain).where(lease.c.id.in_(ids))).scalars()
-        budgets.lock(connection, sorted({scope for chain in chains for scope in json.loads(chain)}))
+        budgets.lock(session_of(connection), sorted({scope for chain in chains for scope in json.loads(chain)}))
         return sum(_dissolve(connection, lease_id) for lease_id in ids)
 
     return work

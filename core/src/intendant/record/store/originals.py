@@ -1,17 +1,15 @@
 """Originals of what was compressed, kept as long as their run. Each function returns work for `Store.do`."""
 
-from collections.abc import Callable
 from time import time
 from typing import Any
 
 from sqlalchemy import Connection, insert, select  # noqa: TID253
 
+from intendant.record.store.statements import Work
 from intendant.record.store.tables import original
 
-Work = Callable[[Connection], Any]
 
-
-def keep(run_id: str, handle: str, text: str) -> Work:
+def keep(run_id: str, handle: str, text: str) -> Work[None]:
     """Keep *text* under *handle*; the same text once."""
 
     def work(connection: Connection) -> None:
@@ -22,7 +20,7 @@ def keep(run_id: str, handle: str, text: str) -> Work:
     return work
 
 
-def find(run_id: str, handle: str) -> Work:
+def find(run_id: str, handle: str) -> Work[str | None]:
     """The text that a run kept under *handle*, or None."""
 
     def work(connection: Connection) -> str | None:

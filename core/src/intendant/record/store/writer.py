@@ -1,136 +1,97 @@
-"""One thread owns the connection; what arrives while it commits goes into the next transaction (group commit).
+"""One thread owns the connection; what is submitted while it commits goes into the next transaction: group commit.
 
-Two kinds of work: *appends*, which nobody waits for, and *jobs*, whose caller waits until they are committed.
-Work on a run names the epoch under which its process owns the run; if another process has claimed it since,
-the work is refused.
+A *job* is work, events, or both, executed in one transaction with the other jobs of its batch, in the order in
+which they were submitted. A job on a run names its fence: the epoch under which its process owns the run. If
+another process has claimed the run since, the job is refused.
+
+Batches are optimistic: no job has a savepoint, since nearly none is refused. When one is, the transaction is
+undone and the batch is executed again, each job in a savepoint of its own. Work must therefore change nothing but
+the database; it may be executed more than once.
 """
 
 import asyncio
-import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, bindparam, select  # noqa: TID253
+from sqlalchemy import Connection, Engine  # noqa: TID253
 
 from intendant.model.errors import Fenced, StoreError
-from intendant.record.store.chain import Chains, Row
-from intendant.record.store.statements import Statement, savepoint, transaction, undo
-from intendant.record.store.tables import run
+from intendant.record.rows import Fence, NewEvent
+from intendant.record.store.chain import Chains
+from intendant.record.store.inbox import Inbox, Job, Waiter, announce
+from intendant.record.store.session import Session, savepoint, session_of
 
 ResultT = TypeVar("ResultT")
-MAX_BATCH = 1000
-GATHER_SECONDS = 0.004
-"""How long what nobody waits for waits for more, so that it costs no commit of its own."""
 COLLISIONS = 5
-"""How often work is done again that was given up because of a deadlock."""
+"""How often work is executed again after a deadlock."""
+CAREFUL_BATCHES = 20
+"""Batches with savepoints after one whose work was refused: refusals come in groups."""
 LOCK_MILLISECONDS = 50
-"""How long a batch of several waits for a row that another process has locked."""
-_EPOCH = Statement(select(run.c.epoch).where(run.c.id == bindparam("id")).with_for_update())
+"""How long a batch of several jobs waits for a row that another process has locked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """The epoch under which a process owns a run."""
-
-    run_id: str
-    epoch: int
-
-
-@dataclass(slots=True)
-class _Append:
-    row: Row
-    fence: Fence | None
-
-
-class _Waiter(NamedTuple):
-    """Who waits for a job, and where."""
-
-    loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[Any]"
-
-
-@dataclass(slots=True)
-class _Job:
-    do: Callable[[Connection], Any]
-    fence: Fence | None
-    events: Sequence[Row]
-    waiter: _Waiter | None = None
-    failed: Callable[[BaseException], None] | None = None
-    result: Any = None
-    error: BaseException | None = None
+class _Refused(Exception):
+    """A job of an optimistic batch failed: the batch has to be executed again."""
 
 
 class Writer:
-    """Executes work on one database, in the order in which it was submitted."""
+    """Executes jobs on one database, in the order in which they were submitted.
+
+    Args:
+        engine: The database; disposed of when the writer is closed.
+        prepare: Called before the first transaction, in the writer's thread.
+
+    Attributes:
+        inbox: The queue of jobs.
+    """
 
     def __init__(self, engine: Engine, prepare: Callable[[Engine], None]) -> None:
         self._engine = engine
         self._prepare = prepare
-        self._queue: queue.SimpleQueue[_Append | _Job | None] = queue.SimpleQueue()
         self._unusable: Exception | None = None
-        self._lost: dict[Fence, StoreError] = {}
-        self._closed = False
-        self._fenced: set[Fence] = set()
         self._thread = threading.Thread(target=self._work, name="intendant-store", daemon=True)
         self._chains = Chains()
-        self._starting = threading.Lock()
-        self._running = False
+        self._careful = 0
+        self.inbox = Inbox(self._thread.start)
 
-    def append(self, row: Row, fence: Fence | None = None) -> None:
-        """Write an event; committed soon, in order, without waiting.
+    def append(self, row: NewEvent, fence: Fence | None = None) -> None:
+        """Write an event; committed soon, in order, without waiting. Blocks while the queue is full.
 
         Raises:
             Fenced: Earlier work under this fence was refused.
-            StoreError: Earlier work could not be committed.
+            StoreError: Earlier events could not be committed, or the queue stayed full.
         """
-        self._put(_Append(row, fence))
+        self.inbox.put(Job(None, fence, (row,)))
 
     def submit(
-        self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[Row] = ()
+        self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[NewEvent] = ()
     ) -> "asyncio.Future[ResultT]":
-        """Do something in a transaction; the future, of the running loop, is done when it is committed.
+        """Execute work in a transaction; the future, of the running loop, is done when it is committed. Blocks
+        while the queue is full: await `inbox.has_room` first where that is possible.
 
-        The *events* are written in the same transaction, and only if *do* raises nothing. Who gives up waiting
-        undoes nothing.
+        The *events* are written in the same transaction, and only if the work raises nothing. Cancelling the
+        future does not roll back.
         """
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(loop, loop.create_future())
-        self._put(_Job(do, fence, events, waiter))
+        waiter = Waiter(loop, loop.create_future())
+        self.inbox.put(Job(do, fence, events, waiter))
         return waiter.future
 
     def submit_later(
         self,
         do: Callable[[Connection], Any],
         fence: Fence | None,
-        events: Sequence[Row],
+        events: Sequence[NewEvent],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """Do the same where nobody waits for it; *failed* is called, in the writer's thread, if it goes wrong."""
-        self._put(_Job(do, fence, events, failed=failed))
-
-    def _put(self, item: "_Append | _Job") -> None:
-        if self._closed:
-            raise StoreError("the store is closed", hint="the service was closed before its run had ended")
-        if item.fence is not None and item.fence in self._lost:
-            raise self._lost[item.fence]
-        if item.fence is not None and item.fence in self._fenced:
-            raise _fenced(item.fence)
-        if not self._running:
-            with self._starting:
-                if not self._running:
-                    self._running = True
-                    self._thread.start()
-        self._queue.put(item)
+        """The same where no caller waits; *failed* is called, in the writer's thread, if the work fails."""
+        self.inbox.put(Job(do, fence, events, failed=failed))
 
     def close(self) -> None:
-        """Commit what is left and end the thread."""
-        self._closed = True
-        if self._running:
-            self._queue.put(None)
+        """Commit what is queued and end the thread."""
+        self.inbox.close()
+        if self._thread.ident is not None:
             self._thread.join()
         self._engine.dispose()
 
@@ -139,19 +100,18 @@ class Writer:
     def _work(self) -> None:
         try:
             self._prepare(self._engine)
-        except Exception as error:  # noqa: BLE001  # told to every caller
+        except Exception as error:  # noqa: BLE001  # every caller gets it
             self._unusable = error
         connection: Connection | None = None
-        more = True
-        while more:
-            batch, more = self._next_batch()
+        while batch := self.inbox.take():
             try:
                 if self._unusable is not None:
                     self._lose(batch, self._unusable)
                     continue
                 connection = connection or self._engine.connect()
                 self._commit(connection, batch)
-            except Exception as error:  # noqa: BLE001  # nothing may end this thread while somebody waits for it
+                announce(batch)
+            except Exception as error:  # noqa: BLE001  # this thread must not end while a caller waits for it
                 self._lose(batch, error)
                 if connection is not None:
                     connection.close()
@@ -159,100 +119,157 @@ class Writer:
         if connection is not None:
             connection.close()
 
-    def _next_batch(self) -> tuple[list[_Append | _Job], bool]:
-        batch: list[_Append | _Job] = []
-        item = self._queue.get()
-        until, hurry = monotonic() + GATHER_SECONDS, False
-        while item is not None:
-            batch.append(item)
-            hurry = hurry or (isinstance(item, _Job) and item.waiter is not None)
-            if len(batch) >= MAX_BATCH:
-                return batch, True
-            try:
-                item = self._queue.get(timeout=0 if hurry else max(0.0, until - monotonic()))
-            except queue.Empty:
-                return batch, True
-        return batch, False
-
-    def _lose(self, batch: list[_Append | _Job], error: Exception) -> None:
-        """The batch was not committed: tell those who wait, and stop the runs whose events are lost."""
+    def _lose(self, batch: list[Job], error: Exception) -> None:
+        """The batch was not committed: its callers get the error, and runs whose events are lost stop."""
         self._chains.clear()
         known = error if isinstance(error, StoreError) else StoreError(f"the database cannot be used: {error}")
-        for item in batch:
-            if isinstance(item, _Job):
-                item.error = known
-            elif item.fence is not None:
-                self._lost[item.fence] = known
-        _announce(batch)
+        for job in batch:
+            job.error = known
+        self._settle(batch)
+        announce(batch)
 
-    def _commit(self, connection: Connection, batch: list[_Append | _Job], tries: int = COLLISIONS) -> None:
+    def _settle(self, batch: Iterable[Job]) -> None:
+        """A run cannot go on after events of it were lost that nobody waited for."""
+        for job in batch:
+            if job.error is not None and job.do is None and job.fence is not None:
+                self.inbox.refused[job.fence] = job.error
+
+    def _commit(self, connection: Connection, batch: list[Job], tries: int = COLLISIONS) -> None:
+        """Execute a batch in one transaction; each job has its result or its error afterwards."""
         try:
-            with transaction(connection):
-                _wait_briefly(connection, batch)
-                self._execute(connection, batch)
+            if len(batch) == 1 or self._careful or not self._optimistic(connection, batch):
+                self._careful = max(0, self._careful - 1)
+                self._pessimistic(connection, batch)
         except Exception as error:
             if not tries or not _collided(error):
                 raise
-            # Another process has rows of this batch, and may be waiting for others of it. Each piece of work locks
-            # in a fixed order, so that one by one nobody waits in a circle.
+            # Another process has rows of this batch, and may wait for others of it. Each piece of work locks in a
+            # fixed order, so that transactions of one job each cannot wait for each other.
             self._chains.clear()
-            for item in batch:
-                self._commit(connection, [item], tries - 1)
-            return
-        _announce(batch)
+            for job in batch:
+                self._commit(connection, [job], tries - 1)
 
-    def _execute(self, connection: Connection, batch: list[_Append | _Job]) -> None:
-        owned: dict[Fence, bool] = {}
-        pending: list[Row] = []
-        for item in batch:
-            if item.fence is not None and not self._owned(connection, item.fence, owned):
-                if isinstance(item, _Job):
-                    item.error = _fenced(item.fence)
-            elif isinstance(item, _Append):
-                pending.append(item.row)
-            else:
-                self._chains.insert(connection, pending)
-                pending.clear()
-                self._do(connection, item, alone=len(batch) == 1)
-        self._chains.insert(connection, pending)
-
-    def _owned(self, connection: Connection, fence: Fence, owned: dict[Fence, bool]) -> bool:
-        if fence not in owned:
-            row = _EPOCH(connection, id=fence.run_id).fetchone()
-            owned[fence] = row is None or row[0] == fence.epoch
-            if not owned[fence]:
-                self._fenced.add(fence)
-        return owned[fence]
-
-    def _do(self, connection: Connection, job: _Job, *, alone: bool) -> None:
-        """Do a job; one that is refused is undone, and nothing else is."""
-        if alone:
-            self._try(connection, job)
-            if job.error is not None:
-                undo(connection)
-            return
-        savepoint(connection, "SAVEPOINT")
-        self._try(connection, job)
-        if job.error is not None:
-            savepoint(connection, "ROLLBACK TO SAVEPOINT")
-        savepoint(connection, "RELEASE SAVEPOINT")
-
-    def _try(self, connection: Connection, job: _Job) -> None:
-        job.error = None
+    def _optimistic(self, connection: Connection, batch: list[Job]) -> bool:
+        """Execute a batch without savepoints; False, and nothing done, if a job fails."""
+        session = session_of(connection)
+        session.begin(connection)
         try:
-            job.result = job.do(connection)
-            self._chains.insert(connection, job.events)
+            _wait_briefly(session)
+            self._read_fences(session, batch)
+            for job in batch:
+                if self._owned(session, job):
+                    self._do(connection, session, job)
+            _flush(session)
+        except BaseException as error:
+            session.undo(connection)
+            if not isinstance(error, _Refused):
+                raise
+            self._chains.clear()
+            self._careful = CAREFUL_BATCHES
+            return False
+        session.commit(connection)
+        return True
+
+    def _do(self, connection: Connection, session: Session, job: Job) -> None:
+        try:
+            self._execute(connection, session, job)
         except Exception as error:
             if _collided(error):
                 raise
+            raise _Refused from error
+
+    def _execute(self, connection: Connection, session: Session, job: Job) -> None:
+        if job.do is not None:
+            buffered = getattr(job.do, "buffered", False)
+            if not buffered:
+                session.flush()
+            job.result = job.do(connection)
+            if not buffered:
+                session.owned.clear()  # it may have claimed a run
+        self._chains.add(session, job.events)
+
+    def _pessimistic(self, connection: Connection, batch: list[Job]) -> None:
+        """Execute a batch so that jobs that fail undo themselves only."""
+        session = session_of(connection)
+        session.begin(connection)
+        try:
+            if len(batch) == 1:
+                if self._owned(session, batch[0]) and not self._try(connection, session, batch[0]):
+                    session.undo(connection)
+            else:
+                self._one_by_one(connection, session, batch)
+        except BaseException:
+            session.undo(connection)
+            raise
+        session.commit(connection)
+
+    def _one_by_one(self, connection: Connection, session: Session, batch: list[Job]) -> None:
+        _wait_briefly(session)
+        for job in batch:
+            if not self._owned(session, job):
+                continue
+            savepoint(session, "SAVEPOINT")
+            if not self._try(connection, session, job):
+                savepoint(session, "ROLLBACK TO SAVEPOINT")
+            savepoint(session, "RELEASE SAVEPOINT")
+
+    def _try(self, connection: Connection, session: Session, job: Job) -> bool:
+        """Execute a job; False if it failed, and then it has its error."""
+        try:
+            self._execute(connection, session, job)
+            session.flush()
+        except Exception as error:
+            if _collided(error):
+                raise
+            session.forget()
             self._chains.forget(job.events)
-            job.error = error  # handed to the caller
+            job.error = error
+            self._settle((job,))
+            return False
+        return True
+
+    def _owned(self, session: Session, job: Job) -> bool:
+        """True if the job's run is owned under its fence; otherwise the job has its error."""
+        job.error = None
+        fence = job.fence
+        if fence is None:
+            return True
+        owned = session.owned.get(fence)
+        if owned is None:
+            self._read_fences(session, (job,))
+            owned = session.owned[fence]
+        if not owned:
+            job.error = self.inbox.refused[fence] = fenced(fence)
+        return owned
+
+    @staticmethod
+    def _read_fences(session: Session, batch: Iterable[Job]) -> None:
+        """Read the epochs of the runs of a batch with one statement."""
+        fences = {job.fence for job in batch if job.fence is not None and job.fence not in session.owned}
+        if not fences:
+            return
+        ids = sorted({fence.run_id for fence in fences})
+        mark, locked = ("?", "") if session.sqlite else ("%s", " ORDER BY id FOR UPDATE")
+        query = f"SELECT id, epoch FROM run WHERE id IN ({', '.join([mark] * len(ids))}){locked}"  # noqa: S608
+        epochs = dict(session.driver.execute(query, ids).fetchall())
+        for fence in fences:
+            # Events may be written of a run that is no row yet, or no row any more: nobody else can own it.
+            session.owned[fence] = epochs.get(fence.run_id, fence.epoch) == fence.epoch
 
 
-def _wait_briefly(connection: Connection, batch: Sequence[object]) -> None:
-    """Let a batch give way soon: PostgreSQL looks for a deadlock only after a second."""
-    if len(batch) > 1 and connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+def _flush(session: Session) -> None:
+    try:
+        session.flush()
+    except Exception as error:
+        if _collided(error):
+            raise
+        raise _Refused from error
+
+
+def _wait_briefly(session: Session) -> None:
+    """Let a batch of several jobs give way soon: PostgreSQL looks for a deadlock only after a second."""
+    if not session.sqlite:
+        session.driver.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
 
 
 def _collided(error: Exception) -> bool:
@@ -260,31 +277,6 @@ def _collided(error: Exception) -> bool:
     return getattr(getattr(error, "orig", error), "sqlstate", None) in ("40P01", "40001", "55P03")
 
 
-def _announce(batch: Iterable["_Append | _Job"]) -> None:
-    """Tell what became of jobs: each loop once, whoever waits there."""
-    waiting: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
-    for job in batch:
-        if isinstance(job, _Append):
-            continue
-        if job.waiter is not None:
-            waiting.setdefault(job.waiter.loop, []).append(job)
-        elif job.error is not None and job.failed is not None:
-            job.failed(job.error)
-    for loop, jobs in waiting.items():
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(_resolve, jobs)
-
-
-def _resolve(jobs: Iterable[_Job]) -> None:
-    """In the loop: end the waiting."""
-    for job in jobs:
-        if job.waiter is None or job.waiter.future.done():
-            continue
-        if job.error is not None:
-            job.waiter.future.set_exception(job.error)
-        else:
-            job.waiter.future.set_result(job.result)
-
-
-def _fenced(fence: Fence) -> Fenced:
+def fenced(fence: Fence) -> Fenced:
+    """The error of a process that no longer owns its run."""
     return Fenced(f"run {fence.run_id} was taken over by another process; epoch {fence.epoch} is over")

@@ -1,6 +1,6 @@
 """An intent of a third party: a whole plugin in one file."""
 
-from intendant import IntentHandler, IntentSpec, Message, ModelRequest, StepError, StepRequest, StepResult
+from intendant.plugin import IntentHandler, IntentSpec, Message, ModelRequest, StepError, StepRequest, StepResult
 
 
 class HaikuHandler(IntentHandler):

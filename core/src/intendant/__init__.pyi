@@ -1,0 +1,46 @@
+"""What host applications import: each public name of `intendant`, written once."""
+
+from .config.settings import Settings as Settings
+from .model.errors import (
+    BudgetExceeded as BudgetExceeded,
+    CallInDoubt as CallInDoubt,
+    Fenced as Fenced,
+    IntendantError as IntendantError,
+    Problem as Problem,
+    RunActive as RunActive,
+    RunNotFound as RunNotFound,
+    SchemaMismatch as SchemaMismatch,
+    SettingsError as SettingsError,
+    StoreError as StoreError,
+    WorkflowError as WorkflowError,
+)
+from .model.requests import MemoryContext as MemoryContext
+from .model.results import (
+    Failure as Failure,
+    Metrics as Metrics,
+    RunResult as RunResult,
+    RunStatus as RunStatus,
+    StepOutcome as StepOutcome,
+    StepStatus as StepStatus,
+)
+from .model.workflow import (
+    Limits as Limits,
+    Workflow as Workflow,
+)
+from .pilot.orchestrator import WorkflowOrchestrator as WorkflowOrchestrator
+from .pilot.service import OrchestrationService as OrchestrationService
+from .pilot.sync import (
+    SyncOrchestrationService as SyncOrchestrationService,
+    SyncOrchestrator as SyncOrchestrator,
+    run as run,
+)
+from .planning.planner import (
+    Plan as Plan,
+    StepPlan as StepPlan,
+)
+from .planning.standalone import (
+    compress as compress,
+    compress_async as compress_async,
+)
+
+__version__: str

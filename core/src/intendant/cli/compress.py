@@ -1,0 +1,199 @@
+"""`intendant compress`: text in, text out."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer  # noqa: TID253
+
+from intendant.cli.shared import WRONG, command, print_json
+from intendant.model.errors import ConnectorError, IntendantError
+from intendant.text.decoding import LOOKED_AT, decode_lines, decode_text, encoding_of
+
+if TYPE_CHECKING:
+    from intendant.model.results import Compression
+
+
+MOST_BYTES = 500_000_000
+"""Of a file; more is refused."""
+SHORT = 100
+"""Tokens of a text of which nothing is left out unless a size is asked for."""
+NAMED = 8
+"""Lost facts that are named."""
+MOST_LOST = 200
+"""Lost facts in a receipt."""
+
+
+@command()
+def compress(
+    file: Annotated[Path | None, typer.Argument(help="A text, or JSONL (`id`, `text`, `query`).")] = None,
+    *,
+    strategy: Annotated[str, typer.Option("--strategy", help="A compressor's name, auto, or none.")] = "auto",
+    target: Annotated[
+        float | None, typer.Option("--target", help="Share of tokens to leave, such as 0.5.")
+    ] = None,
+    tokens: Annotated[int | None, typer.Option("--tokens", help="Tokens to leave.", min=0)] = None,
+    lossless: Annotated[bool, typer.Option("--lossless", help="Leave nothing out.")] = False,
+    dense: Annotated[bool, typer.Option("--dense", help="Split values into prefixes and references too.")] = False,
+    protect: Annotated[
+        list[str] | None, typer.Option("--protect", help="Keep what this regular expression matches.")
+    ] = None,
+    query: Annotated[str, typer.Option("--query", help="What is wanted of the text.")] = "",
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", help="Of the text, such as cp1252; by default UTF-8.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures too, as JSON.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what went, line by line.")] = False,
+) -> None:
+    """Make texts smaller and keep what matters. JSONL in, JSONL out; any other text in, text out.
+
+    Without --lossless, --target or --tokens about half of a longer text is left. What is lost is said on standard
+    error.
+    """
+    from intendant.planning.standalone import compress as make_smaller, default_counter
+
+    def made(text: str, wanted: str) -> "Compression":
+        short = target is None and tokens is None and default_counter()(text) <= SHORT
+        return make_smaller(
+            text,
+            strategy=strategy,
+            target=target,
+            tokens=tokens,
+            lossless=lossless or short,
+            dense=dense,
+            protect=tuple(protect or ()),
+            query=wanted or query,
+        )
+
+    if file is not None and file.suffix == ".jsonl":
+        _each(file, encoding, made)
+        return
+    text = _read(file, encoding)
+    done = made(text, "")
+    _tell_lost(text, done)
+    if as_json:
+        print_json(_document(text, done))
+    elif diff:
+        _show_diff(text, done)
+    else:
+        sys.stdout.write(done.text)
+
+
+def _each(file: Path, encoding: str | None, made: "Callable[[str, str], Compression]") -> None:
+    """Compress the text of each line of a JSONL file."""
+    bad = lossy = 0
+    for number, row in _rows(file, encoding):
+        if isinstance(row, str):
+            bad += 1
+            print(json.dumps({"line": number, "error": row}))
+            continue
+        done = made(row["text"], str(row.get("query") or ""))
+        lossy += _is_lossy(done)
+        print(json.dumps({"id": row.get("id"), **_document(row["text"], done)}, ensure_ascii=False))
+    if lossy:
+        print(f"lossy: {lossy} texts lost content; `receipt.lost` names their lost facts", file=sys.stderr)
+    if bad:
+        print(f"{bad} lines could not be read", file=sys.stderr)
+        raise typer.Exit(WRONG)
+
+
+def _read(file: Path | None, encoding: str | None) -> str:
+    name = "standard input" if file is None else str(file)
+    return decode_text(_bytes(file, name), name, encoding, hint="name its encoding, such as --encoding cp1252")
+
+
+def _bytes(file: Path | None, name: str) -> bytes:
+    try:
+        with sys.stdin.buffer if file is None else file.open("rb") as source:
+            data = source.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise IntendantError(f"{name} cannot be read: {error.strerror}") from None
+    if len(data) > MOST_BYTES:
+        raise IntendantError(f"{name} is larger than {MOST_BYTES} bytes", hint="compress it in parts")
+    return data
+
+
+def _rows(file: Path, encoding: str | None) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    for number, line in enumerate(_lines(file, encoding), 1):
+        if isinstance(line, ConnectorError):
+            yield number, line.message
+        elif line.strip():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield number, f"not JSON: {error}"
+                continue
+            good = isinstance(row, dict) and isinstance(row.get("text"), str)
+            yield number, row if good else "it has no `text`"
+
+
+def _lines(file: Path, encoding: str | None) -> Iterator[str | ConnectorError]:
+    """The lines of a file; of one in UTF-8 a line that is not is an error of its own."""
+    try:
+        with file.open("rb") as source:
+            codec = encoding_of(source.read(LOOKED_AT), encoding)
+            if codec == "utf-8":
+                source.seek(0)
+                yield from decode_lines(source)
+                return
+    except OSError as error:
+        raise IntendantError(f"{file} cannot be read: {error.strerror}") from None
+    yield from _read(file, encoding).split("\n")
+
+
+def _is_lossy(done: "Compression") -> bool:
+    return done.strategy != "none" and not done.lossless and not done.preserving
+
+
+def _lost(text: str, done: "Compression") -> list[str]:
+    """The facts of *text* that are gone, the weightiest first."""
+    from intendant.text.facts import facts_in
+
+    if not _is_lossy(done):
+        return []
+    gone = [(weight, fact) for fact, weight in facts_in(text).items() if fact not in done.text]
+    return [fact for _, fact in sorted(gone, key=lambda pair: -pair[0])]
+
+
+def _tell_lost(text: str, done: "Compression") -> None:
+    """Say on standard error what is lost."""
+    if not _is_lossy(done):
+        return
+    lost = _lost(text, done)
+    names = ", ".join(lost[:NAMED]) + (f" and {len(lost) - NAMED} more" if len(lost) > NAMED else "")
+    facts = f"facts lost: {names}" if lost else "no figure, name or identifier is lost"
+    left = f"{done.tokens_after} of {done.tokens_before} tokens are left"
+    dropped = f"; left out: {', '.join(done.dropped)}" if done.dropped else ""
+    print(f"lossy: {left}{dropped}; {facts} (--lossless leaves nothing out)", file=sys.stderr)
+
+
+def _document(text: str, done: "Compression") -> dict[str, Any]:
+    from intendant.planning.standalone import default_counter
+
+    return {
+        "text": done.text,
+        "tokens_before": done.tokens_before,
+        "tokens_after": done.tokens_after,
+        "counted": default_counter().name,
+        "saved": round(done.saved / done.tokens_before, 4) if done.tokens_before else 0.0,
+        "quality": round(done.quality, 4),
+        "strategies": [] if done.strategy == "none" else done.strategy.split("+"),
+        "receipt": {
+            "sha256": sha256(text.encode("utf-8", "surrogatepass")).hexdigest(),
+            "lossless": done.lossless,
+            "preserving": done.preserving,
+            "dropped": list(done.dropped),
+            "lost": _lost(text, done)[:MOST_LOST],
+        },
+    }
+
+
+def _show_diff(text: str, done: "Compression") -> None:
+    from difflib import unified_diff
+
+    lines = unified_diff(text.splitlines(), done.text.splitlines(), "original", done.strategy, lineterm="", n=1)
+    print("\n".join(lines))
+    print(f"{done.tokens_before} tokens → {done.tokens_after}; {', '.join(done.dropped) or 'nothing left out'}")

@@ -1,0 +1,175 @@
+"""`intendant run` and `intendant resume`."""
+
+import sys
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer  # noqa: TID253
+
+from intendant.cli.shared import (
+    FAILED,
+    INTERRUPTED,
+    REFUSED,
+    WAITING,
+    DbOption,
+    JsonOption,
+    Session,
+    SetOption,
+    command,
+    print_json,
+)
+from intendant.cli.view import RunView, listener_for, live, summary
+from intendant.events import Event
+from intendant.model.errors import Problem, WorkflowError, amount
+from intendant.model.results import RunResult, RunStatus
+from intendant.model.workflow import MAX_AMOUNT, MAX_USD, Json, Limits, Workflow
+
+if TYPE_CHECKING:
+    from intendant.pilot.engine import Engine
+
+CODES = {
+    RunStatus.completed: 0,
+    RunStatus.failed: FAILED,
+    RunStatus.refused: REFUSED,
+    RunStatus.waiting: WAITING,
+    RunStatus.cancelled: INTERRUPTED,
+}
+
+
+@command()
+def run(
+    file: Annotated[Path, typer.Argument(help="The workflow file.")],
+    *,
+    inputs: Annotated[list[str] | None, typer.Option("--input", "-i", help="key=value. May be repeated.")] = None,
+    as_json: JsonOption = False,
+    db: DbOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Run a workflow and show it while it runs.
+
+    Exit codes: 0 done, 1 a step failed, 2 the file or the arguments are wrong, 3 refused for budget, 4 waiting
+    for an approval.
+    """
+    with Session(settings, db) as session:
+        flow = session.service.load(file)
+        values = read_inputs(flow, inputs or [])
+        result = _shown(session, partial(session.service.run, flow, values), as_json=as_json)
+    _end(result, as_json=as_json)
+
+
+@command()
+def resume(
+    run: Annotated[str, typer.Argument(help="Its id, or the beginning of that; `last` for the newest.")],
+    *,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Also where another process may still be at it.")
+    ] = False,
+    tokens: Annotated[
+        int | None, typer.Option(help="What it may spend in all from now on.", min=0, max=MAX_AMOUNT)
+    ] = None,
+    usd: Annotated[float | None, typer.Option(help="The same in US$.", min=0, max=MAX_USD)] = None,
+    as_json: JsonOption = False,
+    db: DbOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Go on with a run that was broken off or did not succeed.
+
+    What was done is not done again, and what was paid for is not paid again. Exit codes are those of `run`.
+    """
+    limits = Limits(tokens=tokens, usd=usd)
+    with Session(settings, db) as session:
+        work = partial(session.service.resume, run, take_over=take_over, limits=limits)
+        earlier = session.do(_earlier(session.engine, run))
+        result = _shown(session, work, earlier, as_json=as_json)
+    _end(result, as_json=as_json)
+
+
+def _end(result: RunResult, *, as_json: bool) -> NoReturn:
+    if as_json:
+        print_json(as_document(result))
+    else:
+        print("\n".join(summary(result)))
+    raise typer.Exit(CODES[result.status])
+
+
+async def _earlier(engine: "Engine", run: str) -> list[Event]:
+    """What happened in a run until now."""
+    from intendant.record.journal import read_events
+    from intendant.record.store import runs
+
+    return await read_events(engine.store, (await engine.store.do(runs.find_run(run))).id)
+
+
+def _shown(
+    session: Session,
+    work: Callable[..., Coroutine[Any, Any, RunResult]],
+    earlier: Iterable[Event] = (),
+    *,
+    as_json: bool,
+) -> RunResult:
+    """Do the work and show it meanwhile, below what happened *earlier*."""
+    view = RunView()
+    for event in earlier:
+        view(event)
+    try:
+        return _watched(session, work, view, as_json=as_json)
+    except KeyboardInterrupt:
+        print("\n".join(_cancelled(view)), file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _cancelled(view: RunView) -> list[str]:
+    """What is said of a run that a signal cancelled."""
+    if not view.run_id:
+        return ["cancelled before the run began"]
+    tokens = sum(row.tokens for row in view.rows.values())
+    micro = sum(row.micro_usd for row in view.rows.values())
+    return [
+        f"cancelled: run {view.run_id}; {tokens} tokens, {amount('micro_usd', micro)} were charged",
+        f"    to go on with it: intendant resume {view.run_id}",
+    ]
+
+
+def _watched(
+    session: Session, work: Callable[..., Coroutine[Any, Any, RunResult]], view: RunView, *, as_json: bool
+) -> RunResult:
+    if as_json:
+        return session.do(work(on_event=view))
+    if not sys.stdout.isatty():
+        return session.do(work(on_event=listener_for(view)))
+    from rich.live import Live
+
+    with Live(get_renderable=live(view), refresh_per_second=10):
+        return session.do(work(on_event=view))
+
+
+def read_inputs(flow: Workflow, assignments: list[str]) -> dict[str, Json]:
+    """`-i key=value` options as values of the types that the workflow declares.
+
+    Raises:
+        WorkflowError: One is not `key=value`, or its value has not the declared type.
+    """
+    values: dict[str, Json] = {}
+    problems: list[Problem] = []
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        declared = flow.inputs.get(name)
+        if not equals:
+            problems.append(Problem(f"'{text}' is not an input", hint="write -i key=value"))
+        elif declared is None:
+            values[name] = value  # checked, with a hint, together with everything else
+        else:
+            try:
+                values[name] = declared.read(value)
+            except ValueError as error:
+                problems.append(Problem(f"the input '{name}': {error}"))
+    if problems:
+        raise WorkflowError(problems)
+    return values
+
+
+def as_document(result: RunResult) -> dict[str, Any]:
+    """A run as one JSON document."""
+    return {**result.model_dump(mode="json"), "metrics": result.metrics.summary(), "outputs": result.outputs}

@@ -1,0 +1,333 @@
+"""The events of a run, for listeners and for readers of the journal.
+
+Every event has a `type`, a `run_id`, a `step_id` where it concerns one step, a time `at` and a `severity`.
+`SCHEMA_VERSION` changes when a field is removed or changes its meaning; new optional fields do not change it.
+
+Example:
+    ```python
+    from intendant import OrchestrationService, Workflow
+    from intendant.events import StepExecuted
+
+    def report(event):
+        if isinstance(event, StepExecuted):
+            print(event.step_id, event.usage.tokens)
+
+    service.run_sync(Workflow.load("flow.yaml"), on_event=report)
+    ```
+"""
+
+from time import time
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from intendant.model.results import Failure, RunStatus, Usage
+from intendant.model.workflow import Frozen, Json
+
+SCHEMA_VERSION = 1
+"""Version of the events' fields."""
+
+Severity = Literal["info", "warning", "critical"]
+
+
+class Event(Frozen):
+    """Something that happened in a run."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: str
+    run_id: str = ""
+    """Set by the journal."""
+    step_id: str | None = None
+    at: float = Field(default_factory=time)
+    """Seconds since 1970, UTC."""
+    severity: Severity = "info"
+
+
+class Initialized(Event):
+    """A run was planned and opened."""
+
+    type: Literal["initialized"] = "initialized"
+    workflow: str
+    agent: str
+    steps: int
+    budget_tokens: int | None
+    budget_micro_usd: int | None
+    budget_strategy: str
+    inputs: Json = None
+    planning_tokens: int = 0
+    """Tokens that telling intents took; part of what the run may spend."""
+    planning_micro_usd: int = 0
+
+
+class Resumed(Event):
+    """Another process, or the same once more, goes on with a run that was broken off or did not succeed."""
+
+    type: Literal["resumed"] = "resumed"
+    worker: str
+    epoch: int
+    """How often the run was taken over, and one."""
+    kept: int
+    """Steps that were done before and are not done again."""
+    budget_tokens: int | None
+    budget_micro_usd: int | None
+
+
+class IntentClassified(Event):
+    """A step's intent was decided."""
+
+    type: Literal["intent_classified"] = "intent_classified"
+    intent: str | None
+    confidence: float
+    method: str
+    second: str | None = None
+
+
+class TokenBudgetAllocated(Event):
+    """A step got its share of the tokens."""
+
+    type: Literal["token_budget_allocated"] = "token_budget_allocated"
+    tokens: int
+    strategy: str
+
+
+class Routed(Event):
+    """A tier and model were chosen for a step."""
+
+    type: Literal["routed"] = "routed"
+    tier: str
+    provider: str
+    model: str
+    reason: str
+    difficulty: float
+
+
+class StepStarted(Event):
+    """An attempt at a step began."""
+
+    type: Literal["step_started"] = "step_started"
+    attempt: int = 1
+
+
+class TokenCompressed(Event):
+    """Content was made smaller before a call, or compressing it was refused."""
+
+    type: Literal["token_compressed"] = "token_compressed"
+    strategy: str
+    tokens_before: int
+    tokens_after: int
+    saved: int
+    """What counts as saved; 0 where no model would have been charged for the difference."""
+    quality: float
+    lossless: bool
+    seconds: float
+    refused: bool = False
+    """True if what would have fitted fell below the policy's floor, so that less was taken away, or nothing."""
+    dropped: tuple[str, ...] = ()
+    original: str = ""
+    """Handle of the original, where something was left out; `intendant show RUN --original HANDLE` prints it."""
+
+
+class ContentExpanded(Event):
+    """A model asked for a part of what compression had left out."""
+
+    type: Literal["content_expanded"] = "content_expanded"
+    original: str
+    """Handle of the original."""
+    part: str
+    """What was asked for: lines such as `120-180`, or words."""
+    tokens: int
+    """Tokens of what was given, which count against what compression saved."""
+
+
+class OverageDrawn(Event):
+    """A step ran short and drew on tokens that no other step has a right to; its limit is raised by them."""
+
+    type: Literal["overage_drawn"] = "overage_drawn"
+    tokens: int
+    extra: int
+    """What it drew so far in all."""
+    limit: int
+    """What it may spend now."""
+
+
+class TokensReserved(Event):
+    """A model call is about to be sent; its worst case is held."""
+
+    type: Literal["tokens_reserved"] = "tokens_reserved"
+    call: str
+    """Idempotency key of the call."""
+    provider: str
+    model: str
+    tokens: int
+    micro_usd: int
+    estimated: bool = False
+    """True if the input was not counted by the model's own tokenizer."""
+    bound: Literal["exact", "proven", "likely"] = "likely"
+    """What `tokens` is: `exact`, the input counted by the model's own tokenizer; `proven`, an upper bound for
+    every tokenizer of the stated class; `likely`, an estimate that a call may exceed."""
+    output_tokens: int = 0
+    """Of them, those for the answer."""
+    wanted_tokens: int = 0
+    """How long an answer was wanted; more than `output_tokens` where the budget did not admit it."""
+
+
+class TokensSettled(Event):
+    """A model call ended; what it took is charged."""
+
+    type: Literal["tokens_settled"] = "tokens_settled"
+    call: str
+    provider: str
+    model: str
+    usage: Usage
+    outcome: Literal["answered", "refused", "in_doubt", "cut_off", "replayed", "cached"]
+    """`in_doubt`: charged in full, as the truth is not known; `cut_off`: a stream, charged by what came of it;
+    `replayed`: paid for earlier in this run; `cached`: paid for by another run."""
+    produced_by: str = "model"
+    price_version: str = ""
+    answered_by: str = ""
+    """The model that the provider says has answered, where that is not the one that was asked."""
+    corrected: str = ""
+    """Why `usage` is not what the provider reported; empty if it is."""
+
+
+class CallDegraded(Event):
+    """A model call is sent otherwise than it was planned: what was planned is out of order, or out of reach."""
+
+    type: Literal["call_degraded"] = "call_degraded"
+    severity: Severity = "warning"
+    how: Literal["compressed", "cheaper_tier", "fallback"]
+    before: str
+    """Of an input, its tokens; else the model."""
+    after: str
+    reason: str
+
+
+class DeliveryBegun(Event):
+    """Something outside the run is about to be changed."""
+
+    type: Literal["delivery_begun"] = "delivery_begun"
+    operation: str
+    key: str
+
+
+class DeliveryFinished(Event):
+    """Something outside the run was changed."""
+
+    type: Literal["delivery_finished"] = "delivery_finished"
+    operation: str
+    key: str
+    replayed: bool = False
+    """True if an earlier attempt had already done it and it was not done again."""
+
+
+class HandlerExecuted(Event):
+    """A handler returned."""
+
+    type: Literal["handler_executed"] = "handler_executed"
+    intent: str
+    seconds: float
+    attempt: int
+
+
+class StepRetried(Event):
+    """An attempt failed and another will follow."""
+
+    type: Literal["step_retried"] = "step_retried"
+    severity: Severity = "warning"
+    attempt: int
+    failure: Failure
+
+
+class StepExecuted(Event):
+    """A step was completed."""
+
+    type: Literal["step_executed"] = "step_executed"
+    intent: str
+    seconds: float
+    attempts: int
+    usage: Usage = Usage()
+    tokens_saved: int = 0
+    produced_by: str = "deterministic"
+    output_bytes: int = 0
+    output_sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class StepSkipped(Event):
+    """A step was not run, for the reason given."""
+
+    type: Literal["step_skipped"] = "step_skipped"
+    reason: str
+
+
+class StepFailed(Event):
+    """A step failed for good."""
+
+    type: Literal["step_failed"] = "step_failed"
+    severity: Severity = "critical"
+    failure: Failure
+    seconds: float
+    attempts: int
+    usage: Usage = Usage()
+    cancelled: bool = False
+
+
+class BudgetExceededEvent(Event):
+    """A limit did not admit a call; nothing was sent."""
+
+    type: Literal["budget_exceeded"] = "budget_exceeded"
+    severity: Severity = "critical"
+    scope: str
+    unit: str
+    asked: int
+    left: int
+
+
+class Completed(Event):
+    """A run ended."""
+
+    type: Literal["completed"] = "completed"
+    status: RunStatus
+    seconds: float
+
+
+AnyEvent = Annotated[
+    Initialized
+    | Resumed
+    | IntentClassified
+    | TokenBudgetAllocated
+    | Routed
+    | StepStarted
+    | TokenCompressed
+    | ContentExpanded
+    | OverageDrawn
+    | TokensReserved
+    | TokensSettled
+    | CallDegraded
+    | DeliveryBegun
+    | DeliveryFinished
+    | HandlerExecuted
+    | StepRetried
+    | StepExecuted
+    | StepSkipped
+    | StepFailed
+    | BudgetExceededEvent
+    | Completed,
+    Field(discriminator="type"),
+]
+"""Any event, told apart by `type`."""
+
+_ADAPTER: TypeAdapter[Event] | None = None
+
+
+def read_event(data: str | bytes) -> Event:
+    """An event from its JSON.
+
+    Raises:
+        pydantic.ValidationError: The JSON is not an event.
+    """
+    global _ADAPTER  # noqa: PLW0603  # built once, on first use: building it takes milliseconds
+    if _ADAPTER is None:
+        _ADAPTER = TypeAdapter(AnyEvent)
+    return _ADAPTER.validate_json(data)

@@ -1,0 +1,104 @@
+"""What planning needs for classification besides the plugins: remembered answers, and a model client."""
+
+from collections.abc import Iterable
+from time import time
+from uuid import uuid4
+
+from intendant import events
+from intendant.model.results import Classification, RunStatus
+from intendant.model.workflow import Step, Workflow
+from intendant.pilot.classifier_client import STEP, ClassifierModelClient
+from intendant.pilot.engine import Engine
+from intendant.planning.classification import ClassificationMemory
+from intendant.planning.planner import Plan
+from intendant.record.journal import Journal
+from intendant.record.rows import RunRow
+from intendant.record.store import runs
+
+DIFFICULTY = 1.0
+"""Of telling an intent, 0 to 10: the cheapest tier is enough."""
+
+
+class ClassificationSupport:
+    """Serves the classifiers of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def known(self, steps: Iterable[Step]) -> dict[str, Classification]:
+        """What is remembered of the steps that name no intent, by step id; nothing where there is no database."""
+        asked = [step for step in steps if step.intent is None]
+        if not asked or not self._engine.store_exists:
+            return {}
+        return await ClassificationMemory(self._engine.store).known(asked, self._engine.plugins.specs)
+
+    def client(self, workflow: Workflow) -> ClassifierModelClient | None:
+        """A model client, for at most the tokens that the run has; None where no model may be asked, or none can
+        be.
+
+        What it takes is recorded in a run of its own, and charged to the run that is planned.
+        """
+        engine, settings = self._engine, self._engine.settings.classification
+        wanted = any(step.intent is None for step in workflow.steps)
+        asking = any(classifier.asks_model for classifier in engine.plugins.classifiers.values())
+        if not (wanted and asking and settings.use_model and settings.tokens):
+            return None
+        tokens = min(settings.tokens, engine.planner.total(workflow))
+        route = engine.planner.router(workflow).route(STEP, STEP, DIFFICULTY, {}, tokens)
+        if route is None or not engine.plugins.providers[route.provider].charges:
+            return None
+        return ClassifierModelClient(
+            engine.gateway,
+            route,
+            tokens,
+            engine.planner.total_micro_usd(workflow),
+            workflow.agent,
+            lambda: engine.standing,
+            lambda: self._open_run(workflow, tokens),
+        )
+
+    async def _open_run(self, workflow: Workflow, tokens: int) -> Journal:
+        run_id = f"c_{int(time() * 1000):012x}{uuid4().hex[:10]}"
+        row = RunRow(
+            id=run_id,
+            workflow=f"classification of {workflow.name}",
+            agent=workflow.agent,
+            plan="{}",
+            plan_version=0,
+            inputs="{}",
+            status=RunStatus.running.value,
+            worker=self._engine.worker,
+            created_at=time(),
+        )
+        store = self._engine.store
+        journal = Journal(store, await store.do(runs.open_run(row)))
+        journal.record(
+            events.Initialized,
+            workflow=row.workflow,
+            agent=workflow.agent,
+            steps=1,
+            budget_tokens=tokens,
+            budget_micro_usd=None,
+            budget_strategy="classification",
+        )
+        return journal
+
+    async def finish(self, client: ClassifierModelClient | None, plan: Plan) -> None:
+        """Remember the answers that were paid for, and end the run that recorded the calls."""
+        if client is None or client.journal is None:
+            return
+        paid = {name for name, item in self._engine.plugins.classifiers.items() if item.asks_model}
+        memory = ClassificationMemory(self._engine.store)
+        for step in plan.steps:
+            if step.classification.method in paid:
+                asked = plan.workflow.by_id[step.step_id]
+                await memory.keep(asked, self._engine.plugins.specs, step.classification)
+        await self.close(client)
+
+    async def close(self, client: ClassifierModelClient | None) -> None:
+        """End the run that recorded the client's calls, if there were any."""
+        journal = client.journal if client is not None else None
+        if journal is None:
+            return
+        journal.record(events.Completed, status=RunStatus.completed, seconds=0.0)
+        await journal.commit(runs.finish_run(journal.fence, RunStatus.completed.value))

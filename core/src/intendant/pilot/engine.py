@@ -1,0 +1,156 @@
+"""What all runs of one process share: settings, plugins, database, prices, gateway and planner."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
+
+from intendant.config.settings import Settings, default_db
+from intendant.hooks.bases import Plugin
+from intendant.hooks.questions import Questions
+from intendant.hooks.registry import Plugins
+from intendant.model.errors import IntendantError, StoreError
+from intendant.planning.planner import Planner
+from intendant.spending.gateway import Gateway
+from intendant.spending.pricing import Prices
+from intendant.spending.standing import StandingBudgets
+
+if TYPE_CHECKING:
+    from intendant.record.store import Store
+
+MICRO = 1_000_000
+"""Micro-US$ in a US$."""
+
+
+class Engine:
+    """The parts that runs are made with. Several engines may live in one process; they share nothing.
+
+    The database, the gateway and the standing budgets are opened when they are first used.
+
+    Args:
+        settings: Settings, or a nested map of those that differ from the sources that `Settings.load` reads.
+        plugins: Plugins handed over; they win over installed ones of the same name.
+        discover: Use installed plugins.
+        db: Database URL, `none` for memory only; stronger than the setting `store.db`.
+
+    Raises:
+        PluginLoadError: A plugin that was asked for cannot be used.
+        SettingsError: A setting is wrong.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | Mapping[str, Any] | None = None,
+        *,
+        plugins: Sequence[Plugin] = (),
+        discover: bool = True,
+        db: str | None = None,
+    ) -> None:
+        self.settings = settings if isinstance(settings, Settings) else Settings.load(settings)
+        chosen = self.settings.plugins
+        self.plugins = Plugins(
+            plugins,
+            discover=discover,
+            block=chosen.block,
+            only=chosen.only,
+            required=(*chosen.require, *_named(self.settings)),
+            order=chosen.order,
+            settings=chosen.settings,
+        )
+        self.questions = Questions(self.plugins.manager)
+        self.prices = Prices(self.settings.prices.models)
+        self.planner = Planner(self.plugins, self.settings, self.prices)
+        self._db = db or self.settings.store.db or os.environ.get("INTENDANT_DB") or None
+        self._process = os.getpid()
+        self._store: Store | None = None
+        self._gateway: Gateway | None = None
+        self._standing: StandingBudgets | None = None
+
+    @property
+    def worker(self) -> str:
+        """The name under which this process owns runs: `host:pid`."""
+        return f"{socket.gethostname()}:{os.getpid()}"
+
+    @property
+    def store_url(self) -> str:
+        """The database's URL, or `none`."""
+        return self._db or default_db()
+
+    @property
+    def store_exists(self) -> bool:
+        """True if using the store does not create a database: planning must change nothing."""
+        if self._store is not None:
+            return True
+        path = self.store_url.removeprefix("sqlite:///")
+        return path != "none" and (path == self.store_url or Path(path).is_file())
+
+    @property
+    def store(self) -> "Store":
+        """The database.
+
+        Raises:
+            IntendantError: The process was forked after the database was opened.
+        """
+        if self._store is None:
+            from intendant.record.store import Store
+
+            self._process = os.getpid()
+            self._store = Store(self._db, self.settings.store.durability)
+        elif self._process != os.getpid():
+            # Neither the writer's thread nor its connection survives a fork.
+            raise IntendantError(
+                "the process was forked after the service was used", hint="make the service in the child process"
+            )
+        return self._store
+
+    @property
+    def gateway(self) -> Gateway:
+        """The only way to a model."""
+        if self._gateway is None:
+            self._gateway = Gateway(
+                self.plugins.providers,
+                self.prices,
+                self.settings.run.call_timeout,
+                round(self.settings.budget.ask_above_usd * MICRO),
+                self.settings.calls,
+                self.settings.routing.providers,
+            )
+        return self._gateway
+
+    @property
+    def standing(self) -> StandingBudgets:
+        """What the tenant and its agents may spend in all their runs."""
+        if self._standing is None:
+            budget = self.settings.budget
+            owner = f"{self.worker}:{uuid4().hex[:8]}"
+            self._standing = StandingBudgets(self.store, budget.tenant, owner, budget.lease_seconds)
+        return self._standing
+
+    async def aclose(self) -> None:
+        """Give leases and connections back, and commit what is left. The engine can be used again."""
+        if self._gateway is not None:
+            await self._gateway.close()
+        for provider in self.plugins.providers.values():
+            await provider.close()
+        if self._standing is not None:
+            with suppress(StoreError):  # a lease that cannot be given back expires
+                await self._standing.close()
+        if self._store is not None:
+            await asyncio.to_thread(self._store.close)
+        self._gateway = self._standing = self._store = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.aclose()
+
+
+def _named(settings: Settings) -> Iterator[str]:
+    """Plugins that the settings name, and that therefore must load."""
+    if settings.source_of("budget.strategy") != "the default":
+        yield f"budget:{settings.budget.strategy}"

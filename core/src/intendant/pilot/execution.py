@@ -1,0 +1,406 @@
+"""Executes one step: resolves its references, attempts it, retries it, and records how it ended."""
+
+import asyncio
+import json
+from asyncio import sleep
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from time import monotonic
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json, to_json
+
+from intendant import events
+from intendant.config.logs import get_logger
+from intendant.config.settings import Settings
+from intendant.hooks.bases import first_error
+from intendant.hooks.questions import Questions
+from intendant.hooks.registry import Plugins
+from intendant.model.errors import (
+    BudgetExceeded,
+    CallInDoubt,
+    Fenced,
+    IntendantError,
+    NoHandlerError,
+    OutputInvalid,
+    StepError,
+    StepTimeout,
+    StoreError,
+)
+from intendant.model.requests import Options, StepRequest, UseConnector
+from intendant.model.results import Failure, StepOutcome, StepResult, StepStatus, Usage
+from intendant.model.source import NOT_TEXT
+from intendant.model.workflow import Json, Retry, Step
+from intendant.pilot.client import Shared, StepModel
+from intendant.pilot.deliveries import ConnectorUse
+from intendant.pilot.references import resolve
+from intendant.pilot.sandbox import Bounds, bounded
+from intendant.pilot.schemas import Schema
+from intendant.planning.compression import CompressionChain
+from intendant.planning.planner import StepPlan
+from intendant.record.journal import Journal
+from intendant.spending.calls import CallScope
+from intendant.spending.gateway import Gateway
+from intendant.spending.ledger import RunLedger
+from intendant.spending.retrying import Backoff
+
+log = get_logger("intendant.steps")
+ONCE = Retry(attempts=1)
+NEVER_RETRIED = (BudgetExceeded, CallInDoubt, NoHandlerError, StoreError)
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What the steps of one run share."""
+
+    plugins: Plugins
+    questions: Questions
+    settings: Settings
+    gateway: Gateway
+    journal: Journal
+    ledger: RunLedger
+    chain: CompressionChain | None
+    """Compresses; None where compression is switched off."""
+    shared: Shared
+    on_text: Callable[[str, str], object] | None = None
+    """Called with a step's id and the next piece of a model's answer."""
+
+    @property
+    def bounds(self) -> Bounds:
+        """What one condition, or one check against a schema, may take."""
+        return Bounds(self.settings.run.compute_seconds, self.settings.run.compute_megabytes)
+
+
+class StepExecution:
+    """The execution of one step, through all its attempts.
+
+    Args:
+        context: What the steps of the run share.
+        step: The step.
+        plan: What was decided about it.
+        scope: What references may name.
+        given: Values of `input`, `prompt` or `with` that the host has resolved itself.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        step: Step,
+        plan: StepPlan,
+        scope: Mapping[str, Json],
+        given: Mapping[str, Json] | None = None,
+    ) -> None:
+        self._context = context
+        self._step = step
+        self._plan = plan
+        self._references = scope
+        self._given = given or {}
+        self._log = context.journal.step(step.id)
+        self._attempts = 0
+        self._generation = 0
+        self._usage = Usage()
+        self._tokens_saved = 0
+        self._produced_by = "deterministic"
+
+    async def run(self) -> StepOutcome:
+        """Do the step and record how it ended; the outcome of one that failed says why.
+
+        Raises:
+            Fenced: Another process owns the run.
+        """
+        started = monotonic()
+        try:
+            with bounded(self._context.bounds):
+                result, text = await self._with_retries()
+        except Fenced:
+            raise
+        except asyncio.CancelledError as error:
+            if not _is_being_cancelled():  # a plugin raised it; that must not end the whole run
+                return self._failed(self._explained(error), monotonic() - started)
+            failure = Failure(error="Cancelled", message="the run was cancelled", code="cancelled")
+            self._failed(failure, monotonic() - started, cancelled=True)
+            raise
+        except KeyboardInterrupt as error:
+            # A signal interrupted a computation of this step; the run is being cancelled too.
+            failure = Failure(error="Cancelled", message="it was interrupted", code="cancelled")
+            self._failed(failure, monotonic() - started, cancelled=True)
+            raise asyncio.CancelledError from error
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own code may raise anything
+            return self._failed(self._explained(error), monotonic() - started)
+        finally:
+            self._context.ledger.finish(self._step.id)
+        return self._completed(result, text, monotonic() - started)
+
+    # --- attempts ---
+
+    async def _with_retries(self) -> tuple[StepResult, str]:
+        """The result of the first attempt that succeeds, and its output as JSON text."""
+        backoff: Backoff | None = None
+        while True:
+            try:
+                return await self._attempt()
+            except Exception as error:
+                if not self._should_retry(error):
+                    raise
+                backoff = backoff or _backoff_of(self._step.retry or ONCE)
+                if (delay := backoff.next_delay()) is None:
+                    raise
+            await sleep(delay)
+
+    def _should_retry(self, error: Exception) -> bool:
+        retry = self._step.retry or ONCE
+        if isinstance(error, NEVER_RETRIED):
+            return False
+        if isinstance(error, StepError) and not error.retryable:
+            self._generation += 1  # the answers were no good: a replay of them would fail again
+        wanted = retry.on == "any" or (isinstance(error, IntendantError) and error.retryable)
+        if wanted and self._attempts < retry.attempts:
+            failure = Failure(error=type(error).__name__, message=str(error))
+            self._log.record(events.StepRetried, attempt=self._attempts, failure=failure)
+        return wanted
+
+    async def _attempt(self) -> tuple[StepResult, str]:
+        self._attempts += 1
+        started = monotonic()
+        self._log.record(events.StepStarted, attempt=self._attempts)
+        calls = self._call_scope()
+        context, limit = self._context, self._timeout()
+        on_text = None if context.on_text is None else partial(context.on_text, self._step.id)
+        hint = "" if self._plan.route else context.plugins.model_hint
+        model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint)
+        try:
+            async with asyncio.timeout(limit) as clock:
+                result = await self._handled(self._request(model))
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            raise StepTimeout(
+                f"it ran longer than {limit:g} s and was cancelled",
+                hint="raise `timeout`, or do less in one step",
+            ) from None
+        finally:
+            model.close()
+            self._usage += calls.usage
+            self._tokens_saved += model.tokens_saved
+            self._produced_by = calls.produced_by
+        text = await self._checked(result)
+        self._log.record(
+            events.HandlerExecuted,
+            intent=self._plan.intent,
+            seconds=monotonic() - started,
+            attempt=self._attempts,
+        )
+        return result, text
+
+    def _call_scope(self) -> CallScope:
+        step, context = self._step, self._context
+        return CallScope(
+            context.journal,
+            context.ledger,
+            step.id,
+            generation=self._generation,
+            in_doubt=step.in_doubt or context.settings.budget.in_doubt,
+            cache_ttl=step.cache,
+            max_wait=step.max_wait,
+        )
+
+    def _timeout(self) -> float | None:
+        """Seconds for one attempt; what its answers may take is added."""
+        step = self._step
+        limit = step.timeout if step.timeout is not None else self._context.settings.run.step_timeout
+        return None if limit is None else limit + step.max_wait
+
+    def _handled(self, request: StepRequest[Any]) -> Awaitable[Any]:
+        answer = self._context.questions.handle_intent(request)
+        if answer is None:
+            hint = self._context.plugins.unavailable_hint("intent", request.intent)
+            raise NoHandlerError(request.intent, hint)
+        return answer
+
+    # --- what the handler is given ---
+
+    def _request(self, model: StepModel) -> StepRequest[Any]:
+        """The step with its references resolved."""
+        step, given, scope = self._step, self._given, self._references
+        run_id = self._context.journal.run_id
+        values = _copied(given.get("with", resolve(step.with_, scope) if step.with_ else {}))
+        return StepRequest(
+            run_id=run_id,
+            step=step,
+            intent=self._plan.intent,
+            input=_copied(given["input"] if "input" in given else resolve(step.input, scope)),
+            prompt=given["prompt"] if "prompt" in given else str(resolve(step.prompt or "", scope)),
+            parameters=self._parameters({} if step.uses else values),
+            idempotency_key=delivery_key(run_id, step.id),
+            model=model,
+            use_connector=self._connector(values),
+        )
+
+    def _parameters(self, values: Mapping[str, Json]) -> BaseModel:
+        """The step's parameters as its handler declares them.
+
+        Raises:
+            StepError: A parameter is missing, unknown or of the wrong type.
+        """
+        handler = self._context.plugins.intents.get(self._plan.intent)
+        model = Options if handler is None else handler.Parameters
+        try:
+            return model.model_validate(dict(values))
+        except ValidationError as error:
+            raise StepError(f"`with` is wrong: {first_error(error)}") from None
+
+    def _connector(self, parameters: Mapping[str, Json]) -> UseConnector:
+        if self._step.connector is None:
+            return _no_connector
+        name, operation = self._step.connector
+        connector = self._context.plugins.connectors[name]
+        journal = self._context.journal
+        key = delivery_key(journal.run_id, self._step.id)
+        return ConnectorUse(connector, operation, parameters, journal, self._step.id, key)
+
+    async def _checked(self, result: Any) -> str:
+        """The output as JSON text, if it is JSON and matches the step's schema.
+
+        Raises:
+            StepError: It does not; or the handler returned something else than a result.
+        """
+        if not isinstance(result, StepResult):
+            raise StepError(
+                f"the handler of '{self._plan.intent}' returned {type(result).__name__}, not a StepResult"
+            )
+        text = output_text(result.output)
+        if self._step.output is not None:
+            errors = await Schema(self._step.output).errors_async(result.output)
+            if errors:
+                raise OutputInvalid(f"the output does not match its schema: {'; '.join(errors)}")
+        return text
+
+    # --- how it ended ---
+
+    def _completed(self, result: StepResult, text: str, seconds: float) -> StepOutcome:
+        step, plan = self._step, self._plan
+        outcome = StepOutcome(
+            step_id=step.id,
+            name=plan.name,
+            status=StepStatus.completed,
+            intent=plan.intent,
+            output=result.output,
+            notes=result.notes,
+            produced_by=self._produced_by,
+            tier=plan.route.tier if plan.route and self._usage.calls else None,
+            usage=self._usage,
+            tokens_saved=self._tokens_saved,
+            seconds=seconds,
+            attempts=self._attempts,
+        )
+        event = self._log.event(
+            events.StepExecuted,
+            intent=plan.intent,
+            seconds=seconds,
+            attempts=self._attempts,
+            usage=self._usage,
+            tokens_saved=self._tokens_saved,
+            produced_by=self._produced_by,
+            output_bytes=len(text),
+            output_sha256=digest_of(text),
+            notes=result.notes,
+        )
+        self._log.save(outcome, text, event)
+        return outcome
+
+    def _failed(self, failure: Failure, seconds: float, *, cancelled: bool = False) -> StepOutcome:
+        outcome = StepOutcome(
+            step_id=self._step.id,
+            name=self._step.title,
+            status=StepStatus.cancelled if cancelled else StepStatus.failed,
+            intent=self._plan.intent,
+            failure=failure,
+            produced_by=self._produced_by,
+            usage=self._usage,
+            tokens_saved=self._tokens_saved,
+            seconds=seconds,
+            attempts=self._attempts,
+        )
+        event = self._log.event(
+            events.StepFailed,
+            failure=failure,
+            seconds=seconds,
+            attempts=self._attempts,
+            usage=self._usage,
+            cancelled=cancelled,
+        )
+        self._log.save(outcome, None, event)
+        return outcome
+
+    def _explained(self, error: BaseException) -> Failure:
+        """The failure that an error means to a user."""
+        if isinstance(error, BudgetExceeded):
+            self._log.record(
+                events.BudgetExceededEvent,
+                scope=error.scope,
+                unit=error.unit,
+                asked=error.asked,
+                left=error.left,
+            )
+        if isinstance(error, IntendantError):
+            return failure_of(error)
+        log.warning("plugin_raised", step=self._step.id, intent=self._plan.intent, exc_info=error)
+        text = f"the handler of '{self._plan.intent}' raised {type(error).__name__}: {error}"
+        return Failure(
+            error=type(error).__name__,
+            message=text,
+            hint="this is a fault of the plugin; report it there",
+            code="plugin_raised",
+        )
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _copied(value: Json) -> Json:
+    """A copy, so that a handler that changes its input changes nothing of other steps or of the host."""
+    return from_json(to_json(value)) if isinstance(value, dict | list) and value else value
+
+
+def failure_of(error: IntendantError) -> Failure:
+    """An error as the failure of a step."""
+    return Failure(error=type(error).__name__, message=error.message, hint=error.hint, code=error.code)
+
+
+def _backoff_of(retry: Retry) -> Backoff:
+    return Backoff(retry.attempts, retry.delay, retry.backoff, retry.jitter)
+
+
+def delivery_key(run_id: str, step_id: str) -> str:
+    """The idempotency key of what a step delivers: the same for each attempt at the step of a run."""
+    return sha256(f"{run_id}\x1f{step_id}\x1fdelivery".encode()).hexdigest()
+
+
+def output_text(output: Json) -> str:
+    """A step's output as it is stored: JSON text.
+
+    Raises:
+        OutputInvalid: It is not JSON, or cannot be written as UTF-8.
+    """
+    try:
+        text = json.dumps(output, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+    except UnicodeEncodeError:
+        raise OutputInvalid(f"the output cannot be stored: {NOT_TEXT}") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OutputInvalid(f"the output is not JSON: {error}") from None
+    return text
+
+
+def digest_of(text: str) -> str:
+    """SHA-256 of an output's JSON text, in hexadecimal."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def _no_connector(value: Json = None) -> Json:  # noqa: ARG001  # part of the protocol
+    raise StepError("the step uses no connector", hint="name one: `uses: connector.operation`")

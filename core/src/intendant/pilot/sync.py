@@ -1,0 +1,299 @@
+"""The service for code without an event loop: one loop in its own thread, which several threads may call."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from intendant.config.settings import Settings
+from intendant.hooks.bases import Plugin
+from intendant.model.errors import IntendantError
+from intendant.model.requests import MemoryContext
+from intendant.model.results import Metrics, RunResult, StepOutcome
+from intendant.model.workflow import Json, Limits, Workflow
+from intendant.pilot.orchestrator import UNSET, WorkflowOrchestrator
+from intendant.pilot.service import Listener, OrchestrationService, TextListener
+from intendant.planning.planner import Plan
+
+ResultT = TypeVar("ResultT")
+
+
+class LoopThread:
+    """An event loop in a thread of its own. It starts with the first call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._process = 0
+
+    def call(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Run a coroutine in the loop and wait for its result; may be called from any thread but the loop's.
+
+        A KeyboardInterrupt cancels the coroutine, and is raised when the coroutine has ended.
+
+        Raises:
+            IntendantError: An event loop is running in the calling thread, or the process was forked.
+        """
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            work.close()
+            raise IntendantError(
+                "an event loop is running in this thread", hint="use OrchestrationService, and await its methods"
+            )
+        try:
+            loop = self._started()
+        except IntendantError:
+            work.close()
+            raise
+        ended = threading.Event()
+
+        async def signalling() -> ResultT:
+            try:
+                return await work
+            finally:
+                ended.set()
+
+        future = asyncio.run_coroutine_threadsafe(signalling(), loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            ended.wait()
+            raise
+
+    def run(self, function: Callable[[], ResultT]) -> ResultT:
+        """Call a plain function in the loop's thread, so that it does not race with the coroutines there."""
+
+        async def called() -> ResultT:
+            return function()
+
+        return self.call(called())
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is not None:
+                if self._process != os.getpid():
+                    raise IntendantError(
+                        "the process was forked after the service was used",
+                        hint="make the service in the child process",
+                    )
+                return self._loop
+            self._process = os.getpid()
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="intendant-loop", daemon=True)
+            self._thread.start()
+            return self._loop
+
+    def close(self) -> None:
+        """Stop the loop and its thread; the next call starts new ones."""
+        with self._lock:
+            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+        if loop is None or thread is None:
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+class SyncOrchestrationService:
+    """`OrchestrationService` for code without an event loop. Several threads may use one service.
+
+    Listeners are called in the service's own thread.
+
+    Example:
+        ```python
+        with SyncOrchestrationService(db="sqlite:///runs.db") as service:
+            result = service.run(Workflow.load("flow.yaml"), {"folder": "mails"})
+        ```
+
+    Args:
+        settings: See `OrchestrationService`, as for the others.
+        plugins: Plugins handed over.
+        discover: Use installed plugins.
+        db: Database URL.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | Mapping[str, Any] | None = None,
+        *,
+        plugins: Sequence[Plugin] = (),
+        discover: bool = True,
+        db: str | None = None,
+    ) -> None:
+        self._service = OrchestrationService(settings, plugins=plugins, discover=discover, db=db)
+        self._thread = LoopThread()
+
+    @property
+    def settings(self) -> Settings:
+        """See `OrchestrationService.settings`."""
+        return self._service.settings
+
+    def load(self, path: str | Path, inputs: Mapping[str, Json] | None = None) -> Workflow:
+        """See `OrchestrationService.load`."""
+        return self._service.load(path, inputs)
+
+    def plan(
+        self, workflow: Workflow, inputs: Mapping[str, Json] | None = None, *, ask_model: bool = False
+    ) -> Plan:
+        """See `OrchestrationService.plan`."""
+        return self._thread.call(self._service.plan(workflow, inputs, ask_model=ask_model))
+
+    def run(
+        self,
+        workflow: Workflow,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        memory: MemoryContext | None = None,
+        on_event: Listener | Iterable[Listener] = (),
+        on_text: TextListener | None = None,
+    ) -> RunResult:
+        """See `OrchestrationService.run`."""
+        return self._thread.call(
+            self._service.run(workflow, inputs, memory=memory, on_event=on_event, on_text=on_text)
+        )
+
+    def resume(
+        self,
+        run: str,
+        *,
+        take_over: bool = False,
+        limits: Limits | None = None,
+        on_event: Listener | Iterable[Listener] = (),
+        on_text: TextListener | None = None,
+    ) -> RunResult:
+        """See `OrchestrationService.resume`."""
+        return self._thread.call(
+            self._service.resume(run, take_over=take_over, limits=limits, on_event=on_event, on_text=on_text)
+        )
+
+    def orchestrator(
+        self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None
+    ) -> "SyncOrchestrator":
+        """See `OrchestrationService.orchestrator`."""
+        return SyncOrchestrator(self._service.orchestrator(on_event, on_text), self._thread)
+
+    def close(self) -> None:
+        """Give connections back, and commit what is left."""
+        self._thread.call(self._service.aclose())
+        self._thread.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+class SyncOrchestrator:
+    """`WorkflowOrchestrator` for code without an event loop; every method is the same."""
+
+    def __init__(self, run: WorkflowOrchestrator, thread: LoopThread) -> None:
+        self._run = run
+        self._thread = thread
+
+    @property
+    def run_id(self) -> str:
+        """See `WorkflowOrchestrator.run_id`."""
+        return self._run.run_id
+
+    @property
+    def plan(self) -> Plan:
+        """See `WorkflowOrchestrator.plan`."""
+        return self._run.plan
+
+    @property
+    def outcomes(self) -> Mapping[str, StepOutcome]:
+        """See `WorkflowOrchestrator.outcomes`."""
+        return self._run.outcomes
+
+    def is_active(self) -> bool:
+        """See `WorkflowOrchestrator.is_active`."""
+        return self._run.is_active()
+
+    def metadata(self) -> Metrics:
+        """See `WorkflowOrchestrator.metadata`."""
+        return self._run.metadata()
+
+    def initialize(
+        self,
+        workflow: Workflow,
+        inputs: Mapping[str, Json] | None = None,
+        memory: MemoryContext | None = None,
+    ) -> bool:
+        """See `WorkflowOrchestrator.initialize`."""
+        return self._thread.call(self._run.initialize(workflow, inputs, memory))
+
+    def resume(self, run: str, *, take_over: bool = False, limits: Limits | None = None) -> None:
+        """See `WorkflowOrchestrator.resume`."""
+        self._thread.call(self._run.resume(run, take_over=take_over, limits=limits))
+
+    def execute_step(
+        self, step_id: str, *, input: Json = UNSET, prompt: Json = UNSET, with_: Json = UNSET
+    ) -> StepOutcome | None:
+        """See `WorkflowOrchestrator.execute_step`."""
+        return self._thread.call(self._run.execute_step(step_id, input=input, prompt=prompt, with_=with_))
+
+    def should_run(self, step_id: str) -> bool:
+        """See `WorkflowOrchestrator.should_run`."""
+        return self._thread.run(lambda: self._run.should_run(step_id))
+
+    def skip(self, step_id: str, reason: str) -> None:
+        """See `WorkflowOrchestrator.skip`."""
+        self._thread.run(lambda: self._run.skip(step_id, reason))
+
+    def fail(self, step_id: str, error: IntendantError) -> None:
+        """See `WorkflowOrchestrator.fail`."""
+        self._thread.run(lambda: self._run.fail(step_id, error))
+
+    def record(self, step_id: str, output: Json, *, notes: Sequence[str] = ()) -> StepOutcome:
+        """See `WorkflowOrchestrator.record`."""
+        return self._thread.run(lambda: self._run.record(step_id, output, notes=notes))
+
+    def complete(self, *, cancelled: bool = False, failed: bool = False) -> RunResult:
+        """See `WorkflowOrchestrator.complete`."""
+        return self._thread.call(self._run.complete(cancelled=cancelled, failed=failed))
+
+    def reset(self) -> None:
+        """See `WorkflowOrchestrator.reset`."""
+        self._thread.call(self._run.reset())
+
+
+def run(
+    workflow: Workflow | str | Path,
+    inputs: Mapping[str, Json] | None = None,
+    *,
+    settings: Settings | Mapping[str, Any] | None = None,
+    db: str | None = None,
+    memory: MemoryContext | None = None,
+    on_event: Listener | Iterable[Listener] = (),
+    on_text: TextListener | None = None,
+) -> RunResult:
+    """Run a workflow, from a script.
+
+    Args:
+        workflow: The workflow, or the path of its file.
+        inputs: Values for its inputs.
+        settings: Settings that differ from the usual sources.
+        db: Where the run is kept: a database URL, or `none`.
+        memory: What is known before the run.
+        on_event: Called with each event.
+        on_text: Called with a step's id and the next piece of a model's answer.
+
+    Raises:
+        WorkflowError: The workflow or its inputs are wrong; nothing has run.
+
+    Example:
+        ```python
+        result = intendant.run("flow.yaml", {"folder": "mails"})
+        print(result.outputs["report"])
+        ```
+    """
+    flow = workflow if isinstance(workflow, Workflow) else Workflow.load(workflow)
+    with SyncOrchestrationService(settings, db=db) as service:
+        return service.run(flow, inputs, memory=memory, on_event=on_event, on_text=on_text)

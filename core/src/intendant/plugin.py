@@ -1,0 +1,140 @@
+"""What plugin authors import: base classes, what they declare, the requests they get and the answers they give.
+
+One base class for each kind of plugin: `IntentHandler`, `Compressor`, `Tier`, `BudgetStrategy`, `Classifier`,
+`Provider`, `Connector`, `Extension`. A plugin subclasses one and writes one method, named by the verb of its
+kind: `handle`, `compress`, `route`, `allocate`, `classify`, `complete`. See `docs/writing-a-plugin.md`.
+"""
+
+from intendant.hooks.bases import (
+    API_VERSION as API_VERSION,
+    BudgetStrategy as BudgetStrategy,
+    Classifier as Classifier,
+    Compressor as Compressor,
+    Extension as Extension,
+    IntentHandler as IntentHandler,
+    Plugin as Plugin,
+    Tier as Tier,
+    TierSettings as TierSettings,
+    WeightedShares as WeightedShares,
+)
+from intendant.hooks.connectors import (
+    Connector as Connector,
+    ConnectorCall as ConnectorCall,
+    operation as operation,
+)
+from intendant.hooks.http_bodies import (
+    error_in as error_in,
+)
+from intendant.hooks.http_errors import (
+    HttpErrors as HttpErrors,
+    Vendor as Vendor,
+)
+from intendant.hooks.http_provider import (
+    HttpProvider as HttpProvider,
+    HttpSettings as HttpSettings,
+    answer_of as answer_of,
+    batch_id_of as batch_id_of,
+    patience as patience,
+    sendable as sendable,
+)
+from intendant.hooks.providers import (
+    BatchAnswers as BatchAnswers,
+    Hold as Hold,
+    Provider as Provider,
+    StreamMeter as StreamMeter,
+    TokenCounting as TokenCounting,
+)
+from intendant.hooks.reply_text import (
+    ThoughtSplitter as ThoughtSplitter,
+    json_in as json_in,
+    why_no_json as why_no_json,
+)
+from intendant.hooks.reported import (
+    reported_tokens as reported_tokens,
+)
+from intendant.hooks.sharing import share as share
+from intendant.hooks.specs import hookimpl as hookimpl
+from intendant.hooks.wrapping import (
+    unwrapped_value as unwrapped_value,
+    wrapped_schema as wrapped_schema,
+)
+from intendant.model.errors import (
+    ConnectorError as ConnectorError,
+    ContextOverflow as ContextOverflow,
+    DuplicatePluginError as DuplicatePluginError,
+    ExpressionFailed as ExpressionFailed,
+    ModelRefused as ModelRefused,
+    NoHandlerError as NoHandlerError,
+    OutputInvalid as OutputInvalid,
+    PluginError as PluginError,
+    PluginLoadError as PluginLoadError,
+    ProviderError as ProviderError,
+    ReferenceFailed as ReferenceFailed,
+    RequestAdapted as RequestAdapted,
+    StepError as StepError,
+    StepTimeout as StepTimeout,
+)
+from intendant.model.requests import (
+    BudgetLine as BudgetLine,
+    BudgetRequest as BudgetRequest,
+    CacheMark as CacheMark,
+    ClassifyRequest as ClassifyRequest,
+    CompressionPolicy as CompressionPolicy,
+    CompressRequest as CompressRequest,
+    Image as Image,
+    IntentSpec as IntentSpec,
+    Message as Message,
+    ModelClient as ModelClient,
+    ModelOffer as ModelOffer,
+    ModelRequest as ModelRequest,
+    Operation as Operation,
+    Options as Options,
+    PromptReuse as PromptReuse,
+    RouteRequest as RouteRequest,
+    StepRequest as StepRequest,
+    Tool as Tool,
+)
+from intendant.model.results import (
+    Allocation as Allocation,
+    Classification as Classification,
+    Compression as Compression,
+    ModelReply as ModelReply,
+    Route as Route,
+    Signal as Signal,
+    StepResult as StepResult,
+    ToolCall as ToolCall,
+    Usage as Usage,
+)
+from intendant.model.workflow import (
+    Input as Input,
+    Json as Json,
+    Retry as Retry,
+    Step as Step,
+)
+from intendant.pilot.conditions import (
+    Expression as Expression,
+    condition_faults as condition_faults,
+)
+from intendant.pilot.schemas import Schema as Schema
+from intendant.planning.evaluation import (
+    Answer as Answer,
+    Evaluation as Evaluation,
+    LabelledStep as LabelledStep,
+    evaluate as evaluate,
+)
+from intendant.spending.caching import (
+    CachePrices as CachePrices,
+    rewriting_pays as rewriting_pays,
+    turns_to_pay as turns_to_pay,
+)
+from intendant.spending.tokens import (
+    answer_tokens as answer_tokens,
+    estimate_tokens as estimate_tokens,
+)
+from intendant.text.content_kinds import kind_of as kind_of
+from intendant.text.facts import facts_in as facts_in
+from intendant.text.units import (
+    TextUnit as TextUnit,
+    TextUnits as TextUnits,
+    text_units as text_units,
+)

@@ -1,0 +1,268 @@
+"""The typed rows that leave the store. They know no database, so that any wing may import them cheaply.
+
+Tuples where rows are only read; `HoldRow` is a dataclass because callers make one with most fields defaulted.
+Amounts of money are micro-US$, times are seconds since 1970 (UTC). Fields that end in JSON text say so.
+"""
+
+import json
+from dataclasses import dataclass, field
+from time import time
+from typing import Any, Literal, NamedTuple
+
+HoldState = Literal["held", "settled", "released", "in_doubt"]
+
+
+class Fence(NamedTuple):
+    """The epoch under which a process owns a run; a write under an older one is refused."""
+
+    run_id: str
+    epoch: int
+
+
+class RunRow(NamedTuple):
+    """A run."""
+
+    id: str
+    workflow: str
+    agent: str
+    plan: str
+    """The workflow and every decision, as JSON."""
+    plan_version: int
+    inputs: str
+    """As JSON."""
+    status: str
+    created_at: float
+    worker: str | None = None
+    memory: str | None = None
+    """A `MemoryContext` as JSON."""
+    epoch: int = 1
+    finished_at: float | None = None
+    events: int | None = None
+    """Events in the journal when the run ended."""
+    last_hash: str | None = None
+    """Hash of the last of them."""
+
+
+class StepRow(NamedTuple):
+    """A step that has ended."""
+
+    key: str
+    """Its path in the graph."""
+    status: str
+    attempt: int
+    output: str | None
+    """As JSON."""
+    outcome: str
+    """The `StepOutcome` without its output, as JSON."""
+    finished_at: float
+
+
+class NewEvent(NamedTuple):
+    """An event that is to be written; the store adds its number and its hash."""
+
+    run_id: str
+    type: str
+    step_id: str | None
+    severity: str
+    at: float
+    data: str
+    """The event as JSON."""
+
+
+class EventRow(NamedTuple):
+    """An event as stored."""
+
+    run_id: str
+    seq: int
+    type: str
+    step_id: str | None
+    severity: str
+    at: float
+    data: str
+    """The event as JSON."""
+    hash: str
+    """SHA-256 over the hash before it and `data`."""
+
+
+class Claimed(NamedTuple):
+    """A run that was claimed, as it was found."""
+
+    fence: Fence
+    run: RunRow
+    steps: list[StepRow]
+    """The steps that have ended, however they ended."""
+    events: list[EventRow]
+    budget: "BudgetRow | None"
+    """The run's own budget, after its limits were changed; None if its last owner died before it made one."""
+
+
+class BudgetRow(NamedTuple):
+    """A budget."""
+
+    id: str
+    """Such as `run:r_01…`, `step:r_01…/draft` or `agent:mailer/day:2026-11-21`."""
+    parent: str | None
+    limit_tokens: int | None
+    limit_micro: int | None
+    wanted_tokens: int | None = None
+    """A standing limit as it was set; the limit itself is higher while more than this is spent and held."""
+    wanted_micro: int | None = None
+    spent_tokens: int = 0
+    spent_micro: int = 0
+    held_tokens: int = 0
+    held_micro: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRow:
+    """The hold of one try at a model call: its worst case, and later what was charged."""
+
+    key: str
+    """Idempotency key of the try."""
+    run_id: str
+    step_key: str
+    epoch: int
+    scope: str
+    """The lowest budget of the chain."""
+    provider: str
+    model: str
+    tokens: int
+    micro: int
+    price_version: str
+    expires_at: float
+    agent: str = "default"
+    tenant: str = "default"
+    created_at: float = field(default_factory=time)
+    state: HoldState = "held"
+    chain: str = "[]"
+    """The budgets that it is held in itself, as JSON."""
+    lease: str | None = None
+    """The lease that holds it in the standing budgets."""
+    spent_tokens: int | None = None
+    """What is charged for it, up to what was held."""
+    spent_micro: int | None = None
+    reply: str | None = None
+    """The provider's answer as JSON, so that a call that was paid for is never paid for again."""
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The budgets that it is held in itself."""
+        return tuple(json.loads(self.chain))
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a call took."""
+
+    input_tokens: int
+    output_tokens: int
+    micro: int
+
+    @property
+    def tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+class Totals(NamedTuple):
+    """What the ledger says of a run."""
+
+    tokens: int
+    micro_usd: int
+    open_holds: int
+
+
+class Slice(NamedTuple):
+    """A lease that was taken: a slice of standing budgets."""
+
+    id: str
+    tokens: int
+    micro: int
+
+
+class Room(NamedTuple):
+    """What standing budgets admit, in the tightest of them; None for no limit."""
+
+    tokens: int | None
+    micro: int | None
+
+
+class LimitRow(NamedTuple):
+    """A standing limit, as somebody set it."""
+
+    id: int
+    scope: str
+    """`agent:NAME` or `tenant:NAME`."""
+    per: str
+    limit_tokens: int | None
+    limit_micro: int | None
+    at: float
+
+
+class LimitState(NamedTuple):
+    """A standing limit that is in force, and what is spent and held of it in its period."""
+
+    id: int
+    scope: str
+    per: str
+    limit_tokens: int | None
+    limit_micro: int | None
+    at: float
+    period: str
+    """Such as `2026-11-21` or `2026-11`."""
+    spent_tokens: int
+    held_tokens: int
+    spent_micro: int
+    held_micro: int
+
+
+class Delivery(NamedTuple):
+    """A change to the outside."""
+
+    done: bool
+    """False if it was begun, and may or may not have happened."""
+    receipt: Any
+    """What came back (JSON); None while it is not done."""
+
+
+class Scope(NamedTuple):
+    """Which calls a report is about; None for all."""
+
+    run_id: str | None = None
+    agent: str | None = None
+    since: float | None = None
+    until: float | None = None
+    """Exclusive."""
+
+
+class Charged(NamedTuple):
+    """What calls took together."""
+
+    group: str | int
+    """For `day` the number of days since 1970."""
+    calls: int
+    input_tokens: int
+    cached_tokens: int
+    """Of the input tokens, those read from a provider's prompt cache."""
+    output_tokens: int
+    micro_usd: int
+    in_doubt_calls: int
+    """Calls that are charged in full because their usage is not known."""
+    in_doubt_tokens: int
+    in_doubt_micro_usd: int
+    overrun_tokens: int
+    """What calls took beyond their holds."""
+    overrun_micro_usd: int
+
+
+class JournalRow(NamedTuple):
+    """An event of a model call or its step, as reports read it."""
+
+    run_id: str
+    step_id: str
+    type: str
+    at: float
+    data: str
+    """The event as JSON."""
+    classifies: bool
+    """True if its run only classifies the steps of another."""

@@ -1,0 +1,246 @@
+"""The life of a hold: reserve, then settle, charge or release.
+
+A hold is closed exactly once: settled by the provider's figures, released where nothing was charged, or charged in
+full where the truth is not known. `settle` and `release` correct the last by a credit when the truth comes out.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any, Literal
+
+from sqlalchemy import Connection, bindparam, case, select, update  # noqa: TID253
+
+from intendant.model.errors import StoreError
+from intendant.record.rows import BudgetRow, HoldRow, Spent
+from intendant.record.store import budgets, windows
+from intendant.record.store.bookings import Closed, book
+from intendant.record.store.session import Insert, buffered, session_of
+from intendant.record.store.statements import Statement, Work, columns, named, names
+from intendant.record.store.tables import budget, hold, lease
+
+Outcome = Literal["settled", "credited", "closed"]
+"""What became of a hold: closed now; charged in full before and credited now; or closed before and left alone."""
+TRIES = 8
+"""How many tries at a call one query looks for."""
+NOTHING = Spent(0, 0, 0)
+
+
+class LeaseLost(StoreError):
+    """Another process closed the lease that was to hold a call; nothing is held."""
+
+
+# --- statements ---
+
+_OWN = tuple(name for name in HoldRow.__slots__ if name not in ("chain", "lease"))
+_HOLDS = Insert(hold, (*_OWN, "chain", "lease"))
+_own_values = attrgetter(*_OWN)
+_LEASE = Statement(
+    select(lease.c.state, lease.c.chain).where(lease.c.id == bindparam("id")).with_for_update(read=True)
+)
+_TRIES = Statement(select(*columns(hold, HoldRow)).where(hold.c.key.in_(names(TRIES))))
+
+
+def _closing(state: str) -> Statement:
+    """Close a hold that is in *state*; of two concurrent attempts one gets its row."""
+    within = {
+        f"spent_{unit}": case(
+            (bindparam(f"now_{unit}") < hold.c[unit], bindparam(f"now_{unit}")), else_=hold.c[unit]
+        )
+        for unit in ("tokens", "micro")
+    }
+    statement = update(hold).where(hold.c.key == bindparam("of"), hold.c.state == state)
+    values = {"state": bindparam("into"), "reply": bindparam("answer"), **within}
+    return Statement(statement.values(values).returning(*columns(hold, Closed)))
+
+
+_CLOSE, _CORRECT = _closing("held"), _closing("in_doubt")
+
+
+# --- work ---
+
+
+def reserve(
+    row: HoldRow, chain: Sequence[str], lease_id: str | None = None, prepare: Work[None] | None = None
+) -> Work[None]:
+    """Hold the worst case of a call in every budget of *chain* and in every standing one, or in none.
+
+    Args:
+        row: The hold; its `chain` and `lease` are set here.
+        chain: The budgets of the run and the step.
+        lease_id: The lease that holds it in the standing budgets of its agent and tenant; None to hold it there
+            directly. Either way the hold has a row of its own before the call is sent, which is what a crash
+            leaves behind: a lease replaces UPDATEs of rows that many processes want, never the record of a call.
+        prepare: Done before, in the same transaction.
+
+    Raises (when the work is done):
+        BudgetExceeded: A budget does not admit it: the one that admits least.
+        LeaseLost: Another process closed the lease.
+    """
+
+    @buffered
+    def work(connection: Connection) -> None:
+        if prepare is not None:
+            prepare(connection)
+        scopes = tuple(chain)
+        if lease_id is not None:
+            _check_lease(connection, lease_id)
+        else:
+            scopes += windows.open_windows(connection, row.agent, row.tenant, row.created_at)
+        budgets.take(connection, scopes, row.tokens, row.micro)
+        session_of(connection).add(_HOLDS, (*_own_values(row), json.dumps(scopes), lease_id))
+
+    return work
+
+
+def _check_lease(connection: Connection, lease_id: str) -> None:
+    found = _LEASE(connection, id=lease_id).fetchone()
+    if found is None or found[0] != "open":
+        raise LeaseLost(f"the lease {lease_id} was closed")
+
+
+def settle(key: str, spent: Spent, reply: str | None) -> Work[Outcome]:
+    """Turn a hold into what was spent, once only.
+
+    A hold that was charged in full meanwhile, because it expired, is credited. A call that took more than was held
+    (which a correct worst case rules out) is charged as far as the limits admit, so that no later call passes;
+    what is beyond the hold is booked as overrun, where it cannot go unseen.
+    """
+
+    @buffered
+    def work(connection: Connection) -> Outcome:
+        closed = _close(connection, _CLOSE, key, "settled", spent, reply)
+        if closed is not None:
+            within = min(spent.tokens, closed.tokens), min(spent.micro, closed.micro)
+            budgets.move(connection, closed.scopes, closed.tokens, closed.micro, *within)
+            _book_charge(connection, closed, "settle", spent, spent)
+            return "settled"
+        return _correct(connection, key, "settled", spent, reply)
+
+    return work
+
+
+def charge(key: str, kind: Literal["in_doubt", "expire"] = "in_doubt") -> Work[Outcome]:
+    """Charge a hold in full, once only: the truth is not known. `settle` or `release` correct it when it is."""
+
+    @buffered
+    def work(connection: Connection) -> Outcome:
+        everything = Spent(0, 2**62, 2**62)  # clamped to what was held
+        closed = _close(connection, _CLOSE, key, "in_doubt", everything, None)
+        if closed is None:
+            return "closed"
+        budgets.move(connection, closed.scopes, closed.tokens, closed.micro, closed.tokens, closed.micro)
+        book(session_of(connection), closed, kind, Spent(0, closed.tokens, closed.micro))
+        return "settled"
+
+    return work
+
+
+def release(key: str) -> Work[Outcome]:
+    """Give a hold back: nothing was charged. One that was charged in full is credited."""
+
+    @buffered
+    def work(connection: Connection) -> Outcome:
+        closed = _close(connection, _CLOSE, key, "released", NOTHING, None)
+        if closed is not None:
+            budgets.move(connection, closed.scopes, closed.tokens, closed.micro, 0, 0)
+            return "settled"
+        return _correct(connection, key, "released", NOTHING, None)
+
+    return work
+
+
+def expire(now: float, limit: int = 500) -> Work[int]:
+    """Charge holds that have expired in full; returns how many.
+
+    Args:
+        now: Seconds since 1970. A clock that runs ahead does no harm: what is charged too early is credited when
+            its call ends.
+        limit: At most so many in one transaction.
+    """
+
+    def work(connection: Connection) -> int:
+        overdue = select(hold.c.key).where(hold.c.state == "held", hold.c.expires_at < now)
+        chosen = overdue.order_by(hold.c.expires_at).limit(limit).with_for_update(skip_locked=True)
+        keys = connection.execute(chosen).scalars().all()
+        return sum(charge(key, "expire")(connection) == "settled" for key in keys)
+
+    return work
+
+
+def holds_of_call(base: str) -> Work[list[HoldRow]]:
+    """The holds of a call and of its repetitions (keys `base`, `base~1`, …), in the order of their tries."""
+
+    def work(connection: Connection) -> list[HoldRow]:
+        found: list[HoldRow] = []
+        while len(found) % TRIES == 0:
+            # By their whole keys: SQLite uses no index for LIKE, and PostgreSQL's order of `~` is the locale's.
+            keys = [f"{base}~{number}" if number else base for number in range(len(found), len(found) + TRIES)]
+            rows = {row[0]: HoldRow(*row) for row in _TRIES(connection, **named(keys)).fetchall()}
+            found += [rows[key] for key in keys if key in rows]
+            if not rows:
+                break
+        return found
+
+    return work
+
+
+# --- closing ---
+
+
+def _close(
+    connection: Connection, statement: Statement, key: str, into: str, spent: Spent, reply: str | None
+) -> Closed | None:
+    """The hold, closed now; None if it is not in the state that *statement* closes."""
+    session = session_of(connection)
+    session.flush(_HOLDS)
+    values = {"of": key, "into": into, "answer": reply, "now_tokens": spent.tokens, "now_micro": spent.micro}
+    row: Any = statement.on(session, values).fetchone()
+    return None if row is None else Closed(*row)
+
+
+def _correct(connection: Connection, key: str, into: str, spent: Spent, reply: str | None) -> Outcome:
+    """Credit a hold that was charged in full: a row of the ledger with the difference, usually below zero."""
+    closed = _close(connection, _CORRECT, key, into, spent, reply)
+    if closed is None:
+        return "closed"
+    scopes = (*closed.scopes, *_standing_of(connection, closed))
+    within = min(spent.tokens, closed.tokens), min(spent.micro, closed.micro)
+    budgets.move(connection, scopes, 0, 0, within[0] - closed.tokens, within[1] - closed.micro)
+    difference = replace(
+        spent, output_tokens=spent.output_tokens - closed.tokens, micro=spent.micro - closed.micro
+    )
+    _book_charge(connection, closed, "credit", spent, difference)
+    return "credited"
+
+
+def _standing_of(connection: Connection, closed: Closed) -> tuple[str, ...]:
+    """The budgets in which the hold's lease was accounted for already; none while the lease is open."""
+    found = None if closed.lease is None else _LEASE(connection, id=closed.lease).fetchone()
+    return tuple(json.loads(found[1])) if found is not None and found[0] == "closed" else ()
+
+
+def _book_charge(connection: Connection, closed: Closed, kind: str, spent: Spent, booked: Spent) -> None:
+    """Book *booked* for a call that took *spent*, and charge what went beyond its hold."""
+    more_tokens, more_micro = spent.tokens - closed.tokens, spent.micro - closed.micro
+    if more_tokens > 0 or more_micro > 0:
+        _charge_more(connection, closed, more_tokens, more_micro)
+    book(session_of(connection), closed, kind, booked, max(0, more_tokens))
+
+
+def _charge_more(connection: Connection, closed: Closed, tokens: int, micro: int) -> None:
+    """Charge what went beyond a hold, in each budget up to its limit."""
+    found = None if closed.lease is None else _LEASE(connection, id=closed.lease).fetchone()
+    scopes = {*closed.scopes, *(json.loads(found[1]) if found else ())}
+    for row in budgets.locked_rows(connection, tuple(scopes)):
+        values = {
+            "spent_tokens": row.spent_tokens + min(max(0, tokens), _free(row, "tokens", tokens)),
+            "spent_micro": row.spent_micro + min(max(0, micro), _free(row, "micro", micro)),
+        }
+        connection.execute(update(budget).where(budget.c.id == row.id).values(values))
+
+
+def _free(row: BudgetRow, unit: str, unlimited: int) -> int:
+    left = budgets.left_in(row, unit)
+    return max(0, unlimited if left is None else left)

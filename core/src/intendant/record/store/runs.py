@@ -1,0 +1,184 @@
+"""Runs, their steps and their journals: work functions for `Store.do`."""
+
+from collections.abc import Sequence
+from time import time
+from typing import Any
+
+from sqlalchemy import Connection, desc, insert, select, update  # noqa: TID253
+
+from intendant.model.errors import IntendantError, RunNotFound
+from intendant.record.rows import Claimed, EventRow, Fence, RunRow, StepRow
+from intendant.record.store import budgets
+from intendant.record.store.chain import head_of
+from intendant.record.store.session import Insert, buffered, session_of
+from intendant.record.store.statements import Work, columns, json_text
+from intendant.record.store.tables import event, run, step
+from intendant.record.store.writer import fenced
+
+_RUN = select(*columns(run, RunRow))
+_STEPS = Insert(step, ("run_id", "epoch", *StepRow._fields), conflict="update")
+
+
+def open_run(row: RunRow) -> Work[Fence]:
+    """Add a run, owned by this process."""
+
+    def work(connection: Connection) -> Fence:
+        connection.execute(insert(run), row._asdict())
+        return Fence(row.id, row.epoch)
+
+    return work
+
+
+def claim(
+    run_id: str,
+    worker: str,
+    *,
+    seen_epoch: int | None = None,
+    tokens: int | None = None,
+    micro: int | None = None,
+) -> Work[Claimed]:
+    """Take a run over and change its limits, in one transaction: raises its epoch, so that its former owner is
+    refused from now on.
+
+    Args:
+        run_id: The run.
+        worker: The process that takes it over.
+        seen_epoch: The epoch of the run as the caller has looked at it; None to claim it whatever its epoch.
+        tokens: What the run may spend in all from now on; None leaves its limit as it is.
+        micro: The same in micro-US$.
+
+    Returns (when the work is done):
+        The run as it was found, and everything that is needed to go on with it.
+
+    Raises (when the work is done), leaving the run as it was:
+        RunNotFound: There is no such run.
+        IntendantError: Another process has claimed it since the caller has looked.
+        BudgetExceeded: More is spent and held already than the new limits admit.
+    """
+
+    def work(connection: Connection) -> Claimed:
+        row = connection.execute(_RUN.where(run.c.id == run_id).with_for_update()).first()
+        if row is None:
+            raise _not_found(run_id)
+        found = RunRow._make(row)
+        if seen_epoch not in (None, found.epoch):
+            raise IntendantError(
+                f"run {run_id} was taken over by {found.worker} just now", hint="let that process go on with it"
+            )
+        values = {"epoch": found.epoch + 1, "worker": worker, "status": "running", "finished_at": None}
+        connection.execute(update(run).where(run.c.id == run_id).values(values))
+        limits = budgets.locked_rows(connection, (f"run:{run_id}",))
+        limited = [budgets.set_limits(connection, limit, tokens, micro) for limit in limits]
+        return Claimed(
+            Fence(run_id, found.epoch + 1),
+            found,
+            steps_of(run_id)(connection),
+            events_of(run_id)(connection),
+            limited[0] if limited else None,
+        )
+
+    return work
+
+
+def finish_run(fence: Fence, status: str) -> Work[None]:
+    """Note how a run ended, and the number and the hash of its last event.
+
+    Raises (when the work is done):
+        Fenced: Another process owns the run now.
+    """
+
+    def work(connection: Connection) -> None:
+        count, last = head_of(session_of(connection), fence.run_id)
+        values: dict[str, Any] = {"status": status, "finished_at": time(), "events": count}
+        values["last_hash"] = last if count else None
+        own = (run.c.id == fence.run_id, run.c.epoch == fence.epoch)
+        if connection.execute(update(run).where(*own).values(values)).rowcount == 0:
+            raise fenced(fence)
+
+    return work
+
+
+def find_run(prefix: str) -> Work[RunRow]:
+    """The run whose id is or begins with *prefix*; the newest for `last`.
+
+    Raises (when the work is done):
+        RunNotFound: There is none, or more than one.
+    """
+    query = _RUN.order_by(desc(run.c.created_at))
+    if prefix == "last":
+        query = query.limit(1)
+    else:
+        query = query.where(run.c.id.startswith(prefix, autoescape=True)).limit(2)
+
+    def work(connection: Connection) -> RunRow:
+        if prefix != "last":
+            exact = connection.execute(_RUN.where(run.c.id == prefix)).first()
+            if exact is not None:
+                return RunRow._make(exact)
+        return _only(prefix, [RunRow._make(row) for row in connection.execute(query)])
+
+    return work
+
+
+def _only(prefix: str, rows: Sequence[RunRow]) -> RunRow:
+    if not rows:
+        raise _not_found(prefix)
+    if len(rows) > 1:
+        raise RunNotFound(f"more than one run begins with '{prefix}'", hint="give more of its id")
+    return rows[0]
+
+
+def list_runs(limit: int = 20) -> Work[list[RunRow]]:
+    """The newest runs first."""
+    query = _RUN.order_by(desc(run.c.created_at)).limit(limit)
+    return lambda connection: [RunRow._make(row) for row in connection.execute(query)]
+
+
+def steps_of(run_id: str) -> Work[list[StepRow]]:
+    """The steps of a run that have ended."""
+    query = select(*columns(step, StepRow)).where(step.c.run_id == run_id)
+    return lambda connection: [StepRow._make(row) for row in connection.execute(query)]
+
+
+def events_of(run_id: str) -> Work[list[EventRow]]:
+    """The journal of a run, in order."""
+    query = select(*columns(event, EventRow)).where(event.c.run_id == run_id).order_by(event.c.seq)
+    return lambda connection: [EventRow._make(row) for row in connection.execute(query)]
+
+
+def save_step(fence: Fence, row: StepRow) -> Work[None]:
+    """Write how a step ended, in place of how it ended before."""
+
+    @buffered
+    def work(connection: Connection) -> None:
+        session_of(connection).add(_STEPS, (fence.run_id, fence.epoch, *row))
+
+    return work
+
+
+def usage_history(agent: str, limit: int = 2000) -> Work[dict[str, tuple[int, ...]]]:
+    """Tokens that an agent's completed steps took, by intent, newest first; of the last *limit* steps."""
+
+    def work(connection: Connection) -> dict[str, tuple[int, ...]]:
+        said = (("intent",), ("usage", "input_tokens"), ("usage", "output_tokens"))
+        query = (
+            select(*(json_text(connection, step.c.outcome, *path) for path in said))
+            .join(run, run.c.id == step.c.run_id)
+            .where(run.c.agent == agent, step.c.status == "completed")
+            .order_by(desc(step.c.finished_at))
+            .limit(limit)
+        )
+        history: dict[str, list[int]] = {}
+        for intent, *amounts in connection.execute(query):
+            tokens = sum(int(amount or 0) for amount in amounts)
+            if intent and tokens:
+                history.setdefault(intent, []).append(tokens)
+        return {intent: tuple(taken) for intent, taken in history.items()}
+
+    return work
+
+
+def _not_found(run_id: str) -> RunNotFound:
+    return RunNotFound(
+        f"there is no run '{run_id}'", hint="a run is named by its id or the beginning of it; `last` is the newest"
+    )

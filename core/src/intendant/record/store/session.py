@@ -1,0 +1,182 @@
+"""What the writer keeps beside a SQLAlchemy connection: the driver, caches of one transaction, and buffered rows.
+
+SQLAlchemy takes some 50 µs to execute a statement, SQLite 3. Each statement also releases the interpreter's lock,
+and getting it back takes up to 5 ms while an event loop is busy. The hot path therefore executes prepared texts on
+the driver, and writes the rows of a whole batch with one statement a table.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table  # noqa: TID253
+
+from intendant.record.rows import Fence
+
+_KEY = "intendant_session"
+MOST_KNOWN = 10_000
+"""Fences that a session remembers."""
+WorkT = TypeVar("WorkT", bound=Callable[..., Any])
+
+
+class Session:
+    """The state of one connection.
+
+    Attributes:
+        driver: The driver's own connection.
+        dialect: SQLAlchemy's dialect of it.
+        sqlite: True for SQLite, False for PostgreSQL.
+        owned: Which fences own their runs; empty where another process may have changed that.
+        windows: Budgets of standing limits, as found by `windows.open_windows`; emptied likewise.
+    """
+
+    __slots__ = ("_rows", "_version", "dialect", "driver", "owned", "sqlite", "windows")
+
+    def __init__(self, connection: Connection) -> None:
+        self.driver: Any = connection.connection.driver_connection
+        self.dialect = connection.dialect
+        self.sqlite = connection.dialect.name == "sqlite"
+        self.owned: dict[Fence, bool] = {}
+        self.windows: dict[Any, tuple[str, ...]] = {}
+        self._version: int | None = None
+        self._rows: dict[Insert, list[Sequence[Any]]] = {}
+
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction; what other processes have changed is read again.
+
+        SQLAlchemy's own transactions take as long as two statements: on SQLite they are begun on the driver.
+        """
+        if not self.sqlite:
+            self.owned.clear()
+            connection.begin()
+            return
+        self.driver.execute("BEGIN IMMEDIATE")
+        # SQLite counts the transactions of other connections; in this one, none can follow.
+        version = self.driver.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version or len(self.owned) > MOST_KNOWN:
+            self._version = version
+            self.owned.clear()
+            self.windows.clear()
+
+    def commit(self, connection: Connection) -> None:
+        """Commit what was not undone."""
+        if connection.in_transaction():
+            connection.commit()
+        elif self.sqlite and self.driver.in_transaction:
+            self.driver.execute("COMMIT")
+
+    def undo(self, connection: Connection) -> None:
+        """Undo the transaction, and forget what was read and buffered in it."""
+        self.forget()
+        connection.rollback()
+        if self.sqlite and self.driver.in_transaction:
+            self.driver.execute("ROLLBACK")
+
+    def forget(self) -> None:
+        """Forget what was read and buffered: it was undone."""
+        self.owned.clear()
+        self.windows.clear()
+        self._rows.clear()
+
+    def add(self, into: "Insert", row: Sequence[Any]) -> None:
+        """Buffer a row; `flush` writes it."""
+        rows = self._rows.get(into)
+        if rows is None:
+            self._rows[into] = [row]
+        else:
+            rows.append(row)
+
+    def flush(self, only: "Insert | None" = None) -> None:
+        """Write buffered rows, of all tables or of one."""
+        if only is not None:
+            if rows := self._rows.pop(only, None):
+                only.write(self, rows)
+            return
+        while self._rows:
+            into, rows = self._rows.popitem()
+            into.write(self, rows)
+
+
+def session_of(connection: Connection) -> Session:
+    """The session of a connection."""
+    options = connection.get_execution_options()
+    found = options.get(_KEY)
+    if found is None:
+        found = Session(connection)
+        connection.execution_options(**{_KEY: found})
+    session: Session = found
+    return session
+
+
+def buffered(work: WorkT) -> WorkT:
+    """Mark work that reads no buffered row, or flushes it first: the writer need not flush before it."""
+    work.buffered = True  # type: ignore[attr-defined]
+    return work
+
+
+class Insert:
+    """Writes many rows of one table with one statement.
+
+    Args:
+        table: The table.
+        columns: The columns of each row, in order.
+        conflict: What becomes of a row whose primary key is there: an error, `nothing`, or `update`.
+    """
+
+    __slots__ = ("_columns", "_head", "_tail", "_texts")
+    LONGEST = 512
+    """Rows in one statement: SQLite admits 32,766 parameters, PostgreSQL 65,535."""
+    STEP = 32
+    """Statements are for any number of rows up to this, and for its multiples: the driver keeps them prepared."""
+
+    def __init__(self, table: Table, columns: Sequence[str], conflict: str | None = None) -> None:
+        quoted = [f'"{name}"' for name in columns]
+        self._columns = len(columns)
+        self._head = f'INSERT INTO "{table.name}" ({", ".join(quoted)}) VALUES '  # noqa: S608
+        self._tail = ""
+        if conflict == "nothing":
+            self._tail = " ON CONFLICT DO NOTHING"
+        elif conflict == "update":
+            keys = [column.name for column in table.primary_key]
+            changed = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
+            self._tail = f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
+        self._texts: dict[tuple[str, int], str] = {}
+
+    def write(self, session: Session, rows: Sequence[Sequence[Any]]) -> None:
+        """Write *rows* now."""
+        start, mark = 0, "?" if session.sqlite else "%s"
+        while start < len(rows):
+            count = self._count(len(rows) - start)
+            values = rows[start] if count == 1 else list(chain.from_iterable(rows[start : start + count]))
+            session.driver.execute(self._text(mark, count), values)
+            start += count
+
+    def _count(self, left: int) -> int:
+        return left if left < self.STEP else min(self.LONGEST, left - left % self.STEP)
+
+    def _text(self, mark: str, count: int) -> str:
+        known = self._texts.get((mark, count))
+        if known is None:
+            row = f"({', '.join([mark] * self._columns)})"
+            known = self._texts[mark, count] = self._head + ", ".join([row] * count) + self._tail
+        return known
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[Session]:
+    """All or nothing; yields the session."""
+    session = session_of(connection)
+    session.begin(connection)
+    try:
+        yield session
+        session.flush()
+    except BaseException:
+        session.undo(connection)
+        raise
+    session.commit(connection)
+
+
+def savepoint(session: Session, command: str) -> None:
+    """`SAVEPOINT`, `RELEASE SAVEPOINT` or `ROLLBACK TO SAVEPOINT`, past SQLAlchemy's own."""
+    session.driver.execute(f"{command} job")

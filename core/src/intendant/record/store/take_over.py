@@ -1,0 +1,34 @@
+"""Takes over the holds that a dead process left open."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, update  # noqa: TID253
+
+from intendant.record.store import holds
+from intendant.record.store.statements import Work
+from intendant.record.store.tables import hold
+
+
+def take_over(epoch: int, expires_at: float, keep: Sequence[str], charge: Sequence[str]) -> Work[list[str]]:
+    """Decide holds of a dead process, in one transaction under the claimer's fence.
+
+    Args:
+        epoch: The claimer's epoch, which the holds that are kept get.
+        expires_at: When those expire now.
+        keep: Holds of calls that are sent again under the same key: they stay as they are, held once.
+        charge: Holds that are charged in full, until the truth is known.
+
+    Returns (when the work is done):
+        The keys that were still open; others had been settled or charged meanwhile.
+    """
+
+    def work(connection: Connection) -> list[str]:
+        done = []
+        for key in keep:
+            statement = update(hold).where(hold.c.key == key, hold.c.state == "held")
+            if connection.execute(statement.values(epoch=epoch, expires_at=expires_at)).rowcount:
+                done.append(key)
+        done += [key for key in charge if holds.charge(key)(connection) == "settled"]
+        return done
+
+    return work
