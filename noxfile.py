@@ -180,6 +180,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/benchmarks/startup.py")
     session.run("python", "tests/benchmarks/overhead.py", *session.posargs)
     session.run("python", "tests/benchmarks/ledger.py")
+    session.run("python", "tests/benchmarks/writer.py", "--kills", "50")
     session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000")
     documents = ROOT.parent / "shared/data/compression"
     session.install("headroom-ai>=0.42", "toon-format>=1.2")
@@ -238,6 +239,7 @@ def postgresql(session: nox.Session) -> None:
                 "-q",
                 "core/tests/test_store.py",
                 "core/tests/test_standing.py",
+                "core/tests/test_inbox.py",
                 "core/tests/test_costs.py",
                 *session.posargs,
                 env={"INTENDANT_TEST_POSTGRESQL": url},

@@ -7,6 +7,7 @@ from time import process_time
 import pytest
 
 import intendant
+from intendant.plugin import kind_of
 
 _RANDOM = random.Random(1)
 SHAPES: dict[str, Callable[[int], str]] = {
@@ -46,7 +47,7 @@ NOISE = 0.05
 
 def spent(text: str) -> float:
     """Seconds of CPU that making it small takes."""
-    intendant.kind_of.cache_clear()
+    kind_of.cache_clear()
     started = process_time()
     done = intendant.compress(text, tokens=200, query=QUERY)
     assert done.tokens_after <= 200

@@ -176,11 +176,12 @@ async def test_a_count_is_asked_for_once() -> None:
     assert provider.counted == 2
 
 
-async def test_a_provider_that_does_not_count_leaves_the_bound_and_is_left_alone() -> None:
+@pytest.mark.parametrize("error", [ProviderError("no", billed=False), RuntimeError("a fault of the plugin")])
+async def test_a_provider_that_does_not_count_leaves_the_bound_and_is_left_alone(error: Exception) -> None:
     class Silent(ByteModel):
         async def count_tokens(self, model: str, request: ModelRequest) -> int:
             self.counted += 1
-            raise ProviderError("no", billed=False)
+            raise error
 
     provider = Silent(counts=True)
     sizes = Sizes({"scripted": provider}, "proven")
@@ -554,3 +555,34 @@ async def test_an_answer_s_length_is_held_and_what_the_model_is_given_to_think()
 @pytest.mark.parametrize(("words", "language", "tokens"), [(None, "", None), (60, "", 280), (60, "Hindi", 640)])
 def test_a_number_of_words_bounds_an_answer(words: Any, language: str, tokens: Any) -> None:
     assert answer_tokens(words, language) == tokens
+
+
+async def test_a_provider_that_cannot_be_prepared_is_named_and_nothing_is_held() -> None:
+    class Broken(ScriptedProvider):
+        async def warm(self) -> None:
+            raise ImportError("no module named 'its_sdk'")
+
+    provider = Broken("yes")
+    result, totals, seen = await spend(provider, "some words", 5000)
+    assert "the provider 'scripted' cannot be used: ImportError" in result.failures["a"].message
+    assert (totals.tokens, totals.open_holds, provider.calls) == (0, 0, [])
+    assert not [event for event in seen if isinstance(event, events.TokensReserved)]
+
+
+async def test_a_provider_is_prepared_before_anything_is_held() -> None:
+    """What takes seconds then, a process that is killed leaves nothing in doubt."""
+    order: list[str] = []
+
+    class Watched(ScriptedProvider):
+        async def warm(self) -> None:
+            order.append("warm")
+
+        async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
+            order.append("sent")
+            return await super().complete(hold, request)
+
+    flow = Workflow.model_validate({"name": "f", "steps": [{"id": "a", "intent": "tell", "input": "words"}]})
+    async with engine(Digest(), Watched("yes"), settings={}) as service:
+        await service.run(flow, on_event=lambda event: order.append(event.type))
+    kept = [item for item in order if item in ("warm", "sent", "tokens_reserved")]
+    assert kept == ["warm", "tokens_reserved", "sent"]

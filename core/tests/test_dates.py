@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 from hypothesis import given, strategies as st
 
-from intendant.records import dates_in, day_of
+from intendant.plugin import dates_in, day_of
 
 MAY = date(2026, 5, 12)
 

@@ -86,7 +86,8 @@ def nothing(connection) -> None:
 # --- what shares a transaction ---
 
 
-async def test_tasks_that_wait_together_share_a_commit(store) -> None:
+async def test_tasks_that_wait_together_share_a_commit(store, monkeypatch) -> None:
+    monkeypatch.setattr(inbox, "LOOP_SECONDS", 5.0)  # however slow the machine is
     journal = await journal_of(store)
 
     async def work(number: int) -> None:

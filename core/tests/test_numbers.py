@@ -4,7 +4,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from intendant.records import numbers_in
+from intendant.plugin import numbers_in
 
 BLANKS = {"no-break": "\u00a0", "narrow": "\u202f", "thin": "\u2009", "figure": "\u2007"}
 

@@ -30,7 +30,7 @@ from compression_data import CRITICAL, Document, invented
 from compression_peers import peers
 
 import intendant
-from intendant.plugin import CompressRequest, estimate_tokens
+from intendant.plugin import CompressRequest, estimate_tokens, kind_of
 
 Compress = Callable[[Document], str]
 
@@ -53,7 +53,7 @@ def exact_calls(count: Callable[[str], int]) -> Compress:
     compressors = (StructuralCompressor(), TemplateCompressor())
 
     def compress(document: Document) -> str:
-        text, kind = document.text, intendant.kind_of(document.text)
+        text, kind = document.text, kind_of(document.text)
         tokens = count(text)
         for one in compressors:
             request = CompressRequest(text=text, tokens=tokens, target_tokens=0, count=count, kind=kind)

@@ -133,7 +133,21 @@ from intendant.spending.tokens import (
     estimate_tokens as estimate_tokens,
 )
 from intendant.text.content_kinds import kind_of as kind_of
+from intendant.text.dates import (
+    FoundDate as FoundDate,
+    dates_in as dates_in,
+    day_of as day_of,
+)
+from intendant.text.decoding import (
+    codec_of as codec_of,
+    decode_text as decode_text,
+    encoding_of as encoding_of,
+)
 from intendant.text.facts import facts_in as facts_in
+from intendant.text.numbers import (
+    FoundNumber as FoundNumber,
+    numbers_in as numbers_in,
+)
 from intendant.text.units import (
     TextUnit as TextUnit,
     TextUnits as TextUnits,

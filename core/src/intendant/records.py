@@ -1,6 +1,4 @@
-"""Values, the way every handler reads them: lists of JSON objects, dotted paths, typed order; numbers, dates and
-encodings of other people's files.
-"""
+"""Records and their fields, the way every handler reads them: lists of JSON objects, dotted paths, typed order."""
 
 import json
 from collections.abc import Hashable, Sequence
@@ -9,13 +7,6 @@ from unicodedata import normalize
 
 from intendant.model.errors import StepError
 from intendant.model.workflow import Json
-from intendant.text.dates import FoundDate as FoundDate, dates_in as dates_in, day_of as day_of
-from intendant.text.decoding import (
-    codec_of as codec_of,
-    decode_text as decode_text,
-    encoding_of as encoding_of,
-)
-from intendant.text.numbers import FoundNumber as FoundNumber, numbers_in as numbers_in
 
 SHOWN = 40
 """Characters of a value that a message shows."""

@@ -134,12 +134,12 @@ class ModelReply(Frozen):
     stop_reason: StopReason = "end"
     data: Json = None
     """The parsed answer where a schema was asked for."""
-    notes: tuple[str, ...] = ()
-    """What the step's reader should know of the answer, such as what of the input was not read."""
     reasoning: str = Field(default="", repr=False)
     """What the model thought before it answered, as far as the provider shows it; no part of `text`."""
     answered_by: str = ""
     """The model that the provider says has answered; empty if it does not say."""
+    notes: tuple[str, ...] = ()
+    """What the step's reader should know of the answer, such as what of the input was not read."""
     request_id: str = ""
     """The provider's id of the HTTP request, which its support asks for; else that of the response."""
     response_id: str = ""

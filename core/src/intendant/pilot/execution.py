@@ -65,13 +65,10 @@ class RunContext:
     chain: CompressionChain | None
     """Compresses; None where compression is switched off."""
     shared: Shared
+    bounds: Bounds
+    """What a condition, or a check against a schema, may take."""
     on_text: Callable[[str, str], object] | None = None
     """Called with a step's id and the next piece of a model's answer."""
-
-    @property
-    def bounds(self) -> Bounds:
-        """What one condition, or one check against a schema, may take."""
-        return Bounds(self.settings.run.compute_seconds, self.settings.run.compute_megabytes)
 
 
 class StepExecution:

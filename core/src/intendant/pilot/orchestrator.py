@@ -20,7 +20,7 @@ from intendant.pilot.engine import Engine
 from intendant.pilot.execution import RunContext, StepExecution, digest_of, failure_of, output_text
 from intendant.pilot.graph import CONDITION_NAMES, Graph, check, check_classified
 from intendant.pilot.resuming import PLAN_VERSION, completed_steps, find_resumable, with_limits
-from intendant.pilot.sandbox import bounded
+from intendant.pilot.sandbox import Bounds, bounded
 from intendant.planning.compression import CompressionChain
 from intendant.planning.planner import Plan, StepPlan
 from intendant.record.journal import Journal, parse_events
@@ -217,6 +217,7 @@ class WorkflowOrchestrator:
             ledger=ledger,
             chain=self._chain(workflow.agent),
             shared=Shared(memory, workflow.description or workflow.name),
+            bounds=Bounds(settings.run.compute_seconds, settings.run.compute_megabytes),
             on_text=self._on_text,
         )
         return _RunState(plan, graph, journal, context, values, time(), done)

@@ -188,7 +188,7 @@ class Room(NamedTuple):
 
 
 class LimitRow(NamedTuple):
-    """A standing limit, as somebody set it."""
+    """A standing limit, as it was set."""
 
     id: int
     scope: str
@@ -222,7 +222,7 @@ class Delivery(NamedTuple):
     done: bool
     """False if it was begun, and may or may not have happened."""
     receipt: Any
-    """What came back (JSON); None while it is not done."""
+    """The connector's result (JSON); None while it is not done."""
 
 
 class Scope(NamedTuple):

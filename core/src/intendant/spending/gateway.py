@@ -276,7 +276,7 @@ class Gateway:
         """Hold, send and settle a call in its current shape."""
         route = call.shapes.current.route
         self._traffic.admit(route.provider, route.model)
-        await self._sizes.provider(route).warm()
+        await _warm(self._sizes.provider(route))
         quote = await self._quoted(call)
         try:
             # Waits for its turn before anything is held, so that what is held is what is sent.
@@ -400,6 +400,22 @@ class Gateway:
             event = settled(scope, row.key, route, usage, "cut_off", price_version=price.version)
             scope.ledger.cut_off(row, spent, event)
         scope.usage += usage
+
+
+async def _warm(provider: Provider) -> None:
+    """Prepare a provider, before anything is held.
+
+    Raises:
+        ProviderError: It cannot be used; nothing was sent.
+    """
+    try:
+        await provider.warm()
+    except IntendantError:
+        raise
+    except Exception as error:
+        log.warning("plugin_raised", plugin=provider.key, exc_info=error)
+        message = f"the provider '{provider.name}' cannot be used: {type(error).__name__}: {error}"
+        raise ProviderError(message, billed=False, at_fault=True) from error
 
 
 def _not_again(failure: ProviderError, refused: BudgetExceeded) -> ProviderError:

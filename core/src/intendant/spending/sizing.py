@@ -186,6 +186,9 @@ class Sizes:
         except ProviderError as error:
             log.info("count_failed", provider=route.provider, model=route.model, error=error.message)
             found = None
+        except Exception as error:  # a plugin's fault in counting leaves the bound
+            log.warning("plugin_raised", plugin=provider.key, exc_info=error)
+            found = None
         if found is None:
             self._silent_until[name] = monotonic() + PAUSE_SECONDS
             return None

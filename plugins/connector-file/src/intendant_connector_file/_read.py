@@ -9,8 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from intendant.plugin import ConnectorError, Json
-from intendant.records import decode_text
+from intendant.plugin import ConnectorError, Json, decode_text
 from intendant_connector_file._watch import UNWATCHED, Watch
 
 SUFFIXES = {

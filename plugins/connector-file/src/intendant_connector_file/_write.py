@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import IO
 from unicodedata import normalize
 
-from intendant.plugin import ConnectorError, Json
-from intendant.records import codec_of, encoding_of
+from intendant.plugin import ConnectorError, Json, codec_of, encoding_of
 from intendant_connector_file._csv import MAX_CELLS
 from intendant_connector_file._dialect import Dialect, dialect_of
 from intendant_connector_file._paths import regular

@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from intendant.plugin import Json
-from intendant.records import dates_in, numbers_in
+from intendant.plugin import Json, dates_in, numbers_in
 
 Sign = Literal[".", ","]
 Kind = Literal["email", "url", "number", "date", "phone", "iban"]

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from intendant.plugin import Json, StepError
-from intendant.records import day_of, describe_value
+from intendant.plugin import Json, StepError, day_of
+from intendant.records import describe_value
 from intendant_intent_transform._records import Op, Record, each_record, get, require_somewhere
 
 MOST = 200

@@ -1,7 +1,7 @@
 """The life of a hold: reserve, then settle, charge or release.
 
 A hold is closed exactly once: settled by the provider's figures, released where nothing was charged, or charged in
-full where the truth is not known. `settle` and `release` correct the last by a credit when the truth comes out.
+full where the usage is not known. `settle` and `release` correct the last by a credit when it becomes known.
 """
 
 import json
@@ -103,7 +103,7 @@ def _check_lease(connection: Connection, lease_id: str) -> None:
 def settle(key: str, spent: Spent, reply: str | None) -> Work[Outcome]:
     """Turn a hold into what was spent, once only.
 
-    A hold that was charged in full meanwhile, because it expired, is credited. A call that took more than was held
+    A hold that had expired, and was charged in full, is credited. A call that took more than was held
     (which a correct worst case rules out) is charged as far as the limits admit, so that no later call passes;
     what is beyond the hold is booked as overrun, where it cannot go unseen.
     """
@@ -122,7 +122,7 @@ def settle(key: str, spent: Spent, reply: str | None) -> Work[Outcome]:
 
 
 def charge(key: str, kind: Literal["in_doubt", "expire"] = "in_doubt") -> Work[Outcome]:
-    """Charge a hold in full, once only: the truth is not known. `settle` or `release` correct it when it is."""
+    """Charge a hold in full, once only: its usage is not known. `settle` or `release` correct it when it is."""
 
     @buffered
     def work(connection: Connection) -> Outcome:

@@ -1,8 +1,8 @@
-"""The bounded queue between those who submit jobs and the writer's thread.
+"""The bounded queue between the producers of jobs and the writer's thread.
 
 Some callers await the commit of their job. While several do, a batch begins when their event loop has run all
 tasks that are ready: those that submit too share the commit, and the writer does not compete with them for the
-interpreter's lock. A job that nobody waits for goes with the next awaited one, or after `GATHER_SECONDS`: it costs
+interpreter's lock. A job that no caller awaits goes with the next awaited one, or after `GATHER_SECONDS`: it costs
 no commit of its own.
 
 Awaiting producers wait for room without blocking their event loop. Synchronous ones block, for `BLOCK_SECONDS` at
@@ -15,13 +15,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from time import monotonic
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection  # noqa: TID253
 
 from intendant.model.errors import StoreError
 from intendant.record.rows import Fence, NewEvent
 
+ItemT = TypeVar("ItemT")
 MAX_ROWS = 1000
 """Events and work of one batch: more would delay the callers of the first of them."""
 MAX_QUEUED = 2000
@@ -29,11 +31,9 @@ MAX_QUEUED = 2000
 BLOCK_SECONDS = 5.0
 """How long a synchronous write blocks for room in the queue, before it fails."""
 GATHER_SECONDS = 0.004
-"""How long a job that nobody waits for waits for others."""
-
-
-MOST_ROUNDS = 10
-"""How often that is prolonged while an event loop runs the tasks that may submit more."""
+"""How long a job that no caller awaits waits for others."""
+LOOP_SECONDS = 0.012
+"""How long a batch waits for an event loop to run the tasks that may submit more."""
 
 
 class Waiter(NamedTuple):
@@ -83,7 +83,7 @@ class Inbox:
         self._asleep = False
         self._cut = False
         self._crowded = False
-        self._kicking: set[asyncio.AbstractEventLoop] = set()
+        self._running: set[asyncio.AbstractEventLoop] = set()
         self._room = threading.Condition()
         self._blocked = 0
         self._awaiting_room: deque[Waiter] = deque()
@@ -112,9 +112,9 @@ class Inbox:
                 self._signals.put(False)
         elif not self._crowded:
             self._signals.put(True)
-        elif job.waiter.loop not in self._kicking:
-            self._kicking.add(job.waiter.loop)
-            job.waiter.loop.call_soon(self._kick, job.waiter.loop)
+        elif job.waiter.loop not in self._running:
+            self._running.add(job.waiter.loop)
+            job.waiter.loop.call_soon(self._has_run, job.waiter.loop)
 
     @property
     def full(self) -> bool:
@@ -143,9 +143,9 @@ class Inbox:
                 self._started = True
                 self._start()
 
-    def _kick(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _has_run(self, loop: asyncio.AbstractEventLoop) -> None:
         """In the loop: the tasks that were ready have run."""
-        self._kicking.discard(loop)
+        self._running.discard(loop)
         self._signals.put(True)
 
     def _block(self) -> None:
@@ -183,23 +183,59 @@ class Inbox:
         return batch
 
     def _wait(self) -> None:
-        """Wait until a caller waits, or until jobs have waited for `GATHER_SECONDS`."""
-        rounds = 0
+        """Wait until a caller waits, or until jobs have waited for `GATHER_SECONDS`; in either case also until
+        event loops have run the callers that may submit more, for `LOOP_SECONDS` at most.
+        """
+        until = monotonic() + LOOP_SECONDS
         while not self.closed:
             try:
-                if self._signals.get(timeout=GATHER_SECONDS):
-                    return
+                awaited = self._signals.get(timeout=GATHER_SECONDS)
             except queue.Empty:
-                rounds += 1
-                if self._jobs:
-                    if self._kicking and rounds < MOST_ROUNDS:
-                        continue  # a loop still runs tasks of this batch
-                    return
-                self._asleep = True
-                awaited = self._jobs or self.closed or self._signals.get()
-                self._asleep = False
-                if awaited is True:
-                    return
+                awaited = bool(self._jobs)
+                if not awaited and not self._running:
+                    self._sleep()
+                    until = monotonic() + LOOP_SECONDS
+            if awaited and not self._loops_run(until):
+                return
+
+    def _sleep(self) -> None:
+        """Wait for a signal, which a job that no caller awaits gives only now."""
+        self._asleep = True
+        if not self._jobs and not self.closed and self._signals.get():
+            self._signals.put(True)
+        self._asleep = False
+
+    def _loops_run(self, until: float) -> bool:
+        if self._running and monotonic() < until:
+            return True
+        self._running.clear()  # a loop that takes longer, or has ended, delays nothing
+        return False
+
+    def announce(self, batch: Iterable[Job]) -> None:
+        """Resolve the futures of a batch, with one `call_soon_threadsafe` per event loop."""
+        for job in batch:
+            if job.error is not None and job.failed is not None:
+                job.failed(job.error)
+        by_loop = _by_loop((job.waiter, job) for job in batch if job.waiter is not None)
+        for loop, jobs in by_loop.items():
+            if self._crowded:
+                self._running.add(loop)
+            try:
+                loop.call_soon_threadsafe(self._resolve, loop, jobs)
+            except RuntimeError:  # the loop was closed: its callers are gone
+                self._running.discard(loop)
+
+    def _resolve(self, loop: asyncio.AbstractEventLoop, jobs: Iterable[Job]) -> None:
+        """In the loop: hand out results and errors, and see that the callers run before the next batch begins."""
+        for job in jobs:
+            if job.waiter is None or job.waiter.future.done():
+                continue
+            if job.error is not None:
+                job.waiter.future.set_exception(job.error)
+            else:
+                job.waiter.future.set_result(job.result)
+        if loop in self._running:
+            loop.call_soon(self._has_run, loop)
 
     def make_room(self) -> None:
         """Let producers go on that wait for room."""
@@ -212,25 +248,9 @@ class Inbox:
             with suppress(IndexError):  # another thread may take them as well
                 while len(waiters) < free:
                     waiters.append(self._awaiting_room.popleft())
-            _in_their_loops(((waiter, waiter) for waiter in waiters), _release)
-
-
-def announce(batch: Iterable[Job]) -> None:
-    """Resolve the futures of a batch, with one `call_soon_threadsafe` per event loop."""
-    for job in batch:
-        if job.error is not None and job.failed is not None:
-            job.failed(job.error)
-    _in_their_loops(((job.waiter, job) for job in batch if job.waiter is not None), _resolve)
-
-
-def _resolve(jobs: Iterable[Job]) -> None:
-    for job in jobs:
-        if job.waiter is None or job.waiter.future.done():
-            continue
-        if job.error is not None:
-            job.waiter.future.set_exception(job.error)
-        else:
-            job.waiter.future.set_result(job.result)
+            for loop, of_loop in _by_loop((waiter, waiter) for waiter in waiters).items():
+                with suppress(RuntimeError):  # the loop was closed: its callers are gone
+                    loop.call_soon_threadsafe(_release, of_loop)
 
 
 def _release(waiters: Iterable[Waiter]) -> None:
@@ -239,11 +259,8 @@ def _release(waiters: Iterable[Waiter]) -> None:
             waiter.future.set_result(None)
 
 
-def _in_their_loops(items: Iterable[tuple[Waiter, Any]], then: Callable[[list[Any]], None]) -> None:
-    """Call *then* in each event loop, with the items whose waiters wait there."""
-    found: dict[asyncio.AbstractEventLoop, list[Any]] = {}
+def _by_loop(items: Iterable[tuple[Waiter, ItemT]]) -> dict[asyncio.AbstractEventLoop, list[ItemT]]:
+    found: dict[asyncio.AbstractEventLoop, list[ItemT]] = {}
     for waiter, item in items:
         found.setdefault(waiter.loop, []).append(item)
-    for loop, of_loop in found.items():
-        with suppress(RuntimeError):  # the loop was closed: its callers are gone
-            loop.call_soon_threadsafe(then, of_loop)
+    return found

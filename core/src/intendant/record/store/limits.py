@@ -21,8 +21,8 @@ def set_limit(
 ) -> Work[tuple[int | None, int | None]]:
     """Set what *scope* may spend per period, at once and for all processes.
 
-    What was spent in the period already counts. A limit below that, or below what calls hold that are out, admits
-    no further call until the next period.
+    What was spent earlier in the period counts. A limit below that, or below what calls in flight hold, admits no
+    further call until the next period.
 
     Args:
         scope: `agent:NAME` or `tenant:NAME`.
@@ -106,7 +106,7 @@ def _add_window(connection: Connection, window: str, scope: str, start: float) -
         .join(hold, hold.c.key == ledger.c.hold_key)
         .where(*of_period, ledger.c.kind.in_(CHARGES))
     )
-    # Locked before the ledger is summed up: a call that ends meanwhile must be counted in one of the two.
+    # Locked before the ledger is summed up: a call that ends at this time must be counted in one of the two.
     still = select(hold.c.key, hold.c.chain, hold.c.tokens, hold.c.micro).where(*of_period, hold.c.state == "held")
     rows = connection.execute(still.with_for_update()).all()
     spent = connection.execute(charged).one()

@@ -43,7 +43,7 @@ def begin(fence: Fence, key: str, step_key: str, operation: str) -> Work[None]:
 
 
 def finish(key: str, receipt: Any) -> Work[None]:
-    """Note that it was changed, and what came back."""
+    """Note that it was changed, and the connector's result."""
 
     def work(connection: Connection) -> None:
         values = {"state": "done", "receipt": json.dumps(receipt), "done_at": time()}

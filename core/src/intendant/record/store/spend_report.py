@@ -1,6 +1,6 @@
 """Where the money went: sums over the ledger, and the events of calls in the order in which they happened.
 
-What was charged is what the ledger says, call by call; the journal only tells what a call was for. A call belongs
+What was charged is what the ledger says, call by call; the journal only says what a call was for. A call belongs
 to the day (UTC) on which it was held, as in the budgets of days and months, whenever it was charged or credited.
 """
 
@@ -33,7 +33,7 @@ from intendant.record.store.windows import DAY
 By = Literal["agent", "intent", "model", "day", "tier", "step"]
 WorkT = TypeVar("WorkT")
 CLASSIFYING = "(classification)"
-"""Calls that tell the intents of a workflow's steps; they have a run of their own, and no step."""
+"""Calls that classify the steps of a workflow; they have a run of their own, and no step."""
 UNKNOWN = "(not known)"
 AT_ONCE = 2000
 """Rows read at a time."""
@@ -48,8 +48,8 @@ CALL_EVENTS = (
 
 
 def apart(url: str, work: Work[WorkT]) -> WorkT:
-    """Do *work*, which only reads, in a transaction of its own: writers need not wait for it, and all of it sees
-    one state.
+    """Do *work*, which only reads, on a connection of its own: it sees one state, and writers need not wait for
+    it.
 
     Args:
         url: A database that exists.
@@ -96,7 +96,7 @@ def sums(connection: Connection, scope: Scope, by: By) -> list[Charged]:
 
 
 def still_held(connection: Connection, scope: Scope) -> tuple[int, int, int]:
-    """Calls that are out, and what is held for them: calls, tokens, micro-US$."""
+    """Calls in flight, and what is held for them: calls, tokens, micro-US$."""
     figures = (func.count(), func.coalesce(func.sum(hold.c.tokens), 0), func.coalesce(func.sum(hold.c.micro), 0))
     where = [hold.c.state == "held", *_within(scope, hold.c.run_id, hold.c.agent, hold.c.created_at)]
     calls, tokens, micro = connection.execute(select(*figures).where(*where)).one()

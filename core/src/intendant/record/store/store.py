@@ -45,7 +45,7 @@ class Store:
 
         Raises:
             Fenced: The run has another owner now.
-            StoreError: The database cannot be used, or earlier work that nobody waited for failed.
+            StoreError: The database cannot be used, or earlier work that was not awaited failed.
         """
         writer = self._writer
         if writer.inbox.full:

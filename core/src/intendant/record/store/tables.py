@@ -43,9 +43,7 @@ run = Table(
     Column("plan_version", Integer, nullable=False),
     Column("inputs", Text, nullable=False),
     Column("status", String(20), nullable=False),
-    Column(
-        "epoch", Integer, nullable=False
-    ),  # raised by whoever claims the run; writes of older epochs are refused
+    Column("epoch", Integer, nullable=False),  # raised when the run is claimed; writes of older epochs are refused
     Column("worker", _KEY),
     Column("lease_until", Float),
     Column("wait_for", Text),

@@ -16,10 +16,10 @@ def take_over(epoch: int, expires_at: float, keep: Sequence[str], charge: Sequen
         epoch: The claimer's epoch, which the holds that are kept get.
         expires_at: When those expire now.
         keep: Holds of calls that are sent again under the same key: they stay as they are, held once.
-        charge: Holds that are charged in full, until the truth is known.
+        charge: Holds that are charged in full, until their usage is known.
 
     Returns (when the work is done):
-        The keys that were still open; others had been settled or charged meanwhile.
+        The keys that were still open; the others were settled or charged before.
     """
 
     def work(connection: Connection) -> list[str]:

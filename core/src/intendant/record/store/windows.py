@@ -76,9 +76,8 @@ def open_windows(connection: Connection, agent: str, tenant: str, at: float) -> 
             _open(connection, window, scope, tokens, micro)
         ids.append(window)
     found = tuple(sorted(ids))
-    if (
-        session.sqlite and not new
-    ):  # what was made just now may still be undone; PostgreSQL does not tell of changes
+    # What was made just now may still be undone, and PostgreSQL does not report what other processes change.
+    if session.sqlite and not new:
         if len(session.windows) >= MOST_KEPT:
             session.windows.clear()
         session.windows[key] = found
@@ -96,8 +95,8 @@ def _open(connection: Connection, window: str, scope: str, tokens: int | None, m
 
 
 def room_of(agent: str, tenant: str, at: float) -> Work[tuple[Room, Room]]:
-    """What the standing budgets of an agent and its tenant admit now, and what they would admit if all calls that
-    are out cost nothing.
+    """What the standing budgets of an agent and its tenant admit now, and what they would admit if all calls in
+    flight cost nothing.
     """
 
     def work(connection: Connection) -> tuple[Room, Room]:

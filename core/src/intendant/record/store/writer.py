@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine  # noqa: TID253
 from intendant.model.errors import Fenced, StoreError
 from intendant.record.rows import Fence, NewEvent
 from intendant.record.store.chain import Chains
-from intendant.record.store.inbox import Inbox, Job, Waiter, announce
+from intendant.record.store.inbox import Inbox, Job, Waiter
 from intendant.record.store.session import Session, savepoint, session_of
 
 ResultT = TypeVar("ResultT")
@@ -110,7 +110,7 @@ class Writer:
                     continue
                 connection = connection or self._engine.connect()
                 self._commit(connection, batch)
-                announce(batch)
+                self.inbox.announce(batch)
             except Exception as error:  # noqa: BLE001  # this thread must not end while a caller waits for it
                 self._lose(batch, error)
                 if connection is not None:
@@ -126,10 +126,10 @@ class Writer:
         for job in batch:
             job.error = known
         self._settle(batch)
-        announce(batch)
+        self.inbox.announce(batch)
 
     def _settle(self, batch: Iterable[Job]) -> None:
-        """A run cannot go on after events of it were lost that nobody waited for."""
+        """A run cannot go on after events that no caller awaited were lost."""
         for job in batch:
             if job.error is not None and job.do is None and job.fence is not None:
                 self.inbox.refused[job.fence] = job.error
@@ -143,8 +143,8 @@ class Writer:
         except Exception as error:
             if not tries or not _collided(error):
                 raise
-            # Another process has rows of this batch, and may wait for others of it. Each piece of work locks in a
-            # fixed order, so that transactions of one job each cannot wait for each other.
+            # Another process has locked rows of this batch, and may wait for others of it. Work locks
+            # in a fixed order, so that transactions of one job each cannot deadlock.
             self._chains.clear()
             for job in batch:
                 self._commit(connection, [job], tries - 1)
@@ -253,7 +253,7 @@ class Writer:
         query = f"SELECT id, epoch FROM run WHERE id IN ({', '.join([mark] * len(ids))}){locked}"  # noqa: S608
         epochs = dict(session.driver.execute(query, ids).fetchall())
         for fence in fences:
-            # Events may be written of a run that is no row yet, or no row any more: nobody else can own it.
+            # A run without a row (not yet, or not any more) cannot have another owner.
             session.owned[fence] = epochs.get(fence.run_id, fence.epoch) == fence.epoch
 
 
@@ -267,7 +267,7 @@ def _flush(session: Session) -> None:
 
 
 def _wait_briefly(session: Session) -> None:
-    """Let a batch of several jobs give way soon: PostgreSQL looks for a deadlock only after a second."""
+    """Limit the lock time of a batch of several jobs: PostgreSQL looks for a deadlock only after a second."""
     if not session.sqlite:
         session.driver.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
 
