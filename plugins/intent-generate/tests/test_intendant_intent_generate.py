@@ -193,7 +193,6 @@ def test_what_is_no_json_is_said_to_be_none(text: str, why: str) -> None:
 async def test_notes_tell_of_cuts_refusals_and_answers_without_a_model() -> None:
     for answer, word in (
         (reply("A", stop_reason="length"), "cut"),
-        (reply("A", stop_reason="refusal"), "refused"),
         (reply("A", produced_by="extractive"), "no model was asked"),
     ):
         outcome, _ = await generate(
@@ -204,6 +203,12 @@ async def test_notes_tell_of_cuts_refusals_and_answers_without_a_model() -> None
             **{"with": {"allow_extractive": True}},
         )
         assert word in outcome.notes[0]
+
+
+async def test_an_answer_that_refuses_is_a_failure_that_says_so() -> None:
+    outcome, _ = await generate({"a": 1}, reply("A", stop_reason="refusal"), prompt="Write")
+    assert outcome.failure is not None
+    assert "refused" in outcome.failure.message
 
 
 @pytest.mark.parametrize("value", [{"note": "a known fraud"}, ["a known fraud"], "a known fraud"])
