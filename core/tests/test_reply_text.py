@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, strategies as st
 
 from intendant.hooks.reply_text import repaired, repaired_json, split_thoughts
-from intendant.plugin import ThoughtSplitter, json_in, unwrapped_value, why_no_json, wrapped_schema
+from intendant.plugin import (
+    ModelReply,
+    Route,
+    ThoughtSplitter,
+    Usage,
+    json_in,
+    length_hint,
+    unwrapped_value,
+    why_no_json,
+    wrapped_schema,
+)
 
 # --- characters ---
 
@@ -210,3 +220,19 @@ def test_plain_values_are_wrapped_too(schema: Any) -> None:
     made = wrapped_schema(schema)
     assert made is not None
     assert made["properties"]["answer"] == schema  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("used", "tier", "asked", "says"),
+    [
+        (2048, 2048, None, 'plugins.settings."tier:fast".max_output_tokens'),
+        (2048, 2048, 2048, 'plugins.settings."tier:fast".max_output_tokens'),
+        (300, 2048, 300, "raise its `max_words`"),
+        (700, 2048, None, "budget.tokens_per_step"),
+        (700, 2048, 900, "budget.tokens_per_step"),
+    ],
+)
+def test_a_hint_names_the_limit_that_an_answer_broke_off_at(used, tier, asked, says) -> None:
+    route = Route(tier="fast", provider="p", model="m", max_output_tokens=tier, reason="")
+    reply = ModelReply(text="", usage=Usage(output_tokens=used), model="m", provider="p", stop_reason="length")
+    assert says in length_hint(reply, route, asked)

@@ -47,6 +47,7 @@ from intendant.hooks.providers import (
 from intendant.hooks.reply_text import (
     ThoughtSplitter as ThoughtSplitter,
     json_in as json_in,
+    length_hint as length_hint,
     why_no_json as why_no_json,
 )
 from intendant.hooks.reported import (

@@ -195,7 +195,13 @@ async def test_notes_tell_of_cuts_refusals_and_answers_without_a_model() -> None
         (reply("A", stop_reason="length"), "cut"),
         (reply("A", produced_by="extractive"), "no model was asked"),
     ):
-        outcome, _ = await generate({"a": 1}, answer, prompt="Write", **{"with": {"allow_extractive": True}})
+        outcome, _ = await generate(
+            {"a": 1},
+            answer,
+            settings={"calls": {"refusals": "keep"}},
+            prompt="Write",
+            **{"with": {"allow_extractive": True}},
+        )
         assert word in outcome.notes[0]
 
 
@@ -213,6 +219,14 @@ async def test_what_no_model_wrote_is_not_given_out(value: Any) -> None:
     assert "fraud" not in str(outcome.failure)
     outcome, _ = await generate(value, reply("Dear Ann"), prompt="Apologise")
     assert outcome.output == "Dear Ann"
+
+
+async def test_a_refusal_is_no_text_for_anyone() -> None:
+    outcome, _ = await generate({"a": 1}, reply("I cannot.", stop_reason="refusal"), prompt="Write")
+    assert outcome.failure is not None
+    assert outcome.failure.error == "ModelRefused"
+    assert "I cannot." in outcome.failure.message
+    assert outcome.usage.calls == 1, "what was spent stays counted"
 
 
 async def test_an_empty_answer_is_no_text() -> None:

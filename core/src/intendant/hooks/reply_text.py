@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
+from intendant.model.results import ModelReply, Route
 from intendant.model.workflow import Json
 
 TRIES = 200
@@ -256,3 +257,22 @@ def _has_required(value: Json, schema: Mapping[str, Json] | None) -> bool:
     if not isinstance(value, dict) or not isinstance(required, list):
         return True
     return all(name in value for name in required)
+
+
+def length_hint(reply: ModelReply, route: Route | None, asked: int | None = None) -> str:
+    """What to do where an answer broke off at its length limit: it says which of the limits that was.
+
+    Args:
+        reply: The answer.
+        route: The model that was asked.
+        asked: What the request itself clamped the answer to, in tokens.
+    """
+    used = reply.usage.output_tokens
+    if route is not None and used >= route.max_output_tokens:
+        return (
+            f"the tier '{route.tier}' admits {route.max_output_tokens} output tokens: raise "
+            f'plugins.settings."tier:{route.tier}".max_output_tokens, or ask for less'
+        )
+    if asked is not None and used >= asked:
+        return f"the step asks for at most {asked} output tokens: raise its `max_words`"
+    return "give the step more tokens: raise the workflow's `budget`, or the setting budget.tokens_per_step"

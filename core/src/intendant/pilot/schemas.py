@@ -135,7 +135,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError) or "ecursion" in str(error):
         return "it is nested too deep"
     large = "int_max_str_digits" in str(error) or "large integer" in str(error)
-    return "a number has too many digits" if large else str(error).splitlines()[0][:LONGEST]
+    return "a number has too many digits" if large else str(error).partition("\n")[0]
 
 
 @lru_cache(maxsize=256)
@@ -147,6 +147,7 @@ def _validator(text: str) -> Any:
         return jsonschema_rs.validator_for(schema, retriever=_refuse)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         reason = getattr(error, "message", None) or _reason(error)
+        reason = reason.rpartition("ValueError: ")[2]  # what `_refuse` says, without how the library came there
         raise StepError(f"this is not a usable JSON Schema: {reason.splitlines()[0][:LONGEST]}") from None
 
 

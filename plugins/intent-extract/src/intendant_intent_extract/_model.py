@@ -8,14 +8,16 @@ from intendant.plugin import (
     Message,
     ModelReply,
     ModelRequest,
+    Route,
     StepError,
     StepRequest,
     StepResult,
     json_in,
+    length_hint,
     why_no_json,
 )
 
-HINT = "retry the step, make its `output` schema simpler, or choose a stronger model"
+HINT = "retry the step, or make its prompt clearer or its `output` schema simpler"
 SYSTEM = (
     "You extract data. Answer with one JSON value and nothing else: no explanation, no code fence. "
     "Use only what the data says; where it does not say, use null. "
@@ -45,7 +47,7 @@ async def ask(request: StepRequest) -> StepResult:
             task="extract",
         )
     )
-    return StepResult(output=_parsed(reply), notes=(*_cut(fitted), *reply.notes))
+    return StepResult(output=_parsed(reply, request.model.route), notes=(*_cut(fitted), *reply.notes))
 
 
 def _cut(fitted: Compression) -> list[str]:
@@ -57,12 +59,11 @@ def _cut(fitted: Compression) -> list[str]:
     return [f"the input was compressed {how}", *(f"left out before asking: {part}" for part in fitted.dropped)]
 
 
-def _parsed(reply: ModelReply) -> Json:
+def _parsed(reply: ModelReply, route: Route | None) -> Json:
     if reply.data is not None:
         return reply.data
     if reply.stop_reason == "length":
-        hint = "give the step more tokens, or ask for less"
-        raise StepError("the model's answer broke off at its length limit", hint=hint)
+        raise StepError("the model's answer broke off at its length limit", hint=length_hint(reply, route))
     if (found := json_in(reply.text)) is not None or reply.text.strip() == "null":
         return found
     shown = " ".join(reply.text.split())[:80]

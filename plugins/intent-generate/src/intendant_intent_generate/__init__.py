@@ -21,6 +21,7 @@ from intendant.plugin import (
     StepRequest,
     StepResult,
     answer_tokens,
+    length_hint,
 )
 from intendant_intent_generate._answers import Answer, read
 from intendant_intent_generate._prompts import correction, instructions, question
@@ -102,7 +103,8 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
         _require_language(reply, wanted)
         notes = _notes(fitted, reply)
         if schema is None:
-            return StepResult(output=_text(reply), notes=tuple(notes))
+            hint = length_hint(reply, request.model.route, asked.max_output_tokens)
+            return StepResult(output=_text(reply, hint), notes=tuple(notes))
         answer = await asyncio.to_thread(read, reply, Schema(schema))
         if answer.problems:
             answer = await self._again(request, asked, reply, answer)
@@ -143,7 +145,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
         if answer.problems:
             raise StepError(
                 f"the answer does not match the schema, twice: {'; '.join(answer.problems)}",
-                hint="make the schema simpler, the prompt clearer, or give the step a stronger tier",
+                hint="make the schema simpler, or the prompt clearer",
             )
         return answer
 
@@ -167,11 +169,16 @@ def _require_language(reply: ModelReply, wanted: GenerateParameters) -> None:
         )
 
 
-def _text(reply: ModelReply) -> Json:
+def _text(reply: ModelReply, hint: str) -> Json:
+    """The answer's text.
+
+    Args:
+        reply: The answer.
+        hint: What to do where it broke off.
+    """
     if reply.text.strip():
         return reply.text.strip()
-    hint = "give the step more tokens, or choose a model that thinks less" if reply.stop_reason == "length" else ""
-    raise StepError("the model wrote nothing", hint=hint)
+    raise StepError("the model wrote nothing", hint=hint if reply.stop_reason == "length" else "")
 
 
 def _notes(fitted: Compression, reply: ModelReply) -> list[str]:

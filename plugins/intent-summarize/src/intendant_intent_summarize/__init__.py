@@ -18,6 +18,7 @@ from intendant.plugin import (
     StepRequest,
     StepResult,
     answer_tokens,
+    length_hint,
 )
 from intendant_intent_summarize._answers import parsed
 from intendant_intent_summarize._prompts import instructions, question
@@ -92,17 +93,19 @@ class SummarizeHandler(IntentHandler[SummarizeParameters]):
         asked = "\n".join(part for part in (request.prompt.strip(), wanted.focus.strip()) if part)
         fitted = await request.model.fit(request.input, query=asked, overhead=question(asked, "") + system)
         schema = _schema(request)
+        most = answer_tokens(wanted.max_words, wanted.language)
         reply = await request.model.complete(
             ModelRequest(
                 system=system,
                 messages=(Message(content=question(asked, fitted.text)),),
                 json_schema=schema,
-                max_output_tokens=answer_tokens(wanted.max_words, wanted.language),
+                max_output_tokens=most,
                 source=request.input,
                 task="summarize",
             )
         )
-        output: Json = _text(reply) if schema is None else parsed(reply)
+        hint = length_hint(reply, request.model.route, most)
+        output: Json = _text(reply, hint) if schema is None else parsed(reply, hint)
         return StepResult(output=output, notes=tuple(_notes(fitted, reply, wanted)))
 
 
@@ -114,13 +117,18 @@ def _is_empty(value: Json) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _text(reply: ModelReply) -> str:
+def _text(reply: ModelReply, hint: str) -> str:
+    """The answer's text.
+
+    Args:
+        reply: The answer.
+        hint: What to do where it broke off.
+    """
     text = reply.text.strip()
     if text or reply.produced_by == "extractive":
         return text
     why = {"length": "before it came to write", "refusal": "but a refusal"}.get(reply.stop_reason, "at all")
-    hint = "give the step more tokens, or choose a model that thinks less" if reply.stop_reason == "length" else ""
-    raise StepError(f"the model answered nothing {why}", hint=hint)
+    raise StepError(f"the model answered nothing {why}", hint=hint if reply.stop_reason == "length" else "")
 
 
 def _schema(request: StepRequest) -> dict[str, Json] | None:

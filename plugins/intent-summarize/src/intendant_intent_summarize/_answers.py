@@ -6,8 +6,12 @@ SHOWN = 120
 """Characters of a wrong answer that are shown."""
 
 
-def parsed(reply: ModelReply) -> Json:
+def parsed(reply: ModelReply, hint: str) -> Json:
     """The answer as data.
+
+    Args:
+        reply: The answer.
+        hint: What to do where it broke off.
 
     Raises:
         StepError: It is not JSON.
@@ -17,6 +21,6 @@ def parsed(reply: ModelReply) -> Json:
     if (found := json_in(reply.text)) is not None or reply.text.strip() == "null":
         return found
     beginning = " ".join(reply.text.split())[:SHOWN]
-    hint = "give the step more tokens" if reply.stop_reason == "length" else "retry the step, or ask for text"
+    hint = hint if reply.stop_reason == "length" else "retry the step, or ask for text"
     why = why_no_json(reply.text)
     raise StepError(f"the model was asked for JSON and answered otherwise ({why}): {beginning}", hint=hint)
