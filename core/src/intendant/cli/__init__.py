@@ -12,10 +12,9 @@ def main() -> None:
 
         signals.install()
         from intendant.cli.app import app
+        from intendant.cli.terminal import protect_streams
 
-        for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="replace")  # a terminal that lacks a character still shows the rest
+        protect_streams()
         app()
     except KeyboardInterrupt:  # within an import, or between two commands of the library
         sys.exit(130)
