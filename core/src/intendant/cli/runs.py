@@ -16,8 +16,8 @@ from intendant.cli.shared import (
     SetOption,
     app,
     command,
+    load_settings,
     money,
-    nested_settings,
     print_json,
 )
 from intendant.cli.view import RunView, summary
@@ -25,6 +25,7 @@ from intendant.model.errors import IntendantError, RecordBroken
 from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome
 
 if TYPE_CHECKING:
+    from intendant.config.settings import Settings
     from intendant.record.rows import RunRow
     from intendant.record.store import Store
 
@@ -33,7 +34,7 @@ ResultT = TypeVar("ResultT")
 
 def with_store(
     db: str | None,
-    settings: list[str] | None,
+    settings: "Settings | list[str] | None",
     work: "Callable[[Store], Coroutine[Any, Any, ResultT]]",
     key_file: str | None = None,
 ) -> ResultT:
@@ -45,23 +46,15 @@ def with_store(
         store.close()
 
 
-def _open(db: str | None, settings: list[str] | None, key_file: str | None = None) -> "Store":
+def _open(db: str | None, settings: "Settings | list[str] | None", key_file: str | None = None) -> "Store":
     """The store that the option, the settings or the environment name."""
     import os
 
-    from intendant.config.settings import Settings
     from intendant.record.store import Store
 
-    chosen = Settings.load(nested_settings(settings)).store
+    chosen = (load_settings(settings) if settings is None or isinstance(settings, list) else settings).store
     url = db or chosen.db or os.environ.get("INTENDANT_DB")
     return Store(url, chosen.durability, key_file or chosen.key_file)
-
-
-def chosen_tenant(settings: list[str] | None) -> str:
-    """The tenant that the settings name; runs of others are as if they were not there."""
-    from intendant.config.settings import Settings
-
-    return Settings.load(nested_settings(settings)).budget.tenant
 
 
 @command(name="runs")
@@ -75,8 +68,8 @@ def list_runs(
     """List the newest runs."""
     from intendant.record.store import runs
 
-    tenant = chosen_tenant(settings)
-    rows = with_store(db, settings, lambda store: store.do(runs.list_runs(limit, tenant)))
+    chosen = load_settings(settings)
+    rows = with_store(db, chosen, lambda store: store.do(runs.list_runs(limit, chosen.budget.tenant)))
     if as_json:
         keys = ("id", "workflow", "agent", "status", "created_at", "finished_at")
         print_json([{key: getattr(row, key) for key in keys} for row in rows])
@@ -104,11 +97,12 @@ def show(
 
     Exit codes: 0, or 5 if the record is broken.
     """
-    tenant = chosen_tenant(settings)
+    chosen = load_settings(settings)
+    tenant = chosen.budget.tenant
     if original is not None:
-        sys.stdout.write(with_store(db, settings, lambda store: read_original(store, run_id, original, tenant)))
+        sys.stdout.write(with_store(db, chosen, lambda store: read_original(store, run_id, original, tenant)))
         return
-    found = with_store(db, settings, lambda store: read_run(store, run_id, tenant))
+    found = with_store(db, chosen, lambda store: read_run(store, run_id, tenant))
     if as_json:
         print_json(found)
     else:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer  # noqa: TID253
 
-from intendant.cli.runs import chosen_tenant, with_store
-from intendant.cli.shared import BROKEN, DbOption, JsonOption, SetOption, command, print_json
+from intendant.cli.runs import with_store
+from intendant.cli.shared import BROKEN, DbOption, JsonOption, SetOption, command, load_settings, print_json
 from intendant.model.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -46,8 +46,9 @@ def verify(
     if run is not None and everything:
         raise SettingsError("a run is named, and --all is given", hint="leave one of them out")
     kept = _kept(against)
-    tenant = chosen_tenant(settings)
-    found, run_id = with_store(db, settings, lambda store: _verified(store, run, tenant, kept), key_file)
+    chosen = load_settings(settings)
+    tenant = chosen.budget.tenant
+    found, run_id = with_store(db, chosen, lambda store: _verified(store, run, tenant, kept), key_file)
     if as_json:
         print_json(_document(found, run_id))
     elif head:

@@ -1,9 +1,14 @@
-"""`intendant verify`: whole or broken, by exit code; heads, keys, tenants."""
+"""`intendant verify`: whole or broken, by exit code; heads, keys, tenants. In this process, which is faster."""
 
+import json
 import shutil
 import sqlite3
+from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
+
+from intendant.cli.app import app
 
 FLOW = """
 name: small
@@ -12,6 +17,24 @@ steps:
   - {id: total, intent: aggregate, input: "{{ steps.numbers.output }}", with: {measures: {sum: {sum: n}}}}
 """
 DB = ("--db", "sqlite:///x.db")
+
+
+@pytest.fixture
+def intendant(tmp_path, monkeypatch):
+    """The command, in an empty folder without anybody's settings."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+    def run(*arguments: str):
+        done = CliRunner().invoke(app, arguments)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return SimpleNamespace(
+            code=done.exit_code, out=done.stdout, err=done.stderr, json=lambda: json.loads(done.stdout)
+        )
+
+    return run
 
 
 @pytest.fixture
@@ -47,14 +70,16 @@ def test_a_changed_row_is_told_with_table_row_and_reason_and_exits_5(intendant, 
     assert intendant("resume", run, *DB).code == 5
 
 
-@pytest.mark.parametrize("value", ["'{'", "x'ff'", "7"])
-@pytest.mark.parametrize("column", ["event.data", "step.outcome", "run.status", "run.inputs", "event.type"])
-def test_damaged_rows_are_an_error_and_no_traceback(intendant, flow, tmp_path, column, value) -> None:
+def test_damaged_rows_are_an_error_and_no_traceback(intendant, flow, tmp_path) -> None:
     run = intendant("run", flow, "--json", *DB).json()["run_id"]
-    table, _, name = column.partition(".")
-    harm(tmp_path / "x.db", f"UPDATE {table} SET {name} = {value}")
-    for command in ("verify", "show", "resume"):
-        assert intendant(command, run, *DB).code == 5, command
+    shutil.copy(tmp_path / "x.db", tmp_path / "whole.db")
+    harms = ("event.data = '{'", "step.outcome = x'ff'", "run.status = 7", "run.inputs = '{'", "event.type = x'ff'")
+    for change in harms:
+        table, _, assignment = change.partition(".")
+        shutil.copy(tmp_path / "whole.db", tmp_path / "x.db")
+        harm(tmp_path / "x.db", f"UPDATE {table} SET {assignment}")
+        for command in ("verify", "show", "resume"):
+            assert intendant(command, run, *DB).code == 5, (command, change)
 
 
 def test_a_head_kept_elsewhere_finds_an_older_copy(intendant, flow, tmp_path) -> None:
