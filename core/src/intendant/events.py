@@ -265,6 +265,27 @@ class StepSkipped(Event):
     reason: str
 
 
+class StepWaiting(Event):
+    """A step waits for a person; a run that is resumed looks at it again."""
+
+    type: Literal["step_waiting"] = "step_waiting"
+    severity: Severity = "warning"
+    reason: str
+    usage: Usage = Usage()
+
+
+class DoubtDecided(Event):
+    """A person decided what became of a call in doubt."""
+
+    type: Literal["doubt_decided"] = "doubt_decided"
+    call: str
+    """Idempotency key of the call."""
+    decision: Literal["settle", "retry", "drop"]
+    by: str
+    answered: bool = False
+    """True if the answer was given as well, so that the call is not made again."""
+
+
 class StepFailed(Event):
     """A step failed for good."""
 
@@ -321,7 +342,9 @@ AnyEvent = Annotated[
     | StepRetried
     | StepExecuted
     | StepSkipped
+    | StepWaiting
     | StepFailed
+    | DoubtDecided
     | BudgetExceededEvent
     | Recorded
     | Completed,

@@ -1,6 +1,6 @@
 """The command `intendant` with all its commands."""
 
-from intendant.cli import budget, classify, compress, cost, plan, plugins, prices, run, runs, trust, verify
+from intendant.cli import budget, classify, compress, cost, doubts, plan, plugins, prices, run, runs, trust, verify
 from intendant.cli.shared import app
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "classify",
     "compress",
     "cost",
+    "doubts",
     "plan",
     "plugins",
     "prices",

@@ -35,6 +35,7 @@ CODES = {
     RunStatus.completed: 0,
     RunStatus.failed: FAILED,
     RunStatus.refused: REFUSED,
+    RunStatus.overrun: REFUSED,
     RunStatus.waiting: WAITING,
     RunStatus.cancelled: INTERRUPTED,
 }
@@ -52,8 +53,8 @@ def run(
 ) -> None:
     """Run a workflow and show it while it runs.
 
-    Exit codes: 0 done, 1 a step failed, 2 the file or the arguments are wrong, 3 refused for budget, 4 waiting
-    for an approval.
+    Exit codes: 0 done, 1 a step failed, 2 the file or the arguments are wrong, 3 refused for budget, or overrun,
+    4 waiting for a person.
     """
     with Session(settings, db) as session:
         flow = session.service.load(file)

@@ -3,13 +3,14 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
 from intendant import events
 from intendant.cli.shared import hint_of_failure, money
-from intendant.model.results import RunResult, StepStatus
+from intendant.model.results import RunResult, RunStatus, StepOutcome, StepStatus, Usage
+from intendant.record.metrics import REUSED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,6 +23,7 @@ MARKS = {
     StepStatus.completed: "✓",
     StepStatus.failed: "✗",
     StepStatus.skipped: "-",
+    StepStatus.waiting: "…",
     StepStatus.cancelled: "◦",
 }
 
@@ -40,6 +42,30 @@ class Row:
     seconds: float = 0.0
     started: float = 0.0
     note: str = ""
+    doubtful: dict[str, Usage] = field(default_factory=dict)
+    """What calls in doubt are charged with, by call."""
+
+    def settle(self, event: events.TokensSettled) -> None:
+        """Count what a call took; what it was charged with before that was known no longer counts."""
+        before = self.doubtful.pop(event.call, Usage())
+        self.tokens += event.usage.tokens - before.tokens
+        self.micro_usd += event.usage.micro_usd - before.micro_usd
+        if event.outcome == "in_doubt":
+            self.doubtful[event.call] = event.usage
+
+    def end(self, event: events.Event) -> None:
+        """Take in how the step ended, if that is what happened."""
+        match event:
+            case events.StepExecuted():
+                self.status, self.seconds = StepStatus.completed, event.seconds
+                label = "" if event.produced_by == "model" else f"{event.produced_by}, no model"
+                self.note = "; ".join(filter(None, (label, *event.notes)))
+            case events.StepFailed():
+                self.status, self.seconds, self.note = StepStatus.failed, event.seconds, event.failure.message
+            case events.StepWaiting():
+                self.status, self.note = StepStatus.waiting, event.reason
+            case events.StepSkipped():
+                self.status, self.note = StepStatus.skipped, event.reason
 
     def cells(self) -> tuple[str, ...]:
         """Step, intent, tier, tokens, saved, cost, time, note."""
@@ -78,22 +104,14 @@ class RunView:
                 row.status, row.started = StepStatus.running, monotonic()
             case events.StepRetried():
                 row.note = f"attempt {event.attempt} failed: {event.failure.message}"
-            case events.TokensSettled(outcome="answered" | "in_doubt" | "cut_off"):
-                row.tokens += event.usage.tokens
-                row.micro_usd += event.usage.micro_usd
+            case events.TokensSettled() if event.outcome not in REUSED:
+                row.settle(event)
             case events.TokenCompressed():
                 row.saved += event.saved
             case events.ContentExpanded():
                 row.saved -= event.tokens
-            case events.StepExecuted():
-                row.status, row.seconds = StepStatus.completed, event.seconds
-                label = "" if event.produced_by == "model" else f"{event.produced_by}, no model"
-                row.note = "; ".join(filter(None, (label, *event.notes)))
-            case events.StepFailed():
-                row.status, row.seconds = StepStatus.failed, event.seconds
-                row.note = event.failure.message
-            case events.StepSkipped():
-                row.status, row.note = StepStatus.skipped, event.reason
+            case _:
+                row.end(event)
         return row
 
 
@@ -124,6 +142,9 @@ def live(view: RunView) -> "Callable[[], Table]":
     return draw
 
 
+ENDED = (events.StepExecuted, events.StepFailed, events.StepSkipped, events.StepWaiting)
+
+
 class PlainLines:
     """Writes a line whenever a step ends; for where there is no terminal."""
 
@@ -134,13 +155,18 @@ class PlainLines:
     def __call__(self, event: events.Event) -> None:
         """Take an event in."""
         row = self._view(event)
-        if row is not None and isinstance(event, events.StepExecuted | events.StepFailed | events.StepSkipped):
+        if row is not None and isinstance(event, ENDED):
             step, intent, tier, tokens, saved, cost, time, note = row.cells()
             line = f"{step:<24} {intent:<12} {tier:<9} {tokens:>7} {saved:>7} {cost:>9} {time:>9}  {note}"
             try:
                 print(line.rstrip(), file=self._out, flush=True)
             except BrokenPipeError:
                 self._out = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # nobody reads any more; the run goes on
+
+
+def is_waiting(step: StepOutcome) -> bool:
+    """True if a person has to decide something before the step can go on."""
+    return step.status is StepStatus.waiting
 
 
 def summary(result: RunResult) -> list[str]:
@@ -156,6 +182,9 @@ def summary(result: RunResult) -> list[str]:
         f"tokens: {used}; cost: {money(metrics.micro_usd)}",
         f"time: {mean:.1f} ms a step on average, {compressing:.1f} ms compressing",
     ]
+    lines += [f"waiting: step '{key}': {step.reason}" for key, step in result.steps.items() if is_waiting(step)]
+    if result.status is RunStatus.overrun:
+        lines.append("overrun: a call took more than was held for it, as its provider reports it")
     for step_id, failure in result.failures.items():
         lines.append(f"error: step '{step_id}': {failure.message}")
         if hint := hint_of_failure(failure):

@@ -172,6 +172,8 @@ class StepStatus(StrEnum):
     completed = "completed"
     failed = "failed"
     skipped = "skipped"
+    waiting = "waiting"
+    """A person has to decide something before it can go on."""
     cancelled = "cancelled"
 
 
@@ -183,6 +185,8 @@ class RunStatus(StrEnum):
     failed = "failed"
     refused = "refused"
     """A step could not be done within the budget."""
+    overrun = "overrun"
+    """A call took more than was held for it, as its provider reports: the budget was not kept."""
     waiting = "waiting"
     """A person has to decide something."""
     cancelled = "cancelled"
@@ -218,7 +222,7 @@ class StepOutcome(Frozen):
     seconds: float = 0.0
     attempts: int = 0
     reason: str = ""
-    """Why the step was skipped."""
+    """Why the step was skipped, or what it waits for."""
 
 
 class Metrics(Frozen):

@@ -125,6 +125,8 @@ class StepExecution:
             failure = Failure(error="Cancelled", message="it was interrupted", code="cancelled")
             self._failed(failure, monotonic() - started, cancelled=True)
             raise asyncio.CancelledError from error
+        except CallInDoubt as error:
+            return self._waiting(error) if error.waits else self._failed(failure_of(error), monotonic() - started)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own code may raise anything
             return self._failed(self._explained(error), monotonic() - started)
         finally:
@@ -329,6 +331,22 @@ class StepExecution:
             usage=self._usage,
             cancelled=cancelled,
         )
+        self._log.save(outcome, None, event)
+        return outcome
+
+    def _waiting(self, error: CallInDoubt) -> StepOutcome:
+        outcome = StepOutcome(
+            step_id=self._step.id,
+            name=self._step.title,
+            status=StepStatus.waiting,
+            intent=self._plan.intent,
+            produced_by=self._produced_by,
+            usage=self._usage,
+            tokens_saved=self._tokens_saved,
+            attempts=self._attempts,
+            reason=str(error),
+        )
+        event = self._log.event(events.StepWaiting, reason=outcome.reason, usage=self._usage)
         self._log.save(outcome, None, event)
         return outcome
 

@@ -1,6 +1,6 @@
 """One run, step by step: for hosts with a workflow engine of their own, and for the pilot."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time
 from typing import Any
@@ -448,6 +448,8 @@ class WorkflowOrchestrator:
         """
         run = self._active()
         status = _status(run.outcomes.values())
+        if status is not RunStatus.waiting and run.context.ledger.overrun:
+            status = RunStatus.overrun
         if cancelled or failed:
             status = RunStatus.cancelled if cancelled else RunStatus.failed
         seconds = time() - run.started
@@ -541,7 +543,9 @@ def _known_step(run: _RunState, step_id: str) -> Step:
     return step
 
 
-def _status(outcomes: Iterable[StepOutcome]) -> RunStatus:
+def _status(outcomes: Collection[StepOutcome]) -> RunStatus:
+    if any(outcome.status is StepStatus.waiting for outcome in outcomes):
+        return RunStatus.waiting
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
     if not failed:
         return RunStatus.completed

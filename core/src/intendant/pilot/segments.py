@@ -81,6 +81,8 @@ class _Segment:
     async def end(self, step: str) -> None:
         await self.running.pop(step)
         outcome = self.outcomes[step]
+        if outcome.status is StepStatus.waiting:
+            return  # what depends on it waits too
         if outcome.status is not StepStatus.completed:
             self.skip_dependants(step)
             return

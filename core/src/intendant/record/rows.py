@@ -277,3 +277,13 @@ class JournalRow(NamedTuple):
     """The event as JSON."""
     classifies: bool
     """True if its run only classifies the steps of another."""
+
+
+class DoubtRow(NamedTuple):
+    """A call in doubt about which nothing was decided."""
+
+    hold: HoldRow
+    workflow: str
+    run_status: str
+    waits: bool
+    """True if a step waits for the decision."""
