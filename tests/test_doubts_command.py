@@ -13,7 +13,7 @@ from intendant.cli import run as run_command
 from intendant.cli.app import app
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "core/tests"))
-from test_deciding import FLOW, Ask, Dies, ScriptedProvider, engine, reply  # noqa: E402
+from test_deciding import FLOW, Ask, Dies, ScriptedProvider, engine, reply
 
 DB = ("--db", "sqlite:///x.db")
 

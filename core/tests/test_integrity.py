@@ -7,9 +7,10 @@ import re
 import shutil
 import sqlite3
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import BigInteger, Float, Integer
+from sqlalchemy import BigInteger, Float, Integer, String, Text, create_engine, text
 
 from intendant import IntendantError, Workflow, events
 from intendant.model.errors import RecordBroken
@@ -509,3 +510,72 @@ async def test_an_untouched_run_is_resumed_and_its_record_stays_whole(copy, made
     result = await resumed(copy, made[1], Box())
     assert result.status == "completed", result.failures
     assert found(copy).broken == []
+
+
+# --- several processes, other databases ---
+
+SERVER = os.environ.get("INTENDANT_TEST_POSTGRESQL", "")
+needs_server = pytest.mark.skipif(not SERVER, reason="needs a PostgreSQL server: run `nox -s postgresql`")
+
+
+@pytest.fixture(params=["file", pytest.param("postgresql", marks=needs_server)])
+def url(request, tmp_path):
+    """A database that several processes may use, empty."""
+    if request.param == "file":
+        yield f"sqlite:///{tmp_path}/runs.db"
+        return
+    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
+    name = f"test_{uuid4().hex}"
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield server.url.set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+async def test_engines_that_write_at_once_leave_a_whole_record(url) -> None:
+    """With standing limits, leases of them, refusals, cancellations and runs that are taken over."""
+    settings = {"budget": {"lease_seconds": 30.0}}
+    store = Store(url)
+    await store.do(limits.set_limit("agent:mailer", "day", 5000, None))
+    services = [engine(Ask(), Box(), ScriptedProvider(reply()), db=url, settings=settings) for _ in range(3)]
+    failing = Ask()
+    failing.failing = {"c"}
+    services.append(engine(failing, Box(), ScriptedProvider(reply()), db=url, settings=settings))
+    flights = [asyncio.create_task(service.run(FLOW)) for service in services * 4]
+    await asyncio.sleep(0.05)
+    flights[3].cancel()
+    await store.do(limits.set_limit("tenant:default", "month", 4000, None))
+    results = await asyncio.gather(*flights, return_exceptions=True)
+    for result in results:
+        if not isinstance(result, BaseException) and result.status == "failed":
+            await services[0].resume(result.run_id)
+    verified = await store.do(integrity.verify())
+    assert verified.broken == []
+    assert verified.runs == len([result for result in results if not isinstance(result, BaseException)]) + 1
+    for service in services:
+        await service.aclose()
+    assert (await store.do(integrity.verify())).broken == []
+    await asyncio.to_thread(store.close)
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_what_is_changed_is_found_on_every_database(url, table) -> None:
+    store = Store(url)
+    await store.do(limits.set_limit("agent:mailer", "day", 100_000, None))
+    async with engine(Ask(), Box(), ScriptedProvider(reply()), db=url) as service:
+        await service.run(FLOW)
+    await leave_more(store)
+    assert (await store.do(integrity.verify())).broken == []
+    column = {"event": "severity", "budget": "parent", "budget_limit": "scope", "original": "text"}.get(table)
+    column = column or next(
+        c.name for c in metadata.tables[table].columns if not c.primary_key and isinstance(c.type, Text | String)
+    )
+    change = text(f'UPDATE "{table}" SET "{column}" = \'x\'')
+    if table == "run":
+        change = text("UPDATE run SET workflow = 'x'")
+    await store.do(lambda connection: connection.execute(change))
+    broken = (await store.do(integrity.verify())).broken
+    assert {fault.table for fault in broken} & {table, "window"}
+    await asyncio.to_thread(store.close)

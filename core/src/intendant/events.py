@@ -74,6 +74,10 @@ class Resumed(Event):
     """Steps that were done before and are not done again."""
     budget_tokens: int | None
     budget_micro_usd: int | None
+    file_changed: str = ""
+    """The workflow's file, where it has changed since the run was planned: the run goes on by the plan it had."""
+    corrected: bool = False
+    """True if the run goes on with a corrected workflow."""
 
 
 class IntentClassified(Event):

@@ -88,11 +88,14 @@ class RunView:
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
         self.run_id = ""
+        self.file_changed = ""
 
     def __call__(self, event: events.Event) -> Row | None:
         """Take an event in; the row of its step, if it has one."""
         self.run_id = event.run_id
         if event.step_id is None:
+            if isinstance(event, events.Resumed):
+                self.file_changed = event.file_changed
             return None
         row = self.rows.setdefault(event.step_id, Row(event.step_id))
         match event:

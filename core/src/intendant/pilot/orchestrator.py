@@ -16,10 +16,11 @@ from intendant.model.workflow import Json, Limits, Step, Workflow
 from intendant.pilot.classification_support import ClassificationSupport
 from intendant.pilot.client import Shared
 from intendant.pilot.conditions import Expression, computes_names, step_names
+from intendant.pilot.correcting import corrected
 from intendant.pilot.engine import Engine
 from intendant.pilot.execution import RunContext, StepExecution, digest_of, failure_of, output_text
 from intendant.pilot.graph import CONDITION_NAMES, Graph, check, check_classified
-from intendant.pilot.resuming import PLAN_VERSION, completed_steps, find_resumable, with_limits
+from intendant.pilot.resuming import PLAN_VERSION, completed_steps, file_of, find_resumable, with_limits
 from intendant.pilot.sandbox import Bounds, bounded
 from intendant.planning.compression import CompressionChain
 from intendant.planning.planner import Plan, StepPlan
@@ -148,7 +149,14 @@ class WorkflowOrchestrator:
         self._record_plan(self._run)
         return True
 
-    async def resume(self, run: str, *, take_over: bool = False, limits: Limits | None = None) -> None:
+    async def resume(
+        self,
+        run: str,
+        *,
+        take_over: bool = False,
+        limits: Limits | None = None,
+        workflow: Workflow | None = None,
+    ) -> None:
         """Go on with a run that was broken off, or that did not succeed: what was done is not done again, and what
         was paid for is not paid again. It goes by the plan that it had.
 
@@ -156,22 +164,27 @@ class WorkflowOrchestrator:
             run: Its id, or the beginning of that; `last` for the newest.
             take_over: Also where another process may still be at it; that one is refused from then on.
             limits: What the run may spend in all from now on, where that is to change.
+            workflow: A corrected workflow to go on with. The steps that are finished must be in it as they were.
 
         Raises:
             RunNotFound: There is no such run.
+            RecordBroken: What is kept of it was changed by something else than Intendant.
             IntendantError: It is completed, or another process may be at it, or a run is active already.
-            WorkflowError: Its workflow cannot be run with what is installed now.
+            WorkflowError: Its workflow cannot be run with what is installed now, or the corrected one changes what
+                is finished.
             BudgetExceeded: More is spent already than *limits* admit.
         """
         if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
         found = await find_resumable(self._engine, run, take_over=take_over)
+        if workflow is not None:
+            found, limits = await corrected(self._engine, found, workflow, limits, plan_checked)
         tokens = None if limits is None else limits.tokens
         micro = None if limits is None or limits.usd is None else round(limits.usd * 1_000_000)
         graph = check(found.plan.workflow, self._engine.plugins, found.inputs)
         store, worker = self._engine.store, self._engine.worker
         claimed = await store.do(
-            runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro)
+            runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro, other=found.other)
         )
         plan, outcomes = with_limits(found.plan, claimed.budget, tokens, micro), completed_steps(claimed.steps)
         journal = Journal(store, claimed.fence, self._listeners, parse_events(claimed.events))
@@ -183,6 +196,8 @@ class WorkflowOrchestrator:
             kept=len(outcomes),
             budget_tokens=plan.budget_tokens,
             budget_micro_usd=plan.budget_micro_usd,
+            file_changed=found.changed_file,
+            corrected=workflow is not None,
         )
 
     async def _begin(
@@ -245,6 +260,7 @@ class WorkflowOrchestrator:
             worker=self._engine.worker,
             created_at=time(),
             tenant=self._engine.tenant,
+            file=file_of(plan.workflow),
         )
         return Journal(store, await store.do(runs.open_run(row)), self._listeners)
 

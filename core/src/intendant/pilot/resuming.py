@@ -3,16 +3,17 @@
 import json
 import os
 import socket
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from intendant.model.errors import IntendantError, RecordBroken, RunActive
+from intendant.model.errors import IntendantError, RecordBroken, RunActive, WorkflowError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunStatus, StepOutcome, StepStatus
-from intendant.model.workflow import Json
+from intendant.model.workflow import Json, Workflow
 from intendant.pilot.engine import Engine
 from intendant.planning.planner import Plan
 from intendant.record.rows import BudgetRow, RunRow, StepRow
@@ -34,6 +35,10 @@ class Resumable:
     plan: Plan
     inputs: dict[str, Json]
     memory: MemoryContext | None
+    changed_file: str = ""
+    """The workflow's file, where it has changed since the run was planned."""
+    other: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the run that get another value when it is claimed."""
 
 
 async def find_resumable(engine: Engine, run: str, *, take_over: bool) -> Resumable:
@@ -58,7 +63,22 @@ async def find_resumable(engine: Engine, run: str, *, take_over: bool) -> Resuma
     except ValidationError:
         raise IntendantError(f"the plan of run {row.id} cannot be read", hint="run its workflow anew") from None
     memory = None if row.memory is None else MemoryContext.model_validate_json(row.memory)
-    return Resumable(row.id, row.epoch, plan, json.loads(row.inputs), memory)
+    return Resumable(row.id, row.epoch, plan, json.loads(row.inputs), memory, _changed_file(row, plan))
+
+
+def file_of(workflow: Workflow) -> str | None:
+    """The absolute path of a workflow's file; None if it was made in code."""
+    return str(Path(workflow.document.file).absolute()) if workflow.document.file else None
+
+
+def _changed_file(row: RunRow, plan: Plan) -> str:
+    if row.file is None or not Path(row.file).is_file():
+        return ""
+    try:
+        same = Workflow.load(row.file).model_dump() == plan.workflow.model_dump()
+    except WorkflowError:
+        same = False
+    return "" if same else row.file
 
 
 async def check_record(store: "Store", run_id: str) -> None:

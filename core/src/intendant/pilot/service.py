@@ -161,6 +161,7 @@ class OrchestrationService:
         *,
         take_over: bool = False,
         limits: Limits | None = None,
+        workflow: Workflow | None = None,
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
     ) -> RunResult:
@@ -178,7 +179,7 @@ class OrchestrationService:
             asyncio.CancelledError: The run was cancelled; it has ended and is recorded as cancelled.
         """
         resumed = self.orchestrator(on_event, on_text)
-        await resumed.resume(run, take_over=take_over, limits=limits)
+        await resumed.resume(run, take_over=take_over, limits=limits, workflow=workflow)
         return await self._to_the_end(resumed)
 
     async def stream(

@@ -164,12 +164,15 @@ class SyncOrchestrationService:
         *,
         take_over: bool = False,
         limits: Limits | None = None,
+        workflow: Workflow | None = None,
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
     ) -> RunResult:
         """See `OrchestrationService.resume`."""
         return self._thread.call(
-            self._service.resume(run, take_over=take_over, limits=limits, on_event=on_event, on_text=on_text)
+            self._service.resume(
+                run, take_over=take_over, limits=limits, workflow=workflow, on_event=on_event, on_text=on_text
+            )
         )
 
     def orchestrator(
@@ -229,9 +232,16 @@ class SyncOrchestrator:
         """See `WorkflowOrchestrator.initialize`."""
         return self._thread.call(self._run.initialize(workflow, inputs, memory))
 
-    def resume(self, run: str, *, take_over: bool = False, limits: Limits | None = None) -> None:
+    def resume(
+        self,
+        run: str,
+        *,
+        take_over: bool = False,
+        limits: Limits | None = None,
+        workflow: Workflow | None = None,
+    ) -> None:
         """See `WorkflowOrchestrator.resume`."""
-        self._thread.call(self._run.resume(run, take_over=take_over, limits=limits))
+        self._thread.call(self._run.resume(run, take_over=take_over, limits=limits, workflow=workflow))
 
     def execute_step(
         self, step_id: str, *, input: Json = UNSET, prompt: Json = UNSET, with_: Json = UNSET

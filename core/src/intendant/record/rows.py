@@ -42,6 +42,8 @@ class RunRow(NamedTuple):
     last_hash: str | None = None
     """Hash of the last of them."""
     tenant: str = "default"
+    file: str | None = None
+    """The workflow's file; None for a workflow that was made in code."""
 
 
 class StepRow(NamedTuple):
