@@ -506,7 +506,7 @@ async def plan_checked(
     strategy = engine.plugins.budgets.get(engine.settings.budget.strategy)
     history = {}
     if strategy is not None and strategy.uses_history:
-        history = await engine.store.do(runs.usage_history(workflow.agent))
+        history = await engine.store.do(runs.usage_history(workflow.agent, engine.tenant))
     if all(step.intent is not None for step in workflow.steps):
         return await engine.planner.plan(workflow, graph.needs, graph.references, history=history, memory=memory)
     support = ClassificationSupport(engine)

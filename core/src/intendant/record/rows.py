@@ -246,6 +246,7 @@ class Scope(NamedTuple):
     since: float | None = None
     until: float | None = None
     """Exclusive."""
+    tenant: str | None = None
 
 
 class Charged(NamedTuple):

@@ -192,15 +192,15 @@ def save_step(fence: Fence, row: StepRow) -> Work[None]:
     return work
 
 
-def usage_history(agent: str, limit: int = 2000) -> Work[dict[str, tuple[int, ...]]]:
-    """Tokens that an agent's completed steps took, by intent, newest first; of the last *limit* steps."""
+def usage_history(agent: str, tenant: str, limit: int = 2000) -> Work[dict[str, tuple[int, ...]]]:
+    """Tokens that completed steps of a tenant's agent took, by intent, newest first; of the last *limit* steps."""
 
     def work(connection: Connection) -> dict[str, tuple[int, ...]]:
         said = (("intent",), ("usage", "input_tokens"), ("usage", "output_tokens"))
         query = (
             select(*(json_text(connection, step.c.outcome, *path) for path in said))
             .join(run, run.c.id == step.c.run_id)
-            .where(run.c.agent == agent, step.c.status == "completed")
+            .where(run.c.agent == agent, run.c.tenant == tenant, step.c.status == "completed")
             .order_by(desc(step.c.finished_at))
             .limit(limit)
         )
