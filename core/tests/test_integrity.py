@@ -30,7 +30,7 @@ from intendant.plugin import (
 )
 from intendant.record.journal import Journal
 from intendant.record.rows import BudgetRow, HoldRow, RunRow, Spent
-from intendant.record.store import Store, budgets, holds, integrity, limits, originals, runs
+from intendant.record.store import Store, bookings, budgets, erasure, holds, integrity, limits, originals, runs
 from intendant.record.store.digests import COVERED, OUTSIDE
 from intendant.record.store.spend_report import apart
 from intendant.record.store.tables import metadata
@@ -510,6 +510,50 @@ async def test_an_untouched_run_is_resumed_and_its_record_stays_whole(copy, made
     result = await resumed(copy, made[1], Box())
     assert result.status == "completed", result.failures
     assert found(copy).broken == []
+
+
+# --- erasing ---
+
+
+async def test_erasing_takes_payloads_away_and_leaves_the_chain_whole(copy, made) -> None:
+    _, run_id = made
+    store = Store(f"sqlite:///{copy}")
+    before = await store.do(integrity.verify())
+    assert await store.do(erasure.erase(run_id, "ada")) > 5
+    assert await store.do(erasure.erase(run_id, "ada")) == 0
+    verified = await store.do(integrity.verify(against=before.head))
+    totals = await store.do(bookings.totals_of_run(run_id))
+    with pytest.raises(IntendantError, match="was erased"):
+        await resumed(copy, run_id, Box())
+    await asyncio.to_thread(store.close)
+    assert verified.broken == []
+    assert f"the payloads of run {run_id} were erased, by ada" in verified.notes
+    assert totals.tokens > 0
+    settle(copy)
+    connection = sqlite3.connect(copy)
+    left = [
+        connection.execute(
+            f"SELECT count(*) FROM {table} WHERE run_id = '{run_id}' AND {column} IS NOT NULL"
+        ).fetchone()
+        for table, column in (("step", "output"), ("hold", "reply"), ("outbox", "receipt"), ("step", "salt"))
+    ]
+    connection.close()
+    assert left == [(0,)] * 4
+
+
+@pytest.mark.parametrize("change", ["output = NULL", "output = NULL, salt = NULL", "salt = NULL"])
+def test_a_payload_that_is_missing_without_an_erasure_is_broken(copy, change) -> None:
+    harm(copy, f"UPDATE step SET {change} WHERE key = 'a'")
+    assert {fault.table for fault in found(copy).broken} == {"step"}
+
+
+def test_no_payload_is_in_the_journal(made) -> None:
+    """What may be erased must not be where nothing can be: inputs and digests of outputs without a salt."""
+    connection = sqlite3.connect(made[0])
+    text = " ".join(row[0] for row in connection.execute("SELECT data FROM event"))
+    connection.close()
+    assert "Ada" not in text
+    assert "output_sha256" not in text
 
 
 # --- several processes, other databases ---

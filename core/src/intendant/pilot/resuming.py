@@ -17,7 +17,7 @@ from intendant.model.workflow import Json, Workflow
 from intendant.pilot.engine import Engine
 from intendant.planning.planner import Plan
 from intendant.record.rows import BudgetRow, RunRow, StepRow
-from intendant.record.store import integrity, runs
+from intendant.record.store import erasure, integrity, runs
 
 if TYPE_CHECKING:
     from intendant.record.store import Store
@@ -58,6 +58,8 @@ async def find_resumable(engine: Engine, run: str, *, take_over: bool) -> Resuma
     row = await store.do(runs.find_run(run, engine.tenant))
     await check_record(store, row.id)
     _refuse(row, take_over=take_over)
+    if await store.do(erasure.is_erased(row.id)):
+        raise IntendantError(f"what run {row.id} has done was erased", hint="run its workflow anew")
     try:
         plan = Plan.model_validate_json(row.plan)
     except ValidationError:
