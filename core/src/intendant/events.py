@@ -55,6 +55,7 @@ class Initialized(Event):
     budget_micro_usd: int | None
     budget_strategy: str
     inputs: Json = None
+    """For listeners only. The journal does not hold them: they may be erased, and it may not change."""
     planning_tokens: int = 0
     """Tokens that telling intents took; part of what the run may spend."""
     planning_micro_usd: int = 0
@@ -253,6 +254,7 @@ class StepExecuted(Event):
     produced_by: str = "deterministic"
     output_bytes: int = 0
     output_sha256: str = ""
+    """For listeners only: the digest of an output says something of it after it was erased."""
     notes: tuple[str, ...] = ()
 
 
@@ -286,6 +288,12 @@ class BudgetExceededEvent(Event):
     left: int
 
 
+class Recorded(Event):
+    """Rows were written that no other event speaks of. Only in the journal, where it carries their digests."""
+
+    type: Literal["recorded"] = "recorded"
+
+
 class Completed(Event):
     """A run ended."""
 
@@ -315,6 +323,7 @@ AnyEvent = Annotated[
     | StepSkipped
     | StepFailed
     | BudgetExceededEvent
+    | Recorded
     | Completed,
     Field(discriminator="type"),
 ]

@@ -1,6 +1,6 @@
 """The command `intendant` with all its commands."""
 
-from intendant.cli import budget, classify, compress, cost, plan, plugins, prices, run, runs, trust
+from intendant.cli import budget, classify, compress, cost, plan, plugins, prices, run, runs, trust, verify
 from intendant.cli.shared import app
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "run",
     "runs",
     "trust",
+    "verify",
 ]

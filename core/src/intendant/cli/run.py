@@ -100,10 +100,13 @@ def _end(result: RunResult, *, as_json: bool) -> NoReturn:
 
 async def _earlier(engine: "Engine", run: str) -> list[Event]:
     """What happened in a run until now."""
+    from intendant.pilot.resuming import check_record
     from intendant.record.journal import read_events
     from intendant.record.store import runs
 
-    return await read_events(engine.store, (await engine.store.do(runs.find_run(run))).id)
+    row = await engine.store.do(runs.find_run(run, engine.tenant))
+    await check_record(engine.store, row.id)
+    return await read_events(engine.store, row.id)
 
 
 def _shown(

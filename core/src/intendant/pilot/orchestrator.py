@@ -165,7 +165,7 @@ class WorkflowOrchestrator:
         """
         if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
-        found = await find_resumable(self._engine.store, run, take_over=take_over)
+        found = await find_resumable(self._engine, run, take_over=take_over)
         tokens = None if limits is None else limits.tokens
         micro = None if limits is None or limits.usd is None else round(limits.usd * 1_000_000)
         graph = check(found.plan.workflow, self._engine.plugins, found.inputs)
@@ -244,6 +244,7 @@ class WorkflowOrchestrator:
             status=RunStatus.running.value,
             worker=self._engine.worker,
             created_at=time(),
+            tenant=self._engine.tenant,
         )
         return Journal(store, await store.do(runs.open_run(row)), self._listeners)
 

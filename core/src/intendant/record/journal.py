@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from intendant.config.logs import get_logger
-from intendant.events import Event, read_event
+from intendant.events import Event, Initialized, StepExecuted, read_event
 from intendant.model.results import StepOutcome
 from intendant.record.metrics import MetricsFold
 from intendant.record.rows import EventRow, Fence, NewEvent, StepRow
@@ -188,12 +188,16 @@ def _writable_json(record: BaseModel, **options: Any) -> str:
     return json.dumps(writable(record.model_dump(**options)), default=str)
 
 
+PAYLOADS: dict[type[Event], set[str]] = {Initialized: {"inputs"}, StepExecuted: {"output_sha256"}}
+"""Fields that stand outside the journal, which cannot be changed when a payload is erased."""
+
+
 def _row(event: Event) -> NewEvent:
     try:
         # What `model_dump_json` calls; its many arguments take as long as the work.
-        data = event.__pydantic_serializer__.to_json(event).decode()
+        data = event.__pydantic_serializer__.to_json(event, exclude=PAYLOADS.get(type(event))).decode()
     except PydanticSerializationError:
-        data = _writable_json(event)
+        data = _writable_json(event, exclude=PAYLOADS.get(type(event)))
     return NewEvent(event.run_id, event.type, event.step_id, event.severity, event.at, data)
 
 

@@ -40,6 +40,8 @@ class StepBudget:
     extra: int = 0
     """Tokens beyond its share that it drew from the pool; part of `limit`."""
     opened: bool = False
+    opening: bool = False
+    """True if it may be in the store: a call was to open it."""
 
     @property
     def left(self) -> int:
@@ -112,7 +114,7 @@ class RunLedger:
         if self._journal.fence.epoch == 1:  # committed before whatever is held in it
             self._journal.commit_later(budgets.open_budgets([row]))
         else:
-            await self._journal.commit(budgets.open_budgets([row]))
+            await self._journal.commit(budgets.open_with_limit(row))
             self._restore(await self._journal.store.do(budgets.budgets_of_run(self._journal.run_id)), finished)
         self.standing.sweep_later()
 
@@ -228,7 +230,10 @@ class RunLedger:
             return None
         limit = step.limit if self._pool is not None else None
         row = BudgetRow(step.scope, self._scope, limit, None)
-        return budgets.open_with_limit(row) if drawn else budgets.open_budgets([row])
+        if drawn or step.opening:
+            return budgets.open_with_limit(row)
+        step.opening = True
+        return budgets.open_budgets([row])
 
     def _drawn_event(self, row: HoldRow, drawn: int) -> list[events.Event]:
         if not drawn:
