@@ -22,6 +22,8 @@ from intendant.model.workflow import MAX_AMOUNT, MAX_USD, InDoubt
 _PART = re.compile(r'"([^"]+)"|([^."]+)')
 FILE_NAME = "intendant.toml"
 PREFIX = "INTENDANT_"
+SECRET_PREFIX = "INTENDANT_SECRET_"  # noqa: S105  # the beginning of names, no secret
+"""Variables named so hold secrets, and no settings."""
 NOT_SETTINGS = frozenset({"INTENDANT_BLOCK_PLUGINS", "INTENDANT_CONFIG", "INTENDANT_DB"})
 """Variables with our prefix that are read elsewhere."""
 
@@ -159,6 +161,18 @@ class StoreSettings(Section):
     """SQLite only. `normal` survives a crash of the process, `full` a power loss as well."""
 
 
+class SecretSettings(Section):
+    """Where `{{ secrets.NAME }}` is looked up, besides variables named `INTENDANT_SECRET_NAME`."""
+
+    environment: tuple[str, ...] = ()
+    """Other variables of the environment that workflows may use as secrets, each under its own name."""
+    file: Path | None = None
+    """A file of lines `NAME=value` (or TOML, if it is named so) that only its owner may read; or a folder with a
+    file for each secret."""
+    keyring: str | None = None
+    """The service under which the system's keyring holds them; needs the package keyring."""
+
+
 class PluginSettings(Section):
     """Which plugins are used."""
 
@@ -212,6 +226,7 @@ class Settings(Section):
     run: RunSettings = RunSettings()
     calls: CallSettings = CallSettings()
     store: StoreSettings = StoreSettings()
+    secrets: SecretSettings = SecretSettings()
     plugins: PluginSettings = PluginSettings()
     prices: PriceSettings = PriceSettings()
 
@@ -293,6 +308,8 @@ def _read_env(env: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, text in env.items():
         if not name.startswith(PREFIX) or name in NOT_SETTINGS or "__" not in name:
+            continue
+        if name.startswith(SECRET_PREFIX):
             continue
         at = values
         *parents, last = name.removeprefix(PREFIX).lower().split("__")
