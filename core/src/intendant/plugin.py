@@ -165,6 +165,14 @@ from intendant.text.decoding import (
     encoding_of as encoding_of,
 )
 from intendant.text.facts import facts_in as facts_in
+from intendant.text.html_text import (
+    charset_of as charset_of,
+    strip_html as strip_html,
+)
+from intendant.text.mails import (
+    read_mail as read_mail,
+    read_mbox as read_mbox,
+)
 from intendant.text.numbers import (
     FoundNumber as FoundNumber,
     numbers_in as numbers_in,
@@ -173,4 +181,8 @@ from intendant.text.units import (
     TextUnit as TextUnit,
     TextUnits as TextUnits,
     text_units as text_units,
+)
+from intendant.text.watch import (
+    UNWATCHED as UNWATCHED,
+    Watch as Watch,
 )

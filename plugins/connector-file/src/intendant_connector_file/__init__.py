@@ -15,12 +15,12 @@ from intendant.plugin import (
     FileRoots,
     Json,
     Options,
+    Watch,
     load_file,
     operation,
 )
 from intendant_connector_file import _read, _write
 from intendant_connector_file._csv import MAX_CELLS
-from intendant_connector_file._watch import Watch
 
 __all__ = ["Append", "FileConnector", "FileSettings", "List", "Read", "Write"]
 
