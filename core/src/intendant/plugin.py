@@ -137,6 +137,11 @@ from intendant.pilot.conditions import (
     Expression as Expression,
     condition_faults as condition_faults,
 )
+from intendant.pilot.sandbox import (
+    Bounds as Bounds,
+    bounded as bounded,
+    run_async as run_async,
+)
 from intendant.pilot.schemas import Schema as Schema
 from intendant.planning.evaluation import (
     Answer as Answer,

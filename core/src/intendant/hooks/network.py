@@ -258,7 +258,7 @@ class NetworkConnector(Connector):
                 async with client.stream(
                     method, url, headers=all_headers, content=content, timeout=timeout
                 ) as answer:
-                    body = await self._read(answer, url)
+                    body = await self._body(answer, url)
                     names = {name.lower(): value for name, value in answer.headers.items()}
                     return Fetched(answer.status_code, names, body, url)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
@@ -277,7 +277,7 @@ class NetworkConnector(Connector):
         except httpx2.HTTPError as error:
             raise ConnectorError(f"{shown(url)} broke off: {error}", retryable=True) from None
 
-    async def _read(self, answer: "Response", url: str) -> bytes:
+    async def _body(self, answer: "Response", url: str) -> bytes:
         """The body, decompressed, if it is not too large."""
         encoding = answer.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity", "gzip", "x-gzip"):
