@@ -156,15 +156,21 @@ def wheels(session: nox.Session) -> None:
     shutil.rmtree(dist, ignore_errors=True)
     session.run("uv", "build", "--all-packages", "--wheel", "-q", "-o", str(dist), env=UV, external=True)
     built = sorted(str(path) for path in dist.glob("*.whl"))
-    session.install(*built, *TEST_TOOLS, "pip")
+    session.install(*built, *TEST_TOOLS, "pytest-xdist>=3.8", "pip")
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "tests/e2e", Path(folder) / "e2e")
         shutil.copytree(ROOT / "docs/examples", Path(folder) / "examples")
         session.chdir(folder)
-        environment = {"INTENDANT_EXAMPLES": str(Path(folder) / "examples"), "INTENDANT_WHEELS": str(dist)}
+        environment = {
+            "INTENDANT_EXAMPLES": str(Path(folder) / "examples"),
+            "INTENDANT_WHEELS": str(dist),
+            "INTENDANT_TRIALS": "15",
+        }
         session.run(
             "pytest",
             "-q",
+            "-n",
+            "auto",
             "-p",
             "no:cacheprovider",
             "-o",
@@ -174,6 +180,16 @@ def wheels(session: nox.Session) -> None:
             "e2e",
             env=environment,
         )
+
+
+@nox.session
+def trials(session: nox.Session) -> None:
+    """The full counts of trials that `tests` and `wheels` sample, some minutes each; the seed is an argument."""
+    sync(session)
+    seed = session.posargs[0] if session.posargs else "1"
+    session.run("pytest", "-q", "-n", "auto", "-m", "slow", "--timeout=3000", env={"INTENDANT_SEED": seed})
+    session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000", "--seed", seed)
+    session.run("python", "tests/benchmarks/writer.py", "--kills", "50", "--seed", seed)
 
 
 @nox.session

@@ -1,6 +1,7 @@
 """Plugins are found through real distributions, in processes of their own: entry points are cached in one."""
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -117,12 +118,12 @@ def test_what_the_host_names_must_load(site) -> None:
     site("broken-tier", "tiers", "broken", "import no_such_module")
     for name, says in (
         ("tier:broken", "no_such_module"),
-        ("tier:absent", "the plugin tier:absent is not installed; installed: balanced"),
+        ("tier:absent", r"the plugin tier:absent is not installed; installed: (.*, )?broken"),
     ):
         code = f"from intendant import OrchestrationService as S; S({{'plugins': {{'require': ['{name}']}}}}, db='none')"
         done = python(site.path, code)
         assert "PluginLoadError" in done.stderr
-        assert says in done.stderr
+        assert re.search(says, done.stderr)
 
 
 SPEC = "spec = IntentSpec(name='{}', summary='x', examples=('x',))"

@@ -15,6 +15,11 @@ EXAMPLES = Path(os.environ.get("INTENDANT_EXAMPLES") or HERE.parent.parent / "do
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY", "OPENAI_BASE_URL")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark also where the tests run without the checkout's configuration."""
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; left out of the default run")
+
+
 class Result:
     """What the command printed and returned."""
 

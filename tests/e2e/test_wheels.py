@@ -39,7 +39,7 @@ def test_core_and_one_plugin(tmp_path) -> None:
     bad = run(python, tmp_path, "name: t\nsteps: [{id: a, intent: send, input: 1}]")
     assert bad.returncode == 2
     assert "no handler for intent 'send'" in bad.stderr
-    assert "install one: pip install intendant-intent-send" in bad.stderr
+    assert "hint: pip install intendant-intent-send" in bad.stderr
 
 
 def test_the_core_alone(tmp_path) -> None:

@@ -58,6 +58,8 @@ class Initialized(Event):
     planning_tokens: int = 0
     """Tokens that telling intents took; part of what the run may spend."""
     planning_micro_usd: int = 0
+    settings: dict[str, str] = Field(default_factory=dict)
+    """Where each setting that is not left at its default came from, by key; the values are not recorded."""
 
 
 class Resumed(Event):

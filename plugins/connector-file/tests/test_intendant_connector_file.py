@@ -195,6 +195,14 @@ async def test_no_workflow_writes_code_that_this_process_runs(folder, monkeypatc
     assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "out"]
 
 
+async def test_a_project_may_live_in_the_folder_of_its_virtual_environment(folder, monkeypatch):
+    monkeypatch.setattr(sys, "prefix", str(folder))
+    await do("write", "x", path="out/report.md")
+    for path in ("lib/evil.txt", "lib64/x/evil.txt", "include/evil.h", "pyvenv.cfg"):
+        with pytest.raises(ConnectorError, match="in a folder of installed programs"):
+            await do("write", "x", path=path)
+
+
 async def test_links_that_go_round_end(folder):
     """Each of these links leads to the folder itself: followed, they would be 40 levels of 20 each."""
     for number in range(20):

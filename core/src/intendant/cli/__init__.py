@@ -4,21 +4,17 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; a signal ends it with 130, also while it still imports."""
     import sys
 
-    from intendant.cli import signals
-
-    signals.install()
     try:
+        from intendant.cli import signals
+
+        signals.install()
         from intendant.cli.app import app
-    except KeyboardInterrupt:
-        sys.exit(130)
+        from intendant.cli.terminal import protect_streams
 
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character still shows the rest
-    try:
+        protect_streams()
         app()
-    except KeyboardInterrupt:  # between two commands of the library
+    except KeyboardInterrupt:  # within an import, or between two commands of the library
         sys.exit(130)

@@ -1,6 +1,6 @@
 """The command `intendant` with all its commands."""
 
-from intendant.cli import budget, classify, compress, cost, plan, plugins, prices, run, runs
+from intendant.cli import budget, classify, compress, cost, plan, plugins, prices, run, runs, trust
 from intendant.cli.shared import app
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "prices",
     "run",
     "runs",
+    "trust",
 ]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TextIO
 import typer  # noqa: TID253
 
 from intendant.cli.shared import WRONG, DbOption, Session, SetOption, command
+from intendant.cli.terminal import make_console
 from intendant.model.errors import IntendantError
 from intendant.model.results import Classification
 from intendant.planning.classification import ClassificationMemory, step_key
@@ -176,12 +177,11 @@ class _progress:  # noqa: N801  # used as a function
     def __enter__(self) -> Any:
         if not self._shown:
             return lambda: None
-        from rich.console import Console
         from rich.progress import Progress
 
         with self._file.open("rb") as lines:
             total = sum(1 for _ in lines)
-        self._bar = Progress(console=Console(stderr=True))
+        self._bar = Progress(console=make_console(stderr=True))
         self._bar.start()
         task = self._bar.add_task("classifying", total=total)
         return lambda: self._bar.advance(task)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer  # noqa: TID253
 
 from intendant.cli.shared import WRONG, command, print_json
+from intendant.cli.terminal import write_document
 from intendant.model.errors import ConnectorError, IntendantError
 from intendant.text.decoding import LOOKED_AT, decode_lines, decode_text, encoding_of
 
@@ -79,7 +80,7 @@ def compress(
     elif diff:
         _show_diff(text, done)
     else:
-        sys.stdout.write(done.text)
+        write_document(done.text)
 
 
 def _each(file: Path, encoding: str | None, made: "Callable[[str, str], Compression]") -> None:

@@ -1,10 +1,10 @@
 """How `intendant cost` is shown to people: a table, what has to be known about its sums, and the estimate."""
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from intendant.cli.prices import PLAIN_WIDTH, how_to_set
+from intendant.cli.prices import how_to_set
 from intendant.cli.shared import money
+from intendant.cli.terminal import make_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,9 +23,7 @@ AGAINST = {
 
 def show_costs(found: dict[str, Any]) -> None:
     """Show what `read_costs` found."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, markup=False)
+    console = make_console(highlight=False, markup=False)
     if not found["groups"]:
         only = found["run_id"] or found["agent"] or found["since"] or found["until"]
         console.print("nothing was spent" + (" there" if only else f"; {NO_RUNS}"), soft_wrap=True)

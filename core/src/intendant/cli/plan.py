@@ -1,13 +1,13 @@
 """`intendant plan` and `intendant schema`."""
 
-import sys
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer  # noqa: TID253
 
-from intendant.cli.shared import JsonOption, Session, SetOption, command, money, print_json
+from intendant.cli.shared import JsonOption, Session, SetOption, command, load_settings, money, print_json
+from intendant.cli.terminal import make_console
 from intendant.model.errors import amount
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 
 NUMBERS = ("sure", "share", "at most", "cost at most")
-PLAIN_WIDTH = 200
-"""Characters of a line where there is no terminal that has a width of its own."""
 
 
 @command()
@@ -70,7 +68,6 @@ def _as_json(plan: "Plan") -> dict[str, Any]:
 
 
 def _show(plan: "Plan") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -104,7 +101,7 @@ def _show(plan: "Plan") -> None:
             model if route or not step.needs_model else "none available",
             money(step.max_micro_usd) if step.needs_model else "-",
         )
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    console = make_console()
     console.print(table)
     for step in plan.steps:
         for warning in step.warnings:
@@ -119,10 +116,9 @@ def _show(plan: "Plan") -> None:
 @command()
 def schema() -> None:
     """Print the JSON Schema of the workflow file, with what the installed plugins add, for editors."""
-    from intendant.config.settings import Settings
     from intendant.hooks.registry import Plugins
 
-    chosen = Settings.load().plugins
+    chosen = load_settings(None).plugins
     print_json(workflow_schema(Plugins(block=chosen.block, only=chosen.only)))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer  # noqa: TID253
 
-from intendant.cli.shared import FAILED, JsonOption, SetOption, command, nested_settings, print_json
+from intendant.cli.shared import FAILED, JsonOption, SetOption, command, load_settings, print_json
 
 if TYPE_CHECKING:
     from intendant.hooks.discovery import PluginRecord
@@ -20,11 +20,10 @@ def plugins(
     settings: SetOption = None,
 ) -> None:
     """List the installed plugins and their states. Without --check none is imported."""
-    from intendant.config.settings import Settings
     from intendant.hooks import discovery
     from intendant.hooks.discovery import PluginState
 
-    chosen = Settings.load(nested_settings(settings)).plugins
+    chosen = load_settings(settings).plugins
     records = discovery.list_plugins(block=chosen.block, only=chosen.only)
     if check:
         from intendant.hooks.registry import Plugins

@@ -1,12 +1,12 @@
 """`intendant prices`: what models cost."""
 
-import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer  # noqa: TID253
 
 from intendant.cli.shared import JsonOption, Session, SetOption, command, print_json
+from intendant.cli.terminal import make_console
 from intendant.config.logs import get_logger
 from intendant.model.errors import IntendantError, ProviderError, SettingsError
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from intendant.spending.pricing import Rates
 
 log = get_logger("intendant.plugins")
-PLAIN_WIDTH = 200
-"""Characters of a line where there is no terminal that has a width of its own."""
 KINDS = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "batch_input", "batch_output")
 HEADS = ("in", "out", "cache\nread", "cache\nwrite", "1 h\nwrite", "batch\nin", "batch\nout")
 NOT_KNOWN = "not known: calls are refused where money is limited"
@@ -192,9 +190,7 @@ def _step(rates: "Rates", batch: "Rates") -> dict[str, Any]:
 def _show(rows: list[dict[str, Any]]) -> None:
     from itertools import groupby
 
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    console = make_console()
     for number, ((provider, source), group) in enumerate(
         groupby(rows, lambda row: (row["provider"], row["source"]))
     ):

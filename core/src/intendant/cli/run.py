@@ -17,9 +17,11 @@ from intendant.cli.shared import (
     JsonOption,
     Session,
     SetOption,
+    VerboseOption,
     command,
     print_json,
 )
+from intendant.cli.terminal import Printable, make_console
 from intendant.cli.view import RunView, listener_for, live, summary
 from intendant.events import Event
 from intendant.model.errors import Problem, WorkflowError, amount
@@ -49,6 +51,7 @@ def run(
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
     """Run a workflow and show it while it runs.
 
@@ -76,6 +79,7 @@ def resume(
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
     """Go on with a run that was broken off or did not succeed.
 
@@ -144,7 +148,8 @@ def _watched(
         return session.do(work(on_event=listener_for(view)))
     from rich.live import Live
 
-    with Live(get_renderable=live(view), refresh_per_second=10):
+    draw = live(view)
+    with Live(get_renderable=lambda: Printable(draw()), refresh_per_second=10, console=make_console()):
         return session.do(work(on_event=view))
 
 

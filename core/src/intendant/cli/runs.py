@@ -15,8 +15,8 @@ from intendant.cli.shared import (
     SetOption,
     app,
     command,
+    load_settings,
     money,
-    nested_settings,
     print_json,
 )
 from intendant.cli.view import RunView, summary
@@ -44,10 +44,9 @@ def _open(db: str | None, settings: list[str] | None) -> "Store":
     """The store that the option, the settings or the environment name."""
     import os
 
-    from intendant.config.settings import Settings
     from intendant.record.store import Store
 
-    chosen = Settings.load(nested_settings(settings)).store
+    chosen = load_settings(settings).store
     return Store(db or chosen.db or os.environ.get("INTENDANT_DB"), chosen.durability)
 
 

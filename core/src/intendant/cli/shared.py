@@ -3,19 +3,26 @@
 import asyncio
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Annotated, Any, NoReturn, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, Self, TypeVar
 
 import structlog
 import typer  # noqa: TID253  # this module is the command line
 
 from intendant.cli.signals import run_until_done
+from intendant.config.logs import get_logger
+from intendant.hooks.redaction import redacted
 from intendant.model.errors import BudgetExceeded, IntendantError, Problem, WorkflowError
 from intendant.model.results import Failure
 
+if TYPE_CHECKING:
+    from intendant.config.settings import Settings
+
+log = get_logger("intendant.settings")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -65,12 +72,29 @@ def options(
         typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version),
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, to standard error.")] = False,
+    config: Annotated[
+        str | None, typer.Option("--config", help="A settings file to read in place of the user's own.")
+    ] = None,
 ) -> None:
     """Runs LLM workflows under a token budget that cannot be overspent."""
+    if config is not None:
+        os.environ["INTENDANT_CONFIG"] = config
     _log_to_stderr(logging.DEBUG if verbose else logging.ERROR)
 
 
+def _be_verbose(wanted: bool) -> None:
+    if wanted:
+        _log_to_stderr(logging.DEBUG)
+
+
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Log what happens, to standard error.", callback=_be_verbose)
+]
+
+
 def _log_to_stderr(level: int) -> None:
+    logging.getLogger("intendant").setLevel(level)
+    level = max(level, logging.INFO)  # what other libraries report at DEBUG concerns their developers
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)
     # Libraries that use structlog's own printing loggers must not write into our output either.
     structlog.configure(
@@ -99,6 +123,14 @@ def command(
                 raise typer.Exit(INTERRUPTED) from None
             except BrokenPipeError:
                 sys.stdout = None  # nobody reads: do not complain at exit either
+                raise typer.Exit(FAILED) from None
+            except (typer.Exit, typer.Abort, typer.BadParameter):
+                raise
+            except Exception as error:
+                # A defect of ours, or of a plugin's: users can do no more than report it.
+                log.debug("unexpected_error", exc_info=True)
+                print(f"error: unexpected {type(error).__name__}: {redacted(str(error))}", file=sys.stderr)
+                print("    hint: `intendant -v …` shows where; please report it", file=sys.stderr)
                 raise typer.Exit(FAILED) from None
 
         (app if group is None else group).command(name=name)(guarded)
@@ -158,13 +190,22 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
-def nested_settings(assignments: list[str] | None) -> dict[str, Any]:
-    """`--set` options as nested settings."""
-    from intendant.config.settings import merge, parse_assignment
+def load_settings(assignments: list[str] | None) -> "Settings":
+    """The settings of a command: all files and the environment, and over them its `--set` options.
 
-    settings: dict[str, Any] = {}
-    for text in assignments or ():
-        merge(settings, parse_assignment(text))
+    Says on standard error what a file of the working folder may not set.
+    """
+    from intendant.config.layers import merge_assignments
+    from intendant.config.settings import Settings
+
+    settings = Settings.load(merge_assignments(assignments or []))
+    for file, keys in settings.left_out.items():
+        print(
+            f"warning: {file} of this folder is not trusted; left out: {', '.join(keys)}\n"
+            "    hint: read the file; `intendant trust` lets it set them",
+            file=sys.stderr,
+        )
+    log.info("settings_in_force", **settings.in_force)
     return settings
 
 
@@ -180,7 +221,7 @@ class Session:
         from intendant.pilot.engine import Engine
         from intendant.pilot.service import OrchestrationService
 
-        self.engine = Engine(nested_settings(settings), db=db)
+        self.engine = Engine(load_settings(settings), db=db)
         self.service = OrchestrationService.of(self.engine)
         self._loop = asyncio.new_event_loop()
 

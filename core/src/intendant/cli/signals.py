@@ -1,11 +1,16 @@
 """SIGINT and SIGTERM: a first one cancels cleanly, a second one interrupts computations that do not give way."""
 
-import asyncio
+from __future__ import annotations
+
 import os
 import signal
-from collections.abc import Coroutine
-from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    # The command line imports this module before all others, and only then handles signals: it imports little.
+    import asyncio
+    from collections.abc import Coroutine
+    from types import FrameType
 
 ResultT = TypeVar("ResultT")
 CANCELLING = b"cancelling\xe2\x80\xa6 (once more to interrupt a computation)\n"
@@ -33,6 +38,8 @@ def run_until_done(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Re
     Raises:
         KeyboardInterrupt: It was cancelled by a signal, and has ended.
     """
+    from asyncio import CancelledError
+
     task = loop.create_task(work)
     signals = 0
 
@@ -53,7 +60,7 @@ def run_until_done(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Re
             except KeyboardInterrupt:
                 if task.done():
                     raise
-            except asyncio.CancelledError:
+            except CancelledError:
                 if signals:
                     raise KeyboardInterrupt from None
                 raise

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from intendant.config.settings import SECRET_PREFIX, SecretSettings
+from intendant.config.layers import SECRET_PREFIX
+from intendant.config.settings import SecretSettings
 from intendant.model.errors import SecretMissing, SettingsError
 from intendant.model.workflow import Json
 

@@ -1,13 +1,10 @@
 """Every setting: type, range, default; and where its value came from.
 
-Sources, strongest first: the call, the environment (`INTENDANT_BUDGET__STRATEGY=equal`), the settings file
-(`intendant.toml` in the working folder, else in the user's configuration folder), the default.
+Sources, strongest first: the call, the environment (`INTENDANT_BUDGET__STRATEGY=equal`), `intendant.toml` in the
+working folder (only harmless keys until `intendant trust`), the user's `intendant.toml`, the default.
 """
 
-import json
 import os
-import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -15,17 +12,10 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from intendant.config.flags import Flag
+from intendant.config.layers import Source, merge, read_env, read_files, read_toml
 from intendant.model.errors import SettingsError
 from intendant.model.requests import CompressionPolicy
 from intendant.model.workflow import MAX_AMOUNT, MAX_USD, InDoubt
-
-_PART = re.compile(r'"([^"]+)"|([^."]+)')
-FILE_NAME = "intendant.toml"
-PREFIX = "INTENDANT_"
-SECRET_PREFIX = "INTENDANT_SECRET_"  # noqa: S105  # the beginning of names, no secret
-"""Variables named so hold secrets, and no settings."""
-NOT_SETTINGS = frozenset({"INTENDANT_BLOCK_PLUGINS", "INTENDANT_CONFIG", "INTENDANT_DB"})
-"""Variables with our prefix that are read elsewhere."""
 
 
 class Section(BaseModel):
@@ -231,6 +221,7 @@ class Settings(Section):
     prices: PriceSettings = PriceSettings()
 
     _provenance: dict[str, str] = PrivateAttr(default_factory=dict)
+    _left_out: dict[str, tuple[str, ...]] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def load(
@@ -245,27 +236,41 @@ class Settings(Section):
         Args:
             call: Settings given by the host, nested like this class.
             env: The environment; by default the process's own.
-            file: A TOML file; by default `INTENDANT_CONFIG`, `intendant.toml` here, or the user's; None for none.
+            file: A TOML file, trusted since it is named; by default the user's file, or the one that
+                `INTENDANT_CONFIG` names, and over it `intendant.toml` of the working folder; None for none.
 
         Raises:
             SettingsError: A setting is unknown or wrong; says which, and from which source.
         """
         env = os.environ if env is None else env
-        sources: list[tuple[str, Mapping[str, Any]]] = []
-        path = _find_file(env) if file == "" else file and Path(file)
-        if path:
-            sources.append((str(path), _read_file(Path(path))))
-        sources += [("the environment", _read_env(env)), ("the call", call or {})]
+        if file == "":
+            sources = list(read_files(env))
+        else:
+            sources = [Source(str(file), read_toml(Path(file)))] if file else []
+        sources += [read_env(env), Source("the call", call or {})]
         merged: dict[str, Any] = {}
         provenance: dict[str, str] = {}
-        for source, values in sources:
-            merge(merged, values, source, provenance)
+        for source in sources:
+            merge(merged, source.values, source.name, provenance)
         try:
             settings = cls.model_validate(merged)
         except ValidationError as error:
             raise _wrong(error, provenance) from None
+        except RecursionError:
+            raise SettingsError("the settings are nested too deep") from None
         settings._provenance.update(provenance)  # noqa: SLF001  # its own
+        settings._left_out.update({source.name: source.left_out for source in sources if source.left_out})  # noqa: SLF001
         return settings
+
+    @property
+    def in_force(self) -> Mapping[str, str]:
+        """The source of each key that is not left at its default, by dotted key."""
+        return dict(self._provenance)
+
+    @property
+    def left_out(self) -> Mapping[str, tuple[str, ...]]:
+        """Keys that a file sets and may not set until it is trusted, by file."""
+        return dict(self._left_out)
 
     def source_of(self, key: str) -> str:
         """Where the value of *key*, such as `budget.strategy`, came from."""
@@ -284,85 +289,8 @@ def _wrong(error: ValidationError, provenance: Mapping[str, str]) -> SettingsErr
     return SettingsError(f"the setting {key} (from {source}) is wrong: {item['msg']}")
 
 
-def _find_file(env: Mapping[str, str]) -> Path | None:
-    if named := env.get("INTENDANT_CONFIG"):
-        return Path(named)
-    if Path(FILE_NAME).is_file():
-        return Path(FILE_NAME)
-    import platformdirs
-
-    user = Path(platformdirs.user_config_dir("intendant")) / FILE_NAME
-    return user if user.is_file() else None
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from None
-
-
-def _read_env(env: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, text in env.items():
-        if not name.startswith(PREFIX) or name in NOT_SETTINGS or "__" not in name:
-            continue
-        if name.startswith(SECRET_PREFIX):
-            continue
-        at = values
-        *parents, last = name.removeprefix(PREFIX).lower().split("__")
-        for parent in parents:
-            at = at.setdefault(parent, {})
-        at[last] = _value(text)
-    return values
-
-
-def _value(text: str) -> Any:
-    """JSON where it is JSON, else text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def default_db() -> str:
     """The URL of the database in the user's data folder."""
     import platformdirs
 
     return f"sqlite:///{Path(platformdirs.user_data_dir('intendant')) / 'intendant.db'}"
-
-
-def merge(
-    into: dict[str, Any],
-    values: Mapping[str, Any],
-    source: str = "",
-    provenance: dict[str, str] | None = None,
-    prefix: str = "",
-) -> None:
-    """Lay nested *values* over *into*, and note in *provenance* that they came from *source*."""
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and isinstance(into.setdefault(key, {}), dict):
-            merge(into[key], value, source, provenance, f"{name}.")
-        else:
-            into[key] = value
-            if provenance is not None:
-                provenance[name] = source
-
-
-def parse_assignment(text: str) -> dict[str, Any]:
-    """`budget.strategy=equal`, as typed on a command line, as nested settings.
-
-    Raises:
-        SettingsError: There is no `=`.
-    """
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise SettingsError(f"'{text}' is not a setting", hint="write key=value, such as budget.strategy=equal")
-    nested: Any = _value(value)
-    # A part in quotes may hold dots, as in TOML: prices.models."openai/gpt-6.1".input=2
-    for quoted, plain in reversed(_PART.findall(key)):
-        nested = {quoted or plain: nested}
-    return dict(nested)

@@ -186,7 +186,7 @@ def _forbidden(real: Path) -> str | None:
         return "a settings file of Intendant"
     if ".git" in parts or parts[-1] == ".gitmodules" or any(map(_is_repository, real.parents)):
         return "part of a git repository's own files"
-    if any(real.is_relative_to(folder) for folder in _installed(sys.prefix, sys.base_prefix, tuple(sys.path))):
+    if any(real.is_relative_to(folder) for folder in _installed(sys.prefix, tuple(sys.path))):
         return "in a folder of installed programs"
     if real.suffix.lower() in _CODE and (real.parent in _searched() or _is_loaded(real.parent)):
         return "code that this process would run"
@@ -199,15 +199,17 @@ def _is_repository(folder: Path) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _installed(prefix: str, base: str, searched: Sequence[str]) -> frozenset[Path]:
-    """Folders that hold nothing but programs: the virtual environment, packages, the standard library."""
+def _installed(prefix: str, searched: Sequence[str]) -> frozenset[Path]:
+    """Folders that hold nothing but programs: packages, the standard library, commands, headers.
+
+    The virtual environment as a whole is not one: a project may live in the same folder (`python -m venv .`).
+    """
     import sysconfig
 
     paths = sysconfig.get_paths()
-    folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")}
+    folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts", "include")}
     folders |= {entry for entry in searched if Path(entry).name in ("site-packages", "dist-packages")}
-    if prefix != base:
-        folders.add(prefix)
+    folders |= {str(Path(prefix, name)) for name in ("lib", "lib64", "include", "pyvenv.cfg")}
     return frozenset(Path(folder).resolve() for folder in folders)
 
 

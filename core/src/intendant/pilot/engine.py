@@ -33,7 +33,8 @@ class Engine:
     The database, the gateway and the standing budgets are opened when they are first used.
 
     Args:
-        settings: Settings, or a nested map of those that differ from the sources that `Settings.load` reads.
+        settings: Settings, or a nested map of those that differ from the environment and the defaults. No file is
+            read unless `Settings.load()` is handed over.
         plugins: Plugins handed over; they win over installed ones of the same name.
         discover: Use installed plugins.
         db: Database URL, `none` for memory only; stronger than the setting `store.db`.
@@ -53,7 +54,7 @@ class Engine:
         db: str | None = None,
         secrets: SecretSource | None = None,
     ) -> None:
-        self.settings = settings if isinstance(settings, Settings) else Settings.load(settings)
+        self.settings = settings if isinstance(settings, Settings) else Settings.load(settings, file=None)
         chosen = self.settings.plugins
         self.plugins = Plugins(
             plugins,

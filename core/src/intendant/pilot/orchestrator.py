@@ -266,6 +266,7 @@ class WorkflowOrchestrator:
             inputs=run.inputs,
             planning_tokens=plan.planning_tokens,
             planning_micro_usd=plan.planning_micro_usd,
+            settings=dict(self._engine.settings.in_force),
         )
         for step in plan.steps:
             found, log = step.classification, journal.step(step.step_id)

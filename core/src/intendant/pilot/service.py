@@ -36,7 +36,8 @@ class OrchestrationService:
         ```
 
     Args:
-        settings: Settings, or a nested map of those that differ from the sources that `Settings.load` reads.
+        settings: Settings, or a nested map of those that differ from the environment and the defaults. No file is
+            read unless `Settings.load()` is handed over.
         plugins: Plugins handed over; they win over installed ones of the same name.
         discover: Use installed plugins.
         db: Database URL, `none` for memory only; stronger than the setting `store.db`.

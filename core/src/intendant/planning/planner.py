@@ -67,6 +67,8 @@ class StepPlan(Frozen):
     """Micro-US$ that it can spend at most; None if a price is not known."""
     rewriting: Route | None = None
     """The model that may rewrite the step's input where selecting from it loses too much."""
+    escalation: Route | None = None
+    """The model of a stronger tier, asked where answers of `route` do not fit; None if there is none."""
     side_effects: bool
     """True if the step may change something outside the run."""
     warnings: tuple[str, ...] = ()
@@ -360,7 +362,8 @@ class Planner:
         rewriting = (
             router.route(step.id, "compress", 0.0, {}, tokens) if compression.abstractive and route else None
         )
-        bound = self._bounds.of_step((route, rewriting), tokens, total)
+        escalation = router.stronger(step.id, spec.name, score, factors, tokens, route) if route else None
+        bound = self._bounds.of_step((route, rewriting, escalation), tokens, total)
         return StepPlan(
             step_id=step.id,
             name=step.title,
@@ -372,6 +375,7 @@ class Planner:
             memory_tokens=memory,
             compression=compression,
             rewriting=rewriting,
+            escalation=escalation,
             difficulty=round(score, 2),
             factors=factors,
             route=route,

@@ -79,7 +79,7 @@ def _described(name: str) -> dict[str, Any]:
     Raises:
         LookupError: There are none.
     """
-    from tiktoken_ext import openai_public  # type: ignore[import-untyped]  # it has no types
+    from tiktoken_ext import openai_public
 
     found = openai_public.ENCODING_CONSTRUCTORS[name]
     # The same code, with a reader that knows no network: it is called with the address and the digest of the
