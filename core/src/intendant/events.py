@@ -212,6 +212,24 @@ class DeliveryBegun(Event):
     type: Literal["delivery_begun"] = "delivery_begun"
     operation: str
     key: str
+    repeated: bool = False
+    """True if an earlier attempt may have done it, and it is done again under the same key."""
+
+
+class DeliveryRefused(Event):
+    """A delivery certainly changed nothing: nothing was sent, or the target refused it."""
+
+    type: Literal["delivery_refused"] = "delivery_refused"
+    operation: str
+    key: str
+
+
+class DeliveryWithheld(Event):
+    """A dry run did not deliver; the step's output says what would have been."""
+
+    type: Literal["delivery_withheld"] = "delivery_withheld"
+    operation: str
+    key: str
 
 
 class DeliveryFinished(Event):
@@ -317,6 +335,8 @@ AnyEvent = Annotated[
     | CallDegraded
     | DeliveryBegun
     | DeliveryFinished
+    | DeliveryRefused
+    | DeliveryWithheld
     | HandlerExecuted
     | StepRetried
     | StepExecuted

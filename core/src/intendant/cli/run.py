@@ -45,6 +45,9 @@ def run(
     file: Annotated[Path, typer.Argument(help="The workflow file.")],
     *,
     inputs: Annotated[list[str] | None, typer.Option("--input", "-i", help="key=value. May be repeated.")] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry", help="Change nothing outside: steps that would deliver only say what.")
+    ] = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
@@ -58,7 +61,7 @@ def run(
     with Session(settings, db) as session:
         flow = session.service.load(file)
         values = read_inputs(flow, inputs or [])
-        result = _shown(session, partial(session.service.run, flow, values), as_json=as_json)
+        result = _shown(session, partial(session.service.run, flow, values, dry=dry), as_json=as_json)
     _end(result, as_json=as_json)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 from asyncio import sleep
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from time import monotonic
@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 
 from intendant import events
 from intendant.config.logs import get_logger
+from intendant.config.secrets import Secrets, UsedSecrets
 from intendant.config.settings import Settings
 from intendant.hooks.bases import first_error
 from intendant.hooks.questions import Questions
@@ -70,6 +71,10 @@ class RunContext:
     """What a condition, or a check against a schema, may take."""
     on_text: Callable[[str, str], object] | None = None
     """Called with a step's id and the next piece of a model's answer."""
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
+    """Where secrets are found."""
+    dry: bool = False
+    """Steps change nothing outside."""
 
 
 class StepExecution:
@@ -224,18 +229,24 @@ class StepExecution:
         """The step with its references resolved."""
         step, given, scope = self._step, self._given, self._references
         run_id = self._context.journal.run_id
-        values = _copied(given.get("with", resolve(step.with_, scope) if step.with_ else {}))
         return StepRequest(
             run_id=run_id,
             step=step,
             intent=self._plan.intent,
             input=_copied(given["input"] if "input" in given else resolve(step.input, scope)),
             prompt=given["prompt"] if "prompt" in given else str(resolve(step.prompt or "", scope)),
-            parameters=self._parameters({} if step.uses else values),
+            parameters=self._parameters({} if step.uses else self._with(UsedSecrets(None))),
             idempotency_key=delivery_key(run_id, step.id),
             model=model,
-            use_connector=self._connector(values),
+            use_connector=self._connector(),
         )
+
+    def _with(self, secrets: UsedSecrets) -> Mapping[str, Json]:
+        """The step's `with`, its references resolved; secrets are taken from *secrets*."""
+        step, given = self._step, self._given
+        scope = {**self._references, "secrets": secrets}
+        values: Mapping[str, Json] = _copied(given.get("with", resolve(step.with_, scope) if step.with_ else {}))
+        return values
 
     def _parameters(self, values: Mapping[str, Json]) -> BaseModel:
         """The step's parameters as its handler declares them.
@@ -250,14 +261,22 @@ class StepExecution:
         except ValidationError as error:
             raise StepError(f"`with` is wrong: {first_error(error)}") from None
 
-    def _connector(self, parameters: Mapping[str, Json]) -> UseConnector:
+    def _connector(self) -> UseConnector:
         if self._step.connector is None:
             return _no_connector
         name, operation = self._step.connector
-        connector = self._context.plugins.connectors[name]
-        journal = self._context.journal
-        key = delivery_key(journal.run_id, self._step.id)
-        return ConnectorUse(connector, operation, parameters, journal, self._step.id, key)
+        context, step = self._context, self._step
+        return ConnectorUse(
+            context.plugins.connectors[name],
+            operation,
+            self._with,
+            context.journal,
+            step.id,
+            delivery_key(context.journal.run_id, step.id),
+            secrets=context.secrets,
+            in_doubt=step.in_doubt,
+            dry=context.dry,
+        )
 
     async def _checked(self, result: Any) -> str:
         """The output as JSON text, if it is JSON and matches the step's schema.

@@ -225,7 +225,7 @@ class _Checker:
                 path, error = item
                 yield self.problem(index, path[2:], error.message, error.hint)
                 continue
-            fault = self.reference_fault(item)
+            fault = self.secret_fault(step, item) if item.root == "secrets" else self.reference_fault(item)
             if fault is not None:
                 yield self.problem(index, item.path[2:], *fault)
 
@@ -250,6 +250,14 @@ class _Checker:
         if ref.root == "steps" and field not in references.STEP_FIELDS:
             hint = f"a step has: {', '.join(references.STEP_FIELDS)}; write steps.{ref.parts[0]}.output"
             return f"'{{{{ {ref.text} }}}}' names no field of the step", hint
+        return None
+
+    def secret_fault(self, step: Step, ref: Reference) -> tuple[str, str] | None:
+        if step.uses is None or ref.path[2:3] != ("with",):
+            hint = "a secret may stand in the `with` of a step that `uses` a connector, and nowhere else"
+            return f"'{{{{ {ref.text} }}}}' would give a secret away", hint
+        if len(ref.parts) != 1 or not isinstance(ref.parts[0], str):
+            return f"'{{{{ {ref.text} }}}}' names no secret", "write {{ secrets.NAME }}"
         return None
 
     def condition(self, index: int, step: Step) -> Iterator[Problem]:

@@ -119,6 +119,8 @@ class WorkflowOrchestrator:
         workflow: Workflow,
         inputs: Mapping[str, Json] | None = None,
         memory: MemoryContext | None = None,
+        *,
+        dry: bool = False,
     ) -> bool:
         """Check and plan the workflow, and open a run.
 
@@ -126,6 +128,7 @@ class WorkflowOrchestrator:
             workflow: The workflow.
             inputs: Values for its inputs.
             memory: What is known before the run.
+            dry: Nothing outside is changed; see `OrchestrationService.run`.
 
         Returns:
             False, without having done anything, if the flag `orchestration_enabled` is off.
@@ -141,6 +144,7 @@ class WorkflowOrchestrator:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
         graph = check(workflow, self._engine.plugins, inputs or {})
         plan = await plan_checked(self._engine, workflow, graph, ask_model=True, memory=memory is not None)
+        plan = plan.model_copy(update={"dry": dry})
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
         journal = await self._open(plan, values, memory)
@@ -219,6 +223,8 @@ class WorkflowOrchestrator:
             shared=Shared(memory, workflow.description or workflow.name),
             bounds=Bounds(settings.run.compute_seconds, settings.run.compute_megabytes),
             on_text=self._on_text,
+            secrets=self._engine.secrets,
+            dry=plan.dry,
         )
         return _RunState(plan, graph, journal, context, values, time(), done)
 
