@@ -73,7 +73,13 @@ def test_a_changed_row_is_told_with_table_row_and_reason_and_exits_5(intendant, 
 def test_damaged_rows_are_an_error_and_no_traceback(intendant, flow, tmp_path) -> None:
     run = intendant("run", flow, "--json", *DB).json()["run_id"]
     shutil.copy(tmp_path / "x.db", tmp_path / "whole.db")
-    harms = ("event.data = '{'", "step.outcome = x'ff'", "run.status = 7", "run.inputs = '{'", "event.type = x'ff'")
+    harms = (
+        "event.data = '{'",
+        "step.outcome = x'ff'",
+        "run.status = 7",
+        "run.inputs = '{'",
+        "event.type = x'ff'",
+    )
     for change in harms:
         table, _, assignment = change.partition(".")
         shutil.copy(tmp_path / "whole.db", tmp_path / "x.db")
