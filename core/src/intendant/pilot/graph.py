@@ -1,8 +1,9 @@
 """The graph of a workflow's steps, and everything that can be said to be wrong before it runs."""
 
 import json
+import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -21,9 +22,10 @@ from intendant.model.errors import (
 )
 from intendant.model.requests import Options
 from intendant.model.source import Path
-from intendant.model.workflow import Json, Step, Workflow
+from intendant.model.workflow import Json, OnError, Placed, Step, Workflow
 from intendant.pilot import references
 from intendant.pilot.conditions import Expression, input_names, step_names
+from intendant.pilot.graph_checks import graph_faults
 from intendant.pilot.references import Reference
 from intendant.pilot.schemas import Schema
 
@@ -41,28 +43,31 @@ CONDITION_NAMES = ("steps", "inputs", "run")
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Which steps come before which."""
+    """Which of the steps that are executed together come before which."""
 
     needs: Mapping[str, tuple[str, ...]]
     """Each step's direct predecessors, by id."""
     dependants: Mapping[str, tuple[str, ...]]
-    references: Mapping[str, int]
-    """How many references each step makes."""
+    asked: Mapping[str, frozenset[str]]
+    """Of a step's predecessors, those of which it only asks how they ended: whatever became of them will do."""
 
     @classmethod
-    def of(cls, workflow: Workflow) -> "Graph":
-        """The graph of a workflow without problems."""
+    def of(cls, steps: Sequence[Step]) -> "Graph":
+        """The graph of steps without problems."""
         needs: dict[str, tuple[str, ...]] = {}
-        counts: dict[str, int] = {}
-        dependants: dict[str, list[str]] = {step.id: [] for step in workflow.steps}
-        for index, step in enumerate(workflow.steps):
-            found = list(_references(step, index))
-            names = [*step.needs, *(ref.step for ref in found if ref.step), *_named_in_condition(step)]
-            needs[step.id] = tuple(dict.fromkeys(name for name in names if name in dependants))
-            counts[step.id] = len(found)
+        dependants: dict[str, list[str]] = {step.id: [] for step in steps}
+        for step in steps:
+            names = [*step.needs, *names_in(step)]
+            # A step that has its own name in it means one of its own steps, or itself in `on_error`.
+            needs[step.id] = tuple(
+                dict.fromkeys(
+                    name for name in names if name in dependants and not (name == step.id and step.steps)
+                )
+            )
             for need in needs[step.id]:
                 dependants[need].append(step.id)
-        return cls(needs, {key: tuple(value) for key, value in dependants.items()}, counts)
+        asked = {step.id: frozenset(_only_asked(step)) for step in steps}
+        return cls(needs, {key: tuple(value) for key, value in dependants.items()}, asked)
 
     def cycle(self) -> list[str]:
         """Steps that wait for each other, in order; empty if there are none."""
@@ -86,23 +91,87 @@ class Graph:
         return [*path[path.index(step) :], step][::-1]
 
 
-def _references(step: Step, index: int) -> Iterator[Reference]:
-    for item in _find(step, index):
-        if isinstance(item, Reference):
-            yield item
+def names_in(step: Step) -> Iterator[str]:
+    """The steps that a step refers to, those within it included, but not those that are private to it."""
+    for item in find_in(step):
+        if isinstance(item, Reference) and item.step:
+            yield item.step
+    if step.when:
+        yield from sorted(step_names(step.when))
+    for name, body, _ in step.bodies():
+        private = {inner.id for inner in body}
+        if name:  # a branch, or a way for errors: it may look at the step that it belongs to
+            private.add(step.id)
+        for inner in body:
+            yield from (found for found in names_in(inner) if found not in private)
 
 
-def _find(step: Step, index: int) -> Iterator[Reference | tuple[Path, ReferenceFailed]]:
-    at: Path = ("steps", index)
-    for name, value in (("with", step.with_), ("prompt", step.prompt), ("input", step.input)):
-        yield from references.find(value, (*at, name))
+ABOUT = ("status", "error")
+"""What a step has however it ended."""
+_FIELDS = re.compile(r"""(?<![\w.])steps\s*(?:\.\s*(\w+)|\[\s*['"](\w+)['"]\s*\])\s*(?:\.\s*(\w+))?""")
 
 
-def _named_in_condition(step: Step) -> Iterable[str]:
-    return sorted(step_names(step.when)) if step.when else ()
+def _only_asked(step: Step) -> set[str]:
+    """The steps of which a step only asks how they ended."""
+    asked = {match[1] or match[2] for match in _FIELDS.finditer(step.when or "") if match[3] in ABOUT}
+    used = {match[1] or match[2] for match in _FIELDS.finditer(step.when or "") if match[3] not in ABOUT}
+    used.update(step.needs)
+    for item in find_in(step):
+        if isinstance(item, Reference) and item.step:
+            (asked if len(item.parts) > 1 and item.parts[1] in ABOUT else used).add(item.step)
+    for _, body, _ in step.bodies():
+        used.update(name for inner in body for name in names_in(inner))
+    return asked - used
 
 
-def check(workflow: Workflow, plugins: Plugins, inputs: Mapping[str, Json] | None = None) -> Graph:
+REFERRING = (
+    ("with", "with_"),
+    ("options", "options"),
+    ("prompt", "prompt"),
+    ("input", "input"),
+    ("returns", "returns"),
+    ("for_each", "for_each"),
+    ("key", "key"),
+)
+"""The keys of a step that may hold references, as they are written and as the model calls them."""
+
+
+def find_in(step: Step) -> Iterator[Reference | tuple[Path, ReferenceFailed]]:
+    """The references that a step itself makes; their paths begin at the step."""
+    for name, field in REFERRING:
+        value = getattr(step, field)
+        if value:
+            yield from references.find(value, (name,))
+    if step.approve is not None:
+        yield from references.find(step.approve.ask, ("approve", "ask"))
+    if step.wait is not None:
+        yield from references.find(step.wait.for_, ("wait", "for"))
+        yield from references.find(step.wait.until, ("wait", "until"))
+    for name, branch in (step.branches or {}).items():
+        yield from references.find(branch.returns, ("branches", name, "returns"))
+    if isinstance(step.on_error, OnError):
+        yield from references.find(step.on_error.output, ("on_error", "output"))
+
+
+def needs_of(workflow: Workflow) -> dict[str, tuple[str, ...]]:
+    """The steps that each step of a workflow needs, all by their paths in the graph."""
+    graphs: dict[int, Graph] = {}
+    needs: dict[str, tuple[str, ...]] = {}
+    for placed in workflow.placed:
+        graph = graphs.setdefault(id(placed.siblings), Graph.of(placed.siblings))
+        prefix = placed.key.removesuffix(placed.step.id)
+        needs[placed.key] = tuple(f"{prefix}{need}" for need in graph.needs[placed.step.id])
+    return needs
+
+
+def reference_counts(workflow: Workflow) -> dict[str, int]:
+    """How many references each step makes."""
+    return {
+        placed.key: sum(isinstance(item, Reference) for item in find_in(placed.step)) for placed in workflow.placed
+    }
+
+
+def check(workflow: Workflow, plugins: Plugins, inputs: Mapping[str, Json] | None = None) -> None:
     """Everything about a workflow that can be known to be wrong before it runs.
 
     Args:
@@ -113,25 +182,24 @@ def check(workflow: Workflow, plugins: Plugins, inputs: Mapping[str, Json] | Non
     Raises:
         WorkflowError: Something is wrong; carries every problem, in the order of the file.
     """
-    checker = _Checker(workflow, plugins)
-    problems = list(checker.problems())
-    graph = Graph.of(workflow)
-    if len(workflow.by_id) == len(workflow.steps) and (cycle := graph.cycle()):
-        index = workflow.order[cycle[0]]
-        chain = " → ".join(cycle)
-        problems.append(
-            workflow.document.problem(
-                f"these steps wait for each other: {chain}",
-                ("steps", index),
-                hint="remove one of the references",
-            )
-        )
+    problems = [*_Checker(workflow, plugins).problems(), *_cycles(workflow)]
     if inputs is not None:
         problems += _input_problems(workflow, inputs)
     if problems:
         far = 10**9
         raise WorkflowError(sorted(problems, key=lambda p: (p.line or far, p.column or 0)))
-    return graph
+
+
+def _cycles(workflow: Workflow) -> Iterator[Problem]:
+    """Steps that wait for each other, among those that are executed together."""
+    first = {id(placed.siblings): placed for placed in reversed(workflow.placed)}
+    for placed in first.values():
+        ids = [step.id for step in placed.siblings]
+        if len(set(ids)) == len(ids) and (cycle := Graph.of(placed.siblings).cycle()):
+            place = (*placed.path[:-1], ids.index(cycle[0]))
+            chain = " → ".join(cycle)
+            message = f"these steps wait for each other: {chain}"
+            yield workflow.document.problem(message, place, hint="remove one of the references")
 
 
 def check_classified(workflow: Workflow, plugins: Plugins, intents: Mapping[str, str]) -> None:
@@ -188,19 +256,27 @@ class _Checker:
 
     def problems(self) -> Iterator[Problem]:
         yield from self.defaults()
-        seen: dict[str, int] = {}
-        for index, step in enumerate(self.workflow.steps):
-            if step.id in seen:
-                yield self.problem(index, ("id",), f"the id '{step.id}' is taken", "ids must differ")
-            seen.setdefault(step.id, index)
-            yield from self.needs(index, step)
-            yield from self.references(index, step)
-            yield from self.condition(index, step)
-            yield from self.plugin(index, step)
+        yield from self.returned()
+        for placed in self.workflow.placed:
+            yield from self.identity(placed)
+            yield from self.needs(placed)
+            yield from self.references(placed)
+            yield from self.condition(placed)
+            yield from graph_faults(self.workflow, placed)
+            if placed.step.is_work:
+                yield from self.plugin(placed)
 
-    def problem(self, index: int, path: Path, message: str, hint: str = "") -> Problem:
-        step = self.workflow.steps[index].id
-        return self.workflow.document.problem(message, ("steps", index, *path), hint=hint, step=step)
+    def problem(self, placed: Placed, path: Path, message: str, hint: str = "") -> Problem:
+        return self.workflow.document.problem(message, (*placed.path, *path), hint=hint, step=placed.step.id)
+
+    def identity(self, placed: Placed) -> Iterator[Problem]:
+        step = placed.step
+        before = placed.siblings[: placed.path[-1]]  # type: ignore[misc]  # a position
+        taken = any(other.id == step.id for other in before)
+        if placed.last and placed.outer is None:
+            taken = taken or any(other.id == step.id for other in self.workflow.steps)
+        if taken:
+            yield self.problem(placed, ("id",), f"the id '{step.id}' is taken", "ids must differ")
 
     def defaults(self) -> Iterator[Problem]:
         for name, declared in self.workflow.inputs.items():
@@ -213,36 +289,66 @@ class _Checker:
             elif declared.choices is not None and declared.default not in declared.choices:
                 yield self.workflow.document.problem(f"the default of '{name}' is not one of its choices", path)
 
-    def needs(self, index: int, step: Step) -> Iterator[Problem]:
-        for place, need in enumerate(step.needs):
-            if need not in self.workflow.by_id:
-                hint = _close(need, self.workflow.by_id)
-                yield self.problem(index, ("needs", place), f"there is no step '{need}'", hint)
-
-    def references(self, index: int, step: Step) -> Iterator[Problem]:
-        for item in _find(step, index):
-            if isinstance(item, tuple):
-                path, error = item
-                yield self.problem(index, path[2:], error.message, error.hint)
-                continue
-            fault = self.reference_fault(item)
+    def returned(self) -> Iterator[Problem]:
+        for item in references.find(self.workflow.returns, ("returns",)):
+            path, fault = self.seen(item, None)
             if fault is not None:
-                yield self.problem(index, item.path[2:], *fault)
+                yield self.workflow.document.problem(fault[0], path, hint=fault[1])
 
-    def reference_fault(self, ref: Reference) -> tuple[str, str] | None:
+    def needs(self, placed: Placed) -> Iterator[Problem]:
+        known = {step.id for step in placed.siblings}
+        for place, need in enumerate(placed.step.needs):
+            if need not in known:
+                yield self.problem(placed, ("needs", place), f"there is no step '{need}'", _close(need, known))
+
+    def references(self, placed: Placed) -> Iterator[Problem]:
+        for item in find_in(placed.step):
+            path, fault = self.seen(item, placed)
+            if fault is not None:
+                yield self.problem(placed, path, *fault)
+
+    def seen(
+        self, item: Reference | tuple[Path, ReferenceFailed], placed: Placed | None
+    ) -> tuple[Path, tuple[str, str] | None]:
+        """Where a reference stands, and what is wrong with it."""
+        if isinstance(item, tuple):
+            return item[0], (item[1].message, item[1].hint)
+        return item.path, self.reference_fault(item, placed)
+
+    def scope(self, placed: Placed | None, key: str = "") -> tuple[set[str], tuple[str, ...]]:
+        """The steps and the names of items that a key of a step may refer to."""
+        if placed is None:
+            return set(self.workflow.by_id), ()
+        names: set[str] = set()
+        at: Placed | None = placed
+        while at is not None:
+            names |= {step.id for step in at.siblings}
+            at = at.outer
+        if placed.last:
+            names |= set(self.workflow.by_id)
+        step, variables = placed.step, placed.variables
+        if key in ("returns", "branches"):
+            names |= {inner.id for _, body, _ in step.bodies() for inner in body}
+        if step.is_map and key not in ("for_each", "when", "approve", "wait"):
+            variables = (*variables, step.item_name)
+        return names, variables
+
+    def reference_fault(self, ref: Reference, placed: Placed | None) -> tuple[str, str] | None:
+        steps, variables = self.scope(placed, str(ref.path[0]) if ref.path else "")
+        if ref.root in variables:
+            return None
         if ref.root not in references.ROOTS:
-            hint = "references begin with steps, inputs or run"
+            hint = f"references begin with {', '.join((*references.ROOTS, *variables))}"
             return f"'{ref.root}' in '{{{{ {ref.text} }}}}' is not known", hint
         if ref.root == "run":
-            known = ("id", "workflow")
-            return (
-                None
-                if ref.parts and ref.parts[0] in known
-                else (f"'{ref.text}' is not known", "run has: id, workflow")
-            )
+            last = placed is not None and placed.last
+            known = ("id", "workflow", "status", "failures") if last else ("id", "workflow")
+            if ref.parts and ref.parts[0] in known:
+                return None
+            return f"'{ref.text}' is not known", f"run has: {', '.join(known)}"
         if not ref.parts:
             return f"'{{{{ {ref.text} }}}}' names no {ref.root[:-1]}", f"write {{{{ {ref.root}.<name> }}}}"
-        known_names: Iterable[str] = self.workflow.by_id if ref.root == "steps" else self.workflow.inputs
+        known_names: Iterable[str] = sorted(steps) if ref.root == "steps" else self.workflow.inputs
         if str(ref.parts[0]) not in known_names:
             hint = _close(str(ref.parts[0]), known_names)
             return f"there is no {ref.root[:-1]} '{ref.parts[0]}' ('{{{{ {ref.text} }}}}')", hint
@@ -252,28 +358,30 @@ class _Checker:
             return f"'{{{{ {ref.text} }}}}' names no field of the step", hint
         return None
 
-    def condition(self, index: int, step: Step) -> Iterator[Problem]:
-        if step.when is None:
+    def condition(self, placed: Placed) -> Iterator[Problem]:
+        when = placed.step.when
+        if when is None:
             return
+        steps, variables = self.scope(placed, "when")
         try:
-            expression = Expression(step.when, CONDITION_NAMES)
+            expression = Expression(when, (*CONDITION_NAMES, *variables))
         except ExpressionFailed as error:
-            yield self.problem(index, ("when",), error.message, error.hint)
+            yield self.problem(placed, ("when",), error.message, error.hint)
             return
         if not expression.is_condition:
-            yield self.problem(
-                index, ("when",), f"`{step.when}` is neither true nor false", "compare it with something"
-            )
+            message = f"`{when}` is neither true nor false"
+            yield self.problem(placed, ("when",), message, "compare it with something")
+        known: Iterable[str]
         for kind, names, known in (
-            ("step", step_names(step.when), self.workflow.by_id),
-            ("input", input_names(step.when), self.workflow.inputs),
+            ("step", step_names(when), steps),
+            ("input", input_names(when), self.workflow.inputs),
         ):
             for name in sorted(names - set(known)):
-                yield self.problem(
-                    index, ("when",), f"there is no {kind} '{name}' (`{step.when}`)", _close(name, known)
-                )
+                message = f"there is no {kind} '{name}' (`{when}`)"
+                yield self.problem(placed, ("when",), message, _close(name, known))
 
-    def plugin(self, index: int, step: Step) -> Iterator[Problem]:
+    def plugin(self, placed: Placed) -> Iterator[Problem]:
+        step, index = placed.step, placed
         intents = self.plugins.intents
         handler = intents.get(step.intent or "")
         if step.intent is not None and handler is None:
@@ -282,8 +390,8 @@ class _Checker:
             yield self.problem(index, ("intent",), message, hint)
         if step.connector is not None:
             yield from self.connector(index, step, *step.connector)
-        elif handler is not None:
-            yield from self.parameters(index, step, handler.Parameters)
+        if handler is not None and (step.connector is None or step.options):
+            yield from self.parameters(index, step, handler.Parameters, step.parameters)
         if handler is not None:
             yield from self.handler_check(index, step, handler)
         if step.output is not None:
@@ -292,7 +400,7 @@ class _Checker:
             except StepError as error:
                 yield self.problem(index, ("output",), error.message, error.hint)
 
-    def handler_check(self, index: int, step: Step, handler: IntentHandler) -> Iterator[Problem]:
+    def handler_check(self, index: Placed, step: Step, handler: IntentHandler) -> Iterator[Problem]:
         try:
             messages = list(handler.check(step))
         except Exception as error:  # noqa: BLE001  # a plugin's own code
@@ -302,14 +410,15 @@ class _Checker:
 
     def classified(self, intents: Mapping[str, str]) -> Iterator[Problem]:
         """What is wrong with steps whose intent was not written but told by a classifier."""
-        for index, step in enumerate(self.workflow.steps):
-            handler = self.plugins.intents.get(intents[step.id])
+        for placed in self.workflow.placed:
+            step = placed.step
+            handler = self.plugins.intents.get(intents.get(placed.key, "")) if step.is_work else None
             if step.intent is None and handler is not None:
-                if step.connector is None:
-                    yield from self.parameters(index, step, handler.Parameters)
-                yield from self.handler_check(index, step, handler)
+                if step.connector is None or step.options:
+                    yield from self.parameters(placed, step, handler.Parameters, step.parameters)
+                yield from self.handler_check(placed, step, handler)
 
-    def connector(self, index: int, step: Step, name: str, operation: str) -> Iterator[Problem]:
+    def connector(self, index: Placed, step: Step, name: str, operation: str) -> Iterator[Problem]:
         connector = self.plugins.connectors.get(name)
         if connector is None:
             hint = self.plugins.unavailable_hint("connector", name)
@@ -318,29 +427,30 @@ class _Checker:
             hint = _close(operation, connector.operations)
             yield self.problem(index, ("uses",), f"the connector '{name}' has no operation '{operation}'", hint)
         else:
-            yield from self.parameters(index, step, connector.parameters_of(operation))
+            yield from self.parameters(index, step, connector.parameters_of(operation), step.with_)
 
-    def parameters(self, index: int, step: Step, model: type[Any]) -> Iterator[Problem]:
-        """Checks `with` as far as its values are known; those that are references are known at run time only."""
+    def parameters(self, index: Placed, step: Step, model: type[Any], given: dict[str, Json]) -> Iterator[Problem]:
+        """Checks parameters as far as its values are known; those that are references are known at run time only."""
         if not issubclass(model, Options):
             return
         try:
-            model.model_validate(self.sampled(step.with_))
+            model.model_validate(self.sampled(given))
         except ValidationError as error:
             for item in error.errors():
                 path = item["loc"]
-                given = _at(step.with_, path)
-                if _is_reference(given) and not self.cannot_fit(given, item["type"]):
+                value = _at(given, path)
+                if _is_reference(value) and not self.cannot_fit(value, item["type"]):
                     continue
-                if item["type"] == "missing" and _has_reference(step.with_, path):
+                if item["type"] == "missing" and _has_reference(given, path):
                     continue
                 message = f"{path[-1]}: {item['msg'].removeprefix('Value error, ')}" if path else item["msg"]
                 hint = _close(str(path[-1]), _names(model)) if item["type"] == "extra_forbidden" else ""
                 if item["type"] == "extra_forbidden":
                     message = f"'{path[-1]}' is not a parameter here"
-                elif _is_reference(given):
-                    message += f" ('{given}')"
-                yield self.problem(index, ("with", *path), message, hint)
+                elif _is_reference(value):
+                    message += f" ('{value}')"
+                where = "options" if path and path[0] in step.options else "with"
+                yield self.problem(index, (where, *path), message, hint)
 
     def sampled(self, value: Json) -> Json:
         """The value with each whole reference to an input replaced by a value of the input's type."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from intendant.model.errors import IntendantError, RunActive
 from intendant.model.requests import MemoryContext
-from intendant.model.results import RunStatus, StepOutcome, StepStatus
+from intendant.model.results import RunStatus, StepOutcome
 from intendant.model.workflow import Json
 from intendant.planning.planner import Plan
 from intendant.record.rows import BudgetRow, RunRow, StepRow
@@ -57,13 +57,16 @@ async def find_resumable(store: "Store", run: str, *, take_over: bool) -> Resuma
     return Resumable(row.id, row.epoch, plan, json.loads(row.inputs), memory)
 
 
-def completed_steps(rows: Iterable[StepRow]) -> dict[str, StepOutcome]:
-    """The outcomes of completed steps; those that failed or were skipped are executed again."""
+def outcomes_of(rows: Iterable[StepRow]) -> dict[str, StepOutcome]:
+    """How steps stand, by their addresses, items and steps within others included. Those that failed or were
+    skipped are executed again.
+    """
     outcomes: dict[str, StepOutcome] = {}
     for row in rows:
-        if row.status == StepStatus.completed.value:
-            outcome = StepOutcome.model_validate_json(row.outcome)
-            outcomes[row.key] = outcome.model_copy(update={"output": json.loads(row.output or "null")})
+        outcome = StepOutcome.model_validate_json(row.outcome)
+        if row.output is not None:
+            outcome = outcome.model_copy(update={"output": json.loads(row.output)})
+        outcomes[row.key] = outcome
     return outcomes
 
 

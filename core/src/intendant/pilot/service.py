@@ -15,7 +15,8 @@ from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.engine import Engine
 from intendant.pilot.graph import check
-from intendant.pilot.orchestrator import WorkflowOrchestrator, plan_checked
+from intendant.pilot.orchestrator import WorkflowOrchestrator
+from intendant.pilot.plans import plan_checked
 from intendant.pilot.segments import run_segment
 from intendant.planning.planner import Plan
 
@@ -111,8 +112,8 @@ class OrchestrationService:
         Raises:
             WorkflowError: The workflow or its inputs are wrong; carries every problem.
         """
-        graph = check(workflow, self._engine.plugins, inputs)
-        return await plan_checked(self._engine, workflow, graph, ask_model=ask_model)
+        check(workflow, self._engine.plugins, inputs)
+        return await plan_checked(self._engine, workflow, ask_model=ask_model, inputs=inputs)
 
     def orchestrator(
         self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None
@@ -217,7 +218,7 @@ class OrchestrationService:
     async def _to_the_end(self, run: WorkflowOrchestrator) -> RunResult:
         """Execute what is left of a run, and end it."""
         try:
-            await run_segment(run, self._engine.settings.run.max_parallel)
+            await run_segment(run.frame)
         except asyncio.CancelledError:
             await run.complete(cancelled=True)
             raise

@@ -159,15 +159,20 @@ class StepLog:
         """
         from intendant.record.store import runs
 
-        row = StepRow(
-            key=outcome.step_id,
-            status=outcome.status.value,
-            attempt=outcome.attempts,
-            output=output,
-            outcome=_outcome_json(outcome),
-            finished_at=event.at,
-        )
+        row = row_of(outcome, output, event.at)
         self.journal.commit_later(runs.save_step(self.journal.fence, row), event)
+
+
+def row_of(outcome: StepOutcome, output: str | None, at: float) -> StepRow:
+    """How a step ended, as it is stored; its output as JSON text."""
+    return StepRow(
+        key=outcome.step_id,
+        status=outcome.status.value,
+        attempt=outcome.attempts,
+        output=output,
+        outcome=_outcome_json(outcome),
+        finished_at=at,
+    )
 
 
 def _make(kind: Callable[..., EventT], fields: dict[str, Any]) -> EventT:

@@ -156,6 +156,18 @@ def save_step(fence: Fence, row: StepRow) -> Work[None]:
     return work
 
 
+def save_steps(fence: Fence, rows: Sequence[StepRow]) -> Work[None]:
+    """`save_step` for several at once."""
+
+    @buffered
+    def work(connection: Connection) -> None:
+        session = session_of(connection)
+        for row in rows:
+            session.add(_STEPS, (fence.run_id, fence.epoch, *row))
+
+    return work
+
+
 def usage_history(agent: str, limit: int = 2000) -> Work[dict[str, tuple[int, ...]]]:
     """Tokens that an agent's completed steps took, by intent, newest first; of the last *limit* steps."""
 
