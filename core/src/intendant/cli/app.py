@@ -1,10 +1,11 @@
 """The command `intendant` with all its commands."""
 
-from intendant.cli import budget, classify, compress, cost, plan, plugins, prices, run, runs, trust
+from intendant.cli import approve, budget, classify, compress, cost, plan, plugins, prices, run, runs, trust
 from intendant.cli.shared import app
 
 __all__ = [
     "app",
+    "approve",
     "budget",
     "classify",
     "compress",

@@ -195,8 +195,8 @@ def load_settings(assignments: list[str] | None) -> "Settings":
 
     Says on standard error what a file of the working folder may not set.
     """
-    from intendant.config.settings import Settings
     from intendant.config.layers import merge_assignments
+    from intendant.config.settings import Settings
 
     settings = Settings.load(merge_assignments(assignments or []))
     for file, keys in settings.left_out.items():

@@ -14,15 +14,18 @@ from pydantic import (
     model_validator,
 )
 
-from intendant.model.base import MAX_AMOUNT as MAX_AMOUNT
-from intendant.model.base import MAX_USD as MAX_USD
-from intendant.model.base import Frozen as Frozen
-from intendant.model.base import Json as Json
-from intendant.model.base import Name
+from intendant.model.base import MAX_AMOUNT as MAX_AMOUNT, MAX_USD as MAX_USD, Frozen as Frozen, Json as Json, Name
 from intendant.model.errors import Problem, WorkflowError
-from intendant.model.graph_keys import MODEL, Approve, Gather, Join, OnItemError, Wait
-from intendant.model.graph_keys import Limits as Limits
-from intendant.model.graph_keys import Retry as Retry
+from intendant.model.graph_keys import (
+    MODEL,
+    Approve,
+    Gather,
+    Join,
+    Limits as Limits,
+    OnItemError,
+    Retry as Retry,
+    Wait,
+)
 from intendant.model.inputs import Input as Input
 from intendant.model.source import Document, Path, parse
 
@@ -287,12 +290,14 @@ class Workflow(Frozen):
 
     @classmethod
     def load(cls, path: str | FilePath) -> Self:
-        """Read a workflow file; YAML unless it ends in `.json`.
+        """Read a workflow file; YAML unless it ends in `.json`. `-` stands for standard input.
 
         Raises:
             WorkflowError: The file cannot be read, or is wrong; carries all problems with line and column.
         """
         path = FilePath(path)
+        if str(path) == "-":
+            return cls.parse(_standard_input(), file="standard input")
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise WorkflowError([Problem(f"the file is larger than {MAX_FILE_BYTES} bytes", file=str(path))])
@@ -383,6 +388,24 @@ class Workflow(Frozen):
             for placed in self.placed
             if placed.step.is_work
         )
+
+
+def _standard_input() -> str:
+    """The text of standard input.
+
+    Raises:
+        WorkflowError: It is too long, or not UTF-8.
+    """
+    import sys
+
+    place = "standard input"
+    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise WorkflowError([Problem(f"it is longer than {MAX_FILE_BYTES} bytes", file=place)])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise WorkflowError([Problem(f"byte {error.start} is not UTF-8", file=place)]) from None
 
 
 def _place(

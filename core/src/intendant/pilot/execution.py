@@ -51,6 +51,8 @@ from intendant.text.digests import digest_of
 
 log = get_logger("intendant.steps")
 ONCE = Retry(attempts=1)
+NOTHING = Usage()
+_WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 NEVER_RETRIED = (BudgetExceeded, CallInDoubt, NoHandlerError, StoreError)
 
 
@@ -107,7 +109,7 @@ class StepExecution:
         self._log = context.journal.step(self._address)
         self._attempts = 0
         self._generation = 0
-        self._usage = Usage()
+        self._usage = NOTHING
         self._tokens_saved = 0
         self._produced_by = "deterministic"
 
@@ -190,7 +192,8 @@ class StepExecution:
             ) from None
         finally:
             model.close()
-            self._usage += calls.usage
+            if calls.usage != NOTHING:
+                self._usage += calls.usage
             self._tokens_saved += model.tokens_saved
             self._produced_by = calls.produced_by
         text = await self._checked(result)
@@ -414,8 +417,9 @@ def output_text(output: Json) -> str:
         OutputInvalid: It is not JSON, or cannot be written as UTF-8.
     """
     try:
-        text = json.dumps(output, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        text.encode()
+        text = _WRITE(output)
+        if not text.isascii():
+            text.encode()
     except UnicodeEncodeError:
         raise OutputInvalid(f"the output cannot be stored: {NOT_TEXT}") from None
     except (TypeError, ValueError, RecursionError) as error:

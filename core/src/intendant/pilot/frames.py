@@ -74,6 +74,7 @@ class Frame:
         variables: Items that they may refer to, by name.
         recorder: Writes how they end.
         lenient: Whether the output of a step that was not executed reads as null.
+        around: The step that it is a branch of, as far as that has come.
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class Frame:
         variables: Mapping[str, Json] | None = None,
         recorder: Recorder | None = None,
         lenient: bool = False,
+        around: tuple[str, StepOutcome] | None = None,
     ) -> None:
         self.run = run
+        self.around = around
         self.address = address
         self.outer = outer
         shape = run.shape(steps)
@@ -122,6 +125,8 @@ class Frame:
         """The outcome of a step of this frame, or of one around it."""
         if step_id in self.steps:
             return self.outcomes.get(step_id)
+        if self.around is not None and self.around[0] == step_id:
+            return self.around[1]
         return self.outer.find(step_id) if self.outer is not None else None
 
     def names(self) -> Iterator[str]:

@@ -282,9 +282,8 @@ class WorkflowOrchestrator:
             self._busy.discard(step_id)
 
     def _refuse_done(self, step_id: str) -> None:
-        """
-        Raises:
-            IntendantError: There is no such step, or it was done already, or is being done.
+        """Raises:
+        IntendantError: There is no such step, or it was done already, or is being done.
         """
         _known_step(self.frame, step_id)
         done = self.outcomes.get(step_id)

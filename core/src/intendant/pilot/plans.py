@@ -1,4 +1,4 @@
-"""Plans a workflow with the engine of a process: history, remembered classifications, and a model where allowed."""
+"""Plans a workflow with the engine of a process: its history, remembered answers, and a model where allowed."""
 
 from collections.abc import Mapping
 

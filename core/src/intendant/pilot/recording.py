@@ -70,8 +70,8 @@ class Deferred:
 class ItemBatch:
     """Writes the ends of items of a list, many in one transaction and one event.
 
-    What is not written when the process dies is done again: then calls that were paid for are replayed, and what was
-    delivered is not delivered again.
+    What is not written when the process dies is done again: then calls that were paid for are replayed, and what
+    was delivered is not delivered again.
 
     Args:
         journal: The run's journal.
@@ -86,7 +86,7 @@ class ItemBatch:
 
     def add(self, outcome: StepOutcome, text: str | None) -> None:
         """Write it soon."""
-        self._rows.append(row_of(outcome, text, time()))
+        self._rows.append(row_of(outcome, text, time(), short=True))
         ended: dict[str, Any] = {
             "step": outcome.step_id,
             "status": outcome.status,

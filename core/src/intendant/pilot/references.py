@@ -2,8 +2,8 @@
 
 A value that is one whole reference keeps its type; inside other text a reference is written as text (data as
 JSON). Paths go by `.key`, `['any key']`, `[0]`, `[-1]` and `[*]` (each element of a list). Text in quotation marks
-stands for itself, so that `{{ '{{' }}` writes two braces. `{{ default(steps.a.output, []) }}` is the second where the
-first is null or absent.
+stands for itself, so that `{{ '{{' }}` writes two braces. `{{ default(steps.a.output, []) }}` is the second value
+where the first is null or absent.
 """
 
 import json

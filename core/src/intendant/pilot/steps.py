@@ -1,5 +1,5 @@
-"""Executes one step of a frame, whatever it is: work, a group, a map over items, a branch taken, a wait, a question
-to people; and what the workflow says where it fails.
+"""Executes one step of a frame, whatever it is: work, a group, a map over items, a branch, a wait, a question to
+people; and what the workflow says where it fails.
 """
 
 from collections.abc import Mapping, Sequence
@@ -105,19 +105,19 @@ async def _branch(frame: Frame, step: Step, place: Place, decided: StepOutcome) 
             f"`branches` needs an output with the `branch` that was taken, not {type(output).__name__}",
             hint="decide with intent: conditional",
         )
-        return _ended(frame, step, place, decided, failure=failure_of(error))
+        return _ended(frame, place, decided, failure=failure_of(error))
     branch = branches.get(taken)
     if branch is None:
         note = f"there are no steps for the branch '{taken}'"
-        return _ended(frame, step, place, decided, output={**output, "result": None}, notes=(*decided.notes, note))
-    inner = await _body(frame, branch.steps, f"{place.address}/{taken}/", place)
+        return _ended(frame, place, decided, output={**output, "result": None}, notes=(*decided.notes, note))
+    inner = await _body(frame, branch.steps, f"{place.address}/{taken}/", place, (step.id, decided))
     if inner.waiting:
         return _waits(frame, step, place, inner)
     took = _sum(decided, inner)
     if (failed := inner.failure) is not None:
-        return _ended(frame, step, place, decided, failure=_within(failed, f"branch '{taken}', "), **took)
+        return _ended(frame, place, decided, failure=_within(failed, f"branch '{taken}', "), **took)
     result = _result(inner, branch.steps, branch.returns, given="returns" in branch.model_fields_set)
-    return _ended(frame, step, place, decided, output={**output, "result": result}, **took)
+    return _ended(frame, place, decided, output={**output, "result": result}, **took)
 
 
 # --- groups ---
@@ -141,16 +141,30 @@ async def group(frame: Frame, step: Step, place: Place) -> StepOutcome:
     )
     took = inner.totals()
     if (failed := inner.failure) is not None:
-        return _ended(frame, step, place, begun, failure=_within(failed), **took)
+        return _ended(frame, place, begun, failure=_within(failed), **took)
     output = _result(inner, steps, step.returns, given="returns" in step.model_fields_set)
-    return _ended(frame, step, place, begun, output=output, **took)
+    return _ended(frame, place, begun, output=output, **took)
 
 
-async def _body(frame: Frame, steps: Sequence[Step], address: str, place: Place) -> Frame:
+async def _body(
+    frame: Frame,
+    steps: Sequence[Step],
+    address: str,
+    place: Place,
+    around: tuple[str, StepOutcome] | None = None,
+) -> Frame:
     """Execute steps within a step."""
     from intendant.pilot.segments import run_segment
 
-    inner = Frame(frame.run, steps, address, outer=frame, variables=place.variables, recorder=place.recorder)
+    inner = Frame(
+        frame.run,
+        steps,
+        address,
+        outer=frame,
+        variables=place.variables,
+        recorder=place.recorder,
+        around=around,
+    )
     await run_segment(inner)
     return inner
 
@@ -185,7 +199,7 @@ def _waits(frame: Frame, step: Step, place: Place, inner: Frame) -> StepOutcome:
     return outcome.model_copy(update={"step_id": place.address})
 
 
-def _ended(frame: Frame, step: Step, place: Place, begun: StepOutcome, **facts: Any) -> StepOutcome:
+def _ended(frame: Frame, place: Place, begun: StepOutcome, **facts: Any) -> StepOutcome:
     """Record how a step ended that is made of others.
 
     Raises:

@@ -19,6 +19,8 @@ from intendant.text.digests import digest_of
 
 IN_PROCESS_SECONDS = 10.0
 """A wait that ends within this is slept through: to go on with a run takes longer."""
+LOOK_SECONDS = 0.5
+"""How often a process that stays looks for decisions."""
 MOST_SHOWN = 50_000
 """Characters of what people are shown that are kept with the question."""
 WAIT = "~wait"
@@ -227,3 +229,22 @@ def _cut(shown: dict[str, Json], text: str) -> str:
         return text
     cut = {"step": shown["step"], "cost": shown["cost"], "preview": text[:MOST_SHOWN]}
     return output_text({**cut, "characters": len(text)})
+
+
+async def decisions_of(frame: Frame) -> int:
+    """How many decisions there are about steps of the run."""
+    from intendant.record.store import approvals
+
+    journal = frame.run.journal
+    return await journal.store.do(approvals.count(journal.run_id), journal.fence)
+
+
+async def until_decided(frame: Frame, seen: int) -> None:
+    """Wait until there are more decisions than *seen*, or the first time that the run waits for has come."""
+    due = [outcome.due for outcome in frame.waiting if outcome.due is not None]
+    first = min(due) if due else None
+    while await decisions_of(frame) == seen:
+        left = LOOK_SECONDS if first is None else first - time()
+        if left <= 0:
+            return
+        await sleep(min(LOOK_SECONDS, left))

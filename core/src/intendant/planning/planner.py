@@ -141,7 +141,7 @@ class Planner:
             model: The door through which classifiers may ask a model.
             memory: Something is known before the run, and the steps that are told need tokens for it.
             planning: Returns what classifying took, which the run's budget pays for.
-            inputs: The values of the workflow's inputs that are known; how many items a list has follows from them.
+            inputs: The values of inputs that are known; how many items a list has may follow from them.
 
         Raises:
             WorkflowError: A step's intent cannot be told, or nobody handles it.

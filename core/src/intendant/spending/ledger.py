@@ -204,9 +204,11 @@ class RunLedger:
             lefts.append(own + (self._drawable(step) if self._overage else 0))
         elif step is not None and step.cap is not None and step.cap.tokens is not None:
             lefts.append(max(0, step.cap.tokens - step.spent - step.held))
-        for group in self._groups_of(key):
-            if group.cap is not None and group.cap.tokens is not None:
-                lefts.append(max(0, group.cap.tokens - group.spent - group.held))
+        lefts += [
+            max(0, group.cap.tokens - group.spent - group.held)
+            for group in self._groups_of(key)
+            if group.cap is not None and group.cap.tokens is not None
+        ]
         return min(lefts) if lefts else None
 
     def _drawable(self, step: StepBudget | None) -> int:
@@ -233,9 +235,12 @@ class RunLedger:
         """
         key = budget_key(step_id)
         lefts = [] if self._limits[1] is None else [self._limits[1] - self._micro]
-        for budget in (*self._groups_of(key), *filter(None, (self._steps.get(key),))):
-            if budget.cap is not None and budget.cap.micro_usd is not None:
-                lefts.append(budget.cap.micro_usd - budget.micro)
+        step = self._steps.get(key)
+        lefts += [
+            budget.cap.micro_usd - budget.micro
+            for budget in (*self._groups_of(key), *((step,) if step is not None else ()))
+            if budget.cap is not None and budget.cap.micro_usd is not None
+        ]
         return max(0, min(lefts)) if lefts else None
 
     def finish(self, step_id: str) -> None:

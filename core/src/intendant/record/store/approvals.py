@@ -1,14 +1,14 @@
 """What runs ask people, and what these decide: work functions for `Store.do`.
 
-A decision is written by any process, without owning the run; whoever goes on with the run reads it, and puts it into
-the run's journal.
+A decision is written by any process, without owning the run; what goes on with the run reads it, and puts it
+into the run's journal.
 """
 
 import json
 from time import time
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update  # noqa: TID253
+from sqlalchemy import Connection, delete, func, insert, select, update  # noqa: TID253
 
 from intendant.model.errors import IntendantError
 from intendant.record.rows import ApprovalRow, DecisionRow, Fence
@@ -73,6 +73,12 @@ def open_approvals(run_id: str | None = None) -> Work[list[ApprovalRow]]:
     if run_id is not None:
         query = query.where(approval.c.run_id == run_id)
     return lambda connection: [ApprovalRow._make(row) for row in connection.execute(query)]
+
+
+def count(run_id: str) -> Work[int]:
+    """Decisions about a run's steps so far."""
+    query = select(func.count()).select_from(decision).where(decision.c.run_id == run_id)
+    return lambda connection: int(connection.execute(query).scalar_one())
 
 
 def decide(run_id: str, step_key: str, by: str, verdict: str, note: str = "") -> Work[int]:
