@@ -163,8 +163,9 @@ def _address(run_id: str, step: str, item: str | None, asked: list[str]) -> str:
         return fits[0]
     if not fits:
         known = ", ".join(f"'{key}'" for key in asked[:10]) or "nothing"
+        which = f", item {item!r}," if item is not None else ""
         raise IntendantError(
-            f"nothing is asked about step '{step}'{f', item {item!r},' if item is not None else ''} of run {run_id}",
+            f"nothing is asked about step '{step}'{which} of run {run_id}",
             hint=f"asked about: {known}",
         )
     raise IntendantError(

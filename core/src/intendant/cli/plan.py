@@ -166,7 +166,7 @@ def _with_rule(
     without: str | None = None,
     places: tuple[str, ...] = ("with",),
 ) -> dict[str, Any]:
-    """If a step says *where*, its `with` (or what *places* names) has the properties of *model*; references may stand for any value."""
+    """If a step says *where*, its `with` (or *places*) has the properties of *model*, or references instead."""
     parameters = model.model_json_schema(by_alias=True, ref_template="#/$defs/{model}")
     definitions.update(parameters.pop("$defs", {}))
     properties = {

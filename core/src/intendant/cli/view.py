@@ -94,21 +94,6 @@ class RunView:
                 row.saved += event.saved
             case events.ContentExpanded():
                 row.saved -= event.tokens
-            case events.ItemsStarted():
-                row.status, row.started = StepStatus.running, monotonic()
-                row.items, row.ended, row.failed = event.total, event.kept, 0
-                row.note = _progress(row)
-            case events.ItemsEnded():
-                own = [item for item in event.items if item.step.endswith("]")]
-                row.ended += len(own)
-                row.failed += sum(item.status is StepStatus.failed for item in own)
-                row.note = _progress(row)
-            case events.ApprovalRequested():
-                row.status, row.note = StepStatus.waiting, f"asks: {event.ask}"
-            case events.WaitStarted():
-                row.status, row.note = StepStatus.waiting, f"waits until {_clock(event.until)}"
-            case events.ErrorHandled():
-                row.note = f"handled ({event.how}): {event.failure.message}"
             case events.StepExecuted():
                 row.status, row.seconds = StepStatus.completed, event.seconds
                 label = "" if event.produced_by == "model" else f"{event.produced_by}, no model"
@@ -116,13 +101,35 @@ class RunView:
             case events.StepFailed():
                 row.status, row.seconds = StepStatus.failed, event.seconds
                 row.note = event.failure.message
-            case events.StepSkipped():
-                row.status, row.note = StepStatus.skipped, event.reason
+            case _:
+                _of_graph(row, event)
         return row
 
 
 _COUNTED = (events.TokensSettled, events.TokenCompressed, events.ContentExpanded, events.StepRetried)
 """Events of items that the row of their step shows."""
+
+
+def _of_graph(row: Row, event: events.Event) -> None:
+    """Take in what happens to items, and to steps that wait or whose failure is handled."""
+    match event:
+        case events.StepSkipped():
+            row.status, row.note = StepStatus.skipped, event.reason
+        case events.ItemsStarted():
+            row.status, row.started = StepStatus.running, monotonic()
+            row.items, row.ended, row.failed = event.total, event.kept, 0
+            row.note = _progress(row)
+        case events.ItemsEnded():
+            own = [item for item in event.items if item.step.endswith("]")]
+            row.ended += len(own)
+            row.failed += sum(item.status is StepStatus.failed for item in own)
+            row.note = _progress(row)
+        case events.ApprovalRequested():
+            row.status, row.note = StepStatus.waiting, f"asks: {event.ask}"
+        case events.WaitStarted():
+            row.status, row.note = StepStatus.waiting, f"waits until {_clock(event.until)}"
+        case events.ErrorHandled():
+            row.note = f"handled ({event.how}): {event.failure.message}"
 
 
 def _progress(row: Row) -> str:

@@ -13,7 +13,7 @@ Gather = Literal["list", "flatten", "merge"]
 OnItemError = Literal["stop", "skip", "keep"]
 """An item failed: no other is started and the step fails; it is left out; or its error stands in its place."""
 Join = Literal["all", "any", "done"]
-"""What of a step's needs must have run: all; at least one, when the others have ended; or whatever became of them."""
+"""What of a step's needs must have run: all; one at least, when the others have ended; or whatever became."""
 MAX_WAIT_SECONDS = 400 * 86_400
 MODEL = re.compile(r"^[^/\s]+/\S+$")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -29,7 +29,8 @@ def seconds_of(value: Json) -> float:
     if isinstance(value, str) and (found := _DURATION.match(value)) is not None:
         value = float(found[1]) * _UNITS[found[2]]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("a duration is a number of seconds, or text such as 90s, 15m, 2h, 3d or 1w")
+        message = "a duration is a number of seconds, or text such as 90s, 15m, 2h, 3d or 1w"
+        raise ValueError(message)  # noqa: TRY004  # pydantic takes no TypeError
     if not 0 <= value <= MAX_WAIT_SECONDS:
         raise ValueError(f"a duration is from 0 to {MAX_WAIT_SECONDS} seconds")
     return float(value)

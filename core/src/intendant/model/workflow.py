@@ -14,20 +14,36 @@ from pydantic import (
     model_validator,
 )
 
-from intendant.model.base import MAX_AMOUNT as MAX_AMOUNT, MAX_USD as MAX_USD, Frozen as Frozen, Json as Json, Name
+from intendant.model.base import MAX_AMOUNT, MAX_USD, Frozen, Json, Name
 from intendant.model.errors import Problem, WorkflowError
 from intendant.model.graph_keys import (
     MODEL,
     Approve,
     Gather,
     Join,
-    Limits as Limits,
+    Limits,
     OnItemError,
-    Retry as Retry,
+    Retry,
     Wait,
 )
-from intendant.model.inputs import Input as Input
+from intendant.model.inputs import Input
 from intendant.model.source import Document, Path, parse
+
+__all__ = [
+    "MAX_AMOUNT",
+    "MAX_USD",
+    "Branch",
+    "Frozen",
+    "InDoubt",
+    "Input",
+    "Json",
+    "Limits",
+    "OnError",
+    "Placed",
+    "Retry",
+    "Step",
+    "Workflow",
+]
 
 InDoubt = Literal["idempotent", "retry", "hold", "fail"]
 """What becomes of a paid call that was in flight when its process died: the same call again under the same key;
@@ -136,7 +152,7 @@ class Step(Frozen):
         description="What of the steps that it needs must have run: `all`, `any` (one of them), or `done` "
         "(whatever became of them).",
     )
-    on_error: Literal["continue"] | "OnError" | None = Field(
+    on_error: "Literal['continue'] | OnError | None" = Field(
         default=None,
         description="What is done where the step fails for good: `continue`, or an `output`, or `steps`.",
     )

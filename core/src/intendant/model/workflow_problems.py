@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -189,7 +190,7 @@ def _step_at(path: Path, document: Document) -> str:
 def _fields_at(path: Path) -> list[str]:
     """The fields that are known where the unknown one at *path* stands."""
     model: type[BaseModel] = models.Workflow
-    for before, part in zip(path[:-1], path[1:], strict=False):
+    for before, part in pairwise(path):
         if before in ("steps", "finally") and isinstance(part, int):
             model = models.Step
         elif before in _MODELS:

@@ -1,7 +1,7 @@
 """A frame: the steps that are executed together, and what they see of each other.
 
-The steps of a workflow are one frame, those of `finally` another. A group has a frame of its own, one for each item
-where it is executed for items: its ids are private, and what is outside can be seen from inside.
+The steps of a workflow are one frame, those of `finally` another. A group has a frame of its own, one for each
+item where it is executed for items: its ids are private, and what is outside can be seen from inside.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -95,9 +95,10 @@ class Frame:
         self.outer = outer
         shape = run.shape(steps)
         self.steps, self.order, self.graph = shape.steps, shape.order, shape.graph
-        self.recorder = recorder or (StepRecorder() if outer is None else outer.recorder)
+        inherited: Recorder = StepRecorder() if outer is None else outer.recorder
+        self.recorder: Recorder = inherited if recorder is None else recorder
         self.variables: Mapping[str, Json] = {**(outer.variables if outer else {}), **(variables or {})}
-        self.lenient = lenient or (outer is not None and outer.lenient)
+        self.lenient: bool = lenient or (outer is not None and outer.lenient)
         self.outcomes: dict[str, StepOutcome] = {}
         if run.kept:
             found = ((step, self.before(step)) for step in self.steps)

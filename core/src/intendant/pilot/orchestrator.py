@@ -12,11 +12,12 @@ from intendant.model.errors import IntendantError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import Failure, Metrics, RunResult, RunStatus, StepOutcome
 from intendant.model.workflow import Json, Limits, Workflow
+from intendant.pilot.checking import check
 from intendant.pilot.client import Shared
 from intendant.pilot.engine import Engine
 from intendant.pilot.execution import RunContext, failure_of
 from intendant.pilot.frames import Frame, RunState
-from intendant.pilot.graph import Graph, check
+from intendant.pilot.graph import Graph
 from intendant.pilot.plans import plan_checked, record_plan
 from intendant.pilot.references import resolve
 from intendant.pilot.resuming import PLAN_VERSION, find_resumable, outcomes_of, with_limits

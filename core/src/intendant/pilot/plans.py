@@ -6,9 +6,10 @@ from intendant import events
 from intendant.model.errors import IntendantError
 from intendant.model.results import Usage
 from intendant.model.workflow import Json, Workflow
+from intendant.pilot.checking import check_classified
 from intendant.pilot.classification_support import ClassificationSupport
 from intendant.pilot.engine import Engine
-from intendant.pilot.graph import check_classified, needs_of, reference_counts
+from intendant.pilot.graph import needs_of, reference_counts
 from intendant.planning.planner import Plan
 from intendant.record.journal import Journal
 from intendant.record.store import runs

@@ -37,8 +37,8 @@ class Recorder(Protocol):
 class StepRecorder:
     """Writes each step with events of its own."""
 
-    digest = ""
-    batch = None
+    digest: str = ""
+    batch: "ItemBatch | None" = None
 
     def tell(self, log: StepLog, kind: Callable[..., events.Event], **fields: Any) -> None:
         """Record it at once."""

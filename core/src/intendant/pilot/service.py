@@ -13,8 +13,8 @@ from intendant.model.errors import Fenced, IntendantError, Problem, StoreError, 
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Limits, Workflow
+from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
-from intendant.pilot.graph import check
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
 from intendant.pilot.segments import run_segment

@@ -68,6 +68,10 @@ class StepPlan(Frozen):
     """Micro-US$ that it can spend at most; None if a price is not known."""
     rewriting: Route | None = None
     """The model that may rewrite the step's input where selecting from it loses too much."""
+    max_output_tokens: int | None = None
+    """The longest answer, as the step says; wins over what its handler asks for."""
+    temperature: float | None = None
+    """As the step says."""
     items: int | None = None
     """How often the step is executed, as a step for each item of a list or within one; None for once."""
     items_assumed: bool = False
@@ -390,6 +394,8 @@ class Planner:
             side_effects=spec.side_effects or self._effect(step),
             max_tokens=bound.tokens,
             max_micro_usd=bound.micro_usd,
+            max_output_tokens=step.max_output_tokens,
+            temperature=step.temperature,
             items=items.times if items.counted else None,
             items_assumed=items.assumed,
             warnings=self._warnings(step, classification, wants[step.id], route, bound),
