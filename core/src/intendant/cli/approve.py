@@ -10,7 +10,6 @@ import typer  # noqa: TID253
 from intendant.cli.runs import with_store
 from intendant.cli.shared import DbOption, JsonOption, Session, SetOption, VerboseOption, command, print_json
 from intendant.model.errors import IntendantError, amount
-from intendant.spending.ledger import budget_key
 
 if TYPE_CHECKING:
     from intendant.record.rows import ApprovalRow
@@ -153,6 +152,7 @@ def _address(run_id: str, step: str, item: str | None, asked: list[str]) -> str:
         IntendantError: There is none, or more than one.
     """
     from intendant.pilot.items import address_key
+    from intendant.spending.ledger import budget_key
 
     fits = [key for key in asked if key == step]
     if item is not None:
