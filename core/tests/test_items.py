@@ -77,7 +77,7 @@ class Post(Connector):
         self.sent = []
 
     @operation(side_effects=True)
-    async def send(self, parameters: Nothing, call: ConnectorCall):  # noqa: ARG002
+    async def send(self, parameters: Nothing, call: ConnectorCall):
         """Send a letter."""
         self.sent.append(call.input)
         return {"sent": call.input}
@@ -121,7 +121,11 @@ async def test_no_items_are_an_empty_list() -> None:
 
 @pytest.mark.parametrize(
     ("gather", "rows", "output"),
-    [("list", [[1], [2, 3]], [[1], [2, 3]]), ("flatten", [[1], [2, 3]], [1, 2, 3]), ("merge", [{"a": 1}, {"b": 2}], {"a": 1, "b": 2})],
+    [
+        ("list", [[1], [2, 3]], [[1], [2, 3]]),
+        ("flatten", [[1], [2, 3]], [1, 2, 3]),
+        ("merge", [{"a": 1}, {"b": 2}], {"a": 1, "b": 2}),
+    ],
 )
 async def test_gather_says_what_the_outputs_become(gather, rows, output) -> None:
     assert (await run(flow({**EACH, "gather": gather}), rows, Copy())).outputs["each"] == output
@@ -162,7 +166,12 @@ async def test_a_group_is_executed_for_each_item_and_its_steps_see_the_item_and_
         "key": "row.id",
         "steps": [
             {"id": "a", "intent": "copy", "input": "{{ row.id }}"},
-            {"id": "b", "intent": "copy", "when": "row.id != 2", "input": "{{ steps.a.output }}-{{ steps.first.output }}"},
+            {
+                "id": "b",
+                "intent": "copy",
+                "when": "row.id != 2",
+                "input": "{{ steps.a.output }}-{{ steps.first.output }}",
+            },
         ],
         "returns": {"a": "{{ steps.a.output }}", "b": "{{ default(steps.b.output, 'none') }}"},
     }
@@ -172,7 +181,13 @@ async def test_a_group_is_executed_for_each_item_and_its_steps_see_the_item_and_
 
 
 async def test_maps_nest() -> None:
-    inner = {"id": "inner", "for_each": "{{ row }}", "as": "cell", "intent": "copy", "input": ["{{ cell }}", "{{ row }}"]}
+    inner = {
+        "id": "inner",
+        "for_each": "{{ row }}",
+        "as": "cell",
+        "intent": "copy",
+        "input": ["{{ cell }}", "{{ row }}"],
+    }
     group = {"id": "each", "for_each": "{{ inputs.rows }}", "as": "row", "steps": [inner]}
     result = await run(flow(group), [[1, 2], [3]], Copy())
     assert result.outputs["each"] == [[[1, [1, 2]], [2, [1, 2]]], [[3, [3]]]]
@@ -192,7 +207,11 @@ async def test_two_items_of_one_key_are_refused_before_any_is_executed() -> None
         ("{id: a, intent: copy, for_each: rows}", "`for_each` is a list, not 'rows'", 3),
         ("{id: a, intent: copy, for_each: [1], as: steps}", "an item cannot be called 'steps' here", 3),
         ("{id: a, intent: copy, for_each: [1], key: rwo.id}", "undeclared reference to 'rwo", 3),
-        ("{id: a, intent: copy, for_each: [1], as: r, input: '{{ item }}'}", "'item' in '{{ item }}' is not known", 3),
+        (
+            "{id: a, intent: copy, for_each: [1], as: r, input: '{{ item }}'}",
+            "'item' in '{{ item }}' is not known",
+            3,
+        ),
         ("{id: a, intent: copy, steps: [{id: b, intent: copy}]}", "a group has no `intent`", 3),
         ("{id: a, returns: 1, intent: copy}", "only a group has `returns`", 3),
         ("{id: a, steps: [{id: b, intent: copy, input: '{{ steps.c.output }}'}]}", "there is no step 'c'", 3),
@@ -368,7 +387,11 @@ KILLED = """
 async def test_after_kill_9_nothing_that_was_committed_is_repeated_and_nothing_is_lost(tmp_path, after) -> None:
     log, url = tmp_path / "log", f"sqlite:///{tmp_path}/x.db"
     script = tmp_path / "main.py"
-    script.write_text(textwrap.dedent(KILLED).format(tests=str(__import__("pathlib").Path(__file__).parent), log=str(log), url=url))
+    script.write_text(
+        textwrap.dedent(KILLED).format(
+            tests=str(__import__("pathlib").Path(__file__).parent), log=str(log), url=url
+        )
+    )
     process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.DEVNULL)
     lines = 0
     for _ in range(3000):
@@ -380,7 +403,9 @@ async def test_after_kill_9_nothing_that_was_committed_is_repeated_and_nothing_i
     process.wait()
     async with engine(Copy(), db=url) as service:
         run_id = (await service._engine.store.do(runs.find_run("last"))).id
-        kept = {row.key for row in await service._engine.store.do(runs.steps_of(run_id)) if row.status == "completed"}
+        kept = {
+            row.key for row in await service._engine.store.do(runs.steps_of(run_id)) if row.status == "completed"
+        }
     before = log.read_text().splitlines()
     done = subprocess.run([sys.executable, str(script), "resume"], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["completed", "40"], done.stderr
@@ -392,7 +417,7 @@ async def test_after_kill_9_nothing_that_was_committed_is_repeated_and_nothing_i
         index = key.partition("[")[2].partition("]")[0]
         if key.endswith("/a"):
             assert f"asked about {index}" not in after_kill
-        elif key.endswith("]") or key.endswith("/b"):
+        elif key.endswith(("]", "/b")):
             assert not any(line.startswith("sent") and line.endswith(f" {index}") for line in after_kill)
     keys = {line.split()[2]: line.split()[1] for line in after_kill if line.startswith("sent")}
     for line in before:

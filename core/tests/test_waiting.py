@@ -119,7 +119,10 @@ async def test_as_many_people_as_needed_have_to_approve_and_only_those_who_may(u
     assert (await resumed(url))[0].status == "completed"
 
 
-@pytest.mark.parametrize(("otherwise", "status", "step"), [("deny", "failed", "failed"), ("approve", "completed", "completed"), ("skip", "completed", "skipped")])
+@pytest.mark.parametrize(
+    ("otherwise", "status", "step"),
+    [("deny", "failed", "failed"), ("approve", "completed", "completed"), ("skip", "completed", "skipped")],
+)
 async def test_when_the_time_to_decide_is_over_the_workflow_says_what_holds(url, otherwise, status, step) -> None:
     run_id = await waits(url, asking(f"ask: Now?, within: 300ms, otherwise: {otherwise}"))
     await asyncio.sleep(0.35)
@@ -185,7 +188,9 @@ async def test_a_process_that_stays_goes_on_when_somebody_decides(url) -> None:
 
 async def test_a_wait_is_over_when_its_time_has_come_whatever_process_looks(url, monkeypatch) -> None:
     monkeypatch.setattr(waiting, "IN_PROCESS_SECONDS", 0.01)
-    flow = Workflow.parse("name: t\nsteps: [{id: draft, intent: copy}, {id: send, wait: {for: 400ms}, needs: [draft]}]")
+    flow = Workflow.parse(
+        "name: t\nsteps: [{id: draft, intent: copy}, {id: send, wait: {for: 400ms}, needs: [draft]}]"
+    )
     started = time()
     seen = []
     async with engine(Copy(), db=url) as service:

@@ -112,6 +112,15 @@ from intendant.model.workflow import (
     Retry as Retry,
     Step as Step,
 )
+from intendant.pilot.asking import (
+    ModelAnswer as ModelAnswer,
+    ModelAnswers as ModelAnswers,
+    ask as ask,
+    ask_each as ask_each,
+    compression_notes as compression_notes,
+    marked as marked,
+    prompt_clash as prompt_clash,
+)
 from intendant.pilot.conditions import (
     Expression as Expression,
     condition_faults as condition_faults,

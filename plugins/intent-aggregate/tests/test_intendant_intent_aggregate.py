@@ -254,7 +254,6 @@ async def test_a_join_that_explodes_is_stopped():
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
-        ({}, "nothing to do"),
         ({"measures": {"m": {}}}, "write one of"),
         ({"measures": {"m": {"sum": "a", "mean": "a"}}}, "write one of"),
         ({"measures": {"m": {"count": False}}}, "count"),

@@ -80,7 +80,6 @@ async def test_values_cannot_become_part_of_the_condition():
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
-        ({}, "either `cases` or `if`"),
         ({"if": "true", "cases": CASES}, "either `cases` or `if`"),
         ({"cases": CASES, "else": "x"}, "write `default`"),
         ({"if": "true", "default": "x"}, "write `else`"),

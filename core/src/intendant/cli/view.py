@@ -96,7 +96,8 @@ class RunView:
                 row.saved -= event.tokens
             case events.StepExecuted():
                 row.status, row.seconds = StepStatus.completed, event.seconds
-                label = "" if event.produced_by == "model" else f"{event.produced_by}, no model"
+                asked = event.produced_by.startswith("model")
+                label = "" if asked else f"{event.produced_by}, no model"
                 row.note = "; ".join(filter(None, (label, *event.notes)))
             case events.StepFailed():
                 row.status, row.seconds = StepStatus.failed, event.seconds

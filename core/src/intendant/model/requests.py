@@ -311,6 +311,11 @@ class ModelClient(Protocol):
     def count(self, text: str) -> int:
         """Tokens of *text* for that model, counted from above where they cannot be known."""
 
+    def stronger(self) -> "ModelClient | None":
+        """A client of the next stronger tier, with the same budget, for answers that do not fit; None if there is
+        none.
+        """
+
     def complete(
         self, request: ModelRequest, on_text: Callable[[str], object] | None = None
     ) -> Awaitable[ModelReply]:

@@ -277,7 +277,9 @@ class _Checker:
         """What the step says of its tier and its model."""
         step, plugins = placed.step, self.plugins
         if step.tier is not None and step.tier not in plugins.tiers:
-            yield self.problem(placed, ("tier",), f"there is no tier '{step.tier}'", _close(step.tier, plugins.tiers))
+            yield self.problem(
+                placed, ("tier",), f"there is no tier '{step.tier}'", _close(step.tier, plugins.tiers)
+            )
         if step.model is not None and (name := step.model.partition("/")[0]) not in plugins.providers:
             hint = plugins.unavailable_hint("provider", name)
             yield self.problem(placed, ("model",), f"there is no provider '{name}'", hint)

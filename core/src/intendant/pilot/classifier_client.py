@@ -64,6 +64,9 @@ class ClassifierModelClient:
         """Tokens of *text* for the model."""
         return self._gateway.counter(self._route)(text)
 
+    def stronger(self) -> None:
+        """None: what stays unsure is told as such."""
+
     async def complete(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """Ask the model; see `ModelClient.complete`."""
         async with self._opening:

@@ -129,6 +129,7 @@ class StepModel:
         self.tokens_saved = 0
         """By compression, so far."""
         self._closed = False
+        self._stronger: list[StepModel] = []
 
     @property
     def tokens_left(self) -> int | None:
@@ -156,6 +157,9 @@ class StepModel:
     def close(self) -> None:
         """Refuse further calls: the attempt has ended, and nothing would record or charge them."""
         self._closed = True
+        for client in self._stronger:
+            client.close()
+            self.tokens_saved += client.tokens_saved
 
     async def complete(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """Ask the model; see `ModelClient.complete`."""
@@ -275,6 +279,15 @@ class StepModel:
         )
         self._shared.keep(key, fitted)
         return fitted
+
+    def stronger(self) -> "StepModel | None":
+        """A client of the step's escalation model, with the same budget; see `ModelClient.stronger`."""
+        if self._plan.escalation is None:
+            return None
+        plan = self._plan.model_copy(update={"route": self._plan.escalation, "escalation": None})
+        client = StepModel(self._gateway, self._scope, plan, self._chain, self._shared, None, self._model_hint)
+        self._stronger.append(client)
+        return client
 
     def _rewriter(self) -> "StepModel | None":
         """A client of the model that may rewrite content, with the same budget."""

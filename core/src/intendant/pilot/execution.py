@@ -18,6 +18,7 @@ from intendant.config.logs import get_logger
 from intendant.config.settings import Settings
 from intendant.hooks.bases import first_error
 from intendant.hooks.questions import Questions
+from intendant.hooks.redaction import redacted
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import (
     BudgetExceeded,
@@ -167,7 +168,7 @@ class StepExecution:
             self._generation += 1  # the answers were no good: a replay of them would fail again
         wanted = retry.on == "any" or (isinstance(error, IntendantError) and error.retryable)
         if wanted and self._attempts < retry.attempts:
-            failure = Failure(error=type(error).__name__, message=str(error))
+            failure = Failure(error=type(error).__name__, message=redacted(str(error)))
             self._log.record(events.StepRetried, attempt=self._attempts, failure=failure)
         return wanted
 
@@ -349,7 +350,7 @@ class StepExecution:
         if isinstance(error, IntendantError):
             return failure_of(error)
         log.warning("plugin_raised", step=self._step.id, intent=self._plan.intent, exc_info=error)
-        text = f"the handler of '{self._plan.intent}' raised {type(error).__name__}: {error}"
+        text = redacted(f"the handler of '{self._plan.intent}' raised {type(error).__name__}: {error}")
         return Failure(
             error=type(error).__name__,
             message=text,
@@ -398,7 +399,8 @@ def _copied(value: Json) -> Json:
 
 def failure_of(error: IntendantError) -> Failure:
     """An error as the failure of a step."""
-    return Failure(error=type(error).__name__, message=error.message, hint=error.hint, code=error.code)
+    message, hint = redacted(error.message), redacted(error.hint)
+    return Failure(error=type(error).__name__, message=message, hint=hint, code=error.code)
 
 
 def _backoff_of(retry: Retry) -> Backoff:

@@ -76,6 +76,8 @@ class StepPlan(Frozen):
     """How often the step is executed, as a step for each item of a list or within one; None for once."""
     items_assumed: bool = False
     """True if the list is not known before the run."""
+    escalation: Route | None = None
+    """The model of a stronger tier, asked where answers of `route` do not fit; None if there is none."""
     side_effects: bool
     """True if the step may change something outside the run."""
     warnings: tuple[str, ...] = ()
@@ -375,7 +377,10 @@ class Planner:
         rewriting = (
             router.route(step.id, "compress", 0.0, {}, tokens) if compression.abstractive and route else None
         )
-        bound = within(self._bounds.of_step((route, rewriting), tokens, total), step.budget)
+        escalation = None
+        if route is not None and step.tier is None and step.model is None:  # what the step names is kept to
+            escalation = router.stronger(step.id, spec.name, score, factors, tokens, route)
+        bound = within(self._bounds.of_step((route, rewriting, escalation), tokens, total), step.budget)
         return StepPlan(
             step_id=step.id,
             name=step.title,
@@ -387,6 +392,7 @@ class Planner:
             memory_tokens=memory,
             compression=compression,
             rewriting=rewriting,
+            escalation=escalation,
             difficulty=round(score, 2),
             factors=factors,
             route=route,

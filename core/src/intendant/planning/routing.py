@@ -151,18 +151,44 @@ class Router:
     ) -> Route | None:
         if step.tier is None:
             return self.route(step.id, intent, score, factors, tokens)
+        others = tuple(name for name in self._tiers if name != step.tier)
+        answer = self._without(step.id, intent, score, factors, tokens, others)
+        return None if answer is None else answer.model_copy(update={"reason": "the step names the tier"})
+
+    def stronger(
+        self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int, route: Route
+    ) -> Route | None:
+        """The next other model of a stronger tier than that of *route*, for answers that do not fit; None if there
+        is none.
+        """
+        if route.tier not in self._tiers or not self._enabled:
+            return None
+        for count in range(self._tiers.index(route.tier) + 1, len(self._tiers)):
+            answer = self._without(step_id, intent, score, factors, tokens, self._tiers[:count])
+            if answer is not None and (answer.provider, answer.model) != (route.provider, route.model):
+                return answer
+        return None
+
+    def _without(
+        self,
+        step_id: str,
+        intent: str,
+        score: float,
+        factors: Mapping[str, float],
+        tokens: int,
+        excluded: tuple[str, ...],
+    ) -> Route | None:
         request = RouteRequest(
-            step_id=step.id,
+            step_id=step_id,
             intent=intent,
             difficulty=score,
             factors=factors,
             offers=self._offers,
             tokens=tokens,
-            excluded=tuple(name for name in self._tiers if name != step.tier),
+            excluded=excluded,
             last_resort=True,
         )
-        answer = self._questions.route(request)
-        return None if answer is None else answer.model_copy(update={"reason": "the step names the tier"})
+        return self._questions.route(request)
 
     def _direct(self) -> Route | None:
         """Where no tier answers, or each fails: the default tier's model of the first provider, else any it has.

@@ -1,4 +1,4 @@
-"""Groups records and computes figures of each group; joins and merges lists. No model is asked."""
+"""Groups records and computes figures of each group; joins and merges lists. A prompt asks a model."""
 
 import asyncio
 from collections.abc import Hashable
@@ -12,6 +12,8 @@ from intendant.plugin import (
     StepError,
     StepRequest,
     StepResult,
+    ask,
+    prompt_clash,
 )
 from intendant.records import as_records, field_of, identity_of, in_order, is_nothing
 from intendant_intent_aggregate._join import Join, join
@@ -20,13 +22,27 @@ from intendant_intent_aggregate._parameters import AggregateParameters
 
 __all__ = ["AggregateHandler", "AggregateParameters", "Join", "Measure"]
 
+OPTIONS = ("merge", "join", "group_by", "measures")
+"""Parameters that compute without a model."""
+SYSTEM = (
+    "You put records together: group, compare, rank and name them, as is asked. Count and add up with care, and "
+    "name the records by what identifies them."
+)
+ANYTHING: dict[str, Json] = {
+    "type": "object",
+    "properties": {"result": {"type": ["array", "object", "string", "number", "null"]}},
+    "required": ["result"],
+}
 COUNT = {"count": Measure(count=True)}
 PAUSE = 200
 """Groups between two looks at whether the step was cancelled."""
 
 
 class AggregateHandler(IntentHandler[AggregateParameters]):
-    """Groups records, counts, sums and averages them exactly; joins and merges lists."""
+    """Groups records, counts, sums and averages them exactly; joins and merges lists.
+
+    With a `prompt` and none of these, a model puts the records together; its figures are not exact.
+    """
 
     spec = IntentSpec(
         name="aggregate",
@@ -61,22 +77,29 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
         output_complexity=6.0,
     )
 
-    def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
-        """Never."""
-        return False
+    def needs_model(self, step: Step) -> bool:
+        """True where a prompt alone says what to put together."""
+        return step.prompt is not None and not any(name in step.with_ for name in OPTIONS)
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:
             return ["an aggregation uses no connector: read in an extract step, and give its output as `input`"]
-        return [] if "input" in step.model_fields_set else ["`input` is missing: the list of records"]
+        found = [] if "input" in step.model_fields_set else ["`input` is missing: the list of records"]
+        if step.prompt is None and not any(name in step.with_ for name in OPTIONS):
+            found.append("nothing to do: give `group_by`, `measures`, `join`, `merge`, or a `prompt` for a model")
+        return found + prompt_clash(step.with_, step.prompt, OPTIONS)
 
     async def handle(self, request: StepRequest[AggregateParameters]) -> StepResult:
         """One record a group; one record in all if there are measures and no groups; else the joined records.
 
         Raises:
             StepError: The input is no list of records, or a value does not fit its measure.
+            BudgetExceeded: The budget does not admit asking a model.
+            ProviderError: The provider refused or broke off, or none can be used.
         """
+        if self.needs_model(request.step):
+            return await _put_together(request)
         options = request.parameters
         notes: list[str] = []
         records = _together(as_records(request.input), options, notes)
@@ -89,6 +112,16 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
         if not options.keys:
             return StepResult(output=rows[0], notes=tuple(notes))
         return StepResult(output=_cut(rows, options), notes=tuple(notes))
+
+
+async def _put_together(request: StepRequest[AggregateParameters]) -> StepResult:
+    """What a model makes of the whole input: of the step's `output` shape, else of any."""
+    if request.input in (None, "", [], {}):
+        return StepResult(output=None, notes=("the input is empty; no model was asked",))
+    wanted = request.step.output
+    found = await ask(request, system=SYSTEM, task=request.prompt, schema=wanted or ANYTHING)
+    value = found.value["result"] if wanted is None and isinstance(found.value, dict) else found.value
+    return StepResult(output=value, notes=("a model put this together: its figures are not exact", *found.notes))
 
 
 def _together(

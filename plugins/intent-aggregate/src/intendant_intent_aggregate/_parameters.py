@@ -28,9 +28,7 @@ class AggregateParameters(Options):
     limit: int | None = Field(None, ge=0)
 
     @model_validator(mode="after")
-    def _something(self) -> "AggregateParameters":
-        if not (self.merge or self.join or self.keys or self.measures):
-            raise ValueError("nothing to do: give `group_by`, `measures`, `join` or `merge`")
+    def _consistent(self) -> "AggregateParameters":
         clash = sorted(set(self.keys) & set(self.measures))
         if clash:
             raise ValueError(f"'{clash[0]}' is both a key of the groups and a measure")

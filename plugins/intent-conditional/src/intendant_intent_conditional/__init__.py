@@ -1,4 +1,4 @@
-"""Decides which way to go, by conditions on typed values. No model is asked."""
+"""Decides which way to go: by conditions on typed values, or by a question that a model answers."""
 
 from typing import Any
 
@@ -16,12 +16,17 @@ from intendant.plugin import (
     StepError,
     StepRequest,
     StepResult,
+    ask,
     condition_faults,
+    prompt_clash,
 )
 
 __all__ = ["Case", "ConditionalHandler", "ConditionalParameters"]
 
 NAMES = ("input", "values")
+UNKNOWN = "unknown"
+"""The branch that is taken where the model cannot tell and there is no `default`."""
+SYSTEM = "You decide which branch a workflow takes, by what is asked and what the data says."
 
 
 class Case(Options):
@@ -32,11 +37,13 @@ class Case(Options):
 
 
 class ConditionalParameters(Options):
-    """Either `cases`, of which the first that is true is taken, or a single `if`."""
+    """Either `cases`, of which the first that is true is taken, or a single `if`; neither where a prompt asks."""
 
     cases: list[Case] = Field(default_factory=list)
     default: str | None = None
-    """The branch where no case is true; without it that is an error."""
+    """The branch where no case is true, else that is an error; with a prompt, where the model cannot tell."""
+    branches: list[str] = Field(default_factory=list)
+    """With a prompt: the branches to choose from; by default `then` and `else`."""
     if_: str | None = Field(None, alias="if")
     then: str = "true"
     """The branch where `if` is true."""
@@ -47,17 +54,20 @@ class ConditionalParameters(Options):
 
     @model_validator(mode="after")
     def _one_form(self) -> "ConditionalParameters":
-        if bool(self.cases) == (self.if_ is not None):
+        if self.cases and self.if_ is not None:
             raise ValueError("give either `cases` or `if`, and not both")
         if self.cases and self.model_fields_set & {"then", "else_"}:
             raise ValueError("`then` and `else` belong to `if`; with `cases` write `default`")
-        if self.if_ is not None and self.default is not None:
-            raise ValueError("`default` belongs to `cases`; with `if` write `else`")
+        if self.if_ is not None and (self.default is not None or self.branches):
+            raise ValueError("`default` and `branches` do not belong to `if`; write `else`")
         return self
 
 
 class ConditionalHandler(IntentHandler[ConditionalParameters]):
-    """Decides which branch is taken, for later steps to refer to in their `when`."""
+    """Decides which branch is taken, for later steps to refer to in their `when`.
+
+    With a `prompt` and no conditions, a model chooses among the branches.
+    """
 
     spec = IntentSpec(
         name="conditional",
@@ -90,15 +100,17 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
         tier_bias=-0.5,
     )
 
-    def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
-        """Never."""
-        return False
+    def needs_model(self, step: Step) -> bool:
+        """True where a prompt alone asks for the decision."""
+        return step.prompt is not None and not any(name in step.with_ for name in ("cases", "if"))
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:
             return ["a conditional uses no connector: read in an extract step, and give its output as `input`"]
-        found = []
+        found = prompt_clash(step.with_, step.prompt, ("cases", "if"))
+        if step.prompt is None and not any(name in step.with_ for name in ("cases", "if")):
+            found.append("nothing to decide by: give `cases` or `if`, or a `prompt` for a model")
         if "input" not in step.model_fields_set and "values" not in step.with_:
             found.append("nothing to decide on: give `input` or `values`")
         for place, source in _conditions(step.with_):
@@ -110,11 +122,35 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
 
         Raises:
             StepError: A condition cannot be evaluated, or no case is true and there is no default.
+            BudgetExceeded: The budget does not admit asking a model.
+            ProviderError: The provider refused or broke off, or none can be used.
         """
         options = request.parameters
+        if self.needs_model(request.step):
+            return await _chosen(request, options)
         branch, matched, why = await _decide(options, request.input)
         output = {"branch": branch, "matched": matched, "value": request.input}
         return StepResult(output=output, notes=(f"took '{branch}': {why}",))
+
+
+async def _chosen(request: StepRequest[ConditionalParameters], options: ConditionalParameters) -> StepResult:
+    """The branch that a model chooses."""
+    names: list[Json] = list(options.branches or (options.then, options.else_))
+    meaning = "" if options.branches else f" '{options.then}' means yes, '{options.else_}' means no."
+    task = f"{request.prompt}\nChoose a branch.{meaning} `{UNKNOWN}` where the data does not tell. Say why."
+    schema: dict[str, Json] = {
+        "type": "object",
+        "properties": {"branch": {"enum": [*names, UNKNOWN]}, "reason": {"type": "string"}},
+        "required": ["branch", "reason"],
+        "additionalProperties": False,
+    }
+    found = await ask(request, system=SYSTEM, task=task, schema=schema)
+    answer = found.value if isinstance(found.value, dict) else {}
+    branch, matched = str(answer["branch"]), answer["branch"] != UNKNOWN
+    if not matched and options.default is not None:
+        branch = options.default
+    output = {"branch": branch, "matched": matched, "value": request.input, "reason": answer["reason"]}
+    return StepResult(output=output, notes=(f"took '{branch}': {answer['reason']}", *found.notes))
 
 
 async def _decide(options: ConditionalParameters, value: Json) -> tuple[str, bool, str]:

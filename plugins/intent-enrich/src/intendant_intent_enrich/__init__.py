@@ -1,4 +1,4 @@
-"""Adds fields to records by key, from other data. No model is asked, so nothing is made up."""
+"""Adds fields to records: by key from other data, where nothing is made up, or by asking a model."""
 
 import asyncio
 
@@ -11,6 +11,7 @@ from intendant.plugin import (
     StepError,
     StepRequest,
     StepResult,
+    prompt_clash,
 )
 from intendant.records import as_records, describe_value, field_of, identity_of, is_nothing
 from intendant_intent_enrich._parameters import EnrichParameters, Keys
@@ -19,6 +20,8 @@ from intendant_intent_enrich._source import Source
 __all__ = ["EnrichHandler", "EnrichParameters", "Keys"]
 
 Record = dict[str, Json]
+OPTIONS = ("from", "on")
+"""Parameters that add fields without a model."""
 MOST_CELLS = 10_000_000
 """Records times fields that are added to each."""
 PAUSE = 2000
@@ -26,7 +29,10 @@ PAUSE = 2000
 
 
 class EnrichHandler(IntentHandler[EnrichParameters]):
-    """Adds fields to records by looking their key up in other data."""
+    """Adds fields to records by looking their key up in other data.
+
+    With a `prompt` and no `from`, a model fills the fields: labels, scores, what a text is about.
+    """
 
     spec = IntentSpec(
         name="enrich",
@@ -58,22 +64,37 @@ class EnrichHandler(IntentHandler[EnrichParameters]):
         output_complexity=6.0,
     )
 
-    def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
-        """Never."""
-        return False
+    def needs_model(self, step: Step) -> bool:
+        """True where a prompt alone says what to add."""
+        return step.prompt is not None and not any(name in step.with_ for name in OPTIONS)
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:
             return ["an enrichment uses no connector: read in an extract step, and give its output under `from`"]
-        return [] if "input" in step.model_fields_set else ["`input` is missing: the records to add fields to"]
+        found = [] if "input" in step.model_fields_set else ["`input` is missing: the records to add fields to"]
+        if step.prompt is None:
+            missing = [f"`{name}`" for name in OPTIONS if name not in step.with_]
+            if missing:
+                found.append(
+                    f"{' and '.join(missing)} is missing: where to look up; or give a `prompt` for a model"
+                )
+        elif "allowed" in step.with_ and any(name in step.with_ for name in OPTIONS):
+            found.append("`allowed` belongs to a prompt, and `from` looks fields up")
+        return found + prompt_clash(step.with_, step.prompt, OPTIONS)
 
     async def handle(self, request: StepRequest[EnrichParameters]) -> StepResult:
         """The records of the input with the fields added, in their order.
 
         Raises:
             StepError: A key is not found or ambiguous where that is not allowed, or a field is nowhere.
+            BudgetExceeded: The budget does not admit asking a model.
+            ProviderError: The provider refused or broke off, or none can be used.
         """
+        if self.needs_model(request.step):
+            from intendant_intent_enrich._model import annotated
+
+            return await annotated(request)
         options = request.parameters
         records = as_records(request.input)
         source = Source(options.from_, options.keys[1], options.into)

@@ -17,12 +17,15 @@ class Keys(Options):
 class EnrichParameters(Options):
     """What is added to the records of the input, and from where."""
 
-    from_: list[Json] | dict[str, Json] = Field(alias="from")
+    from_: list[Json] | dict[str, Json] = Field(default_factory=list, alias="from")
     """A list of records, or a map from key to record or value."""
-    on: str | Keys
+    on: str | Keys = ""
     """The key's field, on both sides or on each."""
     fields: list[str] | dict[str, str] | None = None
-    """Which fields to add; a map gives them new names (`{new: old}`). By default all."""
+    """Which fields to add; a map gives them new names (`{new: old}`). By default all. With a prompt: the names of
+    the fields that the model fills, or a map from name to what it holds; by default the model names them."""
+    allowed: dict[str, list[Json]] = Field(default_factory=dict)
+    """With a prompt: the values that a field may have, by its name; null is always one."""
     prefix: str = ""
     """Put before the names of the added fields."""
     into: str | None = None

@@ -1,4 +1,4 @@
-"""Keeps the records that match. No model is asked."""
+"""Keeps the records that match: by conditions, without a model, or by a prompt that a model judges each by."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -18,13 +18,18 @@ from intendant.plugin import (
     StepError,
     StepRequest,
     StepResult,
+    ask_each,
     condition_faults,
+    prompt_clash,
 )
 from intendant.records import as_list, caseless, field_of, identity_of, record_name
 
 __all__ = ["ContainsAny", "FilterHandler", "FilterParameters"]
 
 NAMES = ("item", "index", "values")
+OPTIONS = ("where", "contains_any", "unique_by", "limit", "offset")
+"""Parameters that filter without a model."""
+SYSTEM = "You judge records: whether each is one to keep, by what is asked."
 PAUSE = 500
 """Records between two looks at whether the step was cancelled."""
 
@@ -62,10 +67,15 @@ class FilterParameters(Options):
     limit: int | None = Field(None, ge=0)
     on_error: Literal["fail", "drop", "keep"] = "fail"
     """What happens to a record whose condition cannot be evaluated."""
+    unknown: Literal["keep", "drop", "fail"] = "keep"
+    """With a prompt: what happens to a record of which the model cannot tell."""
 
 
 class FilterHandler(IntentHandler[FilterParameters]):
-    """Keeps the records that match a condition, drops duplicates, and limits how many there are."""
+    """Keeps the records that match a condition, drops duplicates, and limits how many there are.
+
+    With a `prompt` and none of these, a model judges each record.
+    """
 
     spec = IntentSpec(
         name="filter",
@@ -87,9 +97,9 @@ class FilterHandler(IntentHandler[FilterParameters]):
         tier_bias=-0.5,
     )
 
-    def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
-        """Never."""
-        return False
+    def needs_model(self, step: Step) -> bool:
+        """True where a prompt alone says what to keep."""
+        return step.prompt is not None and not any(name in step.with_ for name in OPTIONS)
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
@@ -97,16 +107,21 @@ class FilterHandler(IntentHandler[FilterParameters]):
             return ["a filter uses no connector: read in an extract step, and give its output as `input`"]
         found = [] if "input" in step.model_fields_set else ["`input` is missing: the list of records to filter"]
         given = step.with_
-        if not any(name in given for name in ("where", "contains_any", "unique_by", "limit", "offset")):
-            found.append("nothing to filter by: give `where`, `contains_any`, `unique_by`, `limit` or `offset`")
+        if step.prompt is None and not any(name in given for name in OPTIONS):
+            found.append("nothing to filter by: give `where`, `contains_any`, `unique_by`, `limit`, or a `prompt`")
+        found += prompt_clash(given, step.prompt, OPTIONS)
         return found + condition_faults(given.get("where"), NAMES, "where")
 
     async def handle(self, request: StepRequest[FilterParameters]) -> StepResult:
         """The kept records, in their order; the notes count what was dropped and why.
 
         Raises:
-            StepError: The input is no list, or a record's condition cannot be evaluated.
+            StepError: The input is no list, or a record cannot be judged.
+            BudgetExceeded: The budget does not admit asking a model.
+            ProviderError: The provider refused or broke off, or none can be used.
         """
+        if self.needs_model(request.step):
+            return await _judged(request)
         options = request.parameters
         items = as_list(request.input)
         notes: list[str] = []
@@ -117,6 +132,30 @@ class FilterHandler(IntentHandler[FilterParameters]):
         output = [items[index] for index in kept[options.offset : end]]
         notes.insert(0, f"kept {len(output)} of {len(items)} records, dropped {len(items) - len(output)}")
         return StepResult(output=output, notes=tuple(notes))
+
+
+async def _judged(request: StepRequest[FilterParameters]) -> StepResult:
+    """The records that a model would keep."""
+    items = as_list(request.input)
+    if not items:
+        return StepResult(output=[], notes=("there were no records; no model was asked",))
+    task = f"Which of these items are to be kept? {request.prompt}\n`keep` is null where the item does not tell."
+    keep: Json = {"type": ["boolean", "null"]}
+    found = await ask_each(request, items, system=SYSTEM, task=task, properties={"keep": keep})
+    wanted = [None if answer is None else answer["keep"] for answer in found.values]
+    unknown = [index for index, value in enumerate(wanted) if value is None]
+    policy = request.parameters.unknown
+    if unknown and policy == "fail":
+        raise StepError(
+            f"{record_name(items[unknown[0]], unknown[0])}: the model cannot tell whether to keep it",
+            hint="unknown: keep or unknown: drop lets it pass",
+        )
+    kept = [items[index] for index, value in enumerate(wanted) if (policy == "keep" if value is None else value)]
+    notes = [f"kept {len(kept)} of {len(items)} records, dropped {len(items) - len(kept)}"]
+    if unknown:
+        deed = {"keep": "kept", "drop": "dropped"}[policy]
+        notes.append(f"of {len(unknown)} records the model cannot tell; they were {deed}")
+    return StepResult(output=kept, notes=(*notes, *found.notes))
 
 
 async def _matching(items: list[Json], options: FilterParameters, notes: list[str]) -> list[int]:

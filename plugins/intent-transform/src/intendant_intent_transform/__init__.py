@@ -1,17 +1,29 @@
-"""Reshapes, converts and computes. No model is asked."""
+"""Reshapes, converts and computes without a model; rewrites, translates and ranks as a prompt asks one."""
 
 import asyncio
 
 from pydantic import ValidationError
 
-from intendant.plugin import CompressionPolicy, IntentHandler, IntentSpec, Step, StepError, StepRequest, StepResult
+from intendant.plugin import (
+    CompressionPolicy,
+    IntentHandler,
+    IntentSpec,
+    Step,
+    StepError,
+    StepRequest,
+    StepResult,
+    prompt_clash,
+)
 from intendant_intent_transform._parameters import OPS, TransformParameters, faults_of
 
 __all__ = ["OPS", "TransformHandler", "TransformParameters"]
 
 
 class TransformHandler(IntentHandler[TransformParameters]):
-    """Reshapes records, converts between formats, and computes fields, one operation after the other."""
+    """Reshapes records, converts between formats, and computes fields, one operation after the other.
+
+    With a `prompt` and no operations, a model rewrites a text, or each of several records, or ranks them.
+    """
 
     spec = IntentSpec(
         name="transform",
@@ -47,15 +59,18 @@ class TransformHandler(IntentHandler[TransformParameters]):
         output_complexity=5.0,
     )
 
-    def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
-        """Never."""
-        return False
+    def needs_model(self, step: Step) -> bool:
+        """True where a prompt alone says what to make of the input."""
+        return step.prompt is not None and "do" not in step.with_ and "op" not in step.with_
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:
             return ["a transform uses no connector: read in an extract step, and give its output as `input`"]
         found = [] if "input" in step.model_fields_set else ["`input` is missing: what to transform"]
+        if step.prompt is None and "do" not in step.with_ and "op" not in step.with_:
+            found.append("give either `do`, a list of operations, or `op`, a single one, or a `prompt`")
+        found += prompt_clash(step.with_, step.prompt, ("do", "op"))
         try:
             given = TransformParameters.model_validate(step.with_).given
         except ValidationError:
@@ -67,7 +82,13 @@ class TransformHandler(IntentHandler[TransformParameters]):
 
         Raises:
             StepError: An operation is wrong, or does not fit what it is given; names it.
+            BudgetExceeded: The budget does not admit asking a model.
+            ProviderError: The provider refused or broke off, or none can be used.
         """
+        if self.needs_model(request.step):
+            from intendant_intent_transform._model import rewritten
+
+            return await rewritten(request)
         operations = request.parameters.operations()
         value = request.input
         notes: list[str] = []

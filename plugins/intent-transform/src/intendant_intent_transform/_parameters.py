@@ -41,7 +41,7 @@ OPS: Mapping[str, type[Op]] = {
 
 
 class TransformParameters(Options):
-    """A list of operations under `do`; or a single one, with its parameters beside `op`."""
+    """A list of operations under `do`; or a single one, with its parameters beside `op`; neither with a prompt."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -50,8 +50,10 @@ class TransformParameters(Options):
 
     @model_validator(mode="after")
     def _one_form(self) -> "TransformParameters":
-        if (self.do is None) == (self.op is None):
+        if self.do is not None and self.op is not None:
             raise ValueError("give either `do`, a list of operations, or `op`, a single one")
+        if self.op is None and self.do is None and self.model_extra:
+            raise ValueError(f"'{next(iter(self.model_extra))}' belongs to an operation: give `op` or `do`")
         if self.do is not None and self.model_extra:
             raise ValueError(f"'{next(iter(self.model_extra))}' belongs into an operation of `do`")
         return self
@@ -59,6 +61,8 @@ class TransformParameters(Options):
     @property
     def given(self) -> list[tuple[str, dict[str, Json]]]:
         """The operations as they are written, and what to call them."""
+        if self.op is None and self.do is None:
+            return []
         if self.do is not None:
             return [(f"do[{index}]", item) for index, item in enumerate(self.do)]
         return [("", {"op": self.op, **(self.model_extra or {})})]

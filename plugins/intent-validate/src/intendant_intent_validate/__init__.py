@@ -1,10 +1,10 @@
-"""Checks data against a JSON Schema and rules. No model is asked."""
+"""Checks data: against a JSON Schema and rules, without a model, or by a prompt that a model judges by."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from intendant.plugin import (
     CompressionPolicy,
@@ -17,12 +17,25 @@ from intendant.plugin import (
     StepError,
     StepRequest,
     StepResult,
+    ask_each,
     condition_faults,
+    prompt_clash,
 )
 from intendant_intent_validate._checks import NAMES, Checks, Rule, Violation
 
 __all__ = ["Rule", "ValidateHandler", "ValidateParameters"]
 
+OPTIONS = ("schema", "rules")
+"""Parameters that check without a model."""
+SYSTEM = (
+    "You judge records: whether what is asked is true of each. Give the reason in one sentence, and as `quote` "
+    "the words of the record that show it, exactly as they stand there; empty where none do."
+)
+JUDGEMENT: dict[str, Json] = {
+    "valid": {"type": ["boolean", "null"]},
+    "reason": {"type": "string"},
+    "quote": {"type": "string"},
+}
 PAUSE = 500
 """Records between two looks at whether the step was cancelled."""
 SHOWN = 5
@@ -39,19 +52,17 @@ class ValidateParameters(Options):
     """What rules may use as `values.<name>`; the place for references."""
     each: bool | None = None
     """True: the input is a list and each element is checked; by default so if the input is a list."""
-    on_fail: Literal["fail", "report", "drop"] = "fail"
+    on_fail: Literal["fail", "report", "drop"] | None = None
+    """What happens where a record is not valid; by default `fail`, and with a prompt `report`."""
     limit: int = Field(100, ge=0)
     """Violations that the output shows; all are counted."""
 
-    @model_validator(mode="after")
-    def _something(self) -> "ValidateParameters":
-        if self.schema_ is None and not self.rules:
-            raise ValueError("nothing to check against: give `schema`, `rules` or both")
-        return self
-
 
 class ValidateHandler(IntentHandler[ValidateParameters]):
-    """Checks records against a JSON Schema and rules, and says where each one is wrong."""
+    """Checks records against a JSON Schema and rules, and says where each one is wrong.
+
+    With a `prompt` and neither of them, a model judges each record, with a reason and a quote.
+    """
 
     spec = IntentSpec(
         name="validate",
@@ -83,15 +94,18 @@ class ValidateHandler(IntentHandler[ValidateParameters]):
         output_complexity=6.0,
     )
 
-    def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
-        """Never."""
-        return False
+    def needs_model(self, step: Step) -> bool:
+        """True where a prompt alone says what to check."""
+        return step.prompt is not None and not any(name in step.with_ for name in OPTIONS)
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:
             return ["a validation uses no connector: read in an extract step, and give its output as `input`"]
         found = [] if "input" in step.model_fields_set else ["`input` is missing: what to check"]
+        if step.prompt is None and not any(step.with_.get(name) not in (None, []) for name in OPTIONS):
+            found.append("nothing to check against: give `schema`, `rules` or both, or a `prompt` for a model")
+        found += prompt_clash(step.with_, step.prompt, OPTIONS)
         rules = step.with_.get("rules")
         for index, rule in enumerate(rules if isinstance(rules, list) else []):
             for name in ("rule", "when"):
@@ -104,6 +118,8 @@ class ValidateHandler(IntentHandler[ValidateParameters]):
 
         Raises:
             StepError: A record is wrong and `on_fail` is `fail`; the message shows the first faults.
+            BudgetExceeded: The budget does not admit asking a model.
+            ProviderError: The provider refused or broke off, or none can be used.
         """
         options = request.parameters
         each = isinstance(request.input, list) if options.each is None else options.each
@@ -113,15 +129,51 @@ class ValidateHandler(IntentHandler[ValidateParameters]):
                 hint="leave `each` out to check the input as a whole",
             )
         items = request.input if each else [request.input]
-        found = await _violations(items, options, each=each)
+        asks = self.needs_model(request.step)
+        policy = options.on_fail or ("report" if asks else "fail")
+        judged: tuple[str, ...] = ()
+        if asks:
+            found, judged = await _judged(request, items, each=each)
+        else:
+            found = await _violations(items, options, each=each)
         bad = {violation.index or 0 for violation in found if violation.severity == "error"}
-        if bad and options.on_fail == "fail":
+        if bad and policy == "fail":
             raise StepError(
                 _message(found, len(bad), len(items)), hint="on_fail: report passes them on, told apart"
             )
         return StepResult(
-            output=_output(items, found, bad, options), notes=_notes(found, len(bad), len(items), options)
+            output=_output(items, found, bad, options.limit, policy),
+            notes=(*_notes(found, len(bad), len(items), options.limit, policy), *judged),
         )
+
+
+async def _judged(
+    request: StepRequest[ValidateParameters], items: list[Json], *, each: bool
+) -> tuple[list[Violation], tuple[str, ...]]:
+    """What a model finds wrong; where it cannot tell, that is a warning."""
+    if not items:
+        return [], ("there were no records; no model was asked",)
+    task = f"Is this true of each item? {request.prompt}\n`valid` is null where the item does not tell."
+    answers = await ask_each(request, items, system=SYSTEM, task=task, properties=JUDGEMENT)
+    found: list[Violation] = []
+    for index, answer in enumerate(answers.values):
+        place = index if each else None
+        if answer is None or answer["valid"] is None:
+            reason = "the model did not answer" if answer is None else answer["reason"]
+            found.append(Violation(place, "prompt", f"cannot be told: {reason}", "warning"))
+        elif not answer["valid"]:
+            quote = str(answer["quote"]).strip()
+            there = quote and quote in _words(items[index])
+            shown = f" ('{quote}')" if there else " (no words of the record show it)"
+            found.append(Violation(place, "prompt", f"{answer['reason']}{shown}", "error"))
+    return found, answers.notes
+
+
+def _words(value: Json) -> str:
+    """All text of a record."""
+    if isinstance(value, dict):
+        return "\n".join(map(_words, value.values()))
+    return "\n".join(map(_words, value)) if isinstance(value, list) else str(value)
 
 
 async def _violations(items: list[Json], options: ValidateParameters, *, each: bool) -> list[Violation]:
@@ -134,18 +186,16 @@ async def _violations(items: list[Json], options: ValidateParameters, *, each: b
     return found
 
 
-def _output(
-    items: list[Json], found: list[Violation], bad: set[int], options: ValidateParameters
-) -> dict[str, Json]:
+def _output(items: list[Json], found: list[Violation], bad: set[int], limit: int, policy: str) -> dict[str, Json]:
     output: dict[str, Json] = {
         "valid": not bad,
         "checked": len(items),
         "failed": len(bad),
         "total": len(found),
-        "violations": [violation.json() for violation in found[: options.limit]],
+        "violations": [violation.json() for violation in found[:limit]],
         "passed": [item for index, item in enumerate(items) if index not in bad],
     }
-    if options.on_fail == "report":
+    if policy == "report":
         output["rejected"] = [items[index] for index in sorted(bad)]
     return output
 
@@ -160,14 +210,14 @@ def _message(found: Sequence[Violation], failed: int, checked: int) -> str:
     return f"{failed} of {checked} records are not valid: {shown}{more}"
 
 
-def _notes(found: list[Violation], failed: int, checked: int, options: ValidateParameters) -> tuple[str, ...]:
-    dropped = ", and were dropped" if failed and options.on_fail == "drop" else ""
+def _notes(found: list[Violation], failed: int, checked: int, limit: int, policy: str) -> tuple[str, ...]:
+    dropped = ", and were dropped" if failed and policy == "drop" else ""
     notes = [f"checked {checked} records, {failed} are not valid{dropped}"]
     warnings = sum(violation.severity == "warning" for violation in found)
     if warnings:
         notes.append(f"{warnings} warnings")
-    if len(found) > options.limit:
-        notes.append(f"{len(found)} violations, of which the first {options.limit} are shown")
+    if len(found) > limit:
+        notes.append(f"{len(found)} violations, of which the first {limit} are shown")
     return tuple(notes)
 
 
