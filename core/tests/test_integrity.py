@@ -28,8 +28,8 @@ from intendant.plugin import (
     operation,
 )
 from intendant.record.journal import Journal
-from intendant.record.rows import BudgetRow, HoldRow, RunRow, Spent
-from intendant.record.store import Store, budgets, holds, integrity, limits, originals, runs
+from intendant.record.rows import ApprovalRow, BudgetRow, HoldRow, RunRow, Spent
+from intendant.record.store import Store, approvals, budgets, holds, integrity, limits, originals, runs
 from intendant.record.store.digests import COVERED, OUTSIDE
 from intendant.record.store.spend_report import apart
 from intendant.record.store.tables import metadata
@@ -133,6 +133,12 @@ async def leave_more(store: Store) -> None:
         said = {"call": key, "provider": "p", "model": "m", "usage": usage, "outcome": "answered"}
         work = holds.settle(key, Spent(2, taken - 2, 4), '{"text": "x"}')
         await journal.commit(work, log.event(events.TokensSettled, **said))
+    for step in ("s", "t"):
+        asked = ApprovalRow("r_more", step, "Send it?", "[]", 2, "deny", "{}", "0" * 64, 1.0, None)
+        await journal.commit(approvals.ask(asked))
+        for verdict in ("approved", "denied", "approved"):  # people change their minds
+            await store.do(approvals.decide("r_more", step, "Ada", verdict))
+    await journal.commit(approvals.close(journal.fence, "t", "approved"))
     for handle in ("0123", "4567"):
         await journal.commit(originals.keep("r_more", handle, f"the whole text {handle}"))
     await journal.commit(runs.finish_run(journal.fence, "failed"))
