@@ -174,10 +174,12 @@ async def _everything(store: "Store", row: "RunRow", broken: list[dict[str, Any]
     fold = MetricsFold()
     for event in parse_events(stored):
         fold.add(event)
-    steps = {}
+    steps: dict[str, Any] = {}
+    inner: dict[str, Any] = {}
     for step in await store.do(runs.steps_of(row.id)):
         output = None if step.output is None else json.loads(step.output)
-        steps[step.key] = {**json.loads(step.outcome), "output": output}
+        within = any(mark in step.key for mark in "[/~")
+        (inner if within else steps)[step.key] = {**json.loads(step.outcome), "output": output}
     totals = await store.do(bookings.totals_of_run(row.id))
     first = verify(stored, last_hash=row.last_hash)
     return {
@@ -187,6 +189,7 @@ async def _everything(store: "Store", row: "RunRow", broken: list[dict[str, Any]
         "status": row.status,
         "inputs": json.loads(row.inputs),
         "steps": steps,
+        "inner": inner,
         "metrics": fold.result().summary(),
         "ledger": totals._asdict(),
         "journal": {"events": len(stored), "first_broken": first, "broken": broken},

@@ -4,12 +4,13 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
 from intendant import events
 from intendant.cli.shared import hint_of_failure, money
-from intendant.model.results import RunResult, RunStatus, StepOutcome, StepStatus, Usage
+from intendant.model.results import RunResult, RunStatus, StepStatus, Usage
 from intendant.record.metrics import REUSED
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class Row:
     seconds: float = 0.0
     started: float = 0.0
     note: str = ""
+    items: int = 0
+    """Of a list."""
+    ended: int = 0
+    failed: int = 0
     doubtful: dict[str, Usage] = field(default_factory=dict)
     """What calls in doubt are charged with, by call."""
 
@@ -52,20 +57,6 @@ class Row:
         self.micro_usd += event.usage.micro_usd - before.micro_usd
         if event.outcome == "in_doubt":
             self.doubtful[event.call] = event.usage
-
-    def end(self, event: events.Event) -> None:
-        """Take in how the step ended, if that is what happened."""
-        match event:
-            case events.StepExecuted():
-                self.status, self.seconds = StepStatus.completed, event.seconds
-                label = "" if event.produced_by == "model" else f"{event.produced_by}, no model"
-                self.note = "; ".join(filter(None, (label, *event.notes)))
-            case events.StepFailed():
-                self.status, self.seconds, self.note = StepStatus.failed, event.seconds, event.failure.message
-            case events.StepWaiting():
-                self.status, self.note = StepStatus.waiting, event.reason
-            case events.StepSkipped():
-                self.status, self.note = StepStatus.skipped, event.reason
 
     def cells(self) -> tuple[str, ...]:
         """Step, intent, tier, tokens, saved, cost, time, note."""
@@ -93,11 +84,13 @@ class RunView:
     def __call__(self, event: events.Event) -> Row | None:
         """Take an event in; the row of its step, if it has one."""
         self.run_id = event.run_id
+        self.file_changed = event.file_changed if isinstance(event, events.Resumed) else self.file_changed
         if event.step_id is None:
-            if isinstance(event, events.Resumed):
-                self.file_changed = event.file_changed
             return None
-        row = self.rows.setdefault(event.step_id, Row(event.step_id))
+        key = event.step_id.partition("[")[0]  # what happens within an item shows in the row of its step
+        row = self.rows.setdefault(key, Row(key))
+        if key != event.step_id and not isinstance(event, _COUNTED):
+            return None
         match event:
             case events.IntentClassified():
                 row.intent = event.intent or "?"
@@ -113,9 +106,54 @@ class RunView:
                 row.saved += event.saved
             case events.ContentExpanded():
                 row.saved -= event.tokens
+            case events.StepExecuted():
+                row.status, row.seconds = StepStatus.completed, event.seconds
+                asked = event.produced_by.startswith("model")
+                label = "" if asked else f"{event.produced_by}, no model"
+                row.note = "; ".join(filter(None, (label, *event.notes)))
+            case events.StepFailed():
+                row.status, row.seconds = StepStatus.failed, event.seconds
+                row.note = event.failure.message
             case _:
-                row.end(event)
+                _of_graph(row, event)
         return row
+
+
+_COUNTED = (events.TokensSettled, events.TokenCompressed, events.ContentExpanded, events.StepRetried)
+"""Events of items that the row of their step shows."""
+
+
+def _of_graph(row: Row, event: events.Event) -> None:
+    """Take in what happens to items, and to steps that wait or whose failure is handled."""
+    match event:
+        case events.StepSkipped():
+            row.status, row.note = StepStatus.skipped, event.reason
+        case events.ItemsStarted():
+            row.status, row.started = StepStatus.running, monotonic()
+            row.items, row.ended, row.failed = event.total, event.kept, 0
+            row.note = _progress(row)
+        case events.ItemsEnded():
+            own = [item for item in event.items if item.step.endswith("]")]
+            row.ended += len(own)
+            row.failed += sum(item.status is StepStatus.failed for item in own)
+            row.note = _progress(row)
+        case events.ApprovalRequested():
+            row.status, row.note = StepStatus.waiting, f"asks: {event.ask}"
+        case events.StepWaiting():
+            row.status, row.note = StepStatus.waiting, event.reason
+        case events.WaitStarted():
+            row.status, row.note = StepStatus.waiting, f"waits until {_clock(event.until)}"
+        case events.ErrorHandled():
+            row.note = f"handled ({event.how}): {event.failure.message}"
+
+
+def _progress(row: Row) -> str:
+    failed = f", {row.failed} failed" if row.failed else ""
+    return f"{row.ended}/{row.items}{failed}"
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 COLUMNS = ("step", "intent", "tier", "tokens", "saved", "cost", "time", "")
@@ -145,7 +183,14 @@ def live(view: RunView) -> "Callable[[], Table]":
     return draw
 
 
-ENDED = (events.StepExecuted, events.StepFailed, events.StepSkipped, events.StepWaiting)
+_ENDS = (
+    events.StepExecuted,
+    events.StepFailed,
+    events.StepSkipped,
+    events.ApprovalRequested,
+    events.WaitStarted,
+    events.StepWaiting,
+)
 
 
 class PlainLines:
@@ -158,18 +203,13 @@ class PlainLines:
     def __call__(self, event: events.Event) -> None:
         """Take an event in."""
         row = self._view(event)
-        if row is not None and isinstance(event, ENDED):
+        if row is not None and isinstance(event, _ENDS):
             step, intent, tier, tokens, saved, cost, time, note = row.cells()
             line = f"{step:<24} {intent:<12} {tier:<9} {tokens:>7} {saved:>7} {cost:>9} {time:>9}  {note}"
             try:
                 print(line.rstrip(), file=self._out, flush=True)
             except BrokenPipeError:
                 self._out = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # nobody reads any more; the run goes on
-
-
-def is_waiting(step: StepOutcome) -> bool:
-    """True if a person has to decide something before the step can go on."""
-    return step.status is StepStatus.waiting
 
 
 def summary(result: RunResult) -> list[str]:
@@ -185,13 +225,20 @@ def summary(result: RunResult) -> list[str]:
         f"tokens: {used}; cost: {money(metrics.micro_usd)}",
         f"time: {mean:.1f} ms a step on average, {compressing:.1f} ms compressing",
     ]
-    lines += [f"waiting: step '{key}': {step.reason}" for key, step in result.steps.items() if is_waiting(step)]
     if result.status is RunStatus.overrun:
         lines.append("overrun: a call took more than was held for it, as its provider reports it")
     for step_id, failure in result.failures.items():
         lines.append(f"error: step '{step_id}': {failure.message}")
         if hint := hint_of_failure(failure):
             lines.append(f"    hint: {hint}")
+    if result.failure is not None:
+        lines.append(f"error: {result.failure.message}")
+    lines += [f"handled: step '{key}': {failure.message}" for key, failure in result.handled.items()]
+    lines += [f"waiting: step '{key}': {reason}" for key, reason in result.waits.items()]
+    if any(result.steps[key].in_doubt for key in result.waits if key in result.steps):
+        lines.append(f"    intendant doubts; then: intendant resume {result.run_id}")
+    elif result.waits:
+        lines.append(f"    intendant approvals {result.run_id}; then: intendant resume {result.run_id}")
     return lines
 
 

@@ -2,17 +2,17 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from intendant.model.errors import Problem, WorkflowError
 from intendant.model.results import StepStatus
 from intendant.model.workflow import Limits, Step, Workflow
 from intendant.pilot import references
+from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
-from intendant.pilot.graph import check
+from intendant.pilot.plans import plan_checked
 from intendant.pilot.resuming import Resumable, file_of
-from intendant.planning.planner import Plan
 from intendant.record.store import runs
 
 
@@ -21,7 +21,6 @@ async def corrected(
     found: Resumable,
     workflow: Workflow,
     limits: Limits | None,
-    plan_checked: Callable[..., Awaitable[Plan]],
 ) -> tuple[Resumable, Limits | None]:
     """The run with another workflow in place of the one it was planned for, and what it may spend from now on.
 
@@ -30,7 +29,6 @@ async def corrected(
         found: The run as it is.
         workflow: The corrected workflow. The steps that are completed must be in it as they were.
         limits: What it may spend in all from now on; None for what the corrected workflow says, where that is new.
-        plan_checked: Decides everything about a workflow that was checked.
 
     Raises:
         WorkflowError: One of them is not, the agent is another, or the workflow is wrong in itself.
@@ -41,8 +39,8 @@ async def corrected(
         raise WorkflowError(problems)
     values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
     values |= {name: value for name, value in found.inputs.items() if name in workflow.inputs}
-    graph = check(workflow, engine.plugins, values)
-    plan = await plan_checked(engine, workflow, graph, ask_model=False, memory=found.memory is not None)
+    check(workflow, engine.plugins, values)
+    plan = await plan_checked(engine, workflow, ask_model=False, memory=found.memory is not None, inputs=values)
     spent = {"planning_tokens": found.plan.planning_tokens, "planning_micro_usd": found.plan.planning_micro_usd}
     plan = plan.model_copy(update=spent)
     other = {"plan": plan.model_dump_json(by_alias=True), "workflow": workflow.name, "inputs": json.dumps(values)}

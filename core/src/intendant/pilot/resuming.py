@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from intendant.model.errors import IntendantError, RecordBroken, RunActive, WorkflowError
 from intendant.model.requests import MemoryContext
-from intendant.model.results import RunStatus, StepOutcome, StepStatus
+from intendant.model.results import RunStatus, StepOutcome
 from intendant.model.workflow import Json, Workflow
 from intendant.pilot.engine import Engine
 from intendant.planning.planner import Plan
@@ -99,13 +99,16 @@ async def check_record(store: "Store", run_id: str) -> None:
         )
 
 
-def completed_steps(rows: Iterable[StepRow]) -> dict[str, StepOutcome]:
-    """The outcomes of completed steps; those that failed or were skipped are executed again."""
+def outcomes_of(rows: Iterable[StepRow]) -> dict[str, StepOutcome]:
+    """How steps stand, by their addresses, items and steps within others included. Those that failed or were
+    skipped are executed again.
+    """
     outcomes: dict[str, StepOutcome] = {}
     for row in rows:
-        if row.status == StepStatus.completed.value:
-            outcome = StepOutcome.model_validate_json(row.outcome)
-            outcomes[row.key] = outcome.model_copy(update={"output": json.loads(row.output or "null")})
+        outcome = StepOutcome.model_validate_json(row.outcome)
+        if row.output is not None:
+            outcome = outcome.model_copy(update={"output": json.loads(row.output)})
+        outcomes[row.key] = outcome
     return outcomes
 
 

@@ -160,15 +160,20 @@ class StepLog:
         """
         from intendant.record.store import runs
 
-        row = StepRow(
-            key=outcome.step_id,
-            status=outcome.status.value,
-            attempt=outcome.attempts,
-            output=output,
-            outcome=_outcome_json(outcome),
-            finished_at=event.at,
-        )
+        row = row_of(outcome, output, event.at)
         self.journal.commit_later(runs.save_step(self.journal.fence, row), event)
+
+
+def row_of(outcome: StepOutcome, output: str | None, at: float, *, short: bool = False) -> StepRow:
+    """How a step ended, as it is stored; its output as JSON text. *short* leaves out what is as usual."""
+    return StepRow(
+        key=outcome.step_id,
+        status=outcome.status.value,
+        attempt=outcome.attempts,
+        output=output,
+        outcome=_outcome_json(outcome, short=short),
+        finished_at=at,
+    )
 
 
 def _make(kind: Callable[..., EventT], fields: dict[str, Any]) -> EventT:
@@ -177,9 +182,13 @@ def _make(kind: Callable[..., EventT], fields: dict[str, Any]) -> EventT:
     return made
 
 
-def _outcome_json(outcome: StepOutcome) -> str:
+_NOT_OUTPUT = frozenset({"output"})
+
+
+def _outcome_json(outcome: StepOutcome, *, short: bool) -> str:
     try:
-        return outcome.model_dump_json(exclude={"output"})
+        write = outcome.__pydantic_serializer__.to_json
+        return write(outcome, exclude=set(_NOT_OUTPUT), exclude_defaults=short).decode()
     except PydanticSerializationError:
         return _writable_json(outcome, exclude={"output"})
 

@@ -238,6 +238,39 @@ class Delivery(NamedTuple):
     """The connector's result (JSON); None while it is not done."""
 
 
+class ApprovalRow(NamedTuple):
+    """What people are asked before anything of a step happens."""
+
+    run_id: str
+    step_key: str
+    ask: str
+    deciders: str
+    """Who may decide, as a JSON list; anybody where it is empty."""
+    need: int
+    """How many have to approve."""
+    otherwise: str
+    """What holds when the time is over: `deny`, `approve` or `skip`."""
+    shown: str
+    """What would be done and cost, as JSON."""
+    input_sha256: str
+    """Of what is shown: decisions are about this alone."""
+    asked_at: float
+    expires_at: float | None = None
+    verdict: str | None = None
+    """What it came to: `approved`, `denied` or `skipped`; None while it is open."""
+
+
+class DecisionRow(NamedTuple):
+    """What a person decided about a step."""
+
+    run_id: str
+    step_key: str
+    decided_by: str
+    verdict: str
+    note: str
+    at: float
+
+
 class Scope(NamedTuple):
     """Which calls a report is about; None for all."""
 

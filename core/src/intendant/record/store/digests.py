@@ -118,6 +118,10 @@ class Covered:
         if found:
             self.note(session, found[0], chain, **more)
 
+    def note_deleted(self, session: Session, *key: Any, chain: str | None = None, **more: Any) -> None:
+        """Commit to a row being there no more."""
+        session.commit_to(commitment(self.name, "/".join(map(str, key)), NONE, more), chain)
+
 
 def commitment(table: str, key: str, digest: str, more: dict[str, Any] | None = None) -> str:
     """A commitment as JSON: `[table, key, digest]`, and an object with what else is known.
@@ -157,9 +161,11 @@ WINDOW = Covered(
 """Budgets of a day or a month; their limits follow what they were set to (`wanted`) and what is spent."""
 LIMIT = Covered(tables.budget_limit, ["id"])
 DELIVERY = Covered(tables.outbox, ["key"], payload=["receipt"])
+APPROVAL = Covered(tables.approval, ["run_id", "step_key"])
+DECISION = Covered(tables.decision, ["run_id", "step_key", "decided_by"])
 ORIGINAL = Covered(tables.original, ["run_id", "handle"], payload=["text"])
 
-COVERED = (RUN, STEP, HOLD, LEDGER, BUDGET, WINDOW, LIMIT, DELIVERY, ORIGINAL)
+COVERED = (RUN, STEP, HOLD, LEDGER, BUDGET, WINDOW, LIMIT, DELIVERY, ORIGINAL, APPROVAL, DECISION)
 OUTSIDE = {
     "event": "it is the chain itself",
     "lease": "slices of budgets for some seconds; the budgets are computed with them",

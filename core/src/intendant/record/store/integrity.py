@@ -16,7 +16,9 @@ from intendant.record.rows import EventRow
 from intendant.record.store import tables
 from intendant.record.store.chain import FIRST_HASH, fault_of, key_id, mac_of
 from intendant.record.store.digests import (
+    APPROVAL,
     BUDGET,
+    DECISION,
     DELIVERY,
     EVERYTHING,
     HOLD,
@@ -33,7 +35,7 @@ from intendant.record.store.reconciling import Row, Sums, budget_faults, ledger_
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
 
-OF_RUN = (STEP, HOLD, LEDGER, DELIVERY, ORIGINAL)
+OF_RUN = (STEP, HOLD, LEDGER, DELIVERY, ORIGINAL, APPROVAL, DECISION)
 """Tables whose rows belong to one run, by their column `run_id`."""
 BASE = ("spent_tokens", "spent_micro", "held_tokens", "held_micro")
 _MAC = re.compile("[0-9a-f]{8}:[0-9a-f]{64}")
@@ -139,11 +141,16 @@ class _Verification:
         """Rows with all their columns; a table that cannot be read is broken."""
         names = [column.name for column in table.columns]
         quoted = ", ".join(f'"{name}"' for name in names)
-        text = f'SELECT {quoted} FROM "{table.name}" WHERE {where}'  # noqa: S608  # names and conditions of ours
+        source = f'"{table.name}"'
+        if self.session.sqlite:
+            # Values that an index has as well would be read from the index, and the row's own copy not at all.
+            chosen, by, order = where.partition(" ORDER BY ")
+            where = f"rowid IN (SELECT rowid FROM {source} WHERE {chosen}){by}{order}"  # noqa: S608
+        text = f"SELECT {quoted} FROM {source} WHERE {where}"  # noqa: S608  # names and conditions of ours
         try:
             cursor = self.session.driver.execute(text if self.session.sqlite else text.replace("?", "%s"), values)
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        except (*self.errors, UnicodeEncodeError) as error:
+        except (*self.errors, UnicodeError) as error:
             self.fault(table.name, "", f"the table cannot be read: {str(error).splitlines()[0]}")
             return []
 
@@ -191,7 +198,7 @@ class _Verification:
     def ask(self, text: str) -> list[Any]:
         try:
             return list(self.session.driver.execute(text).fetchall())
-        except self.errors:
+        except (*self.errors, UnicodeError):
             return []  # said when the table is read
 
     def everything(self, only: str | None, kept: tuple[int, str] | None) -> None:

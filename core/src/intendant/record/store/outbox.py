@@ -4,7 +4,7 @@ import json
 from time import time
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update  # noqa: TID253
+from sqlalchemy import Connection, delete, insert, select, update  # noqa: TID253
 
 from intendant.record.rows import Delivery, Fence
 from intendant.record.store.digests import DELIVERY, new_salt
@@ -52,5 +52,16 @@ def finish(key: str, receipt: Any) -> Work[None]:
         values = {"state": "done", "receipt": json.dumps(receipt), "done_at": time(), "salt": new_salt()}
         connection.execute(update(outbox).where(outbox.c.key == key).values(values))
         DELIVERY.note_current(session_of(connection), key)
+
+    return work
+
+
+def withdraw(key: str) -> Work[None]:
+    """Note that it was certainly not changed; the next attempt begins anew."""
+
+    def work(connection: Connection) -> None:
+        gone = connection.execute(delete(outbox).where(outbox.c.key == key, outbox.c.state == "begun"))
+        if gone.rowcount:
+            DELIVERY.note_deleted(session_of(connection), key)
 
     return work

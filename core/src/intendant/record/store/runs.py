@@ -179,15 +179,21 @@ def events_of(run_id: str) -> Work[list[EventRow]]:
 
 def save_step(fence: Fence, row: StepRow) -> Work[None]:
     """Write how a step ended, in place of how it ended before."""
+    return save_steps(fence, (row,))
+
+
+def save_steps(fence: Fence, rows: Sequence[StepRow]) -> Work[None]:
+    """`save_step` for several at once."""
 
     @buffered
     def work(connection: Connection) -> None:
         session = session_of(connection)
-        salt = None if row.output is None else new_salt()
-        said = (row.status, row.attempt, fence.epoch, row.output, row.outcome, row.finished_at, salt)
-        values = (fence.run_id, row.key, *said)
-        session.add(_STEPS, values)
-        STEP.note(session, values)
+        for row in rows:
+            salt = None if row.output is None else new_salt()
+            said = (row.status, row.attempt, fence.epoch, row.output, row.outcome, row.finished_at, salt)
+            values = (fence.run_id, row.key, *said)
+            session.add(_STEPS, values)
+            STEP.note(session, values)
 
     return work
 

@@ -217,6 +217,34 @@ outbox = Table(
     CheckConstraint("state IN ('begun', 'done')", name="state"),
 )
 
+approval = Table(
+    "approval",
+    metadata,
+    Column("run_id", _KEY, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("step_key", _KEY, primary_key=True),
+    Column("ask", Text, nullable=False),
+    Column("deciders", Text, nullable=False),  # who may decide, as a JSON list; anybody where it is empty
+    Column("need", Integer, nullable=False),
+    Column("otherwise", String(12), nullable=False),  # deny, approve, skip
+    Column("shown", Text, nullable=False),  # what would be done and cost, as JSON
+    Column("input_sha256", String(64), nullable=False),  # of what is shown: decisions are for this alone
+    Column("asked_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("verdict", String(12)),  # approved, denied, skipped; null while it is open
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("run_id", _KEY, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("step_key", _KEY, primary_key=True),
+    Column("decided_by", _KEY, primary_key=True),
+    Column("verdict", String(12), nullable=False),  # approved, denied
+    Column("note", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    CheckConstraint("verdict IN ('approved', 'denied')", name="verdict"),
+)
+
 original = Table(
     "original",
     metadata,

@@ -6,7 +6,7 @@ import sqlalchemy as sa  # noqa: TID253
 from alembic import op  # noqa: TID253
 
 revision = "0010"
-down_revision = "0004"
+down_revision = "0006"
 
 KEY = sa.String(length=300)
 SALTED = ("run", "step", "hold", "outbox", "original")
