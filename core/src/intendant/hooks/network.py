@@ -131,7 +131,7 @@ class NetworkConnector(Connector):
             @operation(side_effects=False)
             async def today(self, parameters: Ask, call: ConnectorCall) -> Json:
                 \"\"\"Today's weather in a city.\"\"\"
-                answer = await self.fetch(HttpAsk(url="https://weather.example/v1", query={"q": parameters.city}))
+                answer = await self.http(HttpAsk(url="https://weather.example/v1", query={"q": parameters.city}))
                 return json.loads(answer.body)
         ```
     """
@@ -174,7 +174,7 @@ class NetworkConnector(Connector):
                 return
             await asyncio.sleep(sent[0] + 60 - now)
 
-    async def fetch(self, ask: HttpAsk) -> Fetched:
+    async def http(self, ask: HttpAsk) -> Fetched:
         """Send a request and read the answer.
 
         Redirections are followed as far as that is safe: headers are not sent on to another server. A busy server
