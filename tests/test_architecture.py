@@ -35,7 +35,7 @@ MEMBERS = {
     "budget": "equal proportional priority adaptive",
     "classify": "local",
     "provider": "anthropic openai extractive",
-    "connector": "file git http mail feed web webhook document",
+    "connector": "file git http sql mail feed web webhook document",
 }
 
 
