@@ -162,7 +162,7 @@ async def test_a_private_address_is_not_reached(address):
 
 
 async def test_an_answer_has_its_limit(http):
-    with pytest.raises(ConnectorError, match="larger than 10000 bytes|ZZZ"):
+    with pytest.raises(ConnectorError, match="more than 10000 bytes|larger than 10000 bytes"):
         await http({"max_bytes": 10_000}).do("call", {"tool": "hostile"}, call())
 
 

@@ -188,6 +188,9 @@ def _explained(error: Exception, access: Access, progress: _Progress) -> Connect
         said = f"{what} cannot be started: {access.command} is not there"
         return ConnectorError(said, hint=f"see {access.setting('servers')}", delivered=False)
     said = " ".join(str(error).split())[:_SAID] or type(error).__name__
+    if f"more than {access.max_bytes} bytes" in said:
+        said, hint = f"its answer has more than {access.max_bytes} bytes", f"see {access.setting('max_bytes')}"
+        return ConnectorError(f"{what}: {said}", hint=hint, delivered=delivered)
     return ConnectorError(f"{what}: {said}", retryable=isinstance(error, OSError), delivered=delivered)
 
 
