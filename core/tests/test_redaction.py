@@ -3,7 +3,7 @@
 import pytest
 
 from intendant.hooks.redaction import redacted
-from intendant.plugin import Hold, ModelReply, ModelRequest
+from intendant.plugin import Hold, ModelReply, ModelRequest, StepError
 from intendant.testing import ScriptedProvider, run_steps
 
 from .test_bounds import Tell  # type: ignore[import-not-found]
@@ -53,3 +53,19 @@ async def test_a_key_in_an_exception_of_a_plugin_is_not_stored(monkeypatch: pyte
 
     result = await run_steps([{"id": "a", "intent": "tell", "input": "x"}], Tell(), Careless())
     assert "no user has the key …" in result.failures["a"].message
+
+
+async def test_a_key_in_an_exception_of_a_handler_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_API_KEY", SECRET)
+
+    class Raising(Tell):
+        async def handle(self, request):
+            raise self.kind_of_error(f"postgresql://me:pass@host refused {SECRET}")
+
+    for raised in (ValueError, StepError):
+        handler = Raising()
+        handler.kind_of_error = raised
+        result = await run_steps(
+            [{"id": "a", "intent": "tell", "input": "x", "retry": {"attempts": 2, "delay": 0}}], handler
+        )
+        assert "postgresql://…@host refused …" in result.failures["a"].message

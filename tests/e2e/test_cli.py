@@ -62,7 +62,7 @@ def test_runs_are_kept_and_shown_again(intendant, flow, tmp_path) -> None:
     shown = intendant("show", first["run_id"], "--json", "--db", url).json()
     assert {name: step["output"] for name, step in shown["steps"].items()} == first["outputs"]
     assert shown["metrics"] == first["metrics"]
-    assert shown["journal"] == {"events": len(shown["events"]), "first_broken": None}
+    assert shown["journal"] == {"events": len(shown["events"]), "first_broken": None, "broken": []}
     text = intendant("show", "last", "--db", url, "--events").out
     assert "the chain is whole" in text
     assert "step_executed" in text
@@ -236,3 +236,12 @@ def test_ctrl_c_cancels_the_run_and_says_so(intendant, tmp_path) -> None:
     (run,) = intendant("runs", "--json", "--db", url).json()
     assert run["status"] == "cancelled"
     assert "the chain is whole" in intendant("show", "last", "--db", url).out
+
+
+def test_a_step_that_asked_a_model_is_not_said_to_have_asked_none(intendant, tmp_path, model_server) -> None:
+    (tmp_path / "flow.yaml").write_text(
+        "name: t\nbudget: {tokens: 9000}\nsteps: [{id: a, intent: summarize, input: 'Ada paid 12 EUR.'}]"
+    )
+    done = intendant("run", "flow.yaml", "--db", "none", **model_server)
+    assert done.code == 0, done.err
+    assert "no model" not in done.out

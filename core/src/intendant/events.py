@@ -21,7 +21,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from intendant.model.results import Failure, RunStatus, Usage
+from intendant.model.results import Failure, RunStatus, StepStatus, Usage
 from intendant.model.workflow import Frozen, Json
 
 SCHEMA_VERSION = 1
@@ -55,6 +55,7 @@ class Initialized(Event):
     budget_micro_usd: int | None
     budget_strategy: str
     inputs: Json = None
+    """For listeners only. The journal does not hold them: they may be erased, and it may not change."""
     planning_tokens: int = 0
     """Tokens that telling intents took; part of what the run may spend."""
     planning_micro_usd: int = 0
@@ -271,7 +272,94 @@ class StepExecuted(Event):
     produced_by: str = "deterministic"
     output_bytes: int = 0
     output_sha256: str = ""
+    """For listeners only: the digest of an output says something of it after it was erased."""
     notes: tuple[str, ...] = ()
+
+
+class ErrorHandled(Event):
+    """A step failed for good, and the workflow says what is done then: the run goes on."""
+
+    type: Literal["error_handled"] = "error_handled"
+    severity: Severity = "warning"
+    how: Literal["continue", "output", "steps"]
+    failure: Failure
+
+
+class ItemsStarted(Event):
+    """A step begins to be executed for each item of a list."""
+
+    type: Literal["items_started"] = "items_started"
+    total: int
+    """Items of the list."""
+    kept: int = 0
+    """Of them, those that were done before and are not done again."""
+
+
+class ItemEnded(Frozen):
+    """How an item of a list, or a step within it, ended."""
+
+    step: str
+    """Its address: the step, the item's key, and the step within, such as `label[17]/draft`."""
+    status: StepStatus
+    input_sha256: str
+    """Digest of the item; with the key it tells whether the item is the same when the run is resumed."""
+    output_sha256: str = ""
+    """Digest of the output; empty where there is none."""
+    seconds: float = 0.0
+    attempts: int = 1
+    tokens: int = 0
+    """Input and output tokens of its model calls."""
+    code: str = ""
+    """Where it failed: the stable name of the kind of error."""
+
+
+class ItemsEnded(Event):
+    """Items of a step ended; those that end within a moment are told of together."""
+
+    type: Literal["items_ended"] = "items_ended"
+    items: tuple[ItemEnded, ...]
+
+
+class ApprovalRequested(Event):
+    """People are asked before anything of a step happens; the run may wait for them without a process."""
+
+    type: Literal["approval_requested"] = "approval_requested"
+    ask: str
+    by: tuple[str, ...] = ()
+    need: int = 1
+    expires_at: float | None = None
+    """Seconds since 1970 (UTC); None where there is no end."""
+    otherwise: str = "deny"
+    shown_sha256: str = ""
+    """Digest of what they were shown: what would be sent."""
+
+
+class ApprovalDecided(Event):
+    """An approval was decided, by people or by its time being over."""
+
+    type: Literal["approval_decided"] = "approval_decided"
+    verdict: Literal["approved", "denied", "skipped"]
+    by: tuple[str, ...] = ()
+    """Who decided; nobody where the time was over."""
+    note: str = ""
+
+
+class WaitStarted(Event):
+    """A step lets time pass."""
+
+    type: Literal["wait_started"] = "wait_started"
+    until: float
+    """Seconds since 1970, UTC."""
+
+
+class Suspended(Event):
+    """All that is left of a run waits for a person or a time; no process stays for it."""
+
+    type: Literal["suspended"] = "suspended"
+    waits: tuple[str, ...]
+    """The steps that wait."""
+    seconds: float
+    """For how long the run was executed until then."""
 
 
 class StepSkipped(Event):
@@ -304,6 +392,12 @@ class BudgetExceededEvent(Event):
     left: int
 
 
+class Recorded(Event):
+    """Rows were written that no other event speaks of. Only in the journal, where it carries their digests."""
+
+    type: Literal["recorded"] = "recorded"
+
+
 class Completed(Event):
     """A run ended."""
 
@@ -332,9 +426,17 @@ AnyEvent = Annotated[
     | HandlerExecuted
     | StepRetried
     | StepExecuted
+    | ErrorHandled
+    | ItemsStarted
+    | ItemsEnded
+    | ApprovalRequested
+    | ApprovalDecided
+    | WaitStarted
+    | Suspended
     | StepSkipped
     | StepFailed
     | BudgetExceededEvent
+    | Recorded
     | Completed,
     Field(discriminator="type"),
 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer  # noqa: TID253
 
+from intendant.cli.run import read_inputs
 from intendant.cli.shared import JsonOption, Session, SetOption, command, load_settings, money, print_json
 from intendant.cli.terminal import make_console
 from intendant.model.errors import amount
@@ -13,7 +14,7 @@ from intendant.model.errors import amount
 if TYPE_CHECKING:
     from intendant.hooks.registry import Plugins
     from intendant.pilot.engine import Engine
-    from intendant.planning.planner import Plan
+    from intendant.planning.planner import Plan, StepPlan
 
 
 NUMBERS = ("sure", "share", "at most", "cost at most")
@@ -21,8 +22,14 @@ NUMBERS = ("sure", "share", "at most", "cost at most")
 
 @command()
 def plan(
-    file: Annotated[Path, typer.Argument(help="The workflow file.")],
+    file: Annotated[Path, typer.Argument(help="The workflow file; `-` reads it from standard input.")],
     *,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", "-i", help="key=value, as for `run`: how many items a list has may follow from it."
+        ),
+    ] = None,
     as_json: JsonOption = False,
     ask_model: Annotated[
         bool, typer.Option("--ask-model", help="Let classifiers ask a model, as a run would; it costs tokens.")
@@ -32,7 +39,8 @@ def plan(
     """Show what would be decided about every step. Nothing is run, sent or written."""
     with Session(settings) as session:
         flow = session.service.load(file)
-        decided = session.do(session.service.plan(flow, ask_model=ask_model))
+        values = read_inputs(flow, inputs) if inputs else None
+        decided = session.do(session.service.plan(flow, values, ask_model=ask_model))
         room = session.do(_standing_room(session.engine, flow.agent))
     if as_json:
         print_json({**_as_json(decided), "standing_room": room})
@@ -91,7 +99,7 @@ def _show(plan: "Plan") -> None:
         route = step.route
         model = f"{route.tier}: {route.provider}/{route.model}" if route else "none needed"
         table.add_row(
-            step.step_id,
+            _times(step),
             step.intent,
             f"{found.confidence:.0%}",
             because,
@@ -113,6 +121,13 @@ def _show(plan: "Plan") -> None:
     console.print(f"at most: {plan.max_tokens} tokens, {cost}", highlight=False)
 
 
+def _times(step: "StepPlan") -> str:
+    """The step, and for how many items it is executed."""
+    if step.items is None:
+        return step.step_id
+    return f"{step.step_id} (x {step.items}{' assumed' if step.items_assumed else ''})"
+
+
 @command()
 def schema() -> None:
     """Print the JSON Schema of the workflow file, with what the installed plugins add, for editors."""
@@ -132,20 +147,26 @@ def workflow_schema(plugins: "Plugins") -> dict[str, Any]:
     definitions = document["$defs"]
     rules = []
     for name, handler in plugins.intents.items():
-        rules.append(_with_rule({"intent": name}, handler.Parameters, definitions, without="uses"))
+        rules.append(_with_rule({"intent": name}, handler.Parameters, definitions, "uses", ("with", "options")))
     for name, connector in plugins.connectors.items():
         for operation in connector.operations:
             model = connector.parameters_of(operation)
             rules.append(_with_rule({"uses": f"{name}.{operation}"}, model, definitions))
     step["properties"]["intent"]["examples"] = sorted(plugins.intents)
     step["allOf"] = rules
+    for ignored in (step, document, definitions["Branch"], definitions["OnError"]):
+        ignored["patternProperties"] = {"^x-": {}}
     return document
 
 
 def _with_rule(
-    where: dict[str, str], model: Any, definitions: dict[str, Any], without: str | None = None
+    where: dict[str, str],
+    model: Any,
+    definitions: dict[str, Any],
+    without: str | None = None,
+    places: tuple[str, ...] = ("with",),
 ) -> dict[str, Any]:
-    """If a step says *where*, its `with` has the properties of *model*; references may stand for any value."""
+    """If a step says *where*, its `with` (or *places*) has the properties of *model*, or references instead."""
     parameters = model.model_json_schema(by_alias=True, ref_template="#/$defs/{model}")
     definitions.update(parameters.pop("$defs", {}))
     properties = {
@@ -159,4 +180,4 @@ def _with_rule(
     if without is not None:
         condition["not"] = {"required": [without]}
     then = {"type": "object", "properties": properties, "additionalProperties": False}
-    return {"if": condition, "then": {"properties": {"with": then}}}
+    return {"if": condition, "then": {"properties": dict.fromkeys(places, then)}}

@@ -31,6 +31,9 @@ from intendant.model.workflow import MAX_AMOUNT, MAX_USD, Json, Limits, Workflow
 if TYPE_CHECKING:
     from intendant.pilot.engine import Engine
 
+WaitOption = Annotated[
+    bool, typer.Option("--wait", help="Stay until what the run waits for is decided, or the time has come.")
+]
 CODES = {
     RunStatus.completed: 0,
     RunStatus.failed: FAILED,
@@ -42,12 +45,13 @@ CODES = {
 
 @command()
 def run(
-    file: Annotated[Path, typer.Argument(help="The workflow file.")],
+    file: Annotated[Path, typer.Argument(help="The workflow file; `-` reads it from standard input.")],
     *,
     inputs: Annotated[list[str] | None, typer.Option("--input", "-i", help="key=value. May be repeated.")] = None,
     dry: Annotated[
         bool, typer.Option("--dry", help="Change nothing outside: steps that would deliver only say what.")
     ] = False,
+    wait: WaitOption = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
@@ -56,12 +60,13 @@ def run(
     """Run a workflow and show it while it runs.
 
     Exit codes: 0 done, 1 a step failed, 2 the file or the arguments are wrong, 3 refused for budget, 4 waiting
-    for an approval.
+    for a person or a time.
     """
     with Session(settings, db) as session:
         flow = session.service.load(file)
         values = read_inputs(flow, inputs or [])
-        result = _shown(session, partial(session.service.run, flow, values, dry=dry), as_json=as_json)
+        work = partial(session.service.run, flow, values, dry=dry, wait=wait)
+        result = _shown(session, work, as_json=as_json)
     _end(result, as_json=as_json)
 
 
@@ -76,6 +81,7 @@ def resume(
         int | None, typer.Option(help="What it may spend in all from now on.", min=0, max=MAX_AMOUNT)
     ] = None,
     usd: Annotated[float | None, typer.Option(help="The same in US$.", min=0, max=MAX_USD)] = None,
+    wait: WaitOption = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
@@ -87,7 +93,7 @@ def resume(
     """
     limits = Limits(tokens=tokens, usd=usd)
     with Session(settings, db) as session:
-        work = partial(session.service.resume, run, take_over=take_over, limits=limits)
+        work = partial(session.service.resume, run, take_over=take_over, limits=limits, wait=wait)
         earlier = session.do(_earlier(session.engine, run))
         result = _shown(session, work, earlier, as_json=as_json)
     _end(result, as_json=as_json)
@@ -103,10 +109,13 @@ def _end(result: RunResult, *, as_json: bool) -> NoReturn:
 
 async def _earlier(engine: "Engine", run: str) -> list[Event]:
     """What happened in a run until now."""
+    from intendant.pilot.resuming import check_record
     from intendant.record.journal import read_events
     from intendant.record.store import runs
 
-    return await read_events(engine.store, (await engine.store.do(runs.find_run(run))).id)
+    row = await engine.store.do(runs.find_run(run, engine.tenant))
+    await check_record(engine.store, row.id)
+    return await read_events(engine.store, row.id)
 
 
 def _shown(

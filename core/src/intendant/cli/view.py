@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,6 +23,7 @@ MARKS = {
     StepStatus.completed: "✓",
     StepStatus.failed: "✗",
     StepStatus.skipped: "-",
+    StepStatus.waiting: "…",
     StepStatus.cancelled: "◦",
 }
 
@@ -40,6 +42,10 @@ class Row:
     seconds: float = 0.0
     started: float = 0.0
     note: str = ""
+    items: int = 0
+    """Of a list."""
+    ended: int = 0
+    failed: int = 0
 
     def cells(self) -> tuple[str, ...]:
         """Step, intent, tier, tokens, saved, cost, time, note."""
@@ -68,7 +74,10 @@ class RunView:
         self.run_id = event.run_id
         if event.step_id is None:
             return None
-        row = self.rows.setdefault(event.step_id, Row(event.step_id))
+        key = event.step_id.partition("[")[0]  # what happens within an item shows in the row of its step
+        row = self.rows.setdefault(key, Row(key))
+        if key != event.step_id and not isinstance(event, _COUNTED):
+            return None
         match event:
             case events.IntentClassified():
                 row.intent = event.intent or "?"
@@ -87,14 +96,50 @@ class RunView:
                 row.saved -= event.tokens
             case events.StepExecuted():
                 row.status, row.seconds = StepStatus.completed, event.seconds
-                label = "" if event.produced_by == "model" else f"{event.produced_by}, no model"
+                asked = event.produced_by.startswith("model")
+                label = "" if asked else f"{event.produced_by}, no model"
                 row.note = "; ".join(filter(None, (label, *event.notes)))
             case events.StepFailed():
                 row.status, row.seconds = StepStatus.failed, event.seconds
                 row.note = event.failure.message
-            case events.StepSkipped():
-                row.status, row.note = StepStatus.skipped, event.reason
+            case _:
+                _of_graph(row, event)
         return row
+
+
+_COUNTED = (events.TokensSettled, events.TokenCompressed, events.ContentExpanded, events.StepRetried)
+"""Events of items that the row of their step shows."""
+
+
+def _of_graph(row: Row, event: events.Event) -> None:
+    """Take in what happens to items, and to steps that wait or whose failure is handled."""
+    match event:
+        case events.StepSkipped():
+            row.status, row.note = StepStatus.skipped, event.reason
+        case events.ItemsStarted():
+            row.status, row.started = StepStatus.running, monotonic()
+            row.items, row.ended, row.failed = event.total, event.kept, 0
+            row.note = _progress(row)
+        case events.ItemsEnded():
+            own = [item for item in event.items if item.step.endswith("]")]
+            row.ended += len(own)
+            row.failed += sum(item.status is StepStatus.failed for item in own)
+            row.note = _progress(row)
+        case events.ApprovalRequested():
+            row.status, row.note = StepStatus.waiting, f"asks: {event.ask}"
+        case events.WaitStarted():
+            row.status, row.note = StepStatus.waiting, f"waits until {_clock(event.until)}"
+        case events.ErrorHandled():
+            row.note = f"handled ({event.how}): {event.failure.message}"
+
+
+def _progress(row: Row) -> str:
+    failed = f", {row.failed} failed" if row.failed else ""
+    return f"{row.ended}/{row.items}{failed}"
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 COLUMNS = ("step", "intent", "tier", "tokens", "saved", "cost", "time", "")
@@ -124,6 +169,9 @@ def live(view: RunView) -> "Callable[[], Table]":
     return draw
 
 
+_ENDS = (events.StepExecuted, events.StepFailed, events.StepSkipped, events.ApprovalRequested, events.WaitStarted)
+
+
 class PlainLines:
     """Writes a line whenever a step ends; for where there is no terminal."""
 
@@ -134,7 +182,7 @@ class PlainLines:
     def __call__(self, event: events.Event) -> None:
         """Take an event in."""
         row = self._view(event)
-        if row is not None and isinstance(event, events.StepExecuted | events.StepFailed | events.StepSkipped):
+        if row is not None and isinstance(event, _ENDS):
             step, intent, tier, tokens, saved, cost, time, note = row.cells()
             line = f"{step:<24} {intent:<12} {tier:<9} {tokens:>7} {saved:>7} {cost:>9} {time:>9}  {note}"
             try:
@@ -160,6 +208,12 @@ def summary(result: RunResult) -> list[str]:
         lines.append(f"error: step '{step_id}': {failure.message}")
         if hint := hint_of_failure(failure):
             lines.append(f"    hint: {hint}")
+    if result.failure is not None:
+        lines.append(f"error: {result.failure.message}")
+    lines += [f"handled: step '{key}': {failure.message}" for key, failure in result.handled.items()]
+    lines += [f"waiting: step '{key}': {reason}" for key, reason in result.waits.items()]
+    if result.waits:
+        lines.append(f"    intendant approvals {result.run_id}; then: intendant resume {result.run_id}")
     return lines
 
 

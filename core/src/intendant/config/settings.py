@@ -149,6 +149,9 @@ class StoreSettings(Section):
     """SQLAlchemy URL; `none` for memory only; None for a file in the user's data folder."""
     durability: Literal["full", "normal"] = "normal"
     """SQLite only. `normal` survives a crash of the process, `full` a power loss as well."""
+    key_file: str | None = None
+    """A file of secrets, one a line: the first signs every event (HMAC-SHA256), all of them verify. None for no
+    signatures. Keep it where those who can write the database cannot read it."""
 
 
 class SecretSettings(Section):

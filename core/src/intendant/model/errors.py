@@ -27,6 +27,7 @@ IntendantError
 └── StoreError
     ├── RunNotFound
     ├── Fenced             another process has taken this run over
+    ├── RecordBroken       what is kept of a run was changed by something else than Intendant
     └── SchemaMismatch     the database is of another version
 ```
 """
@@ -362,6 +363,12 @@ class Fenced(StoreError):
     """Another process has taken this run over; what this one does is refused."""
 
     code: ClassVar[str] = "run_taken_over"
+
+
+class RecordBroken(StoreError):
+    """What is kept of a run is not what was written: it is not used."""
+
+    code: ClassVar[str] = "record_broken"
 
 
 class SchemaMismatch(StoreError):

@@ -80,6 +80,8 @@ class Route(Frozen):
     max_output_tokens: int
     reason: str
     temperature: float | None = None
+    pinned: bool = False
+    """True if the step names the model: no other one is asked instead."""
 
 
 class Usage(Frozen):
@@ -172,6 +174,8 @@ class StepStatus(StrEnum):
     completed = "completed"
     failed = "failed"
     skipped = "skipped"
+    waiting = "waiting"
+    """A person has to decide, or a time has to come."""
     cancelled = "cancelled"
 
 
@@ -184,7 +188,7 @@ class RunStatus(StrEnum):
     refused = "refused"
     """A step could not be done within the budget."""
     waiting = "waiting"
-    """A person has to decide something."""
+    """All that is left waits for a person or a time."""
     cancelled = "cancelled"
 
 
@@ -218,7 +222,30 @@ class StepOutcome(Frozen):
     seconds: float = 0.0
     attempts: int = 0
     reason: str = ""
-    """Why the step was skipped."""
+    """Why the step was skipped, or what it waits for."""
+    handled: bool = False
+    """True if it failed and the workflow says what is done then (`on_error`)."""
+    input_sha256: str = ""
+    """Of an item: the digest of what it is."""
+    due: float | None = None
+    """Seconds since 1970 (UTC) when what it waits for is over; None if that is not known."""
+    items: "ItemCounts | None" = None
+    """Of a step that was executed for each item of a list."""
+
+    @property
+    def is_done(self) -> bool:
+        """True if it is not done again when the run is resumed."""
+        return self.status is StepStatus.completed or self.handled
+
+
+class ItemCounts(Frozen):
+    """What became of the items of a list."""
+
+    total: int
+    completed: int
+    failed: int = 0
+    skipped: int = 0
+    """Of them, those whose steps were skipped by a person's word."""
 
 
 class Metrics(Frozen):
@@ -287,13 +314,29 @@ class RunResult(Frozen):
     steps: Mapping[str, StepOutcome]
     metrics: Metrics
     inputs: Mapping[str, Json] = Field(default_factory=dict)
+    returned: Json = None
+    """What the workflow's `returns` says; null where it has none, or where the run did not end well."""
+    failure: Failure | None = None
+    """Why the run itself failed, where no step did."""
 
     @property
     def outputs(self) -> dict[str, Json]:
-        """Each completed step's output by step id."""
-        return {key: step.output for key, step in self.steps.items() if step.status is StepStatus.completed}
+        """Each completed step's output by step id; that of a failed one where the workflow gives it another."""
+        return {key: step.output for key, step in self.steps.items() if step.is_done}
 
     @property
     def failures(self) -> dict[str, Failure]:
-        """Why steps failed, by step id."""
-        return {key: step.failure for key, step in self.steps.items() if step.failure is not None}
+        """Why steps failed, by step id; without those of which the workflow says what is done then."""
+        return {
+            key: step.failure for key, step in self.steps.items() if step.failure is not None and not step.handled
+        }
+
+    @property
+    def handled(self) -> dict[str, Failure]:
+        """Why those steps failed of which the workflow says what is done then (`on_error`)."""
+        return {key: step.failure for key, step in self.steps.items() if step.failure is not None and step.handled}
+
+    @property
+    def waits(self) -> dict[str, str]:
+        """What the run waits for, by the ids of the steps that wait."""
+        return {key: step.reason for key, step in self.steps.items() if step.status is StepStatus.waiting}

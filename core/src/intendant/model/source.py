@@ -196,6 +196,7 @@ class _JsonReader:
 _INT = re.compile(r"[-+]?[0-9]+$")
 _HEX = re.compile(r"0x[0-9a-fA-F]+$|0o[0-7]+$")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+_MERGE = "tag:yaml.org,2002:merge"
 _YAML_WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -263,7 +264,11 @@ class _YamlReader:
 
     def mapping(self, node: Any, path: Path, depth: int) -> dict[str, Any]:
         members: dict[str, Any] = {}
+        merged: list[Any] = []
         for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
+                merged += self.merged(value_node)
+                continue
             if key_node.id != "scalar":
                 raise self.error(
                     key_node,
@@ -276,7 +281,20 @@ class _YamlReader:
             if key in members:
                 raise self.error(key_node, f"the key '{key}' stands here a second time")
             members[key] = self.read(value_node, (*path, key), depth + 1)
+        for other in merged:  # what stands here wins, then the first map that is merged
+            given = self.read(other, path, depth + 1)
+            members = {**given, **members}
+        if merged:
+            self.positions[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
         return members
+
+    def merged(self, node: Any) -> list[Any]:
+        """The maps that a merge key `<<` names: one, or a list of them."""
+        maps = node.value if node.id == "sequence" else [node]
+        for item in maps:
+            if item.id != "mapping":
+                raise self.error(item, "`<<` merges maps only", "give it an alias of a map: <<: *common")
+        return list(maps)
 
     def scalar(self, node: Any) -> Any:
         text = str(node.value)

@@ -1,135 +1,58 @@
 """The workflow file: what a person writes, as models. `docs/workflow-file.md` explains it by example."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from math import isfinite
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import (
     AliasChoices,
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
-    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
-    model_serializer,
+    model_validator,
 )
 
+from intendant.model.base import MAX_AMOUNT, MAX_USD, Frozen, Json, Name
 from intendant.model.errors import Problem, WorkflowError
+from intendant.model.graph_keys import (
+    MODEL,
+    Approve,
+    Gather,
+    Join,
+    Limits,
+    OnItemError,
+    Retry,
+    Wait,
+)
+from intendant.model.inputs import Input
 from intendant.model.source import Document, Path, parse
 
-Json = Any
-"""A JSON value: None, bool, int, float, str, list of these, dict of str to these."""
+__all__ = [
+    "MAX_AMOUNT",
+    "MAX_USD",
+    "Branch",
+    "Frozen",
+    "InDoubt",
+    "Input",
+    "Json",
+    "Limits",
+    "OnError",
+    "Placed",
+    "Retry",
+    "Step",
+    "Workflow",
+]
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
 InDoubt = Literal["idempotent", "retry", "hold", "fail"]
 """What becomes of a paid call that was in flight when its process died: the same call again under the same key;
 another call, the lost one charged; nothing until a person decides; or the step fails."""
-InputType = Literal["string", "integer", "number", "boolean", "array", "object", "any"]
 MAX_FILE_BYTES = 20_000_000
-MAX_AMOUNT = 2**53
-"""Tokens; what every database and every JSON reader can hold."""
-MAX_USD = 1e9
-
-_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-}
-
-
-class Frozen(BaseModel):
-    """An immutable record that refuses fields it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
-
-
-class Input(Frozen):
-    """A value the workflow asks for when it starts."""
-
-    type: InputType = Field(default="string", description="Type of the value.")
-    default: Json = Field(
-        default=None, description="Used where none is given; an input without a default must be given."
-    )
-    description: str = ""
-    choices: tuple[Json, ...] | None = Field(default=None, description="The only values allowed.")
-
-    @model_serializer(mode="wrap")
-    def _without_missing_default(self, write: SerializerFunctionWrapHandler) -> dict[str, Json]:
-        """No default is not the same as the default null."""
-        written: dict[str, Json] = write(self)
-        if self.required:
-            written.pop("default", None)
-        return written
-
-    @property
-    def required(self) -> bool:
-        """True if the run cannot start without a value."""
-        return "default" not in self.model_fields_set
-
-    def accepts(self, value: Json) -> bool:
-        """True if *value* has this input's type. A bool is not a number."""
-        if self.type == "any":
-            return True
-        if isinstance(value, bool):
-            return self.type == "boolean"
-        if isinstance(value, float) and not isfinite(value):
-            return False
-        return isinstance(value, _PYTHON_TYPES[self.type])
-
-    def read(self, text: str) -> Json:
-        """The value that *text*, as typed on a command line, means for this input.
-
-        Raises:
-            ValueError: The text does not have this input's type.
-        """
-        import json
-
-        if self.type == "string":
-            return text
-        try:
-            value = json.loads(text, parse_constant=_no_number)
-        except (ValueError, RecursionError):
-            if self.type == "any":
-                return text
-            raise ValueError(f"'{text}' is not of type {self.type}") from None
-        if not self.accepts(value):
-            raise ValueError(f"'{text}' is not of type {self.type}")
-        return value
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no JSON number")
-
-
-class Limits(Frozen):
-    """What a run may spend at most."""
-
-    tokens: int | None = Field(
-        default=None, ge=0, le=MAX_AMOUNT, description="Input and output tokens of all model calls together."
-    )
-    usd: float | None = Field(
-        default=None, ge=0, le=MAX_USD, allow_inf_nan=False, description="US dollars of all model calls together."
-    )
-
-
-class Retry(Frozen):
-    """When and how a failed step is tried again."""
-
-    attempts: int = Field(default=3, ge=1, le=20, description="Tries in all, the first included.")
-    delay: float = Field(default=1.0, ge=0, le=3600, description="Seconds before the second try.")
-    backoff: float = Field(default=2.0, ge=1, le=10, description="Each further wait is this many times as long.")
-    jitter: float = Field(default=0.2, ge=0, le=3600, description="Up to this many random seconds are added.")
-    on: Literal["transient", "any"] = Field(
-        default="transient",
-        description="`transient`: time-outs, rate limits, lost connections; `any`: every failure.",
-    )
+ITEM = "item"
+"""The name of an item where `as` gives none."""
+ON_ERROR = "on_error"
+"""Stands in the address of a step that runs because another one failed."""
 
 
 class Step(Frozen):
@@ -187,6 +110,55 @@ class Step(Frozen):
         default=0, ge=-100, le=100, description="Of steps that are ready, the highest starts first."
     )
 
+    options: dict[str, Json] = Field(
+        default_factory=dict, description="Parameters of the handler, also beside a `uses`."
+    )
+    budget: Limits | None = Field(default=None, description="What the step may spend, inside the run's budget.")
+    tier: str | None = Field(default=None, min_length=1, description="The tier of its model calls.")
+    model: str | None = Field(
+        default=None, description="The model of its calls, `provider/model`; wins over every other choice."
+    )
+    max_output_tokens: int | None = Field(
+        default=None, ge=1, le=MAX_AMOUNT, description="The longest answer of a call, in tokens."
+    )
+    temperature: float | None = Field(default=None, ge=0, le=2, description="Of its model calls.")
+    for_each: Json = Field(
+        default=None, description="A list; the step, or its group, is executed once for each item."
+    )
+    as_: Name | None = Field(default=None, alias="as", description="The name of an item in references; `item`.")
+    key: str | None = Field(
+        default=None,
+        description="What tells an item from others, such as `row.id`; by default its place in the list.",
+    )
+    concurrency: int | None = Field(default=None, ge=1, le=1000, description="Items at the same time.")
+    gather: Gather | None = Field(
+        default=None,
+        description="What the outputs of the items become: `list`, `flatten` (one list of all their elements) or "
+        "`merge` (one map).",
+    )
+    on_item_error: OnItemError | None = Field(
+        default=None,
+        description="An item failed: `stop` (the step fails), `skip` it, or `keep` its error in its place.",
+    )
+    steps: tuple["Step", ...] | None = Field(
+        default=None, min_length=1, max_length=1000, description="A group: these steps are one step for others."
+    )
+    returns: Json = Field(default=None, description="The output of a group; by default that of its last step.")
+    branches: dict[Name, "Branch"] | None = Field(
+        default=None, description="What is done in the branch that the step took."
+    )
+    join: Join = Field(
+        default="all",
+        description="What of the steps that it needs must have run: `all`, `any` (one of them), or `done` "
+        "(whatever became of them).",
+    )
+    on_error: "Literal['continue'] | OnError | None" = Field(
+        default=None,
+        description="What is done where the step fails for good: `continue`, or an `output`, or `steps`.",
+    )
+    approve: Approve | None = Field(default=None, description="Asks people before anything of the step happens.")
+    wait: Wait | None = Field(default=None, description="Lets time pass before the step.")
+
     @property
     def title(self) -> str:
         """The step's name, or its id where it has none."""
@@ -199,6 +171,58 @@ class Step(Frozen):
             raise ValueError("a condition is written without braces, such as: steps.fetch.output.size() > 0")
         return value
 
+    @field_validator("model")
+    @classmethod
+    def _provider_and_model(cls, value: str | None) -> str | None:
+        if value is not None and not MODEL.match(value):
+            raise ValueError("write provider/model, such as openai/gpt-5-mini")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _item_as_input(cls, value: Json) -> Json:
+        """A single step that is executed for each item works on the item, unless it says otherwise."""
+        if isinstance(value, dict) and "for_each" in value and not ({"input", "steps"} & value.keys()):
+            return {**value, "input": f"{{{{ {value.get('as') or ITEM} }}}}"}
+        return value
+
+    @property
+    def is_group(self) -> bool:
+        """True if it is made of steps of its own."""
+        return self.steps is not None
+
+    @property
+    def is_work(self) -> bool:
+        """True if a handler does it; false for groups, and for steps that only wait or ask."""
+        if self.steps is not None:
+            return False
+        pauses = self.wait is not None or self.approve is not None
+        return not pauses or bool(self.intent or self.uses or self.prompt or self.with_ or self.options)
+
+    @property
+    def is_map(self) -> bool:
+        """True if it is executed once for each item of a list."""
+        return "for_each" in self.model_fields_set
+
+    @property
+    def item_name(self) -> str:
+        """The name of an item in references."""
+        return self.as_ or ITEM
+
+    @property
+    def parameters(self) -> dict[str, Json]:
+        """What its handler is given: `options`, and `with` where the step uses no connector."""
+        return self.options if self.uses else {**self.with_, **self.options}
+
+    def bodies(self) -> Iterator[tuple[str, tuple["Step", ...], Path]]:
+        """The steps within it: what their addresses begin with after its own, the steps, and their place."""
+        if self.steps is not None:
+            yield "", self.steps, ("steps",)
+        for name, branch in (self.branches or {}).items():
+            yield f"{name}/", branch.steps, ("branches", name, "steps")
+        if isinstance(self.on_error, OnError) and self.on_error.steps is not None:
+            yield f"{ON_ERROR}/", self.on_error.steps, (ON_ERROR, "steps")
+
     @cached_property
     def connector(self) -> tuple[str, str] | None:
         """The connector's name and the operation's, taken from `uses`."""
@@ -206,6 +230,51 @@ class Step(Frozen):
             return None
         name, _, operation = self.uses.rpartition(".")
         return name, operation
+
+
+class Branch(Frozen):
+    """What is done in one branch."""
+
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=1000)
+    returns: Json = Field(default=None, description="The branch's result; by default the last step's output.")
+
+
+class OnError(Frozen):
+    """What is done where a step fails for good: an output in its place, or steps, of which the last gives it."""
+
+    output: Json = None
+    steps: tuple[Step, ...] | None = Field(default=None, min_length=1, max_length=1000)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "OnError":
+        if ("output" in self.model_fields_set) == (self.steps is not None):
+            raise ValueError("give either `output` or `steps`, or write `on_error: continue`")
+        return self
+
+
+class Placed(NamedTuple):
+    """A step and where it stands, in the graph and in the file."""
+
+    key: str
+    """Its path in the graph, such as `label/draft`."""
+    step: Step
+    path: Path
+    """Where it stands in the document."""
+    outer: "Placed | None"
+    """The step that it is part of."""
+    siblings: tuple[Step, ...]
+    """The steps that are executed with it, itself among them."""
+    last: bool = False
+    """True for those of `finally`."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The names of items that its condition may use."""
+        outer = self.outer
+        if outer is None:
+            return ()
+        own = (outer.step.item_name,) if outer.step.is_map else ()
+        return (*outer.variables, *own)
 
 
 class Workflow(Frozen):
@@ -225,17 +294,26 @@ class Workflow(Frozen):
     inputs: dict[Name, Input] = Field(default_factory=dict)
     budget: Limits = Field(default_factory=Limits)
     steps: tuple[Step, ...] = Field(min_length=1, max_length=20_000)
+    finally_: tuple[Step, ...] = Field(
+        default=(), alias="finally", max_length=1000, description="Steps that run at the end, whatever happened."
+    )
+    returns: dict[str, Json] | None = Field(
+        default=None, description="What the run gives back: names and references."
+    )
+    defaults: dict[str, Json] = Field(default_factory=dict, description="Keys of steps that hold for all of them.")
 
     _document: Document | None = PrivateAttr(None)
 
     @classmethod
     def load(cls, path: str | FilePath) -> Self:
-        """Read a workflow file; YAML unless it ends in `.json`.
+        """Read a workflow file; YAML unless it ends in `.json`. `-` stands for standard input.
 
         Raises:
             WorkflowError: The file cannot be read, or is wrong; carries all problems with line and column.
         """
         path = FilePath(path)
+        if str(path) == "-":
+            return cls.parse(_standard_input(), file="standard input")
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise WorkflowError([Problem(f"the file is larger than {MAX_FILE_BYTES} bytes", file=str(path))])
@@ -267,21 +345,22 @@ class Workflow(Frozen):
         """Read a workflow from a parsed document."""
         if not isinstance(document.value, dict):
             raise WorkflowError([document.problem("a workflow is a map with `name` and `steps`")])
+        value = prepared(document)
         try:
-            flow = cls.model_validate(document.value)
+            flow = cls.model_validate(value)
         except ValidationError as error:
-            raise WorkflowError(_problems(error, document), draft=cls._draft(document, error)) from None
+            raise WorkflowError(problems_of(error, document), draft=cls._draft(document, value, error)) from None
         flow._document = document  # noqa: SLF001  # its own
         return flow
 
     @classmethod
-    def _draft(cls, document: Document, error: ValidationError) -> Self | None:
+    def _draft(cls, document: Document, given: Any, error: ValidationError) -> Self | None:
         """What is left when everything that is wrong is taken out; None if that is no workflow."""
         from copy import deepcopy
 
-        value = deepcopy(document.value)
+        value = deepcopy(given)
         for item in error.errors():
-            _take_out(value, tuple(part for part in item["loc"] if part != "[key]"))
+            take_out(value, path_of(item["loc"], value))
         try:
             draft = cls.model_validate(value)
         except ValidationError:
@@ -296,74 +375,64 @@ class Workflow(Frozen):
 
     @cached_property
     def by_id(self) -> Mapping[str, Step]:
-        """The steps by their ids."""
-        return {step.id: step for step in self.steps}
+        """The steps by their ids, those of `finally` included."""
+        return {step.id: step for step in (*self.steps, *self.finally_)}
 
     @cached_property
     def order(self) -> Mapping[str, int]:
         """Each step's position in the file."""
-        return {step.id: index for index, step in enumerate(self.steps)}
+        return {step.id: index for index, step in enumerate((*self.steps, *self.finally_))}
+
+    @cached_property
+    def placed(self) -> tuple[Placed, ...]:
+        """All steps in the order of the file, those within others after them."""
+        found: list[Placed] = []
+        _place(found, "", self.steps, ("steps",), None, last=False)
+        _place(found, "", self.finally_, ("finally",), None, last=True)
+        return tuple(found)
+
+    @cached_property
+    def by_key(self) -> Mapping[str, Placed]:
+        """All steps by their paths in the graph."""
+        return {placed.key: placed for placed in self.placed}
+
+    @cached_property
+    def work(self) -> tuple[Step, ...]:
+        """All steps that a handler does; the id of one within others is its path in the graph."""
+        return tuple(
+            placed.step if placed.outer is None else placed.step.model_copy(update={"id": placed.key})
+            for placed in self.placed
+            if placed.step.is_work
+        )
 
 
-# --- problems ----------------------------------------------------------------------------------------------
+def _standard_input() -> str:
+    """The text of standard input.
 
-_HINTS = {
-    "id": "an id has letters, digits and underscores only, such as `fetch_mails`",
-    "uses": "write connector.operation, such as `file.read`",
-}
+    Raises:
+        WorkflowError: It is too long, or not UTF-8.
+    """
+    import sys
 
-
-def _problems(error: ValidationError, document: Document) -> list[Problem]:
-    from difflib import get_close_matches
-
-    problems = []
-    for item in error.errors():
-        path: Path = tuple(part for part in item["loc"] if part != "[key]")
-        message, hint = item["msg"].removeprefix("Value error, "), ""
-        if item["type"] == "too_short" and document.value.get("steps"):
-            continue  # there are steps, but each of them is wrong, which is told already
-        match item["type"]:
-            case "extra_forbidden":
-                close = get_close_matches(str(path[-1]), _fields_at(path), n=1)
-                message = f"'{path[-1]}' is not known here"
-                hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(_fields_at(path))}"
-            case "missing":
-                message = f"'{path[-1]}' is missing"
-            case "string_pattern_mismatch":
-                message = f"'{item['input']}' is not allowed as {path[-1]}"
-                hint = _HINTS.get(str(path[-1]), _HINTS["id"])
-            case _:
-                message = f"{path[-1]}: {message[:1].lower()}{message[1:]}" if path else message
-        problems.append(document.problem(message, path, hint=hint, step=_step_at(path, document)))
-    far = 10**9
-    return sorted(problems, key=lambda problem: (problem.line or far, problem.column or 0))
+    place = "standard input"
+    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise WorkflowError([Problem(f"it is longer than {MAX_FILE_BYTES} bytes", file=place)])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise WorkflowError([Problem(f"byte {error.start} is not UTF-8", file=place)]) from None
 
 
-def _take_out(value: Any, path: Path) -> None:
-    *parents, last = path or ("",)
-    for part in parents:
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            return
-    if isinstance(value, dict):
-        value.pop(last, None)
+def _place(
+    found: list[Placed], prefix: str, steps: tuple[Step, ...], path: Path, outer: Placed | None, *, last: bool
+) -> None:
+    for index, step in enumerate(steps):
+        placed = Placed(f"{prefix}{step.id}", step, (*path, index), outer, steps, last)
+        found.append(placed)
+        for name, body, place in step.bodies():
+            _place(found, f"{placed.key}/{name}", body, (*placed.path, *place), placed, last=last)
 
 
-def _step_at(path: Path, document: Document) -> str:
-    if len(path) > 1 and path[0] == "steps" and isinstance(path[1], int):
-        step = document.value["steps"][path[1]]
-        return str(step.get("id", "")) if isinstance(step, dict) else ""
-    return ""
-
-
-def _fields_at(path: Path) -> list[str]:
-    """The fields that are known where the unknown one at *path* stands."""
-    model: type[BaseModel] = Workflow
-    if path[0] == "steps":
-        model = Retry if "retry" in path[:-1] else Step
-    elif path[0] == "inputs" and len(path) > 1:
-        model = Input
-    elif path[0] == "budget" and len(path) > 1:
-        model = Limits
-    return [field.alias or name for name, field in model.model_fields.items()]
+# Last, as these functions look at the models.
+from intendant.model.workflow_problems import path_of, prepared, problems_of, take_out  # noqa: E402

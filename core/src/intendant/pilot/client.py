@@ -26,6 +26,9 @@ MAX_FROZEN = 64
 """Texts of a run that are remembered in the bytes in which they were sent."""
 
 
+_REWRITING = {"rewriting": None, "memory_tokens": 0, "max_output_tokens": None, "temperature": None}
+
+
 class Shared:
     """What the steps of a run share: what is known before it, and what was compressed in it.
 
@@ -165,11 +168,18 @@ class StepModel:
             raise ProviderError(message, hint=self._model_hint, billed=False)
         if on_text is None and request.json_schema is None:
             on_text = self._on_text
+        request = self._as_said(request)
         if self._shared.has_memory:
             request = await self._reminded(self.route, request)
         if self._originals and self._marked(request):
             return await complete_expanding(self, request, self._expansions, on_text)
         return await self.send(request, on_text)
+
+    def _as_said(self, request: ModelRequest) -> ModelRequest:
+        """The request with what the step itself says."""
+        said = {"max_output_tokens": self._plan.max_output_tokens, "temperature": self._plan.temperature}
+        given = {name: value for name, value in said.items() if value is not None}
+        return request.model_copy(update=given) if given else request
 
     async def send(self, request: ModelRequest, on_text: OnText | None) -> ModelReply:
         """One call through the gateway."""
@@ -283,7 +293,7 @@ class StepModel:
         """A client of the model that may rewrite content, with the same budget."""
         if self._plan.rewriting is None or not self._gateway.charges(self._plan.rewriting):
             return None
-        plan = self._plan.model_copy(update={"route": self._plan.rewriting, "rewriting": None, "memory_tokens": 0})
+        plan = self._plan.model_copy(update=_REWRITING | {"route": self._plan.rewriting})
         return StepModel(self._gateway, self._scope, plan, None)
 
     def _target(self, count: Callable[[str], int], tokens: int, share: float, overhead: str) -> int | None:

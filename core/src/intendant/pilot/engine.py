@@ -76,6 +76,11 @@ class Engine:
         self._standing: StandingBudgets | None = None
 
     @property
+    def tenant(self) -> str:
+        """Whose runs these are; runs of other tenants are as if they were not there."""
+        return self.settings.budget.tenant
+
+    @property
     def worker(self) -> str:
         """The name under which this process owns runs: `host:pid`."""
         return f"{socket.gethostname()}:{os.getpid()}"
@@ -104,7 +109,8 @@ class Engine:
             from intendant.record.store import Store
 
             self._process = os.getpid()
-            self._store = Store(self._db, self.settings.store.durability)
+            chosen = self.settings.store
+            self._store = Store(self._db, chosen.durability, chosen.key_file)
         elif self._process != os.getpid():
             # Neither the writer's thread nor its connection survives a fork.
             raise IntendantError(

@@ -19,6 +19,7 @@ from intendant.config.secrets import Secrets, UsedSecrets
 from intendant.config.settings import Settings
 from intendant.hooks.bases import first_error
 from intendant.hooks.questions import Questions
+from intendant.hooks.redaction import redacted
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import (
     BudgetExceeded,
@@ -37,19 +38,23 @@ from intendant.model.source import NOT_TEXT
 from intendant.model.workflow import Json, Retry, Step
 from intendant.pilot.client import Shared, StepModel
 from intendant.pilot.deliveries import ConnectorUse
+from intendant.pilot.recording import Recorder, StepRecorder
 from intendant.pilot.references import resolve
 from intendant.pilot.sandbox import Bounds, bounded
 from intendant.pilot.schemas import Schema
 from intendant.planning.compression import CompressionChain
 from intendant.planning.planner import StepPlan
-from intendant.record.journal import Journal
+from intendant.record.journal import Journal, StepLog
 from intendant.spending.calls import CallScope
 from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
 from intendant.spending.retrying import Backoff
+from intendant.text.digests import digest_of
 
 log = get_logger("intendant.steps")
 ONCE = Retry(attempts=1)
+NOTHING = Usage()
+_WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 NEVER_RETRIED = (BudgetExceeded, CallInDoubt, NoHandlerError, StoreError)
 
 
@@ -85,6 +90,8 @@ class StepExecution:
         plan: What was decided about it.
         scope: What references may name.
         given: Values of `input`, `prompt` or `with` that the host has resolved itself.
+        address: Where it stands in the run, such as `label[17]/draft`; its id where absent.
+        recorder: Writes how it ends.
     """
 
     def __init__(
@@ -94,16 +101,21 @@ class StepExecution:
         plan: StepPlan,
         scope: Mapping[str, Json],
         given: Mapping[str, Json] | None = None,
+        *,
+        address: str = "",
+        recorder: Recorder | None = None,
     ) -> None:
+        self._address = address or step.id
+        self._recorder = recorder or StepRecorder()
         self._context = context
         self._step = step
         self._plan = plan
         self._references = scope
         self._given = given or {}
-        self._log = context.journal.step(step.id)
+        self._log = context.journal.step(self._address)
         self._attempts = 0
         self._generation = 0
-        self._usage = Usage()
+        self._usage = NOTHING
         self._tokens_saved = 0
         self._produced_by = "deterministic"
 
@@ -133,7 +145,8 @@ class StepExecution:
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own code may raise anything
             return self._failed(self._explained(error), monotonic() - started)
         finally:
-            self._context.ledger.finish(self._step.id)
+            if self._recorder.batch is None:  # items share what their step has
+                self._context.ledger.finish(self._address)
         return self._completed(result, text, monotonic() - started)
 
     # --- attempts ---
@@ -160,17 +173,17 @@ class StepExecution:
             self._generation += 1  # the answers were no good: a replay of them would fail again
         wanted = retry.on == "any" or (isinstance(error, IntendantError) and error.retryable)
         if wanted and self._attempts < retry.attempts:
-            failure = Failure(error=type(error).__name__, message=str(error))
+            failure = Failure(error=type(error).__name__, message=redacted(str(error)))
             self._log.record(events.StepRetried, attempt=self._attempts, failure=failure)
         return wanted
 
     async def _attempt(self) -> tuple[StepResult, str]:
         self._attempts += 1
         started = monotonic()
-        self._log.record(events.StepStarted, attempt=self._attempts)
+        self._recorder.tell(self._log, events.StepStarted, attempt=self._attempts)
         calls = self._call_scope()
         context, limit = self._context, self._timeout()
-        on_text = None if context.on_text is None else partial(context.on_text, self._step.id)
+        on_text = None if context.on_text is None else partial(context.on_text, self._address)
         hint = "" if self._plan.route else context.plugins.model_hint
         model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint)
         try:
@@ -185,11 +198,13 @@ class StepExecution:
             ) from None
         finally:
             model.close()
-            self._usage += calls.usage
+            if calls.usage != NOTHING:
+                self._usage += calls.usage
             self._tokens_saved += model.tokens_saved
             self._produced_by = calls.produced_by
         text = await self._checked(result)
-        self._log.record(
+        self._recorder.tell(
+            self._log,
             events.HandlerExecuted,
             intent=self._plan.intent,
             seconds=monotonic() - started,
@@ -202,7 +217,7 @@ class StepExecution:
         return CallScope(
             context.journal,
             context.ledger,
-            step.id,
+            self._address,
             generation=self._generation,
             in_doubt=step.in_doubt or context.settings.budget.in_doubt,
             cache_ttl=step.cache,
@@ -234,8 +249,8 @@ class StepExecution:
             intent=self._plan.intent,
             input=_copied(given["input"] if "input" in given else resolve(step.input, scope)),
             prompt=given["prompt"] if "prompt" in given else str(resolve(step.prompt or "", scope)),
-            parameters=self._parameters({} if step.uses else self._with(UsedSecrets(None))),
-            idempotency_key=delivery_key(run_id, step.id),
+            parameters=self._parameters(step),
+            idempotency_key=delivery_key(run_id, self._identity),
             model=model,
             use_connector=self._connector(),
         )
@@ -247,7 +262,13 @@ class StepExecution:
         values: Mapping[str, Json] = _copied(given.get("with", resolve(step.with_, scope) if step.with_ else {}))
         return values
 
-    def _parameters(self, values: Mapping[str, Json]) -> BaseModel:
+    @property
+    def _identity(self) -> str:
+        """What its deliveries are keyed by: an item that has changed is another one."""
+        digest = self._recorder.digest
+        return f"{self._address}@{digest[:16]}" if digest else self._address
+
+    def _parameters(self, step: Step) -> BaseModel:
         """The step's parameters as its handler declares them.
 
         Raises:
@@ -255,25 +276,27 @@ class StepExecution:
         """
         handler = self._context.plugins.intents.get(self._plan.intent)
         model = Options if handler is None else handler.Parameters
+        options = _copied(resolve(step.options, self._references)) if step.options else {}
         try:
-            return model.model_validate(dict(values))
+            return model.model_validate(options if step.uses else {**self._with(UsedSecrets(None)), **options})
         except ValidationError as error:
-            raise StepError(f"`with` is wrong: {first_error(error)}") from None
+            where = "options" if step.uses else "with"
+            raise StepError(f"`{where}` is wrong: {first_error(error)}") from None
 
     def _connector(self) -> UseConnector:
         if self._step.connector is None:
             return _no_connector
         name, operation = self._step.connector
-        context, step = self._context, self._step
+        context = self._context
         return ConnectorUse(
             context.plugins.connectors[name],
             operation,
             self._with,
             context.journal,
-            step.id,
-            delivery_key(context.journal.run_id, step.id),
+            self._address,
+            delivery_key(context.journal.run_id, self._identity),
             secrets=context.secrets,
-            in_doubt=step.in_doubt,
+            in_doubt=self._step.in_doubt,
             dry=context.dry,
         )
 
@@ -297,9 +320,9 @@ class StepExecution:
     # --- how it ended ---
 
     def _completed(self, result: StepResult, text: str, seconds: float) -> StepOutcome:
-        step, plan = self._step, self._plan
+        plan = self._plan
         outcome = StepOutcome(
-            step_id=step.id,
+            step_id=self._address,
             name=plan.name,
             status=StepStatus.completed,
             intent=plan.intent,
@@ -311,25 +334,14 @@ class StepExecution:
             tokens_saved=self._tokens_saved,
             seconds=seconds,
             attempts=self._attempts,
+            input_sha256=self._recorder.digest,
         )
-        event = self._log.event(
-            events.StepExecuted,
-            intent=plan.intent,
-            seconds=seconds,
-            attempts=self._attempts,
-            usage=self._usage,
-            tokens_saved=self._tokens_saved,
-            produced_by=self._produced_by,
-            output_bytes=len(text),
-            output_sha256=digest_of(text),
-            notes=result.notes,
-        )
-        self._log.save(outcome, text, event)
+        self._recorder.save(self._log, outcome, text, partial(executed_event, self._log, outcome, text))
         return outcome
 
     def _failed(self, failure: Failure, seconds: float, *, cancelled: bool = False) -> StepOutcome:
         outcome = StepOutcome(
-            step_id=self._step.id,
+            step_id=self._address,
             name=self._step.title,
             status=StepStatus.cancelled if cancelled else StepStatus.failed,
             intent=self._plan.intent,
@@ -339,16 +351,9 @@ class StepExecution:
             tokens_saved=self._tokens_saved,
             seconds=seconds,
             attempts=self._attempts,
+            input_sha256=self._recorder.digest,
         )
-        event = self._log.event(
-            events.StepFailed,
-            failure=failure,
-            seconds=seconds,
-            attempts=self._attempts,
-            usage=self._usage,
-            cancelled=cancelled,
-        )
-        self._log.save(outcome, None, event)
+        self._recorder.save(self._log, outcome, None, partial(failed_event, self._log, outcome))
         return outcome
 
     def _explained(self, error: BaseException) -> Failure:
@@ -364,13 +369,41 @@ class StepExecution:
         if isinstance(error, IntendantError):
             return failure_of(error)
         log.warning("plugin_raised", step=self._step.id, intent=self._plan.intent, exc_info=error)
-        text = f"the handler of '{self._plan.intent}' raised {type(error).__name__}: {error}"
+        text = redacted(f"the handler of '{self._plan.intent}' raised {type(error).__name__}: {error}")
         return Failure(
             error=type(error).__name__,
             message=text,
             hint="this is a fault of the plugin; report it there",
             code="plugin_raised",
         )
+
+
+def executed_event(log: StepLog, outcome: StepOutcome, text: str) -> events.StepExecuted:
+    """The event of a step that was completed, with its output as JSON text."""
+    return log.event(
+        events.StepExecuted,
+        intent=outcome.intent or "",
+        seconds=outcome.seconds,
+        attempts=outcome.attempts,
+        usage=outcome.usage,
+        tokens_saved=outcome.tokens_saved,
+        produced_by=outcome.produced_by,
+        output_bytes=len(text),
+        output_sha256=digest_of(text),
+        notes=outcome.notes,
+    )
+
+
+def failed_event(log: StepLog, outcome: StepOutcome) -> events.StepFailed:
+    """The event of a step that failed for good."""
+    return log.event(
+        events.StepFailed,
+        failure=outcome.failure or Failure(error="", message=""),
+        seconds=outcome.seconds,
+        attempts=outcome.attempts,
+        usage=outcome.usage,
+        cancelled=outcome.status is StepStatus.cancelled,
+    )
 
 
 def _is_being_cancelled() -> bool:
@@ -385,7 +418,8 @@ def _copied(value: Json) -> Json:
 
 def failure_of(error: IntendantError) -> Failure:
     """An error as the failure of a step."""
-    return Failure(error=type(error).__name__, message=error.message, hint=error.hint, code=error.code)
+    message, hint = redacted(error.message), redacted(error.hint)
+    return Failure(error=type(error).__name__, message=message, hint=hint, code=error.code)
 
 
 def _backoff_of(retry: Retry) -> Backoff:
@@ -404,18 +438,14 @@ def output_text(output: Json) -> str:
         OutputInvalid: It is not JSON, or cannot be written as UTF-8.
     """
     try:
-        text = json.dumps(output, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        text.encode()
+        text = _WRITE(output)
+        if not text.isascii():
+            text.encode()
     except UnicodeEncodeError:
         raise OutputInvalid(f"the output cannot be stored: {NOT_TEXT}") from None
     except (TypeError, ValueError, RecursionError) as error:
         raise OutputInvalid(f"the output is not JSON: {error}") from None
     return text
-
-
-def digest_of(text: str) -> str:
-    """SHA-256 of an output's JSON text, in hexadecimal."""
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 async def _no_connector(value: Json = None) -> Json:  # noqa: ARG001  # part of the protocol

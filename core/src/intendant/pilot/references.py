@@ -2,23 +2,29 @@
 
 A value that is one whole reference keeps its type; inside other text a reference is written as text (data as
 JSON). Paths go by `.key`, `['any key']`, `[0]`, `[-1]` and `[*]` (each element of a list). Text in quotation marks
-stands for itself, so that `{{ '{{' }}` writes two braces.
+stands for itself, so that `{{ '{{' }}` writes two braces. `{{ default(steps.a.output, []) }}` is the second value
+where the first is null or absent.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from intendant.model.errors import ReferenceFailed
 from intendant.model.source import Path
 from intendant.model.workflow import Json
 
 ROOTS = ("steps", "inputs", "run", "secrets")
-STEP_FIELDS = ("output", "status", "notes")
+STEP_FIELDS = ("output", "status", "notes", "error")
 EACH = "*"
 _PART = re.compile(
     r"""\.(?P<key>[^\W\d][\w-]*)|\[\s*(?:(?P<index>-?\d{1,9})|(?P<each>\*)|'(?P<single>[^']*)'|"(?P<double>[^"]*)")\s*\]"""
+)
+_DEFAULT = re.compile(
+    r"""default\(\s*(?P<of>[A-Za-z_]\w*(?:\.[^\W\d][\w-]*|\[\s*(?:-?\d{1,9}|\*|'[^']*'|"[^"]*")\s*\])*)\s*,(?P<value>.*)\)\s*$""",
+    re.DOTALL,
 )
 _ROOT = re.compile(r"[A-Za-z_]\w*")
 _LITERAL = re.compile(r"""\s*(?:'([^']*)'|"([^"]*)")\s*\}\}""")
@@ -39,6 +45,8 @@ class Reference:
     parts: tuple[Part, ...]
     path: Path = ()
     """Where in the document its text stands."""
+    otherwise: tuple[Json, ...] = ()
+    """The value where it names nothing, if one was given."""
 
     @property
     def step(self) -> str | None:
@@ -96,6 +104,8 @@ def read(text: str, path: Path = ()) -> Reference:
         ReferenceFailed: It is not a reference.
     """
     shown = text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
+    if (call := _DEFAULT.match(text)) is not None:
+        return replace(read(call["of"], path), text=text, otherwise=(_literal(call["value"], shown),))
     root = _ROOT.match(text)
     if root is None:
         hint = "write {{ steps.<id>.output }}; {{ '{{' }} stands for two braces"
@@ -118,6 +128,20 @@ def read(text: str, path: Path = ()) -> Reference:
             case group:
                 parts.append(part[group or "key"])
     return Reference(text, root[0], tuple(parts), path)
+
+
+def _literal(text: str, shown: str) -> Json:
+    """The value that is written as the second argument of `default`."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return text[1:-1]
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ReferenceFailed(
+            f"'{{{{ {shown} }}}}' is not a reference: '{text}' is no value",
+            hint="write a value in JSON, such as [], {}, 0, null or 'text'",
+        ) from None
 
 
 def find(value: Json, path: Path = ()) -> Iterator[Reference | tuple[Path, ReferenceFailed]]:
@@ -171,12 +195,18 @@ def _resolve_text(text: str, scope: Mapping[str, Json]) -> Json:
     pieces: list[str] = []
     at, first, last = 0, len(text) - len(text.lstrip()), len(text.rstrip())
     for found in _scan(text):
-        value = found.text if found.literal else look_up(read(found.text), scope)
+        value = found.text if found.literal else look_up(_read_once(found.text), scope)
         if (found.start, found.end) == (first, last):  # the whole value is one reference
             return value
         pieces += (text[at : found.start], _as_text(value))
         at = found.end
     return "".join((*pieces, text[at:]))
+
+
+@lru_cache(maxsize=2048)
+def _read_once(text: str) -> Reference:
+    """`read`, remembered: the same references are resolved for each item of a list."""
+    return read(text)
 
 
 def _as_text(value: Json) -> str:
@@ -187,7 +217,14 @@ def _as_text(value: Json) -> str:
 
 def look_up(reference: Reference, scope: Mapping[str, Json]) -> Json:
     """What *reference* names. What lies under null is null."""
-    return _descend(scope, (reference.root, *reference.parts), reference.text, "")
+    parts = (reference.root, *reference.parts)
+    if not reference.otherwise:
+        return _descend(scope, parts, reference.text, "")
+    try:
+        value = _descend(scope, parts, reference.text, "")
+    except ReferenceFailed:  # what is absent is what a default is for
+        value = None
+    return reference.otherwise[0] if value is None else value
 
 
 def _descend(value: Json, parts: tuple[Part, ...], text: str, so_far: str) -> Json:

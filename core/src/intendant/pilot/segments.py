@@ -1,4 +1,4 @@
-"""The pilot: executes a whole graph, as far as it goes without waiting for a person."""
+"""The pilot: executes a frame's graph, as far as it goes without waiting for a person or a time."""
 
 import asyncio
 import heapq
@@ -6,35 +6,36 @@ from collections import deque
 
 from intendant.model.errors import IntendantError
 from intendant.model.results import StepStatus
-from intendant.pilot.orchestrator import WorkflowOrchestrator
+from intendant.model.workflow import Step
+from intendant.pilot.frames import Frame
+from intendant.pilot.steps import execute
 
 
-async def run_segment(orchestrator: WorkflowOrchestrator, max_parallel: int) -> None:
+async def run_segment(frame: Frame) -> None:
     """Execute every step whose needs are met, until none is left.
 
     Steps that do not depend on each other run at the same time; of those that are ready the one of the highest
     priority starts first, then the one that comes first in the file. A step whose condition is false is skipped,
-    and so is what depends on it; what depends on a failed step is skipped too, and everything else goes on.
+    and so is what depends on it, unless its `join` says otherwise; the same where a step failed.
 
     Args:
-        orchestrator: An initialized run.
-        max_parallel: Steps at the same time.
+        frame: The steps.
 
     Raises:
         asyncio.CancelledError: The run was cancelled; its steps were cancelled and have ended.
         Fenced: Another process owns the run.
     """
-    await _Segment(orchestrator, max_parallel).run()
+    await _Segment(frame).run()
 
 
 class _Segment:
-    def __init__(self, orchestrator: WorkflowOrchestrator, max_parallel: int) -> None:
-        self.orchestrator = orchestrator
-        self.max_parallel = max_parallel
-        self.steps = orchestrator.plan.workflow.by_id
-        self.order = orchestrator.plan.workflow.order
-        self.graph = orchestrator.graph
-        self.outcomes = orchestrator.outcomes
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self.max_parallel = frame.run.max_parallel
+        self.steps = frame.steps
+        self.order = frame.order
+        self.graph = frame.graph
+        self.outcomes = frame.outcomes
         self.left = {step: len(needs) for step, needs in self.graph.needs.items()}
         self.ready: list[tuple[int, int, str]] = []
         self.running: dict[str, asyncio.Task[None]] = {}
@@ -61,43 +62,56 @@ class _Segment:
 
     def start(self, step: str) -> None:
         try:
-            wanted = self.orchestrator.should_run(step)
+            wanted = self.frame.should_run(step)
         except IntendantError as error:
-            self.orchestrator.fail(step, error)
-            self.skip_dependants(step)
+            self.frame.fail(step, error)
+            self.release(step)
             return
         if not wanted:
-            self.orchestrator.skip(step, f"its condition is false: {self.steps[step].when}")
-            self.skip_dependants(step)
+            self.frame.skip(step, f"its condition is false: {self.steps[step].when}")
+            self.release(step)
             return
-        self.running[step] = asyncio.create_task(self.execute(step), name=f"intendant:{step}")
+        self.running[step] = asyncio.create_task(self.execute(step), name=f"intendant:{self.frame.address}{step}")
 
     async def execute(self, step: str) -> None:
         try:
-            await self.orchestrator.execute_step(step)
+            await execute(self.frame, step)
         finally:
             self.ended.put_nowait(step)
 
     async def end(self, step: str) -> None:
         await self.running.pop(step)
-        outcome = self.outcomes[step]
-        if outcome.status is not StepStatus.completed:
-            self.skip_dependants(step)
-            return
-        for dependant in self.graph.dependants[step]:
-            self.left[dependant] -= 1
-            if self.left[dependant] == 0 and dependant not in self.outcomes:
-                self.push(dependant)
+        self.release(step)
 
-    def skip_dependants(self, step: str) -> None:
-        reached = deque([step])
-        while reached:
-            cause = reached.popleft()
-            status = self.outcomes[cause].status.value
-            for dependant in self.graph.dependants[cause]:
-                if dependant not in self.outcomes:
-                    self.orchestrator.skip(dependant, f"step '{cause}', which it needs, was {status}")
-                    reached.append(dependant)
+    def release(self, step: str) -> None:
+        """A step has ended: what is left of those that need it is ready, or is skipped."""
+        ended = deque([step])
+        while ended:
+            need = ended.popleft()
+            if self.outcomes[need].status is StepStatus.waiting:
+                continue  # what needs it waits as well
+            for name in self.graph.dependants[need]:
+                if name in self.outcomes:
+                    continue
+                self.left[name] -= 1
+                if (reason := self.why_not(self.steps[name], need)) is not None:
+                    self.frame.skip(name, reason)
+                    ended.append(name)
+                elif self.left[name] == 0:
+                    self.push(name)
+
+    def why_not(self, step: Step, need: str) -> str | None:
+        """Why a step is skipped now that *need* has ended; None if it is not."""
+        outcome = self.outcomes[need]
+        if step.join == "all":
+            if outcome.is_done or need in self.graph.asked[step.id]:
+                return None
+            return f"step '{need}', which it needs, was {outcome.status.value}"
+        if step.join == "any" and self.left[step.id] == 0:
+            needs = self.graph.needs[step.id]
+            if not any(self.outcomes[name].is_done for name in needs):
+                return f"none of the steps that it joins was completed: {', '.join(needs)}"
+        return None
 
     async def stop(self) -> None:
         """Cancel what still runs, and wait until it has ended."""

@@ -14,10 +14,12 @@ from intendant.model.errors import Fenced, IntendantError, Problem, StoreError, 
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Limits, Workflow
+from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
-from intendant.pilot.graph import check
-from intendant.pilot.orchestrator import WorkflowOrchestrator, plan_checked
+from intendant.pilot.orchestrator import WorkflowOrchestrator
+from intendant.pilot.plans import plan_checked
 from intendant.pilot.segments import run_segment
+from intendant.pilot.waiting import decisions_of, until_decided
 from intendant.planning.planner import Plan
 
 Listener = Callable[[Event], None]
@@ -114,8 +116,8 @@ class OrchestrationService:
         Raises:
             WorkflowError: The workflow or its inputs are wrong; carries every problem.
         """
-        graph = check(workflow, self._engine.plugins, inputs)
-        return await plan_checked(self._engine, workflow, graph, ask_model=ask_model)
+        check(workflow, self._engine.plugins, inputs)
+        return await plan_checked(self._engine, workflow, ask_model=ask_model, inputs=inputs)
 
     def orchestrator(
         self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None
@@ -132,6 +134,7 @@ class OrchestrationService:
         dry: bool = False,
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
+        wait: bool = False,
     ) -> RunResult:
         """Plan and execute *workflow*.
 
@@ -145,6 +148,8 @@ class OrchestrationService:
             on_event: Called with each event; must be quick.
             on_text: Called with a step's id and the next piece of a model's answer, while the answer is written. A
                 call of which a piece was shown is not retried; the step may be (`retry`).
+            wait: Stay until what the run waits for is decided or the time has come; without it, the run ends as
+                `waiting`, and `resume` goes on with it.
 
         Returns:
             The result; steps that failed are in it, and the status says so.
@@ -159,7 +164,7 @@ class OrchestrationService:
             raise IntendantError(
                 "the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true"
             )
-        return await self._to_the_end(run)
+        return await self._to_the_end(run, wait=wait)
 
     async def resume(
         self,
@@ -169,6 +174,7 @@ class OrchestrationService:
         limits: Limits | None = None,
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
+        wait: bool = False,
     ) -> RunResult:
         """Continue a run that was interrupted or did not succeed; for the arguments see
         `WorkflowOrchestrator.resume` and `run`.
@@ -185,7 +191,7 @@ class OrchestrationService:
         """
         resumed = self.orchestrator(on_event, on_text)
         await resumed.resume(run, take_over=take_over, limits=limits)
-        return await self._to_the_end(resumed)
+        return await self._to_the_end(resumed, wait=wait)
 
     async def stream(
         self,
@@ -220,10 +226,30 @@ class OrchestrationService:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
 
-    async def _to_the_end(self, run: WorkflowOrchestrator) -> RunResult:
+    async def cancel(self, run: str) -> RunResult:
+        """End a run, whether a process works on it or not; one that does is refused from then on.
+
+        Args:
+            run: Its id, or the beginning of that; `last` for the newest.
+
+        Raises:
+            RunNotFound: There is no such run.
+            IntendantError: It is completed.
+        """
+        ended = self.orchestrator()
+        await ended.resume(run, take_over=True)
+        return await ended.complete(cancelled=True)
+
+    async def _to_the_end(self, run: WorkflowOrchestrator, *, wait: bool = False) -> RunResult:
         """Execute what is left of a run, and end it."""
         try:
-            await run_segment(run, self._engine.settings.run.max_parallel)
+            seen = await decisions_of(run.frame) if wait else 0
+            await run_segment(run.frame)
+            while wait and run.frame.waiting:
+                await until_decided(run.frame, seen)
+                await run.reload()
+                seen = await decisions_of(run.frame)
+                await run_segment(run.frame)
         except asyncio.CancelledError:
             await run.complete(cancelled=True)
             raise

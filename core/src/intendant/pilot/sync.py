@@ -156,10 +156,13 @@ class SyncOrchestrationService:
         dry: bool = False,
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
+        wait: bool = False,
     ) -> RunResult:
         """See `OrchestrationService.run`."""
         return self._thread.call(
-            self._service.run(workflow, inputs, memory=memory, dry=dry, on_event=on_event, on_text=on_text)
+            self._service.run(
+                workflow, inputs, memory=memory, dry=dry, on_event=on_event, on_text=on_text, wait=wait
+            )
         )
 
     def resume(
@@ -170,11 +173,18 @@ class SyncOrchestrationService:
         limits: Limits | None = None,
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
+        wait: bool = False,
     ) -> RunResult:
         """See `OrchestrationService.resume`."""
         return self._thread.call(
-            self._service.resume(run, take_over=take_over, limits=limits, on_event=on_event, on_text=on_text)
+            self._service.resume(
+                run, take_over=take_over, limits=limits, on_event=on_event, on_text=on_text, wait=wait
+            )
         )
+
+    def cancel(self, run: str) -> RunResult:
+        """See `OrchestrationService.cancel`."""
+        return self._thread.call(self._service.cancel(run))
 
     def orchestrator(
         self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None

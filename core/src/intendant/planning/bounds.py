@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from intendant.config.settings import Settings
 from intendant.hooks.providers import Provider
 from intendant.model.errors import ProviderError
+from intendant.model.graph_keys import Limits
 from intendant.model.results import Route
 from intendant.spending.admission import MIN_OUTPUT_TOKENS
 from intendant.spending.alternatives import Alternatives
@@ -80,6 +81,24 @@ def _cost(tokens: int, rate: tuple[int, int]) -> int:
     per_token, per_call = rate
     calls = tokens // MIN_OUTPUT_TOKENS  # a call that could not answer with so many tokens is not sent
     return -(-(tokens * per_token + calls * per_call) // PICO)
+
+
+def within(bound: Bound, limits: Limits | None) -> Bound:
+    """The bound of what has a budget of its own."""
+    if limits is None:
+        return bound
+    tokens = bound.tokens if limits.tokens is None else min(bound.tokens, limits.tokens)
+    if limits.micro_usd is None:
+        return Bound(tokens, bound.micro_usd if tokens == bound.tokens else _scaled(bound, tokens))
+    known = bound.micro_usd
+    return Bound(tokens, limits.micro_usd if known is None else min(_scaled(bound, tokens) or 0, limits.micro_usd))
+
+
+def _scaled(bound: Bound, tokens: int) -> int | None:
+    """The cost of so many of its tokens; calls cost by the token, so that it is in proportion."""
+    if bound.micro_usd is None or not bound.tokens:
+        return bound.micro_usd
+    return -(-bound.micro_usd * tokens // bound.tokens)
 
 
 def of_run(steps: Sequence[Bound], total: int, limit_micro: int | None) -> Bound:

@@ -29,8 +29,9 @@ from intendant.model.requests import (
     Operation,
 )
 from intendant.model.results import Allocation, Classification, Route, Usage
-from intendant.model.workflow import Frozen, Step, Workflow
-from intendant.planning.bounds import Bound, Bounds, of_run
+from intendant.model.workflow import Frozen, Json, Placed, Step, Workflow
+from intendant.planning.bounds import Bound, Bounds, within
+from intendant.planning.graph_bounds import Items, cap_of, items_of, of_workflow
 from intendant.planning.routing import Router, difficulty
 from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
@@ -67,6 +68,14 @@ class StepPlan(Frozen):
     """Micro-US$ that it can spend at most; None if a price is not known."""
     rewriting: Route | None = None
     """The model that may rewrite the step's input where selecting from it loses too much."""
+    max_output_tokens: int | None = None
+    """The longest answer, as the step says; wins over what its handler asks for."""
+    temperature: float | None = None
+    """As the step says."""
+    items: int | None = None
+    """How often the step is executed, as a step for each item of a list or within one; None for once."""
+    items_assumed: bool = False
+    """True if the list is not known before the run."""
     escalation: Route | None = None
     """The model of a stronger tier, asked where answers of `route` do not fit; None if there is none."""
     side_effects: bool
@@ -127,6 +136,7 @@ class Planner:
         model: ModelClient | None = None,
         memory: bool = False,
         planning: Callable[[], Usage] = Usage,
+        inputs: Mapping[str, Json] | None = None,
     ) -> Plan:
         """Decide everything about *workflow*.
 
@@ -139,6 +149,7 @@ class Planner:
             model: The door through which classifiers may ask a model.
             memory: Something is known before the run, and the steps that are told need tokens for it.
             planning: Returns what classifying took, which the run's budget pays for.
+            inputs: The values of inputs that are known; how many items a list has may follow from them.
 
         Raises:
             WorkflowError: A step's intent cannot be told, or nobody handles it.
@@ -148,18 +159,19 @@ class Planner:
         found = await self._classify(workflow, needs, known or {}, model)
         taken = planning()
         handlers = self._plugins.intents
-        specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.steps}
-        wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.steps}
+        specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.work}
+        wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.work}
+        items = items_of(workflow, inputs or {})
         usable = any(offer.charges for offer in self.offers)
         if any(wants.values()) and not usable and (fault := misconfigured(self._plugins.providers)) is not None:
             raise fault  # A provider without a model must not stand in for one whose settings are wrong.
-        told = [step.id for step in workflow.steps if memory and wants[step.id] and specs[step.id].memory]
+        told = [step.id for step in workflow.work if memory and wants[step.id] and specs[step.id].memory]
         line = self._memory_line(workflow, len(told))
         total = max(0, self.total(workflow) - taken.tokens - line * len(told))
-        shares, strategy, unallocated = self._allocate(workflow, specs, wants, found, history or {}, total)
+        shares, strategy, unallocated = self._allocate(workflow, specs, wants, found, history or {}, total, items)
         router = self.router(workflow)
-        steps = tuple(
-            self._step(
+        work = {
+            step.id: self._step(
                 step,
                 specs[step.id],
                 found[step.id],
@@ -170,11 +182,13 @@ class Planner:
                 router,
                 line if step.id in told else 0,
                 self.total(workflow),
+                items[step.id],
             )
-            for step in workflow.steps
-        )
+            for step in workflow.work
+        }
+        steps = tuple(work.get(placed.key) or _control(placed, needs[placed.key]) for placed in workflow.placed)
         tokens, micro = self.total(workflow), self.total_micro_usd(workflow)
-        bound = of_run([Bound(step.max_tokens, step.max_micro_usd) for step in steps], tokens, micro)
+        bound = of_workflow(workflow, work, tokens, micro)
         return Plan(
             workflow=workflow,
             steps=steps,
@@ -223,23 +237,24 @@ class Planner:
         known: Mapping[str, Classification],
         model: ModelClient | None,
     ) -> dict[str, Classification]:
-        feeds: dict[str, list[Step]] = {step.id: [] for step in workflow.steps}
-        for step in workflow.steps:
+        feeds: dict[str, list[Step]] = {placed.key: [] for placed in workflow.placed}
+        for step in workflow.work:
             for need in needs[step.id]:
                 feeds[need].append(step)
         # All at once, so that a classifier that asks a model can put many steps into one call.
         answers = await asyncio.gather(
             *(
                 self._intent_of(self._request(step, workflow, needs, feeds, model), known.get(step.id))
-                for step in workflow.steps
+                for step in workflow.work
             )
         )
         found: dict[str, Classification] = {}
         problems: list[Problem] = []
-        for index, (step, answer) in enumerate(zip(workflow.steps, answers, strict=True)):
+        for step, answer in zip(workflow.work, answers, strict=True):
             problem = self._refuse(answer)
             if problem is not None:
-                place = workflow.document.problem(problem[0], ("steps", index), hint=problem[1], step=step.id)
+                path = workflow.by_key[step.id].path
+                place = workflow.document.problem(problem[0], path, hint=problem[1], step=step.id)
                 problems.append(place)
             elif answer is not None:
                 found[step.id] = answer
@@ -260,7 +275,7 @@ class Planner:
             intents=self._plugins.specs,
             threshold=self._settings.classification.threshold,
             goal=workflow.description,
-            feeds_from=tuple(workflow.by_id[need] for need in needs[step.id]),
+            feeds_from=tuple(workflow.by_key[need].step for need in needs[step.id]),
             feeds_into=tuple(feeds[step.id]),
             operation=self._operation(step),
             model=model,
@@ -303,18 +318,19 @@ class Planner:
         found: Mapping[str, Classification],
         history: Mapping[str, tuple[int, ...]],
         total: int,
+        items: Mapping[str, Items],
     ) -> tuple[Mapping[str, int], str, int]:
         settings = self._settings.budget
         lines = tuple(
             BudgetLine(
                 step_id=step.id,
                 intent=specs[step.id].name,
-                baseline=settings.baselines.get(specs[step.id].name, specs[step.id].tokens),
+                baseline=settings.baselines.get(specs[step.id].name, specs[step.id].tokens) * items[step.id].times,
                 critical=step.critical,
                 confidence=found[step.id].confidence,
-                cap=settings.tokens_per_step,
+                cap=cap_of(workflow, step.id, settings.tokens_per_step * items[step.id].times),
             )
-            for step in workflow.steps
+            for step in workflow.work
             if wants[step.id]
         )
         if not lines:
@@ -354,16 +370,19 @@ class Planner:
         router: Router,
         memory: int,
         total: int,
+        items: Items,
     ) -> StepPlan:
         score, factors = difficulty(step, spec, references=references)
         tokens = shares.get(step.id, 0) + memory
-        route = router.route(step.id, spec.name, score, factors, tokens) if wants[step.id] else None
+        route = router.route_step(step, spec.name, score, factors, tokens) if wants[step.id] else None
         compression = self._settings.compression.policies.get(spec.name, spec.compression)
         rewriting = (
             router.route(step.id, "compress", 0.0, {}, tokens) if compression.abstractive and route else None
         )
-        escalation = router.stronger(step.id, spec.name, score, factors, tokens, route) if route else None
-        bound = self._bounds.of_step((route, rewriting, escalation), tokens, total)
+        escalation = None
+        if route is not None and step.tier is None and step.model is None:  # what the step names is kept to
+            escalation = router.stronger(step.id, spec.name, score, factors, tokens, route)
+        bound = within(self._bounds.of_step((route, rewriting, escalation), tokens, total), step.budget)
         return StepPlan(
             step_id=step.id,
             name=step.title,
@@ -383,6 +402,10 @@ class Planner:
             side_effects=spec.side_effects or self._effect(step),
             max_tokens=bound.tokens,
             max_micro_usd=bound.micro_usd,
+            max_output_tokens=step.max_output_tokens,
+            temperature=step.temperature,
+            items=items.times if items.counted else None,
+            items_assumed=items.assumed,
             warnings=self._warnings(step, classification, wants[step.id], route, bound),
         )
 
@@ -437,6 +460,27 @@ class Planner:
         if found.margin >= CLOSE or found.intent not in specs or found.second not in specs:
             return False
         return specs[found.intent].side_effects != specs[found.second].side_effects
+
+
+def _control(placed: Placed, needs: Sequence[str]) -> StepPlan:
+    """The plan of a step that no handler does: a group, a wait, or a question to people."""
+    step = placed.step
+    kind = "group" if step.is_group else "wait" if step.wait is not None else "approve"
+    return StepPlan(
+        step_id=placed.key,
+        name=step.title,
+        intent=kind,
+        classification=Classification(intent=None, confidence=1.0),
+        needs=tuple(needs),
+        needs_model=False,
+        tokens=0,
+        compression=CompressionPolicy(),
+        difficulty=0.0,
+        factors={},
+        route=None,
+        estimated_micro_usd=0,
+        side_effects=False,
+    )
 
 
 def _equal_shares(request: BudgetRequest, reason: str) -> Allocation:

@@ -111,6 +111,50 @@ class Router:
             answer = self._questions.route(request.model_copy(update={"last_resort": True}))
         return self._direct() if answer is None else answer
 
+    def route_step(
+        self, step: Step, intent: str, score: float, factors: Mapping[str, float], tokens: int
+    ) -> Route | None:
+        """The model of a step: what the step itself says wins over what tiers answer."""
+        route = self._of_tier(step, intent, score, factors, tokens)
+        if step.model is not None:
+            provider, _, model = step.model.partition("/")
+            tier = step.tier or next(
+                (
+                    name
+                    for offer in self._offers
+                    if offer.provider == provider
+                    for name, of_tier in offer.models.items()
+                    if of_tier == model
+                ),
+                route.tier if route is not None else self._default_tier,
+            )
+            longest = route.max_output_tokens if route is not None else DIRECT_OUTPUT
+            route = Route(
+                tier=tier,
+                provider=provider,
+                model=model,
+                max_output_tokens=longest,
+                reason="the step names the model",
+                pinned=True,
+            )
+        if route is None:
+            return None
+        said: dict[str, Json] = {}
+        if step.max_output_tokens is not None:
+            said["max_output_tokens"] = step.max_output_tokens
+        if step.temperature is not None:
+            said["temperature"] = step.temperature
+        return route.model_copy(update=said) if said else route
+
+    def _of_tier(
+        self, step: Step, intent: str, score: float, factors: Mapping[str, float], tokens: int
+    ) -> Route | None:
+        if step.tier is None:
+            return self.route(step.id, intent, score, factors, tokens)
+        others = tuple(name for name in self._tiers if name != step.tier)
+        answer = self._without(step.id, intent, score, factors, tokens, others)
+        return None if answer is None else answer.model_copy(update={"reason": "the step names the tier"})
+
     def stronger(
         self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int, route: Route
     ) -> Route | None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from intendant.config.logs import get_logger
-from intendant.events import Event, read_event
+from intendant.events import Event, Initialized, StepExecuted, read_event
 from intendant.model.results import StepOutcome
 from intendant.record.metrics import MetricsFold
 from intendant.record.rows import EventRow, Fence, NewEvent, StepRow
@@ -159,15 +159,20 @@ class StepLog:
         """
         from intendant.record.store import runs
 
-        row = StepRow(
-            key=outcome.step_id,
-            status=outcome.status.value,
-            attempt=outcome.attempts,
-            output=output,
-            outcome=_outcome_json(outcome),
-            finished_at=event.at,
-        )
+        row = row_of(outcome, output, event.at)
         self.journal.commit_later(runs.save_step(self.journal.fence, row), event)
+
+
+def row_of(outcome: StepOutcome, output: str | None, at: float, *, short: bool = False) -> StepRow:
+    """How a step ended, as it is stored; its output as JSON text. *short* leaves out what is as usual."""
+    return StepRow(
+        key=outcome.step_id,
+        status=outcome.status.value,
+        attempt=outcome.attempts,
+        output=output,
+        outcome=_outcome_json(outcome, short=short),
+        finished_at=at,
+    )
 
 
 def _make(kind: Callable[..., EventT], fields: dict[str, Any]) -> EventT:
@@ -176,9 +181,13 @@ def _make(kind: Callable[..., EventT], fields: dict[str, Any]) -> EventT:
     return made
 
 
-def _outcome_json(outcome: StepOutcome) -> str:
+_NOT_OUTPUT = frozenset({"output"})
+
+
+def _outcome_json(outcome: StepOutcome, *, short: bool) -> str:
     try:
-        return outcome.model_dump_json(exclude={"output"})
+        write = outcome.__pydantic_serializer__.to_json
+        return write(outcome, exclude=set(_NOT_OUTPUT), exclude_defaults=short).decode()
     except PydanticSerializationError:
         return _writable_json(outcome, exclude={"output"})
 
@@ -188,12 +197,16 @@ def _writable_json(record: BaseModel, **options: Any) -> str:
     return json.dumps(writable(record.model_dump(**options)), default=str)
 
 
+PAYLOADS: dict[type[Event], set[str]] = {Initialized: {"inputs"}, StepExecuted: {"output_sha256"}}
+"""Fields that stand outside the journal, which cannot be changed when a payload is erased."""
+
+
 def _row(event: Event) -> NewEvent:
     try:
         # What `model_dump_json` calls; its many arguments take as long as the work.
-        data = event.__pydantic_serializer__.to_json(event).decode()
+        data = event.__pydantic_serializer__.to_json(event, exclude=PAYLOADS.get(type(event))).decode()
     except PydanticSerializationError:
-        data = _writable_json(event)
+        data = _writable_json(event, exclude=PAYLOADS.get(type(event)))
     return NewEvent(event.run_id, event.type, event.step_id, event.severity, event.at, data)
 
 

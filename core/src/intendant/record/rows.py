@@ -41,6 +41,7 @@ class RunRow(NamedTuple):
     """Events in the journal when the run ended."""
     last_hash: str | None = None
     """Hash of the last of them."""
+    tenant: str = "default"
 
 
 class StepRow(NamedTuple):
@@ -81,7 +82,11 @@ class EventRow(NamedTuple):
     data: str
     """The event as JSON."""
     hash: str
-    """SHA-256 over the hash before it and `data`."""
+    """SHA-256 over the hash before it, `commits` if there are any, and `data`."""
+    commits: str | None = None
+    """Commitments to rows that were written with it, as JSON."""
+    mac: str | None = None
+    """Its signature, where there is a key."""
 
 
 class Claimed(NamedTuple):
@@ -143,6 +148,12 @@ class HoldRow:
     spent_micro: int | None = None
     reply: str | None = None
     """The provider's answer as JSON, so that a call that was paid for is never paid for again."""
+    sending: int = 1
+    """0 while the call has to queue and was not sent."""
+    decided: str | None = None
+    """What a person decided about a call in doubt: `settle`, `retry` or `drop`."""
+    salt: str | None = None
+    """Under which the digest of the reply is made."""
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -223,6 +234,39 @@ class Delivery(NamedTuple):
     """False if it was begun, and may or may not have happened."""
     receipt: Any
     """The connector's result (JSON); None while it is not done."""
+
+
+class ApprovalRow(NamedTuple):
+    """What people are asked before anything of a step happens."""
+
+    run_id: str
+    step_key: str
+    ask: str
+    deciders: str
+    """Who may decide, as a JSON list; anybody where it is empty."""
+    need: int
+    """How many have to approve."""
+    otherwise: str
+    """What holds when the time is over: `deny`, `approve` or `skip`."""
+    shown: str
+    """What would be done and cost, as JSON."""
+    input_sha256: str
+    """Of what is shown: decisions are about this alone."""
+    asked_at: float
+    expires_at: float | None = None
+    verdict: str | None = None
+    """What it came to: `approved`, `denied` or `skipped`; None while it is open."""
+
+
+class DecisionRow(NamedTuple):
+    """What a person decided about a step."""
+
+    run_id: str
+    step_key: str
+    decided_by: str
+    verdict: str
+    note: str
+    at: float
 
 
 class Scope(NamedTuple):

@@ -74,7 +74,7 @@ class Alternatives:
         Providers without a model are not among them: text put together from sentences does not stand for a model's
         answer unless a person says so.
         """
-        if not self._providers[route.provider].charges:
+        if route.pinned or not self._providers[route.provider].charges:
             return ()
         return tuple(
             route.model_copy(
@@ -92,7 +92,7 @@ class Alternatives:
         """The models that the same provider has for other tiers and that cost less, the dearest of them first."""
         found = next((offer for offer in offers(self._providers) if offer.provider == route.provider), None)
         own = self._cost(route.provider, route.model)
-        if found is None or own is None:
+        if route.pinned or found is None or own is None:
             return ()
         costs = {tier: self._cost(route.provider, model) for tier, model in found.models.items()}
         less = {tier: cost for tier, cost in costs.items() if cost is not None and cost < own}

@@ -216,7 +216,7 @@ class Holder:
         """The longest answer up to *output* that the money left pays for; *output* where none does, so that the
         ledger refuses it.
         """
-        room = Room(None, call.scope.ledger.micro_left)
+        room = Room(None, call.scope.ledger.micro_left(call.scope.step_id))
         return longest(room, quote.cost, quote.input_tokens, output, quote.shape.min_output) or output
 
     async def _admitted(self, call: Call, quote: Quote, most: int, until: float) -> int:

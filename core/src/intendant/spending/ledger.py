@@ -6,6 +6,7 @@ limit`). Nothing is sent before its worst case is held.
 """
 
 import asyncio
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +14,7 @@ from time import time
 
 from intendant import events
 from intendant.model.errors import BudgetExceeded
+from intendant.model.graph_keys import Limits
 from intendant.record.journal import Journal
 from intendant.record.rows import BudgetRow, HoldRow, Spent
 from intendant.record.store import budgets, holds
@@ -40,11 +42,32 @@ class StepBudget:
     extra: int = 0
     """Tokens beyond its share that it drew from the pool; part of `limit`."""
     opened: bool = False
+    opening: bool = False
+    """True if it may be in the store: a call was to open it."""
+    cap: Limits | None = None
+    """The budget that the workflow gives it."""
+    micro: int = 0
+    """Micro-US$ held and spent."""
+    group: bool = False
+    """True if it holds for several steps together."""
 
     @property
     def left(self) -> int:
         """Tokens that the step may still claim by right."""
         return self.limit - self.spent - self.held
+
+    @property
+    def growth(self) -> int | None:
+        """Tokens by which the limit may still be raised; None for any number."""
+        return None if self.cap is None or self.cap.tokens is None else max(0, self.cap.tokens - self.limit)
+
+
+def budget_key(address: str) -> str:
+    """The step whose budget a call counts to: items of a list share that of their step."""
+    return _ITEM.sub("", address) if "[" in address else address
+
+
+_ITEM = re.compile(r"\[[^\]]*\]")
 
 
 class RunLedger:
@@ -61,6 +84,8 @@ class RunLedger:
         threshold: How far it may: up to this many times its share; None for as far as there are any.
         agent: Whose run it is.
         standing: What the agent and its tenant may spend in all their runs.
+        caps: Budgets that the workflow gives to steps, by their paths in the graph; those of groups hold for all
+            steps in them together.
     """
 
     def __init__(
@@ -75,6 +100,7 @@ class RunLedger:
         threshold: float | None = None,
         agent: str = "default",
         standing: StandingBudgets | None = None,
+        caps: Mapping[str, Limits] | None = None,
     ) -> None:
         self._journal = journal
         self.agent = agent
@@ -87,10 +113,18 @@ class RunLedger:
         self._spent = spent
         self._micro = spent[1]
         self._tried: set[str] = set()
+        caps = caps or {}
         self._steps = {
-            step_id: StepBudget(f"step:{journal.run_id}/{step_id}", limit)
+            step_id: StepBudget(self._scope_of(step_id), limit, cap=caps.get(step_id))
             for step_id, limit in allocations.items()
         }
+        self._groups = {
+            key: StepBudget(self._scope_of(key), limits.tokens or 0, cap=limits, group=True)
+            for key, limits in caps.items()
+            if key not in allocations
+        }
+        self._above: dict[str, tuple[StepBudget, ...]] = {}
+        self._nested = any("/" in key for key in allocations)
         self._pool = max(0, tokens - spent[0] - sum(allocations.values())) if tokens is not None else None
 
     async def open(self, finished: Collection[str] = ()) -> None:
@@ -109,10 +143,12 @@ class RunLedger:
             spent_tokens=self._spent[0],
             spent_micro=self._spent[1],
         )
+        rows = [row, *(self._row_of(group) for group in self._groups.values())]
         if self._journal.fence.epoch == 1:  # committed before whatever is held in it
-            self._journal.commit_later(budgets.open_budgets([row]))
+            self._journal.commit_later(budgets.open_budgets(rows))
         else:
-            await self._journal.commit(budgets.open_budgets([row]))
+            for opened in rows:
+                await self._journal.commit(budgets.open_with_limit(opened))
             self._restore(await self._journal.store.do(budgets.budgets_of_run(self._journal.run_id)), finished)
         self.standing.sweep_later()
 
@@ -124,10 +160,15 @@ class RunLedger:
             if scope == self._scope:
                 continue
             step_id = scope.partition("/")[2]
+            if (group := self._groups.get(step_id)) is not None:
+                group.spent, group.held, group.opened = state.spent_tokens, state.held_tokens, True
+                group.micro = state.spent_micro + state.held_micro
+                continue
             step = self._steps.setdefault(step_id, StepBudget(scope, 0))
             step.extra = max(0, (state.limit_tokens or 0) - step.limit)
             step.limit += step.extra
             step.spent, step.held, step.opened = state.spent_tokens, state.held_tokens, True
+            step.micro = state.spent_micro + state.held_micro
         for step_id in finished:
             if (done := self._steps.get(step_id)) is not None:
                 done.limit = done.spent + done.held
@@ -136,17 +177,48 @@ class RunLedger:
                 0, self._limits[0] - self._spent[0] - sum(step.limit for step in self._steps.values())
             )
 
+    def _scope_of(self, key: str) -> str:
+        return f"step:{self._journal.run_id}/{key}"
+
+    def _row_of(self, step: StepBudget) -> BudgetRow:
+        """A step's budget as it is stored."""
+        cap = step.cap
+        tokens = None if self._pool is None or step.group else step.limit
+        if tokens is None and cap is not None:
+            tokens = cap.tokens
+        return BudgetRow(step.scope, self._scope, tokens, None if cap is None else cap.micro_usd)
+
+    def _groups_of(self, key: str) -> tuple[StepBudget, ...]:
+        """The groups with budgets of their own that a step is part of, outermost first."""
+        found = self._above.get(key)
+        if found is None:
+            parts = key.split("/")
+            names = ("/".join(parts[:length]) for length in range(1, len(parts)))
+            found = tuple(self._groups[name] for name in names if name in self._groups)
+            self._above[key] = found
+        return found
+
     def left(self, step_id: str) -> int | None:
         """Tokens that a step could hold now, the common pool included; None if there is no limit."""
-        if self._pool is None:
-            return None
-        step = self._steps.get(step_id)
-        own = 0 if step is None else max(0, step.left)
-        return own + (self._drawable(step) if self._overage else 0)
+        key = budget_key(step_id)
+        step, lefts = self._steps.get(key), []
+        if self._pool is not None:
+            own = 0 if step is None else max(0, step.left)
+            lefts.append(own + (self._drawable(step) if self._overage else 0))
+        elif step is not None and step.cap is not None and step.cap.tokens is not None:
+            lefts.append(max(0, step.cap.tokens - step.spent - step.held))
+        lefts += [
+            max(0, group.cap.tokens - group.spent - group.held)
+            for group in self._groups_of(key)
+            if group.cap is not None and group.cap.tokens is not None
+        ]
+        return min(lefts) if lefts else None
 
     def _drawable(self, step: StepBudget | None) -> int:
         """Tokens of the pool that a step may draw."""
         pool = self._pool or 0
+        if step is not None and step.growth is not None:
+            pool = min(pool, step.growth)
         if self._threshold is None:
             return pool
         share, extra = (0, 0) if step is None else (step.limit - step.extra, step.extra)
@@ -160,16 +232,29 @@ class RunLedger:
         """True if this process has sent a call with this key."""
         return call in self._tried
 
-    @property
-    def micro_left(self) -> int | None:
-        """Micro-US$ that the run may still spend; None if there is no limit. A run is one process's at a time,
+    def micro_left(self, step_id: str) -> int | None:
+        """Micro-US$ that a step may still spend; None if there is no limit. A run is one process's at a time,
         which therefore knows; what refuses is the database all the same.
         """
-        return None if self._limits[1] is None else max(0, self._limits[1] - self._micro)
+        key = budget_key(step_id)
+        lefts = [] if self._limits[1] is None else [self._limits[1] - self._micro]
+        step = self._steps.get(key)
+        lefts += [
+            budget.cap.micro_usd - budget.micro
+            for budget in (*self._groups_of(key), *((step,) if step is not None else ()))
+            if budget.cap is not None and budget.cap.micro_usd is not None
+        ]
+        return max(0, min(lefts)) if lefts else None
 
     def finish(self, step_id: str) -> None:
-        """A step has ended: what it leaves goes to the pool."""
-        step = self._steps.get(step_id)
+        """A step has ended: what it and the steps within it leave goes to the pool."""
+        inner = f"{step_id}/"
+        names = [step_id, *(key for key in self._steps if key.startswith(inner))] if self._nested else [step_id]
+        for name in names:
+            self._finish(name)
+
+    def _finish(self, key: str) -> None:
+        step = self._steps.get(key)
         if self._pool is not None and step is not None and step.left > 0:
             self._pool += step.left
             step.limit -= step.left
@@ -182,11 +267,11 @@ class RunLedger:
         Raises:
             BudgetExceeded: A budget does not admit it. Nothing is held.
         """
-        step = self._steps.setdefault(row.step_key, StepBudget(f"step:{self._journal.run_id}/{row.step_key}", 0))
+        key = budget_key(row.step_key)
+        step = self._steps.setdefault(key, StepBudget(self._scope_of(key), 0))
         drawn = self._draw(row, step)
         # Claimed before anything is awaited: a concurrent call must not count on the same tokens.
-        step.held += row.tokens
-        self._micro += row.micro
+        self._claim(row, step)
         try:
             await self._make(row, self._prepared(step, drawn), [event, *self._drawn_event(row, drawn)])
         except asyncio.CancelledError:
@@ -226,20 +311,27 @@ class RunLedger:
         """Brings the step's budget in the store to its limit here, before a hold in it; None if it has that."""
         if step.opened and not drawn:
             return None
-        limit = step.limit if self._pool is not None else None
-        row = BudgetRow(step.scope, self._scope, limit, None)
-        return budgets.open_with_limit(row) if drawn else budgets.open_budgets([row])
+        row = self._row_of(step)
+        if drawn or step.opening:
+            return budgets.open_with_limit(row)
+        step.opening = True
+        return budgets.open_budgets([row])
 
     def _drawn_event(self, row: HoldRow, drawn: int) -> list[events.Event]:
         if not drawn:
             return []
-        step = self._steps[row.step_key]
+        step = self._steps[budget_key(row.step_key)]
         log = self._journal.step(row.step_key)
         return [log.event(events.OverageDrawn, tokens=drawn, extra=step.extra, limit=step.limit)]
 
+    def _claim(self, row: HoldRow, step: StepBudget, sign: int = 1) -> None:
+        for budget in (step, *self._groups_of(budget_key(row.step_key))):
+            budget.held += sign * row.tokens
+            budget.micro += sign * row.micro
+        self._micro += sign * row.micro
+
     def _unclaim(self, row: HoldRow, step: StepBudget) -> None:
-        step.held -= row.tokens
-        self._micro -= row.micro
+        self._claim(row, step, -1)
 
     async def _make(self, row: HoldRow, prepare: Work[None] | None, said: Sequence[events.Event]) -> None:
         """Make a hold: in a lease where there is one, else in each standing budget itself."""
@@ -265,7 +357,7 @@ class RunLedger:
 
     def adopt(self, row: HoldRow) -> None:
         """A hold that a dead process left is ours now; it was counted when the run was taken over."""
-        self._steps.setdefault(row.step_key, StepBudget(row.scope, 0)).opened = True
+        self._steps.setdefault(budget_key(row.step_key), StepBudget(row.scope, 0)).opened = True
 
     async def _recall(self, error: BaseException) -> bool:
         return is_standing(error) and await self.standing.recall(self.agent) > 0
@@ -305,9 +397,12 @@ class RunLedger:
         if lease is not None:
             lease.give(max(0, row.tokens - spent.tokens), max(0, row.micro - spent.micro))
         self.standing.freed(self.agent)
-        step = self._steps[row.step_key]
+        key = budget_key(row.step_key)
+        step = self._steps[key]
         self._unclaim(row, step)
-        step.spent += spent.tokens
+        for budget in (step, *self._groups_of(key)):
+            budget.spent += spent.tokens
+            budget.micro += spent.micro
         self._micro += spent.micro
         return step
 
@@ -325,7 +420,8 @@ class RunLedger:
 
     def chain(self, step_id: str) -> Sequence[str]:
         """The run's own budgets that a call of this step must fit."""
-        return (self._scope, f"step:{self._journal.run_id}/{step_id}")
+        key = budget_key(step_id)
+        return (self._scope, *(group.scope for group in self._groups_of(key)), self._scope_of(key))
 
     @staticmethod
     def expiry() -> float:

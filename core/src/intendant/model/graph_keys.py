@@ -1,0 +1,127 @@
+"""The keys of a step that shape the graph: maps over items, joins, ways for errors, approvals and waits."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from intendant.model.base import MAX_AMOUNT, MAX_USD, Frozen, Json
+
+Gather = Literal["list", "flatten", "merge"]
+"""How the outputs of items become one: a list in their order, one list of all elements, or one map."""
+OnItemError = Literal["stop", "skip", "keep"]
+"""An item failed: no other is started and the step fails; it is left out; or its error stands in its place."""
+Join = Literal["all", "any", "done"]
+"""What of a step's needs must have run: all; one at least, when the others have ended; or whatever became."""
+MAX_WAIT_SECONDS = 400 * 86_400
+MODEL = re.compile(r"^[^/\s]+/\S+$")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)\s*$")
+
+
+def seconds_of(value: Json) -> float:
+    """Seconds that a duration such as `90`, `90s`, `15m`, `2h`, `3d` or `1w` means.
+
+    Raises:
+        ValueError: It is none, or longer than `MAX_WAIT_SECONDS`.
+    """
+    if isinstance(value, str) and (found := _DURATION.match(value)) is not None:
+        value = float(found[1]) * _UNITS[found[2]]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = "a duration is a number of seconds, or text such as 90s, 15m, 2h, 3d or 1w"
+        raise ValueError(message)  # noqa: TRY004  # pydantic takes no TypeError
+    if not 0 <= value <= MAX_WAIT_SECONDS:
+        raise ValueError(f"a duration is from 0 to {MAX_WAIT_SECONDS} seconds")
+    return float(value)
+
+
+def time_of(value: Json) -> float:
+    """Seconds since 1970 (UTC) of a time such as `2026-12-24T18:00:00+01:00`; without a zone, that of the system.
+
+    Raises:
+        ValueError: It is no such time.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    try:
+        return datetime.fromisoformat(str(value)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(f"'{value}' is no time such as 2026-12-24T18:00:00+01:00") from None
+
+
+Duration = Annotated[float, BeforeValidator(seconds_of)]
+
+
+class Limits(Frozen):
+    """What a run, or a step, may spend at most."""
+
+    tokens: int | None = Field(
+        default=None, ge=0, le=MAX_AMOUNT, description="Input and output tokens of all model calls together."
+    )
+    usd: float | None = Field(
+        default=None, ge=0, le=MAX_USD, allow_inf_nan=False, description="US dollars of all model calls together."
+    )
+
+    @property
+    def micro_usd(self) -> int | None:
+        """The limit in millionths of a US dollar."""
+        return None if self.usd is None else round(self.usd * 1_000_000)
+
+
+class Retry(Frozen):
+    """When and how a failed step is tried again."""
+
+    attempts: int = Field(default=3, ge=1, le=20, description="Tries in all, the first included.")
+    delay: float = Field(default=1.0, ge=0, le=3600, description="Seconds before the second try.")
+    backoff: float = Field(default=2.0, ge=1, le=10, description="Each further wait is this many times as long.")
+    jitter: float = Field(default=0.2, ge=0, le=3600, description="Up to this many random seconds are added.")
+    on: Literal["transient", "any"] = Field(
+        default="transient",
+        description="`transient`: time-outs, rate limits, lost connections; `any`: every failure.",
+    )
+
+
+class Approve(Frozen):
+    """Asks people before anything of a step happens."""
+
+    ask: str = Field(default="", max_length=5000, description="What they are asked; may have references.")
+    by: tuple[str, ...] = Field(default=(), description="Who may decide; anybody where absent.")
+    need: int = Field(default=1, ge=1, le=100, description="How many have to approve; one denial denies.")
+    within: Duration | None = Field(
+        default=None, description="How long they have, such as `2h` or `3d`; without it there is no end."
+    )
+    otherwise: Literal["deny", "approve", "skip"] = Field(
+        default="deny", description="What holds when that time is over."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name(cls, value: Json) -> Json:
+        """A single name, or a single question, may stand for itself."""
+        if isinstance(value, str):
+            return {"ask": value}
+        if isinstance(value, dict) and isinstance(value.get("by"), str):
+            return {**value, "by": [value["by"]]}
+        return value
+
+
+class Wait(Frozen):
+    """Lets time pass; no process stays for it."""
+
+    for_: Json = Field(default=None, alias="for", description="How long, such as `90s`, `2h` or `3d`.")
+    until: Json = Field(default=None, description="Until when, such as `2026-12-24T18:00:00+01:00`.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Wait":
+        if (self.for_ is None) == (self.until is None):
+            raise ValueError("give either `for` or `until`")
+        if self.for_ is not None and not _is_reference(self.for_):
+            seconds_of(self.for_)
+        if self.until is not None and not _is_reference(self.until):
+            time_of(self.until)
+        return self
+
+
+def _is_reference(value: Json) -> bool:
+    return isinstance(value, str) and "{{" in value

@@ -1,0 +1,209 @@
+"""From a document to what the models read, and from what they refuse to problems with line and column."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from intendant.model import workflow as models
+from intendant.model.errors import Problem
+from intendant.model.graph_keys import Approve, Limits, Retry, Wait
+from intendant.model.inputs import Input
+from intendant.model.source import Document, Path
+
+_HINTS = {
+    "id": "an id has letters, digits and underscores only, such as `fetch_mails`",
+    "uses": "write connector.operation, such as `file.read`",
+}
+IGNORED = "x-"
+"""Keys that begin so are for people and for anchors."""
+_NEVER_DEFAULT = frozenset({"id", "name", "description", "steps", "for_each", "branches", "needs", "wait", "when"})
+_OF_MAPS = frozenset({"as", "key", "concurrency", "gather", "on_item_error"})
+_OF_GROUPS = frozenset({"on_error", "join", "priority", "budget", "approve"})
+_MODELS: dict[str, type[BaseModel]] = {
+    "retry": Retry,
+    "budget": Limits,
+    "approve": Approve,
+    "wait": Wait,
+}
+_TOO_SHORT = {"steps": "`steps` has no step", "name": "the name is empty"}
+
+
+def prepared(document: Document) -> dict[str, Any]:
+    """The document's value without keys that are ignored, and with `defaults` in every step that they concern.
+
+    A default that no step may have is left for the models to refuse.
+    """
+    value = _without_ignored(document.value)
+    defaults = value.get("defaults")
+    if not isinstance(defaults, dict):
+        return value
+    known = {name: item for name, item in defaults.items() if name not in _NEVER_DEFAULT}
+    for place in ("steps", "finally"):
+        if isinstance(value.get(place), list):
+            value[place] = [_with_defaults(step, known) for step in value[place]]
+    return value
+
+
+def _without_ignored(value: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: item for name, item in value.items() if not name.startswith(IGNORED)}
+    for place in ("steps", "finally"):
+        if isinstance(kept.get(place), list):
+            kept[place] = [_without_ignored(step) if isinstance(step, dict) else step for step in kept[place]]
+    for name, body in _bodies(kept):
+        kept[name] = body
+        body["steps"] = [_without_ignored(step) if isinstance(step, dict) else step for step in body["steps"]]
+    branches = kept.get("branches")
+    if isinstance(branches, dict):
+        kept["branches"] = {
+            name: _without_ignored(branch) if isinstance(branch, dict) else branch
+            for name, branch in branches.items()
+            if not name.startswith(IGNORED)
+        }
+    return kept
+
+
+def _bodies(step: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    handler = step.get(models.ON_ERROR)
+    if isinstance(handler, dict) and isinstance(handler.get("steps"), list):
+        yield models.ON_ERROR, dict(handler)
+
+
+def _with_defaults(step: Any, defaults: dict[str, Any]) -> Any:
+    if not isinstance(step, dict):
+        return step
+    kept = {name: item for name, item in defaults.items() if name not in step and _concerns(name, step)}
+    filled = {**kept, **step}
+    if isinstance(step.get("steps"), list):
+        filled["steps"] = [_with_defaults(item, defaults) for item in step["steps"]]
+    for name, body in _bodies(step):
+        filled[name] = body | {"steps": [_with_defaults(item, defaults) for item in body["steps"]]}
+    if isinstance(step.get("branches"), dict):
+        filled["branches"] = {
+            name: branch | {"steps": [_with_defaults(item, defaults) for item in branch["steps"]]}
+            if isinstance(branch, dict) and isinstance(branch.get("steps"), list)
+            else branch
+            for name, branch in step["branches"].items()
+        }
+    return filled
+
+
+def _concerns(name: str, step: dict[str, Any]) -> bool:
+    """True if a default of this name means something for this step."""
+    if name in _OF_MAPS:
+        return "for_each" in step
+    works = "steps" not in step and ("wait" not in step or bool(step.keys() & {"intent", "uses", "prompt"}))
+    return works or name in _OF_GROUPS
+
+
+# --- problems ----------------------------------------------------------------------------------------------
+
+
+def problems_of(error: ValidationError, document: Document) -> list[Problem]:
+    """What the models refuse, in the order of the file."""
+    problems: dict[Problem, None] = {}
+    for item in error.errors():
+        path = path_of(item["loc"], document.value)
+        message, hint = item["msg"].removeprefix("Value error, "), ""
+        if item["type"] == "too_short" and document.value.get("steps") and path == ("steps",):
+            continue  # there are steps, but each of them is wrong, which is told already
+        if item["type"] == "literal_error" and "OnError" not in str(item["loc"]) and _is_map(document, path):
+            continue  # one form of several, and another one is meant
+        match item["type"]:
+            case "extra_forbidden":
+                close = get_close_matches(str(path[-1]), _fields_at(path), n=1)
+                message = f"'{path[-1]}' is not known here"
+                hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(_fields_at(path))}"
+            case "missing":
+                message = f"'{path[-1]}' is missing"
+            case "too_short" if path and str(path[-1]) in _TOO_SHORT:
+                message = _TOO_SHORT[str(path[-1])]
+            case "string_pattern_mismatch":
+                message = f"'{item['input']}' is not allowed as {path[-1]}"
+                hint = _HINTS.get(str(path[-1]), _HINTS["id"])
+            case _:
+                message = f"{path[-1]}: {message[:1].lower()}{message[1:]}" if path else message
+        problems[document.problem(message, path, hint=hint, step=_step_at(path, document))] = None
+    far = 10**9
+    return sorted(problems, key=lambda problem: (problem.line or far, problem.column or 0))
+
+
+def _is_map(document: Document, path: Path) -> bool:
+    value = document.value
+    for part in path:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return isinstance(value, dict)
+
+
+def path_of(location: Path, value: Any) -> Path:
+    """Where in the document a fault is: a location of pydantic without the names of models and unions in it."""
+    path: list[str | int] = []
+    for index, part in enumerate(location):
+        if part == "[key]":
+            continue
+        last = index == len(location) - 1
+        if isinstance(value, dict) and part not in value and not last and part not in ("with", "as", "for"):
+            continue  # the name of a member of a union
+        if not isinstance(value, dict | list) and isinstance(part, str) and path:
+            continue
+        path.append(part)
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            value = {} if isinstance(value, dict) and last else value
+    if path and path[-1] in ("OnError", "literal['continue']"):
+        path.pop()
+    return tuple(path)
+
+
+def take_out(value: Any, path: Path) -> None:
+    """Remove what stands at *path*, if it is a member of a map."""
+    *parents, last = path or ("",)
+    for part in parents:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return
+    if isinstance(value, dict):
+        value.pop(last, None)
+
+
+def _step_at(path: Path, document: Document) -> str:
+    """The id of the innermost step on the way to *path*."""
+    value, found = document.value, ""
+    for before, part in zip(("", *path), path, strict=False):
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            break
+        if isinstance(part, int) and before in ("steps", "finally") and isinstance(value, dict):
+            found = str(value.get("id", ""))
+    return found
+
+
+def _fields_at(path: Path) -> list[str]:
+    """The fields that are known where the unknown one at *path* stands."""
+    model: type[BaseModel] = models.Workflow
+    for before, part in pairwise(path):
+        if before in ("steps", "finally") and isinstance(part, int):
+            model = models.Step
+        elif before in _MODELS:
+            model = _MODELS[str(before)]
+        elif before == "inputs":
+            model = Input
+        elif before == "branches":
+            model = models.Branch
+        elif before == models.ON_ERROR:
+            model = models.OnError
+    return _names(model)
+
+
+@cache
+def _names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]

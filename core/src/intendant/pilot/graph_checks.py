@@ -1,0 +1,88 @@
+"""What can be said to be wrong with the keys of a step that shape the graph, before it runs."""
+
+from collections.abc import Callable, Iterator
+
+from intendant.model.errors import ExpressionFailed, Problem
+from intendant.model.source import Path
+from intendant.model.workflow import ON_ERROR, Placed, Workflow
+from intendant.pilot.conditions import Expression
+from intendant.pilot.references import ROOTS
+
+OF_MAPS = (
+    ("as", "as_"),
+    ("key", "key"),
+    ("concurrency", "concurrency"),
+    ("gather", "gather"),
+    ("on_item_error", "on_item_error"),
+)
+OF_WORK = (
+    ("intent", "intent"),
+    ("uses", "uses"),
+    ("with", "with_"),
+    ("options", "options"),
+    ("prompt", "prompt"),
+    ("input", "input"),
+    ("output", "output"),
+    ("retry", "retry"),
+    ("timeout", "timeout"),
+    ("branches", "branches"),
+    ("tier", "tier"),
+    ("model", "model"),
+    ("max_output_tokens", "max_output_tokens"),
+    ("temperature", "temperature"),
+)
+"""Keys that a group, whose steps do the work, cannot have."""
+
+
+def graph_faults(workflow: Workflow, placed: Placed) -> Iterator[Problem]:
+    """The faults of one step."""
+
+    def problem(path: Path, message: str, hint: str = "") -> Problem:
+        return workflow.document.problem(message, (*placed.path, *path), hint=hint, step=placed.step.id)
+
+    step = placed.step
+    given = step.model_fields_set
+    if not step.is_map:
+        for name, field in OF_MAPS:
+            if field in given and getattr(step, field) is not None:
+                yield problem((name,), f"`{name}` needs a `for_each`", "say over which list: for_each: …")
+    if step.is_group:
+        for name, field in OF_WORK:
+            if field in given and getattr(step, field) not in (None, {}):
+                hint = "write it in the steps of the group, or under `defaults` of the workflow"
+                yield problem((name,), f"a group has no `{name}`", hint)
+    elif "returns" in given:
+        yield problem(("returns",), "only a group has `returns`", "write `steps:` beside it")
+    if step.is_map:
+        yield from _map_faults(placed, problem)
+    if step.id == ON_ERROR:
+        yield problem(("id",), f"'{ON_ERROR}' cannot be an id", "it stands in addresses of steps")
+    if step.join != "all" and not _has_needs(placed):
+        yield problem(("join",), "`join` needs steps to join", "name them: needs: [a, b]")
+
+
+def _has_needs(placed: Placed) -> bool:
+    from intendant.pilot.graph import Graph
+
+    ids = [step.id for step in placed.siblings]
+    return len(set(ids)) < len(ids) or bool(Graph.of(placed.siblings).needs[placed.step.id])
+
+
+def _map_faults(placed: Placed, make: Callable[..., Problem]) -> Iterator[Problem]:
+    step = placed.step
+    if isinstance(step.for_each, str) and "{{" not in step.for_each:
+        yield make(("for_each",), f"`for_each` is a list, not '{step.for_each}'", "write {{ steps.<id>.output }}")
+    elif not isinstance(step.for_each, list | str):
+        yield make(("for_each",), "`for_each` is a list, or a reference to one")
+    taken = (*ROOTS, *placed.variables, "default")
+    if step.item_name in taken:
+        yield make(
+            ("as",) if step.as_ else ("for_each",),
+            f"an item cannot be called '{step.item_name}' here",
+            f"these names are taken: {', '.join(taken)}; give another: as: row",
+        )
+    if step.key is not None and "{{" not in step.key:
+        try:
+            Expression(step.key, (*ROOTS, *placed.variables, step.item_name))
+        except ExpressionFailed as error:
+            yield make(("key",), error.message, error.hint or f"write {step.item_name}.id, say")

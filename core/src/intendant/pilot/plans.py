@@ -1,0 +1,102 @@
+"""Plans a workflow with the engine of a process: its history, remembered answers, and a model where allowed."""
+
+from collections.abc import Mapping
+
+from intendant import events
+from intendant.model.errors import IntendantError
+from intendant.model.results import Usage
+from intendant.model.workflow import Json, Workflow
+from intendant.pilot.checking import check_classified
+from intendant.pilot.classification_support import ClassificationSupport
+from intendant.pilot.engine import Engine
+from intendant.pilot.graph import needs_of, reference_counts
+from intendant.planning.planner import Plan
+from intendant.record.journal import Journal
+from intendant.record.store import runs
+
+
+async def plan_checked(
+    engine: Engine,
+    workflow: Workflow,
+    *,
+    ask_model: bool,
+    memory: bool = False,
+    inputs: Mapping[str, Json] | None = None,
+) -> Plan:
+    """Decide everything about a workflow that was checked.
+
+    Args:
+        engine: What the run is made with.
+        workflow: The workflow.
+        ask_model: Let classifiers ask a model.
+        memory: Something is known before the run, and steps need tokens for it.
+        inputs: Values of its inputs, as far as they are known.
+
+    Raises:
+        WorkflowError: A step's intent cannot be told, or its handler finds it wrong.
+    """
+    strategy = engine.plugins.budgets.get(engine.settings.budget.strategy)
+    history = {}
+    if strategy is not None and strategy.uses_history:
+        history = await engine.store.do(runs.usage_history(workflow.agent))
+    needs, counts = needs_of(workflow), reference_counts(workflow)
+    if all(step.intent is not None for step in workflow.work):
+        return await engine.planner.plan(workflow, needs, counts, history=history, memory=memory, inputs=inputs)
+    support = ClassificationSupport(engine)
+    client = support.client(workflow) if ask_model else None
+    try:
+        plan = await engine.planner.plan(
+            workflow,
+            needs,
+            counts,
+            history=history,
+            known=await support.known(workflow.work),
+            model=client,
+            memory=memory,
+            planning=lambda: client.usage if client is not None else Usage(),
+            inputs=inputs,
+        )
+    except IntendantError:
+        await support.close(client)
+        raise
+    await support.finish(client, plan)
+    check_classified(workflow, engine.plugins, {step.step_id: step.intent for step in plan.steps})
+    return plan
+
+
+def record_plan(plan: Plan, journal: Journal, inputs: Mapping[str, Json]) -> None:
+    """Record what was decided."""
+    journal.record(
+        events.Initialized,
+        workflow=plan.workflow.name,
+        agent=plan.workflow.agent,
+        steps=len(plan.steps),
+        budget_tokens=plan.budget_tokens,
+        budget_micro_usd=plan.budget_micro_usd,
+        budget_strategy=plan.strategy,
+        inputs=inputs,
+        planning_tokens=plan.planning_tokens,
+        planning_micro_usd=plan.planning_micro_usd,
+    )
+    for step in plan.steps:
+        found, log = step.classification, journal.step(step.step_id)
+        if found.intent is not None:
+            log.record(
+                events.IntentClassified,
+                intent=found.intent,
+                confidence=found.confidence,
+                method=found.method,
+                second=found.second,
+            )
+        if not step.needs_model:
+            continue
+        log.record(events.TokenBudgetAllocated, tokens=step.tokens, strategy=plan.strategy)
+        if step.route is not None:
+            log.record(
+                events.Routed,
+                tier=step.route.tier,
+                provider=step.route.provider,
+                model=step.route.model,
+                reason=step.route.reason,
+                difficulty=step.difficulty,
+            )

@@ -1,0 +1,143 @@
+"""How the end of a step is written: at once, or with other items of a list."""
+
+import asyncio
+from collections.abc import Callable
+from time import time
+from typing import Any, Protocol
+
+from intendant import events
+from intendant.model.results import StepOutcome
+from intendant.record.journal import Journal, StepLog, row_of
+from intendant.record.rows import StepRow
+from intendant.text.digests import digest_of
+
+MAX_ITEMS = 128
+"""Items of one event: more would make it long to read, and a kill would cost more work."""
+GATHER_SECONDS = 0.05
+"""How long the end of an item waits for that of others."""
+
+MakeEvent = Callable[[], events.Event]
+
+
+class Recorder(Protocol):
+    """Writes how steps end."""
+
+    digest: str
+    """Of the item that they work on; empty where there is none."""
+    batch: "ItemBatch | None"
+    """What they are written with."""
+
+    def tell(self, log: StepLog, kind: Callable[..., events.Event], **fields: Any) -> None:
+        """Record something that happens within an attempt."""
+
+    def save(self, log: StepLog, outcome: StepOutcome, text: str | None, event: MakeEvent) -> None:
+        """Write how a step ended, its output as JSON text, and the event that says so."""
+
+
+class StepRecorder:
+    """Writes each step with events of its own."""
+
+    digest: str = ""
+    batch: "ItemBatch | None" = None
+
+    def tell(self, log: StepLog, kind: Callable[..., events.Event], **fields: Any) -> None:
+        """Record it at once."""
+        log.record(kind, **fields)
+
+    def save(self, log: StepLog, outcome: StepOutcome, text: str | None, event: MakeEvent) -> None:
+        """Write it at once."""
+        log.save(outcome, text, event())
+
+
+class Deferred:
+    """Keeps how a step ended, for whoever has to add to it before it is written."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.digest = recorder.digest
+        self.batch = recorder.batch
+
+    def tell(self, log: StepLog, kind: Callable[..., events.Event], **fields: Any) -> None:
+        """Record it at once."""
+        self._recorder.tell(log, kind, **fields)
+
+    def save(self, log: StepLog, outcome: StepOutcome, text: str | None, event: MakeEvent) -> None:
+        """Write a failure; what was completed is not complete yet."""
+        if not outcome.is_done:
+            self._recorder.save(log, outcome, text, event)
+
+
+class ItemBatch:
+    """Writes the ends of items of a list, many in one transaction and one event.
+
+    What is not written when the process dies is done again: then calls that were paid for are replayed, and what
+    was delivered is not delivered again.
+
+    Args:
+        journal: The run's journal.
+        address: The step that is executed for each item.
+    """
+
+    def __init__(self, journal: Journal, address: str) -> None:
+        self._log = journal.step(address)
+        self._rows: list[StepRow] = []
+        self._ended: list[dict[str, Any]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, outcome: StepOutcome, text: str | None) -> None:
+        """Write it soon."""
+        self._rows.append(row_of(outcome, text, time(), short=True))
+        ended: dict[str, Any] = {
+            "step": outcome.step_id,
+            "status": outcome.status,
+            "input_sha256": outcome.input_sha256,
+            "output_sha256": "" if text is None else digest_of(text),
+            "seconds": outcome.seconds,
+            "attempts": outcome.attempts,
+        }
+        if outcome.usage.calls:
+            ended["tokens"] = outcome.usage.tokens
+        if outcome.failure is not None:
+            ended["code"] = outcome.failure.code
+        self._ended.append(ended)
+        if len(self._rows) >= MAX_ITEMS:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write what there is now."""
+        from intendant.record.store import runs
+
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._rows:
+            return
+        rows, ended, self._rows, self._ended = self._rows, self._ended, [], []
+        journal = self._log.journal
+        event = self._log.event(events.ItemsEnded, items=tuple(ended))
+        journal.commit_later(runs.save_steps(journal.fence, rows), event)
+
+
+class ItemRecorder:
+    """Writes an item, and the steps within it, with others.
+
+    Args:
+        batch: What it is written with.
+        digest: Of the item.
+    """
+
+    __slots__ = ("batch", "digest")
+
+    def __init__(self, batch: ItemBatch, digest: str) -> None:
+        self.batch: ItemBatch | None = batch
+        self.digest = digest
+
+    def tell(self, log: StepLog, kind: Callable[..., events.Event], **fields: Any) -> None:
+        """Nothing: the end of the item says how often it was tried and how long it took."""
+
+    def save(self, log: StepLog, outcome: StepOutcome, text: str | None, event: MakeEvent) -> None:  # noqa: ARG002
+        """Write it with others."""
+        if self.batch is not None:
+            self.batch.add(outcome, text)

@@ -1,0 +1,257 @@
+"""Executes one step of a frame, whatever it is: work, a group, a map over items, a branch, a wait, a question to
+people; and what the workflow says where it fails.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from intendant import events
+from intendant.model.errors import Fenced, IntendantError, StepError
+from intendant.model.results import Failure, StepOutcome, StepStatus
+from intendant.model.workflow import ON_ERROR, Json, OnError, Step
+from intendant.pilot.execution import StepExecution, failure_of, output_text
+from intendant.pilot.frames import Frame
+from intendant.pilot.recording import Deferred, Recorder
+from intendant.pilot.references import resolve
+from intendant.pilot.waiting import Answer, ask_people, let_time_pass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a step is executed: its address, the item that it works on, and how its end is written."""
+
+    address: str
+    recorder: Recorder
+    variables: Mapping[str, Json]
+
+
+async def execute(frame: Frame, step_id: str, given: Mapping[str, Json] | None = None) -> StepOutcome:
+    """Execute a step whose needs are met; the outcome is in the frame as well.
+
+    Args:
+        frame: The steps that it is one of.
+        step_id: The step.
+        given: Values of `input`, `prompt` or `with` that the host has resolved itself.
+
+    Raises:
+        Fenced: Another process owns the run.
+        asyncio.CancelledError: The run was cancelled.
+    """
+    step = frame.steps[step_id]
+    try:
+        outcome = await _execute(frame, step, given)
+    except Fenced:
+        raise
+    except IntendantError as error:
+        outcome = frame.fail(step_id, error)
+    frame.outcomes[step_id] = outcome
+    if outcome.status is StepStatus.failed and step.on_error is not None:
+        outcome = frame.outcomes[step_id] = await _handled(frame, step, outcome)
+    return outcome
+
+
+async def _execute(frame: Frame, step: Step, given: Mapping[str, Json] | None) -> StepOutcome:
+    from intendant.pilot.items import run_items
+
+    answer = Answer()
+    if step.wait is not None and (waits := await let_time_pass(frame, step)) is not None:
+        return waits
+    if step.approve is not None:
+        answer = await ask_people(frame, step)
+        if answer.outcome is not None:
+            return answer.outcome
+    if step.is_map:
+        return await run_items(frame, step)
+    place = Place(f"{frame.address}{step.id}", frame.recorder, {})
+    if step.is_group:
+        return await group(frame, step, place)
+    if not step.is_work:
+        passed = resolve(step.input, frame.scope(step)) if "input" in step.model_fields_set else answer.decision
+        return frame.complete(step.id, passed)
+    return await work(frame, step, place, given)
+
+
+# --- work ---
+
+
+async def work(frame: Frame, step: Step, place: Place, given: Mapping[str, Json] | None = None) -> StepOutcome:
+    """Let a handler do a step; then the steps of the branch that it took, if it has any."""
+    recorder = Deferred(place.recorder) if step.branches else place.recorder
+    scope = frame.scope(step)
+    execution = StepExecution(
+        frame.run.context,
+        step,
+        frame.plan_of(step.id),
+        {**scope, **place.variables} if place.variables else scope,
+        given,
+        address=place.address,
+        recorder=recorder,
+    )
+    outcome = await execution.run()
+    if not step.branches or outcome.status is not StepStatus.completed:
+        return outcome
+    return await _branch(frame, step, place, outcome)
+
+
+async def _branch(frame: Frame, step: Step, place: Place, decided: StepOutcome) -> StepOutcome:
+    """Execute the branch that was taken; the step's output gains its `result`."""
+    output, branches = decided.output, step.branches or {}
+    taken = output.get("branch") if isinstance(output, dict) else None
+    if not isinstance(taken, str):
+        error = StepError(
+            f"`branches` needs an output with the `branch` that was taken, not {type(output).__name__}",
+            hint="decide with intent: conditional",
+        )
+        return _ended(frame, place, decided, failure=failure_of(error))
+    branch = branches.get(taken)
+    if branch is None:
+        note = f"there are no steps for the branch '{taken}'"
+        return _ended(frame, place, decided, output={**output, "result": None}, notes=(*decided.notes, note))
+    inner = await _body(frame, branch.steps, f"{place.address}/{taken}/", place, (step.id, decided))
+    if inner.waiting:
+        return _waits(frame, step, place, inner)
+    took = _sum(decided, inner)
+    if (failed := inner.failure) is not None:
+        return _ended(frame, place, decided, failure=_within(failed, f"branch '{taken}', "), **took)
+    result = _result(inner, branch.steps, branch.returns, given="returns" in branch.model_fields_set)
+    return _ended(frame, place, decided, output={**output, "result": result}, **took)
+
+
+# --- groups ---
+
+
+async def group(frame: Frame, step: Step, place: Place) -> StepOutcome:
+    """Execute the steps of a group; its output is that of the last of them, or what `returns` says."""
+    started, steps = monotonic(), step.steps or ()
+    inner = await _body(frame, steps, f"{place.address}/", place)
+    if inner.waiting:
+        return _waits(frame, step, place, inner)
+    plan = frame.plan_of(step.id)
+    begun = StepOutcome(
+        step_id=place.address,
+        name=step.title,
+        status=StepStatus.completed,
+        intent=plan.intent,
+        attempts=1,
+        seconds=monotonic() - started,
+        input_sha256=place.recorder.digest,
+    )
+    took = inner.totals()
+    if (failed := inner.failure) is not None:
+        return _ended(frame, place, begun, failure=_within(failed), **took)
+    output = _result(inner, steps, step.returns, given="returns" in step.model_fields_set)
+    return _ended(frame, place, begun, output=output, **took)
+
+
+async def _body(
+    frame: Frame,
+    steps: Sequence[Step],
+    address: str,
+    place: Place,
+    around: tuple[str, StepOutcome] | None = None,
+) -> Frame:
+    """Execute steps within a step."""
+    from intendant.pilot.segments import run_segment
+
+    inner = Frame(
+        frame.run,
+        steps,
+        address,
+        outer=frame,
+        variables=place.variables,
+        recorder=place.recorder,
+        around=around,
+    )
+    await run_segment(inner)
+    return inner
+
+
+def _result(inner: Frame, steps: Sequence[Step], returns: Json, *, given: bool) -> Json:
+    """What a group comes to; null where the step that gives it was skipped."""
+    if given:
+        return resolve(returns, inner.scope(lenient=True))
+    last = inner.outcomes.get(steps[-1].id)
+    return None if last is None else last.output
+
+
+def _sum(decided: StepOutcome, inner: Frame) -> dict[str, Any]:
+    took = inner.totals()
+    took["usage"] += decided.usage
+    took["tokens_saved"] += decided.tokens_saved
+    if decided.produced_by != "deterministic":
+        took["produced_by"] = decided.produced_by
+    return took
+
+
+def _within(failed: tuple[str, Failure], where: str = "") -> Failure:
+    step_id, failure = failed
+    return failure.model_copy(update={"message": f"{where}step '{step_id}': {failure.message}"})
+
+
+def _waits(frame: Frame, step: Step, place: Place, inner: Frame) -> StepOutcome:
+    waiting = inner.waiting
+    due = [outcome.due for outcome in waiting if outcome.due is not None]
+    reason = "; ".join(f"{outcome.step_id}: {outcome.reason}" for outcome in waiting[:3])
+    outcome = frame.wait(step.id, reason, min(due) if due else None)
+    return outcome.model_copy(update={"step_id": place.address})
+
+
+def _ended(frame: Frame, place: Place, begun: StepOutcome, **facts: Any) -> StepOutcome:
+    """Record how a step ended that is made of others.
+
+    Raises:
+        OutputInvalid: The output is not JSON.
+    """
+    from intendant.pilot.execution import executed_event, failed_event
+
+    log = frame.run.journal.step(place.address)
+    failure = facts.get("failure")
+    if failure is not None:
+        facts |= {"status": StepStatus.failed, "output": None}
+    outcome = begun.model_copy(update=facts)
+    if failure is not None:
+        place.recorder.save(log, outcome, None, partial(failed_event, log, outcome))
+        return outcome
+    text = output_text(outcome.output)
+    place.recorder.save(log, outcome, text, partial(executed_event, log, outcome, text))
+    if place.recorder.batch is None:
+        frame.run.context.ledger.finish(place.address)
+    return outcome
+
+
+# --- where a step fails ---
+
+
+async def _handled(frame: Frame, step: Step, failed: StepOutcome) -> StepOutcome:
+    """What becomes of a step that failed for good, as its `on_error` says."""
+    failure = failed.failure
+    if failure is None:
+        return failed
+    address = f"{frame.address}{step.id}"
+    how, output = "continue", None
+    try:
+        if isinstance(step.on_error, OnError) and step.on_error.steps is not None:
+            how, place = "steps", Place(address, frame.recorder, {})
+            inner = await _body(frame, step.on_error.steps, f"{address}/{ON_ERROR}/", place)
+            if inner.waiting:
+                return _waits(frame, step, place, inner)
+            if (again := inner.failure) is not None:
+                both = f"{failure.message}; then {_within(again, 'on_error, ').message}"
+                return frame.fail(step.id, failure.model_copy(update={"message": both}))
+            output = _result(inner, step.on_error.steps, None, given=False)
+        elif isinstance(step.on_error, OnError):
+            how, output = "output", resolve(step.on_error.output, frame.scope(step, lenient=True))
+        text = output_text(output)
+    except Fenced:
+        raise
+    except IntendantError as error:
+        both = f"{failure.message}; then on_error: {error.message}"
+        return frame.fail(step.id, failure.model_copy(update={"message": both}))
+    outcome = failed.model_copy(update={"handled": True, "output": output})
+    log = frame.run.journal.step(address)
+    event = partial(log.event, events.ErrorHandled, how=how, failure=failure)
+    frame.recorder.save(log, outcome, text, event)
+    return outcome

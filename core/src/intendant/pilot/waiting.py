@@ -1,0 +1,250 @@
+"""Steps that wait for people or for a time. What waits is a row; no process stays for it."""
+
+import json
+from asyncio import sleep
+from datetime import datetime
+from time import time
+from typing import Any, NamedTuple
+
+from intendant import events
+from intendant.model.errors import StepError
+from intendant.model.graph_keys import Approve, seconds_of, time_of
+from intendant.model.results import Failure, StepOutcome, StepStatus
+from intendant.model.workflow import Json, Step
+from intendant.pilot.execution import output_text
+from intendant.pilot.frames import Frame
+from intendant.pilot.references import resolve
+from intendant.record.rows import ApprovalRow, DecisionRow
+from intendant.text.digests import digest_of
+
+IN_PROCESS_SECONDS = 10.0
+"""A wait that ends within this is slept through: to go on with a run takes longer."""
+LOOK_SECONDS = 0.5
+"""How often a process that stays looks for decisions."""
+MOST_SHOWN = 50_000
+"""Characters of what people are shown that are kept with the question."""
+WAIT = "~wait"
+"""Stands behind the address of a step under which its wait is kept."""
+
+
+class Answer(NamedTuple):
+    """What people said of a step."""
+
+    outcome: StepOutcome | None = None
+    """How the step ended, or that it waits; None if it may go on."""
+    decision: Json = None
+    """Who decided what, as an output."""
+
+
+# --- time ---
+
+
+async def let_time_pass(frame: Frame, step: Step) -> StepOutcome | None:
+    """None once the time of the step's `wait` is over; else that it waits.
+
+    Raises:
+        StepError: The time is none.
+    """
+    from intendant.record.journal import row_of
+    from intendant.record.store import runs
+
+    address = f"{frame.address}{step.id}"
+    begun = frame.run.kept.get(f"{address}{WAIT}")
+    if begun is not None and begun.due is not None and begun.input_sha256 == frame.recorder.digest:
+        due = begun.due
+    else:
+        due = _due(frame, step)
+        if due - time() > IN_PROCESS_SECONDS:
+            kept = StepOutcome(
+                step_id=f"{address}{WAIT}",
+                name=step.title,
+                status=StepStatus.waiting,
+                due=due,
+                input_sha256=frame.recorder.digest,
+            )
+            journal = frame.run.journal
+            work = runs.save_step(journal.fence, row_of(kept, None, time()))
+            await journal.commit(work, journal.step(address).event(events.WaitStarted, until=due))
+            frame.run.kept[kept.step_id] = kept
+    if (left := due - time()) > IN_PROCESS_SECONDS:
+        return frame.wait(step.id, f"until {_shown_time(due)}", due)
+    if left > 0:
+        await sleep(left)
+    return None
+
+
+def _due(frame: Frame, step: Step) -> float:
+    if step.wait is None:
+        return 0.0
+    scope = frame.scope(step)
+    try:
+        if step.wait.until is not None:
+            return time_of(resolve(step.wait.until, scope))
+        return time() + seconds_of(resolve(step.wait.for_, scope))
+    except ValueError as error:
+        raise StepError(f"`wait`: {error}") from None
+
+
+def _shown_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+# --- people ---
+
+
+async def ask_people(frame: Frame, step: Step) -> Answer:
+    """What people say of a step: that it may go on, that it ended without being executed, or nothing yet."""
+    from intendant.record.store import approvals
+
+    approve = step.approve or Approve()
+    address, journal = f"{frame.address}{step.id}", frame.run.journal
+    shown = what_is_shown(frame, step)
+    text = output_text(shown)
+    ask = str(resolve(approve.ask, frame.scope(step))) or f"May step '{step.title}' go on?"
+    digest = digest_of(f"{ask}\n{text}")
+    found = await journal.store.do(approvals.find(journal.run_id, address), journal.fence)
+    if found is None or found[0].input_sha256 != digest:
+        row = await _ask(frame, step, approve, ask, _cut(shown, text), digest)
+        return Answer(frame.wait(step.id, _reason(row), row.expires_at))
+    row, decisions = found
+    verdict = row.verdict or verdict_of(row, decisions, time())
+    if verdict is None:
+        return Answer(frame.wait(step.id, _reason(row), row.expires_at))
+    by = tuple(item.decided_by for item in decisions)
+    note = "; ".join(item.note for item in decisions if item.note)
+    if row.verdict is None:
+        said = journal.step(address).event(events.ApprovalDecided, verdict=verdict, by=by, note=note)
+        await journal.commit(approvals.close(journal.fence, address, verdict), said)
+    return _answer(frame, step, verdict, by, note)
+
+
+def _answer(frame: Frame, step: Step, verdict: str, by: tuple[str, ...], note: str) -> Answer:
+    decision = {"approved": verdict == "approved", "by": list(by), "note": note}
+    if verdict == "approved":
+        return Answer(None, decision)
+    if verdict == "skipped":
+        return Answer(frame.skip(step.id, "nobody approved it in time"), decision)
+    who = f"{', '.join(by)} denied it" if by else "nobody approved it in time"
+    message = f"{who}: {note}" if note else who
+    failure = Failure(error="ApprovalDenied", message=message, code="approval_denied")
+    return Answer(frame.fail(step.id, failure), decision)
+
+
+def verdict_of(row: ApprovalRow, decisions: list[DecisionRow], now: float) -> str | None:
+    """What decisions come to: `approved`, `denied` or `skipped`; None while it is open."""
+    if any(item.verdict == "denied" for item in decisions):
+        return "denied"
+    if sum(item.verdict == "approved" for item in decisions) >= row.need:
+        return "approved"
+    if row.expires_at is None or now < row.expires_at:
+        return None
+    return {"approve": "approved", "skip": "skipped"}.get(row.otherwise, "denied")
+
+
+async def _ask(frame: Frame, step: Step, approve: Approve, ask: str, shown: str, digest: str) -> ApprovalRow:
+    from intendant.record.journal import row_of
+    from intendant.record.store import approvals, runs
+
+    journal, address, now = frame.run.journal, f"{frame.address}{step.id}", time()
+    row = ApprovalRow(
+        run_id=journal.run_id,
+        step_key=address,
+        ask=ask,
+        deciders=json.dumps(list(approve.by)),
+        need=approve.need,
+        otherwise=approve.otherwise,
+        shown=shown,
+        input_sha256=digest,
+        asked_at=now,
+        expires_at=None if approve.within is None else now + approve.within,
+    )
+    outcome = frame.wait(step.id, _reason(row), row.expires_at)
+    asking = approvals.ask(row)
+    saving = runs.save_step(journal.fence, row_of(outcome, None, now))
+
+    def work(connection: Any) -> None:
+        asking(connection)
+        saving(connection)
+
+    said = journal.step(address).event(
+        events.ApprovalRequested,
+        ask=ask,
+        by=approve.by,
+        need=approve.need,
+        expires_at=row.expires_at,
+        otherwise=approve.otherwise,
+        shown_sha256=digest,
+    )
+    await journal.commit(work, said)
+    return row
+
+
+def _reason(row: ApprovalRow) -> str:
+    by = json.loads(row.deciders)
+    who = f"approval by {', '.join(by)}" if by else "approval"
+    until = "" if row.expires_at is None else f", until {_shown_time(row.expires_at)}"
+    return f"{who}: {row.ask}{until}"
+
+
+def what_is_shown(frame: Frame, step: Step) -> dict[str, Json]:
+    """What people are shown: what the step would work on and send, and what it may cost.
+
+    Raises:
+        ReferenceFailed: A reference of the step names something that is not there.
+    """
+    scope = frame.scope(step)
+    shown: dict[str, Json] = {"step": step.title}
+    if step.uses is not None:
+        shown["uses"] = step.uses
+    if step.is_map:
+        items = resolve(step.for_each, scope)
+        shown |= {"items": items, "count": len(items) if isinstance(items, list) else None}
+        shown |= {name: value for name, value in (("with", step.with_), ("prompt", step.prompt)) if value}
+    else:
+        for name, value in (("with", step.with_), ("prompt", step.prompt), ("input", step.input)):
+            if value not in (None, {}):
+                shown[name] = resolve(value, scope)
+    if step.is_group:
+        shown["steps"] = [inner.title for inner in step.steps or ()]
+    return {**shown, "cost": _cost(frame, step)}
+
+
+def _cost(frame: Frame, step: Step) -> dict[str, Json]:
+    """The most that the step, and what is within it, may take."""
+    key = frame.plan_of(step.id).step_id
+    plans = [plan for plan in frame.run.plan.steps if plan.step_id == key or plan.step_id.startswith(f"{key}/")]
+    tokens = [plan.max_tokens for plan in plans]
+    micro = [plan.max_micro_usd for plan in plans if plan.needs_model]
+    known = sum(amount or 0 for amount in micro)
+    most = frame.run.plan.budget_micro_usd
+    return {
+        "tokens_at_most": min(sum(tokens), frame.run.plan.max_tokens),
+        "micro_usd_at_most": most if None in micro else known if most is None else min(known, most),
+    }
+
+
+def _cut(shown: dict[str, Json], text: str) -> str:
+    """What is kept of what people are shown."""
+    if len(text) <= MOST_SHOWN:
+        return text
+    cut = {"step": shown["step"], "cost": shown["cost"], "preview": text[:MOST_SHOWN]}
+    return output_text({**cut, "characters": len(text)})
+
+
+async def decisions_of(frame: Frame) -> int:
+    """How many decisions there are about steps of the run."""
+    from intendant.record.store import approvals
+
+    journal = frame.run.journal
+    return await journal.store.do(approvals.count(journal.run_id), journal.fence)
+
+
+async def until_decided(frame: Frame, seen: int) -> None:
+    """Wait until there are more decisions than *seen*, or the first time that the run waits for has come."""
+    due = [outcome.due for outcome in frame.waiting if outcome.due is not None]
+    first = min(due) if due else None
+    while await decisions_of(frame) == seen:
+        left = LOOK_SECONDS if first is None else first - time()
+        if left <= 0:
+            return
+        await sleep(min(LOOK_SECONDS, left))
