@@ -10,7 +10,7 @@ from intendant import Settings, Workflow
 from intendant.hooks import specs
 from intendant.hooks.kinds import KINDS
 from intendant.hooks.registry import Plugins
-from intendant.pilot.graph import check
+from intendant.pilot.checking import check
 from intendant.plugin import Step
 
 ROOT = Path(__file__).parent.parent
