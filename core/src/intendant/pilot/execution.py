@@ -179,7 +179,7 @@ class StepExecution:
         calls = self._call_scope()
         context, limit = self._context, self._timeout()
         on_text = None if context.on_text is None else partial(context.on_text, self._address)
-        hint = "" if self._plan.route else context.plugins.model_hint
+        hint = context.plugins.model_hint if self._plan.needs_model and self._plan.route is None else ""
         model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint)
         try:
             async with asyncio.timeout(limit) as clock:
@@ -193,7 +193,7 @@ class StepExecution:
             ) from None
         finally:
             model.close()
-            if calls.usage != NOTHING:
+            if calls.calls:
                 self._usage += calls.usage
             self._tokens_saved += model.tokens_saved
             self._produced_by = calls.produced_by

