@@ -37,7 +37,18 @@ ONE_OF_EACH_KIND = (
     "provider-openai",
     "connector-file",
 )
-TEST_TOOLS = ("pytest>=9.2", "pytest-asyncio>=1.5", "pytest-timeout>=2.4", "hypothesis>=6.150")
+TEST_TOOLS = (
+    "pytest>=9.2",
+    "pytest-asyncio>=1.5",
+    "pytest-timeout>=2.4",
+    "pytest-httpserver>=1.2",
+    "hypothesis>=6.150",
+    "aiosmtpd>=1.4.6",
+    "fpdf2>=2.8",
+    "openpyxl>=3.1.5",
+    "pymap>=0.36.7",
+)
+"""With the peers that connectors are tested against."""
 
 
 def sync(session: nox.Session, *options: str) -> None:

@@ -35,7 +35,7 @@ MEMBERS = {
     "budget": "equal proportional priority adaptive",
     "classify": "local",
     "provider": "anthropic openai extractive",
-    "connector": "file git",
+    "connector": "file git http feed web webhook document",
 }
 
 

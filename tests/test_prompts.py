@@ -264,6 +264,23 @@ async def test_a_prompt_beside_a_computation_is_a_mistake_that_names_both(intent
         await run(Model("x"), {"intent": intent, "prompt": "p", "with": options})
 
 
+async def test_a_prompt_works_on_what_a_connector_read(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mail.txt").write_text("Ada owes 12 EUR.")
+    provider = Model('{"name": "Ada"}')
+    step = {
+        "intent": "extract",
+        "uses": "file.read",
+        "with": {"path": "mail.txt"},
+        "prompt": "Who owes?",
+        "output": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
+    }
+    result = await run(provider, step)
+    assert result.outputs["s0"] == {"name": "Ada"}, result.failures
+    ((_, request),) = provider.calls
+    assert "Ada owes 12 EUR." in request.messages[0].content
+
+
 @pytest.mark.parametrize("intent", ["filter", "enrich", "transform", "validate"])
 async def test_an_empty_list_costs_nothing(intent) -> None:
     provider = Model("x")

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, select, text, update
-from sqlalchemy.exc import IntegrityError
 
 from intendant import BudgetExceeded, Workflow
+from intendant.model.errors import StoreError
 from intendant.plugin import IntentHandler, IntentSpec, Message, ModelReply, ModelRequest, StepResult, Usage
 from intendant.record.rows import BudgetRow, HoldRow, Spent
 from intendant.record.store import Store, bookings, budgets, holds, leases, limits, windows
@@ -113,8 +113,9 @@ async def test_the_next_day_has_a_budget_of_its_own_and_the_month_goes_on(store)
 
 async def test_the_database_itself_refuses_more_than_the_limit(store) -> None:
     await store.do(set_limit("agent:a", "day", 100, None, NOON))
-    for values in ({"held_tokens": 101}, {"spent_tokens": 101}, {"held_tokens": 51, "spent_tokens": 50}):
-        with pytest.raises(IntegrityError):
+    too_much = ({"held_tokens": 101}, {"spent_tokens": 101}, {"held_tokens": 51, "spent_tokens": 50})
+    for values in (*too_much, {"spent_tokens": -1}, {"spent_micro": -1}, {"held_tokens": -1}):
+        with pytest.raises(StoreError, match="(?i)check constraint"):
             await store.do(
                 lambda connection, values=values: connection.execute(
                     update(budget).where(budget.c.id == TODAY).values(values)

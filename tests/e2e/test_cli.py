@@ -62,7 +62,7 @@ def test_runs_are_kept_and_shown_again(intendant, flow, tmp_path) -> None:
     shown = intendant("show", first["run_id"], "--json", "--db", url).json()
     assert {name: step["output"] for name, step in shown["steps"].items()} == first["outputs"]
     assert shown["metrics"] == first["metrics"]
-    assert shown["journal"] == {"events": len(shown["events"]), "first_broken": None}
+    assert shown["journal"] == {"events": len(shown["events"]), "first_broken": None, "broken": []}
     text = intendant("show", "last", "--db", url, "--events").out
     assert "the chain is whole" in text
     assert "step_executed" in text

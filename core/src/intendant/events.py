@@ -55,6 +55,7 @@ class Initialized(Event):
     budget_micro_usd: int | None
     budget_strategy: str
     inputs: Json = None
+    """For listeners only. The journal does not hold them: they may be erased, and it may not change."""
     planning_tokens: int = 0
     """Tokens that telling intents took; part of what the run may spend."""
     planning_micro_usd: int = 0
@@ -211,6 +212,24 @@ class DeliveryBegun(Event):
     type: Literal["delivery_begun"] = "delivery_begun"
     operation: str
     key: str
+    repeated: bool = False
+    """True if an earlier attempt may have done it, and it is done again under the same key."""
+
+
+class DeliveryRefused(Event):
+    """A delivery certainly changed nothing: nothing was sent, or the target refused it."""
+
+    type: Literal["delivery_refused"] = "delivery_refused"
+    operation: str
+    key: str
+
+
+class DeliveryWithheld(Event):
+    """A dry run did not deliver; the step's output says what would have been."""
+
+    type: Literal["delivery_withheld"] = "delivery_withheld"
+    operation: str
+    key: str
 
 
 class DeliveryFinished(Event):
@@ -253,6 +272,7 @@ class StepExecuted(Event):
     produced_by: str = "deterministic"
     output_bytes: int = 0
     output_sha256: str = ""
+    """For listeners only: the digest of an output says something of it after it was erased."""
     notes: tuple[str, ...] = ()
 
 
@@ -281,10 +301,6 @@ class ItemEnded(Frozen):
     step: str
     """Its address: the step, the item's key, and the step within, such as `label[17]/draft`."""
     status: StepStatus
-    input_sha256: str
-    """Digest of the item; with the key it tells whether the item is the same when the run is resumed."""
-    output_sha256: str = ""
-    """Digest of the output; empty where there is none."""
     seconds: float = 0.0
     attempts: int = 1
     tokens: int = 0
@@ -304,14 +320,13 @@ class ApprovalRequested(Event):
     """People are asked before anything of a step happens; the run may wait for them without a process."""
 
     type: Literal["approval_requested"] = "approval_requested"
-    ask: str
+    ask: str = ""
+    """The question; it stands outside the journal, with what was shown."""
     by: tuple[str, ...] = ()
     need: int = 1
     expires_at: float | None = None
     """Seconds since 1970 (UTC); None where there is no end."""
     otherwise: str = "deny"
-    shown_sha256: str = ""
-    """Digest of what they were shown: what would be sent."""
 
 
 class ApprovalDecided(Event):
@@ -372,6 +387,12 @@ class BudgetExceededEvent(Event):
     left: int
 
 
+class Recorded(Event):
+    """Rows were written that no other event speaks of. Only in the journal, where it carries their digests."""
+
+    type: Literal["recorded"] = "recorded"
+
+
 class Completed(Event):
     """A run ended."""
 
@@ -395,6 +416,8 @@ AnyEvent = Annotated[
     | CallDegraded
     | DeliveryBegun
     | DeliveryFinished
+    | DeliveryRefused
+    | DeliveryWithheld
     | HandlerExecuted
     | StepRetried
     | StepExecuted
@@ -408,6 +431,7 @@ AnyEvent = Annotated[
     | StepSkipped
     | StepFailed
     | BudgetExceededEvent
+    | Recorded
     | Completed,
     Field(discriminator="type"),
 ]

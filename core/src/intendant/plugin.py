@@ -5,6 +5,10 @@ One base class for each kind of plugin: `IntentHandler`, `Compressor`, `Tier`, `
 kind: `handle`, `compress`, `route`, `allocate`, `classify`, `complete`. See `docs/writing-a-plugin.md`.
 """
 
+from intendant.config.addresses import (
+    Addresses as Addresses,
+    Resolver as Resolver,
+)
 from intendant.hooks.bases import (
     API_VERSION as API_VERSION,
     BudgetStrategy as BudgetStrategy,
@@ -20,7 +24,13 @@ from intendant.hooks.bases import (
 from intendant.hooks.connectors import (
     Connector as Connector,
     ConnectorCall as ConnectorCall,
+    Effect as Effect,
     operation as operation,
+)
+from intendant.hooks.file_roots import (
+    FileRoots as FileRoots,
+    load_file as load_file,
+    open_regular as open_regular,
 )
 from intendant.hooks.http_bodies import (
     error_in as error_in,
@@ -36,6 +46,14 @@ from intendant.hooks.http_provider import (
     batch_id_of as batch_id_of,
     patience as patience,
     sendable as sendable,
+)
+from intendant.hooks.network import (
+    Fetched as Fetched,
+    HttpAsk as HttpAsk,
+    NetworkConnector as NetworkConnector,
+    NetworkSettings as NetworkSettings,
+    check_url as check_url,
+    shown as shown,
 )
 from intendant.hooks.providers import (
     BatchAnswers as BatchAnswers,
@@ -60,6 +78,7 @@ from intendant.hooks.wrapping import (
     wrapped_schema as wrapped_schema,
 )
 from intendant.model.errors import (
+    AddressRefused as AddressRefused,
     ConnectorError as ConnectorError,
     ContextOverflow as ContextOverflow,
     DuplicatePluginError as DuplicatePluginError,
@@ -69,9 +88,11 @@ from intendant.model.errors import (
     OutputInvalid as OutputInvalid,
     PluginError as PluginError,
     PluginLoadError as PluginLoadError,
+    PossiblySent as PossiblySent,
     ProviderError as ProviderError,
     ReferenceFailed as ReferenceFailed,
     RequestAdapted as RequestAdapted,
+    SecretMissing as SecretMissing,
     StepError as StepError,
     StepTimeout as StepTimeout,
 )
@@ -125,6 +146,11 @@ from intendant.pilot.conditions import (
     Expression as Expression,
     condition_faults as condition_faults,
 )
+from intendant.pilot.sandbox import (
+    Bounds as Bounds,
+    bounded as bounded,
+    run_async as run_async,
+)
 from intendant.pilot.schemas import Schema as Schema
 from intendant.planning.evaluation import (
     Answer as Answer,
@@ -153,6 +179,14 @@ from intendant.text.decoding import (
     encoding_of as encoding_of,
 )
 from intendant.text.facts import facts_in as facts_in
+from intendant.text.html_text import (
+    charset_of as charset_of,
+    strip_html as strip_html,
+)
+from intendant.text.mails import (
+    read_mail as read_mail,
+    read_mbox as read_mbox,
+)
 from intendant.text.numbers import (
     FoundNumber as FoundNumber,
     numbers_in as numbers_in,
@@ -161,4 +195,8 @@ from intendant.text.units import (
     TextUnit as TextUnit,
     TextUnits as TextUnits,
     text_units as text_units,
+)
+from intendant.text.watch import (
+    UNWATCHED as UNWATCHED,
+    Watch as Watch,
 )

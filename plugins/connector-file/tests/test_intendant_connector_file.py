@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from intendant.plugin import ConnectorCall, ConnectorError
+from intendant.plugin import ConnectorCall, ConnectorError, Watch
 from intendant.testing import ConnectorContract
 from intendant_connector_file import FileConnector
 from intendant_connector_file._csv import read_csv
-from intendant_connector_file._watch import Watch
 from intendant_connector_file._write import encode, to_csv
 
 

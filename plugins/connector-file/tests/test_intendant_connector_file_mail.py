@@ -7,11 +7,8 @@ import random
 
 import pytest
 
-from intendant.plugin import ConnectorCall, ConnectorError
+from intendant.plugin import ConnectorCall, ConnectorError, Watch, read_mail, read_mbox, strip_html
 from intendant_connector_file import FileConnector
-from intendant_connector_file._html import strip_html
-from intendant_connector_file._mail import read_mail, read_mbox
-from intendant_connector_file._watch import Watch
 
 SIMPLE = b"""\
 Message-ID: <1@example.org>

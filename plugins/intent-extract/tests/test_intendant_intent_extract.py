@@ -282,7 +282,6 @@ def test_other_kinds(kind, text, found):
         ({}, "nothing says what to extract"),
         ({"prompt": "x", "with": {"from": "text"}}, "`from` belongs to `fields`"),
         ({"prompt": "x", "with": {"fields": {"a": {"kind": "email"}}}}, "make two steps"),
-        ({"prompt": "x", "uses": "file.read"}, "has no effect with `uses`"),
         ({"with": {"fields": {"a": {"kind": "email"}}}, "input": ...}, "`input` is missing"),
     ],
 )

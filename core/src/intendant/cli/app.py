@@ -1,6 +1,19 @@
 """The command `intendant` with all its commands."""
 
-from intendant.cli import approve, budget, classify, compress, cost, plan, plugins, prices, run, runs, trust
+from intendant.cli import (
+    approve,
+    budget,
+    classify,
+    compress,
+    cost,
+    plan,
+    plugins,
+    prices,
+    run,
+    runs,
+    trust,
+    verify,
+)
 from intendant.cli.shared import app
 
 __all__ = [
@@ -16,4 +29,5 @@ __all__ = [
     "run",
     "runs",
     "trust",
+    "verify",
 ]

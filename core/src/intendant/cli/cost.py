@@ -128,7 +128,7 @@ async def read_costs(
     from intendant.record.store import runs, spend_report
     from intendant.spending.costs import SavingsFold
 
-    row = None if run is None else await engine.store.do(runs.find_run(run))
+    row = None if run is None else await engine.store.do(runs.find_run(run, engine.tenant))
     scope = Scope(row.id if row else None, agent, *period)
     models = {name: tuple(models_of(engine, name).values()) for name in engine.plugins.providers}
 

@@ -49,6 +49,9 @@ def run(
     *,
     inputs: Annotated[list[str] | None, typer.Option("--input", "-i", help="key=value. May be repeated.")] = None,
     wait: WaitOption = False,
+    dry: Annotated[
+        bool, typer.Option("--dry", help="Change nothing outside: steps that would deliver only say what.")
+    ] = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
@@ -62,7 +65,8 @@ def run(
     with Session(settings, db) as session:
         flow = session.service.load(file)
         values = read_inputs(flow, inputs or [])
-        result = _shown(session, partial(session.service.run, flow, values, wait=wait), as_json=as_json)
+        work = partial(session.service.run, flow, values, dry=dry, wait=wait)
+        result = _shown(session, work, as_json=as_json)
     _end(result, as_json=as_json)
 
 
@@ -105,10 +109,13 @@ def _end(result: RunResult, *, as_json: bool) -> NoReturn:
 
 async def _earlier(engine: "Engine", run: str) -> list[Event]:
     """What happened in a run until now."""
+    from intendant.pilot.resuming import check_record
     from intendant.record.journal import read_events
     from intendant.record.store import runs
 
-    return await read_events(engine.store, (await engine.store.do(runs.find_run(run))).id)
+    row = await engine.store.do(runs.find_run(run, engine.tenant))
+    await check_record(engine.store, row.id)
+    return await read_events(engine.store, row.id)
 
 
 def _shown(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer  # noqa: TID253
 
 from intendant.cli.shared import (
+    BROKEN,
     DbOption,
     JsonOption,
     SetOption,
@@ -20,34 +21,40 @@ from intendant.cli.shared import (
     print_json,
 )
 from intendant.cli.view import RunView, summary
-from intendant.model.errors import IntendantError
+from intendant.model.errors import IntendantError, RecordBroken
 from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome
 
 if TYPE_CHECKING:
+    from intendant.config.settings import Settings
+    from intendant.record.rows import RunRow
     from intendant.record.store import Store
 
 ResultT = TypeVar("ResultT")
 
 
 def with_store(
-    db: str | None, settings: list[str] | None, work: "Callable[[Store], Coroutine[Any, Any, ResultT]]"
+    db: str | None,
+    settings: "Settings | list[str] | None",
+    work: "Callable[[Store], Coroutine[Any, Any, ResultT]]",
+    key_file: str | None = None,
 ) -> ResultT:
-    """Do *work* with the store that runs are kept in."""
-    store = _open(db, settings)
+    """Do *work* with the store that runs are kept in; a *key_file* takes the place of the setting."""
+    store = _open(db, settings, key_file)
     try:
         return asyncio.run(work(store))
     finally:
         store.close()
 
 
-def _open(db: str | None, settings: list[str] | None) -> "Store":
+def _open(db: str | None, settings: "Settings | list[str] | None", key_file: str | None = None) -> "Store":
     """The store that the option, the settings or the environment name."""
     import os
 
     from intendant.record.store import Store
 
-    chosen = load_settings(settings).store
-    return Store(db or chosen.db or os.environ.get("INTENDANT_DB"), chosen.durability)
+    chosen = (load_settings(settings) if settings is None or isinstance(settings, list) else settings).store
+    url = db or chosen.db or os.environ.get("INTENDANT_DB")
+    return Store(url, chosen.durability, key_file or chosen.key_file)
 
 
 @command(name="runs")
@@ -61,7 +68,8 @@ def list_runs(
     """List the newest runs."""
     from intendant.record.store import runs
 
-    rows = with_store(db, settings, lambda store: store.do(runs.list_runs(limit)))
+    chosen = load_settings(settings)
+    rows = with_store(db, chosen, lambda store: store.do(runs.list_runs(limit, chosen.budget.tenant)))
     if as_json:
         keys = ("id", "workflow", "agent", "status", "created_at", "finished_at")
         print_json([{key: getattr(row, key) for key in keys} for row in rows])
@@ -85,14 +93,28 @@ def show(
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Show a run: its steps, its figures derived again from the journal, and whether the journal is whole."""
+    """Show a run: its steps, its figures derived again from the journal, and whether its record is whole.
+
+    Exit codes: 0, or 5 if the record is broken.
+    """
+    chosen = load_settings(settings)
+    tenant = chosen.budget.tenant
     if original is not None:
-        sys.stdout.write(with_store(db, settings, lambda store: read_original(store, run_id, original)))
+        sys.stdout.write(with_store(db, chosen, lambda store: read_original(store, run_id, original, tenant)))
         return
-    found = with_store(db, settings, lambda store: read_run(store, run_id))
+    found = with_store(db, chosen, lambda store: read_run(store, run_id, tenant))
     if as_json:
         print_json(found)
-        return
+    else:
+        try:
+            _show(found, show_events=show_events)
+        except UNREADABLE as error:
+            raise _broken(found["run_id"], found["journal"]["broken"], error) from None
+    if found["journal"]["broken"]:
+        raise typer.Exit(BROKEN)
+
+
+def _show(found: dict[str, Any], *, show_events: bool) -> None:
     view = RunView()
     from intendant.events import read_event
 
@@ -105,25 +127,49 @@ def show(
         step, intent, tier, tokens, saved, cost, time, note = row.cells()
         print(f"{step:<24} {intent:<12} {tier:<9} {tokens:>7} {saved:>7} {cost:>9} {time:>9}  {note}".rstrip())
     print("\n".join(summary(_result(found))))
-    broken = found["journal"]["first_broken"]
-    count = found["journal"]["events"]
-    print(f"journal: {count} events, " + ("the chain is whole" if broken is None else f"BROKEN at event {broken}"))
+    broken, count = found["journal"]["broken"], found["journal"]["events"]
+    print(f"journal: {count} events, " + ("BROKEN" if broken else "the chain is whole"))
+    for fault in broken:
+        print(f"broken: {fault['table']} {fault['key']}: {fault['reason']}")
     ledger = found["ledger"]
     print(f"ledger: {ledger['tokens']} tokens, {money(ledger['micro_usd'])}, {ledger['open_holds']} holds open")
 
 
-async def read_run(store: "Store", run_id: str) -> dict[str, Any]:
-    """Everything that is kept of a run, as JSON.
+async def read_run(store: "Store", run_id: str, tenant: str | None = None) -> dict[str, Any]:
+    """Everything that is kept of a run of a tenant, as JSON.
 
     Raises:
         RunNotFound: There is no such run.
+        RecordBroken: It was changed so that it cannot be read.
     """
+    from intendant.record.store import integrity, runs
+
+    row = await store.do(runs.find_run(run_id, tenant))
+    verified = await store.do(integrity.verify(row.id, store.keys))
+    broken = [fault._asdict() for fault in verified.broken]
+    try:
+        return await _everything(store, row, broken)
+    except UNREADABLE as error:
+        raise _broken(row.id, broken, error) from None
+
+
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What reading rows raises that something else than Intendant has changed."""
+
+
+def _broken(run_id: str, broken: list[dict[str, Any]], error: Exception) -> RecordBroken:
+    first = f"{broken[0]['table']} {broken[0]['key']}: {broken[0]['reason']}" if broken else str(error)
+    return RecordBroken(
+        f"the record of run {run_id} is broken: {first}", hint=f"see all of it: intendant verify {run_id}"
+    )
+
+
+async def _everything(store: "Store", row: "RunRow", broken: list[dict[str, Any]]) -> dict[str, Any]:
     from intendant.record.journal import parse_events
     from intendant.record.metrics import MetricsFold
     from intendant.record.store import bookings, runs
     from intendant.record.store.chain import verify
 
-    row = await store.do(runs.find_run(run_id))
     stored = await store.do(runs.events_of(row.id))
     fold = MetricsFold()
     for event in parse_events(stored):
@@ -135,6 +181,7 @@ async def read_run(store: "Store", run_id: str) -> dict[str, Any]:
         within = any(mark in step.key for mark in "[/~")
         (inner if within else steps)[step.key] = {**json.loads(step.outcome), "output": output}
     totals = await store.do(bookings.totals_of_run(row.id))
+    first = verify(stored, last_hash=row.last_hash)
     return {
         "run_id": row.id,
         "workflow": row.workflow,
@@ -145,12 +192,12 @@ async def read_run(store: "Store", run_id: str) -> dict[str, Any]:
         "inner": inner,
         "metrics": fold.result().summary(),
         "ledger": totals._asdict(),
-        "journal": {"events": len(stored), "first_broken": verify(stored, last_hash=row.last_hash)},
+        "journal": {"events": len(stored), "first_broken": first, "broken": broken},
         "events": [json.loads(item.data) for item in stored],
     }
 
 
-async def read_original(store: "Store", run_id: str, handle: str) -> str:
+async def read_original(store: "Store", run_id: str, handle: str, tenant: str | None = None) -> str:
     """The text that a run compressed.
 
     Raises:
@@ -159,7 +206,7 @@ async def read_original(store: "Store", run_id: str, handle: str) -> str:
     """
     from intendant.record.store import originals, runs
 
-    row = await store.do(runs.find_run(run_id))
+    row = await store.do(runs.find_run(run_id, tenant))
     text = await store.do(originals.find(row.id, handle))
     if text is None:
         raise IntendantError(

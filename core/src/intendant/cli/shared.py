@@ -16,7 +16,7 @@ import typer  # noqa: TID253  # this module is the command line
 from intendant.cli.signals import run_until_done
 from intendant.config.logs import get_logger
 from intendant.hooks.redaction import redacted
-from intendant.model.errors import BudgetExceeded, IntendantError, Problem, WorkflowError
+from intendant.model.errors import BudgetExceeded, IntendantError, Problem, RecordBroken, WorkflowError
 from intendant.model.results import Failure
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ log = get_logger("intendant.settings")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FAILED, WRONG, REFUSED, WAITING, INTERRUPTED = 1, 2, 3, 4, 130
-"""Exit codes: a step failed; the file or the arguments are wrong; refused for budget; waiting for an approval;
-interrupted by Ctrl-C."""
+FAILED, WRONG, REFUSED, WAITING, BROKEN, INTERRUPTED = 1, 2, 3, 4, 5, 130
+"""Exit codes: a step failed; the file or the arguments are wrong; refused for budget, or overrun; waiting for a
+person; the record is broken; interrupted by Ctrl-C."""
 
 COMMANDS = {
     "run_not_found": "`intendant runs` lists the runs",
@@ -150,7 +150,14 @@ def give_up(error: IntendantError, *, as_json: bool) -> NoReturn:
         )
         if hint := hint_of(error):
             print(f"    hint: {hint}", file=sys.stderr)
-    raise typer.Exit(REFUSED if isinstance(error, BudgetExceeded) else WRONG)
+    raise typer.Exit(code_of(error))
+
+
+def code_of(error: IntendantError) -> int:
+    """The exit code of an error."""
+    if isinstance(error, RecordBroken):
+        return BROKEN
+    return REFUSED if isinstance(error, BudgetExceeded) else WRONG
 
 
 def hint_of(error: IntendantError) -> str:

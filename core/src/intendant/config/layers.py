@@ -14,6 +14,8 @@ from intendant.model.errors import SettingsError
 
 FILE_NAME = "intendant.toml"
 PREFIX = "INTENDANT_"
+SECRET_PREFIX = "INTENDANT_SECRET_"  # noqa: S105  # the beginning of names, no secret
+"""Variables named so hold secrets, and no settings."""
 NOT_SETTINGS = frozenset({"INTENDANT_BLOCK_PLUGINS", "INTENDANT_CONFIG", "INTENDANT_DB"})
 """Variables with our prefix that are read elsewhere."""
 MAX_BYTES = 1_000_000
@@ -115,7 +117,12 @@ def read_env(env: Mapping[str, str]) -> Source:
     """
     values: dict[str, Any] = {}
     for name in sorted(env):
-        if not name.startswith(PREFIX) or name in NOT_SETTINGS or "__" not in name:
+        if (
+            not name.startswith(PREFIX)
+            or name in NOT_SETTINGS
+            or "__" not in name
+            or name.startswith(SECRET_PREFIX)
+        ):
             continue
         parts = name.removeprefix(PREFIX).lower().split("__")
         if not all(parts):

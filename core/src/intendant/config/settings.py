@@ -149,6 +149,21 @@ class StoreSettings(Section):
     """SQLAlchemy URL; `none` for memory only; None for a file in the user's data folder."""
     durability: Literal["full", "normal"] = "normal"
     """SQLite only. `normal` survives a crash of the process, `full` a power loss as well."""
+    key_file: str | None = None
+    """A file of secrets, one a line: the first signs every event (HMAC-SHA256), all of them verify. None for no
+    signatures. Keep it where those who can write the database cannot read it."""
+
+
+class SecretSettings(Section):
+    """Where `{{ secrets.NAME }}` is looked up, besides variables named `INTENDANT_SECRET_NAME`."""
+
+    environment: tuple[str, ...] = ()
+    """Other variables of the environment that workflows may use as secrets, each under its own name."""
+    file: Path | None = None
+    """A file of lines `NAME=value` (or TOML, if it is named so) that only its owner may read; or a folder with a
+    file for each secret."""
+    keyring: str | None = None
+    """The service under which the system's keyring holds them; needs the package keyring."""
 
 
 class PluginSettings(Section):
@@ -204,6 +219,7 @@ class Settings(Section):
     run: RunSettings = RunSettings()
     calls: CallSettings = CallSettings()
     store: StoreSettings = StoreSettings()
+    secrets: SecretSettings = SecretSettings()
     plugins: PluginSettings = PluginSettings()
     prices: PriceSettings = PriceSettings()
 

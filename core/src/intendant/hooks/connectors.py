@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_type_hints
+from typing import NamedTuple, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -21,8 +21,18 @@ class ConnectorCall:
     input: Json
     """The step's input: what to send or write."""
     idempotency_key: str
+    """The same for each attempt at a delivery; hand it on to whatever can recognise a repetition."""
     run_id: str
     step_id: str
+
+
+class Effect(NamedTuple):
+    """What one use of an operation does to the outside."""
+
+    side_effects: bool
+    """True if it changes anything outside: it is then recorded before it begins and after it ended."""
+    idempotent: bool = False
+    """True if doing it twice leaves the same state as doing it once."""
 
 
 OperationMethod = Callable[..., Awaitable[Json]]
@@ -61,7 +71,8 @@ class Connector(Plugin):
                 \"\"\"Today's weather in a city.\"\"\"
                 return {"city": parameters.city, "sky": "blue"}
         ```
-        A step then says `uses: weather.today` and `with: {city: Paris}`.
+        A step then says `uses: weather.today` and `with: {city: Paris}`. Connectors that reach other machines
+        subclass `NetworkConnector`.
     """
 
     kind = "connector"
@@ -92,15 +103,39 @@ class Connector(Plugin):
             parameters=self.parameters_of(name).model_json_schema(),
         )
 
+    async def effect_of(self, name: str, parameters: BaseModel) -> Effect:  # noqa: ARG002  # for subclasses
+        """What operation *name* with these parameters does to the outside; by default what `operation` says.
+
+        Override it where that depends on the parameters.
+
+        Raises:
+            ConnectorError: It cannot be told.
+        """
+        mark = self._mark(name)
+        if mark is None:
+            raise KeyError(name)
+        return Effect(*mark)
+
+    def checked(self, name: str, parameters: Mapping[str, Json]) -> BaseModel:
+        """The parameters of operation *name* as its model.
+
+        Raises:
+            ConnectorError: They are wrong; the message shows no value.
+        """
+        try:
+            return self.parameters_of(name).model_validate(dict(parameters))
+        except ValidationError as error:
+            message = f"`with` of {self.name}.{name} is wrong: {first_error(error)}"
+            raise ConnectorError(message, delivered=False) from None
+
     async def do(self, name: str, parameters: Mapping[str, Json], call: ConnectorCall) -> Json:
         """Do operation *name*.
 
         Raises:
             ConnectorError: The parameters are wrong, or the place cannot be read or written.
         """
-        try:
-            checked = self.parameters_of(name).model_validate(dict(parameters))
-        except ValidationError as error:
-            raise ConnectorError(f"`with` of {self.name}.{name} is wrong: {first_error(error)}") from None
         method: OperationMethod = getattr(self, name)
-        return await method(checked, call)
+        return await method(self.checked(name, parameters), call)
+
+    async def close(self) -> None:
+        """Give connections back. By default there are none."""

@@ -13,7 +13,10 @@ IntendantError
 │   ├── ExpressionFailed   a condition cannot be evaluated
 │   ├── OutputInvalid      an output does not match the step's schema, or is not JSON
 │   ├── StepTimeout        a step ran longer than its `timeout`
+│   ├── SecretMissing      a secret is not set
 │   └── ConnectorError     a connector could not read or write
+│       ├── AddressRefused     an address may not be reached
+│       └── PossiblySent       an earlier attempt may have been delivered
 ├── BudgetExceeded         a limit does not admit the call; nothing was sent
 ├── ProviderError          a model provider refused or broke off
 │   ├── ContextOverflow    the call is longer than the model's context window
@@ -24,6 +27,7 @@ IntendantError
 └── StoreError
     ├── RunNotFound
     ├── Fenced             another process has taken this run over
+    ├── RecordBroken       what is kept of a run was changed by something else than Intendant
     └── SchemaMismatch     the database is of another version
 ```
 """
@@ -172,13 +176,39 @@ class ConnectorError(StepError):
         message: What was wrong.
         hint: What to do about it.
         retryable: True for faults that may pass, such as a lost connection.
+        delivered: False only if certainly nothing outside was changed: nothing was sent, or the peer refused it.
+            A delivery that failed otherwise is possibly sent, and is not repeated where that is not safe.
     """
 
     code: ClassVar[str] = "connector_failed"
 
-    def __init__(self, message: str, *, hint: str = "", retryable: bool = False) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", retryable: bool = False, delivered: bool | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.retryable = retryable
+        self.delivered = delivered
+
+
+class AddressRefused(ConnectorError):
+    """An address may not be reached: it is not public, and no setting allows it. Nothing was sent."""
+
+    code: ClassVar[str] = "address_refused"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, delivered=False)
+
+
+class PossiblySent(ConnectorError):
+    """An earlier attempt at a delivery may have reached its target, and delivering twice is not safe."""
+
+    code: ClassVar[str] = "possibly_sent"
+
+
+class SecretMissing(StepError):
+    """A secret that a step names is not set, or cannot be used."""
+
+    code: ClassVar[str] = "secret_missing"
 
 
 class BudgetExceeded(IntendantError):
@@ -333,6 +363,12 @@ class Fenced(StoreError):
     """Another process has taken this run over; what this one does is refused."""
 
     code: ClassVar[str] = "run_taken_over"
+
+
+class RecordBroken(StoreError):
+    """What is kept of a run is not what was written: it is not used."""
+
+    code: ClassVar[str] = "record_broken"
 
 
 class SchemaMismatch(StoreError):

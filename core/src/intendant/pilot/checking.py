@@ -209,6 +209,8 @@ class _Checker:
         steps, variables = self.scope(placed, str(ref.path[0]) if ref.path else "")
         if ref.root in variables:
             return None
+        if ref.root == "secrets":
+            return _fault_of_secret(ref, placed)
         if ref.root not in references.ROOTS:
             hint = f"references begin with {', '.join((*references.ROOTS, *variables))}"
             return f"'{ref.root}' in '{{{{ {ref.text} }}}}' is not known", hint
@@ -358,6 +360,16 @@ class _Checker:
     def cannot_fit(self, value: Json, fault: str) -> bool:
         """True if a fault is one of type, and the type of the reference is known."""
         return self.kind_of(value) in SAMPLES and fault.endswith(("_type", "_parsing"))
+
+
+def _fault_of_secret(ref: Reference, placed: Placed | None) -> tuple[str, str] | None:
+    """What is wrong with a reference to a secret."""
+    if placed is None or placed.step.uses is None or ref.path[:1] != ("with",):
+        hint = "a secret may stand in the `with` of a step that `uses` a connector, and nowhere else"
+        return f"'{{{{ {ref.text} }}}}' would give a secret away", hint
+    if len(ref.parts) != 1 or not isinstance(ref.parts[0], str):
+        return f"'{{{{ {ref.text} }}}}' names no secret", "write {{ secrets.NAME }}"
+    return None
 
 
 def _fault_of_run(ref: Reference, placed: Placed | None) -> tuple[str, str] | None:

@@ -69,6 +69,7 @@ class ClassificationSupport:
             status=RunStatus.running.value,
             worker=self._engine.worker,
             created_at=time(),
+            tenant=self._engine.tenant,
         )
         store = self._engine.store
         journal = Journal(store, await store.do(runs.open_run(row)))

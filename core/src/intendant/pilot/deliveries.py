@@ -2,17 +2,26 @@
 is never made twice: not by a retry, not by another process, not after a crash.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from pydantic import BaseModel
 
 from intendant import events
 from intendant.config.logs import get_logger
-from intendant.hooks.connectors import Connector, ConnectorCall
-from intendant.model.errors import ConnectorError, IntendantError
-from intendant.model.workflow import Json
+from intendant.config.secrets import Secrets, UsedSecrets
+from intendant.hooks.connectors import Connector, ConnectorCall, Effect
+from intendant.hooks.redaction import redacted
+from intendant.model.errors import ConnectorError, IntendantError, PossiblySent
+from intendant.model.workflow import InDoubt, Json
 from intendant.record.journal import Journal
 from intendant.record.store import outbox
 
 log = get_logger("intendant.steps")
+REPEATED: tuple[InDoubt, ...] = ("retry", "idempotent")
+"""Policies under which a delivery in doubt is made again: the author says so, or that the target knows keys."""
+
+Fill = Callable[[UsedSecrets], Mapping[str, Json]]
+"""Gives a step's `with`, its references resolved; secrets are taken from what it is given."""
 
 
 class ConnectorUse:
@@ -21,28 +30,38 @@ class ConnectorUse:
     Args:
         connector: The connector that `uses` names.
         operation: Its operation.
-        parameters: The step's `with`, references resolved.
+        fill: Gives the parameters. The values of secrets are in them while the connector works, and nowhere else.
         journal: The run's journal.
         step_id: The step.
         key: The idempotency key of what it delivers.
+        secrets: Where secrets are found.
+        in_doubt: What the step says about deliveries that may have been made.
+        dry: Changes to the outside are not made, only told.
     """
 
     def __init__(
         self,
         connector: Connector,
         operation: str,
-        parameters: Mapping[str, Json],
+        fill: Fill,
         journal: Journal,
         step_id: str,
         key: str,
+        *,
+        secrets: Secrets,
+        in_doubt: InDoubt | None = None,
+        dry: bool = False,
     ) -> None:
         self._connector = connector
         self._operation = connector.operations[operation]
-        self._parameters = parameters
+        self._fill = fill
         self._journal = journal
         self._log = journal.step(step_id)
         self._step_id = step_id
         self._key = key
+        self._secrets = secrets
+        self._in_doubt = in_doubt
+        self._dry = dry
         self._uses = 0
 
     async def __call__(self, value: Json = None) -> Json:
@@ -50,46 +69,99 @@ class ConnectorUse:
 
         Raises:
             ConnectorError: It failed, or an earlier attempt may already have done it.
+            StepError: A secret is not set.
         """
         key = f"{self._key}~{self._uses}" if self._uses else self._key
         self._uses += 1
         call = ConnectorCall(value, key, self._journal.run_id, self._step_id)
-        if not self._operation.side_effects:
-            return await self._do(call)
-        earlier = await self._journal.store.do(outbox.find(key), self._journal.fence)
+        used = UsedSecrets(self._secrets)
+        values = self._fill(used)
+        parameters = self._checked(values, used)
+        effect = await self._effect(parameters, used)
+        if not effect.side_effects:
+            return await self._do(values, call, used)
+        if self._dry:
+            return self._withheld(call)
+        return await self._deliver(values, call, used, effect)
+
+    async def _deliver(
+        self, values: Mapping[str, Json], call: ConnectorCall, used: UsedSecrets, effect: Effect
+    ) -> Json:
+        """Make a change to the outside, unless it was made already."""
+        key, journal = call.idempotency_key, self._journal
+        earlier = await journal.store.do(outbox.find(key), journal.fence)
         if earlier is not None and earlier.done:
-            self._journal.append(self._event(events.DeliveryFinished, key, replayed=True))
+            journal.append(self._event(events.DeliveryFinished, key, replayed=True))
             receipt: Json = earlier.receipt
             return receipt
         if earlier is None:
-            begin = outbox.begin(self._journal.fence, key, self._step_id, self._name)
-            await self._journal.commit(begin, self._event(events.DeliveryBegun, key))
-        elif not self._operation.idempotent:
-            raise ConnectorError(
+            begin = outbox.begin(journal.fence, key, self._step_id, self._name)
+            await journal.commit(begin, self._event(events.DeliveryBegun, key))
+        elif not effect.idempotent and self._in_doubt not in REPEATED:
+            raise PossiblySent(
                 f"an earlier attempt at {self._name} may have been delivered, and delivering twice is not safe",
-                hint="look at the target; then run the workflow again without this step, or from the start",
+                hint="look at the target; `in_doubt: retry` delivers again, `in_doubt: idempotent` says that the "
+                "target knows the delivery by its key",
             )
-        receipt = await self._do(call)
-        await self._journal.commit(outbox.finish(key, receipt), self._event(events.DeliveryFinished, key))
+        else:
+            journal.append(self._event(events.DeliveryBegun, key, repeated=True))
+        try:
+            receipt = await self._do(values, call, used)
+        except ConnectorError as error:
+            if error.delivered is False and earlier is None:
+                await journal.commit(outbox.withdraw(key), self._event(events.DeliveryRefused, key))
+            raise
+        await journal.commit(outbox.finish(key, receipt), self._event(events.DeliveryFinished, key))
         return receipt
+
+    def _withheld(self, call: ConnectorCall) -> Json:
+        """What would be delivered, as the receipt of a dry run; secrets are masked."""
+        self._journal.append(self._event(events.DeliveryWithheld, call.idempotency_key))
+        values = dict(self._fill(UsedSecrets(None)))
+        return {"dry": True, "operation": self._name, "with": values, "input": call.input}
 
     @property
     def _name(self) -> str:
         return f"{self._connector.name}.{self._operation.name}"
 
-    async def _do(self, call: ConnectorCall) -> Json:
+    # --- asking the plugin ---
+
+    def _checked(self, values: Mapping[str, Json], used: UsedSecrets) -> BaseModel:
         try:
-            return await self._connector.do(self._operation.name, self._parameters, call)
-        except IntendantError:
-            raise
-        except OSError as error:
-            raise ConnectorError(f"{self._name}: {error}", retryable=isinstance(error, ConnectionError)) from error
-        except Exception as error:
-            log.warning("plugin_raised", plugin=self._connector.key, operation=self._name, exc_info=error)
-            raise ConnectorError(
-                f"the connector {self._name} raised {type(error).__name__}: {error}",
-                hint="this is a fault of the plugin; report it there",
-            ) from error
+            return self._connector.checked(self._operation.name, values)
+        except Exception as error:  # noqa: BLE001  # a plugin's own code
+            raise self._explained(error, used) from None
+
+    async def _effect(self, parameters: BaseModel, used: UsedSecrets) -> Effect:
+        try:
+            return await self._connector.effect_of(self._operation.name, parameters)
+        except Exception as error:  # noqa: BLE001  # a plugin's own code
+            raise self._explained(error, used) from None
+
+    async def _do(self, values: Mapping[str, Json], call: ConnectorCall, used: UsedSecrets) -> Json:
+        try:
+            return used.scrubbed(await self._connector.do(self._operation.name, values, call))
+        except Exception as error:  # a plugin's own code
+            if not len(used) and isinstance(error, IntendantError):
+                raise
+            raise self._explained(error, used) from None
+
+    def _explained(self, error: Exception, used: UsedSecrets) -> IntendantError:
+        """An error of the connector, without secrets."""
+        if isinstance(error, IntendantError):
+            error.message, error.hint = used.masked(error.message), used.masked(error.hint)
+            error.args = (error.message,)
+            return error
+        text = used.masked(redacted(str(error)))
+        if isinstance(error, OSError):
+            return ConnectorError(f"{self._name}: {text}", retryable=isinstance(error, ConnectionError))
+        # A traceback shows the texts of errors, where a secret may stand.
+        shown = None if len(used) else error
+        log.warning("plugin_raised", plugin=self._connector.key, operation=self._name, exc_info=shown)
+        return ConnectorError(
+            f"the connector {self._name} raised {type(error).__name__}: {text}",
+            hint="this is a fault of the plugin; report it there",
+        )
 
     def _event(self, kind: type[events.Event], key: str, **more: bool) -> events.Event:
         return self._log.event(kind, operation=self._name, key=key, **more)

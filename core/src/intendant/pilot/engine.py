@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
+from intendant.config.secrets import Secrets, SecretSource
 from intendant.config.settings import Settings, default_db
 from intendant.hooks.bases import Plugin
 from intendant.hooks.questions import Questions
@@ -37,6 +38,7 @@ class Engine:
         plugins: Plugins handed over; they win over installed ones of the same name.
         discover: Use installed plugins.
         db: Database URL, `none` for memory only; stronger than the setting `store.db`.
+        secrets: Finds `{{ secrets.NAME }}` before the environment is asked: takes a name, gives its value or None.
 
     Raises:
         PluginLoadError: A plugin that was asked for cannot be used.
@@ -50,6 +52,7 @@ class Engine:
         plugins: Sequence[Plugin] = (),
         discover: bool = True,
         db: str | None = None,
+        secrets: SecretSource | None = None,
     ) -> None:
         self.settings = settings if isinstance(settings, Settings) else Settings.load(settings, file=None)
         chosen = self.settings.plugins
@@ -62,6 +65,7 @@ class Engine:
             order=chosen.order,
             settings=chosen.settings,
         )
+        self.secrets = Secrets(self.settings.secrets, secrets)
         self.questions = Questions(self.plugins.manager)
         self.prices = Prices(self.settings.prices.models)
         self.planner = Planner(self.plugins, self.settings, self.prices)
@@ -70,6 +74,11 @@ class Engine:
         self._store: Store | None = None
         self._gateway: Gateway | None = None
         self._standing: StandingBudgets | None = None
+
+    @property
+    def tenant(self) -> str:
+        """Whose runs these are; runs of other tenants are as if they were not there."""
+        return self.settings.budget.tenant
 
     @property
     def worker(self) -> str:
@@ -100,7 +109,8 @@ class Engine:
             from intendant.record.store import Store
 
             self._process = os.getpid()
-            self._store = Store(self._db, self.settings.store.durability)
+            chosen = self.settings.store
+            self._store = Store(self._db, chosen.durability, chosen.key_file)
         elif self._process != os.getpid():
             # Neither the writer's thread nor its connection survives a fork.
             raise IntendantError(
@@ -137,6 +147,8 @@ class Engine:
             await self._gateway.close()
         for provider in self.plugins.providers.values():
             await provider.close()
+        for connector in self.plugins.connectors.values():
+            await connector.close()
         if self._standing is not None:
             with suppress(StoreError):  # a lease that cannot be given back expires
                 await self._standing.close()

@@ -4,7 +4,7 @@ import asyncio
 import json
 from asyncio import sleep
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from time import monotonic
@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 
 from intendant import events
 from intendant.config.logs import get_logger
+from intendant.config.secrets import Secrets, UsedSecrets
 from intendant.config.settings import Settings
 from intendant.hooks.bases import first_error
 from intendant.hooks.questions import Questions
@@ -48,7 +49,7 @@ from intendant.spending.calls import CallScope
 from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
 from intendant.spending.retrying import Backoff
-from intendant.text.digests import digest_of
+from intendant.text.hashing import digest_of
 
 log = get_logger("intendant.steps")
 ONCE = Retry(attempts=1)
@@ -74,6 +75,10 @@ class RunContext:
     """What a condition, or a check against a schema, may take."""
     on_text: Callable[[str, str], object] | None = None
     """Called with a step's id and the next piece of a model's answer."""
+    secrets: Secrets = field(default_factory=Secrets, repr=False)
+    """Where secrets are found."""
+    dry: bool = False
+    """Steps change nothing outside."""
 
 
 class StepExecution:
@@ -238,17 +243,16 @@ class StepExecution:
         """The step with its references resolved."""
         step, given, scope = self._step, self._given, self._references
         run_id = self._context.journal.run_id
-        values = _copied(given.get("with", resolve(step.with_, scope) if step.with_ else {}))
         return StepRequest(
             run_id=run_id,
             step=step,
             intent=self._plan.intent,
             input=_copied(given["input"] if "input" in given else resolve(step.input, scope)),
             prompt=given["prompt"] if "prompt" in given else str(resolve(step.prompt or "", scope)),
-            parameters=self._parameters(step, values),
+            parameters=self._parameters(step, {} if step.uses else self._with(UsedSecrets(None))),
             idempotency_key=delivery_key(run_id, self._identity),
             model=model,
-            use_connector=self._connector(values),
+            use_connector=self._connector(),
         )
 
     @property
@@ -256,6 +260,15 @@ class StepExecution:
         """What its deliveries are keyed by: an item that has changed is another one."""
         digest = self._recorder.digest
         return f"{self._address}@{digest[:16]}" if digest else self._address
+
+    def _with(self, secrets: UsedSecrets) -> Mapping[str, Json]:
+        """The step's `with`, its references resolved; secrets are taken from *secrets*."""
+        step, given = self._step, self._given
+        if not step.with_ and "with" not in given:
+            return {}
+        scope = {**self._references, "secrets": secrets}
+        values: Mapping[str, Json] = _copied(given["with"] if "with" in given else resolve(step.with_, scope))
+        return values
 
     def _parameters(self, step: Step, values: Mapping[str, Json]) -> BaseModel:
         """The step's parameters as its handler declares them.
@@ -272,14 +285,22 @@ class StepExecution:
             where = "options" if step.uses else "with"
             raise StepError(f"`{where}` is wrong: {first_error(error)}") from None
 
-    def _connector(self, parameters: Mapping[str, Json]) -> UseConnector:
+    def _connector(self) -> UseConnector:
         if self._step.connector is None:
             return _no_connector
         name, operation = self._step.connector
-        connector = self._context.plugins.connectors[name]
-        journal = self._context.journal
-        key = delivery_key(journal.run_id, self._identity)
-        return ConnectorUse(connector, operation, parameters, journal, self._address, key)
+        context, step = self._context, self._step
+        return ConnectorUse(
+            context.plugins.connectors[name],
+            operation,
+            self._with,
+            context.journal,
+            self._address,
+            delivery_key(context.journal.run_id, self._identity),
+            secrets=context.secrets,
+            in_doubt=step.in_doubt,
+            dry=context.dry,
+        )
 
     async def _checked(self, result: Any) -> str:
         """The output as JSON text, if it is JSON and matches the step's schema.

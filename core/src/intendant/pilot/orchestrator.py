@@ -118,6 +118,8 @@ class WorkflowOrchestrator:
         workflow: Workflow,
         inputs: Mapping[str, Json] | None = None,
         memory: MemoryContext | None = None,
+        *,
+        dry: bool = False,
     ) -> bool:
         """Check and plan the workflow, and open a run.
 
@@ -125,6 +127,7 @@ class WorkflowOrchestrator:
             workflow: The workflow.
             inputs: Values for its inputs.
             memory: What is known before the run.
+            dry: Nothing outside is changed; see `OrchestrationService.run`.
 
         Returns:
             False, without having done anything, if the flag `orchestration_enabled` is off.
@@ -140,6 +143,7 @@ class WorkflowOrchestrator:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
         check(workflow, self._engine.plugins, inputs or {})
         plan = await plan_checked(self._engine, workflow, ask_model=True, memory=memory is not None, inputs=inputs)
+        plan = plan.model_copy(update={"dry": dry})
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
         journal = await self._open(plan, values, memory)
@@ -164,7 +168,7 @@ class WorkflowOrchestrator:
         """
         if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
-        found = await find_resumable(self._engine.store, run, take_over=take_over)
+        found = await find_resumable(self._engine, run, take_over=take_over)
         tokens = None if limits is None else limits.tokens
         micro = None if limits is None or limits.usd is None else round(limits.usd * 1_000_000)
         check(found.plan.workflow, self._engine.plugins, found.inputs)
@@ -218,6 +222,8 @@ class WorkflowOrchestrator:
             shared=Shared(memory, workflow.description or workflow.name),
             bounds=Bounds(settings.run.compute_seconds, settings.run.compute_megabytes),
             on_text=self._on_text,
+            secrets=self._engine.secrets,
+            dry=plan.dry,
         )
         run = RunState(plan, journal, context, values, settings.run.max_parallel, kept=dict(kept or {}))
         self._run, self._root = run, Frame(run, workflow.steps)
@@ -244,6 +250,7 @@ class WorkflowOrchestrator:
             status=RunStatus.running.value,
             worker=self._engine.worker,
             created_at=time(),
+            tenant=self._engine.tenant,
         )
         return Journal(store, await store.do(runs.open_run(row)), self._listeners)
 

@@ -16,7 +16,7 @@ from intendant.model.errors import ReferenceFailed
 from intendant.model.source import Path
 from intendant.model.workflow import Json
 
-ROOTS = ("steps", "inputs", "run")
+ROOTS = ("steps", "inputs", "run", "secrets")
 STEP_FIELDS = ("output", "status", "notes", "error")
 EACH = "*"
 _PART = re.compile(

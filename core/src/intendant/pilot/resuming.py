@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from intendant.model.errors import IntendantError, RunActive
+from intendant.model.errors import IntendantError, RecordBroken, RunActive
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunStatus, StepOutcome
 from intendant.model.workflow import Json
+from intendant.pilot.engine import Engine
 from intendant.planning.planner import Plan
 from intendant.record.rows import BudgetRow, RunRow, StepRow
-from intendant.record.store import runs
+from intendant.record.store import integrity, runs
 
 if TYPE_CHECKING:
     from intendant.record.store import Store
@@ -35,19 +36,22 @@ class Resumable:
     memory: MemoryContext | None
 
 
-async def find_resumable(store: "Store", run: str, *, take_over: bool) -> Resumable:
-    """The run whose id is or begins with *run*; the newest for `last`.
+async def find_resumable(engine: Engine, run: str, *, take_over: bool) -> Resumable:
+    """The run whose id is or begins with *run*; the newest for `last`. What is kept of it is verified.
 
     Args:
-        store: Where it is kept.
+        engine: Whose store it is in, and whose tenant's it must be.
         run: Its id.
         take_over: Also where another process may still be at it.
 
     Raises:
         RunNotFound: There is none, or more than one.
+        RecordBroken: Something of it was changed by something else than Intendant.
         IntendantError: There is nothing to go on with, or somebody may be at it.
     """
-    row = await store.do(runs.find_run(run))
+    store = engine.store
+    row = await store.do(runs.find_run(run, engine.tenant))
+    await check_record(store, row.id)
     _refuse(row, take_over=take_over)
     try:
         plan = Plan.model_validate_json(row.plan)
@@ -55,6 +59,22 @@ async def find_resumable(store: "Store", run: str, *, take_over: bool) -> Resuma
         raise IntendantError(f"the plan of run {row.id} cannot be read", hint="run its workflow anew") from None
     memory = None if row.memory is None else MemoryContext.model_validate_json(row.memory)
     return Resumable(row.id, row.epoch, plan, json.loads(row.inputs), memory)
+
+
+async def check_record(store: "Store", run_id: str) -> None:
+    """Pass if all that is kept of a run is what was written.
+
+    Raises:
+        RecordBroken: It is not; says what is wrong.
+    """
+    found = await store.do(integrity.verify(run_id, store.keys))
+    if found.broken:
+        first = found.broken[0]
+        more = f", and {len(found.broken) - 1} faults more" if len(found.broken) > 1 else ""
+        raise RecordBroken(
+            f"the record of run {run_id} is broken: {first.table} {first.key}: {first.reason}{more}",
+            hint=f"it is not used; see all of it: intendant verify {run_id}",
+        )
 
 
 def outcomes_of(rows: Iterable[StepRow]) -> dict[str, StepOutcome]:

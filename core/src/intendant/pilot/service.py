@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from intendant.config.secrets import SecretSource
 from intendant.config.settings import Settings
 from intendant.events import Event
 from intendant.hooks.bases import Plugin
@@ -42,6 +43,7 @@ class OrchestrationService:
         plugins: Plugins handed over; they win over installed ones of the same name.
         discover: Use installed plugins.
         db: Database URL, `none` for memory only; stronger than the setting `store.db`.
+        secrets: Finds `{{ secrets.NAME }}` before the environment is asked: takes a name, gives its value or None.
 
     Raises:
         PluginLoadError: A plugin that was asked for cannot be used.
@@ -55,8 +57,9 @@ class OrchestrationService:
         plugins: Sequence[Plugin] = (),
         discover: bool = True,
         db: str | None = None,
+        secrets: SecretSource | None = None,
     ) -> None:
-        self._engine = Engine(settings, plugins=plugins, discover=discover, db=db)
+        self._engine = Engine(settings, plugins=plugins, discover=discover, db=db, secrets=secrets)
 
     @classmethod
     def of(cls, engine: Engine) -> Self:
@@ -128,6 +131,7 @@ class OrchestrationService:
         inputs: Mapping[str, Json] | None = None,
         *,
         memory: MemoryContext | None = None,
+        dry: bool = False,
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
         wait: bool = False,
@@ -139,6 +143,8 @@ class OrchestrationService:
             inputs: Values for its inputs.
             memory: What is known before the run; steps of intents that want it receive it, within a budget line of
                 its own (`budget.memory_tokens`).
+            dry: Everything runs, and models are paid, but nothing outside is changed: steps that would change
+                anything give what they would have delivered.
             on_event: Called with each event; must be quick.
             on_text: Called with a step's id and the next piece of a model's answer, while the answer is written. A
                 call of which a piece was shown is not retried; the step may be (`retry`).
@@ -154,7 +160,7 @@ class OrchestrationService:
             asyncio.CancelledError: The run was cancelled; it has ended and is recorded as cancelled.
         """
         run = self.orchestrator(on_event, on_text)
-        if not await run.initialize(workflow, inputs, memory):
+        if not await run.initialize(workflow, inputs, memory, dry=dry):
             raise IntendantError(
                 "the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true"
             )

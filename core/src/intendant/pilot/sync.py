@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from intendant.config.secrets import SecretSource
 from intendant.config.settings import Settings
 from intendant.hooks.bases import Plugin
 from intendant.model.errors import IntendantError
@@ -116,6 +117,7 @@ class SyncOrchestrationService:
         plugins: Plugins handed over.
         discover: Use installed plugins.
         db: Database URL.
+        secrets: Finds secrets by name.
     """
 
     def __init__(
@@ -125,8 +127,9 @@ class SyncOrchestrationService:
         plugins: Sequence[Plugin] = (),
         discover: bool = True,
         db: str | None = None,
+        secrets: SecretSource | None = None,
     ) -> None:
-        self._service = OrchestrationService(settings, plugins=plugins, discover=discover, db=db)
+        self._service = OrchestrationService(settings, plugins=plugins, discover=discover, db=db, secrets=secrets)
         self._thread = LoopThread()
 
     @property
@@ -150,13 +153,16 @@ class SyncOrchestrationService:
         inputs: Mapping[str, Json] | None = None,
         *,
         memory: MemoryContext | None = None,
+        dry: bool = False,
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
         wait: bool = False,
     ) -> RunResult:
         """See `OrchestrationService.run`."""
         return self._thread.call(
-            self._service.run(workflow, inputs, memory=memory, on_event=on_event, on_text=on_text, wait=wait)
+            self._service.run(
+                workflow, inputs, memory=memory, dry=dry, on_event=on_event, on_text=on_text, wait=wait
+            )
         )
 
     def resume(
@@ -233,9 +239,11 @@ class SyncOrchestrator:
         workflow: Workflow,
         inputs: Mapping[str, Json] | None = None,
         memory: MemoryContext | None = None,
+        *,
+        dry: bool = False,
     ) -> bool:
         """See `WorkflowOrchestrator.initialize`."""
-        return self._thread.call(self._run.initialize(workflow, inputs, memory))
+        return self._thread.call(self._run.initialize(workflow, inputs, memory, dry=dry))
 
     def resume(self, run: str, *, take_over: bool = False, limits: Limits | None = None) -> None:
         """See `WorkflowOrchestrator.resume`."""

@@ -100,6 +100,8 @@ class Plan(Frozen):
     """Tokens that the run can spend at most."""
     max_micro_usd: int | None = None
     """Micro-US$ that it can spend at most; None if a price is not known and no limit is set."""
+    dry: bool = False
+    """Its steps change nothing outside."""
 
     @property
     def estimated_micro_usd(self) -> int | None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from intendant.config.logs import get_logger
-from intendant.events import Event, read_event
+from intendant.events import ApprovalDecided, ApprovalRequested, Event, Initialized, StepExecuted, read_event
 from intendant.model.results import StepOutcome
 from intendant.record.metrics import MetricsFold
 from intendant.record.rows import EventRow, Fence, NewEvent, StepRow
@@ -181,17 +181,16 @@ def _make(kind: Callable[..., EventT], fields: dict[str, Any]) -> EventT:
     return made
 
 
-_PLAIN = frozenset(
-    "step_id name status intent output notes produced_by tier usage tokens_saved seconds attempts input_sha256".split()
-)
+_SHORT = ("step_id", "name", "status", "intent", "produced_by", "seconds", "attempts", "input_sha256")
+_PLAIN = frozenset((*_SHORT, "output", "notes", "tier", "usage", "tokens_saved"))
+"""Fields that outcomes of handlers have; where others are set, all are written."""
 _WRITE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _plain_json(outcome: StepOutcome) -> str:
     """What a step without model calls says, in a third of the time."""
     fields = outcome.__dict__
-    said = {name: fields[name] for name in ("step_id", "name", "status", "intent", "produced_by", "seconds")}
-    return _WRITE({**said, "attempts": outcome.attempts, "input_sha256": outcome.input_sha256})
+    return _WRITE({name: fields[name] for name in _SHORT})
 
 
 _NOT_OUTPUT = frozenset({"output"})
@@ -212,12 +211,21 @@ def _writable_json(record: BaseModel, **options: Any) -> str:
     return json.dumps(writable(record.model_dump(**options)), default=str)
 
 
+PAYLOADS: dict[type[Event], set[str]] = {
+    Initialized: {"inputs"},
+    StepExecuted: {"output_sha256"},
+    ApprovalRequested: {"ask"},
+    ApprovalDecided: {"note"},
+}
+"""Fields that stand outside the journal, which cannot be changed when a payload is erased."""
+
+
 def _row(event: Event) -> NewEvent:
     try:
         # What `model_dump_json` calls; its many arguments take as long as the work.
-        data = event.__pydantic_serializer__.to_json(event).decode()
+        data = event.__pydantic_serializer__.to_json(event, exclude=PAYLOADS.get(type(event))).decode()
     except PydanticSerializationError:
-        data = _writable_json(event)
+        data = _writable_json(event, exclude=PAYLOADS.get(type(event)))
     return NewEvent(event.run_id, event.type, event.step_id, event.severity, event.at, data)
 
 

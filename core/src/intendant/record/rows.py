@@ -41,6 +41,7 @@ class RunRow(NamedTuple):
     """Events in the journal when the run ended."""
     last_hash: str | None = None
     """Hash of the last of them."""
+    tenant: str = "default"
 
 
 class StepRow(NamedTuple):
@@ -81,7 +82,11 @@ class EventRow(NamedTuple):
     data: str
     """The event as JSON."""
     hash: str
-    """SHA-256 over the hash before it and `data`."""
+    """SHA-256 over the hash before it, `commits` if there are any, and `data`."""
+    commits: str | None = None
+    """Commitments to rows that were written with it, as JSON."""
+    mac: str | None = None
+    """Its signature, where there is a key."""
 
 
 class Claimed(NamedTuple):
@@ -143,6 +148,12 @@ class HoldRow:
     spent_micro: int | None = None
     reply: str | None = None
     """The provider's answer as JSON, so that a call that was paid for is never paid for again."""
+    sending: int = 1
+    """0 while the call has to queue and was not sent."""
+    decided: str | None = None
+    """What a person decided about a call in doubt: `settle`, `retry` or `drop`."""
+    salt: str | None = None
+    """Under which the digest of the reply is made."""
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -253,6 +264,8 @@ class DecisionRow(NamedTuple):
     run_id: str
     step_key: str
     decided_by: str
+    input_sha256: str
+    """Of what was shown."""
     verdict: str
     note: str
     at: float

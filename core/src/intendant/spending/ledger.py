@@ -48,6 +48,8 @@ class StepBudget:
     """Micro-US$ held and spent."""
     group: bool = False
     """True if it holds for several steps together."""
+    opening: bool = False
+    """True if it may be in the store: a call was to open it."""
 
     @property
     def left(self) -> int:
@@ -145,7 +147,8 @@ class RunLedger:
         if self._journal.fence.epoch == 1:  # committed before whatever is held in it
             self._journal.commit_later(budgets.open_budgets(rows))
         else:
-            await self._journal.commit(budgets.open_budgets(rows))
+            for opened in rows:
+                await self._journal.commit(budgets.open_with_limit(opened))
             self._restore(await self._journal.store.do(budgets.budgets_of_run(self._journal.run_id)), finished)
         self.standing.sweep_later()
 
@@ -309,7 +312,10 @@ class RunLedger:
         if step.opened and not drawn:
             return None
         row = self._row_of(step)
-        return budgets.open_with_limit(row) if drawn else budgets.open_budgets([row])
+        if drawn or step.opening:
+            return budgets.open_with_limit(row)
+        step.opening = True
+        return budgets.open_budgets([row])
 
     def _drawn_event(self, row: HoldRow, drawn: int) -> list[events.Event]:
         if not drawn:

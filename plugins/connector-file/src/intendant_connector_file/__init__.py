@@ -8,17 +8,27 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from intendant.plugin import Connector, ConnectorCall, ConnectorError, Json, Options, operation
+from intendant.plugin import (
+    Connector,
+    ConnectorCall,
+    ConnectorError,
+    FileRoots,
+    Json,
+    Options,
+    Watch,
+    load_file,
+    operation,
+)
 from intendant_connector_file import _read, _write
 from intendant_connector_file._csv import MAX_CELLS
-from intendant_connector_file._paths import MAX_FILES, WILD, Roots, load
-from intendant_connector_file._watch import Watch
 
 __all__ = ["Append", "FileConnector", "FileSettings", "List", "Read", "Write"]
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 ReadFormat = Literal["auto", "text", "json", "jsonl", "csv", "mbox", "eml", "bytes-base64"]
 WriteFormat = Literal["auto", "text", "json", "jsonl", "csv", "markdown"]
+WILD = frozenset("*?[")
+MAX_FILES = 100_000
 MANY = ("jsonl", "csv", "mbox", "eml")
 """Formats of many records: those of several files are put together."""
 DATA_KEYS = {"text": "text", "json": "data", "bytes-base64": "base64"}
@@ -114,10 +124,10 @@ class FileConnector(Connector):
         return await self._watched(self._read, parameters)
 
     @property
-    def roots(self) -> Roots:
+    def roots(self) -> FileRoots:
         """Where files may be."""
         folders = (Path(),) if self.settings.working_folder else ()
-        return Roots((*folders, *self.settings.roots), self.settings.max_files)
+        return FileRoots((*folders, *self.settings.roots), self.settings.max_files)
 
     async def _watched(self, work: Callable[[OptionsT, Watch], Json], parameters: OptionsT) -> Json:
         """Work in a thread that ends soon after nobody waits for it any more."""
@@ -135,7 +145,7 @@ class FileConnector(Connector):
                 hint="see the setting max_bytes of connector:file",
             )
         roots = self.roots
-        paths = roots.find(parameters.path, watch)
+        paths = roots.find(parameters.path, watch.look)
         several = bool(WILD & set(parameters.path)) and paths != [Path(parameters.path).expanduser().resolve()]
         if len(paths) == 1 and paths[0].is_dir() and parameters.format in ("auto", "eml"):
             paths, several = sorted(file for file in paths[0].glob("*.eml") if file.is_file()), True
@@ -149,7 +159,7 @@ class FileConnector(Connector):
         found: list[tuple[Path, str, Json]] = []
         for path in paths:
             watch.look()
-            data = load(roots.resolve(path), left)
+            data = load_file(roots.resolve(path), left)
             left -= len(data)
             kind = _read.format_of(path, parameters.format)
             found.append((path, kind, _read.read(data, path, kind, how)))
@@ -162,7 +172,7 @@ class FileConnector(Connector):
 
     def _list(self, parameters: List, watch: Watch) -> Json:
         roots = self.roots
-        paths = roots.find(parameters.path, watch)
+        paths = roots.find(parameters.path, watch.look)
         if len(paths) == 1 and paths[0].is_dir():
             paths = sorted(roots.resolve(path) for path in paths[0].iterdir() if path.is_file())
         return [_described(path) for path in paths if path.is_file()]

@@ -4,9 +4,8 @@ import re
 from typing import Literal
 from unicodedata import normalize
 
-from intendant.plugin import ConnectorError, Json
+from intendant.plugin import UNWATCHED, ConnectorError, Json, Watch
 from intendant_connector_file._dialect import Row, opened, rows, sniff
-from intendant_connector_file._watch import UNWATCHED, Watch
 
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,14})", re.ASCII)
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,14})\.\d{1,15}", re.ASCII)

@@ -9,8 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from intendant.plugin import ConnectorError, Json, decode_text
-from intendant_connector_file._watch import UNWATCHED, Watch
+from intendant.plugin import UNWATCHED, ConnectorError, Json, Watch, decode_text
 
 SUFFIXES = {
     ".json": "json",
@@ -152,7 +151,7 @@ def read(data: bytes, path: Path, format_: str, how: How) -> Json:
 
 
 def _mails(data: bytes, format_: str, how: How) -> list[Json]:
-    from intendant_connector_file._mail import read_mail, read_mbox
+    from intendant.plugin import read_mail, read_mbox
 
     if format_ == "mbox":
         return read_mbox(data, how.watch, links=how.links)

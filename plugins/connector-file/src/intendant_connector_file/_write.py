@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import IO
 from unicodedata import normalize
 
-from intendant.plugin import ConnectorError, Json, codec_of, encoding_of
+from intendant.plugin import ConnectorError, Json, codec_of, encoding_of, open_regular
 from intendant_connector_file._csv import MAX_CELLS
 from intendant_connector_file._dialect import Dialect, dialect_of
-from intendant_connector_file._paths import regular
 
 HEAD = 1 << 20
 """Bytes of a file by which it is told how to append to it."""
@@ -212,7 +211,7 @@ def append(path: Path, value: Json, format_: str, encoding: str | None) -> bytes
     if format_ == "json":
         raise ConnectorError("a JSON file cannot be appended to", hint="use the format jsonl")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "r+b") as file:  # noqa: PTH123  # a handle
+    with open(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "r+b") as file:  # noqa: PTH123  # a handle
         head = file.read(HEAD)
         codec = encoding_of(head, encoding)
         start = _beginning(head, codec, path.name, whole=len(head) < HEAD)

@@ -1,5 +1,7 @@
 """Reads through a connector, pulls fields out of text, or asks a model where language has to be understood."""
 
+from dataclasses import replace
+
 from pydantic import Field
 
 from intendant.plugin import (
@@ -75,17 +77,15 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
     Settings = ExtractSettings
 
     def needs_model(self, step: Step) -> bool:
-        """Only where neither a connector nor `fields` say what to take."""
-        return step.uses is None and not step.with_.get("fields")
+        """Where a prompt asks, or neither a connector nor `fields` say what to take."""
+        return step.prompt is not None or (step.uses is None and not step.with_.get("fields"))
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         found = []
         asks = step.prompt is not None or step.output is not None
         if step.uses is not None:
-            return ["`prompt` has no effect with `uses`: read first, then ask in a step of its own"] * bool(
-                step.prompt
-            )
+            return []
         if not step.with_.get("fields"):
             if not asks:
                 found.append("nothing says what to extract: give `uses`, `with.fields`, or a `prompt` for a model")
@@ -98,7 +98,7 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
         return found
 
     async def handle(self, request: StepRequest[ExtractParameters]) -> StepResult:
-        """What the connector reads; or the fields; or the model's answer.
+        """What the connector reads; or the fields; or the model's answer, of what was read if there is a prompt.
 
         Raises:
             StepError: The input is no text, a required field is not found, or the answer is not JSON.
@@ -107,15 +107,21 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
         if request.step.uses is not None:
             data = await request.use_connector(request.input)
             count = f": {len(data)} records" if isinstance(data, list) else ""
-            return StepResult(output=data, notes=(f"read through {request.step.uses}{count}",))
+            note = f"read through {request.step.uses}{count}"
+            if not request.prompt:
+                return StepResult(output=data, notes=(note,))
+            from intendant_intent_extract._model import answer
+
+            made = await answer(replace(request, input=data))
+            return made.model_copy(update={"notes": (note, *made.notes)})
         options = request.parameters
         if options.fields:
             return await self._pull(request.input, options)
         if not request.prompt and request.step.output is None:
             raise StepError("nothing says what to extract", hint="give `uses`, `with.fields`, or a `prompt`")
-        from intendant_intent_extract._model import ask
+        from intendant_intent_extract._model import answer
 
-        return await ask(request)
+        return await answer(request)
 
     async def _pull(self, value: Json, options: ExtractParameters) -> StepResult:
         items = value if isinstance(value, list) else [value]

@@ -2,56 +2,47 @@
 
 import json
 from time import time
-from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select  # noqa: TID253
 
-from intendant.record.rows import Spent, Totals
+from intendant.record.rows import HoldRow, Spent, Totals
+from intendant.record.store.digests import EVERYTHING, LEDGER, NONE
 from intendant.record.store.session import Insert, Session
 from intendant.record.store.statements import Work
 from intendant.record.store.tables import hold, ledger
 
+Charges = dict[str, tuple[int, int]]
+"""Tokens and micro-US$ by budget."""
 CHARGES = ("settle", "in_doubt", "expire", "credit")
 """The kinds of rows whose sum is what was charged. (Older versions booked holds and releases as well.)"""
 
 
-class Closed(NamedTuple):
-    """A hold as it was when it was closed."""
-
-    key: str
-    tokens: int
-    micro: int
-    chain: str
-    lease: str | None
-    run_id: str
-    step_key: str
-    price_version: str
-
-    @property
-    def scopes(self) -> tuple[str, ...]:
-        """The budgets that it was held in itself."""
-        return tuple(json.loads(self.chain))
+_ROWS = Insert(ledger, LEDGER.columns)
 
 
-_COLUMNS = (
-    "hold_key",
-    "run_id",
-    "step_key",
-    "kind",
-    "input_tokens",
-    "output_tokens",
-    "micro",
-    "overrun_tokens",
-    "price_version",
-    "at",
-)
-_ROWS = Insert(ledger, _COLUMNS)
+def book(
+    session: Session, of: HoldRow, kind: str, spent: Spent, overrun: int = 0, beyond: Charges | None = None
+) -> None:
+    """Buffer a row for the hold *of*.
 
-
-def book(session: Session, of: Closed, kind: str, spent: Spent, overrun: int = 0) -> None:
-    """Buffer a row for the hold *of*; *overrun* are the tokens of *spent* beyond it."""
+    Args:
+        session: The session that writes.
+        of: The hold.
+        kind: One of `CHARGES`.
+        spent: What is booked.
+        overrun: Of it, the tokens beyond the hold.
+        beyond: What budgets were charged with beyond the hold; None where the call took no more than was held.
+    """
     amounts = (spent.input_tokens, spent.output_tokens, spent.micro, overrun)
-    session.add(_ROWS, (of.key, of.run_id, of.step_key, kind, *amounts, of.price_version, time()))
+    charged = None if beyond is None else json.dumps(beyond)
+    made = (of.key, of.run_id, of.step_key, kind, *amounts, of.price_version, time(), charged)
+    row = (session.next_id(), *made)
+    session.add(_ROWS, row)
+    LEDGER.note(session, row, **_whose(session, of.run_id))
+
+
+def _whose(session: Session, run_id: str) -> dict[str, str]:
+    return {"was": NONE, "run": run_id} if session.chain == EVERYTHING else {}
 
 
 def totals_of_run(run_id: str) -> Work[Totals]:

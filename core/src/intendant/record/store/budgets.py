@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, case, or_, select, update  # noqa:
 
 from intendant.model.errors import BudgetExceeded, StoreError
 from intendant.record.rows import BudgetRow
+from intendant.record.store.digests import BUDGET, EVERYTHING, NONE, WINDOW, Covered
 from intendant.record.store.session import Insert, Session, buffered, session_of
 from intendant.record.store.statements import Statement, Work, columns, named, names
 from intendant.record.store.tables import budget
@@ -68,30 +69,37 @@ _RAISE = Statement(
     .where(budget.c.id == bindparam("of"), budget.c.limit_tokens < bindparam("to"))
     .values(limit_tokens=bindparam("to"))
 )
-_ADD = Insert(budget, BudgetRow._fields, conflict="nothing")
+_ADD = Insert(budget, BudgetRow._fields)
+_ADD_ONCE = Insert(budget, BudgetRow._fields, conflict="nothing")
 
 # --- work ---
 
 
 def open_budgets(rows: Sequence[BudgetRow]) -> Work[None]:
-    """Add budgets; one that exists stays as it is."""
+    """Add budgets that do not exist yet."""
 
     @buffered
     def work(connection: Connection) -> None:
         session = session_of(connection)
         for row in rows:
             session.add(_ADD, row)
+            _note_new(session, BUDGET, row)
 
     return work
 
 
 def open_with_limit(row: BudgetRow) -> Work[None]:
-    """Add a budget; the token limit of one that exists is raised to the row's, if that is more."""
+    """Add a budget; of one that exists only the token limit is raised to the row's, if that is more."""
 
     def work(connection: Connection) -> None:
-        add(connection, row)
-        if row.limit_tokens is not None:
-            _RAISE(connection, of=row.id, to=row.limit_tokens)
+        session = session_of(connection)
+        session.flush(_ADD)
+        was = BUDGET.current(session, row.id)
+        if was == NONE:
+            _ADD.write(session, [row])
+            _note_new(session, BUDGET, row)
+        elif row.limit_tokens is not None and _RAISE(connection, of=row.id, to=row.limit_tokens).rowcount:
+            note_limits(session, row.id, was)
 
     return work
 
@@ -122,13 +130,36 @@ def budgets_of_run(run_id: str) -> Work[dict[str, BudgetRow]]:
 # --- parts of other work ---
 
 
-def add(connection: Connection, row: BudgetRow) -> None:
-    """Add a budget, unless there is one of that id."""
-    _ADD.write(session_of(connection), [row])
+def add_window(connection: Connection, row: BudgetRow) -> None:
+    """Add the budget of a day or a month, unless there is one of that id."""
+    session = session_of(connection)
+    _ADD_ONCE.write(session, [row])
+    _note_new(session, WINDOW, row, EVERYTHING)
+
+
+def _note_new(session: Session, covered: Covered, row: BudgetRow, chain: str | None = None) -> None:
+    more: dict[str, Any] = {}
+    if chain or session.chain == EVERYTHING:
+        more = {"was": NONE, "run": run_of(row.id)}
+    if row.spent_tokens or row.spent_micro:
+        more["base"] = [row.spent_tokens, row.spent_micro]
+    covered.note(session, [getattr(row, name) for name in covered.columns], chain, **more)
+
+
+def note_limits(session: Session, scope: str, was: str) -> None:
+    """Commit to a run's or a step's budget whose limits were changed."""
+    more = {"was": was, "run": run_of(scope)} if session.chain == EVERYTHING else {}
+    BUDGET.note_current(session, scope, **more)
+
+
+def run_of(scope: str) -> str:
+    """The run of a budget; empty for those of agents and tenants."""
+    kind, _, name = scope.partition(":")
+    return name.partition("/")[0] if kind in ("run", "step") else ""
 
 
 def set_limits(connection: Connection, row: BudgetRow, tokens: int | None, micro: int | None) -> BudgetRow:
-    """Set the limits of a budget; None leaves one as it is.
+    """Set the limits of a run's budget; None leaves one as it is.
 
     Raises:
         BudgetExceeded: More is spent and held already.
@@ -142,7 +173,10 @@ def set_limits(connection: Connection, row: BudgetRow, tokens: int | None, micro
     if not changed:
         return row
     values = {f"limit_{unit}": limit for unit, limit in changed.items()}
+    session = session_of(connection)
+    was = BUDGET.current(session, row.id)
     connection.execute(update(budget).where(budget.c.id == row.id).values(values))
+    note_limits(session, row.id, was)
     return BudgetRow(**{**row._asdict(), **values})
 
 

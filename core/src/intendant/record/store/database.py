@@ -7,10 +7,13 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, ins
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError  # noqa: TID253
 
 from intendant.model.errors import SchemaMismatch, StoreError
+from intendant.record.store.adoption import adopt
 from intendant.record.store.session import session_of
 from intendant.record.store.tables import HEAD, VERSION_TABLE, metadata
 
 Durability = Literal["full", "normal"]
+COMMITTED = "0010"
+"""From this version on the chains commit to rows."""
 
 
 def connect(url: str, durability: Durability = "normal") -> Engine:
@@ -99,7 +102,7 @@ def prepare(engine: Engine) -> None:
                 stamp(connection)
                 return
     except SQLAlchemyError as error:
-        raise StoreError(f"the database {engine.url!r} cannot be opened: {_short(error)}") from None
+        raise StoreError(f"the database {engine.url!r} cannot be opened: {short(error)}") from None
     if version != HEAD:
         raise SchemaMismatch(
             f"the database {engine.url!r} has version {version}, this program needs {HEAD}",
@@ -127,8 +130,13 @@ def _version(connection: Connection) -> str | None:
     return str(row[0]) if row else ""
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring an older database to `HEAD` by its migrations."""
+def upgrade(engine: Engine, key: bytes | None = None) -> None:
+    """Bring an older database to `HEAD` by its migrations.
+
+    Args:
+        engine: The database.
+        key: Signs the events that commit to what an older version has written.
+    """
     from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError
@@ -137,11 +145,15 @@ def upgrade(engine: Engine) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     try:
         with engine.begin() as connection:
+            before = _version(connection) if VERSION_TABLE in inspect(connection).get_table_names() else None
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            if before is not None and before < COMMITTED:
+                adopt(connection, key)
     except (SQLAlchemyError, CommandError) as error:
-        raise StoreError(f"the database {engine.url!r} cannot be upgraded: {_short(error)}") from None
+        raise StoreError(f"the database {engine.url!r} cannot be upgraded: {short(error)}") from None
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception) -> str:
+    """What a database's error says, in one line."""
     return str(getattr(error, "orig", None) or error).splitlines()[0]

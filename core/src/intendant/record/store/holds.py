@@ -7,7 +7,7 @@ full where the usage is not known. `settle` and `release` correct the last by a 
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, case, select, update  # noqa: TID253
@@ -15,8 +15,9 @@ from sqlalchemy import Connection, bindparam, case, select, update  # noqa: TID2
 from intendant.model.errors import StoreError
 from intendant.record.rows import BudgetRow, HoldRow, Spent
 from intendant.record.store import budgets, windows
-from intendant.record.store.bookings import Closed, book
-from intendant.record.store.session import Insert, buffered, session_of
+from intendant.record.store.bookings import Charges, book
+from intendant.record.store.digests import EVERYTHING, HOLD, NONE, new_salt
+from intendant.record.store.session import Insert, Session, buffered, session_of
 from intendant.record.store.statements import Statement, Work, columns, named, names
 from intendant.record.store.tables import budget, hold, lease
 
@@ -33,9 +34,12 @@ class LeaseLost(StoreError):
 
 # --- statements ---
 
-_OWN = tuple(name for name in HoldRow.__slots__ if name not in ("chain", "lease"))
-_HOLDS = Insert(hold, (*_OWN, "chain", "lease"))
-_own_values = attrgetter(*_OWN)
+_FIELDS = HoldRow.__slots__
+_HOLDS = Insert(hold, _FIELDS)
+_values = attrgetter(*_FIELDS)
+_CHAIN, _LEASED = _FIELDS.index("chain"), _FIELDS.index("lease")
+_covered = itemgetter(*(_FIELDS.index(name) for name in HOLD.columns))
+"""Of a hold's fields, those that its digest covers."""
 _LEASE = Statement(
     select(lease.c.state, lease.c.chain).where(lease.c.id == bindparam("id")).with_for_update(read=True)
 )
@@ -51,8 +55,8 @@ def _closing(state: str) -> Statement:
         for unit in ("tokens", "micro")
     }
     statement = update(hold).where(hold.c.key == bindparam("of"), hold.c.state == state)
-    values = {"state": bindparam("into"), "reply": bindparam("answer"), **within}
-    return Statement(statement.values(values).returning(*columns(hold, Closed)))
+    values = {"state": bindparam("into"), "reply": bindparam("answer"), "salt": bindparam("new_salt"), **within}
+    return Statement(statement.values(values).returning(*columns(hold, HoldRow)))
 
 
 _CLOSE, _CORRECT = _closing("held"), _closing("in_doubt")
@@ -89,7 +93,10 @@ def reserve(
         else:
             scopes += windows.open_windows(connection, row.agent, row.tenant, row.created_at)
         budgets.take(connection, scopes, row.tokens, row.micro)
-        session_of(connection).add(_HOLDS, (*_own_values(row), json.dumps(scopes), lease_id))
+        session, values = session_of(connection), list(_values(row))
+        values[_CHAIN], values[_LEASED] = json.dumps(scopes), lease_id
+        session.add(_HOLDS, values)
+        HOLD.note(session, _covered(values), **_whose(session, row.run_id, NONE))
 
     return work
 
@@ -186,18 +193,40 @@ def holds_of_call(base: str) -> Work[list[HoldRow]]:
     return work
 
 
+def move_to(connection: Connection, key: str, scopes: Sequence[str]) -> None:
+    """Hold a call in *scopes* themselves from now on, and in no lease; whoever owns its run."""
+    session = session_of(connection)
+    was = HOLD.current(session, key)
+    values = {"chain": json.dumps(scopes), "lease": None}
+    connection.execute(update(hold).where(hold.c.key == key).values(values))
+    row = connection.execute(select(hold.c.run_id).where(hold.c.key == key)).one()
+    HOLD.note_current(session, key, chain=EVERYTHING, was=was, run=row.run_id)
+
+
 # --- closing ---
 
 
 def _close(
     connection: Connection, statement: Statement, key: str, into: str, spent: Spent, reply: str | None
-) -> Closed | None:
+) -> HoldRow | None:
     """The hold, closed now; None if it is not in the state that *statement* closes."""
     session = session_of(connection)
     session.flush(_HOLDS)
-    values = {"of": key, "into": into, "answer": reply, "now_tokens": spent.tokens, "now_micro": spent.micro}
+    was = HOLD.current(session, key) if session.chain == EVERYTHING else NONE
+    values: dict[str, Any] = {"of": key, "into": into, "answer": reply}
+    values |= {"new_salt": None if reply is None else new_salt()}
+    values |= {"now_tokens": spent.tokens, "now_micro": spent.micro}
     row: Any = statement.on(session, values).fetchone()
-    return None if row is None else Closed(*row)
+    if row is None:
+        return None
+    closed = HoldRow(*row)
+    HOLD.note(session, _covered(row), **_whose(session, closed.run_id, was))
+    return closed
+
+
+def _whose(session: Session, run_id: str, was: str) -> dict[str, str]:
+    """What a commitment says besides, where it is not in the chain of the hold's run."""
+    return {"was": was, "run": run_id} if session.chain == EVERYTHING else {}
 
 
 def _correct(connection: Connection, key: str, into: str, spent: Spent, reply: str | None) -> Outcome:
@@ -215,30 +244,32 @@ def _correct(connection: Connection, key: str, into: str, spent: Spent, reply: s
     return "credited"
 
 
-def _standing_of(connection: Connection, closed: Closed) -> tuple[str, ...]:
+def _standing_of(connection: Connection, closed: HoldRow) -> tuple[str, ...]:
     """The budgets in which the hold's lease was accounted for already; none while the lease is open."""
     found = None if closed.lease is None else _LEASE(connection, id=closed.lease).fetchone()
     return tuple(json.loads(found[1])) if found is not None and found[0] == "closed" else ()
 
 
-def _book_charge(connection: Connection, closed: Closed, kind: str, spent: Spent, booked: Spent) -> None:
+def _book_charge(connection: Connection, closed: HoldRow, kind: str, spent: Spent, booked: Spent) -> None:
     """Book *booked* for a call that took *spent*, and charge what went beyond its hold."""
     more_tokens, more_micro = spent.tokens - closed.tokens, spent.micro - closed.micro
+    beyond = None
     if more_tokens > 0 or more_micro > 0:
-        _charge_more(connection, closed, more_tokens, more_micro)
-    book(session_of(connection), closed, kind, booked, max(0, more_tokens))
+        beyond = _charge_more(connection, closed, max(0, more_tokens), max(0, more_micro))
+    book(session_of(connection), closed, kind, booked, max(0, more_tokens), beyond)
 
 
-def _charge_more(connection: Connection, closed: Closed, tokens: int, micro: int) -> None:
-    """Charge what went beyond a hold, in each budget up to its limit."""
+def _charge_more(connection: Connection, closed: HoldRow, tokens: int, micro: int) -> Charges:
+    """Charge what went beyond a hold, in each budget up to its limit; returns what each was charged with."""
     found = None if closed.lease is None else _LEASE(connection, id=closed.lease).fetchone()
     scopes = {*closed.scopes, *(json.loads(found[1]) if found else ())}
+    charged: Charges = {}
     for row in budgets.locked_rows(connection, tuple(scopes)):
-        values = {
-            "spent_tokens": row.spent_tokens + min(max(0, tokens), _free(row, "tokens", tokens)),
-            "spent_micro": row.spent_micro + min(max(0, micro), _free(row, "micro", micro)),
-        }
+        more = min(tokens, _free(row, "tokens", tokens)), min(micro, _free(row, "micro", micro))
+        values = {"spent_tokens": row.spent_tokens + more[0], "spent_micro": row.spent_micro + more[1]}
         connection.execute(update(budget).where(budget.c.id == row.id).values(values))
+        charged[row.id] = more
+    return charged
 
 
 def _free(row: BudgetRow, unit: str, unlimited: int) -> int:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, insert, or_, select, update  # noqa: TID253
 
 from intendant.record.rows import BudgetRow, Slice
-from intendant.record.store import budgets, windows
+from intendant.record.store import budgets, holds, windows
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
 from intendant.record.store.tables import hold, lease
@@ -118,8 +118,7 @@ def _dissolve(connection: Connection, lease_id: str) -> bool:
     rows = connection.execute(query.with_for_update()).mappings().all()
     still = [row for row in rows if row["state"] == "held"]
     for row in still:
-        values = {"chain": json.dumps([*json.loads(row["chain"]), *scopes]), "lease": None}
-        connection.execute(update(hold).where(hold.c.key == row["key"]).values(values))
+        holds.move_to(connection, row["key"], [*json.loads(row["chain"]), *scopes])
     kept = {unit: sum(row[unit] for row in still) for unit in ("tokens", "micro")}
     spent = {unit: sum(row[f"spent_{unit}"] or 0 for row in rows) for unit in ("tokens", "micro")}
     off = found.tokens - kept["tokens"], found.micro - kept["micro"]

@@ -5,12 +5,15 @@ Setting one adds a row; the newest row of a scope and period is in force.
 
 import json
 from time import time
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, text, update  # noqa: TID253
 
 from intendant.record.rows import BudgetRow, LimitRow, LimitState
-from intendant.record.store import budgets, leases
+from intendant.record.store import budgets, holds, leases
 from intendant.record.store.bookings import CHARGES
+from intendant.record.store.digests import EVERYTHING, LIMIT, NONE, WINDOW
+from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work, columns
 from intendant.record.store.tables import budget, budget_limit, hold, lease, ledger
 from intendant.record.store.windows import LIMITED, Period, forget, label_of, newest, start_of, window_of
@@ -42,7 +45,8 @@ def set_limit(
             # A transaction that found no limit must end before the holds that are open can be counted.
             connection.execute(text("LOCK TABLE budget_limit IN ACCESS EXCLUSIVE MODE"))
         row = {"scope": scope, "per": per, "limit_tokens": tokens, "limit_micro": micro, "at": moment}
-        connection.execute(insert(budget_limit), row)
+        made: Any = connection.execute(insert(budget_limit), row).inserted_primary_key
+        LIMIT.note_current(session_of(connection), made[0], chain=EVERYTHING, was=NONE, run="")
         leases.dissolve_all_of(connection, scope)
         window = window_of(scope, per, moment)
         if connection.execute(select(budget.c.id).where(budget.c.id == window)).first() is None:
@@ -111,8 +115,7 @@ def _add_window(connection: Connection, window: str, scope: str, start: float) -
     rows = connection.execute(still.with_for_update()).all()
     spent = connection.execute(charged).one()
     for row in rows:
-        chain = json.dumps([*json.loads(row.chain), window])
-        connection.execute(update(hold).where(hold.c.key == row.key).values(chain=chain))
+        holds.move_to(connection, row.key, [*json.loads(row.chain), window])
     added = BudgetRow(
         window,
         scope,
@@ -123,7 +126,7 @@ def _add_window(connection: Connection, window: str, scope: str, start: float) -
         held_tokens=sum(row.tokens for row in rows),
         held_micro=sum(row.micro for row in rows),
     )
-    connection.execute(insert(budget), added._asdict())
+    budgets.add_window(connection, added)
 
 
 def _apply(
@@ -131,10 +134,13 @@ def _apply(
 ) -> tuple[int | None, int | None]:
     """Set the limits of a period's budget; nowhere below what is spent and held, since that is so already."""
     (row,) = budgets.locked_rows(connection, (window,))
+    session = session_of(connection)
+    was = WINDOW.current(session, window)
     values: dict[str, int | None] = {}
     for unit, wanted in (("tokens", tokens), ("micro", micro)):
         used = budgets.used_of(row, unit)
         values[f"wanted_{unit}"] = wanted
         values[f"limit_{unit}"] = None if wanted is None else max(wanted, used)
     connection.execute(update(budget).where(budget.c.id == window).values(values))
+    WINDOW.note_current(session, window, chain=EVERYTHING, was=was, run="")
     return values["limit_tokens"], values["limit_micro"]

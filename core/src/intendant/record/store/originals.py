@@ -5,6 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select  # noqa: TID253
 
+from intendant.record.store.digests import ORIGINAL, new_salt
+from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
 from intendant.record.store.tables import original
 
@@ -14,8 +16,9 @@ def keep(run_id: str, handle: str, text: str) -> Work[None]:
 
     def work(connection: Connection) -> None:
         if connection.execute(_row(run_id, handle)).first() is None:
-            row = {"run_id": run_id, "handle": handle, "text": text, "at": time()}
+            row = {"run_id": run_id, "handle": handle, "text": text, "at": time(), "salt": new_salt()}
             connection.execute(insert(original), row)
+            ORIGINAL.note_current(session_of(connection), run_id, handle)
 
     return work
 
@@ -25,7 +28,7 @@ def find(run_id: str, handle: str) -> Work[str | None]:
 
     def work(connection: Connection) -> str | None:
         row = connection.execute(_row(run_id, handle)).first()
-        return None if row is None else str(row.text)
+        return None if row is None or row.text is None else str(row.text)
 
     return work
 

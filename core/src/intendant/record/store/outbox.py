@@ -4,9 +4,11 @@ import json
 from time import time
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update  # noqa: TID253
+from sqlalchemy import Connection, delete, insert, select, update  # noqa: TID253
 
 from intendant.record.rows import Delivery, Fence
+from intendant.record.store.digests import DELIVERY, new_salt
+from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
 from intendant.record.store.tables import outbox
 
@@ -38,6 +40,7 @@ def begin(fence: Fence, key: str, step_key: str, operation: str) -> Work[None]:
             "begun_at": time(),
         }
         connection.execute(insert(outbox), row)
+        DELIVERY.note_current(session_of(connection), key)
 
     return work
 
@@ -46,7 +49,17 @@ def finish(key: str, receipt: Any) -> Work[None]:
     """Note that it was changed, and the connector's result."""
 
     def work(connection: Connection) -> None:
-        values = {"state": "done", "receipt": json.dumps(receipt), "done_at": time()}
+        values = {"state": "done", "receipt": json.dumps(receipt), "done_at": time(), "salt": new_salt()}
         connection.execute(update(outbox).where(outbox.c.key == key).values(values))
+        DELIVERY.note_current(session_of(connection), key)
+
+    return work
+
+
+def withdraw(key: str) -> Work[None]:
+    """Note that it was certainly not changed; the next attempt begins anew."""
+
+    def work(connection: Connection) -> None:
+        connection.execute(delete(outbox).where(outbox.c.key == key, outbox.c.state == "begun"))
 
     return work

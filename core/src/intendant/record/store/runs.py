@@ -10,20 +10,23 @@ from intendant.model.errors import IntendantError, RunNotFound
 from intendant.record.rows import Claimed, EventRow, Fence, RunRow, StepRow
 from intendant.record.store import budgets
 from intendant.record.store.chain import head_of
+from intendant.record.store.digests import EVERYTHING, NONE, RUN, STEP, new_salt
 from intendant.record.store.session import Insert, buffered, session_of
 from intendant.record.store.statements import Work, columns, json_text
 from intendant.record.store.tables import event, run, step
 from intendant.record.store.writer import fenced
 
 _RUN = select(*columns(run, RunRow))
-_STEPS = Insert(step, ("run_id", "epoch", *StepRow._fields), conflict="update")
+_STEPS = Insert(step, STEP.columns, conflict="update")
 
 
 def open_run(row: RunRow) -> Work[Fence]:
     """Add a run, owned by this process."""
 
     def work(connection: Connection) -> Fence:
-        connection.execute(insert(run), row._asdict())
+        salted = row._asdict() | {"salt": new_salt()}
+        connection.execute(insert(run), salted)
+        note(connection, row.id, NONE)
         return Fence(row.id, row.epoch)
 
     return work
@@ -65,8 +68,10 @@ def claim(
             raise IntendantError(
                 f"run {run_id} was taken over by {found.worker} just now", hint="let that process go on with it"
             )
+        was = digest_of(connection, run_id)
         values = {"epoch": found.epoch + 1, "worker": worker, "status": "running", "finished_at": None}
         connection.execute(update(run).where(run.c.id == run_id).values(values))
+        note(connection, run_id, was)
         limits = budgets.locked_rows(connection, (f"run:{run_id}",))
         limited = [budgets.set_limits(connection, limit, tokens, micro) for limit in limits]
         return Claimed(
@@ -92,19 +97,42 @@ def finish_run(fence: Fence, status: str) -> Work[None]:
         values: dict[str, Any] = {"status": status, "finished_at": time(), "events": count}
         values["last_hash"] = last if count else None
         own = (run.c.id == fence.run_id, run.c.epoch == fence.epoch)
+        was = digest_of(connection, fence.run_id)
         if connection.execute(update(run).where(*own).values(values)).rowcount == 0:
             raise fenced(fence)
+        note(connection, fence.run_id, was)
 
     return work
 
 
-def find_run(prefix: str) -> Work[RunRow]:
+def digest_of(connection: Connection, run_id: str) -> str:
+    """The digest of a run's row, for `note` when it was changed."""
+    return RUN.current(session_of(connection), run_id)
+
+
+def note(connection: Connection, run_id: str, was: str) -> None:
+    """Commit to a run's row. Whatever changes one in a column that the record covers calls this in the same work.
+
+    Args:
+        connection: The work's.
+        run_id: The run.
+        was: The digest of the row before; empty if there was none.
+    """
+    RUN.note_current(session_of(connection), run_id, chain=EVERYTHING, was=was, run=run_id)
+
+
+def find_run(prefix: str, tenant: str | None = None) -> Work[RunRow]:
     """The run whose id is or begins with *prefix*; the newest for `last`.
+
+    Args:
+        prefix: The id, or its beginning.
+        tenant: Whose runs are looked at; those of others are as if they were not there. None for all.
 
     Raises (when the work is done):
         RunNotFound: There is none, or more than one.
     """
-    query = _RUN.order_by(desc(run.c.created_at))
+    whose = [] if tenant is None else [run.c.tenant == tenant]
+    query = _RUN.where(*whose).order_by(desc(run.c.created_at))
     if prefix == "last":
         query = query.limit(1)
     else:
@@ -112,7 +140,7 @@ def find_run(prefix: str) -> Work[RunRow]:
 
     def work(connection: Connection) -> RunRow:
         if prefix != "last":
-            exact = connection.execute(_RUN.where(run.c.id == prefix)).first()
+            exact = connection.execute(_RUN.where(run.c.id == prefix, *whose)).first()
             if exact is not None:
                 return RunRow._make(exact)
         return _only(prefix, [RunRow._make(row) for row in connection.execute(query)])
@@ -128,9 +156,10 @@ def _only(prefix: str, rows: Sequence[RunRow]) -> RunRow:
     return rows[0]
 
 
-def list_runs(limit: int = 20) -> Work[list[RunRow]]:
-    """The newest runs first."""
-    query = _RUN.order_by(desc(run.c.created_at)).limit(limit)
+def list_runs(limit: int = 20, tenant: str | None = None) -> Work[list[RunRow]]:
+    """The newest runs first, of one tenant or of all."""
+    whose = [] if tenant is None else [run.c.tenant == tenant]
+    query = _RUN.where(*whose).order_by(desc(run.c.created_at)).limit(limit)
     return lambda connection: [RunRow._make(row) for row in connection.execute(query)]
 
 
@@ -148,12 +177,7 @@ def events_of(run_id: str) -> Work[list[EventRow]]:
 
 def save_step(fence: Fence, row: StepRow) -> Work[None]:
     """Write how a step ended, in place of how it ended before."""
-
-    @buffered
-    def work(connection: Connection) -> None:
-        session_of(connection).add(_STEPS, (fence.run_id, fence.epoch, *row))
-
-    return work
+    return save_steps(fence, (row,))
 
 
 def save_steps(fence: Fence, rows: Sequence[StepRow]) -> Work[None]:
@@ -163,7 +187,11 @@ def save_steps(fence: Fence, rows: Sequence[StepRow]) -> Work[None]:
     def work(connection: Connection) -> None:
         session = session_of(connection)
         for row in rows:
-            session.add(_STEPS, (fence.run_id, fence.epoch, *row))
+            salt = None if row.output is None else new_salt()
+            said = (row.status, row.attempt, fence.epoch, row.output, row.outcome, row.finished_at, salt)
+            values = (fence.run_id, row.key, *said)
+            session.add(_STEPS, values)
+            STEP.note(session, values)
 
     return work
 

@@ -15,6 +15,8 @@ from sqlalchemy import Connection, Table  # noqa: TID253
 from intendant.record.rows import Fence
 
 _KEY = "intendant_session"
+IDS_AT_ONCE = 200
+"""Ids of ledger rows that are taken from PostgreSQL's sequence at a time."""
 MOST_KNOWN = 10_000
 """Fences that a session remembers."""
 WorkT = TypeVar("WorkT", bound=Callable[..., Any])
@@ -29,9 +31,22 @@ class Session:
         sqlite: True for SQLite, False for PostgreSQL.
         owned: Which fences own their runs; empty where another process may have changed that.
         windows: Budgets of standing limits, as found by `windows.open_windows`; emptied likewise.
+        chain: The run whose chain commits to what the work of now writes, or `*`; see `digests`.
+        commits: Commitments that no event has taken yet, as JSON, by chain.
     """
 
-    __slots__ = ("_rows", "_version", "dialect", "driver", "owned", "sqlite", "windows")
+    __slots__ = (
+        "_ids",
+        "_rows",
+        "_version",
+        "chain",
+        "commits",
+        "dialect",
+        "driver",
+        "owned",
+        "sqlite",
+        "windows",
+    )
 
     def __init__(self, connection: Connection) -> None:
         self.driver: Any = connection.connection.driver_connection
@@ -39,6 +54,9 @@ class Session:
         self.sqlite = connection.dialect.name == "sqlite"
         self.owned: dict[Fence, bool] = {}
         self.windows: dict[Any, tuple[str, ...]] = {}
+        self.chain = "*"
+        self.commits: dict[str, list[str]] = {}
+        self._ids: list[int] = []
         self._version: int | None = None
         self._rows: dict[Insert, list[Sequence[Any]]] = {}
 
@@ -58,6 +76,7 @@ class Session:
             self._version = version
             self.owned.clear()
             self.windows.clear()
+            self._ids.clear()
 
     def commit(self, connection: Connection) -> None:
         """Commit what was not undone."""
@@ -77,7 +96,28 @@ class Session:
         """Forget what was read and buffered: it was undone."""
         self.owned.clear()
         self.windows.clear()
+        self.commits.clear()
+        self._ids.clear()
         self._rows.clear()
+
+    def commit_to(self, commitment: str, chain: str | None = None) -> None:
+        """Leave a commitment for the next event of a chain; by default of that of the job."""
+        self.commits.setdefault(self.chain if chain is None else chain, []).append(commitment)
+
+    def next_id(self) -> int:
+        """The id of a new row of the ledger, known before it is written, so that its digest can cover it."""
+        if self.sqlite:
+            # None but this connection can write now; what others write later makes this be read again.
+            if not self._ids:
+                last = self.driver.execute("SELECT coalesce(max(id), 0) FROM ledger").fetchone()[0]
+                self._ids.append(last)
+            self._ids[0] += 1
+            return self._ids[0]
+        if not self._ids:
+            query = "SELECT nextval(pg_get_serial_sequence('ledger', 'id')) FROM generate_series(1, %s)"
+            found = self.driver.execute(query, (IDS_AT_ONCE,)).fetchall()
+            self._ids = sorted((row[0] for row in found), reverse=True)
+        return self._ids.pop()
 
     def add(self, into: "Insert", row: Sequence[Any]) -> None:
         """Buffer a row; `flush` writes it."""

@@ -2,16 +2,19 @@
 
 from asyncio import Future
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine  # noqa: TID253
+from sqlalchemy.exc import SQLAlchemyError  # noqa: TID253
 
 from intendant.config.settings import default_db
 from intendant.model.errors import Fenced, SchemaMismatch, StoreError
 from intendant.record.rows import Fence, NewEvent
 from intendant.record.store import database
 from intendant.record.store.database import Durability
+from intendant.record.store.keys import read_keys
 from intendant.record.store.statements import Work
 from intendant.record.store.writer import Writer
 
@@ -27,15 +30,29 @@ class Store:
     Args:
         url: SQLAlchemy URL; `none` for memory only; None for a file in the user's data folder.
         durability: SQLite only; `normal` survives a crash of the process, `full` a power loss as well.
+        key_file: A file of keys; the first signs what is written. None for no signatures.
+
+    Attributes:
+        url: The database's URL.
+        keys: The keys of the key file.
+
+    Raises:
+        SettingsError: The key file cannot be used.
+        StoreError: The URL is wrong, or its driver is not installed.
     """
 
-    def __init__(self, url: str | None = None, durability: Durability = "normal") -> None:
+    def __init__(
+        self, url: str | None = None, durability: Durability = "normal", key_file: str | None = None
+    ) -> None:
         self.url = url or default_db()
+        self.keys = read_keys(key_file)
         own_file = url is None
         engine = database.connect(self.url, durability)
         self._engine = engine
         self._late: BaseException | None = None
-        self._writer = Writer(engine, _upgrade_own if own_file else database.prepare)
+        self._key = self.keys[0] if self.keys else None
+        prepare = partial(_upgrade_own, key=self._key) if own_file else database.prepare
+        self._writer = Writer(engine, prepare, self._key)
         self.append_event = self._writer.append
 
     async def do(
@@ -50,7 +67,10 @@ class Store:
         writer = self._writer
         if writer.inbox.full:
             await writer.inbox.has_room()
-        result: ResultT = await writer.submit(work, fence, events)
+        try:
+            result: ResultT = await writer.submit(work, fence, events)
+        except (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error) as error:
+            raise StoreError(f"the database cannot be used: {database.short(error)}") from error
         if self._late is not None:
             raise StoreError(f"earlier work could not be committed: {self._late}") from self._late
         return result
@@ -84,10 +104,10 @@ class Store:
 
     def upgrade(self) -> None:
         """Migrate an older database to this version."""
-        database.upgrade(self._engine)
+        database.upgrade(self._engine, self._key)
 
 
-def _upgrade_own(engine: Engine) -> None:
+def _upgrade_own(engine: Engine, key: bytes | None = None) -> None:
     """Our own file in the user's data folder is migrated without asking; a copy of the old one is kept."""
     try:
         database.prepare(engine)
@@ -96,5 +116,5 @@ def _upgrade_own(engine: Engine) -> None:
 
         path = Path(str(engine.url.database))
         shutil.copy2(path, path.with_suffix(".before-upgrade.db"))
-        database.upgrade(engine)
+        database.upgrade(engine, key)
         database.prepare(engine)

@@ -15,7 +15,7 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     text,
 )
 
-HEAD = "0006"
+HEAD = "0010"
 """The migration these tables correspond to."""
 VERSION_TABLE = "intendant_version"
 """Ours alone: a host's own alembic in the same database uses another."""
@@ -54,7 +54,10 @@ run = Table(
     Column("events", Integer),  # how many there were when the run ended, and the hash of the last one
     Column("last_hash", String(64)),
     Column("memory", Text),  # a MemoryContext, as JSON
+    Column("tenant", _KEY, nullable=False, server_default="default"),
+    Column("salt", String(32)),
     Index("ix_run_created_at", "created_at"),
+    Index("ix_run_tenant", "tenant", "created_at"),
 )
 
 step = Table(
@@ -68,6 +71,7 @@ step = Table(
     Column("output", Text),
     Column("outcome", Text, nullable=False),  # the whole StepOutcome but its output, as JSON
     Column("finished_at", Float),
+    Column("salt", String(32)),
 )
 
 budget = Table(
@@ -84,6 +88,7 @@ budget = Table(
     Column("wanted_tokens", BigInteger),  # what a standing limit is set to; where more was spent or held when it
     Column("wanted_micro", BigInteger),  # was lowered, the limit follows down to this as holds are closed
     CheckConstraint("held_tokens >= 0 AND held_micro >= 0", name="held"),
+    CheckConstraint("spent_tokens >= 0 AND spent_micro >= 0", name="spent"),
     CheckConstraint("limit_tokens IS NULL OR spent_tokens + held_tokens <= limit_tokens", name="tokens"),
     CheckConstraint("limit_micro IS NULL OR spent_micro + held_micro <= limit_micro", name="micro"),
 )
@@ -141,6 +146,9 @@ hold = Table(
     Column("lease", _KEY),  # the lease that holds it, or held it when it was closed, in the standing budgets
     Column("spent_tokens", BigInteger),  # what is charged for it now, up to what was held
     Column("spent_micro", BigInteger),
+    Column("sending", Integer, nullable=False, server_default="1"),  # 0 while the call queues, and is not sent
+    Column("decided", String(12)),  # what a person decided about a call in doubt: settle, retry, drop
+    Column("salt", String(32)),
     CheckConstraint("state IN ('held', 'settled', 'released', 'in_doubt')", name="state"),
     Index("ix_hold_run_id", "run_id"),
     Index("ix_hold_open", "expires_at", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
@@ -161,6 +169,7 @@ ledger = Table(
     Column("overrun_tokens", BigInteger, nullable=False, server_default="0"),
     Column("price_version", _KEY, nullable=False),
     Column("at", Float, nullable=False),
+    Column("beyond", Text),  # what each budget was charged with beyond the hold, as JSON: {id: [tokens, micro]}
     Index("ix_ledger_run_id", "run_id"),
 )
 
@@ -174,7 +183,9 @@ event = Table(
     Column("severity", String(10), nullable=False),
     Column("at", Float, nullable=False),
     Column("data", Text, nullable=False),
-    Column("hash", String(64), nullable=False),  # SHA-256 of the one before and this one's data
+    Column("hash", String(64), nullable=False),  # SHA-256 of the one before, this one's commits and its data
+    Column("commits", Text),  # digests of rows that were written with it or since the one before, as JSON
+    Column("mac", String(80)),  # where there is a key: its id, and the HMAC of the hash
 )
 
 classification = Table(
@@ -201,6 +212,7 @@ outbox = Table(
     Column("receipt", Text),
     Column("begun_at", Float, nullable=False),
     Column("done_at", Float),
+    Column("salt", String(32)),
     CheckConstraint("state IN ('begun', 'done')", name="state"),
 )
 
@@ -218,6 +230,7 @@ approval = Table(
     Column("asked_at", Float, nullable=False),
     Column("expires_at", Float),
     Column("verdict", String(12)),  # approved, denied, skipped; null while it is open
+    Column("salt", String(32)),
 )
 
 decision = Table(
@@ -226,9 +239,11 @@ decision = Table(
     Column("run_id", _KEY, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
     Column("step_key", _KEY, primary_key=True),
     Column("decided_by", _KEY, primary_key=True),
+    Column("input_sha256", String(64), primary_key=True),  # of what was shown; about anything else it says nothing
     Column("verdict", String(12), nullable=False),  # approved, denied
     Column("note", Text, nullable=False),
     Column("at", Float, nullable=False),
+    Column("salt", String(32)),
     CheckConstraint("verdict IN ('approved', 'denied')", name="verdict"),
 )
 
@@ -237,8 +252,9 @@ original = Table(
     metadata,
     Column("run_id", _KEY, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
     Column("handle", String(64), primary_key=True),  # made of the SHA-256 of the text
-    Column("text", Text, nullable=False),
+    Column("text", Text),  # null where it was erased
     Column("at", Float, nullable=False),
+    Column("salt", String(32)),
 )
 
 response = Table(

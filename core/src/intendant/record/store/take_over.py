@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, update  # noqa: TID253
 
 from intendant.record.store import holds
+from intendant.record.store.digests import HOLD
+from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
 from intendant.record.store.tables import hold
 
@@ -27,6 +29,7 @@ def take_over(epoch: int, expires_at: float, keep: Sequence[str], charge: Sequen
         for key in keep:
             statement = update(hold).where(hold.c.key == key, hold.c.state == "held")
             if connection.execute(statement.values(epoch=epoch, expires_at=expires_at)).rowcount:
+                HOLD.note_current(session_of(connection), key)
                 done.append(key)
         done += [key for key in charge if holds.charge(key)(connection) == "settled"]
         return done

@@ -91,7 +91,7 @@ def forget(connection: Connection) -> None:
 
 def _open(connection: Connection, window: str, scope: str, tokens: int | None, micro: int | None) -> None:
     row = BudgetRow(window, scope, tokens, micro, wanted_tokens=tokens, wanted_micro=micro)
-    budgets.add(connection, row)
+    budgets.add_window(connection, row)
 
 
 def room_of(agent: str, tenant: str, at: float) -> Work[tuple[Room, Room]]:

@@ -20,6 +20,7 @@ from intendant.model.errors import Fenced, StoreError
 from intendant.record.rows import Fence, NewEvent
 from intendant.record.store.chain import Chains
 from intendant.record.store.checkpoints import Checkpointer
+from intendant.record.store.digests import EVERYTHING
 from intendant.record.store.inbox import Inbox, Job, Waiter
 from intendant.record.store.session import Session, savepoint, session_of
 
@@ -42,17 +43,18 @@ class Writer:
     Args:
         engine: The database; disposed of when the writer is closed.
         prepare: Called before the first transaction, in the writer's thread.
+        key: Signs each event; None for no signatures.
 
     Attributes:
         inbox: The queue of jobs.
     """
 
-    def __init__(self, engine: Engine, prepare: Callable[[Engine], None]) -> None:
+    def __init__(self, engine: Engine, prepare: Callable[[Engine], None], key: bytes | None = None) -> None:
         self._engine = engine
         self._prepare = prepare
         self._unusable: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="intendant-store", daemon=True)
-        self._chains = Chains()
+        self._chains = Chains(key)
         self._checkpointer = Checkpointer(engine)
         self._careful = 0
         self.inbox = Inbox(self._thread.start)
@@ -163,7 +165,7 @@ class Writer:
             for job in batch:
                 if self._owned(session, job):
                     self._do(connection, session, job)
-            _flush(session)
+            self._flush(session)
         except BaseException as error:
             session.undo(connection)
             if not isinstance(error, _Refused):
@@ -184,13 +186,24 @@ class Writer:
 
     def _execute(self, connection: Connection, session: Session, job: Job) -> None:
         if job.do is not None:
+            session.chain = EVERYTHING if job.fence is None else job.fence.run_id
             buffered = getattr(job.do, "buffered", False)
             if not buffered:
+                self._chains.commit(session, session.chain)
                 session.flush()
             job.result = job.do(connection)
             if not buffered:
                 session.owned.clear()  # it may have claimed a run
         self._chains.add(session, job.events)
+
+    def _flush(self, session: Session) -> None:
+        try:
+            self._chains.commit(session)
+            session.flush()
+        except Exception as error:
+            if _collided(error):
+                raise
+            raise _Refused from error
 
     def _pessimistic(self, connection: Connection, batch: list[Job]) -> None:
         """Execute a batch so that jobs that fail undo themselves only."""
@@ -221,12 +234,13 @@ class Writer:
         """Execute a job; False if it failed, and then it has its error."""
         try:
             self._execute(connection, session, job)
+            self._chains.commit(session)
             session.flush()
         except Exception as error:
             if _collided(error):
                 raise
             session.forget()
-            self._chains.forget(job.events)
+            self._chains.forget(job.events, None if job.fence is None else job.fence.run_id)
             job.error = error
             self._settle((job,))
             return False
@@ -259,15 +273,6 @@ class Writer:
         for fence in fences:
             # A run without a row (not yet, or not any more) cannot have another owner.
             session.owned[fence] = epochs.get(fence.run_id, fence.epoch) == fence.epoch
-
-
-def _flush(session: Session) -> None:
-    try:
-        session.flush()
-    except Exception as error:
-        if _collided(error):
-            raise
-        raise _Refused from error
 
 
 def _wait_briefly(session: Session) -> None:

@@ -1,17 +1,16 @@
-"""Which files may be touched, and finding them."""
+"""Which files connectors may touch, and finding them."""
 
 import os
 import re
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path
 
-from intendant.plugin import ConnectorError
-from intendant_connector_file._watch import UNWATCHED, Watch
+from intendant.model.errors import ConnectorError
 
 WILD = frozenset("*?[")
 SYSTEM = tuple(Path(folder) for folder in ("/dev", "/proc", "/sys"))
@@ -22,15 +21,28 @@ _CODE = frozenset((".py", ".pyc", ".pyd", ".pyi", ".pyw", ".pth", ".so", ".dll",
 MAX_FILES = 100_000
 
 
-class Roots:
+def _refused(message: str, hint: str = "") -> ConnectorError:
+    """An error before anything was changed."""
+    return ConnectorError(message, hint=hint, delivered=False)
+
+
+def _nothing() -> None:
+    """Looks at nothing."""
+
+
+class FileRoots:
     """The folders that files are read from and written to.
 
     Args:
         folders: Relative ones are counted from the folder of the process.
         max_files: The most files that a pattern may find.
+        owner: The key of the connector whose settings `roots` and `max_files` these are; errors name them.
     """
 
-    def __init__(self, folders: Sequence[Path], max_files: int = MAX_FILES) -> None:
+    def __init__(
+        self, folders: Sequence[Path], max_files: int = MAX_FILES, *, owner: str = "connector:file"
+    ) -> None:
+        self._owner = owner
         self._folders = [Path(folder).expanduser().resolve() for folder in folders]
         self._max_files = max_files
 
@@ -43,13 +55,13 @@ class Roots:
         real = _real(path)
         if not any(real.is_relative_to(folder) for folder in self._folders):
             allowed = ", ".join(map(str, self._folders)) or "none"
-            raise ConnectorError(
+            raise _refused(
                 f"{path} is outside the folders that may be used ({allowed})",
-                hint=f"""allow it: --set plugins.settings.connector:file.roots='["{real.parent}"]'""",
+                hint=f"""allow it: --set plugins.settings.{self._owner}.roots='["{real.parent}"]'""",
             )
         system = next((folder for folder in SYSTEM if real.is_relative_to(folder)), None)
         if system is not None and not any(folder.is_relative_to(system) for folder in self._folders):
-            raise ConnectorError(
+            raise _refused(
                 f"{path} is under {system}, which holds no data but the state of this machine",
                 hint="copy what you need to a file elsewhere, or name a folder under it in `roots`",
             )
@@ -65,17 +77,18 @@ class Roots:
         real = self.resolve(path)
         what = _forbidden(real)
         if what is not None:
-            raise ConnectorError(
+            raise _refused(
                 f"{path} is {what}, which no workflow may write",
                 hint="write to another name, and put it in place by hand",
             )
         with suppress(OSError):
             if not stat.S_ISREG(real.stat().st_mode) and not real.is_dir():
-                raise ConnectorError(f"{path} is no regular file", hint="write to another name")
+                raise _refused(f"{path} is no regular file", hint="write to another name")
         return real
 
-    def find(self, pattern: str, watch: Watch = UNWATCHED) -> list[Path]:
-        """The files that *pattern* names, sorted; a path that exists is taken literally.
+    def find(self, pattern: str, look: Callable[[], None] = _nothing) -> list[Path]:
+        """The files that *pattern* names, sorted; a path that exists is taken literally. *look* is called between
+        folders, and may raise to end the search.
 
         Raises:
             ConnectorError: It names something outside the roots, or more files than are admitted.
@@ -86,41 +99,41 @@ class Roots:
         parts = path.parts
         fixed = next(index for index, part in enumerate(parts) if WILD & set(part))
         if ".." in parts[fixed:]:
-            raise ConnectorError(f"{pattern}: '..' is not allowed after a wildcard", hint="name the folder itself")
+            raise _refused(f"{pattern}: '..' is not allowed after a wildcard", hint="name the folder itself")
         start = Path(*parts[:fixed])
         self.resolve(start)
-        names = self._names(pattern, start, parts[fixed:], watch)
+        names = self._names(pattern, start, parts[fixed:], look)
         return [real for name in sorted(names, key=str) if (real := self.resolve(name)).is_file()]
 
-    def _names(self, pattern: str, start: Path, parts: Sequence[str], watch: Watch) -> set[Path]:
+    def _names(self, pattern: str, start: Path, parts: Sequence[str], look: Callable[[], None]) -> set[Path]:
         wanted = [part for index, part in enumerate(parts) if part != "**" or parts[index - 1 : index] != ("**",)]
         names: set[Path] = set()
         try:
-            for name in _matching(start, wanted, watch):
+            for name in _matching(start, wanted, look):
                 names.add(name)
                 if len(names) > self._max_files:
-                    raise ConnectorError(
+                    raise _refused(
                         f"{pattern} finds more than {self._max_files} files",
-                        hint="name fewer, or raise the setting max_files of connector:file",
+                        hint=f"name fewer, or raise the setting max_files of {self._owner}",
                     )
         except RecursionError:
-            raise ConnectorError(f"{pattern}: the folders are nested too deep") from None
+            raise _refused(f"{pattern}: the folders are nested too deep") from None
         return names
 
 
-def _matching(folder: Path, parts: Sequence[str], watch: Watch) -> Iterator[Path]:
+def _matching(folder: Path, parts: Sequence[str], look: Callable[[], None]) -> Iterator[Path]:
     """What the parts of a pattern lead to. `**` goes into folders, not through links: those may go round."""
-    watch.look()
+    look()
     first, *rest = parts
     if first == "**":
-        yield from _matching(folder, rest or ["*"], watch)
+        yield from _matching(folder, rest or ["*"], look)
         for entry in _entries(folder):
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-                yield from _matching(folder / entry.name, parts, watch)
+                yield from _matching(folder / entry.name, parts, look)
     elif not WILD & set(first):
         found = folder / first
         if rest:
-            yield from _matching(found, rest, watch)
+            yield from _matching(found, rest, look)
         elif _exists(found):
             yield found
     else:
@@ -132,7 +145,7 @@ def _matching(folder: Path, parts: Sequence[str], watch: Watch) -> Iterator[Path
                 if not rest:
                     yield found
                 elif found.is_dir():
-                    yield from _matching(found, rest, watch)
+                    yield from _matching(found, rest, look)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -150,7 +163,7 @@ def _real(path: str | Path) -> Path:
             real.stat()
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConnectorError(f"{str(path)[:200]!r} is no path that can be used: {reason}") from None
+        raise _refused(f"{str(path)[:200]!r} is no path that can be used: {reason}") from None
     return real
 
 
@@ -217,23 +230,21 @@ def _is_loaded(folder: Path) -> bool:
 # --- reading -------------------------------------------------------------------------------------------------
 
 
-def load(path: Path, most: int) -> bytes:
+def load_file(path: Path, most: int) -> bytes:
     """The content of a file of at most *most* bytes. *path* is resolved: a link put there since is not followed.
 
     Raises:
         ConnectorError: It is not there, is no regular file, is too large, or must not be read.
     """
-    with open(regular(path, os.O_RDONLY), "rb") as file:
+    with open(open_regular(path, os.O_RDONLY), "rb") as file:  # a handle
         data = file.read(most + 1)
         size = os.fstat(file.fileno()).st_size
     if len(data) > most:
-        raise ConnectorError(
-            f"{path} is larger than {most} bytes ({size})", hint="raise `max_bytes`, or read a part"
-        )
+        raise _refused(f"{path} is larger than {most} bytes ({size})", hint="raise `max_bytes`, or read a part")
     return data
 
 
-def regular(path: Path, flags: int, mode: int = 0o666) -> int:
+def open_regular(path: Path, flags: int, mode: int = 0o666) -> int:
     """A handle of a regular file. A pipe is not waited for, and a link is not followed.
 
     Raises:
@@ -243,14 +254,14 @@ def regular(path: Path, flags: int, mode: int = 0o666) -> int:
     try:
         handle = os.open(path, flags | safe, mode)
     except FileNotFoundError:
-        raise ConnectorError(f"{path} is not there", hint=_nearest(path)) from None
+        raise _refused(f"{path} is not there", hint=_nearest(path)) from None
     except OSError as error:
-        raise ConnectorError(f"{path} cannot be opened: {error.strerror}") from None
+        raise _refused(f"{path} cannot be opened: {error.strerror}") from None
     kind = os.fstat(handle).st_mode
     if not stat.S_ISREG(kind):
         os.close(handle)
         what = "a folder" if stat.S_ISDIR(kind) else "no regular file"
-        raise ConnectorError(f"{path} is {what}", hint="name a file, or a pattern such as folder/*.csv")
+        raise _refused(f"{path} is {what}", hint="name a file, or a pattern such as folder/*.csv")
     return handle
 
 

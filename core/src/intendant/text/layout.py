@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from intendant_connector_file._html import Tag, Token, attributes_of
+from intendant.text.html_text import Tag, Token, attributes_of
 
 _PARAGRAPHS = frozenset(("p", "table", "ul", "ol", "dl", "blockquote", "pre", "h1", "h2", "h3", "h4", "h5", "h6"))
 """A blank line stands between two of these."""

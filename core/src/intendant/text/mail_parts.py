@@ -6,10 +6,10 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from typing import cast
 
-from intendant.plugin import Json
-from intendant_connector_file._charsets import decode
-from intendant_connector_file._html import charset_of, strip_html
-from intendant_connector_file._watch import Watch
+from intendant.model.workflow import Json
+from intendant.text.charsets import decode
+from intendant.text.html_text import charset_of, strip_html
+from intendant.text.watch import Watch
 
 PLAIN, HTML, OTHER = 3, 2, 1
 """Which of several alternatives is preferred: the highest of those that hold anything."""
@@ -149,7 +149,7 @@ def _disposition(part: EmailMessage) -> str:
 
 
 def _attachment(part: EmailMessage, name: str | None) -> dict[str, Json]:
-    from intendant_connector_file._mail import decoded
+    from intendant.text.mails import decoded
 
     size = None if part.is_multipart() else len(payload_of(part))
     return {"name": None if name is None else decoded(name), "type": part.get_content_type(), "size": size}

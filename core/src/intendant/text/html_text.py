@@ -38,7 +38,7 @@ def strip_html(source: str, *, links: bool = True) -> str:
         source: The HTML.
         links: Whether the address of a link follows its text in parentheses.
     """
-    from intendant_connector_file._layout import Layout
+    from intendant.text.layout import Layout
 
     layout = Layout(links=links)
     for token in Scanner(source).tokens():

@@ -3,7 +3,7 @@
 from threading import Event
 from time import monotonic
 
-from intendant.plugin import ConnectorError
+from intendant.model.errors import ConnectorError
 
 
 class Watch:
@@ -11,9 +11,13 @@ class Watch:
 
     Args:
         seconds: How long the reading may take; None for no limit.
+        setting: How users call the setting that this comes from.
     """
 
-    def __init__(self, seconds: float | None = None) -> None:
+    def __init__(
+        self, seconds: float | None = None, setting: str = "the setting read_seconds of connector:file"
+    ) -> None:
+        self._setting = setting
         self._seconds = seconds
         self._ends = None if seconds is None else monotonic() + seconds
         self._stopped = Event()
@@ -33,7 +37,7 @@ class Watch:
         if self._ends is not None and monotonic() > self._ends:
             raise ConnectorError(
                 f"reading took longer than {self._seconds:g} s and was stopped",
-                hint="read less at once, or raise the setting read_seconds of connector:file",
+                hint=f"read less at once, or raise {self._setting}",
             )
 
 

@@ -6,11 +6,12 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from typing import Any, cast
 
-from intendant.plugin import ConnectorError, Json
-from intendant_connector_file._addresses import addresses
-from intendant_connector_file._charsets import REPLACED, decode
-from intendant_connector_file._parts import Parts
-from intendant_connector_file._watch import UNWATCHED, Watch
+from intendant.model.errors import ConnectorError
+from intendant.model.workflow import Json
+from intendant.text.charsets import REPLACED, decode
+from intendant.text.mail_addresses import addresses
+from intendant.text.mail_parts import Parts
+from intendant.text.watch import UNWATCHED, Watch
 
 _ENVELOPE = re.compile(rb"^From [^\n]*(?:\n|\Z)", re.MULTILINE)
 MOST_HEADER = 10_000

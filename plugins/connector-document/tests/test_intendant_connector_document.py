@@ -1,0 +1,226 @@
+"""What the document connector promises, with documents that other programs made."""
+
+import io
+import struct
+import zipfile
+from datetime import date, datetime
+
+import pytest
+
+from intendant.plugin import ConnectorCall, ConnectorError
+from intendant.testing import ConnectorContract
+from intendant_connector_document import DocumentConnector
+
+CALL = ConnectorCall(None, "k", "r", "s")
+
+
+class TestDocumentContract(ConnectorContract):
+    plugin = DocumentConnector
+    entry_point = "document"
+
+
+@pytest.fixture
+def read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def reading(data, name="file.bin", settings=None, **parameters):
+        (tmp_path / name).write_bytes(data)
+        return await DocumentConnector(settings or {}).do("read", {"path": name, **parameters}, CALL)
+
+    return reading
+
+
+def pdf(*pages, password=None, title=None):
+    from fpdf import FPDF
+
+    made = FPDF()
+    made.set_font("Helvetica", size=12)
+    if title:
+        made.set_title(title)
+    if password:
+        made.set_encryption(owner_password=password, user_password=password)
+    for text in pages:
+        made.add_page()
+        made.multi_cell(0, 10, text)
+    return bytes(made.output())
+
+
+def workbook(sheets):
+    from openpyxl import Workbook
+
+    book = Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    target = io.BytesIO()
+    book.save(target)
+    return target.getvalue()
+
+
+ROWS = [
+    ["Id", "Name", "Name", None, "Since"],
+    [1, "Ada", "x", 1.5, datetime.fromisoformat("2026-03-04")],
+    [None] * 5,
+    [2.0, "B\u00f6", None, True, datetime.fromisoformat("2026-03-04T10:30:00")],
+]
+
+
+async def test_reads_the_text_of_a_pdf(read):
+    document = await read(pdf("Invoice 17\nTotal 12.50 EUR", "Second page", title="Bill"))
+    assert (document["kind"], document["title"], document["pages"]) == ("pdf", "Bill", 2)
+    assert "Invoice 17\nTotal 12.50 EUR" in document["text"]
+    assert [page["page"] for page in document["by_page"]] == [1, 2]
+
+
+@pytest.mark.parametrize(("pages", "found"), [("2", [2]), ("2-", [2, 3]), ("1,3", [1, 3]), ("2-9", [2, 3])])
+async def test_reads_some_pages(read, pages, found):
+    document = await read(pdf("a", "b", "c"), pages=pages)
+    assert [page["page"] for page in document["by_page"]] == found
+
+
+async def test_pages_that_are_not_there_are_an_error(read):
+    with pytest.raises(ConnectorError, match="has 1 pages, and `pages: 7`"):
+        await read(pdf("a"), pages="7")
+
+
+async def test_an_encrypted_pdf_wants_its_password(read):
+    data = pdf("hidden", password="pa55word")
+    with pytest.raises(ConnectorError, match="is encrypted") as caught:
+        await read(data)
+    assert "secrets" in caught.value.hint
+    with pytest.raises(ConnectorError, match="does not open"):
+        await read(data, password="wrong")
+    assert "hidden" in (await read(data, password="pa55word"))["text"]
+
+
+async def test_a_pdf_of_pictures_is_refused(read):
+    with pytest.raises(ConnectorError, match="pictures") as caught:
+        await read(pdf(""))
+    assert "OCR" in caught.value.hint
+
+
+async def test_reads_the_rows_of_a_workbook(read):
+    document = await read(workbook({"One": ROWS, "Two": [["a"], [1]]}))
+    assert document["kind"] == "workbook"
+    one, two = document["sheets"]
+    assert one["rows"] == [
+        {"Id": 1, "Name": "Ada", "Name_2": "x", "column_4": 1.5, "Since": "2026-03-04"},
+        {"Id": 2, "Name": "B\u00f6", "Name_2": None, "column_4": True, "Since": "2026-03-04T10:30:00"},
+    ]
+    assert two == {"name": "Two", "rows": [{"a": 1}]}
+
+
+async def test_reads_one_sheet_by_name_or_number(read):
+    data = workbook({"One": [["a"], [1]], "Two": [["note"], ["b"], [2]]})
+    assert await read(data, sheet="One") == [{"a": 1}]
+    assert await read(data, sheet=2, header=2) == [{"b": 2}]
+    assert await read(data, sheet=2, header=None) == [["note"], ["b"], [2]]
+    with pytest.raises(ConnectorError, match="no sheet 'Three'") as caught:
+        await read(data, sheet="Three")
+    assert "One, Two" in caught.value.hint
+
+
+async def test_reads_all_that_match_a_pattern(read, tmp_path):
+    (tmp_path / "a.pdf").write_bytes(pdf("first"))
+    (tmp_path / "b.xlsx").write_bytes(workbook({"S": [["n"], [1]]}))
+    found = await DocumentConnector().do("read", {"path": "*"}, CALL)
+    assert [item["path"] for item in found] == [str(tmp_path / "a.pdf"), str(tmp_path / "b.xlsx")]
+
+
+async def test_reads_from_an_address(httpserver):
+    httpserver.expect_request("/x.pdf").respond_with_data(pdf("by wire"))
+    connector = DocumentConnector({"allow": ["localhost"]})
+    assert "by wire" in (await connector.do("read", {"url": httpserver.url_for("/x.pdf")}, CALL))["text"]
+    await connector.close()
+
+
+def archive(**members):
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, data in members.items():
+            made.writestr(name.replace("__", "/").replace("_xml", ".xml"), data)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (archive(word__document_xml=""), "a Word document"),
+        (archive(ppt__presentation_xml=""), "a PowerPoint presentation"),
+        (archive(other=""), "an archive"),
+        (b"PK\x03\x04broken", "a damaged archive"),
+        (b"\x89PNG\r\n", "a picture"),
+        (b"{\\rtf1", "an RTF document"),
+        (b"<html>", "a web page"),
+        (b"", "empty"),
+        (b"just text", "of no kind that is known"),
+        (bytes.fromhex("d0cf11e0a1b11ae1") + b"x" * 600, "an old Office document"),
+    ],
+)
+async def test_other_kinds_are_named(read, data, what):
+    with pytest.raises(ConnectorError, match=f"is {what}") as caught:
+        await read(data)
+    assert "xlsx" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"%PDF-1.7\n" + b"garbage" * 100,
+        pdf("a" * 50)[:400],
+        b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 1 0 R/Kids[1 0 R]>>endobj trailer<</Root 1 0 R>>",
+        archive(xl__workbook_xml="<broken"),
+        workbook({"S": ROWS})[:-200],
+    ],
+)
+async def test_damaged_documents_are_an_error_for_users(read, data):
+    with pytest.raises(ConnectorError, match="damaged|pictures"):
+        await read(data)
+
+
+async def test_a_zip_bomb_is_refused(read):
+    bomb = archive(xl__workbook_xml=b"0" * 30_000_000)
+    assert len(bomb) < 100_000
+    with pytest.raises(ConnectorError, match="unpacks to more than 1000000 bytes") as caught:
+        await read(bomb, settings={"max_unpacked": 1_000_000})
+    assert "max_unpacked" in caught.value.hint
+
+
+async def test_a_zip_bomb_that_lies_about_its_size_is_refused(read):
+    bomb = bytearray(archive(xl__workbook_xml=b"0" * 5_000_000))
+    at = bomb.index(b"PK\x01\x02")
+    struct.pack_into("<I", bomb, at + 24, 100)
+    with pytest.raises(ConnectorError, match="damaged archive"):
+        await read(bytes(bomb), settings={"max_unpacked": 1_000_000})
+
+
+async def test_a_workbook_has_its_limit_of_cells(read):
+    data = workbook({"S": [["a", "b"]] * 60})
+    with pytest.raises(ConnectorError, match="more than 100 cells"):
+        await read(data, settings={"max_cells": 100})
+
+
+async def test_a_file_has_its_limit_and_lies_inside_the_roots(read, tmp_path):
+    with pytest.raises(ConnectorError, match="larger than 10 bytes"):
+        await read(pdf("a"), settings={"max_bytes": 10})
+    with pytest.raises(ConnectorError, match="outside the folders") as caught:
+        await DocumentConnector().do("read", {"path": "../../etc/passwd"}, CALL)
+    assert "connector:document.roots" in caught.value.hint
+    (tmp_path / "link.pdf").symlink_to("/etc/passwd")
+    with pytest.raises(ConnectorError, match="outside the folders"):
+        await DocumentConnector().do("read", {"path": "link.pdf"}, CALL)
+
+
+async def test_reading_that_takes_too_long_is_killed(read):
+    with pytest.raises(ConnectorError, match="cannot be read") as caught:
+        await read(pdf(*["word " * 900] * 60), settings={"read_seconds": 0.01})
+    assert "read_seconds" in caught.value.hint
+
+
+def test_days_are_dates():
+    from intendant_connector_document._documents import _value
+
+    assert _value(date(2026, 3, 4)) == "2026-03-04"
+    assert _value(float("nan")) is None

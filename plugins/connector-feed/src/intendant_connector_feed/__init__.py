@@ -1,0 +1,197 @@
+"""Reads RSS and Atom feeds."""
+
+import asyncio
+import re
+from calendar import timegm
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from intendant.plugin import (
+    ConnectorCall,
+    ConnectorError,
+    Fetched,
+    HttpAsk,
+    Json,
+    NetworkConnector,
+    NetworkSettings,
+    Options,
+    day_of,
+    operation,
+    shown,
+    strip_html,
+)
+
+__all__ = ["FeedConnector", "FeedSettings", "Read"]
+
+_KINDS = "application/atom+xml, application/rss+xml, application/xml;q=0.9, text/xml;q=0.8, */*;q=0.1"
+_CDATA = re.compile(rb"<!\[CDATA\[.*?\]\]>", re.DOTALL)
+_TAG = re.compile(rb"<(/?)([A-Za-z][\w:.-]*)(?:[^<>]*[^<>/])?>")
+_VOID = (b"br", b"hr", b"img", b"input", b"link", b"meta", b"p", b"li", b"td", b"tr")
+MOST_NESTED = 300
+MOST_TEXT = 200_000
+"""Characters of one entry's text."""
+
+
+class FeedSettings(NetworkSettings):
+    """Settings of the connector."""
+
+    max_bytes: int = Field(default=5_000_000, ge=1)
+    """Bytes of one feed at most, decompressed."""
+    max_feeds: int = Field(default=100, ge=1)
+    """Feeds that one step may read."""
+    parallel: int = Field(default=8, ge=1, le=100)
+    """Feeds that are fetched at once."""
+
+
+class Read(Options):
+    """Which feeds to read, and which of their entries."""
+
+    url: str | list[str] = Field(min_length=1)
+    """A feed's address, or a list of them."""
+    since: str | None = None
+    """A day such as `2026-11-01`: older entries are left out; those without a date are kept."""
+    max: int = Field(default=200, ge=1)
+    """Entries at most, the newest."""
+    text: bool = True
+    """Whether entries have their whole text, where the feed has it, besides the summary."""
+
+    @field_validator("since")
+    @classmethod
+    def _is_a_day(cls, value: str | None) -> str | None:
+        if value is not None and ((found := day_of(value)) is None or found.value is None):
+            raise ValueError(f"'{value[:40]}' is no day: write 2026-11-01")
+        return value
+
+
+class FeedConnector(NetworkConnector):
+    """Reads RSS and Atom feeds, newest entries first."""
+
+    name = "feed"
+    Settings = FeedSettings
+
+    @operation(side_effects=False)
+    async def read(self, parameters: Read, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
+        """Read the entries of one feed or several, newest first.
+
+        Returns:
+            For each entry `id`, `title`, `link`, `author`, `published` and `updated` (ISO 8601, UTC), `summary`,
+            `text`, `tags`, `feed` (its title) and `feed_url`. Of an entry that is in several feeds one is kept.
+
+        Raises:
+            AddressRefused: An address may not be reached.
+            ConnectorError: A feed cannot be read; names it.
+        """
+        urls = [parameters.url] if isinstance(parameters.url, str) else parameters.url
+        if len(urls) > self.settings.max_feeds:
+            raise ConnectorError(
+                f"{len(urls)} feeds are more than {self.settings.max_feeds}", hint=self.setting("max_feeds")
+            )
+        gate = asyncio.Semaphore(self.settings.parallel)
+
+        async def one(url: str) -> list[dict[str, Json]]:
+            async with gate:
+                found = await self.fetch(HttpAsk(url=url, headers={"Accept": _KINDS}))
+            return await asyncio.to_thread(entries_of, found, text=parameters.text)
+
+        read = await asyncio.gather(*(one(url) for url in urls))
+        unique: dict[Any, dict[str, Json]] = {}
+        for entry in (entry for entries in read for entry in entries):
+            unique.setdefault(entry["id"] or entry["link"] or id(entry), entry)
+        kept = [entry for entry in unique.values() if _is_since(entry, parameters.since)]
+        kept.sort(key=lambda entry: str(entry["published"] or entry["updated"] or ""), reverse=True)
+        return list(kept[: parameters.max])
+
+
+def _is_since(entry: dict[str, Json], since: str | None) -> bool:
+    when = entry["updated"] or entry["published"]
+    first = None if since is None else day_of(since)
+    return first is None or when is None or str(when)[:10] >= str(first.value)
+
+
+def entries_of(found: Fetched, *, text: bool) -> list[dict[str, Json]]:
+    """The entries of a feed.
+
+    Raises:
+        ConnectorError: It is no feed, or declares entities, by which a few bytes can stand for gigabytes.
+    """
+    import feedparser  # type: ignore[import-untyped, unused-ignore]
+
+    if b"<!ENTITY" in found.body.replace(b"\0", b"").upper():
+        raise ConnectorError(f"the feed {shown(found.url)} declares entities, which are not read")
+    if _depth(found.body) > MOST_NESTED:
+        raise ConnectorError(f"the elements of the feed {shown(found.url)} are nested too deep")
+    headers = {"content-location": found.url, "content-type": found.headers.get("content-type", "")}
+    try:
+        feed = feedparser.parse(found.body, response_headers=headers, sanitize_html=False)
+    except (ValueError, RecursionError, LookupError) as error:
+        raise ConnectorError(f"the feed {shown(found.url)} cannot be read: {error}") from None
+    if not feed.entries and (feed.get("bozo") or not feed.get("version")):
+        raise ConnectorError(
+            f"{shown(found.url)} is no feed ({found.content_type or 'of no type'})",
+            hint="look for its feed's address in the page, or read it with web.page",
+        )
+    title = _plain(feed.feed.get("title"))
+    return [_entry(entry, title, found.url, text=text) for entry in feed.entries]
+
+
+def _depth(data: bytes) -> int:
+    """How deep elements are nested at most; the parser takes quadratic time for that."""
+    depth = deepest = 0
+    for match in _TAG.finditer(_CDATA.sub(b"", data)):
+        if match[1]:
+            depth = max(0, depth - 1)
+        elif match[2].lower() not in _VOID:
+            depth += 1
+            deepest = max(deepest, depth)
+    return deepest
+
+
+def _entry(entry: Any, title: str | None, url: str, *, text: bool) -> dict[str, Json]:
+    summary = _plain(entry.get("summary"))
+    content = [_plain(part.get("value")) for part in entry.get("content", ())]
+    made: dict[str, Json] = {
+        "id": _short(entry.get("id")),
+        "title": _plain(entry.get("title")),
+        "link": _link(entry.get("link")),
+        "author": _plain(entry.get("author")),
+        "published": _when(entry.get("published_parsed")),
+        "updated": _when(dict.get(entry, "updated_parsed")),
+        "summary": summary,
+        "tags": [tag for item in entry.get("tags", ()) if (tag := _plain(item.get("term")))],
+        "feed": title,
+        "feed_url": shown(url),
+    }
+    if text:
+        made["text"] = "\n\n".join(filter(None, content)) or summary
+    return made
+
+
+def _plain(value: Any) -> str | None:
+    """HTML as the text that a reader sees."""
+    if not isinstance(value, str):
+        return None
+    return strip_html(value[:MOST_TEXT], links=False).strip() or None
+
+
+def _short(value: Any) -> str | None:
+    return value[:2000] if isinstance(value, str) and value else None
+
+
+def _link(value: Any) -> str | None:
+    """A link of the web; others, such as scripts, are left out."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return value[:2000] if urlsplit(value).scheme in ("http", "https") else None
+    except ValueError:
+        return None
+
+
+def _when(parsed: Any) -> str | None:
+    try:
+        return None if parsed is None else datetime.fromtimestamp(timegm(parsed), UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None

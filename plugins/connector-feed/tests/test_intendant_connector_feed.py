@@ -1,0 +1,97 @@
+"""What the feed connector promises, against a real server."""
+
+import pytest
+
+from intendant.plugin import ConnectorCall, ConnectorError
+from intendant.testing import ConnectorContract
+from intendant_connector_feed import FeedConnector
+
+CALL = ConnectorCall(None, "k", "r", "s")
+
+RSS = """<?xml version="1.0" encoding="utf-8"?>
+<rss version="2.0" xmlns:content="http://purl.org/rss/1.0/modules/content/"><channel><title>News &amp; more</title>
+<item><title>Old</title><link>https://x.example/1</link><guid>1</guid><pubDate>Mon, 02 Mar 2026 08:00:00 +0100</pubDate>
+<description>&lt;p&gt;Short &lt;b&gt;one&lt;/b&gt;&lt;script&gt;alert(1)&lt;/script&gt;&lt;/p&gt;</description></item>
+<item><title>New</title><link>javascript:alert(1)</link><guid>2</guid><pubDate>Tue, 03 Mar 2026 08:00:00 GMT</pubDate>
+<category>fleet</category><description>Sum</description><content:encoded><![CDATA[<h1>Whole</h1><p>Text</p>]]></content:encoded></item>
+<item><title>No date</title><guid>3</guid></item>
+</channel></rss>"""
+ATOM = """<feed xmlns="http://www.w3.org/2005/Atom"><title>Atom</title>
+<entry><id>urn:1</id><title>A</title><link href="/a"/><updated>2026-03-04T10:00:00Z</updated><author><name>Ada</name></author>
+<summary>S</summary></entry><entry><id>1</id><title>Twice</title></entry></feed>"""
+BOMB = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><rss version="2.0"><channel><title>&b;</title></channel></rss>'
+
+
+class TestFeedContract(ConnectorContract):
+    plugin = FeedConnector
+    entry_point = "feed"
+
+
+@pytest.fixture
+async def feed():
+    connector = FeedConnector({"allow": ["localhost"]})
+    yield connector
+    await connector.close()
+
+
+async def test_reads_rss_newest_first(feed, httpserver):
+    httpserver.expect_request("/rss").respond_with_data(RSS, content_type="application/rss+xml")
+    new, old, undated = await feed.do("read", {"url": httpserver.url_for("/rss")}, CALL)
+    assert (new["title"], new["published"], new["tags"]) == ("New", "2026-03-03T08:00:00+00:00", ["fleet"])
+    assert (new["text"], new["summary"], new["link"]) == ("Whole\n\nText", "Sum", None)
+    assert (old["text"], old["published"]) == ("Short one", "2026-03-02T07:00:00+00:00")
+    assert (undated["published"], undated["feed"]) == (None, "News & more")
+
+
+async def test_reads_several_feeds_each_entry_once(feed, httpserver):
+    httpserver.expect_request("/rss").respond_with_data(RSS)
+    httpserver.expect_request("/atom").respond_with_data(ATOM, content_type="application/atom+xml")
+    urls = [httpserver.url_for("/rss"), httpserver.url_for("/atom")]
+    entries = await feed.do("read", {"url": urls, "since": "2026-03-03", "text": False}, CALL)
+    assert [entry["title"] for entry in entries] == ["A", "New", "No date"]
+    assert entries[0]["link"] == httpserver.url_for("/a")
+    assert entries[0]["author"] == "Ada"
+    assert "text" not in entries[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+async def test_a_feed_that_declares_entities_is_refused(feed, httpserver, encoding):
+    httpserver.expect_request("/").respond_with_data(BOMB.encode(encoding), content_type="text/xml")
+    with pytest.raises(ConnectorError, match="declares entities"):
+        await feed.do("read", {"url": httpserver.url_for("/")}, CALL)
+
+
+@pytest.mark.parametrize(
+    "body", ["<html><body>No feed</body></html>", "", "{}", "\x00\x01" * 100, "<rss" * 20_000]
+)
+async def test_what_is_no_feed_is_named(feed, httpserver, body):
+    httpserver.expect_request("/").respond_with_data(body, content_type="text/html")
+    with pytest.raises(ConnectorError, match="is no feed"):
+        await feed.do("read", {"url": httpserver.url_for("/")}, CALL)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        RSS.replace("</item>", "", 1),
+        RSS.replace("Mon, 02 Mar 2026", "Someday, 99 Foo 99999"),
+        RSS.replace("utf-8", "no-such-charset"),
+        RSS[:400],
+    ],
+)
+async def test_a_broken_feed_is_read_as_far_as_it_goes(feed, httpserver, body):
+    httpserver.expect_request("/").respond_with_data(body, content_type="application/rss+xml")
+    assert isinstance(await feed.do("read", {"url": httpserver.url_for("/")}, CALL), list)
+
+
+async def test_a_feed_nested_without_end_is_refused(feed, httpserver):
+    """The parser takes quadratic time for it, in a thread that cannot be stopped."""
+    body = RSS.replace("<title>Old", "<title>" + "<b>" * 100_000 + "Old")
+    httpserver.expect_request("/").respond_with_data(body, content_type="application/rss+xml")
+    with pytest.raises(ConnectorError, match="nested too deep"):
+        await feed.do("read", {"url": httpserver.url_for("/")}, CALL)
+
+
+async def test_a_day_is_a_day(feed):
+    with pytest.raises(ConnectorError, match="is no day"):
+        await feed.do("read", {"url": "https://x.example", "since": "soon"}, CALL)

@@ -1,0 +1,268 @@
+"""Asks HTTP APIs, page by page where an answer has several."""
+
+import json
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from intendant.plugin import (
+    ConnectorCall,
+    ConnectorError,
+    Effect,
+    Fetched,
+    HttpAsk,
+    Json,
+    NetworkConnector,
+    NetworkSettings,
+    Options,
+    check_url,
+    operation,
+    shown,
+)
+from intendant_connector_http._auth import Auth
+from intendant_connector_http._paging import Paging, items_of, next_ask
+
+__all__ = ["Auth", "Delete", "Get", "HttpConnector", "HttpSettings", "Paging", "Post", "Put", "Request"]
+
+Scalar = str | int | float | bool
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+IDEMPOTENT = READING | {"PUT", "DELETE"}
+
+
+class HttpSettings(NetworkSettings):
+    """Settings of the connector."""
+
+    max_pages: int = Field(default=1000, ge=1)
+    """Pages that one step may read."""
+    max_items: int = Field(default=1_000_000, ge=1)
+    """Records of all pages of one step together."""
+
+
+class _Common(Options):
+    url: str = Field(min_length=1)
+    """Of http or https, without a user or password."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    query: dict[str, str | int | float | bool | list[str | int | float | bool] | None] = Field(
+        default_factory=dict
+    )
+    """Parameters of the query; a list repeats its name, null leaves it out."""
+    auth: Auth | None = None
+    """`bearer: "{{ secrets.NAME }}"`, or `user` and `password`, or `header` and `value`."""
+    answer: Literal["auto", "json", "text", "full"] = "auto"
+    """`auto` reads what calls itself JSON as data and all else as text; `full` is `{status, headers, body}`."""
+    accept: tuple[int, ...] = ()
+    """Statuses of 400 and above that are no error, such as `[404]`."""
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        """The headers, with those of the credentials."""
+        return {**self.headers, **(self.auth.headers() if self.auth else {})}
+
+
+class Get(_Common):
+    """What to read."""
+
+    pages: Paging | None = None
+    """How the next page is found, where an answer has several; all records come as one list."""
+
+
+class Delete(_Common):
+    """What to delete."""
+
+
+class _WithBody(_Common):
+    json_: JsonValue = Field(default=None, alias="json")
+    """Data that is sent as JSON; without `json` and `body`, the step's input is sent."""
+    body: str | None = None
+    """Text that is sent as it is."""
+    form: dict[str, str | int | float | bool] | None = None
+    """Fields that are sent as a web form."""
+    idempotency_header: str = Field(default="Idempotency-Key", pattern=r"^[A-Za-z0-9-]*$")
+    """The header under which the delivery's key is sent; empty for none."""
+
+    @model_validator(mode="after")
+    def _one_content(self) -> "_WithBody":
+        given = [name for name, value in (("json", self.json_), ("body", self.body), ("form", self.form)) if value]
+        if len(given) > 1:
+            raise ValueError(f"`{given[0]}` and `{given[1]}` exclude each other")
+        return self
+
+    def content(self, value: Json) -> tuple[bytes | None, str | None]:
+        """What is sent, and its type; *value* is the step's input."""
+        if self.form is not None:
+            from urllib.parse import urlencode
+
+            return urlencode(self.form).encode(), "application/x-www-form-urlencoded"
+        if self.body is not None:
+            return self.body.encode(), "text/plain; charset=utf-8"
+        value = value if self.json_ is None else self.json_
+        if value is None:
+            return None, None
+        return json.dumps(value, ensure_ascii=False).encode(), "application/json"
+
+
+class Post(_WithBody):
+    """Where and what to post."""
+
+
+class Put(_WithBody):
+    """Where and what to put."""
+
+
+class Request(_WithBody):
+    """A request of any method."""
+
+    method: str = Field(pattern=r"^[A-Z]{3,20}$")
+    """Such as `PATCH`, in capitals."""
+    pages: Paging | None = None
+
+
+class HttpConnector(NetworkConnector):
+    """Asks HTTP APIs: reads page by page, sends data, with credentials by name."""
+
+    name = "http"
+    Settings = HttpSettings
+
+    async def effect_of(self, name: str, parameters: Any) -> Effect:
+        """A request's method says what it does."""
+        method = parameters.method if isinstance(parameters, Request) else name.upper()
+        return Effect(side_effects=method not in READING, idempotent=method in IDEMPOTENT)
+
+    @operation(side_effects=False)
+    async def get(self, parameters: Get, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
+        """Read what is at an address, all pages of it where `pages` says how to find the next one.
+
+        Raises:
+            AddressRefused: The address may not be reached.
+            ConnectorError: The server cannot be reached, or answers with an error.
+        """
+        return await self._send("GET", parameters, None, None, pages=parameters.pages)
+
+    @operation(side_effects=True)
+    async def post(self, parameters: Post, call: ConnectorCall) -> Json:
+        """Send `json`, `body`, `form` or the step's input to an address.
+
+        Raises:
+            AddressRefused: The address may not be reached.
+            ConnectorError: The server cannot be reached, or answers with an error.
+        """
+        return await self._send("POST", parameters, *parameters.content(call.input), call=call)
+
+    @operation(side_effects=True, idempotent=True)
+    async def put(self, parameters: Put, call: ConnectorCall) -> Json:
+        """Put `json`, `body`, `form` or the step's input at an address.
+
+        Raises:
+            AddressRefused: The address may not be reached.
+            ConnectorError: The server cannot be reached, or answers with an error.
+        """
+        return await self._send("PUT", parameters, *parameters.content(call.input), call=call)
+
+    @operation(side_effects=True, idempotent=True)
+    async def delete(self, parameters: Delete, call: ConnectorCall) -> Json:  # noqa: ARG002
+        """Delete what is at an address.
+
+        Raises:
+            AddressRefused: The address may not be reached.
+            ConnectorError: The server cannot be reached, or answers with an error.
+        """
+        return await self._send("DELETE", parameters, None, None)
+
+    @operation(side_effects=True)
+    async def request(self, parameters: Request, call: ConnectorCall) -> Json:
+        """Send a request of any method.
+
+        Raises:
+            AddressRefused: The address may not be reached.
+            ConnectorError: The server cannot be reached, or answers with an error.
+        """
+        content, kind = parameters.content(call.input)
+        if parameters.method in READING and parameters.json_ is None:
+            content, kind = None, None
+        return await self._send(parameters.method, parameters, content, kind, call=call, pages=parameters.pages)
+
+    async def _send(
+        self,
+        method: str,
+        parameters: _Common,
+        content: bytes | None,
+        kind: str | None,
+        *,
+        call: ConnectorCall | None = None,
+        pages: Paging | None = None,
+    ) -> Json:
+        headers = {"Accept": "application/json, */*;q=0.5"}
+        if kind is not None:
+            headers["Content-Type"] = kind
+        if call is not None and isinstance(parameters, _WithBody) and parameters.idempotency_header:
+            headers[parameters.idempotency_header] = call.idempotency_key
+        named = {name.lower() for name in parameters.all_headers}
+        headers = {name: value for name, value in headers.items() if name.lower() not in named}
+        check_url(parameters.url)
+        ask = HttpAsk(
+            url=parameters.url,
+            method=method,
+            headers={**headers, **parameters.all_headers},
+            query=parameters.query,
+            content=content,
+            any_status=bool(parameters.accept),
+        )
+        if pages is not None:
+            return await self._all_pages(ask, pages, parameters)
+        return _read(await self._accepted(ask, parameters), parameters.answer)
+
+    async def _accepted(self, ask: HttpAsk, parameters: _Common) -> Fetched:
+        found = await self.fetch(ask)
+        return found if found.status in parameters.accept else self.judged(ask, found)
+
+    async def _all_pages(self, ask: HttpAsk, pages: Paging, parameters: _Common) -> list[Json]:
+        """The records of all pages."""
+        records: list[Json] = []
+        seen = set()
+        most = min(pages.max, self.settings.max_pages)
+        following = ask
+        for number in range(1, most + 1):
+            found = await self._accepted(following, parameters)
+            data = _read(found, "json" if parameters.answer == "full" else parameters.answer)
+            items = items_of(data, pages, shown(found.url))
+            records += items
+            if len(records) > self.settings.max_items:
+                raise ConnectorError(
+                    f"{shown(ask.url)} gives more than {self.settings.max_items} records",
+                    hint=f"ask for fewer, or see {self.setting('max_items')}",
+                )
+            after = next_ask(ask, found, data, pages, number, len(items))
+            if after is None:
+                return records
+            following = after
+            place = (following.url, json.dumps(dict(following.query), sort_keys=True, default=str))
+            if place in seen:
+                raise ConnectorError(f"page {number} of {shown(ask.url)} leads to a page that was read already")
+            seen.add(place)
+        raise ConnectorError(
+            f"{shown(ask.url)} has more than {most} pages",
+            hint=f"raise `pages.max`; at most {self.setting('max_pages')}",
+        )
+
+
+def _read(found: Fetched, answer: str) -> Json:
+    """The answer as data or text."""
+    if answer == "full":
+        return {"status": found.status, "headers": dict(found.headers), "body": _read(found, "auto")}
+    is_json = found.content_type == "application/json" or found.content_type.endswith("+json")
+    if answer == "json" or (answer == "auto" and is_json):
+        if not found.body.strip():
+            return None
+        try:
+            return json.loads(found.body)
+        except (ValueError, RecursionError) as error:
+            raise ConnectorError(f"the answer of {shown(found.url)} is no JSON: {error}") from None
+    try:
+        return found.body.decode(found.charset or "utf-8", "strict")
+    except (LookupError, UnicodeDecodeError):
+        if found.content_type.startswith("text/"):
+            return found.body.decode("utf-8", "replace")
+        raise ConnectorError(
+            f"the answer of {shown(found.url)} is {found.content_type or 'no text'}, not text or JSON",
+            hint="see document.read and web.page",
+        ) from None

@@ -1,0 +1,238 @@
+"""What the http connector promises, against a real server."""
+
+import json
+
+import pytest
+from werkzeug import Response
+
+from intendant.plugin import ConnectorCall, ConnectorError, Effect
+from intendant.testing import ConnectorContract, run_steps
+from intendant_connector_http import HttpConnector
+from intendant_connector_http._paging import link_of
+
+CALL = ConnectorCall({"from": "input"}, "key-1", "r", "s")
+LOCAL = {"allow": ["localhost"]}
+
+
+class TestHttpContract(ConnectorContract):
+    plugin = HttpConnector
+    entry_point = "http"
+
+
+@pytest.fixture
+async def http():
+    connector = HttpConnector(LOCAL)
+    yield connector
+    await connector.close()
+
+
+@pytest.fixture
+def url(httpserver):
+    return httpserver.url_for("/api")
+
+
+def answer(data, **more):
+    return Response(json.dumps(data), content_type="application/json", **more)
+
+
+async def test_reads_data_with_a_query_and_credentials(http, httpserver, url):
+    httpserver.expect_request(
+        "/api", query_string="q=a+b&tag=1&tag=2&open=true", headers={"Authorization": "Bearer t0ken"}
+    ).respond_with_json({"rows": [1]})
+    query = {"q": "a b", "tag": [1, 2], "open": True, "none": None}
+    assert await http.do("get", {"url": url, "query": query, "auth": {"bearer": "t0ken"}}, CALL) == {"rows": [1]}
+
+
+@pytest.mark.parametrize(
+    ("auth", "header"),
+    [
+        ({"user": "ada", "password": "pw"}, ("Authorization", "Basic YWRhOnB3")),
+        ({"header": "X-Api-Key", "value": "k"}, ("X-Api-Key", "k")),
+    ],
+)
+async def test_credentials_go_into_their_header(http, httpserver, url, auth, header):
+    httpserver.expect_request("/api", headers=dict([header])).respond_with_data("ok")
+    assert await http.do("get", {"url": url, "auth": auth}, CALL) == "ok"
+
+
+@pytest.mark.parametrize(
+    "auth", [{}, {"user": "a"}, {"bearer": "a", "header": "B", "value": "c"}, {"header": "X"}]
+)
+async def test_credentials_are_given_in_one_way(http, auth):
+    with pytest.raises(ConnectorError, match="auth"):
+        await http.do("get", {"url": "https://example.org", "auth": auth}, CALL)
+
+
+@pytest.mark.parametrize(
+    ("given", "body", "kind"),
+    [
+        ({}, b'{"from": "input"}', "application/json"),
+        ({"json": {"a": "\u00fc"}}, '{"a": "\u00fc"}'.encode(), "application/json"),
+        ({"body": "plain"}, b"plain", "text/plain; charset=utf-8"),
+        ({"form": {"a": 1, "b": "x y"}}, b"a=1&b=x+y", "application/x-www-form-urlencoded"),
+    ],
+)
+@pytest.mark.parametrize("operation", ["post", "put"])
+async def test_sends_what_is_given_or_the_input(http, httpserver, url, operation, given, body, kind):
+    httpserver.expect_request("/api", method=operation.upper()).respond_with_json({"id": 7}, status=201)
+    assert await http.do(operation, {"url": url, **given}, CALL) == {"id": 7}
+    request = httpserver.log[0][0]
+    assert (request.get_data(), request.content_type) == (body, kind)
+    assert request.headers["Idempotency-Key"] == "key-1"
+
+
+async def test_answers_are_data_text_or_all_of_it(http, httpserver, url):
+    httpserver.expect_request("/api").respond_with_data(
+        "caf\u00e9".encode("latin-1"), content_type="text/plain; charset=latin-1"
+    )
+    assert await http.do("get", {"url": url}, CALL) == "caf\u00e9"
+    full = await http.do("get", {"url": url, "answer": "full"}, CALL)
+    assert (full["status"], full["body"]) == (200, "caf\u00e9")
+    with pytest.raises(ConnectorError, match="no JSON"):
+        await http.do("get", {"url": url, "answer": "json"}, CALL)
+
+
+async def test_what_is_no_text_is_refused(http, httpserver, url):
+    httpserver.expect_request("/api").respond_with_data(b"\xff\x00%PDF", content_type="application/pdf")
+    with pytest.raises(ConnectorError, match="application/pdf, not text") as caught:
+        await http.do("get", {"url": url}, CALL)
+    assert "document.read" in caught.value.hint
+
+
+async def test_an_error_says_what_the_server_said(http, httpserver, url):
+    httpserver.expect_request("/api").respond_with_data("no such order", status=404)
+    with pytest.raises(ConnectorError, match="answered with 404: no such order"):
+        await http.do("get", {"url": url}, CALL)
+    assert await http.do("get", {"url": url, "accept": [404], "answer": "full"}, CALL)
+
+
+@pytest.mark.parametrize(
+    ("pages", "size"),
+    [
+        ({"by": "page", "parameter": "p", "items": "rows"}, 2),
+        ({"by": "page", "size": 2, "parameter": "p"}, 2),
+        ({"by": "offset", "size": 2, "items": "rows"}, 2),
+        ({"by": "cursor", "cursor": "meta.next"}, 2),
+        ({"by": "cursor", "cursor": "meta.url"}, 2),
+        ({"by": "link"}, 2),
+    ],
+)
+async def test_reads_all_pages(http, httpserver, url, pages, size):
+    rows = [{"n": n} for n in range(5)]
+
+    def page(request):
+        args = request.args
+        start = int(args.get("offset") or args.get("cursor") or (int(args.get("p", 1)) - 1) * size)
+        after = start + size if start + size < len(rows) else None
+        meta = {"next": after, "url": after and f"/api?cursor={after}"}
+        headers = {"Link": f'</api?cursor=0>; rel="first", </api?cursor={after}>; rel="next"'} if after else {}
+        return answer({"rows": rows[start : start + size], "meta": meta}, headers=headers)
+
+    httpserver.expect_request("/api").respond_with_handler(page)
+    assert await http.do("get", {"url": url, "pages": pages}, CALL) == rows
+
+
+async def test_pages_that_go_round_or_never_end_are_an_error(http, httpserver, url):
+    httpserver.expect_request("/api").respond_with_json({"rows": [1], "next": "same"})
+    ask = {"url": url, "pages": {"by": "cursor", "cursor": "next"}}
+    with pytest.raises(ConnectorError, match="read already"):
+        await http.do("get", ask, CALL)
+    with pytest.raises(ConnectorError, match="more than 3 pages"):
+        await http.do("get", {"url": url, "pages": {"by": "page", "max": 3}}, CALL)
+
+
+async def test_the_next_page_is_on_the_same_server(http, httpserver, url):
+    """Credentials of the first request would go along."""
+    httpserver.expect_request("/api").respond_with_json({"rows": [1], "next": "https://evil.example/"})
+    with pytest.raises(ConnectorError, match="on another server"):
+        await http.do("get", {"url": url, "pages": {"by": "cursor", "cursor": "next"}}, CALL)
+
+
+async def test_a_page_without_records_is_explained(http, httpserver, url):
+    httpserver.expect_request("/api").respond_with_json({"a": [], "b": []})
+    with pytest.raises(ConnectorError, match="it has: a, b"):
+        await http.do("get", {"url": url, "pages": {"by": "page"}}, CALL)
+
+
+@pytest.mark.parametrize(
+    ("header", "target"),
+    [
+        ('<https://x/?p=2>; rel="next", <https://x/?p=9>; rel="last"', "https://x/?p=2"),
+        ('<a>; rel="prev", <b>; title="next"; rel=next', "b"),
+        ('<a>; rel="prev next"', "a"),
+        ('<a>; rel="last"', None),
+        ("", None),
+        ("<" * 20_000, None),
+        ("<a>;" + " ; x" * 5000, None),
+    ],
+)
+def test_link_headers(header, target):
+    assert link_of(header) == target
+
+
+async def test_the_method_says_what_a_request_does(http):
+    async def effect(name, **parameters):
+        return await http.effect_of(name, http.checked(name, {"url": "https://x.example", **parameters}))
+
+    assert await effect("get") == Effect(side_effects=False, idempotent=True)
+    assert await effect("request", method="HEAD") == Effect(side_effects=False, idempotent=True)
+    assert await effect("put") == await effect("delete") == Effect(side_effects=True, idempotent=True)
+    assert await effect("post") == await effect("request", method="PATCH") == Effect(True, False)
+
+
+# --- sending exactly once ---
+
+
+async def post(url, httpserver, **step):
+    step = {"id": "a", "intent": "send", "uses": "http.post", "with": {"url": url}, "input": {"n": 1}, **step}
+    from intendant.plugin import IntentHandler, IntentSpec, StepResult
+
+    class Send(IntentHandler):
+        """Delivers."""
+
+        spec = IntentSpec(name="send", summary="Send", examples=("a",), side_effects=True)
+
+        def needs_model(self, step):
+            return False
+
+        async def handle(self, request):
+            return StepResult(output=await request.use_connector(request.input))
+
+    retry = {"attempts": 3, "delay": 0.01}
+    result = await run_steps([{"retry": retry, **step}], HttpConnector({**LOCAL, "attempts": 1}), Send())
+    keys = {request.headers["Idempotency-Key"] for request, _ in httpserver.log}
+    return result.steps["a"], len(httpserver.log), keys
+
+
+async def test_a_post_that_may_have_arrived_is_not_sent_twice(httpserver, url):
+    httpserver.expect_request("/api").respond_with_data("", status=500)
+    outcome, sent, _ = await post(url, httpserver)
+    assert sent == 1
+    assert outcome.failure.code == "possibly_sent"
+    assert "may have been delivered" in outcome.failure.message
+
+
+async def test_a_post_is_repeated_under_its_key_where_the_author_says_the_peer_knows_it(httpserver, url):
+    httpserver.expect_ordered_request("/api").respond_with_data("", status=500)
+    httpserver.expect_ordered_request("/api").respond_with_json({"id": 1})
+    outcome, sent, keys = await post(url, httpserver, in_doubt="idempotent")
+    assert outcome.output == {"id": 1}
+    assert sent == 2
+    assert len(keys) == 1
+
+
+async def test_a_post_that_was_refused_is_sent_again(httpserver, url):
+    """429 says that it was not taken, so nothing is in doubt."""
+    httpserver.expect_ordered_request("/api").respond_with_data("", status=429)
+    httpserver.expect_ordered_request("/api").respond_with_json({"id": 1})
+    outcome, sent, keys = await post(url, httpserver)
+    assert outcome.output == {"id": 1}
+    assert (sent, len(keys)) == (2, 1)
+
+
+async def test_a_post_that_never_left_is_sent_again(httpserver, url):
+    outcome, sent, _ = await post("http://localhost:1/", httpserver)
+    assert outcome.failure.code == "connector_failed"
+    assert "cannot be reached" in outcome.failure.message
+    assert outcome.attempts == 3
+    assert sent == 0

@@ -1,0 +1,109 @@
+"""Reads web pages as text, tables and links."""
+
+import asyncio
+
+from pydantic import Field
+
+from intendant.plugin import (
+    ConnectorCall,
+    ConnectorError,
+    Fetched,
+    HttpAsk,
+    Json,
+    NetworkConnector,
+    NetworkSettings,
+    Options,
+    charset_of,
+    operation,
+    shown,
+)
+from intendant_connector_web._page import Bounds, read_page
+
+__all__ = ["Page", "WebConnector", "WebSettings"]
+
+_KINDS = ("text/html", "application/xhtml+xml")
+
+
+class WebSettings(NetworkSettings):
+    """Settings of the connector."""
+
+    max_cells: int = Field(default=500_000, ge=1)
+    """Cells of all tables of a page."""
+    max_nested: int = Field(default=500, ge=10)
+    """How deep elements may be nested."""
+    user_agent: str = Field(default="Mozilla/5.0 (compatible; intendant)", min_length=1)
+    """What it calls itself to servers."""
+
+
+class Page(Options):
+    """Which page to read, and what of it."""
+
+    url: str = Field(min_length=1)
+    select: str | None = Field(default=None, max_length=500)
+    """A CSS selector: only the elements that match are read, such as `main` or `table.prices`."""
+    main: bool = True
+    """Whether navigation, headers, footers and forms are left out; where that leaves nothing, all is read."""
+    tables: bool = True
+    """Whether tables are given as records, besides the text."""
+    links: bool = False
+    """Whether the page's links are given, and follow their text in parentheses."""
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class WebConnector(NetworkConnector):
+    """Reads web pages: their text, tables and links."""
+
+    name = "web"
+    Settings = WebSettings
+
+    @operation(side_effects=False)
+    async def page(self, parameters: Page, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
+        """Read a web page. Scripts do not run, and what is hidden from readers is left out.
+
+        Returns:
+            `url` (after redirections), `title`, `description`, `language`, `text`; `tables`, each with `caption`
+            and `rows`; `links`, each with `text` and `url`.
+
+        Raises:
+            AddressRefused: The address may not be reached.
+            ConnectorError: The page cannot be read, or is none.
+        """
+        headers = {"Accept": "text/html, */*;q=0.5", "User-Agent": self.settings.user_agent, **parameters.headers}
+        found = await self.fetch(HttpAsk(url=parameters.url, headers=headers))
+        if found.content_type not in (*_KINDS, "text/plain", ""):
+            raise ConnectorError(
+                f"{shown(found.url)} is {found.content_type}, not a page",
+                hint="see http.get for data, document.read for PDF and workbooks, feed.read for feeds",
+            )
+        text = _text(found)
+        if found.content_type == "text/plain":
+            return {"url": found.url, "title": None, "text": text}
+        bounds = Bounds(self.settings.max_cells, self.settings.max_nested)
+        try:
+            page = await asyncio.to_thread(
+                read_page,
+                text,
+                found.url,
+                bounds,
+                select=parameters.select,
+                main=parameters.main,
+                tables=parameters.tables,
+                links=parameters.links,
+            )
+        except ValueError as error:
+            raise ConnectorError(f"{shown(found.url)}: {error}") from None
+        return {"url": found.url, **page}
+
+
+def _text(found: Fetched) -> str:
+    """The page as text; what cannot be decoded is replaced, as browsers do."""
+    for charset in (found.charset, charset_of(found.body), "utf-8"):
+        if charset is None:
+            continue
+        try:
+            # What calls itself Latin-1 is read as cp1252, as browsers do.
+            name = "cp1252" if charset.lower() in ("iso-8859-1", "latin-1", "ascii", "us-ascii") else charset
+            return found.body.decode(name, "replace")
+        except (LookupError, UnicodeError, ValueError):
+            continue
+    return found.body.decode("utf-8", "replace")

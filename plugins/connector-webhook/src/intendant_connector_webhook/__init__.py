@@ -1,0 +1,106 @@
+"""Posts webhooks, signed as Standard Webhooks has it."""
+
+import hmac
+import json
+from base64 import b64decode, b64encode
+from hashlib import sha256
+from time import time
+from typing import Literal
+
+from pydantic import Field
+
+from intendant.plugin import (
+    ConnectorCall,
+    ConnectorError,
+    HttpAsk,
+    Json,
+    NetworkConnector,
+    Options,
+    check_url,
+    operation,
+)
+
+__all__ = ["Post", "WebhookConnector", "sign"]
+
+PREFIX = "whsec_"
+LEAST_KEY = 16
+"""Bytes of a key at least; the specification asks for 24 to 64."""
+_RESERVED = ("webhook-id", "webhook-timestamp", "webhook-signature", "content-length", "host")
+
+
+class Post(Options):
+    """Where to post, and how it is signed. What is posted is the step's input."""
+
+    url: str = Field(min_length=1)
+    secret: str | None = Field(default=None, repr=False)
+    """The key that the receiver checks the signature with: `"{{ secrets.NAME }}"`. As receivers give it,
+    `whsec_` and Base64, or any text. Without one, nothing is signed."""
+    format: Literal["json", "text"] = "json"
+    """`text` sends a text as it is."""
+    wrap: str | None = Field(default=None, min_length=1)
+    """The field that the input is put into, such as `text` for chats: `{"text": …}`."""
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class WebhookConnector(NetworkConnector):
+    """Posts webhooks that receivers can verify, and know again by their id."""
+
+    name = "webhook"
+
+    @operation(side_effects=True)
+    async def post(self, parameters: Post, call: ConnectorCall) -> Json:
+        """Post the step's input to an address, signed if a secret is given.
+
+        The header `webhook-id` is the same for each attempt at a delivery, so that a receiver that keeps ids takes
+        it once. The step says so with `in_doubt: idempotent`; else an attempt that broke off is not repeated.
+
+        Raises:
+            AddressRefused: The address may not be reached.
+            ConnectorError: The receiver cannot be reached, or answers with an error.
+        """
+        check_url(parameters.url)
+        if wrong := [name for name in parameters.headers if name.lower() in _RESERVED]:
+            raise ConnectorError(f"the header {wrong[0]} is set by webhook.post itself", delivered=False)
+        body, kind = _content(parameters, call.input)
+        message, when = f"msg_{call.idempotency_key[:40]}", int(time())
+        headers = {"content-type": kind, "webhook-id": message, "webhook-timestamp": str(when)}
+        if parameters.secret is not None:
+            headers["webhook-signature"] = sign(parameters.secret, message, when, body)
+        found = await self.fetch(
+            HttpAsk(url=parameters.url, method="POST", headers={**parameters.headers, **headers}, content=body)
+        )
+        return {"id": message, "status": found.status, "bytes": len(body)}
+
+
+def _content(parameters: Post, value: Json) -> tuple[bytes, str]:
+    if parameters.format == "text":
+        if not isinstance(value, str):
+            raise ConnectorError("`format: text` sends text, and the input is none", delivered=False)
+        return value.encode("utf-8", "replace"), "text/plain; charset=utf-8"
+    value = value if parameters.wrap is None else {parameters.wrap: value}
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"), "application/json"
+
+
+def sign(secret: str, message: str, when: int, body: bytes) -> str:
+    """The signature of a webhook: HMAC-SHA256, as in the specification 1.0.0 of Standard Webhooks.
+
+    Args:
+        secret: `whsec_` and Base64, or any text.
+        message: The webhook's id.
+        when: Seconds since 1970.
+        body: What is posted.
+
+    Raises:
+        ConnectorError: The secret is no Base64 after `whsec_`, or too short.
+    """
+    if secret.startswith(PREFIX):
+        try:
+            key = b64decode(secret.removeprefix(PREFIX), validate=True)
+        except ValueError:
+            raise ConnectorError("the webhook's secret is no Base64 after 'whsec_'", delivered=False) from None
+    else:
+        key = secret.encode()
+    if len(key) < LEAST_KEY:
+        raise ConnectorError(f"the webhook's secret has fewer than {LEAST_KEY} bytes", delivered=False)
+    digest = hmac.new(key, f"{message}.{when}.".encode() + body, sha256).digest()
+    return f"v1,{b64encode(digest).decode()}"
