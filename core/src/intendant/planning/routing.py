@@ -61,7 +61,7 @@ def _literal_bytes(value: Json) -> int:
 
 
 def _conditions(step: Step) -> int:
-    text = f"{step.when or ''} {step.with_.get('where', '')}"
+    text = f"{step.when or ''} {step.parameters.get('where', '')}"
     return sum(text.count(mark) for mark in ("&&", "||", "?", "==", "!=", "<", ">"))
 
 

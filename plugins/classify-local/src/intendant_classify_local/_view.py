@@ -96,7 +96,7 @@ class StepView:
     def of_step(cls, step: Step) -> "StepView":
         """A step of an Intendant workflow."""
         plugin, action = step.connector or ("", "")
-        params: Mapping[str, Any] = step.with_
+        params: Mapping[str, Any] = {**step.with_, **step.options}
         return cls._with_params(
             kind="",
             plugin=plugin,

@@ -79,16 +79,16 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
 
     def needs_model(self, step: Step) -> bool:
         """True where a prompt alone says what to put together."""
-        return step.prompt is not None and not any(name in step.with_ for name in OPTIONS)
+        return step.prompt is not None and not any(name in step.parameters for name in OPTIONS)
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:
             return ["an aggregation uses no connector: read in an extract step, and give its output as `input`"]
         found = [] if "input" in step.model_fields_set else ["`input` is missing: the list of records"]
-        if step.prompt is None and not any(name in step.with_ for name in OPTIONS):
+        if step.prompt is None and not any(name in step.parameters for name in OPTIONS):
             found.append("nothing to do: give `group_by`, `measures`, `join`, `merge`, or a `prompt` for a model")
-        return found + prompt_clash(step.with_, step.prompt, OPTIONS)
+        return found + prompt_clash(step.parameters, step.prompt, OPTIONS)
 
     async def handle(self, request: StepRequest[AggregateParameters]) -> StepResult:
         """One record a group; one record in all if there are measures and no groups; else the joined records.

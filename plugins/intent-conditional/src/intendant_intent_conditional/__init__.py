@@ -102,18 +102,18 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
 
     def needs_model(self, step: Step) -> bool:
         """True where a prompt alone asks for the decision."""
-        return step.prompt is not None and not any(name in step.with_ for name in ("cases", "if"))
+        return step.prompt is not None and not any(name in step.parameters for name in ("cases", "if"))
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:
             return ["a conditional uses no connector: read in an extract step, and give its output as `input`"]
-        found = prompt_clash(step.with_, step.prompt, ("cases", "if"))
-        if step.prompt is None and not any(name in step.with_ for name in ("cases", "if")):
+        found = prompt_clash(step.parameters, step.prompt, ("cases", "if"))
+        if step.prompt is None and not any(name in step.parameters for name in ("cases", "if")):
             found.append("nothing to decide by: give `cases` or `if`, or a `prompt` for a model")
-        if "input" not in step.model_fields_set and "values" not in step.with_:
+        if "input" not in step.model_fields_set and "values" not in step.parameters:
             found.append("nothing to decide on: give `input` or `values`")
-        for place, source in _conditions(step.with_):
+        for place, source in _conditions(step.parameters):
             found += condition_faults(source, NAMES, place)
         return found
 

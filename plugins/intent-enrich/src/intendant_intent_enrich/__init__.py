@@ -66,7 +66,7 @@ class EnrichHandler(IntentHandler[EnrichParameters]):
 
     def needs_model(self, step: Step) -> bool:
         """True where a prompt alone says what to add."""
-        return step.prompt is not None and not any(name in step.with_ for name in OPTIONS)
+        return step.prompt is not None and not any(name in step.parameters for name in OPTIONS)
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
@@ -74,14 +74,14 @@ class EnrichHandler(IntentHandler[EnrichParameters]):
             return ["an enrichment uses no connector: read in an extract step, and give its output under `from`"]
         found = [] if "input" in step.model_fields_set else ["`input` is missing: the records to add fields to"]
         if step.prompt is None:
-            missing = [f"`{name}`" for name in OPTIONS if name not in step.with_]
+            missing = [f"`{name}`" for name in OPTIONS if name not in step.parameters]
             if missing:
                 found.append(
                     f"{' and '.join(missing)} is missing: where to look up; or give a `prompt` for a model"
                 )
-        elif "allowed" in step.with_ and any(name in step.with_ for name in OPTIONS):
+        elif "allowed" in step.parameters and any(name in step.parameters for name in OPTIONS):
             found.append("`allowed` belongs to a prompt, and `from` looks fields up")
-        return found + prompt_clash(step.with_, step.prompt, OPTIONS)
+        return found + prompt_clash(step.parameters, step.prompt, OPTIONS)
 
     async def handle(self, request: StepRequest[EnrichParameters]) -> StepResult:
         """The records of the input with the fields added, in their order.

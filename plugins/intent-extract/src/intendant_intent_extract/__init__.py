@@ -14,6 +14,7 @@ from intendant.plugin import (
     StepError,
     StepRequest,
     StepResult,
+    prompt_clash,
 )
 from intendant.records import composed
 from intendant_intent_extract._fields import FieldSpec, pull
@@ -78,18 +79,18 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
 
     def needs_model(self, step: Step) -> bool:
         """Where a prompt asks, or neither a connector nor `fields` say what to take."""
-        return step.prompt is not None or (step.uses is None and not step.with_.get("fields"))
+        return step.prompt is not None or (step.uses is None and not step.parameters.get("fields"))
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         found = []
         asks = step.prompt is not None or step.output is not None
         if step.uses is not None:
-            return []
-        if not step.with_.get("fields"):
+            return prompt_clash(step.parameters, step.prompt, ("fields",))
+        if not step.parameters.get("fields"):
             if not asks:
                 found.append("nothing says what to extract: give `uses`, `with.fields`, or a `prompt` for a model")
-            if "from" in step.with_:
+            if "from" in step.parameters:
                 found.append("`from` belongs to `fields`; a model is given the whole input")
         elif step.prompt is not None:
             found.append("`fields` are found without a model and `prompt` asks one: make two steps of it")
@@ -108,6 +109,9 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
             data = await request.use_connector(request.input)
             count = f": {len(data)} records" if isinstance(data, list) else ""
             note = f"read through {request.step.uses}{count}"
+            if request.parameters.fields:
+                pulled = await self._pull(data, request.parameters)
+                return pulled.model_copy(update={"notes": (note, *pulled.notes)})
             if not request.prompt:
                 return StepResult(output=data, notes=(note,))
             from intendant_intent_extract._model import answer

@@ -99,14 +99,14 @@ class FilterHandler(IntentHandler[FilterParameters]):
 
     def needs_model(self, step: Step) -> bool:
         """True where a prompt alone says what to keep."""
-        return step.prompt is not None and not any(name in step.with_ for name in OPTIONS)
+        return step.prompt is not None and not any(name in step.parameters for name in OPTIONS)
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:
             return ["a filter uses no connector: read in an extract step, and give its output as `input`"]
         found = [] if "input" in step.model_fields_set else ["`input` is missing: the list of records to filter"]
-        given = step.with_
+        given = step.parameters
         if step.prompt is None and not any(name in given for name in OPTIONS):
             found.append("nothing to filter by: give `where`, `contains_any`, `unique_by`, `limit`, or a `prompt`")
         found += prompt_clash(given, step.prompt, OPTIONS)

@@ -74,7 +74,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
 
     def needs_model(self, step: Step) -> bool:
         """False for a template."""
-        return step.with_.get("template") is None
+        return step.parameters.get("template") is None
 
     def check(self, step: Step) -> list[str]:
         """A step that neither says what to write nor has a template cannot be done."""

@@ -61,18 +61,18 @@ class TransformHandler(IntentHandler[TransformParameters]):
 
     def needs_model(self, step: Step) -> bool:
         """True where a prompt alone says what to make of the input."""
-        return step.prompt is not None and "do" not in step.with_ and "op" not in step.with_
+        return step.prompt is not None and "do" not in step.parameters and "op" not in step.parameters
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:
             return ["a transform uses no connector: read in an extract step, and give its output as `input`"]
         found = [] if "input" in step.model_fields_set else ["`input` is missing: what to transform"]
-        if step.prompt is None and "do" not in step.with_ and "op" not in step.with_:
+        if step.prompt is None and "do" not in step.parameters and "op" not in step.parameters:
             found.append("give either `do`, a list of operations, or `op`, a single one, or a `prompt`")
-        found += prompt_clash(step.with_, step.prompt, ("do", "op"))
+        found += prompt_clash(step.parameters, step.prompt, ("do", "op"))
         try:
-            given = TransformParameters.model_validate(step.with_).given
+            given = TransformParameters.model_validate(step.parameters).given
         except ValidationError:
             return found  # reported where it stands
         return found + [fault for place, item in given for fault in faults_of(place, item, resolved=False)]

@@ -96,22 +96,22 @@ class ValidateHandler(IntentHandler[ValidateParameters]):
 
     def needs_model(self, step: Step) -> bool:
         """True where a prompt alone says what to check."""
-        return step.prompt is not None and not any(name in step.with_ for name in OPTIONS)
+        return step.prompt is not None and not any(name in step.parameters for name in OPTIONS)
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:
             return ["a validation uses no connector: read in an extract step, and give its output as `input`"]
         found = [] if "input" in step.model_fields_set else ["`input` is missing: what to check"]
-        if step.prompt is None and not any(step.with_.get(name) not in (None, []) for name in OPTIONS):
+        if step.prompt is None and not any(step.parameters.get(name) not in (None, []) for name in OPTIONS):
             found.append("nothing to check against: give `schema`, `rules` or both, or a `prompt` for a model")
-        found += prompt_clash(step.with_, step.prompt, OPTIONS)
-        rules = step.with_.get("rules")
+        found += prompt_clash(step.parameters, step.prompt, OPTIONS)
+        rules = step.parameters.get("rules")
         for index, rule in enumerate(rules if isinstance(rules, list) else []):
             for name in ("rule", "when"):
                 given = rule.get(name) if isinstance(rule, dict) else None
                 found += condition_faults(given, NAMES, f"rules[{index}].{name}")
-        return found + _schema_faults(step.with_.get("schema"))
+        return found + _schema_faults(step.parameters.get("schema"))
 
     async def handle(self, request: StepRequest[ValidateParameters]) -> StepResult:
         """`valid`, `checked`, `failed`, `total`, `violations`, and the records in `passed` and `rejected`.
