@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -173,11 +174,10 @@ def served(examples):
         )
         started.append(program)
         for _ in range(200):
-            try:
+            with suppress(OSError):
                 socket.create_connection(("127.0.0.1", port), 0.2).close()
                 return port
-            except OSError:
-                time.sleep(0.05)
+            time.sleep(0.05)
         raise AssertionError(f"{folder}: nothing answers")
 
     yield serve

@@ -20,12 +20,13 @@ for row in (
 ):
     sheet.append(row)
 lookup = book.create_sheet("Countries")
-for line in (
+COUNTRIES = (
     ["code", "country", "currency"],
     ["UK", "United Kingdom", "GBP"],
     ["SE", "Sweden", "SEK"],
     ["TR", "Türkiye", "TRY"],
     ["DE", "Germany", "EUR"],
-):
+)
+for line in COUNTRIES:
     lookup.append(line)
 book.save("contacts.xlsx")
