@@ -74,6 +74,10 @@ class Resumed(Event):
     """Steps that were done before and are not done again."""
     budget_tokens: int | None
     budget_micro_usd: int | None
+    file_changed: str = ""
+    """The workflow's file, where it has changed since the run was planned: the run goes on by the plan it had."""
+    corrected: bool = False
+    """True if the run goes on with a corrected workflow."""
 
 
 class IntentClassified(Event):
@@ -301,10 +305,6 @@ class ItemEnded(Frozen):
     step: str
     """Its address: the step, the item's key, and the step within, such as `label[17]/draft`."""
     status: StepStatus
-    input_sha256: str
-    """Digest of the item; with the key it tells whether the item is the same when the run is resumed."""
-    output_sha256: str = ""
-    """Digest of the output; empty where there is none."""
     seconds: float = 0.0
     attempts: int = 1
     tokens: int = 0
@@ -324,14 +324,13 @@ class ApprovalRequested(Event):
     """People are asked before anything of a step happens; the run may wait for them without a process."""
 
     type: Literal["approval_requested"] = "approval_requested"
-    ask: str
+    ask: str = ""
+    """The question; it stands outside the journal, with what was shown."""
     by: tuple[str, ...] = ()
     need: int = 1
     expires_at: float | None = None
     """Seconds since 1970 (UTC); None where there is no end."""
     otherwise: str = "deny"
-    shown_sha256: str = ""
-    """Digest of what they were shown: what would be sent."""
 
 
 class ApprovalDecided(Event):
@@ -367,6 +366,27 @@ class StepSkipped(Event):
 
     type: Literal["step_skipped"] = "step_skipped"
     reason: str
+
+
+class StepWaiting(Event):
+    """A step waits for a person; a run that is resumed looks at it again."""
+
+    type: Literal["step_waiting"] = "step_waiting"
+    severity: Severity = "warning"
+    reason: str
+    usage: Usage = Usage()
+
+
+class DoubtDecided(Event):
+    """A person decided what became of a call in doubt."""
+
+    type: Literal["doubt_decided"] = "doubt_decided"
+    call: str
+    """Idempotency key of the call."""
+    decision: Literal["settle", "retry", "drop"]
+    by: str
+    answered: bool = False
+    """True if the answer was given as well, so that the call is not made again."""
 
 
 class StepFailed(Event):
@@ -434,7 +454,9 @@ AnyEvent = Annotated[
     | WaitStarted
     | Suspended
     | StepSkipped
+    | StepWaiting
     | StepFailed
+    | DoubtDecided
     | BudgetExceededEvent
     | Recorded
     | Completed,

@@ -126,6 +126,8 @@ class _Verification:
         """The number of the event, in the chain of everything, that first commits to a run's row."""
         self.adopted: set[str] = set()
         """Runs that were there before the record committed to rows."""
+        self.erased: dict[str, str] = {}
+        """Who erased the payloads of a run, by run."""
         self.signed_from: int | None = None
         self.heads: list[str] = []
         self.seen: defaultdict[str, int] = defaultdict(int)
@@ -166,6 +168,7 @@ class _Verification:
         if run_id is None:
             self.standing()
             self.strays()
+            self.file()
             for missing in kept:
                 self.fault("event", missing, "the run of the head that was kept elsewhere is gone", missing)
         if self.adopted and (run_id is None or run_id in self.adopted):
@@ -174,12 +177,23 @@ class _Verification:
                 f"{count} runs began before the database was migrated to this version: their rows are not covered "
                 "before migration, when only their events were chained"
             )
+        for erased, by in self.erased.items():
+            if erased not in self.foreign:
+                self.found.notes.append(f"the payloads of run {erased} were erased, by {by}")
         own = [fault for fault in self.found.broken if fault.run_id not in self.foreign]
         if others := len(self.found.broken) - len(own):
             own.append(Broken("run", "", f"{others} faults are in runs of other tenants"))
         self.found.broken = own
         self.found.head = ";".join(self.heads)
         return self.found
+
+    def file(self) -> None:
+        """Whether an index of SQLite says something else than its table, which queries would not show."""
+        if not self.session.sqlite or self.found.broken:
+            return
+        said = [str(row[0]) for row in self.ask("PRAGMA integrity_check(1)")]
+        if said != ["ok"]:
+            self.fault("database", "", f"the file is damaged: {' '.join(said)[:200]}")
 
     def run_ids(self) -> list[str]:
         """Every run that is there, or that is named anywhere."""
@@ -215,6 +229,9 @@ class _Verification:
     def take(self, event: EventRow) -> None:
         for table, key, digest, more in self.commitments(event):
             run_id = str(more.get("run", ""))
+            if table == "erased":
+                self.erased[key] = str(more.get("by", "?"))
+                continue
             base = dict(zip(BASE, more.get("base", ()), strict=False))
             self.later[table, key].append(_Commitment(more.get("was"), digest, base))
             if run_id:

@@ -56,6 +56,7 @@ run = Table(
     Column("memory", Text),  # a MemoryContext, as JSON
     Column("tenant", _KEY, nullable=False, server_default="default"),
     Column("salt", String(32)),
+    Column("file", Text),  # the workflow's file, to tell whether it has changed since
     Index("ix_run_created_at", "created_at"),
     Index("ix_run_tenant", "tenant", "created_at"),
 )
@@ -230,6 +231,7 @@ approval = Table(
     Column("asked_at", Float, nullable=False),
     Column("expires_at", Float),
     Column("verdict", String(12)),  # approved, denied, skipped; null while it is open
+    Column("salt", String(32)),
 )
 
 decision = Table(
@@ -238,9 +240,11 @@ decision = Table(
     Column("run_id", _KEY, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
     Column("step_key", _KEY, primary_key=True),
     Column("decided_by", _KEY, primary_key=True),
+    Column("input_sha256", String(64), primary_key=True),  # of what was shown; about anything else it says nothing
     Column("verdict", String(12), nullable=False),  # approved, denied
     Column("note", Text, nullable=False),
     Column("at", Float, nullable=False),
+    Column("salt", String(32)),
     CheckConstraint("verdict IN ('approved', 'denied')", name="verdict"),
 )
 
