@@ -8,8 +8,16 @@ from pathlib import Path
 from intendant.hooks import discovery
 from intendant.hooks.reference import as_markdown, reference_of
 
+ROOT = Path(__file__).parent.parent
 PAGE = Path(__file__).with_name("connectors.md")
 MARK = "<!-- Below this line it is written from the code: python docs/connector_reference.py -->"
+
+
+def readme(distribution: str) -> str:
+    """The README of a member of the workspace."""
+    name = distribution.removeprefix("intendant-")
+    found = next(ROOT.glob(f"*/{name}/README.md"))
+    return found.read_text(encoding="utf-8")
 
 
 def page() -> str:
@@ -17,7 +25,7 @@ def page() -> str:
     records = discovery.describe(discovery.list_plugins(kinds=("connector",)))
     found, _ = discovery.load(records)
     ours = [(record, plugin) for record, plugin in found if record.target.startswith("intendant_")]
-    sections = [as_markdown(reference_of(plugin(), record.distribution)) for record, plugin in ours]
+    sections = [as_markdown(reference_of(plugin(), readme(record.distribution))) for record, plugin in ours]
     by_hand = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
     return "\n".join([f"{by_hand}{MARK}\n", *sections])
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-NAMED = re.compile(r"`([\w/.]*)::(\w+)`")
+NAMED = re.compile(r"`([\w/.-]*)::(\w+)`")
 
 
 def test_every_test_that_the_page_names_exists() -> None:

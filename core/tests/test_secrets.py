@@ -133,6 +133,28 @@ async def test_a_dry_run_masks_it_and_delivers_nothing(tmp_path):
     assert outcome.output["got"] == wanted
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"for_each": "{{ inputs.x }}", "as": "row", "with": {"key": "{{ secrets.TOKEN }}", "fail": "{{ row }}"}},
+        {"when": "inputs.x != null", "with": {"key": "{{ secrets.TOKEN }}"}, "cache": 60},
+    ],
+)
+async def test_items_and_branches_get_it_too(tmp_path, step):
+    echo = Echo()
+    await run(echo, {"uses": "echo.read", **step}, tmp_path, inputs={"x": [""]})
+    assert echo.given == [VALUE]
+
+
+async def test_who_is_asked_for_an_approval_sees_a_mask(tmp_path):
+    step = {"uses": "echo.write", "approve": {"ask": "Send?"}, "with": {"key": "{{ secrets.TOKEN }}"}}
+    echo = Echo()
+    outcome = await run(echo, step, tmp_path)
+    assert echo.given == []
+    assert outcome.status == "waiting"
+    assert b"[secret TOKEN]" in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+
 async def test_text_that_looks_like_a_secret_is_not_looked_up(tmp_path):
     """What comes as data, such as a model's answer, is never interpreted."""
     echo = Echo()

@@ -3,9 +3,12 @@
 import csv
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections import Counter
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -155,3 +158,106 @@ def test_the_orders_are_what_their_script_makes(examples, tmp_path) -> None:
     made = tmp_path / "made.csv"
     subprocess.run([sys.executable, str(examples / "sales-report/make_orders.py"), str(made)], check=True)
     assert made.read_bytes() == (examples / "sales-report/orders.csv").read_bytes()
+
+
+@pytest.fixture
+def served(examples):
+    """Starts a program of an example and waits until it answers; gives its port."""
+    started = []
+
+    def serve(folder: str, *command: str) -> int:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        words = [str(port) if word == "PORT" else word for word in command]
+        program = subprocess.Popen(
+            [sys.executable, *words], cwd=examples / folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        started.append(program)
+        for _ in range(200):
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 0.2).close()
+                return port
+            time.sleep(0.05)
+        raise AssertionError(f"{folder}: nothing answers")
+
+    yield serve
+    for program in started:
+        program.terminate()
+        program.communicate(timeout=10)
+
+
+def allowed(port: int, *connectors: str) -> str:
+    return json.dumps({f"connector:{name}": {"allow": [f"127.0.0.1:{port}"]} for name in connectors})
+
+
+def test_the_digest_of_an_api_has_what_is_new_and_gives_no_key_away(intendant, examples, served, tmp_path) -> None:
+    port = served("api-digest", "serve.py", "PORT")
+    keys = {
+        "INTENDANT_SECRET_ORDERS_KEY": "test-key-of-the-example",
+        "INTENDANT_SECRET_HOOK_KEY": "a-key-of-the-receiver",
+        "INTENDANT_PLUGINS__SETTINGS": allowed(port, "http", "webhook"),
+    }
+    arguments = ("run", str(examples / "api-digest/flow.yaml"), "-i", f"api=http://127.0.0.1:{port}", "--json")
+    dry = intendant(*arguments, "--dry", **keys).json()
+    told = dry["outputs"]["tell"]
+    assert told["dry"]
+    assert told["with"]["secret"] == "[secret HOOK_KEY]"
+    done = intendant(*arguments, **keys).json()
+    assert done["status"] == "completed", done
+    assert len(done["outputs"]["orders"]) == 12
+    assert done["outputs"]["digest"].splitlines()[0] == "New orders:"
+    assert done["outputs"]["tell"]["status"] == 200
+    assert told["input"] == done["outputs"]["digest"]
+    assert len(done["outputs"]["digest"].splitlines()) == 6
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
+    assert b"test-key-of-the-example" not in kept
+    assert b"a-key-of-the-receiver" not in kept
+    refused = intendant(*arguments, **{name: keys[name] for name in keys if "SECRET" in name}).json()
+    assert refused["steps"]["orders"]["failure"]["code"] == "address_refused"
+
+
+def test_the_report_from_a_database_adds_up(intendant, examples, tmp_path) -> None:
+    subprocess.run([sys.executable, str(examples / "sql-report/make_shop.py")], cwd=tmp_path, check=True)
+    done = intendant("run", str(examples / "sql-report/flow.yaml"), "--json", "--db", "none")
+    assert done.code == 0, done.out + done.err
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as shop:
+        (cents, count) = shop.execute(
+            "select sum(cents), count(*) from invoices where paid is null and due < '2026-07-01'"
+        ).fetchone()
+    rows = done.json()["outputs"]["rows"]
+    assert (sum(row["cents"] for row in rows), sum(row["invoices"] for row in rows)) == (cents, count)
+    assert (tmp_path / "overdue.md").read_text().startswith("# Open since before 2026-07-01")
+
+
+def test_feeds_are_kept_where_they_matter(intendant, examples, served, tmp_path) -> None:
+    port = served("feed-watch", "-m", "http.server", "PORT", "--bind", "127.0.0.1")
+    done = intendant(
+        "run",
+        str(examples / "feed-watch/flow.yaml"),
+        *("-i", f'feeds=["http://127.0.0.1:{port}/ships.xml"]', "--json", "--db", "none"),
+        INTENDANT_PLUGINS__SETTINGS=allowed(port, "feed"),
+    )
+    assert done.code == 0, done.out + done.err
+    written = (tmp_path / "matters.md").read_text()
+    assert "New ferry to Gothenburg" in written
+    assert "Crane inspected" in written
+    assert "Canteen" not in written
+
+
+def test_the_workbook_is_cleaned_and_joined(intendant, examples, tmp_path) -> None:
+    flow, book = examples / "workbook-cleanup/flow.yaml", examples / "workbook-cleanup/contacts.xlsx"
+    done = intendant("run", str(flow), "-i", f"path={book}", "--json", "--db", "none")
+    assert done.code == 0, done.out + done.err
+    with (tmp_path / "contacts.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["mail"] for row in rows] == [
+        "ada@example.org",
+        "bo@example.org",
+        "cag@example.org",
+        "di@example.org",
+    ]
+    assert [row["currency"] for row in rows] == ["GBP", "SEK", "TRY", ""]
+    assert rows[0]["since"] == "2024-03-04"

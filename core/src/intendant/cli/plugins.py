@@ -59,7 +59,7 @@ def _one(name: str, chosen: "PluginSettings", *, as_json: bool) -> None:
     from difflib import get_close_matches
 
     from intendant.hooks import discovery
-    from intendant.hooks.reference import as_lines, reference_of
+    from intendant.hooks.reference import as_lines, readme_of, reference_of
 
     records = discovery.describe(discovery.list_plugins(block=chosen.block, only=chosen.only))
     wanted = [record for record in records if name in (record.key, record.name, record.distribution)]
@@ -70,7 +70,7 @@ def _one(name: str, chosen: "PluginSettings", *, as_json: bool) -> None:
         hint = f"did you mean '{close[0]}'?" if close else "`intendant plugins` lists what is installed"
         raise SettingsError(f"no plugin '{name}' is installed", hint=hint)
     found, states = discovery.load(wanted)
-    references = [reference_of(plugin(), record.distribution) for record, plugin in found]
+    references = [reference_of(plugin(), readme_of(record.distribution)) for record, plugin in found]
     if as_json:
         print_json([asdict(reference) for reference in references])
     else:

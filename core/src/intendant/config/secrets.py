@@ -7,7 +7,7 @@ import re
 import stat
 import tomllib
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, ValuesView
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ LEAST = 4
 """Characters of a secret at least: a shorter one cannot be told from other text, and so not be taken out of it."""
 MAX_FILE = 1_000_000
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_REFERENCE = re.compile(r"\{\{\s*secrets\.([A-Za-z][A-Za-z0-9_]*)\s*\}\}")
 _PRIVATE = stat.S_IRWXG | stat.S_IRWXO
 _MASK = "[secret {name}]"
 
@@ -143,6 +144,10 @@ class UsedSecrets(Mapping[str, Json]):
     def __len__(self) -> int:
         return len(self._used)
 
+    def values(self) -> ValuesView[str]:
+        """The values that were used."""
+        return self._used.values()
+
     def masked(self, text: str) -> str:
         """*text* without the values that were used, in whatever form protocols write them."""
         for name, value in sorted(self._used.items(), key=lambda item: len(item[1]), reverse=True):
@@ -161,6 +166,21 @@ class UsedSecrets(Mapping[str, Json]):
         if isinstance(value, list):
             return [self.scrubbed(item) for item in value]
         return value
+
+
+def filled(value: Any, used: UsedSecrets) -> Any:
+    """Settings of a plugin with `{{ secrets.NAME }}` in their texts replaced.
+
+    Raises:
+        SecretMissing: A secret is not set.
+    """
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda match: used[match[1]], value)
+    if isinstance(value, Mapping):
+        return {key: filled(item, used) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [filled(item, used) for item in value]
+    return value
 
 
 def forms(value: str) -> list[str]:

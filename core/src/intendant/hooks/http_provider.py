@@ -72,6 +72,8 @@ class HttpSettings(Options):
 
     models: dict[str, str] = Field(default_factory=dict)
     """Model by tier, laid over the defaults; required at a server that is not the vendor's own."""
+    api_key: str = Field(default="", repr=False)
+    """The key: `"{{ secrets.NAME }}"`; by default that of the vendor's environment variable."""
     base_url: str | None = None
     """Where calls are sent; by default what the vendor's environment variable says, else the vendor's own
     server."""
@@ -134,7 +136,8 @@ class HttpProvider(Provider):
 
     def api_key(self) -> str:
         """The key; empty if there is none."""
-        return next((key for name in self.vendor.keys if (key := os.environ.get(name))), "")
+        settings: HttpSettings = self.settings
+        return settings.api_key or next((key for name in self.vendor.keys if (key := os.environ.get(name))), "")
 
     def available(self) -> bool:
         """True if there is a key, or a server of one's own, which may need none."""

@@ -10,6 +10,13 @@ _NAMES = re.compile(r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDEN
 _FORMS = re.compile(r"\b(?:sk|pk|rk|gsk|xai|key)-[\w*-]{6,}|(?i:\bbearer\s+)[\w.~+/*-]{6,}=*")
 _USER = re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)")
 _GONE = "…"
+_hidden: set[str] = set()
+
+
+def hide(value: str) -> None:
+    """Take *value*, a secret that no variable of the environment holds, out of all texts of this process."""
+    if len(value) >= LEAST_SECRET:
+        _hidden.add(value)
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
@@ -21,7 +28,7 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
         secrets: Names of more variables that hold one.
     """
     names = {*secrets, *filter(_NAMES.search, os.environ)}
-    values = {value for name in names if len(value := os.environ.get(name, "")) >= LEAST_SECRET}
+    values = {value for name in names if len(value := os.environ.get(name, "")) >= LEAST_SECRET} | _hidden
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, _GONE)
     return _USER.sub(_GONE, _FORMS.sub(_GONE, text))

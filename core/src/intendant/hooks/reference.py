@@ -51,12 +51,12 @@ class PluginReference:
     """The first example of its README; empty if there is none."""
 
 
-def reference_of(plugin: Plugin, distribution: str = "") -> PluginReference:
+def reference_of(plugin: Plugin, readme: str = "") -> PluginReference:
     """What *plugin* takes.
 
     Args:
         plugin: The plugin.
-        distribution: The distribution that it is from, whose README has the example.
+        readme: The README of its distribution, which has the example; see `readme_of`.
     """
     tables: list[OptionTable] = []
     if isinstance(plugin, Connector):
@@ -71,7 +71,7 @@ def reference_of(plugin: Plugin, distribution: str = "") -> PluginReference:
     if settings:
         key = f'plugins.settings."{plugin.key}"'
         tables.append(OptionTable("settings", f"Under `{key}` in the settings.", settings))
-    return PluginReference(plugin.key, _summary(plugin), tuple(tables), _example(distribution))
+    return PluginReference(plugin.key, _summary(plugin), tuple(tables), _example(readme))
 
 
 def _summary(plugin: Plugin) -> str:
@@ -80,16 +80,20 @@ def _summary(plugin: Plugin) -> str:
     return (inspect.getdoc(type(plugin)) or "").partition("\n")[0]
 
 
-def _example(distribution: str) -> str:
-    """The first example of a distribution's README."""
-    if not distribution:
-        return ""
+def readme_of(distribution: str) -> str:
+    """The README of an installed distribution; empty if there is none."""
     try:
-        about = metadata(distribution)
+        about = metadata(distribution) if distribution else None
     except PackageNotFoundError:
+        about = None
+    if about is None:
         return ""
-    text = str(about.get_payload() or about.get("Description") or "")  # type: ignore[attr-defined]
-    found = _FENCE.search(text)
+    return str(about.get_payload() or about.get("Description") or "")  # type: ignore[attr-defined]
+
+
+def _example(readme: str) -> str:
+    """The first example of a README."""
+    found = _FENCE.search(readme)
     return found[1] if found else ""
 
 

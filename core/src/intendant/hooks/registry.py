@@ -11,6 +11,7 @@ import pluggy
 from pydantic import BaseModel
 
 from intendant.config.logs import get_logger
+from intendant.config.secrets import Secrets, UsedSecrets, filled
 from intendant.hooks import discovery, specs
 from intendant.hooks.adapters import ADAPTERS
 from intendant.hooks.bases import (
@@ -26,7 +27,8 @@ from intendant.hooks.connectors import Connector
 from intendant.hooks.discovery import PluginRecord, PluginState
 from intendant.hooks.hints import install_hint
 from intendant.hooks.providers import Provider
-from intendant.model.errors import DuplicatePluginError, PluginLoadError, SettingsError
+from intendant.hooks.redaction import hide
+from intendant.model.errors import DuplicatePluginError, PluginLoadError, SecretMissing, SettingsError
 from intendant.model.requests import IntentSpec
 
 log = get_logger("intendant.plugins")
@@ -46,6 +48,7 @@ class Plugins:
         required: Keys that must load.
         order: Keys in the order in which they are asked, before all others.
         settings: Each plugin's own settings, by key.
+        secrets: Where `{{ secrets.NAME }}` in settings of providers and connectors is found; None leaves it there.
 
     Raises:
         DuplicatePluginError: Two claim one name.
@@ -63,7 +66,9 @@ class Plugins:
         required: Iterable[str] = (),
         order: Sequence[str] = (),
         settings: Mapping[str, Mapping[str, Any]] | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
+        self._secrets = secrets
         self.manager = pluggy.PluginManager(specs.PROJECT)  # the one place
         self.manager.add_hookspecs(specs)
         self._settings = settings or {}
@@ -98,10 +103,13 @@ class Plugins:
         self.records += states
         for record, cls in found:
             try:
-                plugin = cls(self._settings.get(record.key))
+                plugin = cls(self._settings_of(record))
                 fault = _fault(plugin, record.name)
             except SettingsError:
                 raise
+            except SecretMissing as error:
+                self._mark(record, PluginState.failed, str(error))
+                continue
             except Exception as error:  # noqa: BLE001  # a plugin's own code; the rest goes on
                 self._mark(record, PluginState.failed, f"{type(error).__name__}: {error}")
                 continue
@@ -109,6 +117,17 @@ class Plugins:
                 self._mark(record, PluginState.incompatible, fault)
                 continue
             self._plugins[record.key] = plugin
+
+    def _settings_of(self, record: PluginRecord) -> Mapping[str, Any] | None:
+        """A plugin's own settings. Those of providers and connectors may name secrets."""
+        settings = self._settings.get(record.key)
+        if settings is None or self._secrets is None or record.kind not in ("provider", "connector"):
+            return settings
+        used = UsedSecrets(self._secrets)
+        made: Mapping[str, Any] = filled(settings, used)
+        for value in used.values():
+            hide(value)
+        return made
 
     def _mark(self, record: PluginRecord, state: PluginState, reason: str) -> None:
         log.error("plugin_refused", plugin=record.key, state=state, reason=reason)

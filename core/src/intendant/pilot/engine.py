@@ -55,6 +55,7 @@ class Engine:
         secrets: SecretSource | None = None,
     ) -> None:
         self.settings = settings if isinstance(settings, Settings) else Settings.load(settings, file=None)
+        self.secrets = Secrets(self.settings.secrets, secrets)
         chosen = self.settings.plugins
         self.plugins = Plugins(
             plugins,
@@ -64,8 +65,8 @@ class Engine:
             required=(*chosen.require, *_named(self.settings)),
             order=chosen.order,
             settings=chosen.settings,
+            secrets=self.secrets,
         )
-        self.secrets = Secrets(self.settings.secrets, secrets)
         self.questions = Questions(self.plugins.manager)
         self.prices = Prices(self.settings.prices.models)
         self.planner = Planner(self.plugins, self.settings, self.prices)

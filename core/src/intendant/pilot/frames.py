@@ -11,6 +11,7 @@ from time import time
 from typing import Any
 
 from intendant import events
+from intendant.config.secrets import UsedSecrets
 from intendant.model.errors import IntendantError, ReferenceFailed
 from intendant.model.results import Failure, ItemCounts, StepOutcome, StepStatus, Usage
 from intendant.model.workflow import Json, Step
@@ -120,7 +121,9 @@ class Frame:
         lenient = lenient or self.lenient or (step is not None and step.join != "all")
         run = self.run
         about = {"id": run.journal.run_id, "workflow": run.plan.workflow.name, **run.result}
-        return {**self.variables, "steps": StepsView(self, lenient=lenient), "inputs": run.inputs, "run": about}
+        # Masks: the values are filled in where a connector is called, and nowhere else.
+        places: dict[str, Json] = {"inputs": run.inputs, "run": about, "secrets": UsedSecrets(None)}
+        return {**self.variables, "steps": StepsView(self, lenient=lenient), **places}
 
     def find(self, step_id: str) -> StepOutcome | None:
         """The outcome of a step of this frame, or of one around it."""
