@@ -48,10 +48,10 @@ def run(
     file: Annotated[Path, typer.Argument(help="The workflow file; `-` reads it from standard input.")],
     *,
     inputs: Annotated[list[str] | None, typer.Option("--input", "-i", help="key=value. May be repeated.")] = None,
-    wait: WaitOption = False,
     dry: Annotated[
         bool, typer.Option("--dry", help="Change nothing outside: steps that would deliver only say what.")
     ] = False,
+    wait: WaitOption = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,

@@ -182,7 +182,8 @@ class _Checker:
         """Where a reference stands, and what is wrong with it."""
         if isinstance(item, tuple):
             return item[0], (item[1].message, item[1].hint)
-        return item.path, self.reference_fault(item, placed)
+        fault = _fault_of_secret(item, placed) if item.root == "secrets" else self.reference_fault(item, placed)
+        return item.path, fault
 
     def scope(self, placed: Placed | None, key: str = "") -> tuple[frozenset[str], tuple[str, ...]]:
         """The steps and the names of items that a key of a step may refer to."""
@@ -209,8 +210,6 @@ class _Checker:
         steps, variables = self.scope(placed, str(ref.path[0]) if ref.path else "")
         if ref.root in variables:
             return None
-        if ref.root == "secrets":
-            return _fault_of_secret(ref, placed)
         if ref.root not in references.ROOTS:
             hint = f"references begin with {', '.join((*references.ROOTS, *variables))}"
             return f"'{ref.root}' in '{{{{ {ref.text} }}}}' is not known", hint

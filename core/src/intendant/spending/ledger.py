@@ -42,14 +42,14 @@ class StepBudget:
     extra: int = 0
     """Tokens beyond its share that it drew from the pool; part of `limit`."""
     opened: bool = False
+    opening: bool = False
+    """True if it may be in the store: a call was to open it."""
     cap: Limits | None = None
     """The budget that the workflow gives it."""
     micro: int = 0
     """Micro-US$ held and spent."""
     group: bool = False
     """True if it holds for several steps together."""
-    opening: bool = False
-    """True if it may be in the store: a call was to open it."""
 
     @property
     def left(self) -> int:

@@ -118,6 +118,10 @@ class Covered:
         if found:
             self.note(session, found[0], chain, **more)
 
+    def note_deleted(self, session: Session, *key: Any, chain: str | None = None, **more: Any) -> None:
+        """Commit to a row being there no more."""
+        session.commit_to(commitment(self.name, "/".join(map(str, key)), NONE, more), chain)
+
 
 def commitment(table: str, key: str, digest: str, more: dict[str, Any] | None = None) -> str:
     """A commitment as JSON: `[table, key, digest]`, and an object with what else is known.

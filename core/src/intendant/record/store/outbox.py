@@ -60,6 +60,8 @@ def withdraw(key: str) -> Work[None]:
     """Note that it was certainly not changed; the next attempt begins anew."""
 
     def work(connection: Connection) -> None:
-        connection.execute(delete(outbox).where(outbox.c.key == key, outbox.c.state == "begun"))
+        gone = connection.execute(delete(outbox).where(outbox.c.key == key, outbox.c.state == "begun"))
+        if gone.rowcount:
+            DELIVERY.note_deleted(session_of(connection), key)
 
     return work
