@@ -43,7 +43,7 @@ from intendant.pilot.references import resolve
 from intendant.pilot.sandbox import Bounds, bounded
 from intendant.pilot.schemas import Schema
 from intendant.planning.compression import CompressionChain
-from intendant.planning.planner import StepPlan
+from intendant.planning.decided import StepPlan
 from intendant.record.journal import Journal, StepLog
 from intendant.spending.calls import CallScope
 from intendant.spending.gateway import Gateway

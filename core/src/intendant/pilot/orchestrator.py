@@ -25,7 +25,7 @@ from intendant.pilot.sandbox import Bounds
 from intendant.pilot.segments import run_segment
 from intendant.pilot.steps import execute
 from intendant.planning.compression import CompressionChain
-from intendant.planning.planner import Plan
+from intendant.planning.decided import Plan
 from intendant.record.journal import Journal, parse_events
 from intendant.record.rows import RunRow
 from intendant.record.store import runs
