@@ -79,6 +79,8 @@ class RunContext:
     """Where secrets are found."""
     dry: bool = False
     """Steps change nothing outside."""
+    folder: str = ""
+    """The folder of the workflow's file."""
 
 
 class StepExecution:
@@ -113,6 +115,7 @@ class StepExecution:
         self._references = scope
         self._given = given or {}
         self._log = context.journal.step(self._address)
+        self._use: ConnectorUse | None = None
         self._attempts = 0
         self._generation = 0
         self._usage = NOTHING
@@ -290,7 +293,7 @@ class StepExecution:
             return _no_connector
         name, operation = self._step.connector
         context, step = self._context, self._step
-        return ConnectorUse(
+        self._use = ConnectorUse(
             context.plugins.connectors[name],
             operation,
             self._with,
@@ -300,7 +303,9 @@ class StepExecution:
             secrets=context.secrets,
             in_doubt=step.in_doubt,
             dry=context.dry,
+            folder=context.folder,
         )
+        return self._use
 
     async def _checked(self, result: Any) -> str:
         """The output as JSON text, if it is JSON and matches the step's schema.
@@ -323,13 +328,14 @@ class StepExecution:
 
     def _completed(self, result: StepResult, text: str, seconds: float) -> StepOutcome:
         plan = self._plan
+        notes = result.notes if self._use is None else tuple(dict.fromkeys((*result.notes, *self._use.notes)))
         outcome = StepOutcome(
             step_id=self._address,
             name=plan.name,
             status=StepStatus.completed,
             intent=plan.intent,
             output=result.output,
-            notes=result.notes,
+            notes=notes,
             produced_by=self._produced_by,
             tier=plan.route.tier if plan.route and self._usage.calls else None,
             usage=self._usage,

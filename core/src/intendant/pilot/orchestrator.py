@@ -224,6 +224,7 @@ class WorkflowOrchestrator:
             on_text=self._on_text,
             secrets=self._engine.secrets,
             dry=plan.dry,
+            folder=plan.folder,
         )
         run = RunState(plan, journal, context, values, settings.run.max_parallel, kept=dict(kept or {}))
         self._run, self._root = run, Frame(run, workflow.steps)

@@ -59,6 +59,8 @@ class Plan(Frozen):
     budget_tokens: int
     budget_micro_usd: int | None
     strategy: str
+    folder: str = ""
+    """The folder of the workflow's file, where relative paths are looked for first."""
     unallocated: int
     """Tokens that no step has a right to."""
     planning_tokens: int = 0

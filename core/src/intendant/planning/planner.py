@@ -124,6 +124,7 @@ class Planner:
             budget_tokens=tokens,
             budget_micro_usd=micro,
             strategy=strategy,
+            folder=workflow.folder,
             unallocated=unallocated,
             planning_tokens=taken.tokens,
             planning_micro_usd=taken.micro_usd,
