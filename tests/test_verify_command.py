@@ -137,6 +137,7 @@ def test_a_tenant_sees_its_own_runs_only(intendant, flow, tmp_path) -> None:
             assert refused.code == 2
             assert "there is no run" in refused.err
         assert "there is no run" in intendant(command, "last", *DB, *two).err
+    assert intendant("cost", "--json", *DB, *two).json()["groups"] == []
     harm(tmp_path / "x.db", "UPDATE step SET output = '[9]' WHERE key = 'total'")
     other = intendant("verify", *DB, *two)
     assert other.code == 5

@@ -6,7 +6,7 @@ from time import time
 import pytest
 from sqlalchemy import select
 
-from intendant import Workflow
+from intendant import Fenced, Workflow
 from intendant.plugin import (
     Hold,
     IntentHandler,
@@ -152,7 +152,7 @@ async def test_a_provider_that_cannot_be_asked_for_a_while_is_asked_again() -> N
 async def test_a_batch_that_takes_too_long_is_given_up_and_what_it_answered_is_used() -> None:
     provider = Batching(questions=10**9)
     lanes = BatchLanes(0.0, (0.001, 0.002))
-    answer = asyncio.create_task(lanes.answer(provider, hold("k", 0.05), ask("one")))
+    answer = asyncio.create_task(lanes.answer(provider, hold("k", 0.05), ask("one"), noted))
     assert (await answer).text == "batched one"
     assert provider.cancelled == ["b1"]
 
@@ -166,7 +166,7 @@ async def test_a_batch_that_never_ends_is_charged_until_the_truth_is_known() -> 
 
     lanes = BatchLanes(0.0, (0.001, 0.002))
     with pytest.raises(ProviderError, match="did not end in time") as caught:
-        await lanes.answer(Silent(questions=10**9), hold("k", 0.05), ask("one"))
+        await lanes.answer(Silent(questions=10**9), hold("k", 0.05), ask("one"), noted)
     assert caught.value.billed
 
 
@@ -180,12 +180,50 @@ async def test_where_a_batch_is_refused_as_a_whole_its_calls_are_sent_by_themsel
 async def test_who_gives_up_while_a_batch_is_gathered_is_not_sent() -> None:
     provider, lanes = Batching(), BatchLanes(0.02, (0.001, 0.002))
     first, second = (
-        asyncio.create_task(lanes.answer(provider, hold(key, 60.0), ask(key))) for key in ("one", "two")
+        asyncio.create_task(lanes.answer(provider, hold(key, 60.0), ask(key), noted)) for key in ("one", "two")
     )
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).text == "batched two"
     assert provider.sent == [["two"]]
+
+
+async def test_each_call_is_noted_as_sent_before_the_batch_is_handed_in() -> None:
+    """One that cannot be noted, because its run has another owner, say, is not sent."""
+    provider, lanes = Batching(), BatchLanes(0.0, (0.001, 0.002))
+    seen: list[list[list[str]]] = []
+
+    async def note() -> None:
+        seen.append(list(provider.sent))
+
+    async def refuse() -> None:
+        raise Fenced("it was taken over")
+
+    calls = [
+        lanes.answer(provider, hold(text, 60.0), ask(text), how) for text, how in (("a", note), ("b", refuse))
+    ]
+    answered, refused = await asyncio.gather(*calls, return_exceptions=True)
+    assert answered.text == "batched a"
+    assert isinstance(refused, Fenced)
+    assert (seen, provider.sent) == ([[]], [["a"]])
+
+
+async def test_a_call_that_is_cancelled_while_it_queues_is_not_charged(tmp_path) -> None:
+    gateway_lanes = BatchLanes(3600.0)
+    async with engine(Ask(), Batching(), settings=HALF, db=f"sqlite:///{tmp_path}/x.db") as service:
+        service._engine.gateway._batches = gateway_lanes
+        run = asyncio.create_task(service.run(flow("one")))
+        while not gateway_lanes._gathered:
+            await asyncio.sleep(0.01)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        store = service._engine.store
+        (row,) = await store.do(lambda c: c.execute(select(tables.hold)).all())
+    assert (row.state, row.sending, row.spent_tokens) == ("released", 0, 0)
+
+
+async def noted() -> None:
+    """A call is sent."""
 
 
 def hold(key: str, seconds: float) -> Hold:

@@ -248,7 +248,7 @@ async def test_a_call_belongs_to_the_day_it_was_held_on_whenever_it_was_charged_
         yesterday = now - 86_400
         await do(limits.set_limit("agent:a", "day", 10**6, None, yesterday))
         for key, at in (("doubt", yesterday), ("credited", yesterday), ("today", now), ("out", now)):
-            row = HoldRow(key, "r", "s", 1, "-", "p", "m", 100, 50, "v", at + 60, "a", "t", at)
+            row = HoldRow(key, "r", "s", 1, "-", "p", "m", 100, 50, "v", at + 60, "a", "default", at)
             await do(holds.reserve(row, ()))
         await do(holds.charge("doubt"))
         await do(holds.charge("credited", "expire"))

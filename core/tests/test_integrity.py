@@ -7,9 +7,10 @@ import re
 import shutil
 import sqlite3
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import BigInteger, Float, Integer
+from sqlalchemy import BigInteger, Float, Integer, String, Text, create_engine, text
 
 from intendant import IntendantError, Workflow, events
 from intendant.model.errors import RecordBroken
@@ -29,7 +30,18 @@ from intendant.plugin import (
 )
 from intendant.record.journal import Journal
 from intendant.record.rows import ApprovalRow, BudgetRow, HoldRow, RunRow, Spent
-from intendant.record.store import Store, approvals, budgets, holds, integrity, limits, originals, runs
+from intendant.record.store import (
+    Store,
+    approvals,
+    bookings,
+    budgets,
+    erasure,
+    holds,
+    integrity,
+    limits,
+    originals,
+    runs,
+)
 from intendant.record.store.digests import COVERED, OUTSIDE
 from intendant.record.store.spend_report import apart
 from intendant.record.store.tables import metadata
@@ -133,14 +145,16 @@ async def leave_more(store: Store) -> None:
         said = {"call": key, "provider": "p", "model": "m", "usage": usage, "outcome": "answered"}
         work = holds.settle(key, Spent(2, taken - 2, 4), '{"text": "x"}')
         await journal.commit(work, log.event(events.TokensSettled, **said))
-    for step in ("s", "t"):
-        asked = ApprovalRow("r_more", step, "Send it?", "[]", 2, "deny", "{}", "0" * 64, 1.0, None)
-        await journal.commit(approvals.ask(asked))
-        for verdict in ("approved", "denied", "approved"):  # people change their minds
-            await store.do(approvals.decide("r_more", step, "Ada", verdict))
-    await journal.commit(approvals.close(journal.fence, "t", "approved"))
     for handle in ("0123", "4567"):
         await journal.commit(originals.keep("r_more", handle, f"the whole text {handle}"))
+    for step in ("s", "t"):
+        asked = ApprovalRow("r_more", step, "Send it?", "[]", 1, "deny", '{"input": "x"}', "0" * 64, 1.0)
+        await journal.commit(approvals.ask(asked), log.event(events.ApprovalRequested, ask="Send it?"))
+        for verdict in ("denied", "approved"):
+            await store.do(approvals.decide("r_more", step, "ann", verdict, "a note"))
+    await journal.commit(
+        approvals.close(journal.fence, "s", "approved"), log.event(events.ApprovalDecided, verdict="approved")
+    )
     await journal.commit(runs.finish_run(journal.fence, "failed"))
 
 
@@ -515,3 +529,122 @@ async def test_an_untouched_run_is_resumed_and_its_record_stays_whole(copy, made
     result = await resumed(copy, made[1], Box())
     assert result.status == "completed", result.failures
     assert found(copy).broken == []
+
+
+# --- erasing ---
+
+
+async def test_erasing_takes_payloads_away_and_leaves_the_chain_whole(copy, made) -> None:
+    _, run_id = made
+    store = Store(f"sqlite:///{copy}")
+    before = await store.do(integrity.verify())
+    assert await store.do(erasure.erase(run_id, "ada")) > 5
+    assert await store.do(erasure.erase(run_id, "ada")) == 0
+    verified = await store.do(integrity.verify(against=before.head))
+    totals = await store.do(bookings.totals_of_run(run_id))
+    with pytest.raises(IntendantError, match="was erased"):
+        await resumed(copy, run_id, Box())
+    await asyncio.to_thread(store.close)
+    assert verified.broken == []
+    assert f"the payloads of run {run_id} were erased, by ada" in verified.notes
+    assert totals.tokens > 0
+    settle(copy)
+    connection = sqlite3.connect(copy)
+    left = [
+        connection.execute(
+            f"SELECT count(*) FROM {table} WHERE run_id = '{run_id}' AND {column} IS NOT NULL"
+        ).fetchone()
+        for table, column in (("step", "output"), ("hold", "reply"), ("outbox", "receipt"), ("step", "salt"))
+    ]
+    connection.close()
+    assert left == [(0,)] * 4
+
+
+@pytest.mark.parametrize("change", ["output = NULL", "output = NULL, salt = NULL", "salt = NULL"])
+def test_a_payload_that_is_missing_without_an_erasure_is_broken(copy, change) -> None:
+    harm(copy, f"UPDATE step SET {change} WHERE key = 'a'")
+    assert {fault.table for fault in found(copy).broken} == {"step"}
+
+
+def test_no_payload_is_in_the_journal(made) -> None:
+    """What may be erased must not be where nothing can be: inputs and digests of outputs without a salt."""
+    connection = sqlite3.connect(made[0])
+    text = " ".join(row[0] for row in connection.execute("SELECT data FROM event"))
+    connection.close()
+    assert "Ada" not in text
+    assert "output_sha256" not in text
+
+
+# --- several processes, other databases ---
+
+SERVER = os.environ.get("INTENDANT_TEST_POSTGRESQL", "")
+needs_server = pytest.mark.skipif(not SERVER, reason="needs a PostgreSQL server: run `nox -s postgresql`")
+
+
+@pytest.fixture(params=["file", pytest.param("postgresql", marks=needs_server)])
+def url(request, tmp_path):
+    """A database that several processes may use, empty."""
+    if request.param == "file":
+        yield f"sqlite:///{tmp_path}/runs.db"
+        return
+    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
+    name = f"test_{uuid4().hex}"
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield server.url.set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+async def test_engines_that_write_at_once_leave_a_whole_record(url) -> None:
+    """With standing limits, leases of them, refusals, cancellations and runs that are taken over."""
+    settings = {"budget": {"lease_seconds": 30.0}}
+    store = Store(url)
+    await store.do(limits.set_limit("agent:mailer", "day", 5000, None))
+    services = [engine(Ask(), Box(), ScriptedProvider(reply()), db=url, settings=settings) for _ in range(3)]
+    failing = Ask()
+    failing.failing = {"c"}
+    services.append(engine(failing, Box(), ScriptedProvider(reply()), db=url, settings=settings))
+    flights = [asyncio.create_task(service.run(FLOW)) for service in services * 4]
+    await asyncio.sleep(0.05)
+    flights[3].cancel()
+    await store.do(limits.set_limit("tenant:default", "month", 4000, None))
+    results = await asyncio.gather(*flights, return_exceptions=True)
+    for result in results:
+        if not isinstance(result, BaseException) and result.status == "failed":
+            await services[0].resume(result.run_id)
+    verified = await store.do(integrity.verify())
+    assert verified.broken == []
+    assert verified.runs == len([result for result in results if not isinstance(result, BaseException)]) + 1
+    for service in services:
+        await service.aclose()
+    assert (await store.do(integrity.verify())).broken == []
+    await asyncio.to_thread(store.close)
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_what_is_changed_is_found_on_every_database(url, table) -> None:
+    store = Store(url)
+    await store.do(limits.set_limit("agent:mailer", "day", 100_000, None))
+    async with engine(Ask(), Box(), ScriptedProvider(reply()), db=url) as service:
+        await service.run(FLOW)
+    await leave_more(store)
+    assert (await store.do(integrity.verify())).broken == []
+    column = {
+        "event": "severity",
+        "budget": "parent",
+        "budget_limit": "scope",
+        "original": "text",
+        "decision": "note",
+    }.get(table)
+    column = column or next(
+        c.name for c in metadata.tables[table].columns if not c.primary_key and isinstance(c.type, Text | String)
+    )
+    change = text(f'UPDATE "{table}" SET "{column}" = \'x\'')
+    if table == "run":
+        change = text("UPDATE run SET workflow = 'x'")
+    await store.do(lambda connection: connection.execute(change))
+    broken = (await store.do(integrity.verify())).broken
+    assert {fault.table for fault in broken} & {table, "window"}
+    await asyncio.to_thread(store.close)

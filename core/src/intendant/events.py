@@ -74,6 +74,10 @@ class Resumed(Event):
     """Steps that were done before and are not done again."""
     budget_tokens: int | None
     budget_micro_usd: int | None
+    file_changed: str = ""
+    """The workflow's file, where it has changed since the run was planned: the run goes on by the plan it had."""
+    corrected: bool = False
+    """True if the run goes on with a corrected workflow."""
 
 
 class IntentClassified(Event):
@@ -364,6 +368,27 @@ class StepSkipped(Event):
     reason: str
 
 
+class StepWaiting(Event):
+    """A step waits for a person; a run that is resumed looks at it again."""
+
+    type: Literal["step_waiting"] = "step_waiting"
+    severity: Severity = "warning"
+    reason: str
+    usage: Usage = Usage()
+
+
+class DoubtDecided(Event):
+    """A person decided what became of a call in doubt."""
+
+    type: Literal["doubt_decided"] = "doubt_decided"
+    call: str
+    """Idempotency key of the call."""
+    decision: Literal["settle", "retry", "drop"]
+    by: str
+    answered: bool = False
+    """True if the answer was given as well, so that the call is not made again."""
+
+
 class StepFailed(Event):
     """A step failed for good."""
 
@@ -429,7 +454,9 @@ AnyEvent = Annotated[
     | WaitStarted
     | Suspended
     | StepSkipped
+    | StepWaiting
     | StepFailed
+    | DoubtDecided
     | BudgetExceededEvent
     | Recorded
     | Completed,

@@ -129,7 +129,7 @@ async def read_costs(
     from intendant.spending.costs import SavingsFold
 
     row = None if run is None else await engine.store.do(runs.find_run(run, engine.tenant))
-    scope = Scope(row.id if row else None, agent, *period)
+    scope = Scope(row.id if row else None, agent, *period, engine.tenant)
     models = {name: tuple(models_of(engine, name).values()) for name in engine.plugins.providers}
 
     def work(connection: Any) -> dict[str, Any]:

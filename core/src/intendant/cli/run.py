@@ -38,6 +38,7 @@ CODES = {
     RunStatus.completed: 0,
     RunStatus.failed: FAILED,
     RunStatus.refused: REFUSED,
+    RunStatus.overrun: REFUSED,
     RunStatus.waiting: WAITING,
     RunStatus.cancelled: INTERRUPTED,
 }
@@ -59,8 +60,8 @@ def run(
 ) -> None:
     """Run a workflow and show it while it runs.
 
-    Exit codes: 0 done, 1 a step failed, 2 the file or the arguments are wrong, 3 refused for budget, 4 waiting
-    for a person or a time.
+    Exit codes: 0 done, 1 a step failed, 2 the file or the arguments are wrong, 3 refused for budget, or overrun,
+    4 waiting for a person or a time.
     """
     with Session(settings, db) as session:
         flow = session.service.load(file)
@@ -77,6 +78,14 @@ def resume(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Also where another process may still be at it.")
     ] = False,
+    corrected: Annotated[
+        Path | None,
+        typer.Option(
+            "--with",
+            metavar="FILE",
+            help="A corrected file to go on with; finished steps are as they were.",
+        ),
+    ] = None,
     tokens: Annotated[
         int | None, typer.Option(help="What it may spend in all from now on.", min=0, max=MAX_AMOUNT)
     ] = None,
@@ -93,7 +102,8 @@ def resume(
     """
     limits = Limits(tokens=tokens, usd=usd)
     with Session(settings, db) as session:
-        work = partial(session.service.resume, run, take_over=take_over, limits=limits, wait=wait)
+        flow = None if corrected is None else session.service.load(corrected)
+        work = partial(session.service.resume, run, take_over=take_over, limits=limits, workflow=flow, wait=wait)
         earlier = session.do(_earlier(session.engine, run))
         result = _shown(session, work, earlier, as_json=as_json)
     _end(result, as_json=as_json)
@@ -130,10 +140,17 @@ def _shown(
     for event in earlier:
         view(event)
     try:
-        return _watched(session, work, view, as_json=as_json)
+        result = _watched(session, work, view, as_json=as_json)
     except KeyboardInterrupt:
         print("\n".join(_cancelled(view)), file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+    if view.file_changed:
+        print(
+            f"note: {view.file_changed} has changed since this run was planned; the run goes by the plan it had\n"
+            f"    hint: to go on with the changed file: intendant resume {view.run_id} --with {view.file_changed}",
+            file=sys.stderr,
+        )
+    return result
 
 
 def _cancelled(view: RunView) -> list[str]:

@@ -244,3 +244,29 @@ def upgrade(db: DbOption = None, settings: SetOption = None) -> None:
     except IntendantError as error:
         give_up(error, as_json=False)
     print("the database is up to date")
+
+
+@command(name="erase", group=db_app)
+def erase_payloads(
+    run: Annotated[str, typer.Argument(help="The run's id, the beginning of it, or `last`.")],
+    *,
+    as_json: JsonOption = False,
+    db: DbOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Erase inputs, outputs, answers of models and originals of a run. What happened, and what it cost, stays."""
+    import getpass
+
+    from intendant.record.store import erasure, runs
+
+    chosen = load_settings(settings)
+
+    async def work(store: "Store") -> tuple[str, int]:
+        row = await store.do(runs.find_run(run, chosen.budget.tenant))
+        return row.id, await store.do(erasure.erase(row.id, getpass.getuser()))
+
+    run_id, count = with_store(db, chosen, work)
+    if as_json:
+        print_json({"run_id": run_id, "rows": count})
+    else:
+        print(f"erased: the payloads of {count} rows of run {run_id}")

@@ -3,14 +3,15 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 
 from intendant import events
 from intendant.cli.shared import hint_of_failure, money
-from intendant.model.results import RunResult, StepStatus
+from intendant.model.results import RunResult, RunStatus, StepStatus, Usage
+from intendant.record.metrics import REUSED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,6 +47,16 @@ class Row:
     """Of a list."""
     ended: int = 0
     failed: int = 0
+    doubtful: dict[str, Usage] = field(default_factory=dict)
+    """What calls in doubt are charged with, by call."""
+
+    def settle(self, event: events.TokensSettled) -> None:
+        """Count what a call took; what it was charged with before that was known no longer counts."""
+        before = self.doubtful.pop(event.call, Usage())
+        self.tokens += event.usage.tokens - before.tokens
+        self.micro_usd += event.usage.micro_usd - before.micro_usd
+        if event.outcome == "in_doubt":
+            self.doubtful[event.call] = event.usage
 
     def cells(self) -> tuple[str, ...]:
         """Step, intent, tier, tokens, saved, cost, time, note."""
@@ -68,10 +79,12 @@ class RunView:
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
         self.run_id = ""
+        self.file_changed = ""
 
     def __call__(self, event: events.Event) -> Row | None:
         """Take an event in; the row of its step, if it has one."""
         self.run_id = event.run_id
+        self.file_changed = event.file_changed if isinstance(event, events.Resumed) else self.file_changed
         if event.step_id is None:
             return None
         key = event.step_id.partition("[")[0]  # what happens within an item shows in the row of its step
@@ -87,9 +100,8 @@ class RunView:
                 row.status, row.started = StepStatus.running, monotonic()
             case events.StepRetried():
                 row.note = f"attempt {event.attempt} failed: {event.failure.message}"
-            case events.TokensSettled(outcome="answered" | "in_doubt" | "cut_off"):
-                row.tokens += event.usage.tokens
-                row.micro_usd += event.usage.micro_usd
+            case events.TokensSettled() if event.outcome not in REUSED:
+                row.settle(event)
             case events.TokenCompressed():
                 row.saved += event.saved
             case events.ContentExpanded():
@@ -127,6 +139,8 @@ def _of_graph(row: Row, event: events.Event) -> None:
             row.note = _progress(row)
         case events.ApprovalRequested():
             row.status, row.note = StepStatus.waiting, f"asks: {event.ask}"
+        case events.StepWaiting():
+            row.status, row.note = StepStatus.waiting, event.reason
         case events.WaitStarted():
             row.status, row.note = StepStatus.waiting, f"waits until {_clock(event.until)}"
         case events.ErrorHandled():
@@ -169,7 +183,14 @@ def live(view: RunView) -> "Callable[[], Table]":
     return draw
 
 
-_ENDS = (events.StepExecuted, events.StepFailed, events.StepSkipped, events.ApprovalRequested, events.WaitStarted)
+_ENDS = (
+    events.StepExecuted,
+    events.StepFailed,
+    events.StepSkipped,
+    events.ApprovalRequested,
+    events.WaitStarted,
+    events.StepWaiting,
+)
 
 
 class PlainLines:
@@ -204,6 +225,8 @@ def summary(result: RunResult) -> list[str]:
         f"tokens: {used}; cost: {money(metrics.micro_usd)}",
         f"time: {mean:.1f} ms a step on average, {compressing:.1f} ms compressing",
     ]
+    if result.status is RunStatus.overrun:
+        lines.append("overrun: a call took more than was held for it, as its provider reports it")
     for step_id, failure in result.failures.items():
         lines.append(f"error: step '{step_id}': {failure.message}")
         if hint := hint_of_failure(failure):
@@ -212,7 +235,9 @@ def summary(result: RunResult) -> list[str]:
         lines.append(f"error: {result.failure.message}")
     lines += [f"handled: step '{key}': {failure.message}" for key, failure in result.handled.items()]
     lines += [f"waiting: step '{key}': {reason}" for key, reason in result.waits.items()]
-    if result.waits:
+    if any(result.steps[key].in_doubt for key in result.waits if key in result.steps):
+        lines.append(f"    intendant doubts; then: intendant resume {result.run_id}")
+    elif result.waits:
         lines.append(f"    intendant approvals {result.run_id}; then: intendant resume {result.run_id}")
     return lines
 

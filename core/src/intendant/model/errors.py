@@ -337,7 +337,9 @@ class CallInDoubt(IntendantError):
         super().__init__(
             f"a call that may have been paid for, up to {amount('micro_usd', micro_usd)}, was in flight when its "
             "process died",
-            hint="look at the provider's own record; then run the step with `in_doubt: retry`, or start anew",
+            hint="look at the provider's own record; then decide: `intendant doubts` lists such calls"
+            if waits
+            else "look at the provider's own record; then run the step with `in_doubt: retry`, or start anew",
         )
 
 

@@ -187,6 +187,8 @@ class RunStatus(StrEnum):
     failed = "failed"
     refused = "refused"
     """A step could not be done within the budget."""
+    overrun = "overrun"
+    """A call took more than was held for it, as its provider reports: the budget was not kept."""
     waiting = "waiting"
     """All that is left waits for a person or a time."""
     cancelled = "cancelled"
@@ -223,6 +225,8 @@ class StepOutcome(Frozen):
     attempts: int = 0
     reason: str = ""
     """Why the step was skipped, or what it waits for."""
+    in_doubt: bool = False
+    """True if it waits for a decision about a model call that may have been paid for (`intendant doubts`)."""
     handled: bool = False
     """True if it failed and the workflow says what is done then (`on_error`)."""
     input_sha256: str = ""

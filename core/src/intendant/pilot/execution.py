@@ -145,6 +145,8 @@ class StepExecution:
             failure = Failure(error="Cancelled", message="it was interrupted", code="cancelled")
             self._failed(failure, monotonic() - started, cancelled=True)
             raise asyncio.CancelledError from error
+        except CallInDoubt as error:
+            return self._waiting(error) if error.waits else self._failed(failure_of(error), monotonic() - started)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own code may raise anything
             return self._failed(self._explained(error), monotonic() - started)
         finally:
@@ -292,7 +294,7 @@ class StepExecution:
         if self._step.connector is None:
             return _no_connector
         name, operation = self._step.connector
-        context, step = self._context, self._step
+        context = self._context
         self._use = ConnectorUse(
             context.plugins.connectors[name],
             operation,
@@ -301,7 +303,7 @@ class StepExecution:
             self._address,
             delivery_key(context.journal.run_id, self._identity),
             secrets=context.secrets,
-            in_doubt=step.in_doubt,
+            in_doubt=self._step.in_doubt,
             dry=context.dry,
             folder=context.folder,
         )
@@ -362,6 +364,23 @@ class StepExecution:
             input_sha256=self._recorder.digest,
         )
         self._recorder.save(self._log, outcome, None, partial(failed_event, self._log, outcome))
+        return outcome
+
+    def _waiting(self, error: CallInDoubt) -> StepOutcome:
+        outcome = StepOutcome(
+            step_id=self._step.id,
+            name=self._step.title,
+            status=StepStatus.waiting,
+            intent=self._plan.intent,
+            produced_by=self._produced_by,
+            usage=self._usage,
+            tokens_saved=self._tokens_saved,
+            attempts=self._attempts,
+            reason=str(error),
+            in_doubt=True,
+        )
+        event = self._log.event(events.StepWaiting, reason=outcome.reason, usage=self._usage)
+        self._log.save(outcome, None, event)
         return outcome
 
     def _explained(self, error: BaseException) -> Failure:

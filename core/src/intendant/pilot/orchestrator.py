@@ -14,13 +14,14 @@ from intendant.model.results import Failure, Metrics, RunResult, RunStatus, Step
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.checking import check
 from intendant.pilot.client import Shared
+from intendant.pilot.correcting import corrected
 from intendant.pilot.engine import Engine
 from intendant.pilot.execution import RunContext, failure_of
 from intendant.pilot.frames import Frame, RunState
 from intendant.pilot.graph import Graph
 from intendant.pilot.plans import plan_checked, record_plan
 from intendant.pilot.references import resolve
-from intendant.pilot.resuming import PLAN_VERSION, find_resumable, outcomes_of, with_limits
+from intendant.pilot.resuming import PLAN_VERSION, file_of, find_resumable, outcomes_of, with_limits
 from intendant.pilot.sandbox import Bounds
 from intendant.pilot.segments import run_segment
 from intendant.pilot.steps import execute
@@ -151,7 +152,14 @@ class WorkflowOrchestrator:
         record_plan(plan, journal, values)
         return True
 
-    async def resume(self, run: str, *, take_over: bool = False, limits: Limits | None = None) -> None:
+    async def resume(
+        self,
+        run: str,
+        *,
+        take_over: bool = False,
+        limits: Limits | None = None,
+        workflow: Workflow | None = None,
+    ) -> None:
         """Go on with a run that was broken off, or that did not succeed: what was done is not done again, and what
         was paid for is not paid again. It goes by the plan that it had.
 
@@ -159,22 +167,27 @@ class WorkflowOrchestrator:
             run: Its id, or the beginning of that; `last` for the newest.
             take_over: Also where another process may still be at it; that one is refused from then on.
             limits: What the run may spend in all from now on, where that is to change.
+            workflow: A corrected workflow to go on with. The steps that are finished must be in it as they were.
 
         Raises:
             RunNotFound: There is no such run.
+            RecordBroken: What is kept of it was changed by something else than Intendant.
             IntendantError: It is completed, or another process may be at it, or a run is active already.
-            WorkflowError: Its workflow cannot be run with what is installed now.
+            WorkflowError: Its workflow cannot be run with what is installed now, or the corrected one changes what
+                is finished.
             BudgetExceeded: More is spent already than *limits* admit.
         """
         if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
         found = await find_resumable(self._engine, run, take_over=take_over)
+        if workflow is not None:
+            found, limits = await corrected(self._engine, found, workflow, limits)
         tokens = None if limits is None else limits.tokens
         micro = None if limits is None or limits.usd is None else round(limits.usd * 1_000_000)
         check(found.plan.workflow, self._engine.plugins, found.inputs)
         store, worker = self._engine.store, self._engine.worker
         claimed = await store.do(
-            runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro)
+            runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro, other=found.other)
         )
         plan = with_limits(found.plan, claimed.budget, tokens, micro)
         journal = Journal(store, claimed.fence, self._listeners, parse_events(claimed.events))
@@ -186,6 +199,8 @@ class WorkflowOrchestrator:
             kept=len(self.outcomes),
             budget_tokens=plan.budget_tokens,
             budget_micro_usd=plan.budget_micro_usd,
+            file_changed=found.changed_file,
+            corrected=workflow is not None,
         )
 
     async def _begin(
@@ -252,6 +267,7 @@ class WorkflowOrchestrator:
             worker=self._engine.worker,
             created_at=time(),
             tenant=self._engine.tenant,
+            file=file_of(plan.workflow),
         )
         return Journal(store, await store.do(runs.open_run(row)), self._listeners)
 
@@ -364,6 +380,8 @@ class WorkflowOrchestrator:
         returned, failure = (None, None) if status is not RunStatus.completed else _returned(run, frame)
         if failure is not None:
             status = RunStatus.failed
+        if run.context.ledger.overrun and not (cancelled or failed):
+            status = RunStatus.overrun
         run.journal.record(events.Completed, status=status, seconds=time() - run.started)
         outcomes = {**frame.outcomes, **last.outcomes}
         return await self._end(run, status, outcomes, returned=returned, failure=failure)

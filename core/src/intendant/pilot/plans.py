@@ -38,7 +38,7 @@ async def plan_checked(
     strategy = engine.plugins.budgets.get(engine.settings.budget.strategy)
     history = {}
     if strategy is not None and strategy.uses_history:
-        history = await engine.store.do(runs.usage_history(workflow.agent))
+        history = await engine.store.do(runs.usage_history(workflow.agent, engine.tenant))
     needs, counts = needs_of(workflow), reference_counts(workflow)
     if all(step.intent is not None for step in workflow.work):
         return await engine.planner.plan(workflow, needs, counts, history=history, memory=memory, inputs=inputs)

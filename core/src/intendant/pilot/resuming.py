@@ -3,20 +3,21 @@
 import json
 import os
 import socket
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from intendant.model.errors import IntendantError, RecordBroken, RunActive
+from intendant.model.errors import IntendantError, RecordBroken, RunActive, WorkflowError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunStatus, StepOutcome
-from intendant.model.workflow import Json
+from intendant.model.workflow import Json, Workflow
 from intendant.pilot.engine import Engine
 from intendant.planning.decided import Plan
 from intendant.record.rows import BudgetRow, RunRow, StepRow
-from intendant.record.store import integrity, runs
+from intendant.record.store import erasure, integrity, runs
 
 if TYPE_CHECKING:
     from intendant.record.store import Store
@@ -34,6 +35,10 @@ class Resumable:
     plan: Plan
     inputs: dict[str, Json]
     memory: MemoryContext | None
+    changed_file: str = ""
+    """The workflow's file, where it has changed since the run was planned."""
+    other: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the run that get another value when it is claimed."""
 
 
 async def find_resumable(engine: Engine, run: str, *, take_over: bool) -> Resumable:
@@ -53,12 +58,29 @@ async def find_resumable(engine: Engine, run: str, *, take_over: bool) -> Resuma
     row = await store.do(runs.find_run(run, engine.tenant))
     await check_record(store, row.id)
     _refuse(row, take_over=take_over)
+    if await store.do(erasure.is_erased(row.id)):
+        raise IntendantError(f"what run {row.id} has done was erased", hint="run its workflow anew")
     try:
         plan = Plan.model_validate_json(row.plan)
     except ValidationError:
         raise IntendantError(f"the plan of run {row.id} cannot be read", hint="run its workflow anew") from None
     memory = None if row.memory is None else MemoryContext.model_validate_json(row.memory)
-    return Resumable(row.id, row.epoch, plan, json.loads(row.inputs), memory)
+    return Resumable(row.id, row.epoch, plan, json.loads(row.inputs), memory, _changed_file(row, plan))
+
+
+def file_of(workflow: Workflow) -> str | None:
+    """The absolute path of a workflow's file; None if it was made in code."""
+    return str(Path(workflow.document.file).absolute()) if workflow.document.file else None
+
+
+def _changed_file(row: RunRow, plan: Plan) -> str:
+    if row.file is None or not Path(row.file).is_file():
+        return ""
+    try:
+        same = Workflow.load(row.file).model_dump() == plan.workflow.model_dump()
+    except WorkflowError:
+        same = False
+    return "" if same else row.file
 
 
 async def check_record(store: "Store", run_id: str) -> None:

@@ -172,6 +172,7 @@ class OrchestrationService:
         *,
         take_over: bool = False,
         limits: Limits | None = None,
+        workflow: Workflow | None = None,
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
         wait: bool = False,
@@ -190,7 +191,7 @@ class OrchestrationService:
             asyncio.CancelledError: The run was cancelled; it has ended and is recorded as cancelled.
         """
         resumed = self.orchestrator(on_event, on_text)
-        await resumed.resume(run, take_over=take_over, limits=limits)
+        await resumed.resume(run, take_over=take_over, limits=limits, workflow=workflow)
         return await self._to_the_end(resumed, wait=wait)
 
     async def stream(
@@ -245,7 +246,8 @@ class OrchestrationService:
         try:
             seen = await decisions_of(run.frame) if wait else 0
             await run_segment(run.frame)
-            while wait and run.frame.waiting:
+            # Deciding about a call in doubt takes the run over: nothing comes of staying for that.
+            while wait and not all(outcome.in_doubt for outcome in run.frame.waiting):
                 await until_decided(run.frame, seen)
                 await run.reload()
                 seen = await decisions_of(run.frame)

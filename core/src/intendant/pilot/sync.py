@@ -171,6 +171,7 @@ class SyncOrchestrationService:
         *,
         take_over: bool = False,
         limits: Limits | None = None,
+        workflow: Workflow | None = None,
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
         wait: bool = False,
@@ -178,7 +179,13 @@ class SyncOrchestrationService:
         """See `OrchestrationService.resume`."""
         return self._thread.call(
             self._service.resume(
-                run, take_over=take_over, limits=limits, on_event=on_event, on_text=on_text, wait=wait
+                run,
+                take_over=take_over,
+                limits=limits,
+                workflow=workflow,
+                on_event=on_event,
+                on_text=on_text,
+                wait=wait,
             )
         )
 
@@ -245,9 +252,16 @@ class SyncOrchestrator:
         """See `WorkflowOrchestrator.initialize`."""
         return self._thread.call(self._run.initialize(workflow, inputs, memory, dry=dry))
 
-    def resume(self, run: str, *, take_over: bool = False, limits: Limits | None = None) -> None:
+    def resume(
+        self,
+        run: str,
+        *,
+        take_over: bool = False,
+        limits: Limits | None = None,
+        workflow: Workflow | None = None,
+    ) -> None:
         """See `WorkflowOrchestrator.resume`."""
-        self._thread.call(self._run.resume(run, take_over=take_over, limits=limits))
+        self._thread.call(self._run.resume(run, take_over=take_over, limits=limits, workflow=workflow))
 
     def execute_step(
         self, step_id: str, *, input: Json = UNSET, prompt: Json = UNSET, with_: Json = UNSET

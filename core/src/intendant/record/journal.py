@@ -1,6 +1,7 @@
 """The one append-only record of a run: audit trail, metrics and resume are all read from it."""
 
 import json
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
@@ -126,7 +127,7 @@ class Journal:
         for listener in self._listeners:
             try:
                 listener(event)
-            except Exception:
+            except (Exception, SystemExit, CancelledError):
                 # A faulty listener must not break the run that it watches.
                 log.exception("listener_failed", listener=repr(listener), event_type=event.type)
 

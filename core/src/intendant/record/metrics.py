@@ -5,7 +5,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from intendant import events
-from intendant.model.results import Metrics
+from intendant.model.results import Metrics, Usage
+
+REUSED = ("replayed", "cached")
+"""Outcomes of calls that were not sent."""
 
 
 class MetricsFold:
@@ -14,6 +17,7 @@ class MetricsFold:
     def __init__(self) -> None:
         self._totals: defaultdict[str, float] = defaultdict(int)
         self._steps: dict[str | None, str] = {}
+        self._doubtful: dict[str, Usage] = {}
         self._budget: int | None = None
 
     def add(self, event: events.Event) -> None:
@@ -52,6 +56,14 @@ class MetricsFold:
         self._totals["step_seconds"] += seconds
 
     def _settled(self, event: events.TokensSettled) -> None:
+        if event.outcome in REUSED:
+            pass
+        elif (charged := self._doubtful.pop(event.call, None)) is not None:  # what it took is known now
+            self._totals["tokens_used"] -= charged.tokens
+            self._totals["calls"] -= 1
+            self._totals["micro_usd"] -= charged.micro_usd
+        if event.outcome == "in_doubt":
+            self._doubtful[event.call] = event.usage
         if event.outcome in ("answered", "in_doubt", "cut_off"):
             self._totals["tokens_used"] += event.usage.tokens
             self._totals["calls"] += 1

@@ -42,6 +42,8 @@ class RunRow(NamedTuple):
     last_hash: str | None = None
     """Hash of the last of them."""
     tenant: str = "default"
+    file: str | None = None
+    """The workflow's file; None for a workflow that was made in code."""
 
 
 class StepRow(NamedTuple):
@@ -279,6 +281,7 @@ class Scope(NamedTuple):
     since: float | None = None
     until: float | None = None
     """Exclusive."""
+    tenant: str | None = None
 
 
 class Charged(NamedTuple):
@@ -312,3 +315,13 @@ class JournalRow(NamedTuple):
     """The event as JSON."""
     classifies: bool
     """True if its run only classifies the steps of another."""
+
+
+class DoubtRow(NamedTuple):
+    """A call in doubt about which nothing was decided."""
+
+    hold: HoldRow
+    workflow: str
+    run_status: str
+    waits: bool
+    """True if a step waits for the decision."""

@@ -5,7 +5,7 @@ that has no answer when its time is over is taken out of the lane; whoever made 
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple
@@ -26,11 +26,16 @@ CLOSING_SECONDS = 120.0
 log = get_logger("intendant.batches")
 
 
+Sending = Callable[[], Awaitable[None]]
+"""Notes that a call is sent now; raises where it must not be."""
+
+
 class _Waiting(NamedTuple):
     hold: Hold
     request: ModelRequest
     until: float
     answer: "asyncio.Future[ModelReply]"
+    sending: Sending
 
 
 class BatchLanes:
@@ -49,14 +54,21 @@ class BatchLanes:
         self._gathered: dict[str, list[_Waiting]] = {}
         self._out: set[asyncio.Task[None]] = set()
 
-    async def answer(self, provider: Provider, hold: Hold, request: ModelRequest) -> ModelReply:
+    async def answer(self, provider: Provider, hold: Hold, request: ModelRequest, sending: Sending) -> ModelReply:
         """The answer to a call that may wait `hold.timeout` seconds.
+
+        Args:
+            provider: Whose lane it goes in.
+            hold: What is held for it.
+            request: What is asked.
+            sending: Called before the batch is handed in: until then nothing can have been charged.
 
         Raises:
             ProviderError: It was refused, or not answered in time (then it says so, and that nothing was charged).
         """
         waiting = self._gathered.setdefault(provider.name, [])
-        call = _Waiting(hold, request, monotonic() + hold.timeout, asyncio.get_running_loop().create_future())
+        answer = asyncio.get_running_loop().create_future()
+        call = _Waiting(hold, request, monotonic() + hold.timeout, answer, sending)
         waiting.append(call)
         if len(waiting) >= MOST_CALLS:
             self._send(provider)
@@ -85,7 +97,14 @@ class BatchLanes:
         if calls:
             self._start(self._worked(provider, calls))
 
-    async def _worked(self, provider: Provider, calls: list[_Waiting]) -> None:
+    async def _worked(self, provider: Provider, gathered: list[_Waiting]) -> None:
+        noted = await asyncio.gather(*(call.sending() for call in gathered), return_exceptions=True)
+        for call, error in zip(gathered, noted, strict=True):
+            if error is not None and not call.answer.done():
+                call.answer.set_exception(error)
+        calls = [call for call in gathered if not call.answer.done()]
+        if not calls:
+            return
         try:
             answers = await self._answers(provider, calls)
         except ProviderError as error:

@@ -31,6 +31,11 @@ def policy_of(wanted: InDoubt | None, *, knows_keys: bool, micro: int, ask_above
     return wanted
 
 
+def is_in_doubt(row: HoldRow) -> bool:
+    """True if a call of a dead process may have been charged, and no person has decided about it."""
+    return row.state in ("held", "in_doubt") and row.decided is None
+
+
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What happens to one open hold when a run is claimed."""

@@ -9,6 +9,7 @@ another provider has for the same tier. `_try` is one such try: circuit breaker,
 import asyncio
 from asyncio import sleep
 from collections.abc import Mapping, Sequence
+from functools import partial
 from time import monotonic, time
 from typing import Literal
 
@@ -312,7 +313,8 @@ class Gateway:
             meter = LiveMeter(hold, self._sizes.upper(held.route), call.show)
         try:
             if call.batched:
-                return self._checked(await self._batches.answer(provider, hold, request), held)
+                sending = partial(call.scope.ledger.sending, held.row)
+                return self._checked(await self._batches.answer(provider, hold, request, sending), held)
             async with asyncio.timeout(hold.timeout):
                 if meter is None:
                     return self._checked(await provider.complete(hold, request), held)
@@ -358,7 +360,7 @@ class Gateway:
         price = held.quote.card.price(reported)
         usage = reported.model_copy(update={"micro_usd": price.micro_usd, "calls": 1})
         reply = reply.model_copy(update={"usage": usage})
-        text = reply.model_dump_json()
+        text, fault = _stored(reply)
         spent = Spent(usage.input_tokens, usage.output_tokens, usage.micro_usd)
         event = settled(
             scope,
@@ -374,10 +376,13 @@ class Gateway:
         scope.usage += usage
         scope.produced_by = label_of(reply)
         await scope.ledger.settle(row, spent, text, event)
+        if fault:
+            message = f"{route.provider}/{route.model} answered what cannot be stored: {fault}"
+            raise ProviderError(message, hint="this is a fault of the provider's plugin; the call was charged")
         request = held.quote.shape.request
         if held.quote.bound != "exact" and not request.tools:  # providers add text of their own to tools
             self._sizes.observe(route, held.quote.input_tokens, usage.input_tokens, request)
-        if scope.cache_ttl and reply.stop_reason == "end":
+        if scope.cache_ttl and reply.stop_reason == "end" and text is not None:
             key = self._response_key(call)
             scope.journal.store.do_later(responses.keep(key, text, time(), scope.cache_ttl))
         return reply
@@ -387,7 +392,7 @@ class Gateway:
         the truth is known.
         """
         scope, row, route = call.scope, held.row, held.route
-        if isinstance(error, ProviderError) and not error.billed:
+        if scope.ledger.is_queued(row) or (isinstance(error, ProviderError) and not error.billed):
             scope.ledger.release(row, settled(scope, row.key, route, Usage(), "refused"))
             return
         arrived = None if meter is None else meter.charge
@@ -401,6 +406,14 @@ class Gateway:
             event = settled(scope, row.key, route, usage, "cut_off", price_version=price.version)
             scope.ledger.cut_off(row, spent, event)
         scope.usage += usage
+
+
+def _stored(reply: ModelReply) -> tuple[str | None, str]:
+    """A reply as JSON; or none, and why: what it took is charged all the same."""
+    try:
+        return reply.model_dump_json(), ""
+    except Exception as error:  # noqa: BLE001  # a plugin's own objects may be in it
+        return None, f"{type(error).__name__}: {redacted(str(error))}"
 
 
 async def _warm(provider: Provider) -> None:

@@ -18,7 +18,7 @@ from intendant.record.rows import HoldRow, Room
 from intendant.record.store.take_over import take_over
 from intendant.spending.admission import MIN_OUTPUT_TOKENS, Shape
 from intendant.spending.calls import Call, settled
-from intendant.spending.doubt import Fate, fate_of, policy_of
+from intendant.spending.doubt import Fate, fate_of, is_in_doubt, policy_of
 from intendant.spending.ledger import is_standing
 from intendant.spending.pricing import Lane, Prices, RateCard
 from intendant.spending.sizing import Counted, Sizes
@@ -125,7 +125,7 @@ class Holder:
         """
         last = call.earlier[-1] if call.earlier else None
         call.earlier = ()
-        if last and last.epoch < call.scope.journal.fence.epoch and last.state in ("held", "in_doubt"):
+        if last and last.epoch < call.scope.journal.fence.epoch and is_in_doubt(last):
             fate = await self._decide(call, quote, last)
             if fate.waits or fate.fails:
                 raise CallInDoubt(fate.key, last.micro, waits=fate.waits)
@@ -270,6 +270,7 @@ class Holder:
             expires_at=scope.ledger.expiry() + (scope.max_wait if call.batched else 0),
             agent=scope.ledger.agent,
             tenant=scope.ledger.standing.tenant,
+            sending=0 if call.batched else 1,
         )
 
 

@@ -15,9 +15,10 @@ from time import time
 from intendant import events
 from intendant.model.errors import BudgetExceeded
 from intendant.model.graph_keys import Limits
+from intendant.model.results import Usage
 from intendant.record.journal import Journal
 from intendant.record.rows import BudgetRow, HoldRow, Spent
-from intendant.record.store import budgets, holds
+from intendant.record.store import budgets, holds, take_over
 from intendant.record.store.holds import LeaseLost
 from intendant.record.store.statements import Work
 from intendant.spending.standing import Lease, StandingBudgets
@@ -113,6 +114,9 @@ class RunLedger:
         self._spent = spent
         self._micro = spent[1]
         self._tried: set[str] = set()
+        self._queued: set[str] = set()
+        self.overrun = False
+        """True if a call took more than was held for it."""
         caps = caps or {}
         self._steps = {
             step_id: StepBudget(self._scope_of(step_id), limit, cap=caps.get(step_id))
@@ -149,8 +153,28 @@ class RunLedger:
         else:
             for opened in rows:
                 await self._journal.commit(budgets.open_with_limit(opened))
+            await self._release_unsent()
             self._restore(await self._journal.store.do(budgets.budgets_of_run(self._journal.run_id)), finished)
         self.standing.sweep_later()
+
+    async def _release_unsent(self) -> None:
+        """Give back what a dead process held for calls that were queued, and never sent."""
+        journal = self._journal
+        left = await journal.store.do(take_over.left_by(journal.run_id, journal.fence.epoch))
+        self.overrun = left.overrun
+        if left.unsent:
+            said = [
+                journal.step(row.step_key).event(
+                    events.TokensSettled,
+                    call=row.key,
+                    provider=row.provider,
+                    model=row.model,
+                    usage=Usage(),
+                    outcome="refused",
+                )
+                for row in left.unsent
+            ]
+            await journal.commit(take_over.release_all([row.key for row in left.unsent]), *said)
 
     def _restore(self, states: Mapping[str, BudgetRow], finished: Collection[str]) -> None:
         """Count what was spent and held by whoever had the run before."""
@@ -284,6 +308,8 @@ class RunLedger:
             self._undo_draw(step, drawn)
             raise
         step.opened = True
+        if not row.sending:
+            self._queued.add(row.key)
 
     def _draw(self, row: HoldRow, step: StepBudget) -> int:
         """Tokens of the pool that a step takes because it runs short.
@@ -355,6 +381,20 @@ class RunLedger:
                     self._leased[row.key] = lease
                 return
 
+    async def sending(self, row: HoldRow) -> None:
+        """Note that a call that had to queue is sent now.
+
+        Raises:
+            Fenced: Another process owns the run now.
+            StoreError: Its hold was closed meanwhile; it must not be sent.
+        """
+        self._queued.discard(row.key)
+        await self._journal.commit(holds.mark_sending(row.key))
+
+    def is_queued(self, row: HoldRow) -> bool:
+        """True if a call was not sent yet, and so cannot have been charged."""
+        return row.key in self._queued
+
     def adopt(self, row: HoldRow) -> None:
         """A hold that a dead process left is ours now; it was counted when the run was taken over."""
         self._steps.setdefault(budget_key(row.step_key), StepBudget(row.scope, 0)).opened = True
@@ -370,8 +410,8 @@ class RunLedger:
         # All that belongs to it is done now: a caller that is cancelled while it waits leaves nothing half done.
         step = self._close(row, spent)
         beyond = spent.tokens - row.tokens
-        if beyond > 0:
-            self._overrun(row, beyond, max(0, -step.left))
+        if beyond > 0 or spent.micro > row.micro:
+            self._overrun(row, max(0, beyond), spent.micro - row.micro, max(0, -step.left))
         await done
 
     # A call without an answer ends without waiting for its commit: what is held next is committed after it, in
@@ -393,6 +433,7 @@ class RunLedger:
         self._close(row, Spent(0, 0, 0))
 
     def _close(self, row: HoldRow, spent: Spent) -> StepBudget:
+        self._queued.discard(row.key)
         lease = self._leased.pop(row.key, None)
         if lease is not None:
             lease.give(max(0, row.tokens - spent.tokens), max(0, row.micro - spent.micro))
@@ -406,16 +447,20 @@ class RunLedger:
         self._micro += spent.micro
         return step
 
-    def _overrun(self, row: HoldRow, tokens: int, missing: int) -> None:
+    def _overrun(self, row: HoldRow, tokens: int, micro: int, missing: int) -> None:
         """A call took more than its worst case: the pool pays as far as it can, and that is an event."""
+        self.overrun = True
         if self._pool is not None:
             self._pool = max(0, self._pool - missing)
+        unit, asked, left = ("tokens", row.tokens + tokens, row.tokens)
+        if tokens <= 0:
+            unit, asked, left = "micro_usd", row.micro + micro, row.micro
         self._journal.step(row.step_key).record(
             events.BudgetExceededEvent,
             scope=f"hold of {row.provider}/{row.model}",
-            unit="tokens",
-            asked=row.tokens + tokens,
-            left=row.tokens,
+            unit=unit,
+            asked=asked,
+            left=left,
         )
 
     def chain(self, step_id: str) -> Sequence[str]:

@@ -127,10 +127,8 @@ class FileConnector(Connector):
 
     def roots(self, call: ConnectorCall) -> FileRoots:
         """Where files may be: the working folder, that of the workflow's file, and what the settings name."""
-        folders = (
-            (Path(), *filter(None, (call.folder and Path(call.folder),))) if self.settings.working_folder else ()
-        )
-        return FileRoots((*folders, *self.settings.roots), self.settings.max_files)
+        own = [Path(), Path(call.folder)] if self.settings.working_folder else []
+        return FileRoots((*own, *self.settings.roots), self.settings.max_files)
 
     def _found(self, path: str, call: ConnectorCall, watch: Watch) -> tuple[str, list[Path]]:
         """The path, as it was found beside the workflow's file or in the working folder, and the files."""

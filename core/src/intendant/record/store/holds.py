@@ -159,7 +159,7 @@ def release(key: str) -> Work[Outcome]:
 
 
 def expire(now: float, limit: int = 500) -> Work[int]:
-    """Charge holds that have expired in full; returns how many.
+    """Charge holds that have expired in full, and release those of calls that were never sent; returns how many.
 
     Args:
         now: Seconds since 1970. A clock that runs ahead does no harm: what is charged too early is credited when
@@ -168,10 +168,11 @@ def expire(now: float, limit: int = 500) -> Work[int]:
     """
 
     def work(connection: Connection) -> int:
-        overdue = select(hold.c.key).where(hold.c.state == "held", hold.c.expires_at < now)
+        overdue = select(hold.c.key, hold.c.sending).where(hold.c.state == "held", hold.c.expires_at < now)
         chosen = overdue.order_by(hold.c.expires_at).limit(limit).with_for_update(skip_locked=True)
-        keys = connection.execute(chosen).scalars().all()
-        return sum(charge(key, "expire")(connection) == "settled" for key in keys)
+        found = connection.execute(chosen).all()
+        closed = (charge(row.key, "expire") if row.sending else release(row.key) for row in found)
+        return sum(close(connection) == "settled" for close in closed)
 
     return work
 
@@ -189,6 +190,22 @@ def holds_of_call(base: str) -> Work[list[HoldRow]]:
             if not rows:
                 break
         return found
+
+    return work
+
+
+def mark_sending(key: str) -> Work[None]:
+    """Note that a call that had to queue is sent now: from here on it may be charged.
+
+    Raises (when the work is done):
+        StoreError: Its hold is not open any more.
+    """
+
+    def work(connection: Connection) -> None:
+        statement = update(hold).where(hold.c.key == key, hold.c.state == "held").values(sending=1)
+        if connection.execute(statement).rowcount == 0:
+            raise StoreError(f"the hold {key} was closed before its call was sent")
+        HOLD.note_current(session_of(connection), key)
 
     return work
 

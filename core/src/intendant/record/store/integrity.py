@@ -126,6 +126,8 @@ class _Verification:
         """The number of the event, in the chain of everything, that first commits to a run's row."""
         self.adopted: set[str] = set()
         """Runs that were there before the record committed to rows."""
+        self.erased: dict[str, str] = {}
+        """Who erased the payloads of a run, by run."""
         self.signed_from: int | None = None
         self.heads: list[str] = []
         self.seen: defaultdict[str, int] = defaultdict(int)
@@ -174,6 +176,9 @@ class _Verification:
                 f"{count} runs began before the database was migrated to this version: their rows are not covered "
                 "before migration, when only their events were chained"
             )
+        for erased, by in self.erased.items():
+            if erased not in self.foreign:
+                self.found.notes.append(f"the payloads of run {erased} were erased, by {by}")
         own = [fault for fault in self.found.broken if fault.run_id not in self.foreign]
         if others := len(self.found.broken) - len(own):
             own.append(Broken("run", "", f"{others} faults are in runs of other tenants"))
@@ -215,6 +220,9 @@ class _Verification:
     def take(self, event: EventRow) -> None:
         for table, key, digest, more in self.commitments(event):
             run_id = str(more.get("run", ""))
+            if table == "erased":
+                self.erased[key] = str(more.get("by", "?"))
+                continue
             base = dict(zip(BASE, more.get("base", ()), strict=False))
             self.later[table, key].append(_Commitment(more.get("was"), digest, base))
             if run_id:

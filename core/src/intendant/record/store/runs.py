@@ -1,6 +1,6 @@
 """Runs, their steps and their journals: work functions for `Store.do`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import time
 from typing import Any
 
@@ -39,6 +39,7 @@ def claim(
     seen_epoch: int | None = None,
     tokens: int | None = None,
     micro: int | None = None,
+    other: Mapping[str, Any] | None = None,
 ) -> Work[Claimed]:
     """Take a run over and change its limits, in one transaction: raises its epoch, so that its former owner is
     refused from now on.
@@ -49,6 +50,7 @@ def claim(
         seen_epoch: The epoch of the run as the caller has looked at it; None to claim it whatever its epoch.
         tokens: What the run may spend in all from now on; None leaves its limit as it is.
         micro: The same in micro-US$.
+        other: Columns of the run that get another value: its plan, where it goes on with a corrected workflow.
 
     Returns (when the work is done):
         The run as it was found, and everything that is needed to go on with it.
@@ -70,7 +72,7 @@ def claim(
             )
         was = digest_of(connection, run_id)
         values = {"epoch": found.epoch + 1, "worker": worker, "status": "running", "finished_at": None}
-        connection.execute(update(run).where(run.c.id == run_id).values(values))
+        connection.execute(update(run).where(run.c.id == run_id).values({**values, **(other or {})}))
         note(connection, run_id, was)
         limits = budgets.locked_rows(connection, (f"run:{run_id}",))
         limited = [budgets.set_limits(connection, limit, tokens, micro) for limit in limits]
@@ -196,15 +198,15 @@ def save_steps(fence: Fence, rows: Sequence[StepRow]) -> Work[None]:
     return work
 
 
-def usage_history(agent: str, limit: int = 2000) -> Work[dict[str, tuple[int, ...]]]:
-    """Tokens that an agent's completed steps took, by intent, newest first; of the last *limit* steps."""
+def usage_history(agent: str, tenant: str, limit: int = 2000) -> Work[dict[str, tuple[int, ...]]]:
+    """Tokens that completed steps of a tenant's agent took, by intent, newest first; of the last *limit* steps."""
 
     def work(connection: Connection) -> dict[str, tuple[int, ...]]:
         said = (("intent",), ("usage", "input_tokens"), ("usage", "output_tokens"))
         query = (
             select(*(json_text(connection, step.c.outcome, *path) for path in said))
             .join(run, run.c.id == step.c.run_id)
-            .where(run.c.agent == agent, step.c.status == "completed")
+            .where(run.c.agent == agent, run.c.tenant == tenant, step.c.status == "completed")
             .order_by(desc(step.c.finished_at))
             .limit(limit)
         )

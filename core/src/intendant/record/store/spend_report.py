@@ -98,7 +98,8 @@ def sums(connection: Connection, scope: Scope, by: By) -> list[Charged]:
 def still_held(connection: Connection, scope: Scope) -> tuple[int, int, int]:
     """Calls in flight, and what is held for them: calls, tokens, micro-US$."""
     figures = (func.count(), func.coalesce(func.sum(hold.c.tokens), 0), func.coalesce(func.sum(hold.c.micro), 0))
-    where = [hold.c.state == "held", *_within(scope, hold.c.run_id, hold.c.agent, hold.c.created_at)]
+    within = _within(scope, hold.c.run_id, hold.c.agent, hold.c.created_at, hold.c.tenant)
+    where = [hold.c.state == "held", *within]
     calls, tokens, micro = connection.execute(select(*figures).where(*where)).one()
     return int(calls), int(tokens), int(micro)
 
@@ -113,6 +114,8 @@ def journal_rows(connection: Connection, scope: Scope) -> Iterator[JournalRow]:
     chosen = []
     if scope.agent is not None:
         chosen.append(run.c.agent == scope.agent)
+    if scope.tenant is not None:
+        chosen.append(run.c.tenant == scope.tenant)
     if scope.since is not None:
         chosen.append(or_(run.c.finished_at.is_(None), run.c.finished_at >= scope.since))
     if scope.until is not None:
@@ -164,6 +167,7 @@ def _calls(connection: Connection, scope: Scope, by: By) -> Subquery:
         joined = joined.outerjoin(step, of_call)
     at = func.coalesce(hold.c.created_at, sum_of.c.at)
     agent = func.coalesce(hold.c.agent, run.c.agent)
+    tenant = func.coalesce(hold.c.tenant, run.c.tenant)
     cached = func.coalesce(_number(connection, hold.c.reply, "usage", "cached_tokens"), 0)
     known: dict[str, ColumnElement[Any]] = {"agent": agent, "day": _day(connection, at)}
     group = known[by] if by in known else _group(connection, scope, by, sum_of)
@@ -175,17 +179,23 @@ def _calls(connection: Connection, scope: Scope, by: By) -> Subquery:
         *(sum_of.c[name] for name in (*names, "overrun")),
     )
     # The run is chosen above, where the ledger has an index for it.
-    return select(*columns).select_from(joined).where(*_within(scope, None, agent, at)).subquery()
+    return select(*columns).select_from(joined).where(*_within(scope, None, agent, at, tenant)).subquery()
 
 
 def _within(
-    scope: Scope, run_id: Any, agent: ColumnElement[str], at: ColumnElement[float]
+    scope: Scope,
+    run_id: Any,
+    agent: ColumnElement[str],
+    at: ColumnElement[float],
+    tenant: ColumnElement[str],
 ) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = []
     if scope.run_id is not None and run_id is not None:
         where.append(run_id == scope.run_id)
     if scope.agent is not None:
         where.append(agent == scope.agent)
+    if scope.tenant is not None:
+        where.append(tenant == scope.tenant)
     if scope.since is not None:
         where.append(at >= scope.since)
     if scope.until is not None:

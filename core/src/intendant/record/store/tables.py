@@ -56,6 +56,7 @@ run = Table(
     Column("memory", Text),  # a MemoryContext, as JSON
     Column("tenant", _KEY, nullable=False, server_default="default"),
     Column("salt", String(32)),
+    Column("file", Text),  # the workflow's file, to tell whether it has changed since
     Index("ix_run_created_at", "created_at"),
     Index("ix_run_tenant", "tenant", "created_at"),
 )

@@ -24,6 +24,7 @@ def upgrade() -> None:
     op.add_column("hold", sa.Column("decided", sa.String(length=12), nullable=True))
     for table in SALTED:
         op.add_column(table, sa.Column("salt", sa.String(length=32), nullable=True))
+    op.add_column("run", sa.Column("file", sa.Text(), nullable=True))
     op.add_column("ledger", sa.Column("beyond", sa.Text(), nullable=True))
     op.add_column("event", sa.Column("commits", sa.Text(), nullable=True))
     op.add_column("event", sa.Column("mac", sa.String(length=80), nullable=True))
