@@ -252,3 +252,73 @@ async def test_a_tier_or_a_model_that_nobody_has_is_refused_before_the_run() -> 
     for key, said in (("tier: strong", "no tier 'strong'"), ("model: nobody/x", "no provider 'nobody'")):
         with pytest.raises(WorkflowError, match=said):
             await run(f"steps: [{{id: a, intent: copy, {key}}}]")
+
+
+# --- plans ---
+
+
+class Thinks(Copy):
+    """Needs a model."""
+
+    spec = IntentSpec(name="think", summary="Think", examples=("Think",), tokens=400)
+
+    def needs_model(self, step):
+        return True
+
+
+async def planned(text, inputs=None, **settings):
+    async with engine(Copy(), Thinks(), settings=settings) as service:
+        return await service.plan(Workflow.parse(f"name: t\n{text}"), inputs)
+
+
+MAP = """
+inputs: {rows: {type: array}}
+steps:
+  - {id: given, for_each: [1, 2, 3], intent: think}
+  - {id: asked, for_each: "{{ inputs.rows }}", steps: [{id: a, intent: think}]}
+  - {id: computed, for_each: "{{ steps.given.output }}", intent: think}
+"""
+
+
+async def test_a_plan_says_for_how_many_items_and_whether_that_is_assumed() -> None:
+    plan = await planned(MAP, {"rows": [1, 2, 3, 4]})
+    said = {step.step_id: (step.items, step.items_assumed) for step in plan.steps}
+    assert said == {
+        "given": (3, False),
+        "asked": (4, False),
+        "asked/a": (4, False),
+        "computed": (10, True),
+    }
+
+
+BRANCHED = """
+budget: {tokens: 100000}
+steps:
+  - id: gate
+    intent: copy
+    input: {branch: a}
+    branches:
+      a: {steps: [{id: x, intent: think}, {id: y, intent: think}]}
+      b: {steps: [{id: x, intent: think}]}
+"""
+
+
+async def test_of_branches_the_dearest_is_counted_in_the_bound() -> None:
+    settings = {"budget": {"overage_allowed": False, "tokens_per_step": 1000}}
+    both = (await planned(BRANCHED, **settings)).max_tokens
+    steps = "steps: [{id: x, intent: think}, {id: y, intent: think}, {id: z, intent: think}]"
+    apart = await planned(f"budget: {{tokens: 100000}}\n{steps}", **settings)
+    assert (both, apart.max_tokens) == (2000, 3000)
+
+
+async def test_the_budget_of_a_step_bounds_its_plan_and_that_of_a_group_the_run() -> None:
+    plan = await planned("steps: [{id: x, intent: think, budget: {tokens: 70, usd: 0.00001}}]")
+    assert (plan.steps[0].max_tokens, plan.steps[0].max_micro_usd, plan.max_tokens) == (70, 10, 70)
+    group = "steps: [{id: g, budget: {tokens: 90}, steps: [{id: x, intent: think}, {id: y, intent: think}]}]"
+    assert (await planned(group)).max_tokens == 90
+
+
+async def test_a_plan_warns_of_a_step_that_needs_both_branches() -> None:
+    plan = await planned(BRANCHES.format(join=""))
+    assert "write `join: any`" in plan.by_id["after"].warnings[0]
+    assert (await planned(BRANCHES.format(join="join: any"))).by_id["after"].warnings == ()

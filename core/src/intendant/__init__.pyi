@@ -34,7 +34,7 @@ from .pilot.sync import (
     SyncOrchestrator as SyncOrchestrator,
     run as run,
 )
-from .planning.planner import (
+from .planning.decided import (
     Plan as Plan,
     StepPlan as StepPlan,
 )

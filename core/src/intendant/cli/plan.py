@@ -14,7 +14,7 @@ from intendant.model.errors import amount
 if TYPE_CHECKING:
     from intendant.hooks.registry import Plugins
     from intendant.pilot.engine import Engine
-    from intendant.planning.planner import Plan, StepPlan
+    from intendant.planning.decided import Plan, StepPlan
 
 
 NUMBERS = ("sure", "share", "at most", "cost at most")

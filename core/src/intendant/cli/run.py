@@ -206,4 +206,6 @@ def read_inputs(flow: Workflow, assignments: list[str]) -> dict[str, Json]:
 
 def as_document(result: RunResult) -> dict[str, Any]:
     """A run as one JSON document."""
-    return {**result.model_dump(mode="json"), "metrics": result.metrics.summary(), "outputs": result.outputs}
+    document = {**result.model_dump(mode="json"), "metrics": result.metrics.summary(), "outputs": result.outputs}
+    handled = {key: failure.model_dump(mode="json") for key, failure in result.handled.items()}
+    return {**document, "handled": handled, "waits": result.waits}

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, get_type_hints
 
@@ -24,6 +24,10 @@ class ConnectorCall:
     """The same for each attempt at a delivery; hand it on to whatever can recognise a repetition."""
     run_id: str
     step_id: str
+    folder: str = ""
+    """The folder of the workflow's file, where relative paths are looked for first; empty if it has none."""
+    notes: list[str] = field(default_factory=list)
+    """Add what the step's reader should know."""
 
 
 class Effect(NamedTuple):

@@ -49,6 +49,8 @@ InDoubt = Literal["idempotent", "retry", "hold", "fail"]
 """What becomes of a paid call that was in flight when its process died: the same call again under the same key;
 another call, the lost one charged; nothing until a person decides; or the step fails."""
 MAX_FILE_BYTES = 20_000_000
+STDIN = "standard input"
+"""What a workflow from there is called in messages."""
 ITEM = "item"
 """The name of an item where `as` gives none."""
 ON_ERROR = "on_error"
@@ -313,7 +315,7 @@ class Workflow(Frozen):
         """
         path = FilePath(path)
         if str(path) == "-":
-            return cls.parse(_standard_input(), file="standard input")
+            return cls.parse(_standard_input(), file=STDIN)
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise WorkflowError([Problem(f"the file is larger than {MAX_FILE_BYTES} bytes", file=str(path))])
@@ -373,6 +375,12 @@ class Workflow(Frozen):
         """The text's positions; an empty document for a workflow made in code."""
         return self._document or Document(None, {})
 
+    @property
+    def folder(self) -> str:
+        """The folder of its file, where relative paths are looked for first; empty for one without a file."""
+        file = self.document.file
+        return str(FilePath(file).resolve().parent) if file and file != STDIN and FilePath(file).is_file() else ""
+
     @cached_property
     def by_id(self) -> Mapping[str, Step]:
         """The steps by their ids, those of `finally` included."""
@@ -414,7 +422,7 @@ def _standard_input() -> str:
     """
     import sys
 
-    place = "standard input"
+    place = STDIN
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise WorkflowError([Problem(f"it is longer than {MAX_FILE_BYTES} bytes", file=place)])

@@ -210,8 +210,6 @@ class _Checker:
         steps, variables = self.scope(placed, str(ref.path[0]) if ref.path else "")
         if ref.root in variables:
             return None
-        if ref.root == "secrets":
-            return _fault_of_secret(ref, placed)
         if ref.root not in references.ROOTS:
             hint = f"references begin with {', '.join((*references.ROOTS, *variables))}"
             return f"'{ref.root}' in '{{{{ {ref.text} }}}}' is not known", hint

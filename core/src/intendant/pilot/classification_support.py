@@ -10,7 +10,7 @@ from intendant.model.workflow import Step, Workflow
 from intendant.pilot.classifier_client import STEP, ClassifierModelClient
 from intendant.pilot.engine import Engine
 from intendant.planning.classification import ClassificationMemory
-from intendant.planning.planner import Plan
+from intendant.planning.decided import Plan
 from intendant.record.journal import Journal
 from intendant.record.rows import RunRow
 from intendant.record.store import runs

@@ -12,8 +12,8 @@ from intendant.model.workflow import Json
 from intendant.pilot.expanding import complete_expanding
 from intendant.planning import receipts
 from intendant.planning.compression import CompressionChain, Fitted, to_text
+from intendant.planning.decided import StepPlan
 from intendant.planning.memory import fit_memory
-from intendant.planning.planner import StepPlan
 from intendant.record.store import originals
 from intendant.spending.admission import Shrunk
 from intendant.spending.calls import CallScope, OnText

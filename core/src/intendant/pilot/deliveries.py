@@ -37,6 +37,10 @@ class ConnectorUse:
         secrets: Where secrets are found.
         in_doubt: What the step says about deliveries that may have been made.
         dry: Changes to the outside are not made, only told.
+        folder: The folder of the workflow's file.
+
+    Attributes:
+        notes: What the step's reader should know of what the connector did.
     """
 
     def __init__(
@@ -51,7 +55,10 @@ class ConnectorUse:
         secrets: Secrets,
         in_doubt: InDoubt | None = None,
         dry: bool = False,
+        folder: str = "",
     ) -> None:
+        self.notes: list[str] = []
+        self._folder = folder
         self._connector = connector
         self._operation = connector.operations[operation]
         self._fill = fill
@@ -73,7 +80,7 @@ class ConnectorUse:
         """
         key = f"{self._key}~{self._uses}" if self._uses else self._key
         self._uses += 1
-        call = ConnectorCall(value, key, self._journal.run_id, self._step_id)
+        call = ConnectorCall(value, key, self._journal.run_id, self._step_id, self._folder, self.notes)
         used = UsedSecrets(self._secrets)
         values = self._fill(used)
         parameters = self._checked(values, used)

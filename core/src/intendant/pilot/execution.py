@@ -43,7 +43,7 @@ from intendant.pilot.references import resolve
 from intendant.pilot.sandbox import Bounds, bounded
 from intendant.pilot.schemas import Schema
 from intendant.planning.compression import CompressionChain
-from intendant.planning.planner import StepPlan
+from intendant.planning.decided import StepPlan
 from intendant.record.journal import Journal, StepLog
 from intendant.spending.calls import CallScope
 from intendant.spending.gateway import Gateway
@@ -79,6 +79,8 @@ class RunContext:
     """Where secrets are found."""
     dry: bool = False
     """Steps change nothing outside."""
+    folder: str = ""
+    """The folder of the workflow's file."""
 
 
 class StepExecution:
@@ -113,6 +115,7 @@ class StepExecution:
         self._references = scope
         self._given = given or {}
         self._log = context.journal.step(self._address)
+        self._use: ConnectorUse | None = None
         self._attempts = 0
         self._generation = 0
         self._usage = NOTHING
@@ -292,7 +295,7 @@ class StepExecution:
             return _no_connector
         name, operation = self._step.connector
         context = self._context
-        return ConnectorUse(
+        self._use = ConnectorUse(
             context.plugins.connectors[name],
             operation,
             self._with,
@@ -302,7 +305,9 @@ class StepExecution:
             secrets=context.secrets,
             in_doubt=self._step.in_doubt,
             dry=context.dry,
+            folder=context.folder,
         )
+        return self._use
 
     async def _checked(self, result: Any) -> str:
         """The output as JSON text, if it is JSON and matches the step's schema.
@@ -325,13 +330,14 @@ class StepExecution:
 
     def _completed(self, result: StepResult, text: str, seconds: float) -> StepOutcome:
         plan = self._plan
+        notes = result.notes if self._use is None else tuple(dict.fromkeys((*result.notes, *self._use.notes)))
         outcome = StepOutcome(
             step_id=self._address,
             name=plan.name,
             status=StepStatus.completed,
             intent=plan.intent,
             output=result.output,
-            notes=result.notes,
+            notes=notes,
             produced_by=self._produced_by,
             tier=plan.route.tier if plan.route and self._usage.calls else None,
             usage=self._usage,

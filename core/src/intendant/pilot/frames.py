@@ -20,7 +20,7 @@ from intendant.pilot.execution import RunContext, executed_event, failed_event, 
 from intendant.pilot.graph import CONDITION_NAMES, Graph
 from intendant.pilot.recording import Recorder, StepRecorder
 from intendant.pilot.sandbox import bounded
-from intendant.planning.planner import Plan, StepPlan
+from intendant.planning.decided import Plan, StepPlan
 from intendant.record.journal import Journal
 from intendant.spending.ledger import budget_key
 

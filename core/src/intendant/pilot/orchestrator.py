@@ -26,7 +26,7 @@ from intendant.pilot.sandbox import Bounds
 from intendant.pilot.segments import run_segment
 from intendant.pilot.steps import execute
 from intendant.planning.compression import CompressionChain
-from intendant.planning.planner import Plan
+from intendant.planning.decided import Plan
 from intendant.record.journal import Journal, parse_events
 from intendant.record.rows import RunRow
 from intendant.record.store import runs
@@ -239,6 +239,7 @@ class WorkflowOrchestrator:
             on_text=self._on_text,
             secrets=self._engine.secrets,
             dry=plan.dry,
+            folder=plan.folder,
         )
         run = RunState(plan, journal, context, values, settings.run.max_parallel, kept=dict(kept or {}))
         self._run, self._root = run, Frame(run, workflow.steps)

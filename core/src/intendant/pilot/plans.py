@@ -10,7 +10,7 @@ from intendant.pilot.checking import check_classified
 from intendant.pilot.classification_support import ClassificationSupport
 from intendant.pilot.engine import Engine
 from intendant.pilot.graph import needs_of, reference_counts
-from intendant.planning.planner import Plan
+from intendant.planning.decided import Plan
 from intendant.record.journal import Journal
 from intendant.record.store import runs
 

@@ -15,7 +15,7 @@ from intendant.model.requests import MemoryContext
 from intendant.model.results import RunStatus, StepOutcome
 from intendant.model.workflow import Json, Workflow
 from intendant.pilot.engine import Engine
-from intendant.planning.planner import Plan
+from intendant.planning.decided import Plan
 from intendant.record.rows import BudgetRow, RunRow, StepRow
 from intendant.record.store import erasure, integrity, runs
 

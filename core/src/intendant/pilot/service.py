@@ -20,7 +20,7 @@ from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
 from intendant.pilot.segments import run_segment
 from intendant.pilot.waiting import decisions_of, until_decided
-from intendant.planning.planner import Plan
+from intendant.planning.decided import Plan
 
 Listener = Callable[[Event], None]
 TextListener = Callable[[str, str], object]

@@ -17,7 +17,7 @@ from intendant.model.results import Metrics, RunResult, StepOutcome
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.orchestrator import UNSET, WorkflowOrchestrator
 from intendant.pilot.service import Listener, OrchestrationService, TextListener
-from intendant.planning.planner import Plan
+from intendant.planning.decided import Plan
 
 ResultT = TypeVar("ResultT")
 

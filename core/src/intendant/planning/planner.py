@@ -22,15 +22,15 @@ from intendant.model.requests import (
     BudgetLine,
     BudgetRequest,
     ClassifyRequest,
-    CompressionPolicy,
     IntentSpec,
     ModelClient,
     ModelOffer,
     Operation,
 )
 from intendant.model.results import Allocation, Classification, Route, Usage
-from intendant.model.workflow import Frozen, Json, Placed, Step, Workflow
+from intendant.model.workflow import Json, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, within
+from intendant.planning.decided import Plan, StepPlan, control, warned
 from intendant.planning.graph_bounds import Items, cap_of, items_of, of_workflow
 from intendant.planning.routing import Router, difficulty
 from intendant.spending.alternatives import misconfigured, offers
@@ -39,80 +39,6 @@ from intendant.spending.pricing import Prices
 log = get_logger("intendant.planning")
 CLOSE = 0.4
 """Two intents whose probabilities differ by less are worth a warning where the wrong one would matter."""
-
-
-class StepPlan(Frozen):
-    """What was decided about one step."""
-
-    step_id: str
-    name: str
-    intent: str
-    classification: Classification
-    needs: tuple[str, ...]
-    """Steps that come first."""
-    needs_model: bool
-    tokens: int
-    """The step's share of the run's tokens, those for memory included."""
-    memory_tokens: int = 0
-    """Of these, what the step may be told of what is known before the run."""
-    compression: CompressionPolicy
-    difficulty: float
-    factors: Mapping[str, float]
-    route: Route | None
-    """None for steps that ask no model, or where no provider can be used."""
-    estimated_micro_usd: int | None
-    """Cost if the step uses all its tokens, a quarter of them for the answer; None if the price is not known."""
-    max_tokens: int = 0
-    """Tokens that the step can spend at most, what it may draw on included."""
-    max_micro_usd: int | None = None
-    """Micro-US$ that it can spend at most; None if a price is not known."""
-    rewriting: Route | None = None
-    """The model that may rewrite the step's input where selecting from it loses too much."""
-    max_output_tokens: int | None = None
-    """The longest answer, as the step says; wins over what its handler asks for."""
-    temperature: float | None = None
-    """As the step says."""
-    items: int | None = None
-    """How often the step is executed, as a step for each item of a list or within one; None for once."""
-    items_assumed: bool = False
-    """True if the list is not known before the run."""
-    escalation: Route | None = None
-    """The model of a stronger tier, asked where answers of `route` do not fit; None if there is none."""
-    side_effects: bool
-    """True if the step may change something outside the run."""
-    warnings: tuple[str, ...] = ()
-
-
-class Plan(Frozen):
-    """What was decided about a workflow."""
-
-    workflow: Workflow
-    steps: tuple[StepPlan, ...]
-    budget_tokens: int
-    budget_micro_usd: int | None
-    strategy: str
-    unallocated: int
-    """Tokens that no step has a right to."""
-    planning_tokens: int = 0
-    """Tokens that telling intents took; part of what the run may spend."""
-    planning_micro_usd: int = 0
-    max_tokens: int = 0
-    """Tokens that the run can spend at most."""
-    max_micro_usd: int | None = None
-    """Micro-US$ that it can spend at most; None if a price is not known and no limit is set."""
-    dry: bool = False
-    """Its steps change nothing outside."""
-
-    @property
-    def estimated_micro_usd(self) -> int | None:
-        """Sum of the steps' estimates; None if a price is not known."""
-        costs = [step.estimated_micro_usd for step in self.steps]
-        return None if None in costs else sum(cost or 0 for cost in costs)
-
-    @cached_property
-    def by_id(self) -> Mapping[str, StepPlan]:
-        """The steps' plans by step id."""
-        return {step.step_id: step for step in self.steps}
 
 
 class Planner:
@@ -186,7 +112,10 @@ class Planner:
             )
             for step in workflow.work
         }
-        steps = tuple(work.get(placed.key) or _control(placed, needs[placed.key]) for placed in workflow.placed)
+        steps = tuple(
+            warned(work.get(placed.key) or control(placed, needs[placed.key], items[placed.key]), workflow)
+            for placed in workflow.placed
+        )
         tokens, micro = self.total(workflow), self.total_micro_usd(workflow)
         bound = of_workflow(workflow, work, tokens, micro)
         return Plan(
@@ -195,6 +124,7 @@ class Planner:
             budget_tokens=tokens,
             budget_micro_usd=micro,
             strategy=strategy,
+            folder=workflow.folder,
             unallocated=unallocated,
             planning_tokens=taken.tokens,
             planning_micro_usd=taken.micro_usd,
@@ -460,27 +390,6 @@ class Planner:
         if found.margin >= CLOSE or found.intent not in specs or found.second not in specs:
             return False
         return specs[found.intent].side_effects != specs[found.second].side_effects
-
-
-def _control(placed: Placed, needs: Sequence[str]) -> StepPlan:
-    """The plan of a step that no handler does: a group, a wait, or a question to people."""
-    step = placed.step
-    kind = "group" if step.is_group else "wait" if step.wait is not None else "approve"
-    return StepPlan(
-        step_id=placed.key,
-        name=step.title,
-        intent=kind,
-        classification=Classification(intent=None, confidence=1.0),
-        needs=tuple(needs),
-        needs_model=False,
-        tokens=0,
-        compression=CompressionPolicy(),
-        difficulty=0.0,
-        factors={},
-        route=None,
-        estimated_micro_usd=0,
-        side_effects=False,
-    )
 
 
 def _equal_shares(request: BudgetRequest, reason: str) -> Allocation:

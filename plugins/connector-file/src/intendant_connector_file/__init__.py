@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -115,19 +116,35 @@ class FileConnector(Connector):
     Settings = FileSettings
 
     @operation(side_effects=False)
-    async def read(self, parameters: Read, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
-        """Read a file, a folder of mails, or all files that match a pattern.
+    async def read(self, parameters: Read, call: ConnectorCall) -> Json:
+        """Read a file, a folder of mails, or all files that match a pattern. A relative path is looked for beside
+        the workflow's file first, then in the working folder.
 
         Raises:
             ConnectorError: Nothing matches, or a file is outside the roots, too large, or malformed.
         """
-        return await self._watched(self._read, parameters)
+        return await self._watched(partial(self._read, call), parameters)
 
-    @property
-    def roots(self) -> FileRoots:
-        """Where files may be."""
-        folders = (Path(),) if self.settings.working_folder else ()
-        return FileRoots((*folders, *self.settings.roots), self.settings.max_files)
+    def roots(self, call: ConnectorCall) -> FileRoots:
+        """Where files may be: the working folder, that of the workflow's file, and what the settings name."""
+        own = [Path(), Path(call.folder)] if self.settings.working_folder else []
+        return FileRoots((*own, *self.settings.roots), self.settings.max_files)
+
+    def _found(self, path: str, call: ConnectorCall, watch: Watch) -> tuple[str, list[Path]]:
+        """The path, as it was found beside the workflow's file or in the working folder, and the files."""
+        roots = self.roots(call)
+        apart = call.folder and Path(call.folder) != Path.cwd() and self.settings.working_folder
+        if not apart or Path(path).expanduser().is_absolute():
+            return path, roots.find(path, watch.look)
+        beside = str(Path(call.folder, path))
+        found = roots.find(beside, watch.look)
+        if any(file.exists() for file in found):
+            return beside, found
+        there = roots.find(path, watch.look)
+        if any(file.exists() for file in there):
+            call.notes.append(f"{path} was read in the working folder: it is not beside the workflow file")
+            return path, there
+        return (beside, found) if found else (path, there)
 
     async def _watched(self, work: Callable[[OptionsT, Watch], Json], parameters: OptionsT) -> Json:
         """Work in a thread that ends soon after nobody waits for it any more."""
@@ -138,15 +155,15 @@ class FileConnector(Connector):
             watch.stop()
             raise
 
-    def _read(self, parameters: Read, watch: Watch) -> Json:
+    def _read(self, call: ConnectorCall, parameters: Read, watch: Watch) -> Json:
         if parameters.max_bytes > self.settings.max_bytes:
             raise ConnectorError(
                 f"`max_bytes` is at most {self.settings.max_bytes}",
                 hint="see the setting max_bytes of connector:file",
             )
-        roots = self.roots
-        paths = roots.find(parameters.path, watch.look)
-        several = bool(WILD & set(parameters.path)) and paths != [Path(parameters.path).expanduser().resolve()]
+        roots = self.roots(call)
+        place, paths = self._found(parameters.path, call, watch)
+        several = bool(WILD & set(parameters.path)) and paths != [Path(place).expanduser().resolve()]
         if len(paths) == 1 and paths[0].is_dir() and parameters.format in ("auto", "eml"):
             paths, several = sorted(file for file in paths[0].glob("*.eml") if file.is_file()), True
         if not paths:
@@ -166,13 +183,13 @@ class FileConnector(Connector):
         return _together(found) if several else found[0][2]
 
     @operation(side_effects=False)
-    async def list(self, parameters: List, call: ConnectorCall) -> Json:  # noqa: ARG002
+    async def list(self, parameters: List, call: ConnectorCall) -> Json:
         """List files: path, name, size in bytes, and when they were modified (ISO 8601, UTC)."""
-        return await self._watched(self._list, parameters)
+        return await self._watched(partial(self._list, call), parameters)
 
-    def _list(self, parameters: List, watch: Watch) -> Json:
-        roots = self.roots
-        paths = roots.find(parameters.path, watch.look)
+    def _list(self, call: ConnectorCall, parameters: List, watch: Watch) -> Json:
+        roots = self.roots(call)
+        _, paths = self._found(parameters.path, call, watch)
         if len(paths) == 1 and paths[0].is_dir():
             paths = sorted(roots.resolve(path) for path in paths[0].iterdir() if path.is_file())
         return [_described(path) for path in paths if path.is_file()]
@@ -185,10 +202,10 @@ class FileConnector(Connector):
             ConnectorError: It is outside the roots, is there already, is a file that no workflow may write, or the
                 input does not fit the format.
         """
-        return await asyncio.to_thread(self._write, parameters, call.input)
+        return await asyncio.to_thread(self._write, parameters, call)
 
-    def _write(self, parameters: Write, value: Json) -> Json:
-        path = self.roots.writable(parameters.path)
+    def _write(self, parameters: Write, call: ConnectorCall) -> Json:
+        path, value = self.roots(call).writable(parameters.path), call.input
         kind = _write.format_of(path, parameters.format, value)
         data = _write.encode(value, kind, parameters.encoding)
         _write.replace(path, data, only_new=parameters.mode == "create")
@@ -202,10 +219,10 @@ class FileConnector(Connector):
             ConnectorError: It is outside the roots, is a file that no workflow may write, or the input does not
                 fit the format or the columns.
         """
-        return await asyncio.to_thread(self._append, parameters, call.input)
+        return await asyncio.to_thread(self._append, parameters, call)
 
-    def _append(self, parameters: Append, value: Json) -> Json:
-        path = self.roots.writable(parameters.path)
+    def _append(self, parameters: Append, call: ConnectorCall) -> Json:
+        path, value = self.roots(call).writable(parameters.path), call.input
         kind = _write.format_of(path, parameters.format, value)
         data = _write.append(path, value, kind, parameters.encoding)
         return _write.receipt(parameters.path, data)

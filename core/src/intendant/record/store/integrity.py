@@ -168,7 +168,6 @@ class _Verification:
         if run_id is None:
             self.standing()
             self.strays()
-            self.file()
             for missing in kept:
                 self.fault("event", missing, "the run of the head that was kept elsewhere is gone", missing)
         if self.adopted and (run_id is None or run_id in self.adopted):
@@ -186,14 +185,6 @@ class _Verification:
         self.found.broken = own
         self.found.head = ";".join(self.heads)
         return self.found
-
-    def file(self) -> None:
-        """Whether an index of SQLite says something else than its table, which queries would not show."""
-        if not self.session.sqlite or self.found.broken:
-            return
-        said = [str(row[0]) for row in self.ask("PRAGMA integrity_check(1)")]
-        if said != ["ok"]:
-            self.fault("database", "", f"the file is damaged: {' '.join(said)[:200]}")
 
     def run_ids(self) -> list[str]:
         """Every run that is there, or that is named anywhere."""
