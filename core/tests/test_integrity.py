@@ -42,7 +42,7 @@ from intendant.record.store import (
     originals,
     runs,
 )
-from intendant.record.store.digests import COVERED, OUTSIDE
+from intendant.record.store.commitments import COVERED, OUTSIDE
 from intendant.record.store.spend_report import apart
 from intendant.record.store.tables import metadata
 from intendant.testing import ScriptedProvider, engine
@@ -347,7 +347,7 @@ def recompute(path: Path) -> None:
 
 def forge(path: Path) -> None:
     """Change a step's output, and everything that would show it: what one can do who has no key."""
-    from intendant.record.store.digests import RUN, STEP
+    from intendant.record.store.commitments import RUN, STEP
 
     connection = sqlite3.connect(path)
 
@@ -629,7 +629,13 @@ async def test_what_is_changed_is_found_on_every_database(url, table) -> None:
         await service.run(FLOW)
     await leave_more(store)
     assert (await store.do(integrity.verify())).broken == []
-    column = {"event": "severity", "budget": "parent", "budget_limit": "scope", "original": "text", "decision": "note"}.get(table)
+    column = {
+        "event": "severity",
+        "budget": "parent",
+        "budget_limit": "scope",
+        "original": "text",
+        "decision": "note",
+    }.get(table)
     column = column or next(
         c.name for c in metadata.tables[table].columns if not c.primary_key and isinstance(c.type, Text | String)
     )

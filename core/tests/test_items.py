@@ -334,7 +334,7 @@ async def test_an_item_that_has_changed_is_done_again(tmp_path) -> None:
         # As if the step that gave the rows had to be done again.
         from sqlalchemy import delete
 
-        from intendant.record.store.digests import EVERYTHING, STEP
+        from intendant.record.store.commitments import EVERYTHING, STEP
         from intendant.record.store.session import session_of
         from intendant.record.store.tables import step
 

@@ -138,7 +138,7 @@ async def test_a_decision_is_about_what_was_shown_and_void_for_anything_else(url
     async with engine(Copy(), db=url) as service:
         from sqlalchemy import update
 
-        from intendant.record.store.digests import EVERYTHING, STEP
+        from intendant.record.store.commitments import EVERYTHING, STEP
         from intendant.record.store.session import session_of
         from intendant.record.store.tables import step
 

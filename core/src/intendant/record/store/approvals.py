@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update  # noqa:
 
 from intendant.model.errors import IntendantError
 from intendant.record.rows import ApprovalRow, DecisionRow, Fence
-from intendant.record.store.digests import APPROVAL, DECISION, EVERYTHING, NONE
+from intendant.record.store.commitments import APPROVAL, DECISION, EVERYTHING, NONE
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work, columns
 from intendant.record.store.tables import approval, decision, run

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table  # noqa: TID253
 from intendant.record.rows import EventRow
 from intendant.record.store import tables
 from intendant.record.store.chain import FIRST_HASH, fault_of, key_id, mac_of
-from intendant.record.store.digests import (
+from intendant.record.store.commitments import (
     APPROVAL,
     BUDGET,
     DECISION,
