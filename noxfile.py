@@ -273,6 +273,7 @@ def postgresql(session: nox.Session) -> None:
                 "core/tests/test_standing.py",
                 "core/tests/test_inbox.py",
                 "core/tests/test_costs.py",
+                "plugins/connector-sql/tests",
                 *session.posargs,
                 env={"INTENDANT_TEST_POSTGRESQL": url},
             )

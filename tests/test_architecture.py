@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "core/src/intendant"
 PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "pyproject.toml").is_file())
+CONTRIB = sorted(path for path in (ROOT / "contrib").glob("*") if (path / "pyproject.toml").is_file())
 HAIKU = ROOT / "docs/examples/intendant-intent-haiku"
 PUBLIC = ("intendant", "intendant.plugin", "intendant.records", "intendant.events")
 HEAVY = {"anthropic", "openai", "sqlalchemy", "tiktoken", "bpe_openai", "genai_prices", "duckdb"}
@@ -35,7 +36,7 @@ MEMBERS = {
     "budget": "equal proportional priority adaptive",
     "classify": "local",
     "provider": "anthropic openai extractive",
-    "connector": "file git http feed web webhook document",
+    "connector": "file git http sql mail feed web webhook document",
 }
 
 
@@ -85,7 +86,7 @@ def test_the_house_has_the_rooms_of_its_drawing() -> None:
     assert wanted <= {path.name for path in PLUGINS}
 
 
-@pytest.mark.parametrize("plugin", [*PLUGINS, HAIKU], ids=lambda path: path.name)
+@pytest.mark.parametrize("plugin", [*PLUGINS, *CONTRIB, HAIKU], ids=lambda path: path.name)
 def test_plugins_know_only_the_public_names_of_intendant(plugin: Path) -> None:
     own = f"intendant_{plugin.name.removeprefix('intendant-').replace('-', '_')}"
     for file in sources(plugin):
@@ -98,7 +99,7 @@ def test_plugins_know_only_the_public_names_of_intendant(plugin: Path) -> None:
             assert not (top.startswith("intendant_") and top != own), f"{file.name} imports the plugin {module}"
 
 
-@pytest.mark.parametrize("folder", [ROOT / "core", *PLUGINS], ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", [ROOT / "core", *PLUGINS, *CONTRIB], ids=lambda path: path.name)
 def test_heavy_libraries_are_imported_where_they_are_used(folder: Path) -> None:
     for file in sources(folder):
         if CORE / "record/store" in file.parents:
@@ -166,6 +167,20 @@ def test_members_are_named_after_their_folder(member: Path) -> None:
     assert entries[name].startswith(f"{module}:")
     assert (member / "src" / module / "py.typed").is_file()
     assert (member / "README.md").read_text().startswith(f"# intendant-{folder}\n")
+    assert list((member / "tests").glob("test_*.py")), "a member has tests of its own"
+
+
+@pytest.mark.parametrize("member", CONTRIB, ids=lambda path: path.name)
+def test_contrib_is_named_after_its_folder_too(member: Path) -> None:
+    project = tomllib.loads((member / "pyproject.toml").read_text())
+    workspace = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    module = f"intendant_{member.name.replace('-', '_')}"
+    assert project["project"]["name"] == f"intendant-{member.name}"
+    assert project["project"]["version"] == workspace["version"]
+    assert "intendant>=0.1,<0.2" in project["project"]["dependencies"]
+    assert set(project) <= {"project", "build-system"}, "tool settings belong to the root"
+    assert (member / "src" / module / "py.typed").is_file()
+    assert (member / "README.md").read_text().startswith(f"# intendant-{member.name}\n")
     assert list((member / "tests").glob("test_*.py")), "a member has tests of its own"
 
 
@@ -240,4 +255,4 @@ def test_no_two_modules_of_core_share_a_name() -> None:
 def test_hints_know_the_distributions_of_this_workspace() -> None:
     from intendant.hooks.hints import known_distributions
 
-    assert known_distributions() == {f"intendant-{path.name}" for path in PLUGINS}
+    assert known_distributions() == {f"intendant-{path.name}" for path in [*PLUGINS, *CONTRIB]}

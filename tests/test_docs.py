@@ -9,9 +9,13 @@ import pytest
 from intendant import Settings, Workflow
 from intendant.hooks import specs
 from intendant.hooks.kinds import KINDS
+from intendant.hooks.registry import Plugins
+from intendant.pilot.checking import check
 from intendant.plugin import Step
 
 ROOT = Path(__file__).parent.parent
+MEMBERS = sorted([*ROOT.glob("plugins/*/README.md"), *ROOT.glob("contrib/*/README.md")])
+PLUGINS = Plugins()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -77,6 +81,20 @@ def test_every_setting_is_explained() -> None:
                 None,
             )
             assert row, f"the setting {section}.{name} is not in docs/embedding.md"
+
+
+def test_the_reference_of_connectors_is_what_the_code_says(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    from connector_reference import PAGE, page
+
+    assert PAGE.read_text() == page(), "run `python docs/connector_reference.py`"
+
+
+@pytest.mark.parametrize("readme", MEMBERS, ids=lambda path: path.parent.name)
+def test_workflows_in_readmes_of_plugins_can_be_run(readme) -> None:
+    for text in blocks(readme, "yaml"):
+        if text.startswith("name:"):
+            check(Workflow.parse(text, file=readme.name), PLUGINS)
 
 
 def test_relative_links_lead_somewhere() -> None:

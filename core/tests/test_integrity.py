@@ -42,7 +42,7 @@ from intendant.record.store import (
     originals,
     runs,
 )
-from intendant.record.store.commitments import COVERED, OUTSIDE
+from intendant.record.store.digests import COVERED, OUTSIDE
 from intendant.record.store.spend_report import apart
 from intendant.record.store.tables import metadata
 from intendant.testing import ScriptedProvider, engine
@@ -145,14 +145,16 @@ async def leave_more(store: Store) -> None:
         said = {"call": key, "provider": "p", "model": "m", "usage": usage, "outcome": "answered"}
         work = holds.settle(key, Spent(2, taken - 2, 4), '{"text": "x"}')
         await journal.commit(work, log.event(events.TokensSettled, **said))
-    for step in ("s", "t"):
-        asked = ApprovalRow("r_more", step, "Send it?", "[]", 2, "deny", "{}", "0" * 64, 1.0, None)
-        await journal.commit(approvals.ask(asked))
-        for verdict in ("approved", "denied", "approved"):  # people change their minds
-            await store.do(approvals.decide("r_more", step, "Ada", verdict))
-    await journal.commit(approvals.close(journal.fence, "t", "approved"))
     for handle in ("0123", "4567"):
         await journal.commit(originals.keep("r_more", handle, f"the whole text {handle}"))
+    for step in ("s", "t"):
+        asked = ApprovalRow("r_more", step, "Send it?", "[]", 1, "deny", '{"input": "x"}', "0" * 64, 1.0)
+        await journal.commit(approvals.ask(asked), log.event(events.ApprovalRequested, ask="Send it?"))
+        for verdict in ("denied", "approved"):
+            await store.do(approvals.decide("r_more", step, "ann", verdict, "a note"))
+    await journal.commit(
+        approvals.close(journal.fence, "s", "approved"), log.event(events.ApprovalDecided, verdict="approved")
+    )
     await journal.commit(runs.finish_run(journal.fence, "failed"))
 
 
@@ -347,7 +349,7 @@ def recompute(path: Path) -> None:
 
 def forge(path: Path) -> None:
     """Change a step's output, and everything that would show it: what one can do who has no key."""
-    from intendant.record.store.commitments import RUN, STEP
+    from intendant.record.store.digests import RUN, STEP
 
     connection = sqlite3.connect(path)
 

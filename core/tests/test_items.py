@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 from intendant import Workflow, WorkflowError
-from intendant.events import ItemsEnded, ItemsStarted
+from intendant.events import ItemsEnded, ItemsStarted, StepSkipped
 from intendant.plugin import (
     Connector,
     ConnectorCall,
@@ -23,6 +23,7 @@ from intendant.plugin import (
     StepResult,
     operation,
 )
+from intendant.record.journal import Journal
 from intendant.record.store import bookings, runs
 from intendant.record.store.chain import verify
 from intendant.testing import ScriptedProvider, engine
@@ -315,6 +316,20 @@ async def test_items_that_are_done_are_kept_and_only_those_that_failed_are_done_
     assert (second.outputs["each"], copy.done) == ([1, 2, 3], [2, 3])
 
 
+async def rewrite(service, run_id, key, status, output):
+    """Another process executed a step of the run again, and it ended otherwise."""
+    store = service._engine.store
+    claimed = await store.do(runs.claim(run_id, "elsewhere:1"))
+    row = next(row for row in claimed.steps if row.key == key)
+    outcome = json.dumps(json.loads(row.outcome) | {"status": status})
+    journal = Journal(store, claimed.fence)
+    changed = row._replace(status=status, output=output, outcome=outcome)
+    await journal.commit(
+        runs.save_step(claimed.fence, changed), journal.step(key).event(StepSkipped, reason="again")
+    )
+    await journal.commit(runs.finish_run(claimed.fence, "failed"))
+
+
 async def test_an_item_that_has_changed_is_done_again(tmp_path) -> None:
     """Its key is the same, but what it is comes from a step that failed and gave something else the second time."""
     copy, url = Copy(20), f"sqlite:///{tmp_path}/x.db"
@@ -331,20 +346,7 @@ async def test_an_item_that_has_changed_is_done_again(tmp_path) -> None:
     async with engine(copy, Give(), db=url) as service:
         first = await service.run(flow(group), {})
         assert first.status == "failed"
-        # As if the step that gave the rows had to be done again.
-        from sqlalchemy import delete
-
-        from intendant.record.store.commitments import EVERYTHING, STEP
-        from intendant.record.store.session import session_of
-        from intendant.record.store.tables import step
-
-        def forget(connection) -> None:
-            session, key = session_of(connection), (first.run_id, "all/rows")
-            was = STEP.current(session, *key)
-            connection.execute(delete(step).where(step.c.key == "all/rows"))
-            STEP.note_deleted(session, *key, chain=EVERYTHING, was=was, run=first.run_id)
-
-        await service._engine.store.do(forget)
+        await rewrite(service, first.run_id, "all/rows", "failed", None)
     copy.failing, copy.done = [], []
     async with engine(copy, Give(), db=url) as service:
         second = await service.resume(first.run_id)

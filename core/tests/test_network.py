@@ -73,7 +73,7 @@ class Place(NetworkConnector):
     @operation(side_effects=False)
     async def get(self, parameters: Where, call: ConnectorCall) -> Json:
         """What is there."""
-        return (await self.fetch(HttpAsk(url=parameters.url))).body.decode()
+        return (await self.http(HttpAsk(url=parameters.url))).body.decode()
 
 
 @pytest.fixture(autouse=True)
@@ -206,7 +206,7 @@ async def test_headers_are_not_sent_on_to_another_server(httpserver):
         target = f"http://{host}:{httpserver.port}/to"
         httpserver.expect_oneshot_request("/from").respond_with_data("", status=302, headers={"Location": target})
         connector = place(allow=["localhost", "127.0.0.1"])
-        answer = await connector.fetch(HttpAsk(url=httpserver.url_for("/from"), headers={"X-Key": "secret"}))
+        answer = await connector.http(HttpAsk(url=httpserver.url_for("/from"), headers={"X-Key": "secret"}))
         assert answer.body.decode() == sent
 
 
@@ -215,7 +215,7 @@ async def test_what_is_posted_is_not_sent_on_to_another_server(httpserver):
     httpserver.expect_request("/from").respond_with_data("", status=307, headers={"Location": target})
     connector = place(allow=["localhost", "127.0.0.1"])
     with pytest.raises(ConnectorError, match="POST is not sent on"):
-        await connector.fetch(HttpAsk(url=httpserver.url_for("/from"), method="POST", content=b"x"))
+        await connector.http(HttpAsk(url=httpserver.url_for("/from"), method="POST", content=b"x"))
 
 
 async def test_a_proxy_of_the_environment_is_not_used(httpserver, monkeypatch):

@@ -7,9 +7,10 @@ from time import time
 import pytest
 
 from intendant import IntendantError, Workflow
-from intendant.events import ApprovalDecided, ApprovalRequested, Suspended, WaitStarted
+from intendant.events import ApprovalDecided, ApprovalRequested, StepSkipped, Suspended, WaitStarted
 from intendant.pilot import waiting
 from intendant.plugin import IntentHandler, IntentSpec, StepResult
+from intendant.record.journal import Journal
 from intendant.record.store import approvals, runs
 from intendant.record.store.chain import verify
 from intendant.testing import engine
@@ -132,23 +133,25 @@ async def test_when_the_time_to_decide_is_over_the_workflow_says_what_holds(url,
     assert (result.status, result.steps["send"].status) == (status, step)
 
 
+async def rewrite(service, run_id, key, status, output):
+    """Another process executed a step of the run again, and it ended otherwise."""
+    store = service._engine.store
+    claimed = await store.do(runs.claim(run_id, "elsewhere:1"))
+    row = next(row for row in claimed.steps if row.key == key)
+    outcome = json.dumps(json.loads(row.outcome) | {"status": status})
+    journal = Journal(store, claimed.fence)
+    changed = row._replace(status=status, output=output, outcome=outcome)
+    await journal.commit(
+        runs.save_step(claimed.fence, changed), journal.step(key).event(StepSkipped, reason="again")
+    )
+    await journal.commit(runs.finish_run(claimed.fence, "failed"))
+
+
 async def test_a_decision_is_about_what_was_shown_and_void_for_anything_else(url) -> None:
     run_id = await waits(url, asking())
     await decide(url, run_id)
     async with engine(Copy(), db=url) as service:
-        from sqlalchemy import update
-
-        from intendant.record.store.commitments import EVERYTHING, STEP
-        from intendant.record.store.session import session_of
-        from intendant.record.store.tables import step
-
-        def write(connection) -> None:
-            session = session_of(connection)
-            was = STEP.current(session, run_id, "draft")
-            connection.execute(update(step).where(step.c.key == "draft").values(output='"another text"'))
-            STEP.note_current(session, run_id, "draft", chain=EVERYTHING, was=was, run=run_id)
-
-        await service._engine.store.do(write)
+        await rewrite(service, run_id, "draft", "completed", '"another text"')
     result, done, _ = await resumed(url)
     assert (result.status, done) == ("waiting", [])
     assert "another text" in result.waits["send"]

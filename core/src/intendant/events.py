@@ -305,10 +305,6 @@ class ItemEnded(Frozen):
     step: str
     """Its address: the step, the item's key, and the step within, such as `label[17]/draft`."""
     status: StepStatus
-    input_sha256: str
-    """Digest of the item; with the key it tells whether the item is the same when the run is resumed."""
-    output_sha256: str = ""
-    """Digest of the output; empty where there is none."""
     seconds: float = 0.0
     attempts: int = 1
     tokens: int = 0
@@ -328,14 +324,13 @@ class ApprovalRequested(Event):
     """People are asked before anything of a step happens; the run may wait for them without a process."""
 
     type: Literal["approval_requested"] = "approval_requested"
-    ask: str
+    ask: str = ""
+    """The question; it stands outside the journal, with what was shown."""
     by: tuple[str, ...] = ()
     need: int = 1
     expires_at: float | None = None
     """Seconds since 1970 (UTC); None where there is no end."""
     otherwise: str = "deny"
-    shown_sha256: str = ""
-    """Digest of what they were shown: what would be sent."""
 
 
 class ApprovalDecided(Event):

@@ -53,6 +53,7 @@ from intendant.hooks.network import (
     NetworkConnector as NetworkConnector,
     NetworkSettings as NetworkSettings,
     check_url as check_url,
+    guarded_client as guarded_client,
     shown as shown,
 )
 from intendant.hooks.providers import (

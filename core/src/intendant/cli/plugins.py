@@ -7,23 +7,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer  # noqa: TID253
 
 from intendant.cli.shared import FAILED, JsonOption, SetOption, command, load_settings, print_json
+from intendant.model.errors import SettingsError
 
 if TYPE_CHECKING:
+    from intendant.config.settings import PluginSettings
     from intendant.hooks.discovery import PluginRecord
 
 
 @command()
 def plugins(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="One plugin, such as http or intent:filter: what it takes, and an example."),
+    ] = None,
     *,
     as_json: JsonOption = False,
     check: Annotated[bool, typer.Option("--check", help="Import each one and show what fails.")] = False,
     settings: SetOption = None,
 ) -> None:
-    """List the installed plugins and their states. Without --check none is imported."""
+    """List the installed plugins and their states, or show what one takes. Listing imports none."""
     from intendant.hooks import discovery
     from intendant.hooks.discovery import PluginState
 
     chosen = load_settings(settings).plugins
+    if name is not None:
+        _one(name, chosen, as_json=as_json)
+        return
     records = discovery.list_plugins(block=chosen.block, only=chosen.only)
     if check:
         from intendant.hooks.registry import Plugins
@@ -41,6 +50,36 @@ def plugins(
         _show(records)
     bad = (PluginState.failed, PluginState.incompatible, PluginState.duplicate)
     if any(record.state in bad for record in records):
+        raise typer.Exit(FAILED)
+
+
+def _one(name: str, chosen: "PluginSettings", *, as_json: bool) -> None:
+    """Show the plugins of that name: their options, types, defaults and an example."""
+    import shutil
+    from difflib import get_close_matches
+
+    from intendant.hooks import discovery
+    from intendant.hooks.reference import as_lines, reference_of
+
+    records = discovery.describe(discovery.list_plugins(block=chosen.block, only=chosen.only))
+    wanted = [record for record in records if name in (record.key, record.name, record.distribution)]
+    if not wanted:
+        close = get_close_matches(
+            name, [*(record.name for record in records), *(record.key for record in records)]
+        )
+        hint = f"did you mean '{close[0]}'?" if close else "`intendant plugins` lists what is installed"
+        raise SettingsError(f"no plugin '{name}' is installed", hint=hint)
+    found, states = discovery.load(wanted)
+    references = [reference_of(plugin(), record.distribution) for record, plugin in found]
+    if as_json:
+        print_json([asdict(reference) for reference in references])
+    else:
+        width = shutil.get_terminal_size().columns
+        print("\n\n".join("\n".join(as_lines(reference, width)) for reference in references))
+    broken = [record for record in states if record.key not in {record.key for record, _ in found}]
+    for record in broken:
+        print(f"{record.key} cannot be used: {record.reason or record.state.value}", file=sys.stderr)
+    if broken:
         raise typer.Exit(FAILED)
 
 

@@ -20,8 +20,9 @@ def install_hint(kind: str, name: str, installed: Iterable[str] = ()) -> str:
         name: Its name, as the user typed it.
         installed: The names that are installed.
     """
-    distribution = f"intendant-{kind}-{name}"
-    if distribution in known_distributions():
-        return f"pip install {distribution}"
+    of_contrib = [f"intendant-{name}"] if kind in ("connector", "extension") else []
+    for distribution in (f"intendant-{kind}-{name}", *of_contrib):
+        if distribution in known_distributions():
+            return f"pip install {distribution}"
     names = ", ".join(installed)
     return f"installed: {names}" if names else f"install a plugin that provides {kind} '{name}'"

@@ -212,7 +212,7 @@ class HttpProvider(Provider):
         sdk = import_module(self.vendor.sdk)
 
         async def bound(response: "Response") -> None:
-            _bound(response, self.reply_limit(response.request))
+            bound_body(response, self.reply_limit(response.request))
 
         made: AsyncClient = sdk.DefaultAsyncHttpxClient(
             follow_redirects=False,  # Keys in headers of their own would be sent on.
@@ -301,7 +301,7 @@ def patience(seconds: float) -> "Timeout":
 # --- bounded replies ---
 
 
-def _bound(response: "Response", limit: int) -> None:
+def bound_body(response: "Response", limit: int) -> None:
     """Let no more than *limit* bytes of *response* be read, after decompression."""
     encoding = response.headers.pop("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
@@ -323,7 +323,7 @@ def _bounded_stream() -> Callable[..., Any]:
         async def __aiter__(self) -> AsyncIterator[bytes]:
             read = 0
             async for piece in self._stream:
-                for part in _unpacked(piece, self._gzip):
+                for part in unpacked(piece, self._gzip):
                     read += len(part)
                     if read > self._limit:
                         raise ReplyTooLarge(self._limit)
@@ -335,7 +335,7 @@ def _bounded_stream() -> Callable[..., Any]:
     return Bounded
 
 
-def _unpacked(piece: bytes, gzip: Any) -> Iterator[bytes]:
+def unpacked(piece: bytes, gzip: Any) -> Iterator[bytes]:
     """*piece*, decompressed in parts of bounded size: a few bytes may stand for gigabytes."""
     if gzip is None:
         yield piece

@@ -5,7 +5,7 @@ them, bounds of what is read, rates, redirections, and waiting as long as a serv
 import asyncio
 import zlib
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from intendant.config.addresses import Addresses, Resolver
 from intendant.hooks.connectors import Connector
+from intendant.hooks.http_provider import bound_body, unpacked
 from intendant.model.errors import ConnectorError
 from intendant.model.requests import Options
 from intendant.model.workflow import Json
@@ -131,7 +132,7 @@ class NetworkConnector(Connector):
             @operation(side_effects=False)
             async def today(self, parameters: Ask, call: ConnectorCall) -> Json:
                 \"\"\"Today's weather in a city.\"\"\"
-                answer = await self.fetch(HttpAsk(url="https://weather.example/v1", query={"q": parameters.city}))
+                answer = await self.http(HttpAsk(url="https://weather.example/v1", query={"q": parameters.city}))
                 return json.loads(answer.body)
         ```
     """
@@ -174,7 +175,7 @@ class NetworkConnector(Connector):
                 return
             await asyncio.sleep(sent[0] + 60 - now)
 
-    async def fetch(self, ask: HttpAsk) -> Fetched:
+    async def http(self, ask: HttpAsk) -> Fetched:
         """Send a request and read the answer.
 
         Redirections are followed as far as that is safe: headers are not sent on to another server. A busy server
@@ -330,9 +331,16 @@ _HINTS = {
 }
 
 
-def guarded_client(addresses: Addresses) -> "AsyncClient":
+def guarded_client(
+    addresses: Addresses, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None
+) -> "AsyncClient":
     """An HTTP client that connects to nothing but what *addresses* admit. It follows no redirections, and goes
     through no proxy, which would look names up itself.
+
+    Args:
+        addresses: What may be reached.
+        headers: Sent with each request.
+        max_bytes: Bytes of one answer at most, decompressed; None where the caller bounds it.
     """
     import httpx2
     from httpcore2 import AnyIOBackend, AsyncConnectionPool, AsyncNetworkBackend, AsyncNetworkStream, ConnectError
@@ -364,7 +372,18 @@ def guarded_client(addresses: Addresses) -> "AsyncClient":
     transport._pool = AsyncConnectionPool(  # noqa: SLF001  # the library has no public place for it
         ssl_context=httpx2.create_ssl_context(trust_env=False), network_backend=Guard(), keepalive_expiry=5.0
     )
-    return httpx2.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
+
+    async def bounded(answer: "Response") -> None:
+        if max_bytes is not None:
+            bound_body(answer, max_bytes)
+
+    return httpx2.AsyncClient(
+        transport=transport,
+        trust_env=False,
+        follow_redirects=False,
+        headers={**(headers or {}), "accept-encoding": "gzip"},
+        event_hooks={"response": [bounded]},
+    )
 
 
 def check_url(url: str) -> str:
@@ -409,23 +428,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
         return max(0.0, (when - datetime.now(UTC)).total_seconds())
     return None
-
-
-def unpacked(piece: bytes, gzip: Any) -> Iterator[bytes]:
-    """*piece*, decompressed in parts of bounded size: a few bytes may stand for gigabytes.
-
-    Raises:
-        ConnectorError: It is no gzip.
-    """
-    if gzip is None:
-        yield piece
-        return
-    try:
-        while part := gzip.decompress(piece, _PIECE):
-            yield part
-            piece = gzip.unconsumed_tail
-    except zlib.error as error:
-        raise ConnectorError(f"the answer is no gzip: {error}") from None
 
 
 def _with_query(url: str, query: Mapping[str, Any]) -> str:

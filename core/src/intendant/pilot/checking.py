@@ -210,6 +210,8 @@ class _Checker:
         steps, variables = self.scope(placed, str(ref.path[0]) if ref.path else "")
         if ref.root in variables:
             return None
+        if ref.root == "secrets":
+            return _fault_of_secret(ref, placed)
         if ref.root not in references.ROOTS:
             hint = f"references begin with {', '.join((*references.ROOTS, *variables))}"
             return f"'{ref.root}' in '{{{{ {ref.text} }}}}' is not known", hint
@@ -362,6 +364,7 @@ class _Checker:
 
 
 def _fault_of_secret(ref: Reference, placed: Placed | None) -> tuple[str, str] | None:
+    """What is wrong with a reference to a secret."""
     if placed is None or placed.step.uses is None or ref.path[:1] != ("with",):
         hint = "a secret may stand in the `with` of a step that `uses` a connector, and nowhere else"
         return f"'{{{{ {ref.text} }}}}' would give a secret away", hint

@@ -49,7 +49,7 @@ from intendant.spending.calls import CallScope
 from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
 from intendant.spending.retrying import Backoff
-from intendant.text.digests import digest_of
+from intendant.text.hashing import digest_of
 
 log = get_logger("intendant.steps")
 ONCE = Retry(attempts=1)
@@ -186,7 +186,7 @@ class StepExecution:
         calls = self._call_scope()
         context, limit = self._context, self._timeout()
         on_text = None if context.on_text is None else partial(context.on_text, self._address)
-        hint = "" if self._plan.route else context.plugins.model_hint
+        hint = context.plugins.model_hint if self._plan.needs_model and self._plan.route is None else ""
         model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint)
         try:
             async with asyncio.timeout(limit) as clock:
@@ -200,7 +200,7 @@ class StepExecution:
             ) from None
         finally:
             model.close()
-            if calls.usage != NOTHING:
+            if calls.calls:
                 self._usage += calls.usage
             self._tokens_saved += model.tokens_saved
             self._produced_by = calls.produced_by
@@ -251,18 +251,11 @@ class StepExecution:
             intent=self._plan.intent,
             input=_copied(given["input"] if "input" in given else resolve(step.input, scope)),
             prompt=given["prompt"] if "prompt" in given else str(resolve(step.prompt or "", scope)),
-            parameters=self._parameters(step),
+            parameters=self._parameters(step, {} if step.uses else self._with(UsedSecrets(None))),
             idempotency_key=delivery_key(run_id, self._identity),
             model=model,
             use_connector=self._connector(),
         )
-
-    def _with(self, secrets: UsedSecrets) -> Mapping[str, Json]:
-        """The step's `with`, its references resolved; secrets are taken from *secrets*."""
-        step, given = self._step, self._given
-        scope = {**self._references, "secrets": secrets}
-        values: Mapping[str, Json] = _copied(given.get("with", resolve(step.with_, scope) if step.with_ else {}))
-        return values
 
     @property
     def _identity(self) -> str:
@@ -270,7 +263,16 @@ class StepExecution:
         digest = self._recorder.digest
         return f"{self._address}@{digest[:16]}" if digest else self._address
 
-    def _parameters(self, step: Step) -> BaseModel:
+    def _with(self, secrets: UsedSecrets) -> Mapping[str, Json]:
+        """The step's `with`, its references resolved; secrets are taken from *secrets*."""
+        step, given = self._step, self._given
+        if not step.with_ and "with" not in given:
+            return {}
+        scope = {**self._references, "secrets": secrets}
+        values: Mapping[str, Json] = _copied(given["with"] if "with" in given else resolve(step.with_, scope))
+        return values
+
+    def _parameters(self, step: Step, values: Mapping[str, Json]) -> BaseModel:
         """The step's parameters as its handler declares them.
 
         Raises:
@@ -280,7 +282,7 @@ class StepExecution:
         model = Options if handler is None else handler.Parameters
         options = _copied(resolve(step.options, self._references)) if step.options else {}
         try:
-            return model.model_validate(options if step.uses else {**self._with(UsedSecrets(None)), **options})
+            return model.model_validate(options if step.uses else {**values, **options})
         except ValidationError as error:
             where = "options" if step.uses else "with"
             raise StepError(f"`{where}` is wrong: {first_error(error)}") from None

@@ -8,6 +8,8 @@ from hashlib import sha256
 from time import monotonic
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from intendant import events
 from intendant.model.errors import ExpressionFailed, Fenced, IntendantError, StepError
 from intendant.model.results import Failure, StepOutcome, StepStatus
@@ -15,10 +17,11 @@ from intendant.model.workflow import Json, Step
 from intendant.pilot.conditions import Expression
 from intendant.pilot.execution import failure_of, output_text
 from intendant.pilot.frames import Frame, counts_of, totals
+from intendant.pilot.graph import CONDITION_NAMES
 from intendant.pilot.recording import ItemBatch, ItemRecorder
 from intendant.pilot.references import ROOTS, resolve
 from intendant.pilot.steps import Place, group, work
-from intendant.text.digests import digest_of
+from intendant.text.hashing import digest_of
 
 LONGEST_KEY = 80
 """Characters of an item's key in addresses; a longer one ends with a part of its digest."""
@@ -73,7 +76,9 @@ def _key_values(step: Step, items: Sequence[Json], scope: Mapping[str, Json]) ->
     if "{{" in source:
         yield from (resolve(source, {**scope, name: item}) for item in items)
         return
-    expression = Expression(source, (*(name for name in scope if name not in ROOTS), *ROOTS, name))
+    expression = Expression(
+        source, (*(variable for variable in scope if variable not in ROOTS), *CONDITION_NAMES, name)
+    )
     known = {**scope, "steps": {}}
     for index, item in enumerate(items):
         try:
@@ -112,10 +117,12 @@ class _Map:
     took: list[StepOutcome] = field(default_factory=list)
     """What items took together: of some of them, then of all."""
     stopped: bool = False
+    scope: Mapping[str, Json] = field(init=False)
+    address: str = field(init=False)
 
-    @property
-    def address(self) -> str:
-        return f"{self.frame.address}{self.step.id}"
+    def __post_init__(self) -> None:
+        self.scope = self.frame.scope(self.step)
+        self.address = f"{self.frame.address}{self.step.id}"
 
     async def run(self) -> StepOutcome:
         started, frame = monotonic(), self.frame
@@ -169,17 +176,18 @@ class _Map:
     async def _item(self, index: int, batch: ItemBatch) -> StepOutcome:
         frame, step, item = self.frame, self.step, self.items[index]
         address = f"{self.address}[{self.keys[index]}]"
-        outer = frame.recorder.digest
-        text = output_text(item)
-        digest = (
-            sha256(f"{outer}\n{text}".encode("utf-8", "surrogatepass")).hexdigest() if outer else digest_of(text)
-        )
+        # Of this run alone: the same item in another run has another digest.
+        outer = f"{frame.run.journal.run_id}\n{frame.recorder.digest}\n".encode()
+        try:  # items are JSON already; this is many times as fast as writing them strictly
+            digest = sha256(outer + to_json(item, inf_nan_mode="strings")).hexdigest()
+        except PydanticSerializationError:
+            digest = digest_of(output_text(item))
         before = frame.run.kept.get(address) if frame.run.kept else None
         if before is not None and before.is_done and before.input_sha256 == digest:
             return before
         place = Place(address, ItemRecorder(batch, digest), {step.item_name: item})
         try:
-            return await (group(frame, step, place) if step.is_group else work(frame, step, place))
+            return await (group(frame, step, place) if step.is_group else work(frame, step, place, self.scope))
         except Fenced:
             raise
         except IntendantError as error:

@@ -9,7 +9,6 @@ from intendant import events
 from intendant.model.results import StepOutcome
 from intendant.record.journal import Journal, StepLog, row_of
 from intendant.record.rows import StepRow
-from intendant.text.digests import digest_of
 
 MAX_ITEMS = 128
 """Items of one event: more would make it long to read, and a kill would cost more work."""
@@ -90,8 +89,6 @@ class ItemBatch:
         ended: dict[str, Any] = {
             "step": outcome.step_id,
             "status": outcome.status,
-            "input_sha256": outcome.input_sha256,
-            "output_sha256": "" if text is None else digest_of(text),
             "seconds": outcome.seconds,
             "attempts": outcome.attempts,
         }

@@ -29,6 +29,8 @@ _DEFAULT = re.compile(
 _ROOT = re.compile(r"[A-Za-z_]\w*")
 _LITERAL = re.compile(r"""\s*(?:'([^']*)'|"([^"]*)")\s*\}\}""")
 _STOP = re.compile(r"""\}\}|\[\s*(?P<quote>['"])""")
+LONGEST_KNOWN = 300
+"""Characters of a text of which it is remembered what it refers to."""
 SHOWN = 100
 """Characters of a reference that an error shows."""
 
@@ -192,6 +194,8 @@ def resolve(value: Json, scope: Mapping[str, Json]) -> Json:
 def _resolve_text(text: str, scope: Mapping[str, Json]) -> Json:
     if "{{" not in text:
         return text
+    if len(text) <= LONGEST_KNOWN and (whole := _whole(text)) is not None:
+        return look_up(whole, scope)
     pieces: list[str] = []
     at, first, last = 0, len(text) - len(text.lstrip()), len(text.rstrip())
     for found in _scan(text):
@@ -201,6 +205,16 @@ def _resolve_text(text: str, scope: Mapping[str, Json]) -> Json:
         pieces += (text[at : found.start], _as_text(value))
         at = found.end
     return "".join((*pieces, text[at:]))
+
+
+@lru_cache(maxsize=2048)
+def _whole(text: str) -> Reference | None:
+    """The reference that the whole text is; None if it is something else."""
+    found = list(_scan(text))
+    if len(found) != 1 or found[0].literal:
+        return None
+    first, last = len(text) - len(text.lstrip()), len(text.rstrip())
+    return read(found[0].text) if (found[0].start, found[0].end) == (first, last) else None
 
 
 @lru_cache(maxsize=2048)

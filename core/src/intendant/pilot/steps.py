@@ -71,16 +71,21 @@ async def _execute(frame: Frame, step: Step, given: Mapping[str, Json] | None) -
     if not step.is_work:
         passed = resolve(step.input, frame.scope(step)) if "input" in step.model_fields_set else answer.decision
         return frame.complete(step.id, passed)
-    return await work(frame, step, place, given)
+    return await work(frame, step, place, frame.scope(step), given)
 
 
 # --- work ---
 
 
-async def work(frame: Frame, step: Step, place: Place, given: Mapping[str, Json] | None = None) -> StepOutcome:
+async def work(
+    frame: Frame,
+    step: Step,
+    place: Place,
+    scope: Mapping[str, Json],
+    given: Mapping[str, Json] | None = None,
+) -> StepOutcome:
     """Let a handler do a step; then the steps of the branch that it took, if it has any."""
     recorder = Deferred(place.recorder) if step.branches else place.recorder
-    scope = frame.scope(step)
     execution = StepExecution(
         frame.run.context,
         step,

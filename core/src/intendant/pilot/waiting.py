@@ -7,6 +7,7 @@ from time import time
 from typing import Any, NamedTuple
 
 from intendant import events
+from intendant.config.secrets import UsedSecrets
 from intendant.model.errors import StepError
 from intendant.model.graph_keys import Approve, seconds_of, time_of
 from intendant.model.results import Failure, StepOutcome, StepStatus
@@ -15,7 +16,7 @@ from intendant.pilot.execution import output_text
 from intendant.pilot.frames import Frame
 from intendant.pilot.references import resolve
 from intendant.record.rows import ApprovalRow, DecisionRow
-from intendant.text.digests import digest_of
+from intendant.text.hashing import digest_of
 
 IN_PROCESS_SECONDS = 10.0
 """A wait that ends within this is slept through: to go on with a run takes longer."""
@@ -101,7 +102,7 @@ async def ask_people(frame: Frame, step: Step) -> Answer:
     shown = what_is_shown(frame, step)
     text = output_text(shown)
     ask = str(resolve(approve.ask, frame.scope(step))) or f"May step '{step.title}' go on?"
-    digest = digest_of(f"{ask}\n{text}")
+    digest = digest_of(f"{journal.run_id}\n{ask}\n{text}")
     found = await journal.store.do(approvals.find(journal.run_id, address), journal.fence)
     if found is None or found[0].input_sha256 != digest:
         row = await _ask(frame, step, approve, ask, _cut(shown, text), digest)
@@ -173,7 +174,6 @@ async def _ask(frame: Frame, step: Step, approve: Approve, ask: str, shown: str,
         need=approve.need,
         expires_at=row.expires_at,
         otherwise=approve.otherwise,
-        shown_sha256=digest,
     )
     await journal.commit(work, said)
     return row
@@ -192,7 +192,7 @@ def what_is_shown(frame: Frame, step: Step) -> dict[str, Json]:
     Raises:
         ReferenceFailed: A reference of the step names something that is not there.
     """
-    scope = frame.scope(step)
+    scope = frame.scope(step) | {"secrets": UsedSecrets(None)}
     shown: dict[str, Json] = {"step": step.title}
     if step.uses is not None:
         shown["uses"] = step.uses

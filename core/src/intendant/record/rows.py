@@ -266,6 +266,8 @@ class DecisionRow(NamedTuple):
     run_id: str
     step_key: str
     decided_by: str
+    input_sha256: str
+    """Of what was shown."""
     verdict: str
     note: str
     at: float

@@ -97,7 +97,7 @@ class DocumentConnector(NetworkConnector):
                 large.
         """
         if parameters.url is not None:
-            found = await self.fetch(HttpAsk(url=parameters.url))
+            found = await self.http(HttpAsk(url=parameters.url))
             return await self._document(found.body, shown(found.url), parameters)
         path = str(parameters.path)
         roots = self.roots

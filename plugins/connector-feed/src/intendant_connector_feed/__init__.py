@@ -93,7 +93,7 @@ class FeedConnector(NetworkConnector):
 
         async def one(url: str) -> list[dict[str, Json]]:
             async with gate:
-                found = await self.fetch(HttpAsk(url=url, headers={"Accept": _KINDS}))
+                found = await self.http(HttpAsk(url=url, headers={"Accept": _KINDS}))
             return await asyncio.to_thread(entries_of, found, text=parameters.text)
 
         read = await asyncio.gather(*(one(url) for url in urls))

@@ -212,7 +212,7 @@ class HttpConnector(NetworkConnector):
         return _read(await self._accepted(ask, parameters), parameters.answer)
 
     async def _accepted(self, ask: HttpAsk, parameters: _Common) -> Fetched:
-        found = await self.fetch(ask)
+        found = await self.http(ask)
         return found if found.status in parameters.accept else self.judged(ask, found)
 
     async def _all_pages(self, ask: HttpAsk, pages: Paging, parameters: _Common) -> list[Json]:

@@ -69,7 +69,7 @@ class WebConnector(NetworkConnector):
             ConnectorError: The page cannot be read, or is none.
         """
         headers = {"Accept": "text/html, */*;q=0.5", "User-Agent": self.settings.user_agent, **parameters.headers}
-        found = await self.fetch(HttpAsk(url=parameters.url, headers=headers))
+        found = await self.http(HttpAsk(url=parameters.url, headers=headers))
         if found.content_type not in (*_KINDS, "text/plain", ""):
             raise ConnectorError(
                 f"{shown(found.url)} is {found.content_type}, not a page",

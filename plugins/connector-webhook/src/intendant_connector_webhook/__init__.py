@@ -66,7 +66,7 @@ class WebhookConnector(NetworkConnector):
         headers = {"content-type": kind, "webhook-id": message, "webhook-timestamp": str(when)}
         if parameters.secret is not None:
             headers["webhook-signature"] = sign(parameters.secret, message, when, body)
-        found = await self.fetch(
+        found = await self.http(
             HttpAsk(url=parameters.url, method="POST", headers={**parameters.headers, **headers}, content=body)
         )
         return {"id": message, "status": found.status, "bytes": len(body)}

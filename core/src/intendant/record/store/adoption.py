@@ -7,7 +7,7 @@ from sqlalchemy import Connection  # noqa: TID253
 
 from intendant.record.store import tables
 from intendant.record.store.chain import Chains, recorded
-from intendant.record.store.commitments import BUDGET, COVERED, EVERYTHING, NONE, RUN, WINDOW, Covered, commitment
+from intendant.record.store.digests import BUDGET, COVERED, EVERYTHING, NONE, RUN, WINDOW, Covered, commitment
 from intendant.record.store.reconciling import Sums
 from intendant.record.store.session import Session, session_of
 

@@ -6,53 +6,61 @@ into the run's journal.
 
 import json
 from time import time
-from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update  # noqa: TID253
+from sqlalchemy import Connection, func, select, update  # noqa: TID253
 
 from intendant.model.errors import IntendantError
 from intendant.record.rows import ApprovalRow, DecisionRow, Fence
-from intendant.record.store.commitments import APPROVAL, DECISION, EVERYTHING, NONE
-from intendant.record.store.session import session_of
+from intendant.record.store.digests import APPROVAL, DECISION, EVERYTHING, new_salt
+from intendant.record.store.session import Insert, session_of
 from intendant.record.store.statements import Work, columns
 from intendant.record.store.tables import approval, decision, run
 
 OPEN = ("running", "waiting")
 
 
+_ASK = Insert(approval, APPROVAL.columns, conflict="update")
+_DECIDE = Insert(decision, DECISION.columns, conflict="update")
+
+
 def ask(row: ApprovalRow) -> Work[None]:
-    """Ask people, in place of what they were asked before about the same step: decisions about that are void."""
+    """Ask people, in place of what they were asked before about the same step."""
 
     def work(connection: Connection) -> None:
         session = session_of(connection)
-        own = (approval.c.run_id == row.run_id, approval.c.step_key == row.step_key)
-        connection.execute(delete(approval).where(*own))
-        for earlier in _decisions(connection, row.run_id, row.step_key):
-            _forget(connection, row.run_id, row.step_key, earlier.decided_by)
-        connection.execute(insert(approval), row._asdict())
-        APPROVAL.note_current(session, row.run_id, row.step_key)
+        values = (*row, new_salt())
+        _ASK.write(session, [values])
+        APPROVAL.note(session, values)
 
     return work
 
 
 def find(run_id: str, step_key: str) -> Work[tuple[ApprovalRow, list[DecisionRow]] | None]:
-    """What was asked about a step, and what was decided so far; None if nothing was asked."""
+    """What was asked about a step, and what was decided about that so far; None if nothing was asked."""
 
     def work(connection: Connection) -> tuple[ApprovalRow, list[DecisionRow]] | None:
-        query = select(*columns(approval, ApprovalRow))
-        row = connection.execute(query.where(approval.c.run_id == run_id, approval.c.step_key == step_key)).first()
-        if row is None:
-            return None
-        return ApprovalRow._make(row), _decisions(connection, run_id, step_key)
+        row = _find(connection, run_id, step_key)
+        return None if row is None else (row, _decisions(connection, row))
 
     return work
 
 
-def _decisions(connection: Connection, run_id: str, step_key: str) -> list[DecisionRow]:
-    query = select(*columns(decision, DecisionRow)).where(
-        decision.c.run_id == run_id, decision.c.step_key == step_key
+def _find(connection: Connection, run_id: str, step_key: str, *, lock: bool = False) -> ApprovalRow | None:
+    query = select(*columns(approval, ApprovalRow)).where(
+        approval.c.run_id == run_id, approval.c.step_key == step_key
     )
-    return [DecisionRow._make(row) for row in connection.execute(query.order_by(decision.c.at))]
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    return None if row is None else ApprovalRow._make(row)
+
+
+def _decisions(connection: Connection, row: ApprovalRow) -> list[DecisionRow]:
+    """The decisions about what is asked now, oldest first."""
+    query = select(*columns(decision, DecisionRow)).where(
+        decision.c.run_id == row.run_id,
+        decision.c.step_key == row.step_key,
+        decision.c.input_sha256 == row.input_sha256,
+    )
+    return [DecisionRow._make(found) for found in connection.execute(query.order_by(decision.c.at))]
 
 
 def close(fence: Fence, step_key: str, verdict: str) -> Work[None]:
@@ -66,8 +74,8 @@ def close(fence: Fence, step_key: str, verdict: str) -> Work[None]:
     return work
 
 
-def open_approvals(run_id: str | None = None) -> Work[list[ApprovalRow]]:
-    """What people are asked now, oldest first; of one run, or of all that can go on."""
+def open_approvals(run_id: str | None = None, tenant: str | None = None) -> Work[list[ApprovalRow]]:
+    """What people are asked now, oldest first; of one run, or of all of a tenant that can go on."""
     query = (
         select(*columns(approval, ApprovalRow))
         .join(run, run.c.id == approval.c.run_id)
@@ -76,6 +84,8 @@ def open_approvals(run_id: str | None = None) -> Work[list[ApprovalRow]]:
     )
     if run_id is not None:
         query = query.where(approval.c.run_id == run_id)
+    if tenant is not None:
+        query = query.where(run.c.tenant == tenant)
     return lambda connection: [ApprovalRow._make(row) for row in connection.execute(query)]
 
 
@@ -96,36 +106,23 @@ def decide(run_id: str, step_key: str, by: str, verdict: str, note: str = "") ->
     """
 
     def work(connection: Connection) -> int:
-        query = select(*columns(approval, ApprovalRow)).where(
-            approval.c.run_id == run_id, approval.c.step_key == step_key
-        )
-        found = connection.execute(query.with_for_update()).first()
-        row = None if found is None else ApprovalRow._make(found)
+        row = _find(connection, run_id, step_key, lock=True)
         if row is None:
             raise IntendantError(
                 f"nothing is asked about step '{step_key}' of run {run_id}",
                 hint="`intendant approvals` lists what is asked",
             )
         _refuse(row, by)
-        _forget(connection, run_id, step_key, by)
-        values: dict[str, Any] = {"run_id": run_id, "step_key": step_key, "decided_by": by}
-        connection.execute(insert(decision), values | {"verdict": verdict, "note": note, "at": time()})
-        more = {"was": NONE, "run": run_id}
-        DECISION.note_current(session_of(connection), run_id, step_key, by, chain=EVERYTHING, **more)
-        approved = sum(item.verdict == "approved" for item in _decisions(connection, run_id, step_key))
+        session = session_of(connection)
+        key = (run_id, step_key, by, row.input_sha256)
+        was = DECISION.current(session, *key)
+        values = (*key, verdict, note, time(), new_salt())
+        _DECIDE.write(session, [values])
+        DECISION.note(session, values, chain=EVERYTHING, was=was, run=run_id)
+        approved = sum(item.verdict == "approved" for item in _decisions(connection, row))
         return 0 if verdict == "denied" else max(0, row.need - approved)
 
     return work
-
-
-def _forget(connection: Connection, run_id: str, step_key: str, by: str) -> None:
-    """Take a decision back. The chain of everything commits to decisions: who decides does not own the run."""
-    session = session_of(connection)
-    was = DECISION.current(session, run_id, step_key, by)
-    if was != NONE:
-        own = (decision.c.run_id == run_id, decision.c.step_key == step_key, decision.c.decided_by == by)
-        connection.execute(delete(decision).where(*own))
-        DECISION.note_deleted(session, run_id, step_key, by, chain=EVERYTHING, was=was, run=run_id)
 
 
 def _refuse(row: ApprovalRow, by: str) -> None:

@@ -6,7 +6,7 @@ from time import time
 from sqlalchemy import Connection, func, select  # noqa: TID253
 
 from intendant.record.rows import HoldRow, Spent, Totals
-from intendant.record.store.commitments import EVERYTHING, LEDGER, NONE
+from intendant.record.store.digests import EVERYTHING, LEDGER, NONE
 from intendant.record.store.session import Insert, Session
 from intendant.record.store.statements import Work
 from intendant.record.store.tables import hold, ledger

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, case, or_, select, update  # noqa:
 
 from intendant.model.errors import BudgetExceeded, StoreError
 from intendant.record.rows import BudgetRow
-from intendant.record.store.commitments import BUDGET, EVERYTHING, NONE, WINDOW, Covered
+from intendant.record.store.digests import BUDGET, EVERYTHING, NONE, WINDOW, Covered
 from intendant.record.store.session import Insert, Session, buffered, session_of
 from intendant.record.store.statements import Statement, Work, columns, named, names
 from intendant.record.store.tables import budget

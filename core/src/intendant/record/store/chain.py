@@ -1,6 +1,6 @@
 """The hash chain of a run's events: each hash covers the one before, so that no event can be changed, removed or
 inserted without showing. (A linear hash list, the construction that RFC 6962's trees generalise.) Events carry
-commitments to the rows that were written with them: see `commitments`.
+commitments to the rows that were written with them: see `digests`.
 """
 
 import hmac
@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import bindparam, select  # noqa: TID253
 
 from intendant.record.rows import EventRow, NewEvent
-from intendant.record.store.commitments import EVERYTHING
+from intendant.record.store.digests import EVERYTHING
 from intendant.record.store.session import Insert, Session
 from intendant.record.store.statements import Statement
 from intendant.record.store.tables import event

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select, update  # noqa: TID253
 from intendant.model.errors import IntendantError
 from intendant.record.rows import DoubtRow, HoldRow, Spent
 from intendant.record.store import holds
-from intendant.record.store.commitments import HOLD
+from intendant.record.store.digests import HOLD
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work, columns
 from intendant.record.store.tables import hold, run, step

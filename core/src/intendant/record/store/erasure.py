@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update  # noqa: TID253
 
 from intendant.model.errors import RunActive
-from intendant.record.store.commitments import (
+from intendant.record.store.digests import (
     DELIVERY,
     EVERYTHING,
     HOLD,

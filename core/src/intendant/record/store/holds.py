@@ -16,7 +16,7 @@ from intendant.model.errors import StoreError
 from intendant.record.rows import BudgetRow, HoldRow, Spent
 from intendant.record.store import budgets, windows
 from intendant.record.store.bookings import Charges, book
-from intendant.record.store.commitments import EVERYTHING, HOLD, NONE, new_salt
+from intendant.record.store.digests import EVERYTHING, HOLD, NONE, new_salt
 from intendant.record.store.session import Insert, Session, buffered, session_of
 from intendant.record.store.statements import Statement, Work, columns, named, names
 from intendant.record.store.tables import budget, hold, lease

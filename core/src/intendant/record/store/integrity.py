@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table  # noqa: TID253
 from intendant.record.rows import EventRow
 from intendant.record.store import tables
 from intendant.record.store.chain import FIRST_HASH, fault_of, key_id, mac_of
-from intendant.record.store.commitments import (
+from intendant.record.store.digests import (
     APPROVAL,
     BUDGET,
     DECISION,
@@ -168,6 +168,7 @@ class _Verification:
         if run_id is None:
             self.standing()
             self.strays()
+            self.file()
             for missing in kept:
                 self.fault("event", missing, "the run of the head that was kept elsewhere is gone", missing)
         if self.adopted and (run_id is None or run_id in self.adopted):
@@ -185,6 +186,14 @@ class _Verification:
         self.found.broken = own
         self.found.head = ";".join(self.heads)
         return self.found
+
+    def file(self) -> None:
+        """Whether an index of SQLite says something else than its table, which queries would not show."""
+        if not self.session.sqlite or self.found.broken:
+            return
+        said = [str(row[0]) for row in self.ask("PRAGMA integrity_check(1)")]
+        if said != ["ok"]:
+            self.fault("database", "", f"the file is damaged: {' '.join(said)[:200]}")
 
     def run_ids(self) -> list[str]:
         """Every run that is there, or that is named anywhere."""

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, insert, select, text, update  # noqa: T
 from intendant.record.rows import BudgetRow, LimitRow, LimitState
 from intendant.record.store import budgets, holds, leases
 from intendant.record.store.bookings import CHARGES
-from intendant.record.store.commitments import EVERYTHING, LIMIT, NONE, WINDOW
+from intendant.record.store.digests import EVERYTHING, LIMIT, NONE, WINDOW
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work, columns
 from intendant.record.store.tables import budget, budget_limit, hold, lease, ledger

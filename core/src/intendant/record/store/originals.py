@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select  # noqa: TID253
 
-from intendant.record.store.commitments import ORIGINAL, new_salt
+from intendant.record.store.digests import ORIGINAL, new_salt
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
 from intendant.record.store.tables import original

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update  # noqa: TID253
 
 from intendant.record.rows import Delivery, Fence
-from intendant.record.store.commitments import DELIVERY, new_salt
+from intendant.record.store.digests import DELIVERY, new_salt
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
 from intendant.record.store.tables import outbox

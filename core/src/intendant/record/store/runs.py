@@ -10,7 +10,7 @@ from intendant.model.errors import IntendantError, RunNotFound
 from intendant.record.rows import Claimed, EventRow, Fence, RunRow, StepRow
 from intendant.record.store import budgets
 from intendant.record.store.chain import head_of
-from intendant.record.store.commitments import EVERYTHING, NONE, RUN, STEP, new_salt
+from intendant.record.store.digests import EVERYTHING, NONE, RUN, STEP, new_salt
 from intendant.record.store.session import Insert, buffered, session_of
 from intendant.record.store.statements import Work, columns, json_text
 from intendant.record.store.tables import event, run, step

@@ -31,7 +31,7 @@ class Session:
         sqlite: True for SQLite, False for PostgreSQL.
         owned: Which fences own their runs; empty where another process may have changed that.
         windows: Budgets of standing limits, as found by `windows.open_windows`; emptied likewise.
-        chain: The run whose chain commits to what the work of now writes, or `*`; see `commitments`.
+        chain: The run whose chain commits to what the work of now writes, or `*`; see `digests`.
         commits: Commitments that no event has taken yet, as JSON, by chain.
     """
 

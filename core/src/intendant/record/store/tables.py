@@ -231,6 +231,7 @@ approval = Table(
     Column("asked_at", Float, nullable=False),
     Column("expires_at", Float),
     Column("verdict", String(12)),  # approved, denied, skipped; null while it is open
+    Column("salt", String(32)),
 )
 
 decision = Table(
@@ -239,9 +240,11 @@ decision = Table(
     Column("run_id", _KEY, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
     Column("step_key", _KEY, primary_key=True),
     Column("decided_by", _KEY, primary_key=True),
+    Column("input_sha256", String(64), primary_key=True),  # of what was shown; about anything else it says nothing
     Column("verdict", String(12), nullable=False),  # approved, denied
     Column("note", Text, nullable=False),
     Column("at", Float, nullable=False),
+    Column("salt", String(32)),
     CheckConstraint("verdict IN ('approved', 'denied')", name="verdict"),
 )
 

@@ -20,7 +20,7 @@ from intendant.model.errors import Fenced, StoreError
 from intendant.record.rows import Fence, NewEvent
 from intendant.record.store.chain import Chains
 from intendant.record.store.checkpoints import Checkpointer
-from intendant.record.store.commitments import EVERYTHING
+from intendant.record.store.digests import EVERYTHING
 from intendant.record.store.inbox import Inbox, Job, Waiter
 from intendant.record.store.session import Session, savepoint, session_of
 

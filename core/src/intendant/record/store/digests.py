@@ -161,9 +161,9 @@ WINDOW = Covered(
 """Budgets of a day or a month; their limits follow what they were set to (`wanted`) and what is spent."""
 LIMIT = Covered(tables.budget_limit, ["id"])
 DELIVERY = Covered(tables.outbox, ["key"], payload=["receipt"])
-APPROVAL = Covered(tables.approval, ["run_id", "step_key"])
-DECISION = Covered(tables.decision, ["run_id", "step_key", "decided_by"])
 ORIGINAL = Covered(tables.original, ["run_id", "handle"], payload=["text"])
+APPROVAL = Covered(tables.approval, ["run_id", "step_key"], payload=["ask", "shown"])
+DECISION = Covered(tables.decision, ["run_id", "step_key", "decided_by", "input_sha256"], payload=["note"])
 
 COVERED = (RUN, STEP, HOLD, LEDGER, BUDGET, WINDOW, LIMIT, DELIVERY, ORIGINAL, APPROVAL, DECISION)
 OUTSIDE = {

@@ -1,0 +1,214 @@
+"""Calls the tools of MCP servers. Which servers there are is a setting, because a server is a program to run."""
+
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from pydantic import Field, JsonValue, model_validator
+
+from intendant.plugin import (
+    ConnectorCall,
+    ConnectorError,
+    Effect,
+    Json,
+    NetworkConnector,
+    NetworkSettings,
+    Options,
+    operation,
+)
+from intendant_mcp._session import Access, ToolFacts, call_tool, list_tools
+
+__all__ = ["Call", "McpConnector", "McpSettings", "Server", "Tools"]
+
+KNOWN_SECONDS = 300.0
+"""For how long what a server said about its tools is believed."""
+
+
+class Server(Options):
+    """A server: a program that is started, or an address."""
+
+    command: str | None = Field(default=None, min_length=1)
+    """The program; it is started for each call and speaks over its standard input and output."""
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    """Variables of its environment, besides a few harmless ones of this process."""
+    env_from_step: tuple[str, ...] = ()
+    """Names of variables that a step may set, such as those that hold a secret."""
+    cwd: Path | None = None
+    url: str | None = Field(default=None, min_length=1)
+    """Or the address of a server that speaks Streamable HTTP."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    trust_annotations: bool = True
+    """Whether what it says about its tools (reads only, destroys, may be repeated) is believed. If not, every tool
+    changes something and is not repeated."""
+    only: tuple[str, ...] = ()
+    """If given, no other tool may be called."""
+    block: tuple[str, ...] = ()
+    """Tools that may not be called."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Server":
+        if (self.command is None) == (self.url is None):
+            raise ValueError("a server has a `command` or a `url`")
+        return self
+
+
+class McpSettings(NetworkSettings):
+    """Settings of the connector."""
+
+    servers: dict[str, Server] = Field(default_factory=dict)
+    """The servers that workflows may use, by the name that they use."""
+
+
+class _ServerChoice(Options):
+    server: str | None = None
+    """The server's name in the settings; may be left out where there is one."""
+    env: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Variables that the server's setting `env_from_step` names: `{TOKEN: "{{ secrets.NAME }}"}`."""
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Of a server with an address: `{Authorization: "Bearer {{ secrets.NAME }}"}`."""
+
+
+class Tools(_ServerChoice):
+    """Which server's tools to list."""
+
+
+class Call(_ServerChoice):
+    """Which tool to call, and with what."""
+
+    tool: str = Field(min_length=1)
+    arguments: dict[str, JsonValue] | None = None
+    """By default the step's input, which is a map then."""
+    destructive: bool = False
+    """Says that the tool may destroy something, where it says so of itself: else it is not called."""
+
+
+class McpConnector(NetworkConnector):
+    """Calls the tools of MCP servers, over standard input and output or HTTP."""
+
+    name = "mcp"
+    Settings = McpSettings
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._known: dict[str, tuple[float, dict[str, ToolFacts]]] = {}
+
+    async def effect_of(self, name: str, parameters: Any) -> Effect:
+        """What the tool's annotations say, if they are believed; else the worst.
+
+        Raises:
+            ConnectorError: There is no such server or tool, or the tool may destroy and the step does not say so.
+        """
+        if not isinstance(parameters, Call):
+            return await super().effect_of(name, parameters)
+        key, server = self._server(parameters)
+        _check_admitted(server, parameters.tool)
+        facts = (await self._facts(key, server, parameters)).get(parameters.tool)
+        if facts is None:
+            tools = ", ".join(list(self._known[key][1])[:20]) or "none"
+            raise ConnectorError(
+                f"the server '{key}' has no tool '{parameters.tool[:80]}'",
+                hint=f"it has: {tools}",
+                delivered=False,
+            )
+        if facts.destructive and not parameters.destructive:
+            raise ConnectorError(
+                f"the tool {parameters.tool} may destroy something, as it says of itself",
+                hint="if that is meant: `destructive: true`, best with `approve` in the step",
+                delivered=False,
+            )
+        if not server.trust_annotations:
+            return Effect(side_effects=True)
+        return Effect(side_effects=not facts.read_only, idempotent=facts.read_only or facts.idempotent)
+
+    @operation(side_effects=True)
+    async def call(self, parameters: Call, call: ConnectorCall) -> Json:
+        """Call a tool.
+
+        Returns:
+            The tool's structured result; else its text; else the list of its parts.
+
+        Raises:
+            AddressRefused: The server may not be reached.
+            ConnectorError: The server cannot be reached or started, or the tool failed.
+        """
+        key, server = self._server(parameters)
+        _check_admitted(server, parameters.tool)
+        arguments = call.input if parameters.arguments is None else parameters.arguments
+        if arguments is None:
+            arguments = {}
+        if not isinstance(arguments, dict):
+            raise ConnectorError(
+                f"arguments are a map, and the input is {type(arguments).__name__}",
+                hint="give `arguments`, such as {query: …}",
+                delivered=False,
+            )
+        access = self._access(key, server, parameters)
+        return await call_tool(access, parameters.tool, arguments, call.idempotency_key)
+
+    @operation(side_effects=False)
+    async def tools(self, parameters: Tools, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
+        """List a server's tools.
+
+        Returns:
+            For each `name`, `description`, `parameters` (a JSON schema), `read_only`, `destructive`, `idempotent`.
+
+        Raises:
+            ConnectorError: The server cannot be reached or started.
+        """
+        key, server = self._server(parameters)
+        facts = await self._facts(key, server, parameters)
+        return [tool.document() for tool in facts.values()]
+
+    def _server(self, choice: _ServerChoice) -> tuple[str, Server]:
+        servers: dict[str, Server] = self.settings.servers
+        name = choice.server
+        if name is None and len(servers) == 1:
+            name = next(iter(servers))
+        if name is None or name not in servers:
+            what = f"there is no MCP server '{name}'" if name else "`server` is missing: which MCP server"
+            known = f"known: {', '.join(servers)}; " if servers else ""
+            raise ConnectorError(
+                what, hint=f"{known}servers are named in the settings: {self.setting('servers')}", delivered=False
+            )
+        server = servers[name]
+        foreign = [variable for variable in choice.env if variable not in server.env_from_step]
+        if foreign:
+            raise ConnectorError(
+                f"a step may not set the variable {foreign[0]} of the server '{name}'",
+                hint=f"see {self.setting(f'servers.{name}.env_from_step')}",
+                delivered=False,
+            )
+        return name, server
+
+    def _access(self, key: str, server: Server, choice: _ServerChoice) -> Access:
+        return Access(
+            name=key,
+            command=server.command,
+            args=server.args,
+            env={**server.env, **choice.env},
+            cwd=server.cwd,
+            url=server.url,
+            headers={**server.headers, **choice.headers},
+            addresses=self.addresses,
+            seconds=self.settings.seconds,
+            max_bytes=self.settings.max_bytes,
+            setting=self.setting,
+        )
+
+    async def _facts(self, key: str, server: Server, choice: _ServerChoice) -> dict[str, ToolFacts]:
+        """What a server says about its tools."""
+        until, facts = self._known.get(key, (0.0, {}))
+        if until < monotonic():
+            facts = await list_tools(self._access(key, server, choice))
+            self._known[key] = monotonic() + KNOWN_SECONDS, facts
+        return facts
+
+
+def _check_admitted(server: Server, tool: str) -> None:
+    if tool in server.block or (server.only and tool not in server.only):
+        raise ConnectorError(
+            f"the tool {tool[:80]} may not be called",
+            hint="see `only` and `block` of the server in the settings",
+            delivered=False,
+        )

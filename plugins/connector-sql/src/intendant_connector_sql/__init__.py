@@ -1,0 +1,164 @@
+"""Queries SQL databases. What reads cannot write: the database itself refuses it."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field, JsonValue
+
+from intendant.plugin import (
+    ConnectorCall,
+    ConnectorError,
+    FileRoots,
+    Json,
+    NetworkConnector,
+    NetworkSettings,
+    Options,
+    operation,
+)
+from intendant_connector_sql._places import Place, place_of
+from intendant_connector_sql._statements import check_read, check_single
+
+__all__ = ["Execute", "Query", "SqlConnector", "SqlSettings"]
+
+T = TypeVar("T")
+
+
+class SqlSettings(NetworkSettings):
+    """Settings of the connector."""
+
+    writes: bool = False
+    """Whether `sql.execute` may be used."""
+    roots: tuple[Path, ...] = ()
+    """Folders in which SQLite files may be used, besides the working folder."""
+    working_folder: bool = True
+    """Whether the folder of the process is one of them."""
+    max_rows: int = Field(default=100_000, ge=1)
+    """Rows of one query at most; more is an error."""
+    max_bytes: int = Field(default=100_000_000, ge=1)
+    """Bytes of texts in all rows of one query, about."""
+    read_only_logins: tuple[str, ...] = ()
+    """Databases such as `mssql` that cannot be told to refuse writes, where the login itself may only read."""
+
+
+class _Database(Options):
+    url: str = Field(min_length=1)
+    """SQLAlchemy's: `sqlite:///shop.db`, `postgresql+psycopg://host/shop`."""
+    user: str | None = None
+    password: str | None = Field(default=None, repr=False)
+    """`"{{ secrets.NAME }}"`; needs no escaping here, as it does within the URL."""
+    sql: str = Field(min_length=1, max_length=1_000_000)
+    """One statement, with `:name` for each parameter."""
+
+
+class Query(_Database):
+    """What to read."""
+
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    """Values of the parameters; a list stands for several, as in `where id in :ids`."""
+    max: int | None = Field(default=None, ge=1)
+    """Rows at most; more are left out. By default more than the setting `max_rows` is an error."""
+
+
+class Execute(_Database):
+    """What to change."""
+
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    """Values of the parameters. Where the step's input is a list of records, it is done for each of them, and
+    their fields are parameters too."""
+
+
+class SqlConnector(NetworkConnector):
+    """Queries SQL databases through SQLAlchemy; read-only unless a setting allows writing."""
+
+    name = "sql"
+    Settings = SqlSettings
+
+    @operation(side_effects=False)
+    async def query(self, parameters: Query, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
+        """Read rows as records. Parameters are never pasted into the statement.
+
+        Returns:
+            A record for each row. Dates and times are ISO 8601, exact numbers that JSON cannot hold are texts,
+            bytes are Base64.
+
+        Raises:
+            AddressRefused: The server may not be reached.
+            ConnectorError: It is no single statement that reads, or the database refuses it.
+        """
+        from intendant_connector_sql._database import query
+
+        check_read(parameters.sql)
+        place = await self._place(parameters, write=False)
+        settings: SqlSettings = self.settings
+        bounds = (parameters.max, settings.max_rows, settings.max_bytes)
+        return await self._threaded(place, lambda: query(place, parameters.sql, parameters.parameters, bounds))
+
+    @operation(side_effects=True)
+    async def execute(self, parameters: Execute, call: ConnectorCall) -> Json:
+        """Change data, in one transaction: for each record of the step's input, or once.
+
+        Returns:
+            `{rows}`: how many were changed, null where the database does not say.
+
+        Raises:
+            AddressRefused: The server may not be reached.
+            ConnectorError: Writing is not allowed, it is no single statement, or the database refuses it. Nothing
+                was changed then.
+        """
+        from intendant_connector_sql._database import execute
+
+        if not self.settings.writes:
+            raise ConnectorError(
+                "sql.execute is not allowed",
+                hint=f"allow it: --set {self.setting('writes')}=true",
+                delivered=False,
+            )
+        check_single(parameters.sql)
+        place = await self._place(parameters, write=True)
+        many = _records(call.input, parameters.parameters)
+        return await self._threaded(place, lambda: execute(place, parameters.sql, many))
+
+    async def _place(self, parameters: _Database, *, write: bool) -> Place:
+        settings: SqlSettings = self.settings
+        folders = (Path(),) if settings.working_folder else ()
+        roots = FileRoots((*folders, *settings.roots), owner=self.key)
+        place = await place_of(parameters.url, parameters.user, parameters.password, roots, self.addresses)
+        if not write and not place.can_be_read_only and place.backend not in settings.read_only_logins:
+            raise ConnectorError(
+                f"{place.backend} cannot be told to refuse writes",
+                hint=f"use a login that may only read, and name '{place.backend}' in "
+                f"{self.setting('read_only_logins')}",
+                delivered=False,
+            )
+        return place._replace(write=write, seconds=settings.seconds)
+
+    async def _threaded(self, place: Place, work: Callable[[], T]) -> T:
+        """Work in a thread; the database is told to stop when nobody waits any more."""
+        task = asyncio.ensure_future(asyncio.to_thread(work))
+        try:
+            async with self.within("the statement"):
+                return await asyncio.shield(task)
+        except BaseException:
+            if not task.done():
+                place.stop()
+            await asyncio.wait([task], timeout=5)
+            if task.done() and not task.cancelled():
+                task.exception()  # it is told already
+            raise
+
+
+def _records(value: Json, parameters: dict[str, Json]) -> list[dict[str, Json]]:
+    """The values of the parameters for each execution."""
+    if value is None:
+        return [parameters]
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
+        raise ConnectorError(
+            f"the input is no list of records ({type(value).__name__})",
+            hint="give a list of records, or no input and `parameters`",
+            delivered=False,
+        )
+    return [{**parameters, **record} for record in value]
