@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from intendant import BudgetExceeded, Workflow
+from intendant import BudgetExceeded, Workflow, events
 from intendant.plugin import (
     IntentHandler,
     IntentSpec,
@@ -17,8 +17,11 @@ from intendant.plugin import (
     TokenCounting,
     Usage,
 )
-from intendant.record.rows import BudgetRow, HoldRow, Spent
-from intendant.record.store import bookings, budgets, holds, runs
+from intendant.record.journal import Journal
+from intendant.record.rows import BudgetRow, HoldRow, RunRow, Spent
+from intendant.record.store import Store, bookings, budgets, holds, integrity, limits, runs
+from intendant.spending.ledger import RunLedger
+from intendant.spending.standing import StandingBudgets
 from intendant.testing import ScriptedProvider, engine, refusal
 
 
@@ -434,3 +437,23 @@ async def test_estimates_follow_what_the_provider_reports() -> None:
     assert len(set(held[:8])) == 1
     assert held[-1] < 0.8 * held[0]
     assert held[-1] >= 181, "what was charged each time"
+
+
+async def test_calls_of_a_step_that_open_its_budget_at_once_do_not_collide(tmp_path) -> None:
+    """The first of them is refused for what another process's lease keeps back, and is tried again later."""
+    store = Store(f"sqlite:///{tmp_path}/x.db")
+    await store.do(limits.set_limit("agent:a", "day", 400, None))
+    assert await StandingBudgets(store, owner="other", seconds=60.0).lease("a", 10, 0) is not None
+    journal = Journal(store, await store.do(runs.open_run(RunRow("r", "w", "a", "{}", 1, "{}", "running", 1.0))))
+    made = RunLedger(journal, tokens=10_000, micro_usd=None, allocations={"s": 5000}, agent="a")
+    await made.open()
+
+    async def reserve(key: str, tokens: int) -> None:
+        row = HoldRow(key, "r", "s", 1, made.chain("s")[-1], "p", "m", tokens, 0, "v", 1e12, agent="a")
+        said = {"call": key, "provider": "p", "model": "m", "tokens": tokens, "micro_usd": 0}
+        await made.reserve(row, journal.step("s").event(events.TokensReserved, **said))
+
+    await asyncio.gather(reserve("large", 380), reserve("small", 10))
+    assert (await store.do(budgets.find("run:r"))).held_tokens == 390
+    assert (await store.do(integrity.verify())).broken == []
+    await asyncio.to_thread(store.close)

@@ -20,7 +20,7 @@ from intendant.plugin import (
     StepResult,
     Usage,
 )
-from intendant.record.store import bookings, budgets
+from intendant.record.store import bookings, budgets, integrity
 from intendant.testing import ScriptedProvider, engine
 
 
@@ -187,8 +187,10 @@ async def test_a_killed_run_goes_on_and_the_lost_call_stays_charged(url, killed)
     killed.wait()
     ask, provider, seen = Ask(), ScriptedProvider(reply()), []
     async with engine(ask, provider, db=url) as service:
+        assert (await service._engine.store.do(integrity.verify())).broken == []
         result = await service.resume("last", on_event=seen.append)
         totals = await service._engine.store.do(bookings.totals_of_run(result.run_id))
+        assert (await service._engine.store.do(integrity.verify())).broken == []
     assert result.status == "completed"
     assert ask.done == ["b", "c"], "a was done before"
     # b's first answer was paid for, its second call was lost: it is charged in full, and sent again.

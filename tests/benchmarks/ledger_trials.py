@@ -13,6 +13,7 @@ What must hold, in every trial:
 - no limit is overspent by the provider's books, and each call is charged with no less than its bill;
 - when all is over nothing is held, no hold or lease is open, and budgets agree with the sum of the ledger;
 - a call whose answer is in the store is not billed again;
+- the record verifies: whatever was killed, every row is one that an event commits to;
 - where demand exceeds the limit and no process died, at least 99 % of it is used, or less is left than a call takes.
 """
 
@@ -42,7 +43,7 @@ from intendant.hooks.providers import Hold, Provider, StreamMeter, TokenCounting
 from intendant.plugin import Message, ModelReply, ModelRequest, ProviderError, Route, Usage
 from intendant.record.journal import Journal
 from intendant.record.rows import RunRow
-from intendant.record.store import Store, bookings, database, holds, leases, limits, runs
+from intendant.record.store import Store, bookings, database, holds, integrity, leases, limits, runs
 from intendant.record.store.tables import budget, hold, lease, ledger
 from intendant.spending import (
     gateway as gateway_module,
@@ -310,6 +311,8 @@ async def judge(plan: Plan, store: Store, folder: Path) -> dict[str, float]:
     Raises:
         AssertionError: Something that must hold does not.
     """
+    broken = (await store.do(integrity.verify())).broken
+    assert not broken, f"the record is broken: {broken[:3]}"
     while await store.do(holds.expire(FAR)):
         pass
     await store.do(leases.expire(FAR))

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer  # noqa: TID253
 
 from intendant.cli.runs import with_store
-from intendant.cli.shared import DbOption, JsonOption, Session, SetOption, VerboseOption, command, print_json
+from intendant.cli.shared import (
+    DbOption,
+    JsonOption,
+    Session,
+    SetOption,
+    VerboseOption,
+    command,
+    load_settings,
+    print_json,
+)
 from intendant.model.errors import IntendantError, amount
 
 if TYPE_CHECKING:
@@ -33,7 +42,8 @@ def list_approvals(
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
     """List what people are asked: what would be sent, and what it may cost."""
-    rows = with_store(db, settings, lambda store: _open(store, run))
+    chosen = load_settings(settings)
+    rows = with_store(db, chosen, lambda store: _open(store, run, chosen.budget.tenant))
     if as_json:
         print_json([_as_json(row) for row in rows])
         return
@@ -43,11 +53,11 @@ def list_approvals(
         print("nothing is asked")
 
 
-async def _open(store: "Store", run: str | None) -> "list[ApprovalRow]":
+async def _open(store: "Store", run: str | None, tenant: str) -> "list[ApprovalRow]":
     from intendant.record.store import approvals, runs
 
-    run_id = None if run is None else (await store.do(runs.find_run(run))).id
-    return await store.do(approvals.open_approvals(run_id))
+    run_id = None if run is None else (await store.do(runs.find_run(run, tenant))).id
+    return await store.do(approvals.open_approvals(run_id, tenant))
 
 
 def _as_json(row: "ApprovalRow") -> dict[str, Any]:
@@ -124,17 +134,17 @@ def _decide(
     db: str | None,
     settings: list[str] | None,
 ) -> None:
-    by = getpass.getuser()
+    by, chosen = getpass.getuser(), load_settings(settings)
 
     async def work(store: "Store") -> tuple[str, str, int]:
         from intendant.record.store import approvals, runs
 
-        run_id = (await store.do(runs.find_run(run))).id
+        run_id = (await store.do(runs.find_run(run, chosen.budget.tenant))).id
         rows = await store.do(approvals.open_approvals(run_id))
         key = _address(run_id, step, item, [row.step_key for row in rows])
         return run_id, key, await store.do(approvals.decide(run_id, key, by, verdict, note))
 
-    run_id, key, wanted = with_store(db, settings, work)
+    run_id, key, wanted = with_store(db, chosen, work)
     if as_json:
         print_json({"run_id": run_id, "step": key, "by": by, "verdict": verdict, "still_wanted": wanted})
         return

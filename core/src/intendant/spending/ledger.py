@@ -43,8 +43,6 @@ class StepBudget:
     extra: int = 0
     """Tokens beyond its share that it drew from the pool; part of `limit`."""
     opened: bool = False
-    opening: bool = False
-    """True if it may be in the store: a call was to open it."""
     cap: Limits | None = None
     """The budget that the workflow gives it."""
     micro: int = 0
@@ -337,11 +335,8 @@ class RunLedger:
         """Brings the step's budget in the store to its limit here, before a hold in it; None if it has that."""
         if step.opened and not drawn:
             return None
-        row = self._row_of(step)
-        if drawn or step.opening:
-            return budgets.open_with_limit(row)
-        step.opening = True
-        return budgets.open_budgets([row])
+        # Another call of the step may have opened it meanwhile, whatever became of that call.
+        return budgets.open_with_limit(self._row_of(step))
 
     def _drawn_event(self, row: HoldRow, drawn: int) -> list[events.Event]:
         if not drawn:

@@ -74,8 +74,8 @@ def close(fence: Fence, step_key: str, verdict: str) -> Work[None]:
     return work
 
 
-def open_approvals(run_id: str | None = None) -> Work[list[ApprovalRow]]:
-    """What people are asked now, oldest first; of one run, or of all that can go on."""
+def open_approvals(run_id: str | None = None, tenant: str | None = None) -> Work[list[ApprovalRow]]:
+    """What people are asked now, oldest first; of one run, or of all of a tenant that can go on."""
     query = (
         select(*columns(approval, ApprovalRow))
         .join(run, run.c.id == approval.c.run_id)
@@ -84,6 +84,8 @@ def open_approvals(run_id: str | None = None) -> Work[list[ApprovalRow]]:
     )
     if run_id is not None:
         query = query.where(approval.c.run_id == run_id)
+    if tenant is not None:
+        query = query.where(run.c.tenant == tenant)
     return lambda connection: [ApprovalRow._make(row) for row in connection.execute(query)]
 
 

@@ -69,6 +69,7 @@ _RAISE = Statement(
     .where(budget.c.id == bindparam("of"), budget.c.limit_tokens < bindparam("to"))
     .values(limit_tokens=bindparam("to"))
 )
+_KNOWN = Statement(select(budget.c.id).where(budget.c.id == bindparam("of")))
 _ADD = Insert(budget, BudgetRow._fields)
 _ADD_ONCE = Insert(budget, BudgetRow._fields, conflict="nothing")
 
@@ -91,15 +92,17 @@ def open_budgets(rows: Sequence[BudgetRow]) -> Work[None]:
 def open_with_limit(row: BudgetRow) -> Work[None]:
     """Add a budget; of one that exists only the token limit is raised to the row's, if that is more."""
 
+    @buffered
     def work(connection: Connection) -> None:
         session = session_of(connection)
         session.flush(_ADD)
-        was = BUDGET.current(session, row.id)
-        if was == NONE:
-            _ADD.write(session, [row])
+        if _KNOWN.on(session, {"of": row.id}).fetchone() is None:
+            session.add(_ADD, row)
             _note_new(session, BUDGET, row)
-        elif row.limit_tokens is not None and _RAISE(connection, of=row.id, to=row.limit_tokens).rowcount:
-            note_limits(session, row.id, was)
+        elif row.limit_tokens is not None:
+            was = BUDGET.current(session, row.id)
+            if _RAISE(connection, of=row.id, to=row.limit_tokens).rowcount:
+                note_limits(session, row.id, was)
 
     return work
 
