@@ -97,7 +97,10 @@ def verify(
     def work(connection: Connection) -> Verified:
         session = session_of(connection)
         if not session.sqlite:
-            return _Verification(connection, keys, tenant).all(run_id, against)
+            # One state of all tables, while other processes write; the writer's own transaction sees several.
+            with connection.engine.connect() as one:
+                snapshot = one.execution_options(isolation_level="REPEATABLE READ")
+                return _Verification(snapshot, keys, tenant).all(run_id, against)
         session.driver.text_factory = _lenient  # bytes that are no UTF-8 are a fault, not an error
         try:
             return _Verification(connection, keys, tenant).all(run_id, against)
