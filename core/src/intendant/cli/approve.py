@@ -164,11 +164,15 @@ def _address(run_id: str, step: str, item: str | None, asked: list[str]) -> str:
     from intendant.pilot.items import address_key
     from intendant.spending.ledger import budget_key
 
+    def meant(key: str) -> bool:
+        """Whether a question is about the step, which may be named by its id alone."""
+        return step in (budget_key(key), budget_key(key).rpartition("/")[2])
+
     fits = [key for key in asked if key == step]
     if item is not None:
-        fits = [key for key in asked if budget_key(key) == step and f"[{address_key(item)}]" in key]
+        fits = [key for key in asked if meant(key) and f"[{address_key(item)}]" in key]
     elif not fits:
-        fits = [key for key in asked if budget_key(key) == step]
+        fits = [key for key in asked if meant(key)]
     if len(fits) == 1:
         return fits[0]
     if not fits:

@@ -179,5 +179,6 @@ def _with_rule(
     }
     if without is not None:
         condition["not"] = {"required": [without]}
-    then = {"type": "object", "properties": properties, "additionalProperties": False}
+    then = {"type": "object", "properties": properties}
+    then["additionalProperties"] = parameters.get("additionalProperties", False)
     return {"if": condition, "then": {"properties": dict.fromkeys(places, then)}}

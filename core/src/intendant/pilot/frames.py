@@ -11,7 +11,6 @@ from time import time
 from typing import Any
 
 from intendant import events
-from intendant.config.secrets import UsedSecrets
 from intendant.model.errors import IntendantError, ReferenceFailed
 from intendant.model.results import Failure, ItemCounts, StepOutcome, StepStatus, Usage
 from intendant.model.workflow import Json, Step
@@ -121,8 +120,7 @@ class Frame:
         lenient = lenient or self.lenient or (step is not None and step.join != "all")
         run = self.run
         about = {"id": run.journal.run_id, "workflow": run.plan.workflow.name, **run.result}
-        # Masks: the values are filled in where a connector is called, and nowhere else.
-        places: dict[str, Json] = {"inputs": run.inputs, "run": about, "secrets": UsedSecrets(None)}
+        places: dict[str, Json] = {"inputs": run.inputs, "run": about}
         return {**self.variables, "steps": StepsView(self, lenient=lenient), **places}
 
     def find(self, step_id: str) -> StepOutcome | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -279,7 +280,7 @@ class _Map:
 
     def _output(self, index: int) -> Json:
         if (failure := self.failures.get(index)) is not None:
-            return {"error": {"code": failure.code, "message": failure.message}, "key": self.keys[index]}
+            return {"error": {"code": failure.code, "message": failure.message}, "key": unquote(self.keys[index])}
         return self.outputs[index]
 
     def _as(self, kind: type, index: int, output: Json) -> Any:

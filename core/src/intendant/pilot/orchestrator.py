@@ -149,7 +149,7 @@ class WorkflowOrchestrator:
         values |= dict(inputs or {})
         journal = await self._open(plan, values, memory)
         await self._begin(plan, journal, values, memory)
-        record_plan(plan, journal, values)
+        record_plan(plan, journal, values, self._engine.settings.in_force)
         return True
 
     async def resume(

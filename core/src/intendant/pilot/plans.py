@@ -64,8 +64,10 @@ async def plan_checked(
     return plan
 
 
-def record_plan(plan: Plan, journal: Journal, inputs: Mapping[str, Json]) -> None:
-    """Record what was decided."""
+def record_plan(
+    plan: Plan, journal: Journal, inputs: Mapping[str, Json], settings: Mapping[str, str] | None = None
+) -> None:
+    """Record what was decided, and where the *settings* in force came from."""
     journal.record(
         events.Initialized,
         workflow=plan.workflow.name,
@@ -77,6 +79,7 @@ def record_plan(plan: Plan, journal: Journal, inputs: Mapping[str, Json]) -> Non
         inputs=inputs,
         planning_tokens=plan.planning_tokens,
         planning_micro_usd=plan.planning_micro_usd,
+        settings=dict(settings or {}),
     )
     for step in plan.steps:
         found, log = step.classification, journal.step(step.step_id)
