@@ -93,7 +93,7 @@ def test_a_named_file_in_the_folder_is_the_users_own(folder, monkeypatch) -> Non
 
 async def test_a_service_of_a_host_reads_no_file_unless_asked(folder) -> None:
     (folder / FILE_NAME).write_text("[run]\nmax_parallel = 3")
-    for given in ({}, {"budget": {"strategy": "equal"}}, None):
+    for given in ({}, {"run": {"compute_seconds": 1}}, None):
         async with OrchestrationService(given, db="none") as service:
             assert service.settings.run.max_parallel == 16
     async with OrchestrationService(Settings.load(), db="none") as service:
