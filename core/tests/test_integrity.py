@@ -405,6 +405,20 @@ def test_an_older_copy_is_found_by_a_head_kept_elsewhere(made, tmp_path) -> None
     assert found(older, against=head).broken
 
 
+async def test_a_hold_that_expired_and_was_given_back_is_whole(tmp_path) -> None:
+    """As where a call was cancelled before it was sent, while another process swept."""
+    url = f"sqlite:///{tmp_path}/x.db"
+    store = Store(url)
+    journal = Journal(store, await store.do(runs.open_run(RunRow("r", "t", "a", "{}", 1, "{}", "running", 1.0))))
+    await journal.commit(budgets.open_budgets([BudgetRow("run:r", None, 1000, None)]))
+    made = HoldRow("k", "r", "s", 1, "run:r", "p", "m", 20, 3, "v", 1.0, agent="a")
+    await journal.commit(holds.reserve(made, ("run:r",)))
+    await store.do(holds.expire(2.0))
+    await journal.commit(holds.release("k"))
+    assert (await store.do(integrity.verify())).broken == []
+    await asyncio.to_thread(store.close)
+
+
 # --- damage ---
 
 

@@ -128,7 +128,8 @@ def _charge_fault(said: tuple[int, int, int] | None, rows: Sequence[Row]) -> Ite
         yield "an amount is no number"
         return
     if said is None:
-        if any(row["kind"] != "expire" for row in rows):
+        # A hold that was given back after it had expired: a charge and a credit, for a call that was never sent.
+        if any(charged) and any(row["kind"] != "expire" for row in rows):
             yield "it was charged, and no event says so"
     elif said != charged:
         yield f"charged are {charged}, and its event says {said} (input and output tokens, micro-US$)"
