@@ -307,7 +307,10 @@ async def test_mails_have_their_limit(imap):
 async def test_a_server_that_announces_too_much_is_not_read():
     """A literal of 9 GB, whatever the sizes said before."""
 
+    opened = []
+
     async def lying(reader, writer):
+        opened.append(writer)
         writer.write(b"* OK hello\r\n")
         while line := await reader.readline():
             tag, command = line.split()[0], line.split()[1:3]
@@ -330,6 +333,9 @@ async def test_a_server_that_announces_too_much_is_not_read():
         asked = {"host": "127.0.0.1", "port": port, "security": "none", "user": "a", "password": "b"}
         with pytest.raises(ConnectorError, match="larger than admitted"):
             await MailConnector({**LOCAL, "seconds": 5}).do("fetch", asked, call(None))
+        for writer in opened:
+            writer.close()
+        await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize(
