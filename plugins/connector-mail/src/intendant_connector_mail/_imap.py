@@ -70,6 +70,8 @@ def fetch(server: Server, parameters: "Fetch", most: int, watcher: Watcher) -> l
         finally:
             with suppress(OSError, imaplib.IMAP4.error, ConnectorError):
                 client.logout()
+            with suppress(OSError):
+                client.shutdown()  # where logging out broke off
     except imaplib.IMAP4.abort as error:
         raise broken(server, error, delivered=False) from None
     except imaplib.IMAP4.error as error:
