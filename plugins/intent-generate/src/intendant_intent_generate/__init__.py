@@ -22,9 +22,10 @@ from intendant.plugin import (
     StepResult,
     answer_tokens,
     length_hint,
+    marked,
 )
 from intendant_intent_generate._answers import Answer, read
-from intendant_intent_generate._prompts import correction, instructions, question
+from intendant_intent_generate._prompts import correction, instructions
 from intendant_intent_generate._template import fill
 
 __all__ = ["GenerateHandler", "GenerateParameters"]
@@ -117,10 +118,10 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
         layout = wanted.format if schema is None else "json"
         system = instructions(wanted.max_words, wanted.tone, layout, wanted.language)
         task = _task(request.step, request.prompt)
-        fitted = await request.model.fit(request.input, query=task, overhead=question(task, "") + system)
+        fitted = await request.model.fit(request.input, query=task, overhead=marked(task, "") + system)
         asked = ModelRequest(
             system=system,
-            messages=(Message(content=question(task, fitted.text)),),
+            messages=(Message(content=marked(task, fitted.text)),),
             json_schema=schema,
             max_output_tokens=answer_tokens(wanted.max_words, wanted.language),
             source=request.input,

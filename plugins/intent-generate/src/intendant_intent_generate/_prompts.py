@@ -1,7 +1,6 @@
 """The words in which a text is asked for."""
 
 from collections.abc import Sequence
-from hashlib import sha256
 
 RULES = (
     "Do what the request asks and answer with the result alone, without remarks before or after it. Where data is "
@@ -26,14 +25,6 @@ def instructions(max_words: int | None, tone: str, layout: str, language: str) -
     if language:
         parts.append(f"Write it in {language}.")
     return "\n".join(parts)
-
-
-def question(task: str, data: str) -> str:
-    """What is asked, then the data between marks that hold its digest, so that no data can close them itself."""
-    if not data.strip():
-        return task
-    mark = f"data-{sha256(data.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
-    return f"{task}\n\n<{mark}>\n{data}\n</{mark}>"
 
 
 def correction(problems: Sequence[str]) -> str:
