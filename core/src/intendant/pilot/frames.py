@@ -197,7 +197,7 @@ class Frame:
         return outcome
 
     def wait(self, step_id: str, reason: str, due: float | None = None) -> StepOutcome:
-        """Note that a step waits; who begins to wait for what is recorded by the caller."""
+        """Note that a step waits; the caller records for what."""
         outcome = self._outcome(step_id, StepStatus.waiting, reason=reason, due=due)
         self.outcomes[step_id] = outcome
         return outcome

@@ -49,7 +49,7 @@ class StepRecorder:
 
 
 class Deferred:
-    """Keeps how a step ended, for whoever has to add to it before it is written."""
+    """Keeps how a step ended, so that its caller can add to it before it is written."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder

@@ -1,7 +1,7 @@
 """Calls that may wait: collected for a moment, sent as one batch, and asked for until they are answered.
 
 Batches cost half with the providers that take them, and are answered within hours, mostly within minutes. A call
-that has no answer when its time is over is taken out of the lane; whoever made it sends it by itself.
+that has no answer when its time is over is taken out of the lane; its caller sends it by itself.
 """
 
 import asyncio

@@ -175,7 +175,7 @@ class RunLedger:
             await journal.commit(take_over.release_all([row.key for row in left.unsent]), *said)
 
     def _restore(self, states: Mapping[str, BudgetRow], finished: Collection[str]) -> None:
-        """Count what was spent and held by whoever had the run before."""
+        """Count what earlier owners of the run spent and held."""
         own = states[self._scope]
         self._micro = own.spent_micro + own.held_micro
         for scope, state in states.items():
@@ -398,7 +398,7 @@ class RunLedger:
         return is_standing(error) and await self.standing.recall(self.agent) > 0
 
     async def settle(self, row: HoldRow, spent: Spent, reply: str | None, event: events.TokensSettled) -> None:
-        """Charge what a call took and keep its answer, in one commit with its event. Who gets the answer gets it
+        """Charge what a call took and keep its answer, in one commit with its event. The caller gets the answer
         after that: what was answered is never asked, and paid, again.
         """
         done = self._journal.committing(holds.settle(row.key, spent, reply), event)

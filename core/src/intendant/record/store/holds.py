@@ -211,7 +211,7 @@ def mark_sending(key: str) -> Work[None]:
 
 
 def move_to(connection: Connection, key: str, scopes: Sequence[str]) -> None:
-    """Hold a call in *scopes* themselves from now on, and in no lease; whoever owns its run."""
+    """Hold a call in *scopes* themselves from now on, and in no lease, whichever process owns its run."""
     session = session_of(connection)
     was = HOLD.current(session, key)
     values = {"chain": json.dumps(scopes), "lease": None}
