@@ -7,6 +7,7 @@ import re
 import shutil
 import sqlite3
 from pathlib import Path
+from time import sleep
 from uuid import uuid4
 
 import pytest
@@ -420,6 +421,23 @@ async def test_a_hold_that_expired_and_was_given_back_is_whole(tmp_path) -> None
 
 
 # --- damage ---
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+async def test_the_end_of_a_run_comes_behind_all_that_its_batch_did_before(tmp_path, fenced) -> None:
+    store = Store(f"sqlite:///{tmp_path}/x.db")
+    fence = await store.do(runs.open_run(RunRow("r", "w", "a", "{}", 1, "{}", "running", 1.0)))
+    journal = Journal(store, fence)
+    await journal.commit(budgets.open_budgets([BudgetRow("run:r", None, 1000, None)]))
+    hold = HoldRow("k", "r", "s", 1, "run:r", "p", "m", 20, 3, "v", 1.0, agent="a")
+    await journal.commit(holds.reserve(hold, ("run:r",)))
+    # What is queued while the writer is busy goes into one batch.
+    busy = store.begin(lambda _connection: sleep(0.1))
+    journal.commit_later(holds.release("k"))
+    await store.do(runs.finish_run(fence, "completed"), fence if fenced else None)
+    await busy
+    assert (await store.do(integrity.verify())).broken == []
+    await asyncio.to_thread(store.close)
 
 
 def test_every_byte_of_a_small_journal_flipped_once_is_found_or_changes_nothing(made, tmp_path) -> None:

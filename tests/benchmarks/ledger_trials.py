@@ -249,7 +249,7 @@ async def spend(plan: Plan, store: Store, folder: Path, number: int, life: int, 
     for task in around:
         task.cancel()
     await asyncio.gather(*around, return_exceptions=True)
-    await store.do(runs.finish_run(fence, "completed"))
+    await store.do(runs.finish_run(fence, "completed"), fence)
     await common.close()
 
 

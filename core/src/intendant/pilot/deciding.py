@@ -69,7 +69,7 @@ async def decide(
     try:
         await log.journal.commit(decisions.decide(row.key, decision, spent, reply), *said)
     finally:
-        await engine.store.do(runs.finish_run(claimed.fence, run.status))
+        await engine.store.do(runs.finish_run(claimed.fence, run.status), claimed.fence)
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select  # noqa: TID253
 
-from intendant.record.rows import EventRow, NewEvent
+from intendant.record.rows import EventRow, Fence, NewEvent
 from intendant.record.store.digests import EVERYTHING
 from intendant.record.store.session import Insert, Session
 from intendant.record.store.statements import Statement
@@ -127,18 +127,20 @@ class Chains:
         if len(self._heads) > KNOWN_HEADS:
             del self._heads[next(iter(self._heads))]
 
-    def commit(self, session: Session, run_id: str | None = None) -> None:
-        """Write events for the commitments that no event has taken: of one run, or of all.
+    def commit_runs(self, session: Session, fence: Fence | None = None) -> None:
+        """Write events for the commitments of runs that no event has taken: of the run of *fence*, or of all."""
+        for chain in list(session.commits) if fence is None else [fence.run_id]:
+            if chain != EVERYTHING and chain in session.commits:
+                self.add(session, [recorded(chain)])
+
+    def commit(self, session: Session) -> None:
+        """Write events for all commitments that no event has taken.
 
         The chain of everything has no owner. Its head is read when all else is written, under a lock that other
         processes wait for, so that their events come behind.
         """
-        for chain in [run_id] if run_id is not None else list(session.commits):
-            if chain == EVERYTHING:
-                continue
-            if chain in session.commits:
-                self.add(session, [recorded(chain)])
-        if run_id is None and EVERYTHING in session.commits:
+        self.commit_runs(session)
+        if EVERYTHING in session.commits:
             session.flush()
             if not session.sqlite:
                 session.driver.execute(f"SELECT pg_advisory_xact_lock({LOCK})")

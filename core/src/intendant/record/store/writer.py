@@ -189,7 +189,9 @@ class Writer:
             session.chain = EVERYTHING if job.fence is None else job.fence.run_id
             buffered = getattr(job.do, "buffered", False)
             if not buffered:
-                self._chains.commit(session, session.chain)
+                # It may read the run's last event, so what was done before must have written its own. Without a
+                # fence nothing says which run it reads.
+                self._chains.commit_runs(session, job.fence)
                 session.flush()
             job.result = job.do(connection)
             if not buffered:
