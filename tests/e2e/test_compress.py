@@ -179,3 +179,22 @@ def test_what_is_protected_stays(intendant, tmp_path) -> None:
     small = intendant(*arguments, "--protect", r"done job 77\b").out
     assert "job 77 " in small
     assert len(small) < len(LOG) / 2
+
+
+def test_a_conversation_is_shortened_row_by_row(intendant, tmp_path) -> None:
+    listing = "".join(f"    value_{n} = read_value('{n}', source)\n" for n in range(12))
+    rows = [
+        {"id": "a", "conversation": "one", "turn": 0, "text": listing, "query": "cat values.py"},
+        {"id": "b", "conversation": "two", "turn": 0, "text": listing, "query": "cat values.py"},
+        {"id": "c", "conversation": "one", "turn": 1, "text": listing, "query": "cat values.py"},
+    ]
+    (tmp_path / "cases.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    done = intendant("compress", "cases.jsonl", "--conversation", "--json")
+    first, other, again = (json.loads(line) for line in done.out.splitlines())
+    assert (first["text"], other["text"]) == (listing, listing)
+    assert "lines more, as shown by: cat values.py" in again["text"]
+    assert [row["id"] for row in (first, other, again)] == ["a", "b", "c"]
+    (tmp_path / "text.txt").write_text("x")
+    refused = intendant("compress", "text.txt", "--conversation")
+    assert refused.code == 2
+    assert "a .jsonl file" in refused.err

@@ -34,6 +34,10 @@ from .pilot.sync import (
     SyncOrchestrator as SyncOrchestrator,
     run as run,
 )
+from .planning.conversation import (
+    ContextCompressor as ContextCompressor,
+    ShownText as ShownText,
+)
 from .planning.decided import (
     Plan as Plan,
     StepPlan as StepPlan,

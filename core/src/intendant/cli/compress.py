@@ -48,12 +48,20 @@ def compress(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures too, as JSON.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show what went, line by line.")] = False,
+    conversation: Annotated[
+        bool, typer.Option("--conversation", help="Rows are what tools put out, in the order of their `turn`s.")
+    ] = False,
 ) -> None:
     """Make texts smaller and keep what matters. JSONL in, JSONL out; any other text in, text out.
 
-    Without --lossless, --target or --tokens about half of a longer text is left. What is lost is said on standard
-    error.
+    Without --lossless, --target or --tokens about half of a longer text is left; what is lost is said on
+    standard error. With --conversation (rows `id`, `conversation`, `turn`, `text`, `query`) what a conversation
+    shows already becomes a reference, and lines of long texts go that are unlikely to be needed; each row is
+    decided once.
     """
+    if conversation:
+        _conversations(file, encoding, lossless=lossless)
+        return
     from intendant.planning.standalone import compress as make_smaller, default_counter
 
     def made(text: str, wanted: str) -> "Compression":
@@ -96,6 +104,34 @@ def _each(file: Path, encoding: str | None, made: "Callable[[str, str], Compress
         print(json.dumps({"id": row.get("id"), **_document(row["text"], done)}, ensure_ascii=False))
     if lossy:
         print(f"lossy: {lossy} texts lost content; `receipt.lost` names their lost facts", file=sys.stderr)
+    _end(bad)
+
+
+def _conversations(file: Path | None, encoding: str | None, *, lossless: bool) -> None:
+    """What is sent for each text of each conversation."""
+    from intendant.planning.conversation import ContextCompressor
+
+    if file is None or file.suffix != ".jsonl":
+        raise IntendantError("--conversation needs a file of rows", hint="name a .jsonl file")
+    contexts: dict[str, ContextCompressor] = {}
+    bad = 0
+    for number, row in _rows(file, encoding):
+        if isinstance(row, str):
+            bad += 1
+            print(json.dumps({"line": number, "error": row}))
+            continue
+        name = str(row.get("conversation") or "")
+        if name not in contexts:
+            contexts[name] = ContextCompressor(lossless=lossless)
+        shown = contexts[name].fit(row["text"], query=str(row.get("query") or ""))
+        figures = {"tokens_before": shown.tokens_before, "tokens_after": shown.tokens_after}
+        done = {"id": row.get("id"), "text": shown.text, **figures, "left_out": shown.left_out}
+        print(json.dumps(done, ensure_ascii=False))
+    _end(bad)
+
+
+def _end(bad: int) -> None:
+    """Say how many lines could not be read, if any, and exit with that."""
     if bad:
         print(f"{bad} lines could not be read", file=sys.stderr)
         raise typer.Exit(WRONG)

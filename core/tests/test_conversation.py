@@ -1,0 +1,190 @@
+"""What of a tool's output is sent, and that nothing becomes dearer by it."""
+
+import os
+import random
+
+import pytest
+
+from intendant import ContextCompressor
+from intendant.text.line_worth import Asked, features, weights
+from intendant.text.listings import shorter_listing
+from intendant.text.observations import plain
+from intendant.text.seen_lines import SeenLines
+
+CODE = [
+    "import json",
+    "",
+    "class Ledger:",
+    '    """Keeps what was paid for which parcel and when it was paid."""',
+    "",
+    "    def __init__(self, path):",
+    "        self.path = path",
+    "        self.parcels = json.loads(path.read_text())",
+    "",
+    "    def total_of(self, parcel):",
+    "        return sum(entry['amount'] for entry in self.parcels[parcel]['entries'])",
+    "",
+    "    def entries_after(self, parcel, day):",
+    "        return [entry for entry in self.parcels[parcel]['entries'] if entry['day'] > day]",
+]
+
+
+def count(text):
+    return (len(text) + 3) // 4
+
+
+def context(**options):
+    return ContextCompressor(count=count, **options)
+
+
+def asked(command):
+    return f"THOUGHT: let me look.\n\n```bash\n{command}\n```"
+
+
+def test_what_was_shown_before_becomes_a_reference_after_its_first_line():
+    compressor = context(lossless=True)
+    text = "\n".join(CODE)
+    first = compressor.fit(text, query=asked("cat ledger.py"))
+    again = compressor.fit(f"{text}\n# end", query=asked("cat ledger.py"))
+    assert first.text == text
+    assert again.text.startswith("import json\n[13 lines more, as shown by: cat ledger.py]\n# end")
+    assert again.tokens_after < again.tokens_before / 2
+
+
+def test_what_the_model_wrote_itself_becomes_a_reference():
+    compressor = context()
+    shown = compressor.fit("\n".join(CODE), query=asked("cat <<EOF > ledger.py\n" + "\n".join(CODE) + "\nEOF"))
+    assert shown.text == "import json\n[13 lines more, as you wrote]"
+
+
+def test_a_listing_with_line_numbers_refers_to_the_file_without_them():
+    seen = SeenLines()
+    seen.add("\n".join(CODE), "shown by: cat ledger.py")
+    numbered = [f"{number}\t{line}" for number, line in enumerate(CODE, 1) if line]
+    said = seen.referring(numbered)
+    assert said == [numbered[0], f"[{len(numbered) - 1} lines more, as shown by: cat ledger.py]"]
+
+
+def test_lines_that_differ_or_whose_numbers_jump_are_not_referred_to():
+    seen = SeenLines()
+    seen.add("\n".join(CODE), "x")
+    other = [line.replace("amount", "total") for line in CODE[9:]]
+    assert seen.referring(other) == other
+    jumping = [f"{40 * number}\t{line}" for number, line in enumerate(CODE[5:8], 1)]
+    assert seen.referring(jumping) == jumping
+
+
+def test_nothing_that_was_sent_is_referred_to_where_it_was_left_out():
+    """The reader sees what was sent, not what came."""
+    compressor = context()
+    long = [f"    value_{number} = compute(number_{number}, {number % 7})  # filler" for number in range(200)]
+    sent = compressor.fit("\n".join(long), query=asked("cat values.py"))
+    assert sent.left_out > 0
+    gone = [line for line in long if line not in sent.text]
+    later = compressor.fit("\n".join(gone[:12]), query=asked("sed -n 1,12p values.py"))
+    assert "lines more" not in later.text
+
+
+def test_an_envelope_is_shown_once_and_then_only_what_is_new_of_it():
+    compressor = context()
+    wrapped = "<returncode>{}</returncode>\n<output>\n{}\n</output>".format
+    assert compressor.fit(wrapped(0, "one")).text == wrapped(0, "one")
+    assert compressor.fit(wrapped(0, "two")).text == "two"
+    assert compressor.fit(wrapped(1, "three")).text == "[returncode 1]\nthree"
+    assert compressor.fit(wrapped(0, "")).text == "[no output]"
+
+
+def test_long_listings_say_mode_owner_and_date_once_and_where_they_differ():
+    lines = [
+        "-rw-r--r--  1 ada staff   120 Mar  3 10:00 README.md",
+        "-rw-r--r--  1 ada staff 40211 Mar  3 10:00 ledger.py",
+        "-rwxr-xr-x  1 ada staff    88 Mar  3 10:00 run.sh",
+        "drwxr-xr-x  4 ada staff   128 Mar  3 10:00 tests",
+        "-rw-r--r--  1 bob staff     7 Mar  4 11:00 notes.txt",
+    ]
+    head, entries = shorter_listing(lines)
+    assert head == "[ls -l; unless said: -rw-r--r-- ada staff Mar  3 10:00; drwxr-xr-x ada staff Mar  3 10:00]"
+    assert entries == (
+        "README.md 120 ledger.py 40211 run.sh 88 (rwxr-xr-x) tests/ notes.txt 7 (bob staff, Mar  4 11:00)"
+    )
+
+
+def test_what_grep_found_in_a_file_stands_under_its_path_and_dates_are_no_paths():
+    found = ["src/a.py:3:def one():", "src/a.py:9:def two():", "src/b.py:1:import a"]
+    assert shorter_listing(found) == ["src/a.py:", "3:def one():", "9:def two():", "src/b.py:1:import a"]
+    dates = ["2026-01-01    240", "2026-01-02    241"]
+    assert shorter_listing(dates) == dates
+
+
+def test_colours_padding_and_repeats_go_and_indentation_and_line_numbers_stay():
+    text = "\x1b[31mred\x1b[0m  \n     9\t    return 1\n    10\t\n    11\tx = 2\nsame\nsame\nsame\n\n\n\n\nend"
+    assert plain(text) == "red\n9\t    return 1\n10\n11\tx = 2\nsame\n[2 more of this line]\n\n\nend"
+
+
+def test_an_underline_of_a_heading_keeps_its_length():
+    text = "Heading\n" + "-" * 20
+    assert plain(text) == text
+
+
+def test_every_line_that_is_left_out_is_counted_and_the_ends_stay():
+    lines = [f"    filler_{number} = [{number}, {number}]" for number in range(300)]
+    lines[0], lines[-1] = "first of all", "and the last"
+    shown = context().fit("\n".join(lines), query=asked("cat filler.py"))
+    left = shown.text.split("\n")
+    gaps = sum(int(line[2:-7]) for line in left if line.startswith("[…"))
+    assert shown.left_out == gaps > 0
+    assert len([line for line in left if not line.startswith("[…")]) + gaps == len(lines)
+    assert (left[0], left[-1]) == ("first of all", "and the last")
+    assert context(lossless=True).fit("\n".join(lines), query="").left_out == 0
+
+
+def test_features_of_lines_are_known_by_name_to_the_weights():
+    found = {name for names in features(CODE, Asked("file", set(), set(), set())) for name in names}
+    assert len(found & weights().keys()) > len(found) / 2
+
+
+VENDORS = {
+    # write, read, tokens below which nothing is cached, the block in which it is
+    "anthropic": (1.25, 0.1, 1024, 1),
+    "openai": (1.0, 0.1, 1024, 128),
+    "google": (1.0, 0.25, 2048, 1),
+}
+
+
+def bill(prompt, texts, answers, vendor):
+    """What the calls of a conversation cost, in tokens at full price: each sends all that came before."""
+    write, read, least, block = VENDORS[vendor]
+    total, before = 0.0, 0
+    sent = prompt
+    for text, answer in zip(texts, answers, strict=True):
+        cached = before // block * block if before >= least else 0
+        cost = write if sent >= least else 1.0
+        total += read * cached + cost * (sent - cached)
+        before = sent
+        sent += answer + text
+    return total
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_no_conversation_becomes_dearer_whatever_its_vendor_caches(vendor):
+    draw = random.Random(7)
+    for number in range(int(os.environ.get("INTENDANT_TRIALS", "8"))):
+        prompt = draw.choice([200, 900, 1020, 2040, 4000])
+        compressor = context(prompt_tokens=prompt, least_cached=VENDORS[vendor][2])
+        before, after, answers = [], [], []
+        for turn in range(draw.randint(3, 30)):
+            start = draw.randint(0, 8)
+            text = "\n".join(f"{line}  " for line in CODE[start:] * draw.randint(1, 3))
+            query = asked(f"sed -n {start},{turn}p ledger.py")
+            shown = compressor.fit(text, query=query)
+            before.append(shown.tokens_before)
+            after.append(shown.tokens_after)
+            answers.append(count(query))
+        assert all(new <= old for new, old in zip(after, before, strict=True))
+        assert bill(prompt, after, answers, vendor) <= bill(prompt, before, answers, vendor), number
+
+
+def test_texts_stay_until_the_conversation_is_long_enough_to_be_cached():
+    compressor = context(prompt_tokens=100, least_cached=400)
+    text = "\n".join(CODE)
+    assert [compressor.fit(text).text == text for _ in range(5)] == [True, True, True, False, False]
