@@ -18,7 +18,8 @@ import json
 import os
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ from reshaping import carried, restated
 from scipy.optimize import minimize
 
 from intendant.plugin import Answer, Evaluation, LabelledStep
-from intendant_classify_local._features import BARE, features
+from intendant_classify_local._features import BARE, structure
+from intendant_classify_local._ngrams import ngrams
 from intendant_classify_local._view import StepView
 
 Row = dict[str, Any]
@@ -46,15 +48,17 @@ SECOND_LABEL = 0.2
 """How much of a step counts for its second label."""
 RESTATED = 0.4
 """What a step counts that is put as another platform would."""
-LOST = 0.012
-"""The share of steps of work that may be taken for none; on platforms of another kind it is more."""
-INVENTED = 0.15
+LOST = 0.018
+"""The share of steps of work that may be taken for none."""
+INVENTED = 0.01
 """What an invented step counts in calibration; confidence is to hold on real steps."""
+MANY = 60
+"""In calibration a platform counts as much as one with this many steps, if it has more."""
 FEW = 90
 """Platforms with fewer steps are left out several at a time."""
 UNIT = 0.01
-NOTICEABLE = 8
-"""In units; features whose weights are all smaller are left out of the file."""
+STEPS = 100
+"""Of the optimizer, at most."""
 BARE_SCALE = 1.3
 SCALES = {
     kind: scale
@@ -94,23 +98,40 @@ def read(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
 
 
+@dataclass(frozen=True)
+class View:
+    """One way to look at steps.
+
+    Attributes:
+        features: The names of a step's features.
+        scale: How freely a feature may speak.
+        needed: In how many workflows a feature must occur, so that no step can be read from the weights.
+        noticeable: In units; features whose weights are all smaller are left out of the file.
+    """
+
+    features: Callable[[StepView], list[str]]
+    scale: Callable[[str], float]
+    needed: Callable[[str], int]
+    noticeable: int
+
+
 class Learner:
     """Multinomial logistic regression with a penalty on the square of weights."""
 
-    def __init__(self, rows: Sequence[Row], weight: Sequence[float]) -> None:
-        found = [_features_of(json.dumps(row["step"])) for row in rows]
+    def __init__(self, view: View, rows: Sequence[Row], weight: Sequence[float]) -> None:
+        self.view = view
+        found = [_features_of(view, json.dumps(row["step"])) for row in rows]
         self.index = self._vocabulary(rows, found)
-        self.scales = np.array([scale(name) for name in self.index] + [1.0])
+        self.scales = np.array([view.scale(name) for name in self.index] + [1.0])
         targets = np.array([_target(row) for row in rows])
         self.weights = self._fit(self.matrix(found), targets, np.array(weight))
 
-    @staticmethod
-    def _vocabulary(rows: Sequence[Row], found: Sequence[Sequence[str]]) -> dict[str, int]:
+    def _vocabulary(self, rows: Sequence[Row], found: Sequence[Sequence[str]]) -> dict[str, int]:
         seen: dict[str, set[str]] = defaultdict(set)
         for row, names in zip(rows, found, strict=True):
             for name in names:
                 seen[name].add(f"{row['platform']}/{row['workflow']}")
-        kept = sorted(name for name, where in seen.items() if len(where) >= _needed(name))
+        kept = sorted(name for name, where in seen.items() if len(where) >= self.view.needed(name))
         return {name: place for place, name in enumerate(kept)}
 
     def matrix(self, found: Sequence[Sequence[str]]) -> sp.csr_matrix:
@@ -122,36 +143,68 @@ class Learner:
         rows, columns = zip(*places, strict=True)
         return sp.csr_matrix((np.ones(len(places)), (rows, columns)), shape=(len(found), len(self.index) + 1))
 
-    def _fit(self, matrix: sp.csr_matrix, targets: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        scaled = matrix @ sp.diags(self.scales)
-        shape = (scaled.shape[1], len(INTENTS))
+    @staticmethod
+    def _loss(
+        scaled: sp.csr_matrix, targets: np.ndarray, weight: np.ndarray, shape: tuple[int, int]
+    ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
         penalty = np.full((shape[0], 1), PENALTY)
         penalty[-1] = PENALTY / 100
+        turned = scaled.T.tocsr()
 
         def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
             weights = flat.reshape(shape)
             chances = softmax(scaled @ weights)
             value = -(weight[:, None] * targets * np.log(chances + 1e-12)).sum() + (penalty * weights**2).sum() / 2
-            slope = scaled.T @ (weight[:, None] * (chances - targets)) + penalty * weights
+            slope = turned @ (weight[:, None] * (chances - targets)) + penalty * weights
             return value, slope.ravel()
 
-        best = minimize(loss, np.zeros(shape[0] * shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+        return loss
+
+    def _fit(self, matrix: sp.csr_matrix, targets: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        scaled = (matrix @ sp.diags(self.scales)).tocsr()
+        shape = (scaled.shape[1], len(INTENTS))
+        loss = self._loss(scaled, targets, weight, shape)
+        best = minimize(
+            loss, np.zeros(shape[0] * shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}
+        )
         return self.scales[:, None] * best.x.reshape(shape)
 
     def scores(self, rows: Sequence[Row]) -> np.ndarray:
         """The scores of *rows* for each intent."""
-        return self.matrix([_features_of(json.dumps(row["step"])) for row in rows]) @ self.weights
+        return self.matrix([_features_of(self.view, json.dumps(row["step"])) for row in rows]) @ self.weights
+
+
+class Averaged:
+    """Both views, each learned by itself. The mean of their scores is that of their log-probabilities."""
+
+    def __init__(self, rows: Sequence[Row], weight: Sequence[float]) -> None:
+        self.learners = [Learner(view, rows, weight) for view in VIEWS]
+
+    def scores(self, rows: Sequence[Row]) -> np.ndarray:
+        """The scores of *rows* for each intent."""
+        return sum(learner.scores(rows) for learner in self.learners) / len(self.learners)
 
 
 @cache
-def _features_of(step: str) -> tuple[str, ...]:
+def _features_of(view: View, step: str) -> tuple[str, ...]:
     """The features of a step, given as JSON; each step is seen by most of the learners."""
-    return tuple(features(StepView.of_raw(json.loads(step))))
+    return tuple(view.features(StepView.of_raw(json.loads(step))))
 
 
 def _needed(feature: str) -> int:
-    """In how many workflows a feature must occur, so that no step can be read from the weights."""
+    """Of the structure; words of free text must occur in three workflows."""
     return 3 if feature.removeprefix(BARE).partition(":")[0] in ("pt", "rt", "dt") else 2
+
+
+def _needed_ngrams(feature: str) -> int:
+    """Of the n-grams; those of free texts and values must occur in three workflows."""
+    return 3 if feature[:2] in ("gn", "gd", "gp", "gv", "gy") else 2
+
+
+VIEWS = (
+    View(structure, scale, _needed, noticeable=5),
+    View(ngrams, lambda _: 1.0, _needed_ngrams, noticeable=12),
+)
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -168,13 +221,13 @@ def _target(row: Row) -> np.ndarray:
     return target
 
 
-def learn(rows: Sequence[Row]) -> Learner:
+def learn(rows: Sequence[Row]) -> Averaged:
     """A learner that has seen *rows*, and the invented ones among them restated."""
     put = carried(rows)
     rows = [*rows, *put]
     more = restated(rows)
     weight = [float(row.get("weight", 1)) for row in [*rows, *more]]
-    return Learner([*rows, *more], weight[: len(rows)] + [RESTATED * value for value in weight[len(rows) :]])
+    return Averaged([*rows, *more], weight[: len(rows)] + [RESTATED * value for value in weight[len(rows) :]])
 
 
 def left_out(rows: Sequence[Row], fold: Sequence[Any], only: Sequence[int] | None = None) -> np.ndarray:
@@ -232,7 +285,7 @@ def calibrate(
     abstain = _abstain_at(rows, chances, weight)
     said = answers(rows, chances, abstain).answers
     top = np.array([answer.confidence for answer in said])
-    right = np.array([(answer.strict + answer.lenient) / 2 for answer in said])
+    right = np.array([float(answer.strict) for answer in said])
     knots, accuracy = _isotonic(top, right, weight)
     return heat, knots, accuracy, abstain
 
@@ -270,19 +323,23 @@ def _isotonic(
     return [round(float(pool[0]), 4) for pool in pools], [round(float(pool[1]), 4) for pool in pools]
 
 
-def save(learner: Learner, calibration: tuple[float, list[float], list[float], float], path: Path) -> None:
-    """Write the weights as whole multiples of `UNIT`; those that are all zero are left out."""
-    whole = np.rint(learner.weights / UNIT).astype(int)
+def save(learner: Averaged, calibration: tuple[float, list[float], list[float], float], path: Path) -> None:
+    """Write the weights as whole multiples of `UNIT`, half of each view's, without those that are all small."""
+    table: dict[str, list[int]] = {}
+    bias = np.zeros(len(INTENTS))
+    for part in learner.learners:
+        whole = np.rint(part.weights / len(learner.learners) / UNIT).astype(int)
+        bias += whole[-1]
+        table.update(
+            (name, whole[place].tolist())
+            for name, place in part.index.items()
+            if np.abs(whole[place]).max() >= part.view.noticeable
+        )
     heat, knots, accuracy, abstain = calibration
-    table = {
-        name: whole[place].tolist()
-        for name, place in learner.index.items()
-        if np.abs(whole[place]).max() >= NOTICEABLE
-    }
     head = {
         "intents": INTENTS,
         "unit": UNIT,
-        "bias": whole[-1].tolist(),
+        "bias": bias.astype(int).tolist(),
         "temperature": heat,
         "abstain": abstain,
         "knots": knots,
@@ -299,11 +356,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="*", type=Path, help="labelled steps besides the project's own")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--workflows", action="store_true", help="measure with each workflow left out, too")
     options = parser.parse_args()
     given = [row for path in options.files for row in read(path)]
     rows = given + [{**row, "invented": True} for row in material()]
     scores = left_out(rows, folds_by_platform(rows))
-    weight = np.array([INVENTED * row.get("weight", 1.0) if row.get("invented") else 1.0 for row in rows])
+    count = Counter(row["platform"] for row in given)
+    weight = np.array(
+        [
+            INVENTED * row.get("weight", 1.0) if row.get("invented") else MANY / max(MANY, count[row["platform"]])
+            for row in rows
+        ]
+    )
     calibration = calibrate(rows, scores, weight)
     chances = softmax(scores / calibration[0])
 
@@ -314,7 +378,7 @@ def main() -> None:
     for name, picked in _parts(rows):
         say(f"\n== platform left out: {name}\n")
         say(answers([rows[place] for place in picked], chances[picked], calibration[3], sure).report())
-    if given:
+    if given and options.workflows:
         fold = [hash_fold(row) if not row.get("invented") else -1 for row in rows]
         grouped = softmax(left_out(rows, fold, range(len(given)))[: len(given)] / calibration[0])
         say(f"\n== workflow left out: given files\n\n{answers(given, grouped, calibration[3], sure).report()}")

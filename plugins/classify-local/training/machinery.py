@@ -1,4 +1,5 @@
-"""Rows of training from the names in `machinery.toml`: what platforms call their steps, put as exports would.
+"""Rows of training from the names in `machinery.toml` and `world.toml`: what platforms call their steps, put as
+exports would.
 
 The steps have no `id` yet; `material.py` numbers them. All draws of a table come from one `random.Random` with the
 table's seed, so the same file gives the same rows in the same order.
@@ -13,29 +14,30 @@ from pathlib import Path
 from typing import Any
 
 from operations import operations
-from wording import STYLES, Row, Step, filled, lines, parted, row, snake, spaced, written
+from wording import STYLES, Row, Step, lines, parted, put, row, snake, spaced, written
 
-TABLES = Path(__file__).parent / "machinery.toml"
+TABLES = (Path(__file__).parent / "machinery.toml", Path(__file__).parent / "world.toml")
 _KINDS_OF_TYPES = 6
 """Over how many platforms plain types and functions are spread, so that some are left out when it is measured."""
 _KINDS_OF_OPERATIONS = 9
 """The same for what makers' types look like elsewhere."""
 _CARRIERS_EACH = 4
 _MISLEADING_EACH = 3
+_MISLED = 0.3
 _LIKELY = 6
 """How many times the words of an operation count against each of the names that say nothing."""
 
 
 @cache
 def tables() -> dict[str, Any]:
-    """What `machinery.toml` says."""
-    return tomllib.loads(TABLES.read_text("utf-8"))
+    """What `machinery.toml` and `world.toml` say."""
+    return {name: table for path in TABLES for name, table in tomllib.loads(path.read_text("utf-8")).items()}
 
 
 def machinery(name: str) -> list[Row]:
     """The rows of the table *name*; KeyError if there is none."""
     table = {**{key: tables()[key] for key in ("neutral", "misleading")}, **tables()[name]}
-    shapes = {"types": _types, "makers": _makers, "functions": _functions, "apps": operations}
+    shapes = {"types": _types, "makers": _makers, "functions": _functions, "apps": operations, "steps": _steps}
     return list(shapes[table["shape"]](table, random.Random(table["seed"])))  # noqa: S311 - not for secrets
 
 
@@ -130,9 +132,20 @@ def _functions(table: Mapping[str, Any], draw: random.Random) -> Iterator[Row]:
             words = written(name.replace(":", "_"))
             alt = "transform" if gold == "none" and name.startswith("set:") else None
             for carrier in draw.sample(table["carriers"], _CARRIERS_EACH):
-                step = {"name": words[draw.choice(STYLES)], **carrier}
-                if "params" in carrier:
-                    step["params"] = {key: filled(value, words) for key, value in carrier["params"].items()}
+                step: Step = {"name": words[draw.choice(STYLES)], **put(carrier, words)}
+                if draw.random() < table.get("said_nothing", 0):
+                    step["name"] = draw.choice(table["neutral"])
                 platform = f"{table['platform']}{number % _KINDS_OF_TYPES}"
                 yield row(platform, gold, table["weight"], "medium", step, alt)
                 number += 1
+
+
+def _steps(table: Mapping[str, Any], draw: random.Random) -> Iterator[Row]:
+    """Each text (a prompt, code, a request) in some of the steps that carry such, under names that say little."""
+    for number, (gold, alt, text) in enumerate(table["names"]):
+        first, _, rest = text.partition(" ")
+        for carrier in draw.sample(table["carriers"], min(_CARRIERS_EACH, len(table["carriers"]))):
+            called = table["misleading"] if draw.random() < _MISLED else table["neutral"]
+            step = {"name": draw.choice(called), **put(carrier, {"text": text, "first": first, "rest": rest})}
+            platform = f"{table['platform']}{number % _KINDS_OF_TYPES}"
+            yield row(platform, gold, table["weight"], table["difficulty"], step, alt or None)

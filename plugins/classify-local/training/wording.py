@@ -66,3 +66,16 @@ def written(snake: str) -> dict[str, str]:
 def filled(text: str, words: Mapping[str, str]) -> str:
     """A text with `<key>` replaced by what *words* has for it."""
     return re.sub(r"<(\w+)>", lambda found: words[found[1]], text)
+
+
+def put(value: Any, words: Mapping[str, str]) -> Any:
+    """A step, or a part of one, with its texts filled.
+
+    >>> put({"type": "code", "params": {"code": ["<text>"]}}, {"text": "x"})
+    {'type': 'code', 'params': {'code': ['x']}}
+    """
+    if isinstance(value, str):
+        return filled(value, words)
+    if isinstance(value, Mapping):
+        return {key: put(inner, words) for key, inner in value.items()}
+    return [put(inner, words) for inner in value] if isinstance(value, list) else value

@@ -45,11 +45,14 @@ _STATEMENTS = ("return", " = ", "=>")
 _RETURNS_FILTERED = re.compile(r"return\s+(?:filtered|[\w$.()\[\]'\"]+\s*\.filter\()")
 
 
+def without_templates(text: str) -> str:
+    """A prompt without what is filled into it."""
+    return _TEMPLATE.sub(" ", text) if "{" in text or "<" in text or "http" in text else text
+
+
 def prompt_features(prompt: str, primary: str, found: list[str]) -> None:
     """Adds the features of a prompt: its first instructions, its role, its turns of phrase, its words."""
-    text = prompt[:PROMPT_READ]
-    if "{" in text or "<" in text or "http" in text:
-        text = _TEMPLATE.sub(" ", text)
+    text = without_templates(prompt[:PROMPT_READ])
     low = text.lower()
     table = lexicon()
     foreign = not low.isascii() and IDEOGRAPH.search(low) is not None

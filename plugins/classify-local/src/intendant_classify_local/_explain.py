@@ -25,17 +25,19 @@ MEANINGS = {
 _SOURCES = {
     kind: source
     for source, kinds in {
-        "type": "k ke kt kh kb khg kx m",
-        "app": "l le lt lh lb lhg lx c cd",
-        "operation": "a ae at ah ab ahg ax o ow co mo",
+        "type": "k ke kt kh kb khg kx m gk gm gml",
+        "app": "l le lt lh lb lhg lx c cd gl",
+        "operation": "a ae at ah ab ahg ax o ow co mo ga gaf",
         "choice": "o2 m+o2",
         "http": "h u",
         "sql": "s",
         "code": "x xs xd xl xz m+xz",
-        "keys": "y z yk m+yk cd+yk m+y",
-        "callee": "f f1 m+f1",
-        "output": "os ot",
-        "description": "d0 d1 dt do",
+        "keys": "y z yk m+yk cd+yk m+y gy gv",
+        "callee": "f f1 m+f1 gf",
+        "output": "os ot go",
+        "description": "d0 d1 dt do gd",
+        "name": "gn gnf gnl",
+        "prompt": "gp",
     }.items()
     for kind in kinds.split()
 }
@@ -50,7 +52,7 @@ def signals(view: StepView, found: Sequence[str], model: Model, best: str, secon
     """The reasons that counted most, at most four: for *best* first, then what spoke strongly for *second*."""
     first, other = model.intents.index(best), model.intents.index(second)
     sums, alone = _by_source(
-        view, [(name, model.weights[name]) for name in found if name in model.weights], first, other
+        view, [(name, model.weights[name]) for name in found if name in model.weights], first, other, model.unit
     )
     ranked = sorted(((weight, source) for source, weight in sums.items() if source), reverse=True)
     told = [(weight, source, best) for weight, source in ranked[:3] if weight > _WORTH_TELLING] or [
@@ -69,20 +71,22 @@ def signals(view: StepView, found: Sequence[str], model: Model, best: str, secon
 
 
 def _by_source(
-    view: StepView, rows: Iterable[tuple[str, Sequence[float]]], first: int, other: int
+    view: StepView, rows: Iterable[tuple[str, Sequence[int]]], first: int, other: int, unit: float
 ) -> tuple[dict[str, float], dict[str, float]]:
     """What each source says for the first label against the other, and for the first alone."""
-    sums: dict[str, float] = {}
-    alone: dict[str, float] = {}
-    place: dict[str, str] = {}
+    against: dict[str, int] = {}
+    alone: dict[str, int] = {}
     for name, row in rows:
         source = _source(name)
-        where = place.get(source)
-        if where is None:
-            where = place[source] = _shown(source, view)
-        sums[where] = sums.get(where, 0.0) + row[first] - row[other]
-        alone[where] = alone.get(where, 0.0) + row[first]
-    return sums, alone
+        said = row[first]
+        against[source] = against.get(source, 0) + said - row[other]
+        alone[source] = alone.get(source, 0) + said
+    found: tuple[dict[str, float], dict[str, float]] = ({}, {})
+    for sums, units in zip(found, (against, alone), strict=True):
+        for source, value in units.items():
+            where = _shown(source, view)
+            sums[where] = sums.get(where, 0.0) + unit * value
+    return found
 
 
 def _shown(source: str, view: StepView) -> str:

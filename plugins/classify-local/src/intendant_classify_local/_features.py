@@ -17,6 +17,7 @@ from intendant_classify_local._content import (
 from intendant_classify_local._language import head, lemmas_of
 from intendant_classify_local._lexicon import lexicon
 from intendant_classify_local._machinery import PRIMARY, Machinery, machinery
+from intendant_classify_local._ngrams import ngrams
 from intendant_classify_local._view import StepView
 
 PLAIN = frozenset(
@@ -45,7 +46,16 @@ _LONGEST_NAME = 6
 
 
 def features(view: StepView) -> list[str]:
-    """The names of what *view* shows, each once."""
+    """The names of what *view* shows in both views: its structure, then its n-grams."""
+    found = structure(view)
+    more = ngrams(view)
+    if "ke:branch" in found:  # A branch is one whatever its name says that it decides.
+        more = [name for name in more if not name.startswith("gn")]
+    return found + more
+
+
+def structure(view: StepView) -> list[str]:
+    """The names of what *view* shows by tables of what words mean, each once."""
     found: list[str] = []
     primary = _machine(view, found)
     _name(view, primary, found)

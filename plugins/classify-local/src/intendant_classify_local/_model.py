@@ -18,8 +18,9 @@ class Model:
 
     Args:
         intents: The labels, `none` among them.
-        weights: For each feature its weight for each label.
-        bias: The weight that each label has before anything is known.
+        weights: For each feature its weight for each label, in units.
+        bias: The weight that each label has before anything is known, in units.
+        unit: What a unit counts in the score.
         temperature: Scores are divided by this, so that the model is less cocksure on platforms it never saw.
         knots: Top probabilities, ascending.
         accuracy: How often an answer of that probability was right; between knots it is interpolated.
@@ -27,8 +28,9 @@ class Model:
     """
 
     intents: tuple[str, ...]
-    weights: Mapping[str, Sequence[float]]
-    bias: Sequence[float]
+    weights: Mapping[str, Sequence[int]]
+    bias: Sequence[int]
+    unit: float
     temperature: float
     knots: tuple[float, ...]
     accuracy: tuple[float, ...]
@@ -43,7 +45,8 @@ class Model:
         """
         known = self.weights
         rows = [known[name] for name in features if name in known]
-        scores = [sum(column) / self.temperature for column in zip(self.bias, *rows, strict=True)]
+        scale = self.unit / self.temperature
+        scores = [sum(column) * scale for column in zip(self.bias, *rows, strict=True)]
         if more:
             scores = [score + more.get(name, 0.0) for score, name in zip(scores, self.intents, strict=True)]
         top = max(scores)
@@ -67,11 +70,11 @@ class Model:
 def model() -> Model:
     """The model that is shipped, read when it is first needed."""
     data = json.loads((files("intendant_classify_local") / "weights.json").read_text("utf-8"))
-    unit = data["unit"]
     return Model(
         intents=tuple(data["intents"]),
-        weights={name: tuple(value * unit for value in row) for name, row in data["weights"].items()},
-        bias=tuple(value * unit for value in data["bias"]),
+        weights=data["weights"],
+        bias=data["bias"],
+        unit=data["unit"],
         temperature=data["temperature"],
         knots=tuple(data["knots"]),
         accuracy=tuple(data["accuracy"]),
