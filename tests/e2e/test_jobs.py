@@ -4,21 +4,27 @@ import json
 import re
 import shlex
 import shutil
-import threading
+import subprocess
+import sys
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
+from functools import partial
 
 import pytest
+from scripted_model import label_tickets, read_log, scripted_model
 
 
 @pytest.fixture
 def job(intendant, tmp_path, examples):
     """Puts an example into the working folder; runs the `intendant` commands of its README."""
 
-    def run(name: str, **env: str) -> list:
+    def run(name: str, *before: str, **env: str) -> list:
         for path in (examples / name).iterdir():
             copy = shutil.copytree if path.is_dir() else shutil.copy
             copy(path, tmp_path / path.name)
+        for command in before:
+            program = [sys.executable, *shlex.split(command)[1:]]
+            subprocess.run(program, cwd=tmp_path, check=True)
         text = (examples / name / "README.md").read_text()
         commands = re.findall(r"^\$ intendant (.*)$", text, re.MULTILINE)
         assert commands
@@ -67,76 +73,40 @@ def test_people_decide_in_other_processes(job, tmp_path) -> None:
 
 
 @pytest.fixture
-def labels(tmp_path):
-    """A model server that labels tickets, forgets every tenth at first, and makes one up at first."""
+def model(tmp_path):
+    """Starts a model server whose answers come from a function; gives the environment of its user."""
+    with ExitStack() as servers:
+        yield lambda answer: servers.enter_context(scripted_model(tmp_path, answer))
+
+
+def test_a_log_is_summarized_inside_a_budget_with_the_lines_it_rests_on(job, model, tmp_path) -> None:
+    """5,000 lines here; `test_a_log_of_40000_lines` has them all."""
+    plan, done, shown = job("log-summary", "python make_log.py 5000", **model(read_log))
+    assert (plan.code, done.code, shown.code) == (0, 0, 0), done.out + done.err
+    check_report(tmp_path, shown.out)
+
+
+@pytest.mark.slow
+def test_a_log_of_40000_lines(job, model, tmp_path) -> None:
+    _, done, shown = job("log-summary", "python make_log.py", **model(read_log))
+    assert done.code == 0, done.out + done.err
+    check_report(tmp_path, shown.out)
+
+
+def check_report(folder, shown: str) -> None:
+    report = (folder / "out/report.md").read_text()
+    lines = (folder / "app.log").read_text().splitlines()
+    trouble = {number: line for number, line in enumerate(lines, 1) if " ERROR " in line or " FATAL " in line}
+    cited = {int(number): text for text, number in re.findall(r"^- (.*?)\. \[line (\d+)\]", report, re.MULTILINE)}
+    assert trouble.keys() <= cited.keys(), report
+    for number, text in cited.items():
+        assert text.partition(": ")[2] in lines[number - 1]
+    assert "the input was read in" in shown
+
+
+def test_tickets_are_labelled_in_batches_and_missing_labels_asked_again(job, intendant, model) -> None:
     asked: Counter[int] = Counter()
-
-    class Labels(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            text = "".join(str(message["content"]) for message in request["messages"])
-            items = json.loads(re.search(r"<(data-\w+)>\n(.*)\n</\1>", text, re.DOTALL)[2])
-            answers = []
-            for entry in items:
-                asked[entry["n"]] += 1
-                about = entry["item"]["text"].lower()
-                topic = next(
-                    (name for name, words in TOPICS.items() if any(word in about for word in words)), None
-                )
-                if entry["n"] % 10 == 0 and asked[entry["n"]] == 1:
-                    continue
-                if entry["n"] == 3 and asked[3] == 1:
-                    topic = "made up"
-                answers.append({"n": entry["n"], "topic": topic, "urgency": "low"})
-            said = json.dumps({"answers": answers})
-            usage = {"prompt_tokens": len(text.encode()), "completion_tokens": len(said)}
-            usage["total_tokens"] = sum(usage.values())
-            message = {"role": "assistant", "content": said}
-            body = {
-                "id": "1",
-                "object": "chat.completion",
-                "created": 1,
-                "model": request["model"],
-                "usage": usage,
-            }
-            body["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
-            data = json.dumps(body).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *arguments: object) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Labels)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    file = tmp_path / "server.toml"
-    file.write_text(
-        f"""
-        [plugins.settings."provider:openai"]
-        base_url = "http://127.0.0.1:{server.server_port}/v1"
-        models = {{fast = "mine", balanced = "mine", powerful = "mine"}}
-        [prices.models."openai/mine"]
-        input = 1.0
-        output = 2.0
-        """
-    )
-    yield {"INTENDANT_CONFIG": str(file), "OPENAI_API_KEY": "a-key-of-the-test"}, asked
-    server.shutdown()
-    server.server_close()
-
-
-TOPICS = {
-    "delivery": ("arrived", "where is order"),
-    "refund": ("money back", "refund"),
-    "account": ("log in", "account"),
-}
-
-
-def test_tickets_are_labelled_in_batches_and_missing_labels_asked_again(job, intendant, labels) -> None:
-    env, asked = labels
+    env = model(partial(label_tickets, asked))
     plan, done = job("ticket-labels", **env)
     assert plan.code == 0, plan.err
     assert done.code == 0, done.out + done.err

@@ -76,15 +76,17 @@ def cut_of(
     count = ceil(tokens / most)
     left = int(USED * total) - overhead - (answer or ANSWER) - min(joined, count * POINTS * POINT_TOKENS)
     least = overhead + 100 + ANSWER_TOKENS + LEAST_TOKENS
-    if not wanted and left < count * WORTH:
-        if left < LEAST_CALLS * WORTH:
+    worth = WORTH if left >= LEAST_CALLS * WORTH else least
+    if left < count * worth:  # larger chunks, compressed, instead of many calls that see little
+        if not wanted and worth < WORTH:
             return None
-        least = WORTH
+        least = worth
     admitted = min(left // least, joined // POINT_TOKENS)
     if admitted < (1 if wanted else 2):
         return None
     count = min(count, admitted)
-    points = max(1, min(POINTS, joined // (POINT_TOKENS * count), (left // count - least) // ANSWER_TOKENS + 1))
+    spare = (left // count - overhead - 100) // (3 * ANSWER_TOKENS)  # answers take a third at most
+    points = max(1, min(POINTS, joined // (POINT_TOKENS * count), spare))
     shown = left // count - overhead - 100 - ANSWER_TOKENS * points
     chunk = max(most, ceil(tokens / count))
     return Cut(chunk, min(chunk, _rounded(shown)), points)
