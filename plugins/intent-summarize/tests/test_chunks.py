@@ -63,7 +63,12 @@ async def run(
 
 
 def maps_of(provider: ScriptedProvider) -> list[ModelRequest]:
-    return [asked for _, asked in provider.calls if "This is part" in asked.messages[0].content]
+    """The first questions about chunks, in the order of the chunks."""
+    found = {}
+    for _, asked in provider.calls:
+        if part := re.search(r"This is part (\d+) of", asked.messages[0].content):
+            found.setdefault(int(part[1]), asked)
+    return [found[number] for number in sorted(found)]
 
 
 async def test_all_chunks_are_read_and_every_statement_names_its_line() -> None:

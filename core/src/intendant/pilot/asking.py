@@ -341,7 +341,7 @@ async def ask_each(
         system: The role of the model; `RULES` are added.
         task: What is asked about each record.
         properties: JSON Schema of what an answer holds, by name.
-        size: Records of one call, at most.
+        size: Records of one call, at most, where the step's `batch` does not say.
         growth: Tokens that an answer is expected to take for each token of its record.
 
     Raises:
@@ -350,7 +350,8 @@ async def ask_each(
         ProviderError: The provider refused or broke off, or none can be used.
     """
     role = f"{system} Each item has a number `n`; give one answer for each, with its number. {RULES}"
-    batches = _Batches(request, items, role, task, properties, size, growth)
+    most = request.step.batch or size
+    batches = _Batches(request, items, role, task, properties, most, growth)
     wrong = await batches.round(request.model, {})
     if wrong:
         batches.notes.append(f"{len(wrong)} answers were missing or did not fit, and were asked for again")

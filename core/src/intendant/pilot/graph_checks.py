@@ -30,6 +30,7 @@ OF_WORK = (
     ("model", "model"),
     ("max_output_tokens", "max_output_tokens"),
     ("temperature", "temperature"),
+    ("batch", "batch"),
 )
 """Keys that a group, whose steps do the work, cannot have."""
 
