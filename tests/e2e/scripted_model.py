@@ -142,3 +142,40 @@ def label_tickets(seen: Counter[int], asked: Asked) -> str:
         topic = "made up" if number == 3 and seen[3] == 1 else topic
         answers.append({"n": number, "topic": topic, "urgency": "low"})
     return json.dumps({"answers": answers})
+
+
+_FIELDS = {
+    "number": r"(?:Invoice|Rechnung Nr\.|Fatura No:)\s+(?:<b>)?([A-Z]{2}-[\d-]+)",
+    "date": r"(?:Date|Datum|Tarih): (.+)",
+    "net": r"Net(?:to)?(?:</td><td>|\s+)([\d.,]+)",
+    "vat": r"(?:VAT|USt\. 19 %)(?:</td><td>|\s+)([\d.,]+)",
+    "total": r"(?:Total|Gesamt)(?:</td><td>|\s+)([\d.,]+)",
+}
+_DATES = {"3 November 2026": "2026-11-03", "05.11.2026": "2026-11-05", "12.11.2026": "2026-11-12"}
+
+
+def read_invoice(asked: Asked) -> str:
+    """The fields of an invoice, null where it does not say."""
+    found = {name: re.search(pattern, asked.data) for name, pattern in _FIELDS.items()}
+    read: dict[str, object] = {name: match and match[1].strip() for name, match in found.items()}
+    for name in ("net", "vat", "total"):
+        if (digits := re.sub(r"\D", "", str(read[name] or ""))) != "":
+            read[name] = int(digits) / 100
+    title = re.sub(r"<[^>]+>", "\n", asked.data).strip().splitlines()[0]
+    read |= {"supplier": title, "currency": "EUR", "date": _DATES.get(str(read["date"]))}
+    return json.dumps(read)
+
+
+def triage_mails(asked: Asked) -> str:
+    """Labels of mails, or an answer to one."""
+    if "Write a short answer" in asked.text:
+        mail = json.loads(asked.data)
+        return f"Dear {mail['from'].split()[0]},\n\nsomebody looks into it today.\n\nThe team"
+    labels = []
+    for entry in json.loads(asked.data):
+        text = entry["item"]["text"]
+        urgency = (
+            "today" if "today" in text or "tonight" in text else "never" if "Unsubscribe" in text else "later"
+        )
+        labels.append({"n": entry["n"], "topic": "delivery" if "rder" in text else "other", "urgency": urgency})
+    return json.dumps({"answers": labels})

@@ -1,9 +1,11 @@
 """The jobs of `docs/examples`, by the commands of their READMEs, in a fresh folder."""
 
+import csv
 import json
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -11,21 +13,25 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
-from scripted_model import label_tickets, read_log, scripted_model
+from scripted_model import label_tickets, read_invoice, read_log, scripted_model, triage_mails
 
 
 @pytest.fixture
 def job(intendant, tmp_path, examples):
     """Puts an example into the working folder; runs the `intendant` commands of its README."""
 
-    def run(name: str, *before: str, **env: str) -> list:
+    def run(name: str, *before: str, said: tuple[str, str] = ("", ""), **env: str) -> list:
         for path in (examples / name).iterdir():
             copy = shutil.copytree if path.is_dir() else shutil.copy
             copy(path, tmp_path / path.name)
         for command in before:
             program = [sys.executable, *shlex.split(command)[1:]]
             subprocess.run(program, cwd=tmp_path, check=True)
-        text = (examples / name / "README.md").read_text()
+        for written in (tmp_path / "README.md", tmp_path / "flow.yaml"):
+            written.write_text(written.read_text().replace(*said))
+        text = (tmp_path / "README.md").read_text()
+        exported = re.findall(r"^\$ export (INTENDANT_\w+)='(.*)'$", text, re.MULTILINE)
+        env = {**dict(exported), **env}
         commands = re.findall(r"^\$ intendant (.*)$", text, re.MULTILINE)
         assert commands
         return [intendant(*shlex.split(command, comments=True), **env) for command in commands]
@@ -102,6 +108,51 @@ def check_report(folder, shown: str) -> None:
     for number, text in cited.items():
         assert text.partition(": ")[2] in lines[number - 1]
     assert "the input was read in" in shown
+
+
+def test_invoices_of_three_formats_are_one_table_with_the_doubtful_ones_marked(job, model, tmp_path) -> None:
+    plan, done = job("invoices", **model(read_invoice))
+    assert (plan.code, done.code) == (0, 0), done.out + done.err
+    with (tmp_path / "out/invoices.csv").open(newline="") as file:
+        rows = {row["number"]: row for row in csv.DictReader(file)}
+    totals = {number: (row["date"], float(row["total"]), row["doubt"]) for number, row in rows.items()}
+    assert totals == {
+        "NW-17-330": ("2026-11-05", 1059.10, ""),
+        "BA-9": ("", 66.0, "a field is missing"),
+        "HS-2041": ("2026-11-03", 487.90, ""),
+        "CT-88": ("2026-11-12", 1400.0, "net and VAT are not the total"),
+    }
+
+
+class Mailbox:
+    """Keeps what an SMTP server was sent."""
+
+    def __init__(self) -> None:
+        self.mails: list[tuple[list[str], str]] = []
+
+    async def handle_DATA(self, server, session, envelope) -> str:  # noqa: N802  # as aiosmtpd calls it
+        self.mails.append((envelope.rcpt_tos, envelope.content.decode()))
+        return "250 OK"
+
+
+def test_mails_are_labelled_drafted_approved_and_sent(job, model) -> None:
+    smtp = pytest.importorskip("aiosmtpd.controller")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    box = Mailbox()
+    controller = smtp.Controller(box, hostname="127.0.0.1", port=port, ready_timeout=20)
+    controller.start()
+    try:
+        said = ("8025", str(port))
+        first, asked, approved, denied, resumed = job("mail-triage", said=said, **model(triage_mails))
+    finally:
+        controller.stop()
+    assert first.code == 4, first.out + first.err
+    assert "somebody looks into it today" in asked.out
+    assert (approved.code, denied.code, resumed.code) == (0, 0, 1), resumed.err
+    assert [to for to, _ in box.mails] == [["ada@loom.example"]]
+    assert "Dear Ada," in box.mails[0][1]
+    assert "In-Reply-To: <1-broken@mails.example>" in box.mails[0][1]
 
 
 def test_tickets_are_labelled_in_batches_and_missing_labels_asked_again(job, intendant, model) -> None:
