@@ -179,3 +179,10 @@ def triage_mails(asked: Asked) -> str:
         )
         labels.append({"n": entry["n"], "topic": "delivery" if "rder" in text else "other", "urgency": urgency})
     return json.dumps({"answers": labels})
+
+
+def read_offer(asked: Asked) -> str:
+    """Firm and price of an offer."""
+    price = re.search(r"(\d+)(?:\.\d+)? EUR|EUR (\d+)", asked.data)
+    found = None if price is None else int(price[1] or price[2])
+    return json.dumps({"firm": asked.data.splitlines()[0], "price": found})

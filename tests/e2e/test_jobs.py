@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
-from scripted_model import label_tickets, read_invoice, read_log, scripted_model, triage_mails
+from scripted_model import label_tickets, read_invoice, read_log, read_offer, scripted_model, triage_mails
 
 
 @pytest.fixture
@@ -49,12 +49,12 @@ def test_branches_join_whichever_was_taken(job, intendant, tmp_path) -> None:
     assert (summary["large"], summary["small"]) == ([], [{"id": "B", "total": 7, "check": "none"}])
 
 
-def test_a_list_is_read_in_parallel_and_gathered_in_order(job) -> None:
-    (done,) = job("fan-out")
+def test_a_list_is_read_in_parallel_and_gathered_in_order(job, model) -> None:
+    (done,) = job("fan-out", **model(read_offer))
     assert done.code == 0, done.err
     returned = done.json()["returned"]
-    assert [offer["firm"] for offer in returned["offers"]] == ["Weber", "Nadel"]
-    assert returned["failed"] == ["offers/missing.json"]
+    assert [offer["firm"] for offer in returned["offers"]] == ["Weberei Weber", "Nadel & Co., Bremen"]
+    assert returned["failed"] == ["offers/missing.txt"]
 
 
 def test_an_error_has_its_way(job, intendant, tmp_path) -> None:
@@ -161,11 +161,11 @@ def test_tickets_are_labelled_in_batches_and_missing_labels_asked_again(job, int
     plan, done = job("ticket-labels", **env)
     assert plan.code == 0, plan.err
     assert done.code == 0, done.out + done.err
-    assert sorted(asked) == list(range(60))
+    assert sorted(asked) == list(range(500))
     assert asked[0] == asked[3] == 2
     assert asked[1] == 1
     run = intendant("run", "flow.yaml", "--json", "--db", "none", **env).json()
     counts = {row["topic"]: row["count"] for row in run["returned"]["counts"]}
-    assert sum(counts.values()) == 60
+    assert sum(counts.values()) == 500
     assert None in counts
     assert "made up" not in counts
