@@ -148,6 +148,33 @@ async def test_every_chunk_is_compressed_where_the_budget_is_short() -> None:
     assert "compressed before" in outcome.notes[0]
 
 
+async def test_the_plan_bounds_what_all_chunks_and_their_repairs_take() -> None:
+    """Every first answer is wrong, so that each question is asked twice."""
+
+    def wrong_at_first(request: ModelRequest) -> str:
+        return (
+            reader(request) if len(request.messages) > 1 else '{"points": [{"text": "It was 4711.", "quote": ""}]}'
+        )
+
+    flow = {
+        "name": "bounded",
+        "inputs": {"value": {"type": "any"}},
+        "steps": [
+            {"id": "a", "intent": "summarize", "input": "{{ inputs.value }}", "options": {"citations": True}}
+        ],
+        "budget": {"tokens": 60_000},
+    }
+    flow["steps"][0]["budget"] = {"tokens": 40_000}
+    async with engine(SummarizeHandler(), ScriptedProvider(wrong_at_first)) as service:
+        plan = await service.plan(Workflow.model_validate(flow), {"value": log_of(900)})
+        result = await service.run(Workflow.model_validate(flow), {"value": log_of(900)})
+    outcome = result.steps["a"]
+    assert outcome.status == "completed", outcome
+    assert 0 < outcome.usage.tokens <= plan.by_id["a"].max_tokens == 40_000
+    assert 0 < outcome.usage.micro_usd <= plan.by_id["a"].max_micro_usd
+    assert result.metrics.tokens_used <= 40_000
+
+
 async def test_what_is_not_in_the_data_is_sent_back_then_left_out() -> None:
     def liar(request: ModelRequest) -> str:
         if "This is part" not in request.messages[0].content:
