@@ -195,9 +195,8 @@ def trials(session: nox.Session) -> None:
     """The full counts of trials that `tests` and `wheels` sample, some minutes each; the seed is an argument."""
     sync(session, "--compile-bytecode")
     seed = session.posargs[0] if session.posargs else "1"
-    session.run(
-        "pytest", "-q", "-n", "auto", "-m", "slow", "--timeout=3000", env={**COMPILED, "INTENDANT_SEED": seed}
-    )
+    many = {**COMPILED, "INTENDANT_SEED": seed, "INTENDANT_SAMPLE": "400"}
+    session.run("pytest", "-q", "-n", "auto", "-m", "slow or hypothesis", "--timeout=3000", env=many)
     session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000", "--seed", seed)
     session.run("python", "tests/benchmarks/writer.py", "--kills", "50", "--seed", seed)
 

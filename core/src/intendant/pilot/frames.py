@@ -22,7 +22,7 @@ from intendant.pilot.references import holds_withheld, with_withheld
 from intendant.pilot.sandbox import bounded
 from intendant.planning.decided import Plan, StepPlan
 from intendant.record.journal import Journal
-from intendant.spending.ledger import budget_key
+from intendant.spending.step_budgets import budget_key
 
 
 @dataclass(frozen=True, slots=True)
