@@ -196,7 +196,8 @@ async def test_a_refusal_is_no_text_for_anyone() -> None:
 async def test_an_empty_answer_is_no_text() -> None:
     outcome, _ = await generate(None, reply(" ", stop_reason="length"), prompt="Write")
     assert outcome.failure is not None
-    assert "more tokens" in outcome.failure.hint
+    assert outcome.failure.message == "the model wrote nothing"
+    assert "output tokens: raise" in outcome.failure.hint
 
 
 # --- templates ---

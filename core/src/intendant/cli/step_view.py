@@ -11,7 +11,7 @@ from intendant.model.errors import IntendantError, ReferenceFailed
 from intendant.model.workflow import Json, Step
 from intendant.pilot.references import resolve
 from intendant.planning.decided import Plan
-from intendant.spending.ledger import budget_key
+from intendant.spending.step_budgets import budget_key
 
 SHOWN = 2000
 """Characters of a value that are printed, unless all are asked for."""
