@@ -97,7 +97,9 @@ def test_the_calls_of_an_item_are_shown(capsys, shown) -> None:
     told = step(capsys, shown, "greet[Ada]/write")
     assert [call["outcome"] for call in told["calls"]] == ["answered", "answered"], "sent back once"
     assert all(call["held_tokens"] >= call["input_tokens"] + call["output_tokens"] > 0 for call in told["calls"])
-    assert told["given"]["prompt"] == "Greet {{ person }}", "what an item was is not kept"
+    assert told["given"]["prompt"] == "Greet Ada"
+    assert step(capsys, shown, "greet[Ada]")["given"]["item"] == "Ada"
+    assert step(capsys, shown, "greet")["given"]["for_each"] == ["Ada", "Bo/Å"]
     assert [item["status"] for item in step(capsys, shown, "greet")["items"]] == ["completed", "completed"]
     assert step(capsys, shown, "greet[Bo/Å]/write")["output"] == {"text": "Hello"}
 

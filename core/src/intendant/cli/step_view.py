@@ -8,7 +8,8 @@ from urllib.parse import unquote
 
 from intendant.cli.shared import money
 from intendant.model.errors import IntendantError, ReferenceFailed
-from intendant.model.workflow import Json, Step
+from intendant.model.workflow import Json, Step, Workflow
+from intendant.pilot.items import keys_of
 from intendant.pilot.references import resolve
 from intendant.planning.decided import Plan
 from intendant.spending.step_budgets import budget_key
@@ -51,7 +52,7 @@ def step_of(found: Mapping[str, Any], plan: str, address: str) -> dict[str, Any]
         "intent": outcome.get("intent", ""),
         "seconds": outcome.get("seconds", 0.0),
         "produced_by": outcome.get("produced_by", ""),
-        "given": {} if placed is None else _given(placed.step, address, found),
+        "given": {} if placed is None else _given(decided.workflow, address, found),
         "output": outcome.get("output"),
         "failure": outcome.get("failure"),
         "notes": outcome.get("notes", []),
@@ -67,32 +68,70 @@ def step_of(found: Mapping[str, Any], plan: str, address: str) -> dict[str, Any]
     }
 
 
-def _given(step: Step, address: str, found: Mapping[str, Any]) -> dict[str, Json]:
+def _given(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[str, Json]:
     """What the step was given: its references resolved where what they name is kept, else as they are written."""
-    outcomes = found["steps"]
-    seen = {
-        key: {"output": value.get("output"), "status": value["status"], "error": value.get("failure")}
-        for key, value in outcomes.items()
-    }
-    about = {"id": found["run_id"], "workflow": found["workflow"], "status": found["status"]}
-    scope = {"steps": seen, "inputs": found["inputs"], "run": about}
-    whole = "[" not in address  # what an item was is not kept; references to it stay as they are written
+    step = workflow.by_key[budget_key(address)].step
+    scope = _scope(workflow, address, found)
+    item = address.endswith("]")
     written = {
-        "for_each": step.for_each if step.is_map else None,
+        "for_each": step.for_each if step.is_map and not item else None,
+        "item": f"{{{{ {step.item_name} }}}}" if item else None,
         "input": step.input,
         "prompt": step.prompt,
         "uses": step.uses,
         "with": step.with_,
         "options": step.options,
     }
-    return {key: _resolved(value, scope, whole=whole) for key, value in written.items() if value not in (None, {})}
+    return {key: _resolved(value, scope) for key, value in written.items() if value not in (None, {})}
 
 
-def _resolved(value: Json, scope: Mapping[str, Json], *, whole: bool) -> Json:
+def _scope(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[str, Json]:
+    """What references of a step could name: steps beside it and around it, inputs, the run, and its items."""
+    about = {"id": found["run_id"], "workflow": found["workflow"], "status": found["status"]}
+    scope: dict[str, Json] = {"steps": _seen("", found), "inputs": found["inputs"], "run": about}
+    parts = address.split("/")
+    for length in range(1, len(parts) + 1):
+        prefix = "/".join(parts[:length])
+        placed = workflow.by_key.get(budget_key(prefix))
+        if placed is not None and prefix.endswith("]"):
+            scope |= _item(placed.step, prefix, scope)
+        scope = {**scope, "steps": {**scope["steps"], **_seen(f"{prefix}/", found)}}
+    return scope
+
+
+def _seen(prefix: str, found: Mapping[str, Any]) -> dict[str, Json]:
+    """The steps whose addresses are *prefix* and an id, as references see them."""
+    outcomes = {**found["steps"], **found["inner"]}
+    names = {key: key[len(prefix) :] for key in outcomes if key.startswith(prefix)}
+    return {
+        name: {
+            "output": outcomes[key].get("output"),
+            "status": outcomes[key]["status"],
+            "notes": outcomes[key].get("notes", []),
+            "error": outcomes[key].get("failure"),
+        }
+        for key, name in names.items()
+        if not set(name) & set("/[")
+    }
+
+
+def _item(step: Step, address: str, scope: Mapping[str, Json]) -> dict[str, Json]:
+    """The item with that address, by its name; nothing where the list cannot be had again."""
+    try:
+        items = resolve(step.for_each, scope)
+        keys = keys_of(step, items, scope) if isinstance(items, list) else []
+    except IntendantError:
+        return {}
+    known = {f"{budget_key(address)}[{key}]": index for index, key in enumerate(keys)}
+    place = known.get(f"{budget_key(address)}{address[address.rindex('[') :]}")
+    return {} if place is None else {step.item_name: items[place]}
+
+
+def _resolved(value: Json, scope: Mapping[str, Json]) -> Json:
     if isinstance(value, dict):
-        return {key: _resolved(item, scope, whole=whole) for key, item in value.items()}
+        return {key: _resolved(item, scope) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolved(item, scope, whole=whole) for item in value]
+        return [_resolved(item, scope) for item in value]
     try:
         return resolve(value, scope)
     except (ReferenceFailed, KeyError, TypeError):
