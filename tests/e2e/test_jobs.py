@@ -2,9 +2,11 @@
 
 import csv
 import json
+import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -92,6 +94,35 @@ def test_a_log_is_summarized_inside_a_budget_with_the_lines_it_rests_on(job, mod
     check_report(tmp_path, shown.out)
 
 
+def test_a_summary_that_was_killed_goes_on_and_asks_only_what_was_in_flight(
+    intendant, model, examples, tmp_path
+) -> None:
+    seen: Counter[str] = Counter()
+    killed: list[subprocess.Popen] = []
+
+    def answer(asked) -> str:
+        seen[asked.text] += 1
+        if seen.total() == 9:
+            os.kill(killed[0].pid, signal.SIGKILL)
+        return read_log(asked)
+
+    env = model(answer)
+    for name in ("flow.yaml", "make_log.py"):
+        shutil.copy(examples / "log-summary" / name, tmp_path / name)
+    subprocess.run([sys.executable, "make_log.py", "5000"], cwd=tmp_path, check=True)
+    command = [sys.executable, "-m", "intendant", "run", "flow.yaml", "--db", "sqlite:///runs.db"]
+    places = {"XDG_DATA_HOME": str(tmp_path / "data"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    killed.append(
+        subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **places, **env}, stdout=subprocess.PIPE)
+    )
+    killed[0].communicate(timeout=100)
+    assert killed[0].returncode == -signal.SIGKILL
+    done = intendant("resume", "last", "--db", "sqlite:///runs.db", "--json", **env)
+    assert done.code == 0, done.out + done.err
+    check_cited(tmp_path, (tmp_path / "out/report.md").read_text())
+    assert seen.total() - len(seen) <= 4, "what was answered is asked again"
+
+
 @pytest.mark.slow
 def test_a_log_of_40000_lines(job, model, tmp_path) -> None:
     _, done, shown = job("log-summary", "python make_log.py", **model(read_log))
@@ -100,14 +131,18 @@ def test_a_log_of_40000_lines(job, model, tmp_path) -> None:
 
 
 def check_report(folder, shown: str) -> None:
-    report = (folder / "out/report.md").read_text()
+    check_cited(folder, (folder / "out/report.md").read_text())
+    assert "the input was read in" in shown
+
+
+def check_cited(folder, report: str) -> None:
+    """Each line of trouble is told, and stands where it is said to."""
     lines = (folder / "app.log").read_text().splitlines()
     trouble = {number: line for number, line in enumerate(lines, 1) if " ERROR " in line or " FATAL " in line}
     cited = {int(number): text for text, number in re.findall(r"^- (.*?)\. \[line (\d+)\]", report, re.MULTILINE)}
     assert trouble.keys() <= cited.keys(), report
     for number, text in cited.items():
         assert text.partition(": ")[2] in lines[number - 1]
-    assert "the input was read in" in shown
 
 
 def test_invoices_of_three_formats_are_one_table_with_the_doubtful_ones_marked(job, model, tmp_path) -> None:
