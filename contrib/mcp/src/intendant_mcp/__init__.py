@@ -121,7 +121,7 @@ class McpConnector(NetworkConnector):
             return Effect(side_effects=True)
         return Effect(side_effects=not facts.read_only, idempotent=facts.read_only or facts.idempotent)
 
-    @operation(side_effects=True)
+    @operation(side_effects=True, varies=True)
     async def call(self, parameters: Call, call: ConnectorCall) -> Json:
         """Call a tool.
 

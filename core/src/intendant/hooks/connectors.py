@@ -42,16 +42,20 @@ class Effect(NamedTuple):
 OperationMethod = Callable[..., Awaitable[Json]]
 
 
-def operation(*, side_effects: bool, idempotent: bool = False) -> Callable[[OperationMethod], OperationMethod]:
+def operation(
+    *, side_effects: bool, idempotent: bool = False, varies: bool = False
+) -> Callable[[OperationMethod], OperationMethod]:
     """Mark a method of a `Connector` as something that workflows may use.
 
     Args:
         side_effects: True if it changes anything outside.
         idempotent: True if doing it twice leaves the same state as doing it once.
+        varies: True if `effect_of` may say less of a use with certain parameters.
     """
 
     def mark(method: OperationMethod) -> OperationMethod:
         method.__intendant_operation__ = (side_effects, idempotent)  # type: ignore[attr-defined]
+        method.__intendant_varies__ = varies  # type: ignore[attr-defined]
         return method
 
     return mark
@@ -104,6 +108,7 @@ class Connector(Plugin):
             summary=doc.partition("\n")[0],
             side_effects=mark[0],
             idempotent=mark[1],
+            varies=getattr(inspect.getattr_static(self, name), "__intendant_varies__", False),
             parameters=self.parameters_of(name).model_json_schema(),
         )
 

@@ -22,6 +22,8 @@ REPEATED: tuple[InDoubt, ...] = ("retry", "idempotent")
 
 Fill = Callable[[UsedSecrets], Mapping[str, Json]]
 """Gives a step's `with`, its references resolved; secrets are taken from what it is given."""
+Permit = Callable[[Effect], None]
+"""Raises where what a use would change outside is not permitted."""
 
 
 class ConnectorUse:
@@ -38,9 +40,11 @@ class ConnectorUse:
         in_doubt: What the step says about deliveries that may have been made.
         dry: Changes to the outside are not made, only told.
         folder: The folder of the workflow's file.
+        permit: Asked before something is changed outside.
 
     Attributes:
         notes: What the step's reader should know of what the connector did.
+        delivering: True once something may have been changed outside.
     """
 
     def __init__(
@@ -56,8 +60,11 @@ class ConnectorUse:
         in_doubt: InDoubt | None = None,
         dry: bool = False,
         folder: str = "",
+        permit: Permit | None = None,
     ) -> None:
         self.notes: list[str] = []
+        self.delivering = False
+        self._permit = permit
         self._folder = folder
         self._connector = connector
         self._operation = connector.operations[operation]
@@ -87,6 +94,8 @@ class ConnectorUse:
         effect = await self._effect(parameters, used)
         if not effect.side_effects:
             return await self._do(values, call, used)
+        if self._permit is not None:
+            self._permit(effect)
         if self._dry:
             return self._withheld(call)
         return await self._deliver(values, call, used, effect)
@@ -112,6 +121,7 @@ class ConnectorUse:
             )
         else:
             journal.append(self._event(events.DeliveryBegun, key, repeated=True))
+        self.delivering = True
         try:
             receipt = await self._do(values, call, used)
         except ConnectorError as error:

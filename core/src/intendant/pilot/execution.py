@@ -36,6 +36,7 @@ from intendant.model.requests import Options, StepRequest, UseConnector
 from intendant.model.results import Failure, StepOutcome, StepResult, StepStatus, Usage
 from intendant.model.source import NOT_TEXT
 from intendant.model.workflow import Json, Retry, Step
+from intendant.pilot.agent_steps import agent_of
 from intendant.pilot.client import Shared, StepModel
 from intendant.pilot.deliveries import ConnectorUse
 from intendant.pilot.recording import Recorder, StepRecorder
@@ -120,6 +121,7 @@ class StepExecution:
         self._generation = 0
         self._usage = NOTHING
         self._tokens_saved = 0
+        self._told: tuple[str, ...] = ()
         self._produced_by = "deterministic"
 
     async def run(self) -> StepOutcome:
@@ -190,7 +192,11 @@ class StepExecution:
         context, limit = self._context, self._timeout()
         on_text = None if context.on_text is None else partial(context.on_text, self._address)
         hint = context.plugins.model_hint if self._plan.needs_model and self._plan.route is None else ""
-        model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint)
+        agent = None
+        if self._step.tools:
+            asked = (self._step, self._references, self._given, self._address, self._key)
+            agent = agent_of(context, *asked, attempt=self._attempts)
+        model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint, agent)
         try:
             async with asyncio.timeout(limit) as clock:
                 result = await self._handled(self._request(model))
@@ -206,6 +212,7 @@ class StepExecution:
             if calls.calls:
                 self._usage += calls.usage
             self._tokens_saved += model.tokens_saved
+            self._told = () if agent is None else agent.notes()
             self._produced_by = calls.produced_by
         text = await self._checked(result)
         self._recorder.tell(
@@ -255,16 +262,17 @@ class StepExecution:
             input=_copied(given["input"] if "input" in given else resolve(step.input, scope)),
             prompt=given["prompt"] if "prompt" in given else str(resolve(step.prompt or "", scope)),
             parameters=self._parameters(step, {} if step.uses else self._with(UsedSecrets(None))),
-            idempotency_key=delivery_key(run_id, self._identity),
+            idempotency_key=self._key,
             model=model,
             use_connector=self._connector(),
         )
 
     @property
-    def _identity(self) -> str:
+    def _key(self) -> str:
         """What its deliveries are keyed by: an item that has changed is another one."""
         digest = self._recorder.digest
-        return f"{self._address}@{digest[:16]}" if digest else self._address
+        identity = f"{self._address}@{digest[:16]}" if digest else self._address
+        return delivery_key(self._context.journal.run_id, identity)
 
     def _with(self, secrets: UsedSecrets) -> Mapping[str, Json]:
         """The step's `with`, its references resolved; secrets are taken from *secrets*."""
@@ -301,7 +309,7 @@ class StepExecution:
             self._with,
             context.journal,
             self._address,
-            delivery_key(context.journal.run_id, self._identity),
+            self._key,
             secrets=context.secrets,
             in_doubt=self._step.in_doubt,
             dry=context.dry,
@@ -330,7 +338,8 @@ class StepExecution:
 
     def _completed(self, result: StepResult, text: str, seconds: float) -> StepOutcome:
         plan = self._plan
-        notes = result.notes if self._use is None else tuple(dict.fromkeys((*result.notes, *self._use.notes)))
+        used = () if self._use is None else self._use.notes
+        notes = tuple(dict.fromkeys((*result.notes, *used, *self._told)))
         outcome = StepOutcome(
             step_id=self._address,
             name=plan.name,
