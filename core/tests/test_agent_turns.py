@@ -567,6 +567,30 @@ async def test_answers_that_were_no_good_are_asked_for_anew() -> None:
     assert len(provider.calls) == 4
 
 
+async def test_another_provider_that_goes_on_is_sent_no_foreign_form() -> None:
+    class Second(ScriptedProvider):
+        """Another vendor."""
+
+        name = "second"
+        rank = 80
+
+    first = ModelReply(
+        text="I look.", usage=Usage(input_tokens=5, output_tokens=5), model="scripted-1", provider="scripted",
+        stop_reason="tool", calls=tuple(calls("price")), raw={"own": 1},
+    )  # fmt: skip
+    down = ProviderError("down", retryable=True, billed=False)
+    one, two = ScriptedProvider(first, down), Second("x")
+    prices = {f"{name}/scripted-1": {"input": 1.0, "output": 2.0} for name in ("scripted", "second")}
+    async with engine(
+        Ask(), Shelf(), one, two, settings={"prices": {"models": prices}, "calls": {"attempts": 1}}
+    ) as service:
+        result = await service.run(flow(FIND))
+    assert result.outputs.get("a") == "x", result.failures
+    sent = [provider.calls[-1][1].messages[1] for provider in (one, two)]
+    assert [(turn.raw, turn.content) for turn in sent] == [({"own": 1}, "I look."), (None, "I look.")]
+    assert sent[1].calls == first.calls
+
+
 # --- plans ---
 
 

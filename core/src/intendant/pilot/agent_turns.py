@@ -320,6 +320,7 @@ class Agent:
             ]
         route = asker.route
         same = route is not None and reply.provider == route.provider
+        same = same and not any(call.malformed for call in reply.calls)  # servers refuse to be sent it again
         said = Message(role="assistant", content=reply.text, calls=reply.calls, raw=reply.raw if same else None)
         room = self._room(asker, talk, said, len(reply.calls))
         results: list[Message] = []
