@@ -9,7 +9,8 @@ import pytest
 from pydantic import Field
 
 from intendant import Workflow, WorkflowError
-from intendant.pilot.agent_turns import ANSWER_NOW, MOST_CALLS, UNREAD, cut_to
+from intendant.pilot.agent_turns import ANSWER_NOW, MOST_CALLS, UNREAD
+from intendant.pilot.turn_sizes import cut_to
 from intendant.plugin import (
     Connector,
     ConnectorError,

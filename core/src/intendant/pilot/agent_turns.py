@@ -5,24 +5,33 @@ so that neither a retry nor another process pays for it, or makes its calls, aga
 sent, which therefore stays in the provider's cache.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
-from typing import Protocol
 
 from intendant import events
 from intendant.config.logs import get_logger
 from intendant.model.errors import BudgetExceeded, StepError
 from intendant.model.requests import Message, ModelRequest, PromptReuse
-from intendant.model.results import ModelReply, Route, ToolCall
+from intendant.model.results import ModelReply, ToolCall
 from intendant.model.workflow import Frozen
 from intendant.pilot.asking import marked
-from intendant.pilot.tool_use import Outcome, Told, ToolBox, signature_of
+from intendant.pilot.tool_use import SHOWN, Outcome, Told, ToolBox, signature_of
+from intendant.pilot.turn_sizes import (
+    Asker,
+    ResultRoom,
+    Size,
+    admits_another,
+    fitted_result,
+    longest_turn,
+    next_size,
+    result_room,
+    with_line,
+)
 from intendant.planning.compression import to_text
 from intendant.record.journal import Journal
 from intendant.record.store import originals
-from intendant.spending.admission import MIN_OUTPUT_TOKENS, USEFUL_ANSWER
 from intendant.spending.calls import OnText
 
 log = get_logger("intendant.steps")
@@ -38,45 +47,6 @@ MOST_CALLS = 8
 """Calls of one turn; those beyond are refused."""
 MOST_FAULTS = 5
 """After so many calls that failed or were refused, and turns that broke off, the model has to answer."""
-MOST_RESULT = 8000
-"""Tokens of one result, whatever the budget admits."""
-FEW = 400
-"""Tokens that a result may take where the budget does not admit as much in each turn that is left."""
-MOST_CHARACTERS = 1_000_000
-"""Characters of a result that are looked at; what comes after them is left out before it is compressed."""
-SPARE = 100
-"""Tokens that are kept beside what the next two turns are known to take."""
-
-
-class Asker(Protocol):
-    """What sends the calls, and knows what is left for them."""
-
-    @property
-    def route(self) -> Route | None:
-        """The model."""
-
-    @property
-    def room(self) -> int | None:
-        """Tokens that a call may take; None for no limit."""
-
-    def input_tokens(self, request: ModelRequest) -> int:
-        """Tokens of a request's input."""
-
-    def count(self, text: str) -> int:
-        """Tokens of a text."""
-
-    async def send(self, request: ModelRequest, on_text: OnText | None) -> ModelReply:
-        """One call."""
-
-    async def fit_to(self, text: str, target: int) -> str:
-        """The text, compressed as far as the policy admits where it takes more than *target* tokens."""
-
-    def skip(self, calls: int) -> None:
-        """Count calls that were made before, so that the next one has the key that it had then."""
-
-    @property
-    def generation(self) -> int:
-        """Raised where the answers before were no good, so that they are asked for anew."""
 
 
 class Turn(Frozen):
@@ -99,13 +69,24 @@ class _Conversation:
 
     key: str
     request: ModelRequest
-    answer_only: bool
     messages: tuple[Message, ...]
+    answer_only: bool = False
     turns: int = 0
     faults: int = 0
     before: dict[str, int] = field(default_factory=dict)
     """How often each call was made, or answered from what it gave."""
     last: Turn | None = None
+    charged: int = 0
+    """Input tokens of the last turn."""
+    sent: int = 0
+    """The messages that it had."""
+    size: Size | None = None
+    """Of the next turn, once it is known."""
+
+    @property
+    def asked(self) -> ModelRequest:
+        """What is asked, with all turns."""
+        return self.request.model_copy(update={"messages": self.messages})
 
     def add(self, turn: Turn) -> None:
         """Go on by a turn."""
@@ -113,7 +94,7 @@ class _Conversation:
         self.faults += turn.faults
         self.messages = (*self.messages, *turn.messages)
         self.answer_only = turn.answer_only
-        self.last = turn
+        self.last, self.size = turn, None
         for signature, outcome in turn.made:
             if outcome in ("done", "repeated"):
                 self.before[signature] = self.before.get(signature, 0) + 1
@@ -121,6 +102,12 @@ class _Conversation:
     def handle(self, number: int, revision: int = 0) -> str:
         """Under what a turn is kept."""
         return sha256(f"{self.key}\x1f{number}\x1f{revision}".encode()).hexdigest()
+
+    async def next_size(self, asker: Asker) -> Size:
+        """The size of the next turn."""
+        if self.size is None:
+            self.size = await next_size(asker, self.asked, self.charged, self.sent)
+        return self.size
 
 
 class Agent:
@@ -171,22 +158,21 @@ class Agent:
 
         Raises:
             BudgetExceeded: Not even an answer from what is known can be paid for.
+            ConnectorError: A tool may have changed something outside, and it is not known whether.
             StepError: The model does not answer where it has to.
         """
         talk = await self._opened(asker, request)
         while True:
             reply = await self._asked(asker, talk, on_text)
             self._taken += 1
-            if not reply.calls or reply.stop_reason == "refusal":
-                break
-            if talk.answer_only and reply.text.strip():
+            if not reply.calls or reply.stop_reason == "refusal" or (talk.answer_only and reply.text.strip()):
                 break
             if talk.answer_only:
                 raise StepError(
-                    f"the model called {reply.calls[0].name[:60]} where it had to answer",
+                    f"the model called {reply.calls[0].name[:SHOWN]} where it had to answer",
                     hint="raise `max_turns` or the budget, or ask for less",
                 )
-            await self._keep(talk, await self._went(asker, talk, reply))
+            await self._go_on(asker, talk, reply)
         self._answered = (request.messages, talk.messages)
         if not talk.answer_only:
             _show(on_text, reply.text)
@@ -198,31 +184,35 @@ class Agent:
         """The conversation as an earlier attempt or process left it; else a new one."""
         key = f"{self._identity}\x1f{asker.generation}\x1f{self._questions}"
         self._questions += 1
+        messages = self._spliced(request.messages)
         asked = request.model_copy(
             update={
                 "system": f"{request.system}\n\n{RULES}".strip(),
-                "messages": self._spliced(request.messages),
+                "messages": messages,
                 "tools": self._tools.offers,
                 "source": None,
             }
         )
-        talk = _Conversation(key, asked, answer_only=False, messages=asked.messages)
-        if not self._fresh and (opening := await self._kept(talk, 0)) is not None and opening.request is not None:
-            talk.request, talk.messages, talk.answer_only = (
-                opening.request,
-                opening.request.messages,
-                opening.answer_only,
-            )
-            while (turn := await self._kept(talk, talk.turns + 1)) is not None:
-                talk.add(turn)
-            self._taken += talk.turns
-            asker.skip(talk.turns)
-            return talk
-        if self._must_answer(asker, talk):
-            talk.answer_only, talk.messages = True, _told_to_answer(talk.messages)
-        talk.request = asked.model_copy(update={"messages": talk.messages})
+        talk = _Conversation(key, asked, messages)
+        opening = None if self._fresh else await self._kept(talk, 0)
+        if opening is not None and opening.request is not None:
+            return await self._gone_on(asker, talk, opening, opening.request)
+        if await self._must_answer(asker, talk):
+            talk.answer_only, talk.messages = True, with_line(messages, ANSWER_NOW)
+            talk.request = talk.asked
         opening = Turn(messages=(), answer_only=talk.answer_only, request=talk.request)
-        await self._journal.commit(originals.keep(self._journal.run_id, talk.handle(0), opening.model_dump_json()))
+        await self._keep(talk.handle(0), opening)
+        return talk
+
+    async def _gone_on(
+        self, asker: Asker, talk: _Conversation, opening: Turn, request: ModelRequest
+    ) -> _Conversation:
+        """The conversation with all turns that were kept."""
+        talk.request, talk.messages, talk.answer_only = request, request.messages, opening.answer_only
+        while (turn := await self._kept(talk, talk.turns + 1)) is not None:
+            talk.add(turn)
+        self._taken += talk.turns
+        asker.skip(talk.turns)
         return talk
 
     def _spliced(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -240,11 +230,8 @@ class Agent:
                 return Turn.model_validate_json(text)
         return None
 
-    async def _keep(self, talk: _Conversation, went: tuple[Turn, list[events.Event]]) -> None:
-        turn, said = went
-        talk.add(turn)
-        work = originals.keep(self._journal.run_id, talk.handle(talk.turns), turn.model_dump_json())
-        await self._journal.commit(work, *said)
+    async def _keep(self, handle: str, turn: Turn, said: Sequence[events.Event] = ()) -> None:
+        await self._journal.commit(originals.keep(self._journal.run_id, handle, turn.model_dump_json()), *said)
 
     # --- one turn ---
 
@@ -254,48 +241,37 @@ class Agent:
         Raises:
             BudgetExceeded: It cannot be paid for, and there is nothing to leave out.
         """
-        number = self._taken + 1
-        self._log.record(
-            events.TurnStarted, turn=number, turns=max(number, self.turns), answer_only=talk.answer_only
-        )
+        turn, most = self._taken + 1, max(self._taken + 1, self.turns)
+        self._log.record(events.TurnStarted, turn=turn, turns=most, answer_only=talk.answer_only)
+        request = await self._request(asker, talk)
         try:
-            return await asker.send(self._request(asker, talk), on_text if talk.answer_only else None)
+            reply = await asker.send(request, on_text if talk.answer_only else None)
         except BudgetExceeded:
             if talk.answer_only or talk.last is None:
                 raise
+        else:
+            if reply.usage.input_tokens:  # none where it was paid for before
+                talk.charged, talk.sent = reply.usage.input_tokens, len(talk.messages)
+            return reply
         await self._leave_out(talk, talk.last)
         return await self._asked(asker, talk, on_text)
 
-    def _request(self, asker: Asker, talk: _Conversation) -> ModelRequest:
+    async def _request(self, asker: Asker, talk: _Conversation) -> ModelRequest:
         """What is sent next."""
-        later = 0 if talk.answer_only else max(1, self.turns - self._taken - 1)
-        update: dict[str, object] = {
-            "messages": talk.messages,
-            "tool_choice": "none" if talk.answer_only else "auto",
-            "reuse": PromptReuse(messages=len(talk.messages), calls=later) if later else None,
-        }
-        most = self._longest(asker, talk)
-        return talk.request.model_copy(update=update if most is None else {**update, "max_output_tokens": most})
+        if talk.answer_only:
+            return talk.asked.model_copy(update={"tool_choice": "none", "reuse": None})
+        later = max(1, self.turns - self._taken - 1)
+        update: dict[str, object] = {"reuse": PromptReuse(messages=len(talk.messages), calls=later)}
+        longest = longest_turn(asker, talk.request, await talk.next_size(asker))
+        if longest is not None:
+            update["max_output_tokens"] = longest
+        return talk.asked.model_copy(update=update)
 
-    def _longest(self, asker: Asker, talk: _Conversation) -> int | None:
-        """The longest turn after which an answer can still be paid for; None if nothing limits it."""
-        room = asker.room
-        if room is None or talk.answer_only:
-            return None
-        asked = asker.input_tokens(talk.request.model_copy(update={"messages": talk.messages}))
-        least, most = _answer_tokens(asker, talk.request)
-        return max(least, min(most, room - 2 * asked - least - SPARE))
-
-    def _must_answer(self, asker: Asker, talk: _Conversation) -> bool:
+    async def _must_answer(self, asker: Asker, talk: _Conversation) -> bool:
         """True if the next turn has to be the answer."""
         if self.turns - self._taken <= 1 or talk.faults >= MOST_FAULTS:
             return True
-        room = asker.room
-        if room is None:
-            return False
-        asked = asker.input_tokens(talk.request.model_copy(update={"messages": talk.messages}))
-        least, _ = _answer_tokens(asker, talk.request)
-        return room < 2 * (asked + least) + SPARE
+        return not admits_another(asker, talk.request, await talk.next_size(asker))
 
     async def _leave_out(self, talk: _Conversation, last: Turn) -> None:
         """Have the model answer without the last results, which were not sent yet."""
@@ -303,125 +279,86 @@ class Agent:
             message.model_copy(update={"content": UNREAD}) if message.role == "tool" else message
             for message in last.messages
         )
-        turn = last.model_copy(update={"messages": _told_to_answer(told), "answer_only": True})
+        turn = last.model_copy(update={"messages": with_line(told, ANSWER_NOW), "answer_only": True})
         talk.messages = (*talk.messages[: -len(told)], *turn.messages)
-        talk.answer_only, talk.last = True, turn
-        handle = talk.handle(talk.turns, revision=1)
-        await self._journal.commit(originals.keep(self._journal.run_id, handle, turn.model_dump_json()))
+        talk.answer_only, talk.last, talk.size = True, turn, None
+        await self._keep(talk.handle(talk.turns, revision=1), turn)
 
     # --- what it comes to ---
 
-    async def _went(self, asker: Asker, talk: _Conversation, reply: ModelReply) -> tuple[Turn, list[events.Event]]:
-        """Call what the model wants called; the turn, and the events that tell of it."""
+    async def _go_on(self, asker: Asker, talk: _Conversation, reply: ModelReply) -> None:
+        """Call what the model wants called, and keep the turn."""
         if reply.stop_reason == "length":
             said = Message(role="assistant", content=reply.text.strip() or "(broke off)")
-            return self._turn(asker, talk, (said, Message(content=CUT)), (), 1), [
-                self._event(call, Told("refused", ""), 0, 0.0) for call in reply.calls
-            ]
+            turn = Turn(messages=(said, Message(content=CUT)), answer_only=False, faults=1)
+            happened = [self._event(call, "refused") for call in reply.calls]
+        else:
+            turn, happened = await self._called(asker, talk, reply)
+        before = talk.messages
+        talk.add(turn)
+        if await self._must_answer(asker, talk):
+            line = ANSWER_NOW
+        else:
+            left = "" if asker.room is None else f", tokens left: {asker.room}"
+            line = f"[turns left: {self.turns - self._taken}{left}]"
+        turn = turn.model_copy(
+            update={"messages": with_line(turn.messages, line), "answer_only": line == ANSWER_NOW}
+        )
+        talk.messages, talk.answer_only, talk.last = (*before, *turn.messages), turn.answer_only, turn
+        talk.size = None
+        await self._keep(talk.handle(talk.turns), turn, happened)
+
+    async def _called(
+        self, asker: Asker, talk: _Conversation, reply: ModelReply
+    ) -> tuple[Turn, list[events.Event]]:
+        """The turn with what its calls gave, and the events that tell of them."""
         route = asker.route
         same = route is not None and reply.provider == route.provider
         same = same and not any(call.malformed for call in reply.calls)  # servers refuse to be sent it again
-        said = Message(role="assistant", content=reply.text, calls=reply.calls, raw=reply.raw if same else None)
-        room = self._room(asker, talk, said, len(reply.calls))
+        raw = reply.raw if same else None
+        said = Message(role="assistant", content=reply.text, calls=reply.calls, raw=raw)
+        later, count = self.turns - self._taken - 1, len(reply.calls)
+        room = result_room(asker, talk.asked, await talk.next_size(asker), said, count, max(0, later))
         results: list[Message] = []
         made: list[tuple[str, Outcome]] = []
         happened: list[events.Event] = []
         for number, call in enumerate(reply.calls):
             started = monotonic()
-            told = await self._told(talk, call, number, made)
-            text = await self._written(asker, told, room // (len(reply.calls) - number))
-            tokens = asker.count(text)
-            room = max(0, room - tokens)
+            told = await self._told(talk, call, made)
+            text = await _written(asker, told, room.part(count - number))
+            room = room.without(text, asker)
             results.append(Message(role="tool", content=text, answers=call.id))
             made.append((signature_of(call), told.outcome))
-            happened.append(self._event(call, told, tokens, monotonic() - started))
+            happened.append(self._event(call, told.outcome, asker.count(text), monotonic() - started))
         faults = sum(outcome in ("failed", "refused") for _, outcome in made)
-        return self._turn(asker, talk, (said, *results), tuple(made), faults), happened
+        return Turn(messages=(said, *results), answer_only=False, made=tuple(made), faults=faults), happened
 
-    async def _told(
-        self, talk: _Conversation, call: ToolCall, number: int, made: Sequence[tuple[str, Outcome]]
-    ) -> Told:
-        if number >= MOST_CALLS:
+    async def _told(self, talk: _Conversation, call: ToolCall, made: Sequence[tuple[str, Outcome]]) -> Told:
+        if len(made) >= MOST_CALLS:
             return Told("refused", f"a turn may have {MOST_CALLS} calls; ask again for what you still need")
         signature = signature_of(call)
         now = sum(name == signature and outcome in ("done", "repeated") for name, outcome in made)
         return await self._tools.call(call, talk.before.get(signature, 0) + now)
 
-    async def _written(self, asker: Asker, told: Told, room: int) -> str:
-        """What the model is told of a call, in about *room* tokens at most."""
-        if told.outcome in ("repeated", "refused"):
-            return f"{told.outcome}: {told.value}"
-        text = to_text(told.value)[:MOST_CHARACTERS]
-        room = min(room, MOST_RESULT) - asker.count(marked("", "x"))
-        fitted = await asker.fit_to(text, max(0, room))
-        head = "" if told.outcome == "done" else "it failed:"
-        return marked(head, cut_to(fitted, max(0, room), asker.count) or "(nothing)").strip()
-
-    def _turn(
-        self,
-        asker: Asker,
-        talk: _Conversation,
-        messages: tuple[Message, ...],
-        made: tuple[tuple[str, Outcome], ...],
-        faults: int,
-    ) -> Turn:
-        """The turn, at its end what is left for others."""
-        next_talk = _Conversation(
-            talk.key,
-            talk.request,
-            answer_only=False,
-            messages=(*talk.messages, *messages),
-            faults=talk.faults + faults,
-        )
-        answer_only = self._must_answer(asker, next_talk)
-        line = _left(self.turns - self._taken, asker.room)
-        told = _told_to_answer(messages) if answer_only else _with_line(messages, line)
-        return Turn(messages=told, answer_only=answer_only, made=made, faults=faults)
-
-    def _room(self, asker: Asker, talk: _Conversation, said: Message, calls: int) -> int:
-        """Tokens that the results of a turn may take together: so many that all turns that are left can be paid
-        for, if each takes as much; a few hundred also where fewer turns can be paid for then.
-        """
-        room, most = asker.room, MOST_RESULT * calls
-        if room is None:
-            return most
-        asked = asker.input_tokens(talk.request.model_copy(update={"messages": (*talk.messages, said)}))
-        least, _ = _answer_tokens(asker, talk.request)
-        free = room - asked - least - SPARE
-        even = (room - least) // max(1, self.turns - self._taken) - asked
-        return max(0, min(most, max(even, min(free // 2, FEW * calls))))
-
-    def _event(self, call: ToolCall, told: Told, tokens: int, seconds: float) -> events.ToolCalled:
+    def _event(self, call: ToolCall, outcome: Outcome, tokens: int = 0, seconds: float = 0.0) -> events.ToolCalled:
         return self._log.event(
             events.ToolCalled,
             turn=self._taken,
-            tool=call.name[:60],
+            tool=call.name[:SHOWN],
             operation=self._tools.operation_of(call.name),
-            outcome=told.outcome,
+            outcome=outcome,
             tokens=tokens,
             seconds=seconds,
         )
 
 
-def _answer_tokens(asker: Asker, request: ModelRequest) -> tuple[int, int]:
-    """The shortest useful answer and the longest that is wanted, in tokens."""
-    limit = asker.route.max_output_tokens if asker.route is not None else MIN_OUTPUT_TOKENS
-    most = min(request.max_output_tokens or limit, limit)
-    return max(MIN_OUTPUT_TOKENS, int(USEFUL_ANSWER * most)), most
-
-
-def _left(turns: int, tokens: int | None) -> str:
-    return f"[turns left: {turns}]" if tokens is None else f"[turns left: {turns}, tokens left: {tokens}]"
-
-
-def _told_to_answer(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    return _with_line(messages, ANSWER_NOW)
-
-
-def _with_line(messages: tuple[Message, ...], line: str) -> tuple[Message, ...]:
-    """The messages with a line of ours at the end of the last one."""
-    *rest, last = messages
-    return (*rest, last.model_copy(update={"content": f"{last.content}\n{line}"}))
+async def _written(asker: Asker, told: Told, room: ResultRoom) -> str:
+    """What the model is told of a call: what a tool gave, or said of its failure, is marked as data."""
+    if told.outcome in ("repeated", "refused"):
+        return f"{told.outcome}: {told.value}"
+    head = "" if told.outcome == "done" else "it failed:"
+    room = room.without(marked(head, "x"), asker)
+    return marked(head, await fitted_result(asker, to_text(told.value), room) or "(nothing)").strip()
 
 
 def _show(on_text: OnText | None, text: str) -> None:
@@ -432,20 +369,3 @@ def _show(on_text: OnText | None, text: str) -> None:
         on_text(text)
     except Exception:  # the answer is paid for: a faulty callback must not lose it
         log.exception("callback_failed", callback=repr(on_text))
-
-
-def cut_to(text: str, room: int, count: Callable[[str], int]) -> str:
-    """The text, without its middle where it takes more than *room* tokens."""
-    if count(text) <= room:
-        return text
-    low, high = 0, len(text)
-    while low < high:  # the most characters that fit
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if count(_without_middle(text, middle)) <= room else (low, middle - 1)
-    return _without_middle(text, low) if low else ""
-
-
-def _without_middle(text: str, kept: int) -> str:
-    first = kept - kept // 3
-    last = text[len(text) - kept // 3 :] if kept // 3 else ""
-    return f"{text[:first]}\n[… {len(text) - kept} characters left out …]\n{last}"

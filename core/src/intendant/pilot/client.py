@@ -226,6 +226,10 @@ class StepModel:
         """Tokens that are held for the input of a request."""
         return 0 if self.route is None else self._gateway.input_tokens(self.route, request)
 
+    async def held_tokens(self, request: ModelRequest) -> int:
+        """Tokens that will be held for the input of a request; the provider is asked where that pays."""
+        return 0 if self.route is None else await self._gateway.held_tokens(self.route, request, self.room)
+
     async def fit_to(self, text: str, target: int) -> str:
         """A tool's result, compressed as far as the policy admits where it takes more than *target* tokens."""
         tokens = self.count(text)

@@ -82,7 +82,7 @@ class Shapes:
         self._reduced = self._reductions()
 
     def move_to(self, route: Route) -> None:
-        """Ask another model in the same shape. Another provider is not sent what this one wrote in its own form."""
+        """Ask another model in the same shape. What this provider wrote in its own form is left out for others."""
         request, foreign = self.current.request, route.provider != self.current.route.provider
         if foreign and any(turn.raw is not None for turn in request.messages):
             turns = tuple(turn.model_copy(update={"raw": None}) for turn in request.messages)
