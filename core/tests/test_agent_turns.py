@@ -29,6 +29,7 @@ from intendant.plugin import (
     estimate_tokens,
     operation,
 )
+from intendant.record.store import approvals
 from intendant.testing import ScriptedProvider, engine
 
 
@@ -628,3 +629,64 @@ def test_a_text_is_cut_in_its_middle(room: int) -> None:
     assert len(cut) <= room
     assert cut == text if room == 100 else cut != text
     assert json.dumps(cut)
+
+
+# --- people ---
+
+
+def asking(**more: Any) -> list[Any]:
+    return [*FIND, {"uses": "shelf.put", "approve": {"ask": "Put it there?", **more}}]
+
+
+PUT = call("shelf_put", place="top", input={"n": 1})
+
+
+@pytest.mark.parametrize(("verdict", "made"), [("approved", 1), ("denied", 0)])
+async def test_people_are_asked_before_a_change_and_shown_it(tmp_path, verdict: str, made: int) -> None:
+    """The run waits without a process; going on pays for no turn again, and the call is made as it was shown."""
+    db = f"sqlite:///{tmp_path / 'runs.db'}"
+    shelf = Shelf({"price": "word " * 500})
+    first, second = ScriptedProvider(calls("price"), [PUT]), ScriptedProvider("x")
+    async with engine(Ask(), shelf, first, db=db) as service:
+        waits = await service.run(flow(asking(), budget={"tokens": 3000}))
+        (row,) = await service._engine.store.do(approvals.open_approvals())
+        assert (row.step_key, row.ask) == ("a/shelf_put", "Put it there?")
+        shown = json.loads(row.shown)
+        assert (shown["uses"], shown["with"], shown["input"]) == ("shelf.put", {"place": "top"}, {"n": 1})
+        again = await service.resume(waits.run_id)
+        assert (again.status, len(first.calls)) == ("waiting", 2), "nothing is paid while it waits"
+        await service._engine.store.do(approvals.decide(waits.run_id, "a/shelf_put", "ann", verdict, "not ours"))
+    assert waits.status == "waiting"
+    assert "Put it there?" in waits.waits["a"]
+    assert not shelf.put_there
+    async with engine(Ask(), shelf, second, db=db) as service:
+        result = await service.resume(waits.run_id)
+    assert result.outputs["a"] == "x", result.failures
+    assert (len(second.calls), len(shelf.found), len(shelf.put_there)) == (1, 1, made)
+    if verdict == "denied":
+        assert "refused: ann denied it: not ours" in results(second, 0)[0]
+
+
+async def test_each_change_is_asked_for_by_itself() -> None:
+    other = call("shelf_put", place="bottom", input=2)
+    provider = ScriptedProvider([PUT], [other], "x")
+    shelf = Shelf()
+    async with engine(Ask(), shelf, provider) as service:
+        result = await service.run(flow(asking()))
+        store, asked = service._engine.store, []
+        while result.status == "waiting":
+            (row,) = await store.do(approvals.open_approvals())
+            asked.append(json.loads(row.shown)["with"]["place"])
+            await store.do(approvals.decide(result.run_id, row.step_key, "ann", "approved"))
+            result = await service.resume(result.run_id)
+    assert result.outputs["a"] == "x", result.failures
+    assert asked == [place for place, _, _ in shelf.put_there] == ["top", "bottom"]
+    assert len(provider.calls) == 3
+
+
+async def test_what_only_reads_asks_nobody() -> None:
+    provider = ScriptedProvider([call("shelf_either", place="read")], "x")
+    shelf = Shelf()
+    result, _ = await run(provider, flow([{"uses": "shelf.either", "approve": "May it?"}]), shelf)
+    assert result.outputs["a"] == "x"
+    assert len(shelf.put_there) == 1

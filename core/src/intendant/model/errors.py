@@ -343,6 +343,21 @@ class CallInDoubt(IntendantError):
         )
 
 
+class AsksPeople(IntendantError):
+    """A model wants to change something outside, and people are to decide about that first: its step waits.
+
+    Args:
+        reason: What the step waits for.
+        due: Seconds since 1970 (UTC) when the time to decide is over; None for no end.
+    """
+
+    code: ClassVar[str] = "asks_people"
+
+    def __init__(self, reason: str, due: float | None) -> None:
+        self.due = due
+        super().__init__(reason)
+
+
 class StoreError(IntendantError):
     """The database could not be used."""
 

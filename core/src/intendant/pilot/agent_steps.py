@@ -1,17 +1,20 @@
 """Makes the agent of a step with tools: what its model may call, bound to what the step says."""
 
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from intendant.config.secrets import UsedSecrets
+from intendant.model.errors import AsksPeople
+from intendant.model.graph_keys import Approve
 from intendant.model.workflow import Json, Step
 from intendant.pilot.agent_turns import Agent
 from intendant.pilot.deliveries import ConnectorUse, Permit
 from intendant.pilot.references import resolve
 from intendant.pilot.tool_offers import OfferedTool, offer
 from intendant.pilot.tool_use import ToolBox
+from intendant.planning.decided import StepPlan
 
 if TYPE_CHECKING:
     from intendant.pilot.execution import RunContext
@@ -24,8 +27,7 @@ def agent_of(
     given: Mapping[str, Json],
     address: str,
     key: str,
-    *,
-    attempt: int,
+    plan: StepPlan,
 ) -> Agent:
     """The agent of one attempt at a step.
 
@@ -36,7 +38,7 @@ def agent_of(
         given: Values of `input` or `prompt` that the host has resolved itself.
         address: Where the step stands in the run.
         key: The idempotency key of what the step delivers.
-        attempt: Its number, from 1.
+        plan: What was decided about the step.
 
     Raises:
         StepError: A tool is not installed, or cannot be called.
@@ -44,38 +46,64 @@ def agent_of(
     prompt = str(given["prompt"] if "prompt" in given else resolve(step.prompt or "", scope))
     value = given["input"] if "input" in given else resolve(step.input, scope)
     tools = [offer(use, context.plugins) for use in step.tools]
-    box = ToolBox(tools, partial(_use, context, step, scope, address), key)
-    digest = sha256(f"{key}\x1f{step.model_dump_json()}\x1f{prompt}\x1f{value!r}".encode("utf-8", "surrogatepass"))
-    fresh = attempt == 1 and context.journal.fence.epoch == 1
-    return Agent(box, step.turns, context.journal, address, digest.hexdigest(), prompt, fresh=fresh)
+    uses = _Uses(context, step, scope, address, plan)
+    box = ToolBox(tools, uses.use, key, None if context.dry else uses.ask)
+    said = f"{key}\x1f{step.model_dump_json()}\x1f{prompt}\x1f{value!r}"
+    digest = sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+    return Agent(box, step.turns, context.journal, address, digest, prompt)
 
 
-def _use(
-    context: "RunContext",
-    step: Step,
-    scope: Mapping[str, Json],
-    address: str,
-    tool: OfferedTool,
-    given: Mapping[str, Json],
-    key: str,
-    permit: Permit,
-) -> ConnectorUse:
-    """A tool's operation, bound to what is fixed and what the model gave: its words are never references."""
+@dataclass(frozen=True, slots=True)
+class _Uses:
+    """How the tools of a step are used, and who is asked about that."""
 
-    def fill(secrets: UsedSecrets) -> Mapping[str, Json]:
-        fixed = resolve(tool.use.with_, {**scope, "secrets": secrets})
+    context: "RunContext"
+    step: Step
+    scope: Mapping[str, Json]
+    address: str
+    plan: StepPlan
+
+    def use(self, tool: OfferedTool, given: Mapping[str, Json], key: str, permit: Permit) -> ConnectorUse:
+        """A tool's operation, bound to what is fixed and what the model gave."""
+        context = self.context
+        return ConnectorUse(
+            tool.connector,
+            tool.operation.name,
+            lambda secrets: self.filled(tool, given, secrets),
+            context.journal,
+            self.address,
+            key,
+            secrets=context.secrets,
+            in_doubt=self.step.in_doubt,
+            dry=context.dry,
+            folder=context.folder,
+            permit=permit,
+        )
+
+    def filled(self, tool: OfferedTool, given: Mapping[str, Json], secrets: UsedSecrets) -> Mapping[str, Json]:
+        """All parameters. What the model wrote is no reference, whatever it looks like."""
+        fixed = resolve(tool.use.with_, {**self.scope, "secrets": secrets})
         return {**given, **fixed}
 
-    return ConnectorUse(
-        tool.connector,
-        tool.operation.name,
-        fill,
-        context.journal,
-        address,
-        key,
-        secrets=context.secrets,
-        in_doubt=step.in_doubt,
-        dry=context.dry,
-        folder=context.folder,
-        permit=permit,
-    )
+    async def ask(self, tool: OfferedTool, given: Mapping[str, Json], value: Json) -> str:
+        """Why people do not want a call made; empty if they approved it.
+
+        Raises:
+            AsksPeople: They have not decided yet.
+        """
+        from intendant.pilot.waiting import Question, reason_of, verdict_about
+
+        approve = tool.use.approve or Approve()
+        ask = str(resolve(approve.ask, self.scope)) or f"May step '{self.step.title}' do {tool.use.uses}?"
+        shown: dict[str, Json] = {
+            "step": self.step.title,
+            "uses": tool.use.uses,
+            "with": dict(self.filled(tool, given, UsedSecrets(None))),
+            **({} if value is None else {"input": value}),
+            "cost": {"tokens_at_most": self.plan.max_tokens, "micro_usd_at_most": self.plan.max_micro_usd},
+        }
+        question = Question(f"{self.address}/{tool.tool.name}", approve, ask, shown, self.address)
+        said = await verdict_about(self.context.journal, question)
+        if said.verdict is None:
+            raise AsksPeople(reason_of(said.row), said.row.expires_at)
+        return "" if said.verdict == "approved" else said.refusal

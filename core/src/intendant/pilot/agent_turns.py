@@ -120,19 +120,10 @@ class Agent:
         address: The step's address.
         identity: What the step is in its run: turns of another identity are not gone on with.
         query: What the step wants to know; decides what is kept of results.
-        fresh: True if nothing can have been kept before.
     """
 
     def __init__(
-        self,
-        tools: ToolBox,
-        turns: int,
-        journal: Journal,
-        address: str,
-        identity: str,
-        query: str,
-        *,
-        fresh: bool,
+        self, tools: ToolBox, turns: int, journal: Journal, address: str, identity: str, query: str
     ) -> None:
         self._tools = tools
         self.turns = turns
@@ -140,7 +131,6 @@ class Agent:
         self._journal = journal
         self._log = journal.step(address)
         self._identity = identity
-        self._fresh = fresh
         self._taken = 0
         self._questions = 0
         self._answered: tuple[tuple[Message, ...], tuple[Message, ...]] | None = None
@@ -158,6 +148,7 @@ class Agent:
 
         Raises:
             BudgetExceeded: Not even an answer from what is known can be paid for.
+            AsksPeople: People are to decide about a call first.
             ConnectorError: A tool may have changed something outside, and it is not known whether.
             StepError: The model does not answer where it has to.
         """
@@ -194,7 +185,7 @@ class Agent:
             }
         )
         talk = _Conversation(key, asked, messages)
-        opening = None if self._fresh else await self._kept(talk, 0)
+        opening = await self._kept(talk, 0)
         if opening is not None and opening.request is not None:
             return await self._gone_on(asker, talk, opening, opening.request)
         if await self._must_answer(asker, talk):
@@ -291,7 +282,7 @@ class Agent:
         if reply.stop_reason == "length":
             said = Message(role="assistant", content=reply.text.strip() or "(broke off)")
             turn = Turn(messages=(said, Message(content=CUT)), answer_only=False, faults=1)
-            happened = [self._event(call, "refused") for call in reply.calls]
+            happened: list[events.Event] = [self._event(call, "refused") for call in reply.calls]
         else:
             turn, happened = await self._called(asker, talk, reply)
         before = talk.messages

@@ -2,7 +2,7 @@
 is never made twice: not by a retry, not by another process, not after a crash.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from pydantic import BaseModel
 
@@ -22,7 +22,7 @@ REPEATED: tuple[InDoubt, ...] = ("retry", "idempotent")
 
 Fill = Callable[[UsedSecrets], Mapping[str, Json]]
 """Gives a step's `with`, its references resolved; secrets are taken from what it is given."""
-Permit = Callable[[Effect], None]
+Permit = Callable[[Effect], Awaitable[None]]
 """Raises where what a use would change outside is not permitted."""
 
 
@@ -94,9 +94,9 @@ class ConnectorUse:
         effect = await self._effect(parameters, used)
         if not effect.side_effects:
             return await self._do(values, call, used)
-        if self._permit is not None:
-            self._permit(effect)
         if self._dry:
+            if self._permit is not None:
+                await self._permit(effect)
             return self._withheld(call)
         return await self._deliver(values, call, used, effect)
 
@@ -111,6 +111,8 @@ class ConnectorUse:
             receipt: Json = earlier.receipt
             return receipt
         if earlier is None:
+            if self._permit is not None:
+                await self._permit(effect)
             begin = outbox.begin(journal.fence, key, self._step_id, self._name)
             await journal.commit(begin, self._event(events.DeliveryBegun, key))
         elif not effect.idempotent and self._in_doubt not in REPEATED:

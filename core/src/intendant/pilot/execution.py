@@ -22,6 +22,7 @@ from intendant.hooks.questions import Questions
 from intendant.hooks.redaction import redacted
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import (
+    AsksPeople,
     BudgetExceeded,
     CallInDoubt,
     Fenced,
@@ -56,7 +57,7 @@ log = get_logger("intendant.steps")
 ONCE = Retry(attempts=1)
 NOTHING = Usage()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-NEVER_RETRIED = (BudgetExceeded, CallInDoubt, NoHandlerError, StoreError)
+NEVER_RETRIED = (AsksPeople, BudgetExceeded, CallInDoubt, NoHandlerError, StoreError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,8 @@ class StepExecution:
             raise asyncio.CancelledError from error
         except CallInDoubt as error:
             return self._waiting(error) if error.waits else self._failed(failure_of(error), monotonic() - started)
+        except AsksPeople as error:
+            return self._waiting(error, due=error.due)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own code may raise anything
             return self._failed(self._explained(error), monotonic() - started)
         finally:
@@ -192,10 +195,8 @@ class StepExecution:
         context, limit = self._context, self._timeout()
         on_text = None if context.on_text is None else partial(context.on_text, self._address)
         hint = context.plugins.model_hint if self._plan.needs_model and self._plan.route is None else ""
-        agent = None
-        if self._step.tools:
-            asked = (self._step, self._references, self._given, self._address, self._key)
-            agent = agent_of(context, *asked, attempt=self._attempts)
+        asked = (self._step, self._references, self._given, self._address, self._key, self._plan)
+        agent = agent_of(context, *asked) if self._step.tools else None
         model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint, agent)
         try:
             async with asyncio.timeout(limit) as clock:
@@ -375,9 +376,9 @@ class StepExecution:
         self._recorder.save(self._log, outcome, None, partial(failed_event, self._log, outcome))
         return outcome
 
-    def _waiting(self, error: CallInDoubt) -> StepOutcome:
+    def _waiting(self, error: IntendantError, due: float | None = None) -> StepOutcome:
         outcome = StepOutcome(
-            step_id=self._step.id,
+            step_id=self._address,
             name=self._step.title,
             status=StepStatus.waiting,
             intent=self._plan.intent,
@@ -386,7 +387,9 @@ class StepExecution:
             tokens_saved=self._tokens_saved,
             attempts=self._attempts,
             reason=str(error),
-            in_doubt=True,
+            in_doubt=isinstance(error, CallInDoubt),
+            due=due,
+            input_sha256=self._recorder.digest,
         )
         event = self._log.event(events.StepWaiting, reason=outcome.reason, usage=self._usage)
         self._log.save(outcome, None, event)
@@ -443,8 +446,7 @@ def failed_event(log: StepLog, outcome: StepOutcome) -> events.StepFailed:
 
 
 def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return (task := asyncio.current_task()) is not None and task.cancelling() > 0
 
 
 def _copied(value: Json) -> Json:

@@ -3,7 +3,7 @@ once, as any delivery of a step.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
@@ -41,6 +41,8 @@ class NotPermitted(StepError):
     """A call would change something outside, and its step does not permit that. Nothing was done."""
 
 
+AskPeople = Callable[[OfferedTool, Mapping[str, Json], Json], Awaitable[str]]
+"""Asks people about a call; gives why it is not made, or nothing. Raises where they have not answered yet."""
 MakeUse = Callable[[OfferedTool, Mapping[str, Json], str, Permit], ConnectorUse]
 """Binds a tool to what the model gave, under a key for what it delivers."""
 
@@ -52,15 +54,19 @@ class ToolBox:
         tools: What the model may call.
         use: Makes the connector's use of a call.
         identity: Of the step in its run: what is delivered is keyed by it.
+        ask: Asks people about calls that change something outside; None where nothing is changed.
 
     Attributes:
         made: How often each tool was called, by its name.
     """
 
-    def __init__(self, tools: Sequence[OfferedTool], use: MakeUse, identity: str) -> None:
+    def __init__(
+        self, tools: Sequence[OfferedTool], use: MakeUse, identity: str, ask: AskPeople | None = None
+    ) -> None:
         self._tools = {tool.tool.name: tool for tool in tools}
         self._use = use
         self._identity = identity
+        self._ask = ask
         self.notes: list[str] = []
         self.made: dict[str, int] = {}
 
@@ -82,6 +88,7 @@ class ToolBox:
             before: How often it was told before what this call gives.
 
         Raises:
+            AsksPeople: People are to decide first.
             ConnectorError: A change to the outside may have been made, now or by an earlier attempt.
             SecretMissing: A secret of the tool's `with` is not set.
             StoreError: The database cannot be used.
@@ -102,7 +109,14 @@ class ToolBox:
 
     async def _made(self, tool: OfferedTool, call: ToolCall) -> Told:
         given, value = tool.split(call.arguments)
-        use = self._use(tool, given, self._key(call), lambda effect: _check_permitted(tool, effect))
+
+        async def permit(effect: Effect) -> None:
+            if tool.use.approve is None:
+                _check_permitted(tool, effect)
+            elif self._ask is not None and (reason := await self._ask(tool, given, value)):
+                raise NotPermitted(reason)
+
+        use = self._use(tool, given, self._key(call), permit)
         try:
             return Told("done", await use(value))
         except NotPermitted as error:
