@@ -125,6 +125,15 @@ class Connector(Plugin):
             raise KeyError(name)
         return Effect(*mark)
 
+    async def parameters_known(self, name: str, fixed: Mapping[str, Json]) -> Mapping[str, Json]:  # noqa: ARG002
+        """What is known more closely of parameters of operation *name* where *fixed* are given: JSON Schemas by
+        their names, for models that may call it. By default nothing.
+
+        Raises:
+            ConnectorError: It cannot be told.
+        """
+        return {}
+
     def checked(self, name: str, parameters: Mapping[str, Json]) -> BaseModel:
         """The parameters of operation *name* as its model.
 

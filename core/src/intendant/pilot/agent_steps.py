@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from intendant.config.secrets import UsedSecrets
 from intendant.model.errors import AsksPeople
-from intendant.model.graph_keys import Approve
+from intendant.model.graph_keys import Approve, ToolUse
 from intendant.model.workflow import Json, Step
 from intendant.pilot.agent_turns import Agent
 from intendant.pilot.deliveries import ConnectorUse, Permit
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from intendant.pilot.execution import RunContext
 
 
-def agent_of(
+async def agent_of(
     context: "RunContext",
     step: Step,
     scope: Mapping[str, Json],
@@ -41,12 +41,13 @@ def agent_of(
         plan: What was decided about the step.
 
     Raises:
+        ConnectorError: A connector cannot tell what its tool takes.
         StepError: A tool is not installed, or cannot be called.
     """
     prompt = str(given["prompt"] if "prompt" in given else resolve(step.prompt or "", scope))
     value = given["input"] if "input" in given else resolve(step.input, scope)
-    tools = [offer(use, context.plugins) for use in step.tools]
     uses = _Uses(context, step, scope, address, plan)
+    tools = [await uses.offered(tool) for tool in step.tools]
     box = ToolBox(tools, uses.use, key, None if context.dry else uses.ask)
     said = f"{key}\x1f{step.model_dump_json()}\x1f{prompt}\x1f{value!r}"
     digest = sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
@@ -62,6 +63,17 @@ class _Uses:
     scope: Mapping[str, Json]
     address: str
     plan: StepPlan
+
+    async def offered(self, use: ToolUse) -> OfferedTool:
+        """A tool as the model is told of it.
+
+        Raises:
+            StepError: It cannot be called, or its connector cannot tell what it takes.
+        """
+        tool, secrets = offer(use, self.context.plugins), UsedSecrets(self.context.secrets)
+        fixed = resolve(use.with_, {**self.scope, "secrets": secrets})
+        known = await tool.connector.parameters_known(tool.operation.name, fixed)
+        return offer(use, self.context.plugins, known) if known else tool
 
     def use(self, tool: OfferedTool, given: Mapping[str, Json], key: str, permit: Permit) -> ConnectorUse:
         """A tool's operation, bound to what is fixed and what the model gave."""

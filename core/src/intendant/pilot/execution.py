@@ -196,7 +196,7 @@ class StepExecution:
         on_text = None if context.on_text is None else partial(context.on_text, self._address)
         hint = context.plugins.model_hint if self._plan.needs_model and self._plan.route is None else ""
         asked = (self._step, self._references, self._given, self._address, self._key, self._plan)
-        agent = agent_of(context, *asked) if self._step.tools else None
+        agent = await agent_of(context, *asked) if self._step.tools else None
         model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint, agent)
         try:
             async with asyncio.timeout(limit) as clock:

@@ -37,8 +37,13 @@ class OfferedTool:
         return {name: value for name, value in given.items() if name != INPUT}, given.get(INPUT)
 
 
-def offer(use: ToolUse, plugins: Plugins) -> OfferedTool:
+def offer(use: ToolUse, plugins: Plugins, known: Mapping[str, Json] | None = None) -> OfferedTool:
     """The tool that a step lists.
+
+    Args:
+        use: As the step lists it.
+        plugins: What is installed.
+        known: What its connector knows more closely of its parameters.
 
     Raises:
         StepError: It is not installed, or what the model is to give cannot be given.
@@ -53,13 +58,15 @@ def offer(use: ToolUse, plugins: Plugins) -> OfferedTool:
         hint = _close(operation_name, connector.operations)
         raise StepError(f"the connector '{name}' has no operation '{operation_name}'", hint=hint)
     gives_input = operation.side_effects and INPUT not in operation.parameters.get("properties", {})
-    schema = _given_schema(use, operation, gives_input=gives_input)
+    schema = _given_schema(use, operation, known or {}, gives_input=gives_input)
     text = " ".join(part.rstrip(".") + "." for part in (operation.summary, use.description) if part)
     tool = Tool(name=use.title, description=text, parameters=schema)
     return OfferedTool(use, tool, connector, operation, Schema(schema), gives_input)
 
 
-def _given_schema(use: ToolUse, operation: Operation, *, gives_input: bool) -> dict[str, Json]:
+def _given_schema(
+    use: ToolUse, operation: Operation, known: Mapping[str, Json], *, gives_input: bool
+) -> dict[str, Json]:
     """JSON Schema of what the model gives.
 
     Raises:
@@ -67,13 +74,14 @@ def _given_schema(use: ToolUse, operation: Operation, *, gives_input: bool) -> d
     """
     own = operation.parameters
     properties: dict[str, Json] = {**own.get("properties", {}), **({INPUT: _INPUT_SCHEMA} if gives_input else {})}
+    properties |= known
     needed = tuple(own.get("required", ()))
     for name in (*use.with_, *(use.give or ())):
         if name not in properties:
             raise StepError(f"'{name}' is not a parameter of {use.uses}", hint=_close(name, properties))
     if both := [name for name in use.give or () if name in use.with_]:
         raise StepError(f"'{both[0]}' is fixed in `with` and given in `give`", hint="leave it out of one of them")
-    by_default = (*needed, *((INPUT,) if gives_input else ()))
+    by_default = (*needed, *known, *((INPUT,) if gives_input and not known else ()))
     narrowed: Mapping[str, dict[str, Json]] = {name: {} for name in by_default} if use.give is None else use.give
     given = {name: rules for name, rules in narrowed.items() if name not in use.with_}
     if missing := [name for name in needed if name not in use.with_ and name not in given]:
@@ -81,7 +89,7 @@ def _given_schema(use: ToolUse, operation: Operation, *, gives_input: bool) -> d
     schema: dict[str, Json] = {
         "type": "object",
         "properties": {name: {**_plain(properties[name]), **rules} for name, rules in given.items()},
-        "required": [name for name in given if name in needed],
+        "required": [name for name in given if name in needed or name in known],
         "additionalProperties": False,
     }
     if "#/$defs/" in str(schema):
