@@ -209,6 +209,7 @@ def test_agent_steps_survive_kills(tmp_path, trial):
     if result is None:
         assert (len(turns), len(posts)) == (len(SCRIPT), SENDS)
         return
+    assert "metrics" in result, result
     assert result["metrics"]["tokens_used"] >= world.billed, "what was billed is on record"
     if policy or result["status"] == "completed":
         assert result["status"] == "completed", result
