@@ -30,7 +30,7 @@ from intendant.plugin import (
     operation,
 )
 from intendant.record.store import approvals
-from intendant.testing import ScriptedProvider, engine
+from intendant.testing import OnlyTier, ScriptedProvider, engine
 
 
 class Ask(IntentHandler):
@@ -690,3 +690,95 @@ async def test_what_only_reads_asks_nobody() -> None:
     result, _ = await run(provider, flow([{"uses": "shelf.either", "approve": "May it?"}]), shelf)
     assert result.outputs["a"] == "x"
     assert len(shelf.put_there) == 1
+
+
+# --- with what else a step may say ---
+
+
+def script(request: ModelRequest) -> Any:
+    """Looks up what the prompt asks for, then answers with what it was given."""
+    asked = request.messages[0].content.partition(":")[2]
+    if request.messages[-1].role != "tool":
+        return calls(asked)
+    return request.messages[-1].content.splitlines()[1]
+
+
+async def test_each_item_has_turns_of_its_own() -> None:
+    shelf = Shelf({"a": "one", "b": "two", "c": "three"})
+    provider = ScriptedProvider(script)
+    step = {"for_each": ["a", "b", "c"], "as": "word", "prompt": "find:{{ word }}", "concurrency": 3}
+    result, seen = await run(provider, flow(FIND, **step), shelf)
+    assert result.outputs["a"] == ["one", "two", "three"], result.failures
+    assert sorted(found.word for found in shelf.found) == ["a", "b", "c"]
+    assert {event.step_id for event in seen if event.type == "tool_called"} == {"a[0]", "a[1]", "a[2]"}
+
+
+async def test_items_ask_people_by_themselves_and_keep_their_turns(tmp_path) -> None:
+    shelf = Shelf()
+    put = [{"uses": "shelf.put", "approve": "Put it there?"}]
+
+    def puts(request: ModelRequest) -> Any:
+        place = request.messages[0].content.partition(":")[2]
+        return [call("shelf_put", place=place)] if request.messages[-1].role != "tool" else f"did {place}"
+
+    provider = ScriptedProvider(puts)
+    step = {"for_each": ["x", "y"], "prompt": "put:{{ item }}", "concurrency": 2}
+    async with engine(Ask(), shelf, provider) as service:
+        waits = await service.run(flow(put, **step))
+        store = service._engine.store
+        rows = await store.do(approvals.open_approvals())
+        assert sorted(row.step_key for row in rows) == ["a[0]/shelf_put", "a[1]/shelf_put"]
+        await store.do(approvals.decide(waits.run_id, "a[0]/shelf_put", "ann", "approved"))
+        half = await service.resume(waits.run_id)
+        assert (half.status, [place for place, _, _ in shelf.put_there]) == ("waiting", ["x"])
+        await store.do(approvals.decide(waits.run_id, "a[1]/shelf_put", "ann", "denied"))
+        result = await service.resume(waits.run_id)
+    assert result.outputs["a"] == ["did x", "did y"], result.failures
+    assert len(shelf.put_there) == 1
+    assert len(provider.calls) == 4, "no turn was asked for twice"
+
+
+async def test_a_stronger_model_goes_on_from_what_was_looked_up() -> None:
+    class Fast(OnlyTier):
+        """Asked first."""
+
+        name, rank = "fast", 10
+
+    class Strong(OnlyTier):
+        """Asked where that was no good."""
+
+        name, rank = "powerful", 90
+
+    class Doubtful(Ask):
+        """Asks a stronger model the same again."""
+
+        async def handle(self, request):
+            asked = ModelRequest(messages=(Message(content=request.prompt),), max_output_tokens=100)
+            await request.model.complete(asked)
+            return StepResult(output=(await request.model.stronger().complete(asked)).text)
+
+    class Two(ScriptedProvider):
+        """Has two models."""
+
+        def models(self):
+            return {"fast": "scripted-1", "powerful": "scripted-2"}
+
+    provider, shelf = Two(calls("price"), "11", "12"), Shelf({"price": 12})
+    prices = {f"scripted/scripted-{number}": {"input": 1.0, "output": 2.0} for number in (1, 2)}
+    settings = {"prices": {"models": prices}}
+    async with engine(Doubtful(), shelf, provider, Fast(), Strong(), settings=settings) as service:
+        result = await service.run(flow(FIND))
+    assert result.outputs["a"] == "12", result.failures
+    assert [hold.model for hold, _ in provider.calls] == ["scripted-1", "scripted-1", "scripted-2"]
+    assert provider.calls[2][1].messages == provider.calls[1][1].messages
+    assert len(shelf.found) == 1
+
+
+async def test_a_host_that_executes_steps_itself_can_use_tools() -> None:
+    shelf, provider = Shelf({"price": 12}), ScriptedProvider(calls("price"), "12")
+    async with engine(Ask(), shelf, provider) as service:
+        run = service.orchestrator()
+        await run.initialize(flow(FIND))
+        outcome = await run.execute_step("a", prompt="What is the price?")
+    assert outcome.output == "12"
+    assert provider.calls[0][1].messages[0].content == "What is the price?"

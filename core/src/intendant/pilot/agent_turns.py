@@ -133,6 +133,7 @@ class Agent:
         self._identity = identity
         self._taken = 0
         self._questions = 0
+        self._provider = ""
         self._answered: tuple[tuple[Message, ...], tuple[Message, ...]] | None = None
 
     def notes(self) -> tuple[str, ...]:
@@ -175,7 +176,8 @@ class Agent:
         """The conversation as an earlier attempt or process left it; else a new one."""
         key = f"{self._identity}\x1f{asker.generation}\x1f{self._questions}"
         self._questions += 1
-        messages = self._spliced(request.messages)
+        provider = "" if asker.route is None else asker.route.provider
+        messages, self._provider = self._spliced(request.messages, provider), provider
         asked = request.model_copy(
             update={
                 "system": f"{request.system}\n\n{RULES}".strip(),
@@ -206,12 +208,16 @@ class Agent:
         asker.skip(talk.turns)
         return talk
 
-    def _spliced(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    def _spliced(self, messages: tuple[Message, ...], provider: str) -> tuple[Message, ...]:
         """The messages, with what tools gave before the answer that they go on from."""
         if self._answered is None:
             return messages
         asked, told = self._answered
-        return (*told, *messages[len(asked) :]) if messages[: len(asked)] == asked else messages
+        if messages[: len(asked)] != asked:
+            return messages
+        if provider != self._provider:  # another model goes on, whose provider has a form of its own
+            told = tuple(message.model_copy(update={"raw": None}) for message in told)
+        return (*told, *messages[len(asked) :])
 
     async def _kept(self, talk: _Conversation, number: int) -> Turn | None:
         store, run_id, fence = self._journal.store, self._journal.run_id, self._journal.fence
