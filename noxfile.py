@@ -27,6 +27,8 @@ MEMBERS = sorted(
 )
 PYTHONS = ["3.11", "3.12", "3.13"]
 UV = {"UV_PYTHON_DOWNLOADS": "never"}
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Tests start the command hundreds of times: to compile its sources each time would take most of their time."""
 HAIKU = ROOT / "docs/examples/intendant-intent-haiku"
 ONE_OF_EACH_KIND = (
     "intent-filter",
@@ -91,15 +93,15 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The default tests of all members, in parallel."""
-    sync(session)
-    session.run("pytest", "-q", "-n", "auto", "-m", "not slow", *session.posargs)
+    sync(session, "--compile-bytecode")
+    session.run("pytest", "-q", "-n", "auto", "-m", "not slow", *session.posargs, env=COMPILED)
 
 
 @nox.session(python=PYTHONS)
 def pythons(session: nox.Session) -> None:
     """The default tests on each Python that is on this machine; the others are skipped, and said so."""
-    sync(session)
-    session.run("pytest", "-q", "-n", "auto", "-m", "not slow", *session.posargs)
+    sync(session, "--compile-bytecode")
+    session.run("pytest", "-q", "-n", "auto", "-m", "not slow", *session.posargs, env=COMPILED)
 
 
 @nox.session
@@ -143,7 +145,7 @@ def alone(session: nox.Session) -> None:
             "-p",
             "no:cacheprovider",
             str(member / "tests"),
-            env=UV,
+            env={**UV, **COMPILED},
             external=True,
             silent=True,
             success_codes=[0, 5] if not list((member / "tests").glob("test_*.py")) else [0],
@@ -161,7 +163,7 @@ def wheels(session: nox.Session) -> None:
     shutil.rmtree(dist, ignore_errors=True)
     session.run("uv", "build", "--all-packages", "--wheel", "-q", "-o", str(dist), env=UV, external=True)
     built = sorted(str(path) for path in dist.glob("*.whl"))
-    session.install(*built, *TEST_TOOLS, "pytest-xdist>=3.8", "pip")
+    session.install("--compile-bytecode", *built, *TEST_TOOLS, "pytest-xdist>=3.8", "pip")
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "tests/e2e", Path(folder) / "e2e")
         shutil.copytree(ROOT / "docs/examples", Path(folder) / "examples")
@@ -170,6 +172,7 @@ def wheels(session: nox.Session) -> None:
             "INTENDANT_EXAMPLES": str(Path(folder) / "examples"),
             "INTENDANT_WHEELS": str(dist),
             "INTENDANT_TRIALS": "15",
+            **COMPILED,
         }
         session.run(
             "pytest",
@@ -190,9 +193,11 @@ def wheels(session: nox.Session) -> None:
 @nox.session
 def trials(session: nox.Session) -> None:
     """The full counts of trials that `tests` and `wheels` sample, some minutes each; the seed is an argument."""
-    sync(session)
+    sync(session, "--compile-bytecode")
     seed = session.posargs[0] if session.posargs else "1"
-    session.run("pytest", "-q", "-n", "auto", "-m", "slow", "--timeout=3000", env={"INTENDANT_SEED": seed})
+    session.run(
+        "pytest", "-q", "-n", "auto", "-m", "slow", "--timeout=3000", env={**COMPILED, "INTENDANT_SEED": seed}
+    )
     session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000", "--seed", seed)
     session.run("python", "tests/benchmarks/writer.py", "--kills", "50", "--seed", seed)
 
@@ -201,7 +206,7 @@ def trials(session: nox.Session) -> None:
 def startup(session: nox.Session) -> None:
     """What starting costs, with compiled bytecode: reported, and heavy imports refused."""
     sync(session, "--compile-bytecode")
-    session.run("python", "tests/benchmarks/startup.py", env={"PYTHONDONTWRITEBYTECODE": ""})
+    session.run("python", "tests/benchmarks/startup.py", env=COMPILED)
 
 
 @nox.session
@@ -241,7 +246,7 @@ def postgresql(session: nox.Session) -> None:
     found = next((folder for folder in programs if (folder / "initdb").is_file()), None)
     if found is None:
         session.skip("PostgreSQL's programs are not on this machine (Debian: apt-get install postgresql)")
-    sync(session)
+    sync(session, "--compile-bytecode")
     with tempfile.TemporaryDirectory() as folder:
         # The server refuses to run as root.
         runner = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []

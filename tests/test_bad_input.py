@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from intendant.cli.app import app
+from intendant.cli.app import app_for
 
 ROOT = Path(__file__).parent.parent
 BASES = [path.read_text() for path in sorted((ROOT / "docs/examples").glob("*/flow.yaml"))]
@@ -98,11 +98,11 @@ def test_hundreds_of_broken_files(tmp_path) -> None:
             text = mutation(rng, text) if text.strip() else text
         file = tmp_path / f"{tried}{rng.choice(['.yaml', '.yaml', '.json'])}"
         file.write_bytes(text.encode("utf-8", "surrogatepass"))
-        result = runner.invoke(app, ["plan", str(file)])
+        result = runner.invoke(app_for(), ["plan", str(file)])
         if (
             result.exit_code == 0 and "uses" not in text
         ):  # what may be planned may be run, and still has no traceback
-            ran = runner.invoke(app, ["run", str(file), "--db", "none"])
+            ran = runner.invoke(app_for(), ["run", str(file), "--db", "none"])
             assert ran.exit_code in (0, 1, 2, 3), text
             assert ran.exception is None or isinstance(ran.exception, SystemExit), text
         shown = f"{mutation.__name__}:\n{text[-1500:]}\n---\n{result.output}"
@@ -135,7 +135,7 @@ def test_hundreds_of_broken_files(tmp_path) -> None:
 def test_hostile_files(tmp_path, content: bytes, ending: str) -> None:
     file = tmp_path / f"f.{ending}"
     file.write_bytes(content)
-    result = CliRunner().invoke(app, ["run", str(file), "--db", "none"])
+    result = CliRunner().invoke(app_for(), ["run", str(file), "--db", "none"])
     assert result.exit_code == 2, result.output
     assert f"f.{ending}" in result.output
     assert "Traceback" not in result.output
@@ -158,7 +158,7 @@ def test_values_that_nothing_can_hold(tmp_path, where: str, what: str, command: 
     file.write_text(
         f"name: t\n{where}: {what}\nsteps: [{{id: a, intent: filter, input: [1], with: {{limit: 1}}}}]\n"
     )
-    result = CliRunner().invoke(app, [command, str(file), *(["--db", "none"] if command == "run" else [])])
+    result = CliRunner().invoke(app_for(), [command, str(file), *(["--db", "none"] if command == "run" else [])])
     assert result.exit_code == 2, result.output
     assert "f.yaml:2:" in result.output
 
@@ -184,7 +184,7 @@ def test_values_that_nothing_can_hold(tmp_path, where: str, what: str, command: 
 )
 def test_wrong_arguments(arguments: list[str]) -> None:
     flow = str(ROOT / "docs/examples/sales-report/flow.yaml")
-    result = CliRunner().invoke(app, [argument.replace("{flow}", flow) for argument in arguments])
+    result = CliRunner().invoke(app_for(), [argument.replace("{flow}", flow) for argument in arguments])
     assert result.exit_code == 2, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert "Traceback" not in result.output
@@ -240,7 +240,7 @@ def test_computations_without_an_end_are_stopped(tmp_path, monkeypatch, what: st
     inputs = f"inputs: {{t: {{default: '{'a' * 1000}'}}}}"
     (tmp_path / "f.yaml").write_text(f"name: t\n{inputs}\nsteps:\n  - {step}\n")
     bounds = ["-s", "run.compute_seconds=1", "-s", "run.compute_megabytes=256"]
-    result = CliRunner().invoke(app, ["run", "f.yaml", "--db", "none", *bounds])
+    result = CliRunner().invoke(app_for(), ["run", "f.yaml", "--db", "none", *bounds])
     assert result.exit_code == 1, result.output
     assert says in result.output
     assert "Traceback" not in result.output
@@ -256,6 +256,6 @@ def test_text_full_of_braces_is_read_in_linear_time(tmp_path, unit: str, place: 
             "input: x, input:", "input:"
         )
     )
-    result = CliRunner().invoke(app, ["plan", str(file)])
+    result = CliRunner().invoke(app_for(), ["plan", str(file)])
     assert result.exit_code == 2, result.output[:500]
     assert "Traceback" not in result.output

@@ -111,10 +111,10 @@ def test_the_readme_has_the_two_commands() -> None:
 
 
 def test_every_command_is_explained() -> None:
-    from intendant.cli.app import app
+    from intendant.cli.app import app_for
 
     text = (ROOT / "docs/command-line.md").read_text()
-    for command in app.registered_commands:
+    for command in app_for().registered_commands:
         name = command.name or command.callback.__name__
         assert f"| `intendant {name}" in text
     assert {"run", "plan", "plugins", "runs", "show", "schema"} <= set(re.findall(r"\| `intendant (\w+)", text))

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from intendant.cli import run as run_command
-from intendant.cli.app import app
+from intendant.cli.app import app_for
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "core/tests"))
 from test_deciding import FLOW, Ask, Dies, ScriptedProvider, engine, reply
@@ -26,7 +26,7 @@ def intendant(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
     def run(*arguments: str):
-        done = CliRunner().invoke(app, arguments)
+        done = CliRunner().invoke(app_for(), arguments)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         return SimpleNamespace(

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from intendant.cli.app import app
+from intendant.cli.app import app_for
 
 FLOW = """
 name: small
@@ -27,7 +27,7 @@ def intendant(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
     def run(*arguments: str):
-        done = CliRunner().invoke(app, arguments)
+        done = CliRunner().invoke(app_for(), arguments)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         return SimpleNamespace(

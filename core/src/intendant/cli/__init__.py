@@ -11,10 +11,10 @@ def main() -> None:
         from intendant.cli import signals
 
         signals.install()
-        from intendant.cli.app import app
+        from intendant.cli.app import app_for
         from intendant.cli.terminal import protect_streams
 
         protect_streams()
-        app()
+        app_for(sys.argv[1:])()
     except KeyboardInterrupt:  # within an import, or between two commands of the library
         sys.exit(130)

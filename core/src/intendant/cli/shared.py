@@ -10,17 +10,16 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, Self, TypeVar
 
-import structlog
 import typer  # noqa: TID253  # this module is the command line
 
 from intendant.cli.signals import run_until_done
 from intendant.config.logs import get_logger
 from intendant.hooks.redaction import redacted
 from intendant.model.errors import BudgetExceeded, IntendantError, Problem, RecordBroken, WorkflowError
-from intendant.model.results import Failure
 
 if TYPE_CHECKING:
     from intendant.config.settings import Settings
+    from intendant.model.results import Failure
 
 log = get_logger("intendant.settings")
 P = ParamSpec("P")
@@ -96,11 +95,20 @@ def _log_to_stderr(level: int) -> None:
     logging.getLogger("intendant").setLevel(level)
     level = max(level, logging.INFO)  # what other libraries report at DEBUG concerns their developers
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)
-    # Libraries that use structlog's own printing loggers must not write into our output either.
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-    )
+    quiet_structlog(level)
+
+
+def quiet_structlog(level: int | None = None) -> None:
+    """Keep libraries that use structlog's own printing loggers from writing into our output.
+
+    Done again when plugins have been imported: structlog is not imported for it, and takes effect as late as that.
+    """
+    structlog = sys.modules.get("structlog")
+    if structlog is not None:
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(level or logging.root.level),
+            logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        )
 
 
 def command(
@@ -171,7 +179,7 @@ def hint_of(error: IntendantError) -> str:
 _STANDING = re.compile(r"budget of ((?:agent|tenant):.+)/(day|month):")
 
 
-def hint_of_failure(failure: Failure) -> str:
+def hint_of_failure(failure: "Failure") -> str:
     """The same for the failure of a step."""
     standing = _STANDING.search(failure.message) if failure.code == BudgetExceeded.code else None
     if standing is not None:
@@ -230,6 +238,7 @@ class Session:
 
         self.engine = Engine(load_settings(settings), db=db)
         self.service = OrchestrationService.of(self.engine)
+        quiet_structlog()
         self._loop = asyncio.new_event_loop()
 
     def do(self, work: Coroutine[Any, Any, R]) -> R:

@@ -2,13 +2,15 @@
 
 from hashlib import sha256
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from intendant.model.described import Described
 
 
-class Rollout(BaseModel):
+class Rollout(Described):
     """A feature that is on for a share of the subjects (agents, say), always the same ones."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     percent: float = Field(ge=0, le=100)
     salt: str = ""

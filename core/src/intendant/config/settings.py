@@ -9,19 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
 
 from intendant.config.flags import Flag
 from intendant.config.layers import Source, merge, read_env, read_files, read_toml
+from intendant.model.described import Described
 from intendant.model.errors import SettingsError
 from intendant.model.requests import CompressionPolicy
 from intendant.model.workflow import MAX_AMOUNT, MAX_USD, InDoubt
 
 
-class Section(BaseModel):
+class Section(Described):
     """A group of settings; unknown names are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class FlagSettings(Section):

@@ -88,7 +88,11 @@ class Connector(Plugin):
     @cached_property
     def operations(self) -> Mapping[str, Operation]:
         """What it can do, by name."""
-        return {name: self._describe(name) for name in dir(type(self)) if self._mark(name) is not None}
+        return {name: self._describe(name) for name in self.operation_names()}
+
+    def operation_names(self) -> tuple[str, ...]:
+        """The names of `operations`, which describe their parameters besides."""
+        return tuple(name for name in dir(type(self)) if self._mark(name) is not None)
 
     def _mark(self, name: str) -> tuple[bool, bool] | None:
         return getattr(inspect.getattr_static(self, name, None), "__intendant_operation__", None)

@@ -69,7 +69,7 @@ class Plugins:
         secrets: Secrets | None = None,
     ) -> None:
         self._secrets = secrets
-        self.manager = pluggy.PluginManager(specs.PROJECT)  # the one place
+        self.manager = _Manager(specs.PROJECT)  # the one place
         self.manager.add_hookspecs(specs)
         self._settings = settings or {}
         self._plugins: dict[str, Plugin] = {}
@@ -149,7 +149,6 @@ class Plugins:
         plugin = self._plugins[key]
         adapter = ADAPTERS.get(plugin.kind)
         try:
-            _refuse_coroutines(self.manager, plugin)
             if adapter is not None:
                 self.manager.register(adapter(plugin), name=key)
             # Registered after the adapter, its own hook implementations are asked before it.
@@ -238,7 +237,7 @@ def _fault(plugin: Plugin, name: str) -> str:
     if isinstance(plugin, IntentHandler) and not _is_model(plugin.Parameters):
         return "its `Parameters` are no pydantic model"
     if isinstance(plugin, Connector):
-        wrong = [item for item in plugin.operations if not _is_model(plugin.parameters_of(item))]
+        wrong = [item for item in plugin.operation_names() if not _is_model(plugin.parameters_of(item))]
         return f"the parameters of its operation '{wrong[0]}' are no pydantic model" if wrong else ""
     return ""
 
@@ -247,12 +246,15 @@ def _is_model(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, BaseModel)
 
 
-def _refuse_coroutines(manager: pluggy.PluginManager, plugin: Plugin) -> None:
-    for name in dir(plugin):
-        if manager.parse_hookimpl_opts(plugin, name) is not None and inspect.iscoroutinefunction(
-            getattr(plugin, name)
-        ):
+class _Manager(pluggy.PluginManager):
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        """What pluggy says of an attribute; hooks that are coroutine functions are refused."""
+        if name.startswith("__"):
+            return None  # pluggy would inspect every method of `object`, which is half of all it does
+        found = super().parse_hookimpl_opts(plugin, name)
+        if found is not None and inspect.iscoroutinefunction(getattr(plugin, name)):
             raise PluginLoadError(
                 f"its hook `{name}` is an `async def`, whose coroutine would count as an answer",
                 hint="write a plain `def` that returns None or an awaitable",
             )
+        return found

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from intendant.model.described import Described
 
 Json = Any
 """A JSON value: None, bool, int, float, str, list of these, dict of str to these."""
@@ -13,7 +15,7 @@ MAX_AMOUNT = 2**53
 MAX_USD = 1e9
 
 
-class Frozen(BaseModel):
+class Frozen(Described):
     """An immutable record that refuses fields it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

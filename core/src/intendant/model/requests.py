@@ -8,14 +8,15 @@ from typing import Any, Generic, Literal, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator
 from typing_extensions import TypeVar
 
+from intendant.model.described import Described
 from intendant.model.results import Compression, ModelReply, Route, ToolCall
 from intendant.model.workflow import Frozen, Json, Step
 
 
-class Options(BaseModel):
+class Options(Described):
     """Base of plugin settings and of step parameters: immutable, and unknown names are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 ParametersT = TypeVar("ParametersT", bound=BaseModel, default=Options)
