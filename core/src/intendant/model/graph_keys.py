@@ -182,11 +182,9 @@ class ToolUse(Frozen):
         return name, operation
 
     @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> dict[str, Any]:
         """Editors know the short form too."""
-        whole = handler.resolve_ref_schema(handler(core_schema))
+        whole = handler.resolve_ref_schema(super().__get_pydantic_json_schema__(schema, handler))
         names: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
         whole["properties"]["give"]["anyOf"].insert(0, names)
         return {"anyOf": [{"type": "string", "pattern": OPERATION}, whole]}
