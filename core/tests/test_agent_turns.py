@@ -663,6 +663,10 @@ async def test_people_are_asked_before_a_change_and_shown_it(tmp_path, verdict: 
         result = await service.resume(waits.run_id)
     assert result.outputs["a"] == "x", result.failures
     assert (len(second.calls), len(shelf.found), len(shelf.put_there)) == (1, 1, made)
+    puts = ", shelf_put 1" if made else ""
+    assert result.steps["a"].notes == (
+        f"a model answered in 3 turns with {1 + made} tool call{'s' * made} (shelf_find 1{puts})",
+    )
     if verdict == "denied":
         assert "refused: ann denied it: not ours" in results(second, 0)[0]
 

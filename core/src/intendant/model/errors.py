@@ -349,12 +349,13 @@ class AsksPeople(IntendantError):
     Args:
         reason: What the step waits for.
         due: Seconds since 1970 (UTC) when the time to decide is over; None for no end.
+        told: True if an event says so already.
     """
 
     code: ClassVar[str] = "asks_people"
 
-    def __init__(self, reason: str, due: float | None) -> None:
-        self.due = due
+    def __init__(self, reason: str, due: float | None, *, told: bool = False) -> None:
+        self.due, self.told = due, told
         super().__init__(reason)
 
 

@@ -117,5 +117,5 @@ class _Uses:
         question = Question(f"{self.address}/{tool.tool.name}", approve, ask, shown, self.address)
         said = await verdict_about(self.context.journal, question)
         if said.verdict is None:
-            raise AsksPeople(reason_of(said.row), said.row.expires_at)
+            raise AsksPeople(reason_of(said.row), said.row.expires_at, told=said.new)
         return "" if said.verdict == "approved" else said.refusal

@@ -5,6 +5,7 @@ so that neither a retry nor another process pays for it, or makes its calls, aga
 sent, which therefore stays in the provider's cache.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -17,7 +18,7 @@ from intendant.model.requests import Message, ModelRequest, PromptReuse
 from intendant.model.results import ModelReply, ToolCall
 from intendant.model.workflow import Frozen
 from intendant.pilot.asking import marked
-from intendant.pilot.tool_use import SHOWN, Outcome, Told, ToolBox, signature_of
+from intendant.pilot.tool_use import SHOWN, Outcome, Told, ToolBox, signature_of, tool_of
 from intendant.pilot.turn_sizes import (
     Asker,
     ResultRoom,
@@ -131,6 +132,7 @@ class Agent:
         self._journal = journal
         self._log = journal.step(address)
         self._identity = identity
+        self._made: Counter[str] = Counter()
         self._taken = 0
         self._questions = 0
         self._provider = ""
@@ -138,8 +140,8 @@ class Agent:
 
     def notes(self) -> tuple[str, ...]:
         """What the step's reader should know."""
-        made = self._tools.made
-        calls = f"{sum(made.values())} tool calls" if sum(made.values()) != 1 else "1 tool call"
+        made = self._made
+        calls = f"{made.total()} tool calls" if made.total() != 1 else "1 tool call"
         named = f" ({', '.join(f'{name} {count}' for name, count in made.items())})" if made else ""
         turns = f"{self._taken} turns" if self._taken != 1 else "1 turn"
         return (f"a model answered in {turns} with {calls}{named}", *self._tools.notes)
@@ -204,6 +206,7 @@ class Agent:
         talk.request, talk.messages, talk.answer_only = request, request.messages, opening.answer_only
         while (turn := await self._kept(talk, talk.turns + 1)) is not None:
             talk.add(turn)
+            self._count(turn)
         self._taken += talk.turns
         asker.skip(talk.turns)
         return talk
@@ -293,6 +296,7 @@ class Agent:
             turn, happened = await self._called(asker, talk, reply)
         before = talk.messages
         talk.add(turn)
+        self._count(turn)
         if await self._must_answer(asker, talk):
             line = ANSWER_NOW
         else:
@@ -304,6 +308,9 @@ class Agent:
         talk.messages, talk.answer_only, talk.last = (*before, *turn.messages), turn.answer_only, turn
         talk.size = None
         await self._keep(talk.handle(talk.turns), turn, happened)
+
+    def _count(self, turn: Turn) -> None:
+        self._made.update(tool_of(signature) for signature, outcome in turn.made if outcome in ("done", "failed"))
 
     async def _called(
         self, asker: Asker, talk: _Conversation, reply: ModelReply

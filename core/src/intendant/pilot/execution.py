@@ -255,9 +255,8 @@ class StepExecution:
     def _request(self, model: StepModel) -> StepRequest[Any]:
         """The step with its references resolved."""
         step, given, scope = self._step, self._given, self._references
-        run_id = self._context.journal.run_id
         return StepRequest(
-            run_id=run_id,
+            run_id=self._context.journal.run_id,
             step=step,
             intent=self._plan.intent,
             input=_copied(given["input"] if "input" in given else resolve(step.input, scope)),
@@ -391,7 +390,8 @@ class StepExecution:
             due=due,
             input_sha256=self._recorder.digest,
         )
-        event = self._log.event(events.StepWaiting, reason=outcome.reason, usage=self._usage)
+        told = isinstance(error, AsksPeople) and error.told
+        event = None if told else self._log.event(events.StepWaiting, reason=outcome.reason, usage=self._usage)
         self._log.save(outcome, None, event)
         return outcome
 

@@ -57,7 +57,7 @@ class ToolBox:
         ask: Asks people about calls that change something outside; None where nothing is changed.
 
     Attributes:
-        made: How often each tool was called, by its name.
+        notes: What the step's reader should know of what connectors did.
     """
 
     def __init__(
@@ -68,7 +68,6 @@ class ToolBox:
         self._identity = identity
         self._ask = ask
         self.notes: list[str] = []
-        self.made: dict[str, int] = {}
 
     @property
     def offers(self) -> tuple[Tool, ...]:
@@ -104,7 +103,6 @@ class ToolBox:
             return Told("refused", "you made this call before, and were told so: use what it gave, or answer")
         if faults := await tool.schema.errors_async(dict(call.arguments)):
             return Told("refused", f"its arguments are wrong: {'; '.join(faults)}")
-        self.made[call.name] = self.made.get(call.name, 0) + 1
         return await self._made(tool, call)
 
     async def _made(self, tool: OfferedTool, call: ToolCall) -> Told:
@@ -140,6 +138,11 @@ class ToolBox:
 def signature_of(call: ToolCall) -> str:
     """The same for calls of the same tool with the same arguments."""
     return json.dumps([call.name, dict(call.arguments)], sort_keys=True, ensure_ascii=True)
+
+
+def tool_of(signature: str) -> str:
+    """The tool that is called in a call with this signature."""
+    return str(json.loads(signature)[0])
 
 
 def _check_permitted(tool: OfferedTool, effect: Effect) -> None:

@@ -106,6 +106,8 @@ class Verdict(NamedTuple):
     row: ApprovalRow
     by: tuple[str, ...] = ()
     note: str = ""
+    new: bool = False
+    """True if they were asked just now."""
 
     @property
     def refusal(self) -> str:
@@ -152,7 +154,7 @@ async def verdict_about(
                 more(connection)
 
         await journal.commit(work, _asked(log, row, question.approve))
-        return Verdict(None, row)
+        return Verdict(None, row, new=True)
     row, decisions = found
     verdict = row.verdict or verdict_of(row, decisions, time())
     by = tuple(item.decided_by for item in decisions)
