@@ -405,6 +405,45 @@ async def test_what_a_tool_gives_is_marked_as_data() -> None:
     assert result.metrics.tokens_used <= 3000
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["\ud800 alone", {"a": "\udfff"}, "\0\x1b[2J", object(), {1, 2}, float("nan"), [[[]]] * 1000, "", None, b"x"],
+    ids=range(10),
+)
+async def test_whatever_a_tool_gives_the_model_can_be_told(tmp_path, value: Any) -> None:
+    provider = ScriptedProvider(calls("odd"), "x")
+    async with engine(Ask(), Shelf({"odd": value}), provider, db=f"sqlite:///{tmp_path / 'x.db'}") as service:
+        result = await service.run(flow(FIND))
+    assert result.outputs.get("a") == "x", result.failures
+    assert results(provider, 1)[0].startswith("<data-")
+
+
+def nested(levels: int) -> Any:
+    value: Any = "deep"
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        call("\x1b[31m\0" * 500),
+        call(""),
+        call(word="x" * 100_000),
+        call(word=nested(200)),
+        call(**{"": None, "\ud800": 1}),
+        ToolCall(id="\ud800", name="shelf_find", arguments={"word": "\ud800"}),
+    ],
+    ids=range(6),
+)
+async def test_whatever_a_model_asks_for_the_step_goes_on(wanted: ToolCall) -> None:
+    provider = ScriptedProvider([wanted], "x")
+    result, seen = await run(provider, flow(FIND), Shelf())
+    assert result.outputs.get("a") == "x", result.failures
+    assert all(len(event.tool) <= 60 for event in seen if event.type == "tool_called")
+
+
 # --- what changes the outside ---
 
 

@@ -13,10 +13,11 @@ from time import monotonic
 
 from intendant import events
 from intendant.config.logs import get_logger
+from intendant.hooks.reply_text import repaired
 from intendant.model.errors import BudgetExceeded, StepError
 from intendant.model.requests import Message, ModelRequest, PromptReuse
 from intendant.model.results import ModelReply, ToolCall
-from intendant.model.workflow import Frozen
+from intendant.model.workflow import Frozen, Json
 from intendant.pilot.asking import marked
 from intendant.pilot.tool_use import SHOWN, Outcome, Told, ToolBox, signature_of, tool_of
 from intendant.pilot.turn_sizes import (
@@ -356,13 +357,21 @@ class Agent:
         )
 
 
+def _text_of(value: Json) -> str:
+    """What a tool gave as text that can be sent and kept."""
+    try:
+        return repaired(to_text(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"(what it gave is no JSON: {type(error).__name__})"
+
+
 async def _written(asker: Asker, told: Told, room: ResultRoom) -> str:
     """What the model is told of a call: what a tool gave, or said of its failure, is marked as data."""
     if told.outcome in ("repeated", "refused"):
         return f"{told.outcome}: {told.value}"
     head = "" if told.outcome == "done" else "it failed:"
     room = room.without(marked(head, "x"), asker)
-    return marked(head, await fitted_result(asker, to_text(told.value), room) or "(nothing)").strip()
+    return marked(head, await fitted_result(asker, _text_of(told.value), room) or "(nothing)").strip()
 
 
 def _show(on_text: OnText | None, text: str) -> None:

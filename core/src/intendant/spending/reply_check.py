@@ -84,7 +84,12 @@ def _clean(reply: ModelReply, request: ModelRequest) -> ModelReply:
         "data": repaired_json(data),
         "raw": repaired_json(reply.raw),
         "calls": tuple(
-            call.model_copy(update={"arguments": repaired_json(dict(call.arguments)), "name": repaired(call.name)})
+            call.model_copy(
+                update={
+                    "arguments": repaired_json(dict(call.arguments)),
+                    **{name: repaired(getattr(call, name)) for name in ("id", "name", "malformed")},
+                }
+            )
             for call in reply.calls
         ),
         **{

@@ -148,12 +148,13 @@ def _unreported(hold: Hold, ask: Ask, written: str) -> Usage:
 # --- the reply ---
 
 
-def call_of(identity: str, name: str, written: Any) -> ToolCall:
+def call_of(identity: str, name: Any, written: Any) -> ToolCall:
     """A call of a tool; it says so where a model wrote no JSON object for its arguments."""
     try:
         value = json.loads(written) if isinstance(written, str) and written.strip() else written
     except (ValueError, RecursionError):
         value = written
+    name = name if isinstance(name, str) else ""
     if isinstance(value, dict):
         return ToolCall(id=identity, name=name, arguments=value)
     return ToolCall(id=identity, name=name, arguments={}, malformed=str(value or "").strip())
