@@ -23,8 +23,16 @@ SCRIPT = [
     [("http_post", {"input": {"n": 2}}), ("http_post", {"input": {"n": 3}})],
     "done",
 ]
-SENDS = 3
-ARRIVALS = len(SCRIPT) + SENDS
+SENDS = {1, 2, 3}
+ITEMS = ["i1", "i2", "i3", "i4", "i5"]
+
+
+def wanted(asked, item, number):
+    """What the model wants in its turn of this number."""
+    if not item:
+        return SCRIPT[number]
+    sends = {"input": {"n": int(item[1:])}}
+    return ([("file_read", {"path": "a.txt"}), ("http_post", sends)], "done")[number]
 
 
 class World(ThreadingHTTPServer):
@@ -33,7 +41,7 @@ class World(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self):
-        self.turns: list[int] = []
+        self.turns: list[tuple[str, int]] = []
         self.billed = 0
         self.conversations: list[list[dict]] = []
         self.posts: list[tuple[str, int]] = []
@@ -76,18 +84,20 @@ class Door(BaseHTTPRequestHandler):
 
     def turn(self, asked, size):
         number = sum(message["role"] == "assistant" for message in asked["messages"])
-        self.server.turns.append(number)
+        task = next(turn["content"] for turn in asked["messages"] if turn["role"] == "user")
+        item = next((item for item in ITEMS if item in str(task)), "")
+        self.server.turns.append((item, number))
         self.server.conversations.append(asked["messages"])
-        wanted = SCRIPT[number]
-        message = {"role": "assistant", "content": wanted if isinstance(wanted, str) else None}
-        if not isinstance(wanted, str):
+        wants = wanted(asked, item, number)
+        message = {"role": "assistant", "content": wants if isinstance(wants, str) else None}
+        if not isinstance(wants, str):
             message["tool_calls"] = [
                 {
                     "id": f"c{number}_{index}",
                     "type": "function",
                     "function": {"name": name, "arguments": json.dumps(arguments)},
                 }
-                for index, (name, arguments) in enumerate(wanted)
+                for index, (name, arguments) in enumerate(wants)
             ]
         read, written = size // 4, 20
         self.server.billed += read + written
@@ -97,13 +107,17 @@ class Door(BaseHTTPRequestHandler):
             "created": 1,
             "model": asked["model"],
             "choices": [
-                {"index": 0, "message": message, "finish_reason": "stop" if number == 3 else "tool_calls"}
+                {
+                    "index": 0,
+                    "message": message,
+                    "finish_reason": "stop" if isinstance(wants, str) else "tool_calls",
+                }
             ],
             "usage": {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written},
         }
 
 
-def prepared(folder, port, policy):
+def prepared(folder, port, policy, *, items=False):
     (folder / "a.txt").write_text("first\n" * 40)
     (folder / "b.txt").write_text("second\n" * 40)
     step = {
@@ -116,15 +130,16 @@ def prepared(folder, port, policy):
         ],
         "max_turns": 6,
         "max_output_tokens": 200,
-        "budget": {"tokens": 16_000},
+        "budget": {"tokens": 60_000},
         **({"in_doubt": policy} if policy else {}),
+        **({"for_each": ITEMS, "concurrency": 3, "prompt": "Look and tell of {{ item }}."} if items else {}),
     }
     (folder / "flow.json").write_text(
         json.dumps(
             {
                 "name": "look",
                 "steps": [step],
-                "budget": {"tokens": 16_000},
+                "budget": {"tokens": 60_000},
                 "returns": {"said": "{{ steps.look.output }}"},
             }
         )
@@ -176,11 +191,15 @@ def finished(process):
 
 @pytest.mark.parametrize("trial", range(TRIALS))
 def test_agent_steps_survive_kills(tmp_path, trial):
-    policy = random.choice(["idempotent", None])
+    policy, items = random.choice(["idempotent", None]), random.random() < 0.5
+    every = (
+        {(item, number) for item in ITEMS for number in (0, 1)} if items else {("", n) for n in range(len(SCRIPT))}
+    )
+    sends = {int(item[1:]) for item in ITEMS} if items else SENDS
     world = World()
     threading.Thread(target=world.serve_forever, daemon=True).start()
-    prepared(tmp_path, world.server_address[1], policy)
-    world.awaited = random.randint(1, ARRIVALS)
+    prepared(tmp_path, world.server_address[1], policy, items=items)
+    world.awaited = random.randint(1, len(every) + len(sends))
     process = command(tmp_path, "run", "flow.json")
     assert world.seen.wait(60), process.stderr.read()
     time.sleep(random.uniform(0, 0.06))
@@ -194,7 +213,7 @@ def test_agent_steps_survive_kills(tmp_path, trial):
 
     turns, posts = Counter(world.turns), Counter(number for _, number in world.posts)
     twice = [turn for turn, times in turns.items() if times > 1]
-    assert len(twice) <= 1, "only the turn that was out when the process died may be asked again"
+    assert len(twice) <= (3 if items else 1), "only turns that were out when the process died may be asked again"
     assert max(turns.values()) <= 2
     for turn in twice:
         first, again = (
@@ -207,14 +226,13 @@ def test_agent_steps_survive_kills(tmp_path, trial):
     else:
         assert max(posts.values(), default=0) <= 1, "nothing is sent twice to a peer that may not know it"
     if result is None:
-        assert (len(turns), len(posts)) == (len(SCRIPT), SENDS)
+        assert (set(turns), set(posts)) == (every, sends)
         return
     assert "metrics" in result, result
     assert result["metrics"]["tokens_used"] >= world.billed, "what was billed is on record"
     if policy or result["status"] == "completed":
         assert result["status"] == "completed", result
-        assert result["returned"] == {"said": "done"}
-        assert set(posts) == {1, 2, 3}
-        assert set(turns) == set(range(len(SCRIPT)))
+        assert result["returned"] == {"said": ["done"] * len(ITEMS) if items else "done"}
+        assert (set(turns), set(posts)) == (every, sends)
     else:
         assert result["steps"]["look"]["failure"]["code"] == "possibly_sent", result
