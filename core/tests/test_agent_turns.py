@@ -247,7 +247,15 @@ async def test_a_model_that_never_answers_is_stopped() -> None:
     shelf = Shelf()
     result, _ = await run(provider, flow(FIND, max_turns=3), shelf)
     assert "where it had to answer" in result.failures["a"].message
-    assert (len(provider.calls), len(shelf.found)) == (3, 2)
+    assert (len(provider.calls), len(shelf.found)) == (4, 2), "one more, for servers that heed no tool_choice"
+    assert not provider.calls[-1][1].tools
+
+
+async def test_a_server_that_heeds_no_tool_choice_is_offered_no_tools_in_the_end() -> None:
+    provider = ScriptedProvider(lambda request: calls(str(len(request.messages))) if request.tools else "enough")
+    result, _ = await run(provider, flow(FIND, max_turns=3), Shelf())
+    assert result.outputs.get("a") == "enough", result.failures
+    assert len(provider.calls) == 4
 
 
 async def test_the_same_call_again_and_again_is_stopped() -> None:
@@ -297,6 +305,16 @@ async def test_a_turn_that_broke_off_does_nothing() -> None:
     assert told(seen) == [("shelf_find", "refused")]
     assert not any(message.calls or message.raw for message in provider.calls[1][1].messages)
     assert "broke off" in results(provider, 1)[0]
+    provider = ScriptedProvider(cut, cut, lambda request: "x" if request.tool_choice == "none" else calls("price"))
+    result, _ = await run(provider, flow(FIND, max_turns=9), shelf)
+    assert (result.outputs["a"], len(provider.calls)) == ("x", 3), "the second one is the last"
+
+
+async def test_arguments_may_be_longer_than_the_answer() -> None:
+    """A handler that wants a short answer does not cut the calls that lead to it."""
+    provider = ScriptedProvider(calls("price"), lambda request: "x" if request.tool_choice == "none" else "y")
+    await run(provider, flow(FIND, max_turns=2), Shelf())
+    assert [hold.max_output_tokens for hold, _ in provider.calls] == [2048, 100]
 
 
 async def test_errors_of_tools_go_back_to_the_model() -> None:

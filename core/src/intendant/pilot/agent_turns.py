@@ -48,7 +48,9 @@ UNREAD = "(left out: the budget has no room for it)"
 MOST_CALLS = 8
 """Calls of one turn; those beyond are refused."""
 MOST_FAULTS = 5
-"""After so many calls that failed or were refused, and turns that broke off, the model has to answer."""
+"""After so many calls that failed or were refused the model has to answer."""
+CUT_FAULTS = 3
+"""A turn that broke off counts as so many: after the second one the model has to answer."""
 
 
 class Turn(Frozen):
@@ -162,6 +164,9 @@ class Agent:
             self._taken += 1
             if not reply.calls or reply.stop_reason == "refusal" or (talk.answer_only and reply.text.strip()):
                 break
+            if talk.answer_only and talk.request.tools:
+                talk.request = talk.request.model_copy(update={"tools": ()})  # some servers heed no tool_choice
+                continue
             if talk.answer_only:
                 raise StepError(
                     f"the model called {reply.calls[0].name[:SHOWN]} where it had to answer",
@@ -263,9 +268,7 @@ class Agent:
             return talk.asked.model_copy(update={"tool_choice": "none", "reuse": None})
         later = max(1, self.turns - self._taken - 1)
         update: dict[str, object] = {"reuse": PromptReuse(messages=len(talk.messages), calls=later)}
-        longest = longest_turn(asker, talk.request, await talk.next_size(asker))
-        if longest is not None:
-            update["max_output_tokens"] = longest
+        update["max_output_tokens"] = longest_turn(asker, talk.request, await talk.next_size(asker))
         return talk.asked.model_copy(update=update)
 
     async def _must_answer(self, asker: Asker, talk: _Conversation) -> bool:
@@ -291,7 +294,7 @@ class Agent:
         """Call what the model wants called, and keep the turn."""
         if reply.stop_reason == "length":
             said = Message(role="assistant", content=reply.text.strip() or "(broke off)")
-            turn = Turn(messages=(said, Message(content=CUT)), answer_only=False, faults=1)
+            turn = Turn(messages=(said, Message(content=CUT)), answer_only=False, faults=CUT_FAULTS)
             happened: list[events.Event] = [self._event(call, "refused") for call in reply.calls]
         else:
             turn, happened = await self._called(asker, talk, reply)

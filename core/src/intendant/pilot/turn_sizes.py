@@ -24,6 +24,8 @@ MARGIN = 1.25
 """By which what is new in an input may turn out to take more than it is likely to."""
 MAX_HELD = 1 << 40
 """More than is ever held."""
+LEAST_CALL = 100
+"""Tokens without which a turn could hardly call anything."""
 SPARE = 100
 """Tokens that are kept beside what is known."""
 
@@ -117,15 +119,18 @@ def _written(turn: Message) -> str:
 def admits_another(asker: Asker, request: ModelRequest, size: Size) -> bool:
     """True if an answer can still be paid for after one more turn that is no answer."""
     least, _ = answer_tokens(asker, request)
-    return asker.room is None or asker.room >= size.likely + size.held + 2 * least + SPARE
+    return asker.room is None or asker.room >= size.likely + size.held + least + max(least, LEAST_CALL) + SPARE
 
 
-def longest_turn(asker: Asker, request: ModelRequest, size: Size) -> int | None:
-    """Tokens that a turn which may be no answer may write; None if nothing limits it."""
+def longest_turn(asker: Asker, request: ModelRequest, size: Size) -> int:
+    """Tokens that a turn which may be no answer may write, such as the arguments of its calls: what the tier
+    admits, whatever the longest answer is, as long as one can still be paid for.
+    """
+    limit = asker.route.max_output_tokens if asker.route is not None else MIN_OUTPUT_TOKENS
     if asker.room is None:
-        return None
-    least, most = answer_tokens(asker, request)
-    return max(least, min(most, asker.room - size.likely - size.held - least - SPARE))
+        return limit
+    least, _ = answer_tokens(asker, request)
+    return max(least, min(LEAST_CALL, limit), min(limit, asker.room - size.likely - size.held - least - SPARE))
 
 
 def result_room(
