@@ -39,6 +39,7 @@ ONE_OF_EACH_KIND = (
     "provider-openai",
     "connector-file",
 )
+TESTS = ("pytest", "-q", "-n", "auto", "-m", "not slow")
 TEST_TOOLS = (
     "pytest>=9.2",
     "pytest-asyncio>=1.5",
@@ -92,16 +93,23 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The default tests of all members, in parallel."""
+    """The default tests of all members, in parallel; those that start the command are in `e2e` and `wheels`."""
     sync(session, "--compile-bytecode")
-    session.run("pytest", "-q", "-n", "auto", "-m", "not slow", *session.posargs, env=COMPILED)
+    session.run(*TESTS, "--ignore=tests/e2e", *session.posargs, env=COMPILED)
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """The end-to-end tests on this checkout; `wheels` runs them on what is installed."""
+    sync(session, "--compile-bytecode")
+    session.run(*TESTS, "tests/e2e", *session.posargs, env=COMPILED)
 
 
 @nox.session(python=PYTHONS)
 def pythons(session: nox.Session) -> None:
     """The default tests on each Python that is on this machine; the others are skipped, and said so."""
     sync(session, "--compile-bytecode")
-    session.run("pytest", "-q", "-n", "auto", "-m", "not slow", *session.posargs, env=COMPILED)
+    session.run(*TESTS, *session.posargs, env=COMPILED)
 
 
 @nox.session
@@ -145,7 +153,7 @@ def alone(session: nox.Session) -> None:
             "-p",
             "no:cacheprovider",
             str(member / "tests"),
-            env={**UV, **COMPILED},
+            env={**UV, **COMPILED, "INTENDANT_SAMPLE": "5"},
             external=True,
             silent=True,
             success_codes=[0, 5] if not list((member / "tests").glob("test_*.py")) else [0],
@@ -195,11 +203,19 @@ def trials(session: nox.Session) -> None:
     """The full counts of trials that `tests` and `wheels` sample, some minutes each; the seed is an argument."""
     sync(session, "--compile-bytecode")
     seed = session.posargs[0] if session.posargs else "1"
-    session.run(
-        "pytest", "-q", "-n", "auto", "-m", "slow", "--timeout=3000", env={**COMPILED, "INTENDANT_SEED": seed}
-    )
+    many = {**COMPILED, "INTENDANT_SEED": seed, "INTENDANT_SAMPLE": "400"}
+    session.run("pytest", "-q", "-n", "auto", "-m", "slow or hypothesis", "--timeout=3000", env=many)
     session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000", "--seed", seed)
     session.run("python", "tests/benchmarks/writer.py", "--kills", "50", "--seed", seed)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """A mutation sample: changes of the core that no test sees. Seed and count are arguments: `-- 1 200`."""
+    sync(session, "--compile-bytecode")
+    session.install("cosmic-ray>=8.7", "pytest-cov>=7")
+    seed, count = (*session.posargs, "1", "200")[:2] if len(session.posargs) != 1 else (session.posargs[0], "200")
+    session.run("python", "tests/mutants.py", "--seed", seed, "--count", count, env=COMPILED)
 
 
 @nox.session

@@ -226,6 +226,11 @@ SENT = ("the pump " * 30, "in the hall " * 6, "it ran")
 """80 words."""
 
 
+def held_for(tokens: int) -> Hold:
+    """A hold of so many tokens, seven tenths of them for the answer."""
+    return Hold("k", tokens, 10**6, tokens * 7 // 10, "m", 10.0)
+
+
 def reply(text: str = WORDS, **usage: Any) -> ModelReply:
     made = Usage.model_construct(**{"input_tokens": 100, "output_tokens": 600, **usage})
     return ModelReply.model_construct(
@@ -237,17 +242,17 @@ def reply(text: str = WORDS, **usage: Any) -> ModelReply:
     ("usage", "expected", "corrected"),
     [
         ({}, (100, 600), ""),
-        ({"output_tokens": 0}, (100, 450), "0 output tokens for at least 450"),
-        ({"output_tokens": 3}, (100, 450), "3 output tokens"),
+        ({"output_tokens": 0}, (100, 700), "0 output tokens for at least 450"),
+        ({"output_tokens": 3}, (100, 700), "3 output tokens"),
         ({"output_tokens": 120}, (100, 120), ""),
-        ({"input_tokens": 0}, (80, 600), "0 input tokens for at least 80"),
-        ({"input_tokens": 1, "output_tokens": 1}, (80, 450), "1 input tokens for at least 80 and 1 output"),
+        ({"input_tokens": 0}, (300, 600), "0 input tokens for at least 80"),
+        ({"input_tokens": 1, "output_tokens": 1}, (300, 700), "1 input tokens for at least 80 and 1 output"),
         ({"output_tokens": 5000}, (100, 5000), ""),
     ],
 )
-def test_too_little_is_charged_by_a_local_count(usage: Any, expected: tuple[int, int], corrected: str) -> None:
+def test_too_little_is_charged_as_it_was_held(usage: Any, expected: tuple[int, int], corrected: str) -> None:
     """And too much, as long as it can be, by what is reported."""
-    checked = checked_usage(reply(**usage), held_tokens=1000, sent=SENT)
+    checked = checked_usage(reply(**usage), held_for(1000), SENT)
     assert (checked.usage.input_tokens, checked.usage.output_tokens) == expected
     assert corrected in checked.corrected
     assert bool(corrected) == bool(checked.corrected)
@@ -257,7 +262,7 @@ def test_too_little_is_charged_by_a_local_count(usage: Any, expected: tuple[int,
 @pytest.mark.parametrize("name", ["input_tokens", "output_tokens"])
 def test_figures_that_cannot_be_are_an_error_that_names_the_provider(name: str, figure: Any) -> None:
     with pytest.raises(ProviderError, match="p/m cannot be charged by what it reports") as caught:
-        checked_usage(reply(**{name: figure}), held_tokens=1000, sent=SENT)
+        checked_usage(reply(**{name: figure}), held_for(1000), SENT)
     assert caught.value.billed
 
 
@@ -265,15 +270,15 @@ def test_figures_that_cannot_be_are_an_error_that_names_the_provider(name: str, 
     "name", ["cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens"]
 )
 def test_parts_are_checked_too(name: str) -> None:
-    whole = checked_usage(reply(**{name: 10**4}), held_tokens=1000, sent=SENT).usage
+    whole = checked_usage(reply(**{name: 10**4}), held_for(1000), SENT).usage
     assert getattr(whole, name) == (600 if name == "reasoning_tokens" else 100)
     with pytest.raises(ProviderError):
-        checked_usage(reply(**{name: -1}), held_tokens=1000, sent=SENT)
+        checked_usage(reply(**{name: -1}), held_for(1000), SENT)
 
 
 @given(st.builds(dict, **{name: st.integers(0, 10**5) for name in Usage.model_fields if name.endswith("tokens")}))
 def test_parts_never_exceed_their_whole(usage: dict[str, int]) -> None:
-    found = checked_usage(reply(**usage), held_tokens=10**5, sent=()).usage
+    found = checked_usage(reply(**usage), held_for(10**5), ()).usage
     assert found.cached_tokens + found.cache_write_tokens + found.cache_write_1h_tokens <= found.input_tokens
     assert found.reasoning_tokens <= found.output_tokens
 
@@ -281,7 +286,7 @@ def test_parts_never_exceed_their_whole(usage: dict[str, int]) -> None:
 @pytest.mark.parametrize(
     ("usage", "outcome", "charged"),
     [
-        ({"input_tokens": 5, "output_tokens": 0}, "answered", 455),
+        ({"input_tokens": 5, "output_tokens": 0}, "answered", 705),
         ({"input_tokens": -5, "output_tokens": 5}, "in_doubt", None),
         ({"input_tokens": 5, "output_tokens": 10**9}, "in_doubt", None),
     ],

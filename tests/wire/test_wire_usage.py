@@ -182,11 +182,8 @@ async def test_no_usage_is_no_present(ask: Any, monkeypatch: Any, api: str, stre
 
 @APIS
 @STREAMED
-async def test_nothing_is_charged_by_a_count_of_the_texts(
-    ask: Any, monkeypatch: Any, api: str, streams: bool
-) -> None:
+async def test_nothing_is_charged_as_it_was_held(ask: Any, monkeypatch: Any, api: str, streams: bool) -> None:
     """No answer took no tokens."""
     found, held = await charged(ask, monkeypatch, api, reported(api, {api: (0, {}, 0, {})}), streams=streams)
-    assert (found.input_tokens, found.output_tokens) == (len(["Say", "something"]), len(["Hi", "there"]))
+    assert found.tokens == held
     assert found.micro_usd > 0
-    assert found.tokens < held

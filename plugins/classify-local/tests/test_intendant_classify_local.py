@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intendant import Workflow
 from intendant.plugin import (
@@ -602,7 +602,6 @@ KEYS = (
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=8), json_values, max_size=8))
 def test_no_step_is_too_odd(step):
     """Whatever stands in a step, there is an answer with a sane confidence, and the same one again."""

@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intendant.plugin import Compression, CompressRequest, estimate_tokens
 from intendant_compress_structural import StructuralCompressor, decode
@@ -92,7 +92,6 @@ PARTS = st.sampled_from(["a", "{}", "{id}", "{/x}", "7", "https://example.org/",
 WORDS = st.lists(PARTS, max_size=4).map("".join)
 
 
-@settings(max_examples=300)
 @given(
     st.lists(st.fixed_dictionaries({"id": WORDS | st.integers(0, 99), "x.y": WORDS, "url": WORDS}), max_size=5),
     st.sampled_from(["", "https://example.org/{id}", "of {id} and {url} {}", "{}{}"]),

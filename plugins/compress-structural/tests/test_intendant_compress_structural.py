@@ -3,7 +3,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intendant.plugin import Compression, CompressRequest, estimate_tokens
 from intendant.testing import CompressorContract
@@ -72,7 +72,6 @@ KEYS = st.sampled_from(["id", "state", "owner", "a.b", "", "x y"]) | TEXTS
 RECORDS = st.lists(st.dictionaries(KEYS, VALUES, max_size=5), max_size=6)
 
 
-@settings(max_examples=300)
 @given(VALUES | RECORDS | st.fixed_dictionaries({"rows": RECORDS, "next": VALUES}))
 def test_every_encoding_is_decoded_to_the_same_value(value: Any) -> None:
     for candidate in encodings(json.dumps(value)):
@@ -324,7 +323,6 @@ def test_texts_with_brackets_are_not_taken_for_shapes(text: str) -> None:
     assert len(rows_of(value)) > 1
 
 
-@settings(max_examples=200)
 @given(st.lists(st.fixed_dictionaries({"alpha_key": VALUES, "beta_key": TEXTS}), min_size=2, max_size=2), RECORDS)
 def test_shapes_and_tables_together_are_decoded_to_the_same_value(pair: list[Any], records: list[Any]) -> None:
     value = {"a": pair[0], "b": {"c": pair[1]}, "rows": records, "last": [pair[0], records]}
@@ -360,7 +358,6 @@ def test_records_of_one_name_that_differ_are_both_written_whole() -> None:
 PARTS = st.sampled_from([{"name": name, "n": n, "at": [name, None]} for name in ("a", "b,", "") for n in (0, 1)])
 
 
-@settings(max_examples=200)
 @given(
     st.lists(st.fixed_dictionaries({"id": SCALARS, "part": PARTS, "other": PARTS | TEXTS}), min_size=3, max_size=9)
 )
@@ -385,7 +382,6 @@ def test_records_of_records_become_rows_with_their_keys() -> None:
     ]
 
 
-@settings(max_examples=200)
 @given(st.dictionaries(TEXTS, st.dictionaries(KEYS, VALUES, max_size=4), max_size=6))
 def test_records_of_records_are_decoded_to_the_same_value(records: dict[str, Any]) -> None:
     for candidate in encodings(json.dumps({"at": records})):

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intendant.plugin import Compression, CompressRequest, estimate_tokens
 from intendant_compress_template import TemplateCompressor, expand
@@ -38,7 +38,6 @@ def test_phrases_are_said_by_signs() -> None:
     assert spelled_out(short) == TEXT
 
 
-@settings(max_examples=200)
 @given(
     st.lists(
         st.sampled_from([ADDRESS, " and ", "a", "=", "的", "\n", "a long phrase of some words", "x_y"]),
@@ -132,7 +131,6 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=200)
 @given(LINES, LINES, LINES)
 def test_references_are_resolved_to_the_very_same_text(one: list[str], two: list[str], text: list[str]) -> None:
     context = (("one step", "\n".join(one)), ("b", "\n".join(two)))

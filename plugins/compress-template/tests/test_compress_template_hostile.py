@@ -9,7 +9,7 @@ from intendant.plugin import CompressRequest
 from intendant_compress_template import TemplateCompressor
 from intendant_compress_template._context import referring
 
-SIZE = 100_000
+SIZE = 30_000
 SLACK = 3.0
 """Quadratic time would be 16 times the time, linear 4."""
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intendant.plugin import Compression, CompressRequest, estimate_tokens
 from intendant.testing import CompressorContract
@@ -62,7 +62,6 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=400)
 @given(LINES)
 def test_what_is_folded_is_expanded_to_the_very_same_text(lines: list[str]) -> None:
     text = "\n".join(lines)
@@ -189,7 +188,6 @@ ALIGNED = st.tuples(
 )
 
 
-@settings(max_examples=300)
 @given(
     st.lists(ALIGNED | st.sampled_from(["", "  x", "@ x", "A", "x  y", "a 1", "a  b  c", "{>3} 4"]), max_size=30),
     st.sampled_from(
@@ -232,7 +230,6 @@ def test_trees_that_are_drawn_in_another_way_are_left_alone(wrong: list[str]) ->
     assert undrawn("\n".join(wrong)) is None
 
 
-@settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(1, 5), st.sampled_from(["a", "b c", "|", "x/y"])), min_size=5, max_size=20))
 def test_trees_are_drawn_again_as_they_were(nodes: list[tuple[int, str]]) -> None:
     levels = [1]
@@ -346,7 +343,6 @@ def test_repeated_blocks_are_kept_once_and_single_lines_are_not() -> None:
     assert put_back(once) == text
 
 
-@settings(max_examples=400)
 @given(
     st.lists(
         st.sampled_from(
@@ -438,7 +434,6 @@ def test_paths_are_grouped_by_directory_and_matches_by_file() -> None:
 PARTS = [" one.py", " two.py", " three.py"]
 
 
-@settings(max_examples=300)
 @given(
     st.lists(st.sampled_from([*PATHS, "a/", "a/b", "a/b/", "", "/", "2015/01/02 3", "x y/z", "a/ b"]), max_size=20)
 )

@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intendant.plugin import Compression, CompressRequest, estimate_tokens
 from intendant.testing import CompressorContract
@@ -173,7 +173,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200)
 @given(st.lists(JSON, min_size=1) | st.dictionaries(st.text(max_size=6), JSON, min_size=1), st.integers(1, 150))
 def test_json_stays_json_and_fits(value: Any, target: int) -> None:
     answer = shrink(json.dumps(value), target, kind="json")
@@ -182,7 +181,6 @@ def test_json_stays_json_and_fits(value: Any, target: int) -> None:
         assert answer.tokens_after == estimate_tokens(answer.text) <= target
 
 
-@settings(max_examples=200)
 @given(
     st.lists(
         st.sampled_from([*LOG[:3], "", "One. Two! Three? ", "数据。处理。", "x" * 700, "12 rows", "a,b"]),
@@ -210,11 +208,11 @@ def test_text_fits_and_keeps_what_stood_there_in_its_order(
 @pytest.mark.parametrize(
     "text",
     [
-        "x" * 5_000_000,
-        "word " * 500_000,
+        "x" * 500_000,
+        "word " * 150_000,
         "[" * 500_000,
         "[" * 900 + "1" * 5000 + "]" * 900,
-        "ab\n" * 300_000,
+        "ab\n" * 80_000,
         json.dumps([{"a": "\ud800"}] * 9000),
     ],
     ids=["one word", "one line", "brackets", "deep", "short lines", "lone surrogates"],

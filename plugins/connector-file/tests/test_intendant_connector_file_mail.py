@@ -203,7 +203,7 @@ def test_parts_within_parts_do_not_stop_it():
 )
 def test_hostile_html_takes_linear_time(unit):
     """So many tokens within the suite's time limit; the standard library's parser would take hours for some."""
-    assert len(strip_html(unit * 200_000)) <= len(unit) * 200_000
+    assert len(strip_html(unit * 40_000)) <= len(unit) * 40_000
 
 
 @pytest.mark.parametrize("before", ["<div>", "<ul>", "<b>", "<td>", "<blockquote>", "<a href=http://x>", "<tr>"])

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intendant import RunResult
 from intendant.plugin import (
@@ -226,7 +226,6 @@ SOURCES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     SOURCES,
     st.integers(1, 200),

@@ -162,7 +162,7 @@ def _address(run_id: str, step: str, item: str | None, asked: list[str]) -> str:
         IntendantError: There is none, or more than one.
     """
     from intendant.pilot.items import address_key
-    from intendant.spending.ledger import budget_key
+    from intendant.spending.step_budgets import budget_key
 
     def meant(key: str) -> bool:
         """Whether a question is about the step, which may be named by its id alone."""

@@ -50,6 +50,7 @@ from intendant.record.journal import Journal, StepLog
 from intendant.spending.calls import CallScope
 from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
+from intendant.spending.nesting import inside
 from intendant.spending.retrying import Backoff
 from intendant.text.hashing import digest_of
 
@@ -200,7 +201,9 @@ class StepExecution:
         model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint, agent)
         try:
             async with asyncio.timeout(limit) as clock:
-                result = await self._handled(self._request(model))
+                # A run that the handler starts spends from this one's budgets.
+                with inside(context.ledger, self._address):
+                    result = await self._handled(self._request(model))
         except TimeoutError:
             if not clock.expired():
                 raise

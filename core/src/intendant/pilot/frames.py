@@ -21,7 +21,7 @@ from intendant.pilot.recording import Recorder, StepRecorder
 from intendant.pilot.sandbox import bounded
 from intendant.planning.decided import Plan, StepPlan
 from intendant.record.journal import Journal
-from intendant.spending.ledger import budget_key
+from intendant.spending.step_budgets import budget_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from intendant.record.journal import Journal, parse_events
 from intendant.record.rows import RunRow
 from intendant.record.store import runs
 from intendant.spending.ledger import RunLedger
+from intendant.spending.nesting import outer_step
 
 UNSET: Any = object()
 """Stands for an argument that the host has not given; null is a value."""
@@ -224,6 +225,7 @@ class WorkflowOrchestrator:
             agent=workflow.agent,
             standing=self._engine.standing,
             caps={item.key: item.step.budget for item in workflow.placed if item.step.budget is not None},
+            outer=outer_step(journal.store),
         )
         await ledger.open(done)
         context = RunContext(

@@ -1,8 +1,7 @@
 """Holds the worst case of a call: what it is, how long an answer fits, and what a dead process left behind.
 
 The worst case is the upper bound of the input tokens and the longest answer, at the dearest of the rates that may
-apply: those for a prompt of that length, with all of it written to the provider's prompt cache where that may
-    happen.
+apply: those for a prompt of that length, with all of it written to the provider's prompt cache where it may be.
 """
 
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 from intendant import events
 from intendant.hooks.providers import Bound, Hold, Provider
-from intendant.model.errors import BudgetExceeded, CallInDoubt
+from intendant.model.errors import BudgetExceeded, CallInDoubt, ContextOverflow
 from intendant.model.results import Route, Usage
 from intendant.record.rows import HoldRow, Room
 from intendant.record.store.take_over import take_over
@@ -21,7 +20,8 @@ from intendant.spending.calls import Call, settled
 from intendant.spending.doubt import Fate, fate_of, is_in_doubt, policy_of
 from intendant.spending.ledger import is_standing
 from intendant.spending.pricing import Lane, Prices, RateCard
-from intendant.spending.sizing import Counted, Sizes
+from intendant.spending.sizing import Counted, Sizes, texts_of
+from intendant.spending.tokens import fewest_tokens
 
 WAIT_SECONDS = 10.0
 """How long a call waits for other calls whose holds keep back what it needs; then it is shortened or refused."""
@@ -44,12 +44,28 @@ class Quote:
 
     @property
     def most_output(self) -> int:
-        """The longest answer that is wanted and, beside this input, within the model's context window. Where the
-        input is not counted exactly the server decides: a bound is more than what it counts.
+        """The longest answer that is wanted and that the model's context window has room for.
+
+        Where the input is bounded only, it may be shorter than that: what it takes at least decides.
+
+        Raises:
+            ContextOverflow: Not even the shortest useful answer fits beside the input.
         """
-        window = self.provider.context_window(self.shape.route.model) if self.bound == "exact" else None
-        room = self.shape.max_output if window is None else window - self.input_tokens
-        return min(self.shape.max_output, room) if room >= MIN_OUTPUT_TOKENS else self.shape.max_output
+        route = self.shape.route
+        window = self.provider.context_window(route.model)
+        if window is None:
+            return self.shape.max_output
+        texts = texts_of(self.shape.request)
+        taken = self.input_tokens if self.bound == "exact" else sum(map(fewest_tokens, filter(None, texts)))
+        if window - taken < min(MIN_OUTPUT_TOKENS, self.shape.max_output):
+            least = "" if self.bound == "exact" else "at least "
+            raise ContextOverflow(
+                f"the input takes {least}{taken} tokens, and {route.provider}/{route.model} reads and writes "
+                f"{window} in one call",
+                window=window,
+                hint="give it less, or a model with a longer context window",
+            )
+        return min(self.shape.max_output, window - taken)
 
     @property
     def tokens(self) -> int:

@@ -6,11 +6,10 @@ limit`). Nothing is sent before its worst case is held.
 """
 
 import asyncio
-import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from time import time
+from typing import TYPE_CHECKING
 
 from intendant import events
 from intendant.model.errors import BudgetExceeded
@@ -21,7 +20,12 @@ from intendant.record.rows import BudgetRow, HoldRow, Spent
 from intendant.record.store import budgets, holds, take_over
 from intendant.record.store.holds import LeaseLost
 from intendant.record.store.statements import Work
+from intendant.spending.nesting import OuterStep, least
 from intendant.spending.standing import Lease, StandingBudgets
+from intendant.spending.step_budgets import StepBudget, budget_key
+
+if TYPE_CHECKING:
+    from intendant.record.store import Store
 
 HOLD_SECONDS = 3600.0
 """A hold that is open for longer is charged in full, and credited when its call ends after all."""
@@ -30,43 +34,6 @@ HOLD_SECONDS = 3600.0
 def is_standing(error: BaseException) -> bool:
     """True if a standing budget refused: one of an agent or a tenant."""
     return isinstance(error, BudgetExceeded) and error.scope.startswith(("agent:", "tenant:"))
-
-
-@dataclass(slots=True)
-class StepBudget:
-    """One step's part of a run's tokens."""
-
-    scope: str
-    limit: int
-    spent: int = 0
-    held: int = 0
-    extra: int = 0
-    """Tokens beyond its share that it drew from the pool; part of `limit`."""
-    opened: bool = False
-    cap: Limits | None = None
-    """The budget that the workflow gives it."""
-    micro: int = 0
-    """Micro-US$ held and spent."""
-    group: bool = False
-    """True if it holds for several steps together."""
-
-    @property
-    def left(self) -> int:
-        """Tokens that the step may still claim by right."""
-        return self.limit - self.spent - self.held
-
-    @property
-    def growth(self) -> int | None:
-        """Tokens by which the limit may still be raised; None for any number."""
-        return None if self.cap is None or self.cap.tokens is None else max(0, self.cap.tokens - self.limit)
-
-
-def budget_key(address: str) -> str:
-    """The step whose budget a call counts to: items of a list share that of their step."""
-    return _ITEM.sub("", address) if "[" in address else address
-
-
-_ITEM = re.compile(r"\[[^\]]*\]")
 
 
 class RunLedger:
@@ -85,6 +52,7 @@ class RunLedger:
         standing: What the agent and its tenant may spend in all their runs.
         caps: Budgets that the workflow gives to steps, by their paths in the graph; those of groups hold for all
             steps in them together.
+        outer: The step in which the run was started.
     """
 
     def __init__(
@@ -100,11 +68,15 @@ class RunLedger:
         agent: str = "default",
         standing: StandingBudgets | None = None,
         caps: Mapping[str, Limits] | None = None,
+        outer: OuterStep | None = None,
     ) -> None:
         self._journal = journal
         self.agent = agent
         self.standing = StandingBudgets(journal.store) if standing is None else standing
         self._scope = f"run:{journal.run_id}"
+        if outer is not None:
+            tokens, micro_usd = least(tokens, outer.left), least(micro_usd, outer.micro_left)
+        self._outer = outer
         self._limits = (tokens, micro_usd)
         self._overage = overage
         self._threshold = None if threshold is None else Fraction(str(threshold))
@@ -195,9 +167,11 @@ class RunLedger:
             if (done := self._steps.get(step_id)) is not None:
                 done.limit = done.spent + done.held
         if self._limits[0] is not None:
-            self._pool = max(
-                0, self._limits[0] - self._spent[0] - sum(step.limit for step in self._steps.values())
-            )
+            # What runs inside steps took is in the run's budget, and in that of no step.
+            of_steps = sum(step.spent + step.held for step in self._steps.values())
+            inside = max(0, own.spent_tokens + own.held_tokens - self._spent[0] - of_steps)
+            given = sum(step.limit for step in self._steps.values())
+            self._pool = max(0, self._limits[0] - self._spent[0] - given - inside)
 
     def _scope_of(self, key: str) -> str:
         return f"step:{self._journal.run_id}/{key}"
@@ -234,7 +208,7 @@ class RunLedger:
             for group in self._groups_of(key)
             if group.cap is not None and group.cap.tokens is not None
         ]
-        return min(lefts) if lefts else None
+        return least(*lefts, None if self._outer is None else self._outer.left)
 
     def _drawable(self, step: StepBudget | None) -> int:
         """Tokens of the pool that a step may draw."""
@@ -266,7 +240,8 @@ class RunLedger:
             for budget in (*self._groups_of(key), *((step,) if step is not None else ()))
             if budget.cap is not None and budget.cap.micro_usd is not None
         ]
-        return max(0, min(lefts)) if lefts else None
+        found = least(*lefts, None if self._outer is None else self._outer.micro_left)
+        return None if found is None else max(0, found)
 
     def finish(self, step_id: str) -> None:
         """A step has ended: what it and the steps within it leave goes to the pool."""
@@ -350,6 +325,8 @@ class RunLedger:
             budget.held += sign * row.tokens
             budget.micro += sign * row.micro
         self._micro += sign * row.micro
+        if self._outer is not None:
+            self._outer.claim(sign * row.tokens, sign * row.micro)
 
     def _unclaim(self, row: HoldRow, step: StepBudget) -> None:
         self._claim(row, step, -1)
@@ -440,7 +417,35 @@ class RunLedger:
             budget.spent += spent.tokens
             budget.micro += spent.micro
         self._micro += spent.micro
+        if self._outer is not None:
+            self._outer.spend(spent)
         return step
+
+    # --- runs inside a step ---
+
+    def claim_inside(self, step_id: str, tokens: int, micro: int) -> None:
+        """Count what a run inside a step holds; it takes from the pool what the step has no right to."""
+        key = budget_key(step_id)
+        step = self._steps.setdefault(key, StepBudget(self._scope_of(key), 0))
+        for budget in (step, *self._groups_of(key)):
+            budget.held += tokens
+            budget.micro += micro
+        self._micro += micro
+        if self._pool is not None and step.left < 0:
+            drawn = min(-step.left, self._pool)
+            self._undo_draw(step, -drawn)
+        if self._outer is not None:
+            self._outer.claim(tokens, micro)
+
+    def spend_inside(self, step_id: str, spent: Spent) -> None:
+        """Count what a run inside a step has spent; what it held was given back before."""
+        key = budget_key(step_id)
+        for budget in (self._steps[key], *self._groups_of(key)):
+            budget.spent += spent.tokens
+            budget.micro += spent.micro
+        self._micro += spent.micro
+        if self._outer is not None:
+            self._outer.spend(spent)
 
     def _overrun(self, row: HoldRow, tokens: int, micro: int, missing: int) -> None:
         """A call took more than its worst case: the pool pays as far as it can, and that is an event."""
@@ -459,9 +464,15 @@ class RunLedger:
         )
 
     def chain(self, step_id: str) -> Sequence[str]:
-        """The run's own budgets that a call of this step must fit."""
+        """The budgets that a call of this step must fit: those around the run, its own, the step's own last."""
         key = budget_key(step_id)
-        return (self._scope, *(group.scope for group in self._groups_of(key)), self._scope_of(key))
+        around = () if self._outer is None else self._outer.chain
+        return (*around, self._scope, *(group.scope for group in self._groups_of(key)), self._scope_of(key))
+
+    @property
+    def store(self) -> "Store":
+        """Where the budgets are."""
+        return self._journal.store
 
     @staticmethod
     def expiry() -> float:

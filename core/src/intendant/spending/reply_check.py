@@ -62,7 +62,7 @@ def checked_reply(
     reply = _clean(reply, request)
     if not charges:
         return CheckedReply(reply)
-    checked = checked_usage(reply, held_tokens=hold.tokens, sent=texts_of(request))
+    checked = checked_usage(reply, hold, texts_of(request))
     update: dict[str, Any] = {} if checked.usage == reply.usage else {"usage": checked.usage}
     if reply.stop_reason in ("end", "tool") and checked.usage.output_tokens >= hold.max_output_tokens:
         update["stop_reason"] = "length"  # Some servers say that an answer ended where it was cut.

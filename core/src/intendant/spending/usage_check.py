@@ -1,17 +1,16 @@
 """Whether what a provider reports of a call can be true. Budgets are charged by it, and plugins and servers err.
 
 - Figures that are no numbers of tokens, negative ones, and more than `ABSURD` times what was held are errors of
-the
-  provider: the call is charged with all that was held.
-- Less than what the texts take at least is not believed: the call is charged with a local count of them, which
-is a
-  lower bound.
+  the provider: the call is charged with all that was held.
+- Less than what the texts take at least is not believed. Nobody knows how much it was, a model may have thought
+  besides: the input, or the output, is charged as it was held.
 - More than what was held is believed and charged.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from intendant.hooks.providers import Hold
 from intendant.hooks.reported import false_usage, reported_tokens
 from intendant.model.results import ModelReply, Usage
 from intendant.spending.tokens import WORDS_PER_TOKEN, fewest_tokens
@@ -42,12 +41,12 @@ class CheckedUsage:
     """Why that is not what was reported; empty if it is."""
 
 
-def checked_usage(reply: ModelReply, *, held_tokens: int, sent: Sequence[str]) -> CheckedUsage:
+def checked_usage(reply: ModelReply, hold: Hold, sent: Sequence[str]) -> CheckedUsage:
     """What a reply is charged with.
 
     Args:
         reply: What the provider returned.
-        held_tokens: What was held for the call, input and output.
+        hold: What was held for the call.
         sent: The texts of its input.
 
     Raises:
@@ -58,18 +57,19 @@ def checked_usage(reply: ModelReply, *, held_tokens: int, sent: Sequence[str]) -
         name: reported_tokens(getattr(reply.usage, name, 0), name.replace("_", " "), who) for name in FIGURES
     }
     total = figures["input_tokens"] + figures["output_tokens"]
-    if total > ABSURD * held_tokens + ABSURD_TOKENS:
-        raise false_usage(who, f"{total} tokens were reported for a call that may take {held_tokens}")
+    if total > ABSURD * hold.tokens + ABSURD_TOKENS:
+        raise false_usage(who, f"{total} tokens were reported for a call that may take {hold.tokens}")
     if reply.produced_by != "model":
         return CheckedUsage(_consistent(figures))
     written = (reply.text, reply.reasoning, *(f"{call.name} {call.arguments}" for call in reply.calls))
     texts = {"input_tokens": sent, "output_tokens": written}
-    counted = {name: least for name in texts if (least := _missing(figures[name], texts[name]))}
-    low = list(counted)
-    if not low:
+    least = {name: fewest for name in texts if (fewest := _missing(figures[name], texts[name]))}
+    if not least:
         return CheckedUsage(_consistent(figures))
-    said = " and ".join(f"{figures[name]} {name.replace('_', ' ')} for at least {counted[name]}" for name in low)
-    return CheckedUsage(_consistent({**figures, **counted}), f"{who} reported {said}")
+    held = {"input_tokens": hold.tokens - hold.max_output_tokens, "output_tokens": hold.max_output_tokens}
+    charged = {name: max(fewest, held[name]) for name, fewest in least.items()}
+    said = " and ".join(f"{figures[name]} {name.replace('_', ' ')} for at least {least[name]}" for name in least)
+    return CheckedUsage(_consistent({**figures, **charged}), f"{who} reported {said}: charged as held")
 
 
 def _missing(reported: int, texts: Sequence[str]) -> int:

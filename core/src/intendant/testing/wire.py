@@ -3,6 +3,7 @@ told.
 """
 
 import asyncio
+import inspect
 import json
 import socket
 import struct
@@ -38,7 +39,8 @@ class WireServer:
 
     An answer is a body: an object that is sent as JSON, text or bytes that are sent as they are, or a list of
     the pieces of a stream. A piece is bytes, a number of seconds to pause, `CUT`, `RESET` or `HANG`. The last
-    three may stand for a whole answer too. `then` is asked for an answer where the script has none.
+    three may stand for a whole answer too. `then` is asked for an answer where the script has none; it may be an
+    `async def`.
 
     Example:
         ```python
@@ -114,6 +116,8 @@ class WireServer:
 
     async def _respond(self, sent: Sent, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answer = self.script.pop(0) if self.script or self._then is None else self._then(sent)
+        if inspect.isawaitable(answer):
+            answer = await answer
         status, body, more = answer if isinstance(answer, tuple) else (200, answer, {})
         if isinstance(body, str) and body in (CUT, RESET, HANG):
             await self._stop(body, reader, writer)

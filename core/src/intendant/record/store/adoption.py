@@ -27,9 +27,9 @@ def adopt(connection: Connection, key: bytes | None = None) -> int:
             session.driver.execute(f'UPDATE "{covered.table.name}" SET salt = {salt}')  # noqa: S608  # names of ours
     sums = Sums(_rows(session, tables.lease))
     for row in _rows(session, tables.hold):
-        sums.add_hold(row)
+        sums.add_hold(row, of_run=row["run_id"])
     for row in _rows(session, tables.ledger):
-        sums.add_charge(row)
+        sums.add_charge(row, of_run=row["run_id"])
     waiting: list[str] = []
     count = 0
     for text in _commitments(session, sums):

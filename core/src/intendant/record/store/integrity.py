@@ -136,6 +136,10 @@ class _Verification:
         self.seen: defaultdict[str, int] = defaultdict(int)
         """Rows that were verified, by table."""
         self.budgets_seen: set[str] = set()
+        self.alone = False
+        """True if one run is verified."""
+        self.inner: list[dict[str, Any]] | None = None
+        """Holds that count in the budgets of several runs, one inside the other; None before they were read."""
         self.sums = Sums(self.read(tables.lease, "1 = 1"))
 
     # --- reading ---
@@ -164,6 +168,7 @@ class _Verification:
     # --- everything ---
 
     def all(self, run_id: str | None, against: str) -> Verified:
+        self.alone = run_id is not None
         kept = read_head(against)
         self.everything(run_id, kept.pop(EVERYTHING, None))
         for known in [run_id] if run_id is not None else self.run_ids():
@@ -311,6 +316,7 @@ class _Verification:
             self.end(rows[0], events)
         for covered in OF_RUN:
             self.table(covered, run, left, run_id)
+        self.inner_runs(run_id)
         self.budgets(run, left, run_id)
         for table, key in sorted(left):
             if self.expected(table, key, run)[0] != NONE:
@@ -321,13 +327,25 @@ class _Verification:
         self.rows(covered, rows, run, left, run_id)
         if covered is HOLD:
             for row in rows:
-                self.sums.add_hold(row)
+                self.sums.add_hold(row, of_run=run_id)
         elif covered is LEDGER:
             for row in rows:
-                self.sums.add_charge(row)
+                self.sums.add_charge(row, of_run=run_id)
             if run_id not in self.adopted:
                 for key, reason in ledger_faults(run.events, rows):
                     self.fault("ledger", key, reason, run_id)
+
+    def inner_runs(self, run_id: str) -> None:
+        """Count in what runs inside this one's steps hold and spend of its budgets."""
+        if self.inner is None:
+            # One look at everything, or at what concerns the one run that is verified.
+            pattern = f'%"run:{run_id}"%' if self.alone else '%"run:%"run:%'
+            self.inner = self.read(tables.hold, '"chain" LIKE ?', [pattern])
+        for row in self.inner:
+            if row["run_id"] != run_id and f'"run:{run_id}"' in str(row["chain"]):
+                self.sums.add_hold(row, of_run=run_id)
+                for charge in self.read(tables.ledger, '"hold_key" = ?', [row["key"]]):
+                    self.sums.add_charge(charge, of_run=run_id)
 
     def rows(
         self, covered: Covered, rows: Iterable[Row], run: _Run, left: set[tuple[str, str]], run_id: str

@@ -32,20 +32,24 @@ class Sums:
             for unit in UNITS:
                 self._add(self._held, scopes, unit, lease[unit])
 
-    def add_hold(self, row: Row) -> None:
-        """Count a hold in."""
-        scopes = _scopes(row["chain"])
+    def add_hold(self, row: Row, of_run: str) -> None:
+        """Count a hold in, in the budgets of one run; if that is its own, in those of agents and tenants too."""
+        scopes = _chosen(_scopes(row["chain"]), row, of_run)
         for unit in UNITS:
             if row["state"] == "held":
                 self._add(self._held, scopes, unit, row[unit])
             else:  # what was held in a lease is spent in its budgets when the lease is closed
-                self._add(self._spent, [*scopes, *self._closed.get(row["lease"], ())], unit, row[f"spent_{unit}"])
+                leased = self._closed.get(row["lease"], ()) if row["run_id"] == of_run else ()
+                self._add(self._spent, [*scopes, *leased], unit, row[f"spent_{unit}"])
 
-    def add_charge(self, row: Row) -> None:
-        """Count in what a row of the ledger charged beyond its hold."""
+    def add_charge(self, row: Row, of_run: str) -> None:
+        """Count in what a row of the ledger charged beyond its hold; as `add_hold`."""
         try:
             beyond = json.loads(row["beyond"] or "{}")
+            chosen = set(_chosen(beyond, row, of_run))
             for scope, amounts in beyond.items():
+                if scope not in chosen:
+                    continue
                 for unit, amount in zip(UNITS, amounts, strict=True):
                     self._add(self._spent, [scope], unit, amount)
         except (ValueError, TypeError, AttributeError):
@@ -63,6 +67,19 @@ class Sums:
         if isinstance(amount, int):
             for scope in scopes:
                 into[scope, unit] += amount
+
+
+def _chosen(scopes: Iterable[str], row: Row, run_id: str) -> list[str]:
+    """Of the budgets that a row counts in, those of a run; if it is the row's own, standing ones too. A run that
+    was started inside a step counts in the budgets around that step.
+    """
+    own = row["run_id"] == run_id
+    of_run = (f"run:{run_id}", f"step:{run_id}/")
+    return [
+        scope
+        for scope in scopes
+        if (scope == of_run[0] or scope.startswith(of_run[1])) or (own and not scope.startswith(("run:", "step:")))
+    ]
 
 
 def _scopes(text: Any) -> list[str]:
