@@ -10,8 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 import pytest
@@ -204,3 +205,33 @@ def test_tickets_are_labelled_in_batches_and_missing_labels_asked_again(job, mod
     assert sum(topics.values()) == 500
     assert topics[""] > 0, "what the model cannot tell is null"
     assert "made up" not in topics
+
+
+def test_a_model_looks_things_up_until_it_knows(job, intendant, tmp_path, examples) -> None:
+    """The commands of the README, with the example's own stand-in for a model on a free port."""
+    folder = examples / "look-it-up"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = folder / "model.toml"
+    settings.write_text(settings.read_text().replace("8799", str(port)))
+    subprocess.run([sys.executable, str(folder / "make_shop.py")], cwd=tmp_path, check=True)
+    model = subprocess.Popen([sys.executable, str(folder / "model.py"), str(port)])
+    try:
+        for _ in range(200):
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 0.2).close()
+                break
+            time.sleep(0.05)
+        planned, done, shown = job("look-it-up", INTENDANT_CONFIG="model.toml", OPENAI_API_KEY="none-is-needed")
+    finally:
+        model.terminate()
+        model.wait(10)
+    assert "answer (6 turns)" in planned.out
+    assert done.code == 0, done.out + done.err
+    assert json.loads((tmp_path / "out/answer.json").read_text()) == {
+        "customer": "Harbour Supplies",
+        "sek": 27114.71,
+        "next": "Ines calls them before a reminder is sent",
+    }
+    assert "a model answered in 3 turns with 3 tool calls (sql_query 1, file_read 2)" in done.out
+    assert "the chain is whole" in shown.out

@@ -162,6 +162,12 @@ def _of_graph(row: Row, event: events.Event) -> None:
             row.ended += len(own)
             row.failed += sum(item.status is StepStatus.failed for item in own)
             row.note = _progress(row)
+        case events.TurnStarted():
+            row.note = f"turn {event.turn}/{event.turns}"
+        case events.ToolCalled() if event.outcome != "done":
+            row.note = f"turn {event.turn}: {event.tool} {event.outcome}"
+        case events.ToolCalled():
+            row.note = f"turn {event.turn}: {event.tool}"
         case events.ApprovalRequested():
             row.status, row.note = StepStatus.waiting, f"asks: {event.ask}"
         case events.StepWaiting():

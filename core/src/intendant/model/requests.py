@@ -107,6 +107,8 @@ class Operation(Frozen):
     side_effects: bool
     idempotent: bool = False
     """True if doing it twice leaves the same state as doing it once."""
+    varies: bool = False
+    """True if it may change less, depending on its parameters."""
     parameters: dict[str, Json] = Field(default_factory=dict)
     """JSON Schema of its parameters."""
 

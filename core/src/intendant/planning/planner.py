@@ -18,6 +18,7 @@ from intendant.model.errors import (
     ProviderError,
     WorkflowError,
 )
+from intendant.model.graph_keys import ToolUse
 from intendant.model.requests import (
     BudgetLine,
     BudgetRequest,
@@ -37,6 +38,10 @@ from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
 
 log = get_logger("intendant.planning")
+DEAREST = 2000.0
+"""US$ for a million tokens: more than three times what the dearest model takes."""
+USUAL_TURNS = 4
+"""Turns of a step with tools that its share of the budget is reckoned with, at most: few take all they may."""
 CLOSE = 0.4
 """Two intents whose probabilities differ by less are worth a warning where the wrong one would matter."""
 
@@ -200,9 +205,14 @@ class Planner:
         feeds: Mapping[str, list[Step]],
         model: ModelClient | None,
     ) -> ClassifyRequest:
+        handlers = self._plugins.intents
         return ClassifyRequest(
             step=step,
-            intents=self._plugins.specs,
+            intents=tuple(
+                spec
+                for spec in self._plugins.specs
+                if not step.tools or (not spec.side_effects and handlers[spec.name].needs_model(step))
+            ),
             threshold=self._settings.classification.threshold,
             goal=workflow.description,
             feeds_from=tuple(workflow.by_key[need].step for need in needs[step.id]),
@@ -255,10 +265,12 @@ class Planner:
             BudgetLine(
                 step_id=step.id,
                 intent=specs[step.id].name,
-                baseline=settings.baselines.get(specs[step.id].name, specs[step.id].tokens) * items[step.id].times,
+                baseline=settings.baselines.get(specs[step.id].name, specs[step.id].tokens)
+                * items[step.id].times
+                * min(step.turns, USUAL_TURNS),
                 critical=step.critical,
                 confidence=found[step.id].confidence,
-                cap=cap_of(workflow, step.id, settings.tokens_per_step * items[step.id].times),
+                cap=cap_of(workflow, step.id, settings.tokens_per_step * items[step.id].times * step.turns),
             )
             for step in workflow.work
             if wants[step.id]
@@ -329,11 +341,12 @@ class Planner:
             factors=factors,
             route=route,
             estimated_micro_usd=self._estimate(route, tokens),
-            side_effects=spec.side_effects or self._effect(step),
+            side_effects=spec.side_effects or self._effect(step) or any(map(_changes, step.tools)),
             max_tokens=bound.tokens,
             max_micro_usd=bound.micro_usd,
             max_output_tokens=step.max_output_tokens,
             temperature=step.temperature,
+            turns=step.turns,
             items=items.times if items.counted else None,
             items_assumed=items.assumed,
             warnings=self._warnings(step, classification, wants[step.id], route, bound),
@@ -373,7 +386,9 @@ class Planner:
             )
         if wants and route is None:
             warnings.append(f"no provider can be used for this step; {self._plugins.model_hint}")
-        if route is not None and not self._plugins.providers[route.provider].charges:
+        if route is not None and step.tools and not self._plugins.providers[route.provider].tools:
+            warnings.append(f"{route.provider} cannot be offered tools; {self._plugins.model_hint}")
+        elif route is not None and not self._plugins.providers[route.provider].charges:
             warnings.append("no model will be asked: sentences are selected, templates filled")
             if step.output is not None:
                 warnings.append(f"an `output` schema needs a model; {self._plugins.model_hint}")
@@ -382,7 +397,18 @@ class Planner:
                 f"the price of {route.provider}/{route.model}, or of a fallback, is not known: calls are refused; "
                 f'set prices.models."{route.provider}/{route.model}"'
             )
+        if route is not None and (price := self._price_in_doubt(route)):
+            warnings.append(
+                f"the price of {route.provider}/{route.model} is set to {price:,.0f} US$ for a million tokens: "
+                "is that meant?"
+            )
         return tuple(warnings)
+
+    def _price_in_doubt(self, route: Route) -> float:
+        """A price set by hand that no model has, as one of a thousand times too much; 0 if there is none."""
+        price = self._settings.prices.models.get(f"{route.provider}/{route.model}")
+        dearest = 0.0 if price is None else max(price.input, price.output)
+        return dearest if dearest > DEAREST else 0.0
 
     def _side_effects_differ(self, found: Classification) -> bool:
         """True if the second guess is close, and only one of the two changes something outside the run."""
@@ -390,6 +416,11 @@ class Planner:
         if found.margin >= CLOSE or found.intent not in specs or found.second not in specs:
             return False
         return specs[found.intent].side_effects != specs[found.second].side_effects
+
+
+def _changes(tool: ToolUse) -> bool:
+    """True if the model may change something outside with it."""
+    return tool.effects != "none" or tool.approve is not None
 
 
 def _equal_shares(request: BudgetRequest, reason: str) -> Allocation:

@@ -94,6 +94,10 @@ class Gateway:
         """True if models behind *route* can be offered tools."""
         return route is not None and self._sizes.provider(route).tools
 
+    async def held_tokens(self, route: Route, request: ModelRequest, room: int | None) -> int:
+        """Tokens that will be held for the input of a request, where *room* are left."""
+        return (await self._sizes.measure(route, request, room)).tokens
+
     def charges(self, route: Route | None) -> bool:
         """True if calls to *route* take tokens and money."""
         return route is not None and self._sizes.provider(route).charges
