@@ -56,10 +56,10 @@ class Digest(IntentHandler):
         return StepResult(output={"answer": reply.text, "seen": fitted.text})
 
 
-class WithTools(ScriptedProvider):
-    """Answers from a script; its models can be offered tools."""
+class WithoutTools(ScriptedProvider):
+    """Answers from a script; its models cannot be offered tools."""
 
-    tools = True
+    tools = False
 
 
 def call(part: str, handle: str = "", **more) -> ModelReply:
@@ -93,7 +93,7 @@ async def run(provider: ScriptedProvider, tokens: int = 6000):
 
 
 async def test_a_model_without_tools_gets_no_mark_but_the_original_is_kept() -> None:
-    provider = ScriptedProvider("done")
+    provider = WithoutTools("done")
     result, _, kept = await run(provider, 3000)
     assert "[expand" not in result.steps["a"].output["seen"]
     assert not provider.calls[0][1].tools
@@ -101,7 +101,7 @@ async def test_a_model_without_tools_gets_no_mark_but_the_original_is_kept() -> 
 
 
 async def test_a_model_with_tools_reads_on_and_that_counts_against_the_savings() -> None:
-    provider = WithTools(call("250-252"), "pump 251 has 1757 bars")
+    provider = ScriptedProvider(call("250-252"), "pump 251 has 1757 bars")
     result, events, _ = await run(provider)
     seen = result.steps["a"].output["seen"]
     assert seen.endswith(f"[expand {receipts.handle_of(FACTS)} for more]")
@@ -121,14 +121,14 @@ async def test_a_model_with_tools_reads_on_and_that_counts_against_the_savings()
 
 async def test_there_is_an_end_to_asking() -> None:
     """After as many expansions as the policy allows, the model may not ask again."""
-    provider = WithTools(call("1"), call("2"), call("3"))
+    provider = ScriptedProvider(call("1"), call("2"), call("3"))
     result, _, _ = await run(provider)
     assert [asked.tool_choice for _, asked in provider.calls] == ["auto", "auto", "none"]
     assert result.steps["a"].output["answer"] == ""
 
 
 async def test_nonsense_is_answered_and_not_charged() -> None:
-    provider = WithTools(call("1", handle="999"), "so be it")
+    provider = ScriptedProvider(call("1", handle="999"), "so be it")
     _, events, _ = await run(provider)
     assert "there is no '999'" in provider.calls[1][1].messages[2].content
     assert all(event.type != "content_expanded" for event in events)
@@ -136,7 +136,7 @@ async def test_nonsense_is_answered_and_not_charged() -> None:
 
 async def test_room_is_kept_for_what_may_be_asked() -> None:
     """With two expansions all three calls fit the budget, the text in each of them."""
-    provider = WithTools(call("250-252"), call("10-12"), "done")
+    provider = ScriptedProvider(call("250-252"), call("10-12"), "done")
     await run(provider, 6000)
     holds = [hold.tokens for hold, _ in provider.calls]
     assert sum(holds) <= 6000

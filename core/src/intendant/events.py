@@ -16,32 +16,16 @@ Example:
     ```
 """
 
-from time import time
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
+from intendant.model.happening import Event as Event, Severity
 from intendant.model.results import Failure, RunStatus, StepStatus, Usage
 from intendant.model.workflow import Frozen, Json
 
 SCHEMA_VERSION = 1
 """Version of the events' fields."""
-
-Severity = Literal["info", "warning", "critical"]
-
-
-class Event(Frozen):
-    """Something that happened in a run."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    type: str
-    run_id: str = ""
-    """Set by the journal."""
-    step_id: str | None = None
-    at: float = Field(default_factory=time)
-    """Seconds since 1970, UTC."""
-    severity: Severity = "info"
 
 
 class Initialized(Event):
@@ -60,7 +44,7 @@ class Initialized(Event):
     """Tokens that telling intents took; part of what the run may spend."""
     planning_micro_usd: int = 0
     settings: dict[str, str] = Field(default_factory=dict)
-    """Where each setting that is not left at its default came from, by key; the values are not recorded."""
+    """Where each setting that is not left at its default came from, by key; without values."""
 
 
 class Resumed(Event):
@@ -244,6 +228,31 @@ class DeliveryFinished(Event):
     key: str
     replayed: bool = False
     """True if an earlier attempt had already done it and it was not done again."""
+
+
+class TurnStarted(Event):
+    """The model of a step with tools is asked: for the tools that it wants called, or for its answer."""
+
+    type: Literal["turn_started"] = "turn_started"
+    turn: int
+    """From 1; those that were made before are not made again."""
+    turns: int
+    answer_only: bool = False
+    """True if it has to answer now."""
+
+
+class ToolCalled(Event):
+    """The model of a step wanted a tool called. Arguments and result stand outside the journal."""
+
+    type: Literal["tool_called"] = "tool_called"
+    turn: int
+    tool: str
+    operation: str = ""
+    """Empty if the step has no such tool."""
+    outcome: Literal["done", "failed", "refused", "repeated"]
+    """`refused`: it was not called; `repeated`: it was called with the same arguments before."""
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 class HandlerExecuted(Event):
@@ -443,6 +452,8 @@ AnyEvent = Annotated[
     | DeliveryFinished
     | DeliveryRefused
     | DeliveryWithheld
+    | TurnStarted
+    | ToolCalled
     | HandlerExecuted
     | StepRetried
     | StepExecuted

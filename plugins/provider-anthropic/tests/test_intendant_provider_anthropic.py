@@ -18,6 +18,7 @@ from intendant.plugin import (
     StepRequest,
     StepResult,
     Tool,
+    ToolCall,
 )
 from intendant.testing import OnlyTier, ProviderContract, WireServer, nobody, run_steps
 from intendant_provider_anthropic import MODELS, AnthropicProvider
@@ -438,6 +439,27 @@ async def test_tools_are_offered_called_and_answered(server: WireServer) -> None
         ],
     }
     assert len(second["messages"]) == 3
+
+
+async def test_calls_that_another_provider_made_are_written_anew(server: WireServer) -> None:
+    call = ToolCall(id="c1", name="weather", arguments={"city": "Paris"})
+    result = Message(role="tool", content="18", answers="c1")
+    for text, raw in (("I look.", None), ("", {"role": "assistant"})):
+        said = Message(role="assistant", content=text, calls=(call,), raw=raw)
+        server.answer(message())
+        await ask(ModelRequest(messages=(*ASKED.messages, said, result), tools=(WEATHER,)))
+    made = {"type": "tool_use", "id": "c1", "name": "weather", "input": {"city": "Paris"}}
+    assert [body["messages"][1]["content"] for _, _, body in server.requests] == [
+        [{"type": "text", "text": "I look."}, made],
+        [made],
+    ]
+
+
+async def test_calls_of_an_answer_that_was_cut_are_told_of(server: WireServer) -> None:
+    calling = [{"type": "tool_use", "id": "t1", "name": "weather", "input": {}}]
+    server.answer(message(content=calling, stop_reason="max_tokens"))
+    reply = await ask(ModelRequest(messages=ASKED.messages, tools=(WEATHER,)))
+    assert (reply.stop_reason, len(reply.calls)) == ("length", 1)
 
 
 async def test_without_tools_none_are_sent(server: WireServer) -> None:

@@ -108,6 +108,7 @@ async def test_arguments_that_are_no_object_are_none(stub: Any, told: Any, piece
     stub.answer([start(), *tool(0, *pieces), *end("tool_use")])
     reply = await follow(told())
     assert (reply.calls[0].arguments, reply.raw[0]["input"]) == ({}, {})
+    assert reply.calls[0].malformed == "".join(pieces)
 
 
 @pytest.mark.parametrize("cut", range(len(WHOLE)))

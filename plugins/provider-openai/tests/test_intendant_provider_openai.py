@@ -18,6 +18,7 @@ from intendant.plugin import (
     StepRequest,
     StepResult,
     Tool,
+    ToolCall,
 )
 from intendant.testing import OnlyTier, ProviderContract, WireServer, nobody, run_steps
 from intendant_provider_openai import MODELS, OpenaiProvider
@@ -573,6 +574,54 @@ async def test_tools_of_compatible_servers(server: WireServer) -> None:
     assert first["tools"] == [{"type": "function", "function": WEATHER.model_dump()}]
     assert second["messages"][1]["tool_calls"] == calls
     assert second["messages"][2] == {"role": "tool", "tool_call_id": "c1", "content": "18 degrees"}
+
+
+async def test_arguments_that_are_no_json_object_are_told_of(server: WireServer) -> None:
+    calls = [
+        {"id": f"c{number}", "type": "function", "function": {"name": "weather", "arguments": written}}
+        for number, written in enumerate(['{"city": "Par', "[1]", "", '{"city": "Rome"}'])
+    ]
+    said = {"role": "assistant", "content": None, "tool_calls": calls}
+    server.answer(completion(choices=[{"index": 0, "message": said, "finish_reason": "tool_calls"}]))
+    reply = await ask(ROUND, api="chat")
+    assert [call.malformed for call in reply.calls] == ['{"city": "Par', "[1]", "", ""]
+    assert [call.arguments for call in reply.calls] == [{}, {}, {}, {"city": "Rome"}]
+
+
+async def test_calls_of_an_answer_that_was_cut_are_not_called(server: WireServer) -> None:
+    calls = [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]
+    said = {"role": "assistant", "content": None, "tool_calls": calls}
+    server.answer(completion(choices=[{"index": 0, "message": said, "finish_reason": "length"}]))
+    assert (await ask(ROUND, api="chat")).stop_reason == "length"
+    call = {"type": "function_call", "id": "f1", "call_id": "c1", "name": "weather", "arguments": "{}"}
+    server.answer(response(output=[call], status="incomplete", incomplete_details={"reason": "max_output_tokens"}))
+    reply = await ask(ROUND)
+    assert (reply.stop_reason, len(reply.calls)) == ("length", 1)
+
+
+async def test_calls_that_another_provider_made_are_written_anew(server: WireServer) -> None:
+    """What a provider wrote in its own form is left out where another one goes on."""
+    call = ToolCall(id="c1", name="weather", arguments={"city": "Paris"})
+    said = Message(role="assistant", content="I look.", calls=(call,), raw=None)
+    asked = ModelRequest(
+        messages=(*ASKED.messages, said, Message(role="tool", content="18", answers="c1")), tools=(WEATHER,)
+    )
+    server.answer(completion("Sunny"))
+    server.answer(response("Sunny"))
+    await ask(asked, api="chat")
+    await ask(asked)
+    chat, responses = (body for _, _, body in server.requests)
+    function = {"name": "weather", "arguments": '{"city": "Paris"}'}
+    assert chat["messages"][1] == {
+        "role": "assistant",
+        "content": "I look.",
+        "tool_calls": [{"id": "c1", "type": "function", "function": function}],
+    }
+    assert responses["input"][1:] == [
+        {"role": "assistant", "content": "I look."},
+        {"type": "function_call", "call_id": "c1", **function},
+        {"type": "function_call_output", "call_id": "c1", "output": "18"},
+    ]
 
 
 async def test_without_tools_none_are_sent(server: WireServer) -> None:

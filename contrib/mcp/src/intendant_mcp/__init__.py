@@ -1,5 +1,6 @@
 """Calls the tools of MCP servers. Which servers there are is a setting, because a server is a program to run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -103,14 +104,7 @@ class McpConnector(NetworkConnector):
             return await super().effect_of(name, parameters)
         key, server = self._server(parameters)
         _check_admitted(server, parameters.tool)
-        facts = (await self._facts(key, server, parameters)).get(parameters.tool)
-        if facts is None:
-            tools = ", ".join(list(self._known[key][1])[:20]) or "none"
-            raise ConnectorError(
-                f"the server '{key}' has no tool '{parameters.tool[:80]}'",
-                hint=f"it has: {tools}",
-                delivered=False,
-            )
+        facts = await self._tool(key, server, parameters)
         if facts.destructive and not parameters.destructive:
             raise ConnectorError(
                 f"the tool {parameters.tool} may destroy something, as it says of itself",
@@ -121,7 +115,24 @@ class McpConnector(NetworkConnector):
             return Effect(side_effects=True)
         return Effect(side_effects=not facts.read_only, idempotent=facts.read_only or facts.idempotent)
 
-    @operation(side_effects=True)
+    async def parameters_known(self, name: str, fixed: Mapping[str, Json]) -> Mapping[str, Json]:
+        """The arguments of the tool that is named, as its server describes them; without the words in it, which a
+        model would take for ours.
+
+        Raises:
+            ConnectorError: There is no such server or tool, or it cannot be reached.
+        """
+        if name != "call" or "tool" not in fixed or "arguments" in fixed:
+            return {}
+        parameters = self.checked(name, fixed)
+        if not isinstance(parameters, Call):
+            return {}
+        key, server = self._server(parameters)
+        _check_admitted(server, parameters.tool)
+        facts = await self._tool(key, server, parameters)
+        return {"arguments": _without_words(facts.parameters)}
+
+    @operation(side_effects=True, varies=True)
     async def call(self, parameters: Call, call: ConnectorCall) -> Json:
         """Call a tool.
 
@@ -196,6 +207,22 @@ class McpConnector(NetworkConnector):
             setting=self.setting,
         )
 
+    async def _tool(self, key: str, server: Server, parameters: Call) -> ToolFacts:
+        """What a server says about a tool.
+
+        Raises:
+            ConnectorError: It has none of that name.
+        """
+        facts = (await self._facts(key, server, parameters)).get(parameters.tool)
+        if facts is None:
+            tools = ", ".join(list(self._known[key][1])[:20]) or "none"
+            raise ConnectorError(
+                f"the server '{key}' has no tool '{parameters.tool[:80]}'",
+                hint=f"it has: {tools}",
+                delivered=False,
+            )
+        return facts
+
     async def _facts(self, key: str, server: Server, choice: _ServerChoice) -> dict[str, ToolFacts]:
         """What a server says about its tools."""
         until, facts = self._known.get(key, (0.0, {}))
@@ -203,6 +230,19 @@ class McpConnector(NetworkConnector):
             facts = await list_tools(self._access(key, server, choice))
             self._known[key] = monotonic() + KNOWN_SECONDS, facts
         return facts
+
+
+_WORDS = ("description", "title", "$comment", "examples")
+
+
+def _without_words(schema: Json) -> Json:
+    """A JSON Schema without what is written in it for readers."""
+    if isinstance(schema, list):
+        return [_without_words(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: value for key, value in schema.items() if key not in _WORDS or isinstance(value, dict)}
+    return {key: _without_words(value) for key, value in kept.items()}
 
 
 def _check_admitted(server: Server, tool: str) -> None:

@@ -122,10 +122,10 @@ def _show(plan: "Plan") -> None:
 
 
 def _times(step: "StepPlan") -> str:
-    """The step, and for how many items it is executed."""
-    if step.items is None:
-        return step.step_id
-    return f"{step.step_id} (x {step.items}{' assumed' if step.items_assumed else ''})"
+    """The step, for how many items it is executed, and how many turns it may take."""
+    times = "" if step.items is None else f" (x {step.items}{' assumed' if step.items_assumed else ''})"
+    turns = "" if step.turns <= 1 else f" ({step.turns} turns)"
+    return f"{step.step_id}{times}{turns}"
 
 
 @command()

@@ -42,16 +42,20 @@ class Effect(NamedTuple):
 OperationMethod = Callable[..., Awaitable[Json]]
 
 
-def operation(*, side_effects: bool, idempotent: bool = False) -> Callable[[OperationMethod], OperationMethod]:
+def operation(
+    *, side_effects: bool, idempotent: bool = False, varies: bool = False
+) -> Callable[[OperationMethod], OperationMethod]:
     """Mark a method of a `Connector` as something that workflows may use.
 
     Args:
         side_effects: True if it changes anything outside.
         idempotent: True if doing it twice leaves the same state as doing it once.
+        varies: True if `effect_of` may say less of a use with certain parameters.
     """
 
     def mark(method: OperationMethod) -> OperationMethod:
         method.__intendant_operation__ = (side_effects, idempotent)  # type: ignore[attr-defined]
+        method.__intendant_varies__ = varies  # type: ignore[attr-defined]
         return method
 
     return mark
@@ -108,6 +112,7 @@ class Connector(Plugin):
             summary=doc.partition("\n")[0],
             side_effects=mark[0],
             idempotent=mark[1],
+            varies=getattr(inspect.getattr_static(self, name), "__intendant_varies__", False),
             parameters=self.parameters_of(name).model_json_schema(),
         )
 
@@ -123,6 +128,15 @@ class Connector(Plugin):
         if mark is None:
             raise KeyError(name)
         return Effect(*mark)
+
+    async def parameters_known(self, name: str, fixed: Mapping[str, Json]) -> Mapping[str, Json]:  # noqa: ARG002
+        """What is known more closely of parameters of operation *name* where *fixed* are given: JSON Schemas by
+        their names, for models that may call it. By default nothing.
+
+        Raises:
+            ConnectorError: It cannot be told.
+        """
+        return {}
 
     def checked(self, name: str, parameters: Mapping[str, Json]) -> BaseModel:
         """The parameters of operation *name* as its model.

@@ -343,6 +343,22 @@ class CallInDoubt(IntendantError):
         )
 
 
+class AsksPeople(IntendantError):
+    """A model wants to change something outside, and people are to decide about that first: its step waits.
+
+    Args:
+        reason: What the step waits for.
+        due: Seconds since 1970 (UTC) when the time to decide is over; None for no end.
+        told: True if an event says so already.
+    """
+
+    code: ClassVar[str] = "asks_people"
+
+    def __init__(self, reason: str, due: float | None, *, told: bool = False) -> None:
+        self.due, self.told = due, told
+        super().__init__(reason)
+
+
 class StoreError(IntendantError):
     """The database could not be used."""
 

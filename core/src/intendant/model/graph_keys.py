@@ -1,10 +1,11 @@
-"""The keys of a step that shape the graph: maps over items, joins, ways for errors, approvals and waits."""
+"""The keys of a step that shape the graph: maps over items, joins, ways for errors, approvals, waits and tools."""
 
 import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic_core import CoreSchema
 
 from intendant.model.base import MAX_AMOUNT, MAX_USD, Frozen, Json
 
@@ -14,7 +15,11 @@ OnItemError = Literal["stop", "skip", "keep"]
 """An item failed: no other is started and the step fails; it is left out; or its error stands in its place."""
 Join = Literal["all", "any", "done"]
 """What of a step's needs must have run: all; one at least, when the others have ended; or whatever became."""
+Effects = Literal["none", "idempotent", "any"]
+"""What calls of a tool may change outside: nothing, what may be changed twice, or anything."""
 MAX_WAIT_SECONDS = 400 * 86_400
+OPERATION = r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_]+$"
+"""A connector and its operation."""
 MODEL = re.compile(r"^[^/\s]+/\S+$")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)\s*$")
@@ -121,6 +126,68 @@ class Wait(Frozen):
         if self.until is not None and not _is_reference(self.until):
             time_of(self.until)
         return self
+
+
+class ToolUse(Frozen):
+    """An operation that the model of a step may call."""
+
+    uses: str = Field(pattern=OPERATION, description="A connector and its operation, such as `file.read`.")
+    name: str = Field(
+        default="",
+        pattern=r"^([A-Za-z][A-Za-z0-9_]{0,63})?$",
+        description="What the model calls it; by default such as `file_read`.",
+    )
+    description: str = Field(default="", max_length=2000, description="What the model is told of it besides.")
+    with_: dict[str, Json] = Field(
+        default_factory=dict,
+        alias="with",
+        description="Parameters that are fixed: the model neither sees nor changes them.",
+    )
+    give: dict[str, dict[str, Json]] | None = Field(
+        default=None,
+        description="Parameters that the model gives: a list, or a map to a JSON Schema that narrows each; by "
+        "default those that the operation needs.",
+    )
+    effects: Effects = Field(
+        default="none",
+        description="What its calls may change outside: `none`, `idempotent` (what may be done twice) or `any`.",
+    )
+    approve: Approve | None = Field(
+        default=None, description="Asks people before each call that changes something outside."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Json) -> Json:
+        """An operation alone may stand for itself."""
+        return {"uses": value} if isinstance(value, str) else value
+
+    @field_validator("give", mode="before")
+    @classmethod
+    def _names_alone(cls, value: Json) -> Json:
+        """A list of names narrows none of them."""
+        if isinstance(value, list) and all(isinstance(name, str) for name in value):
+            return {name: {} for name in value}
+        return value
+
+    @property
+    def title(self) -> str:
+        """What the model calls it."""
+        return self.name or re.sub(r"[^A-Za-z0-9_]", "_", self.uses)
+
+    @property
+    def connector(self) -> tuple[str, str]:
+        """The connector's name and the operation's."""
+        name, _, operation = self.uses.rpartition(".")
+        return name, operation
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> dict[str, Any]:
+        """Editors know the short form too."""
+        whole = handler.resolve_ref_schema(super().__get_pydantic_json_schema__(schema, handler))
+        names: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+        whole["properties"]["give"]["anyOf"].insert(0, names)
+        return {"anyOf": [{"type": "string", "pattern": OPERATION}, whole]}
 
 
 def _is_reference(value: Json) -> bool:

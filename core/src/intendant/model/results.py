@@ -117,6 +117,8 @@ class ToolCall(Frozen):
     """The provider's own id, which the result must name."""
     name: str
     arguments: dict[str, Json]
+    malformed: str = ""
+    """What the model wrote for arguments where that is no JSON object: nothing is called then."""
 
 
 StopReason = Literal["end", "length", "tool", "refusal", "other"]

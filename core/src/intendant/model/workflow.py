@@ -18,12 +18,14 @@ from intendant.model.base import MAX_AMOUNT, MAX_USD, Frozen, Json, Name
 from intendant.model.errors import Problem, WorkflowError
 from intendant.model.graph_keys import (
     MODEL,
+    OPERATION,
     Approve,
     Gather,
     Join,
     Limits,
     OnItemError,
     Retry,
+    ToolUse,
     Wait,
 )
 from intendant.model.inputs import Input
@@ -51,6 +53,8 @@ another call, the lost one charged; nothing until a person decides; or the step 
 MAX_FILE_BYTES = 20_000_000
 STDIN = "standard input"
 """What a workflow from there is called in messages."""
+MAX_TURNS = 8
+"""Turns of a step with tools that does not say how many it may take."""
 ITEM = "item"
 """The name of an item where `as` gives none."""
 ON_ERROR = "on_error"
@@ -66,7 +70,7 @@ class Step(Frozen):
     intent: str | None = Field(default=None, description="What the step is for; classified where absent.")
     uses: str | None = Field(
         default=None,
-        pattern=r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_]+$",
+        pattern=OPERATION,
         description="A connector and its operation, such as `file.read`.",
     )
     with_: dict[str, Json] = Field(
@@ -124,6 +128,9 @@ class Step(Frozen):
         default=None, ge=1, le=MAX_AMOUNT, description="The longest answer of a call, in tokens."
     )
     temperature: float | None = Field(default=None, ge=0, le=2, description="Of its model calls.")
+    batch: int | None = Field(
+        default=None, ge=1, le=1000, description="Records of one model call, where its handler asks in batches."
+    )
     for_each: Json = Field(
         default=None, description="A list; the step, or its group, is executed once for each item."
     )
@@ -157,6 +164,17 @@ class Step(Frozen):
     on_error: "Literal['continue'] | OnError | None" = Field(
         default=None,
         description="What is done where the step fails for good: `continue`, or an `output`, or `steps`.",
+    )
+    tools: tuple[ToolUse, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Operations that the model may call, turn by turn, until it answers.",
+    )
+    max_turns: int | None = Field(
+        default=None,
+        ge=1,
+        le=50,
+        description="Of a step with `tools`: model calls at most, that for the answer included.",
     )
     approve: Approve | None = Field(default=None, description="Asks people before anything of the step happens.")
     wait: Wait | None = Field(default=None, description="Lets time pass before the step.")
@@ -199,12 +217,18 @@ class Step(Frozen):
         if self.steps is not None:
             return False
         pauses = self.wait is not None or self.approve is not None
-        return not pauses or bool(self.intent or self.uses or self.prompt or self.with_ or self.options)
+        said = self.intent or self.uses or self.prompt or self.with_ or self.options or self.tools
+        return not pauses or bool(said)
 
     @property
     def is_map(self) -> bool:
         """True if it is executed once for each item of a list."""
         return "for_each" in self.model_fields_set
+
+    @property
+    def turns(self) -> int:
+        """How many model calls it may make to come to an answer with its tools; 1 where it has none."""
+        return (self.max_turns or MAX_TURNS) if self.tools else 1
 
     @property
     def item_name(self) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from intendant.model import workflow as models
 from intendant.model.errors import Problem
-from intendant.model.graph_keys import Approve, Limits, Retry, Wait
+from intendant.model.graph_keys import Approve, Limits, Retry, ToolUse, Wait
 from intendant.model.inputs import Input
 from intendant.model.source import Document, Path
 
@@ -28,6 +28,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "budget": Limits,
     "approve": Approve,
     "wait": Wait,
+    "tools": ToolUse,
 }
 _TOO_SHORT = {"steps": "`steps` has no step", "name": "the name is empty"}
 
@@ -95,6 +96,8 @@ def _concerns(name: str, step: dict[str, Any]) -> bool:
     """True if a default of this name means something for this step."""
     if name in _OF_MAPS:
         return "for_each" in step
+    if name == "max_turns":
+        return "tools" in step
     works = "steps" not in step and ("wait" not in step or bool(step.keys() & {"intent", "uses", "prompt"}))
     return works or name in _OF_GROUPS
 
@@ -122,8 +125,9 @@ def problems_of(error: ValidationError, document: Document) -> list[Problem]:
             case "too_short" if path and str(path[-1]) in _TOO_SHORT:
                 message = _TOO_SHORT[str(path[-1])]
             case "string_pattern_mismatch":
-                message = f"'{item['input']}' is not allowed as {path[-1]}"
-                hint = _HINTS.get(str(path[-1]), _HINTS["id"])
+                field = str(item["loc"][-1])
+                message = f"'{item['input']}' is not allowed as {field}"
+                hint = _HINTS.get(field, _HINTS["id"])
             case _:
                 message = f"{path[-1]}: {message[:1].lower()}{message[1:]}" if path else message
         problems[document.problem(message, path, hint=hint, step=_step_at(path, document))] = None

@@ -26,6 +26,7 @@ from intendant.pilot.graph import CONDITION_NAMES, Graph, find_in
 from intendant.pilot.graph_checks import graph_faults
 from intendant.pilot.references import Reference
 from intendant.pilot.schemas import Schema
+from intendant.pilot.tool_checks import tool_faults
 
 SAMPLES: Mapping[str, Json] = {
     "string": "text",
@@ -264,6 +265,8 @@ class _Checker:
         if step.connector is not None:
             yield from self.connector(index, step, *step.connector)
         yield from self.route(placed)
+        for path, message, hint in tool_faults(step, self.plugins):
+            yield self.problem(index, path, message, hint)
         if handler is not None and (step.connector is None or step.options):
             yield from self.parameters(index, step, handler.Parameters, step.parameters)
         if handler is not None:
@@ -288,10 +291,21 @@ class _Checker:
     def handler_check(self, index: Placed, step: Step, handler: IntentHandler) -> Iterator[Problem]:
         try:
             messages = list(handler.check(step))
+            if step.tools and step.prompt is not None and not handler.needs_model(step):
+                messages.append(f"`tools` need a step that asks a model, and '{handler.name}' asks none here")
         except Exception as error:  # noqa: BLE001  # a plugin's own code
             messages = [f"the handler of '{handler.name}' cannot check it: {type(error).__name__}: {error}"]
         for message in messages:
             yield self.problem(index, (), message)
+        if step.batch is not None and not handler.batches(step):
+            message = f"`batch`: this step of '{handler.name}' asks no model about records in batches"
+            hint = f"leave it out; a `prompt` over a list of records is asked so in {self.batching()}"
+            yield self.problem(index, ("batch",), message, hint)
+
+    def batching(self) -> str:
+        """The intents whose handlers ask in batches."""
+        example = Step(id="a", prompt="b", input=[])
+        return ", ".join(name for name, handler in self.plugins.intents.items() if handler.batches(example))
 
     def classified(self, intents: Mapping[str, str]) -> Iterator[Problem]:
         """What is wrong with steps whose intent was not written but told by a classifier."""
@@ -363,8 +377,9 @@ class _Checker:
 
 def _fault_of_secret(ref: Reference, placed: Placed | None) -> tuple[str, str] | None:
     """What is wrong with a reference to a secret."""
-    if placed is None or placed.step.uses is None or ref.path[:1] != ("with",):
-        hint = "a secret may stand in the `with` of a step that `uses` a connector, and nowhere else"
+    of_tool = ref.path[:1] == ("tools",) and ref.path[2:3] == ("with",)
+    if placed is None or not (of_tool or (placed.step.uses is not None and ref.path[:1] == ("with",))):
+        hint = "a secret may stand in the `with` of a step that `uses` a connector, or of a tool, and nowhere else"
         return f"'{{{{ {ref.text} }}}}' would give a secret away", hint
     if len(ref.parts) != 1 or not isinstance(ref.parts[0], str):
         return f"'{{{{ {ref.text} }}}}' names no secret", "write {{ secrets.NAME }}"

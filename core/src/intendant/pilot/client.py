@@ -9,6 +9,7 @@ from intendant.model.errors import ProviderError, StepError
 from intendant.model.requests import MemoryContext, ModelRequest
 from intendant.model.results import Compression, ModelReply, Route
 from intendant.model.workflow import Json
+from intendant.pilot.agent_turns import Agent
 from intendant.pilot.expanding import complete_expanding
 from intendant.planning import receipts
 from intendant.planning.compression import CompressionChain, Fitted, to_text
@@ -22,6 +23,8 @@ from intendant.spending.tokens import estimate_tokens
 
 MEMORY_OVERHEAD = 8
 """Tokens by which the joint text of memory and instructions may exceed the sum of both."""
+MOST_SENT = 4
+"""For so many turns, at most, of a step with tools room is kept: most answer earlier than they have to."""
 MAX_FROZEN = 64
 """Texts of a run that are remembered in the bytes in which they were sent."""
 
@@ -102,6 +105,7 @@ class StepModel:
         shared: What the steps of the run share.
         on_text: Called with answers in words while they are written, where a call names no callback of its own.
         model_hint: What to do where no model can be asked.
+        agent: Brings questions to their answers, where the step has tools.
     """
 
     def __init__(
@@ -113,7 +117,9 @@ class StepModel:
         shared: Shared | None = None,
         on_text: OnText | None = None,
         model_hint: str = "",
+        agent: Agent | None = None,
     ) -> None:
+        self._agent = agent
         self._gateway = gateway
         self._scope = scope
         self._plan = plan
@@ -139,10 +145,21 @@ class StepModel:
         return self._scope.ledger.left(self._plan.step_id)
 
     @property
-    def _room(self) -> int | None:
+    def tokens_total(self) -> int | None:
+        """Tokens that the step may spend in all, what it has spent included; None if there is no limit."""
+        if self.route is not None and not self._charges:
+            return None
+        return self._scope.ledger.total(self._plan.step_id)
+
+    @property
+    def context_window(self) -> int | None:
+        """Tokens that the model reads and writes at most in one call; None if that is not known."""
+        return self._gateway.context_window(self.route)
+
+    @property
+    def room(self) -> int | None:
         """Tokens of a call that the budget and the model's context window admit; None if neither is limited."""
-        window = self._gateway.context_window(self.route)
-        left = self.tokens_left
+        window, left = self.context_window, self.tokens_left
         return window if left is None else left if window is None else min(left, window)
 
     def count(self, text: str) -> int:
@@ -171,6 +188,8 @@ class StepModel:
         request = self._as_said(request)
         if self._shared.has_memory:
             request = await self._reminded(self.route, request)
+        if self._agent is not None:
+            return await self._agent.complete(self, request, on_text)
         if self._originals and self._marked(request):
             return await complete_expanding(self, request, self._expansions, on_text)
         return await self.send(request, on_text)
@@ -203,6 +222,33 @@ class StepModel:
             self._record(Fitted(known), "", 0.0)
         return request.model_copy(update={"system": f"{known.text}{request.system}"})
 
+    # --- turns of a step with tools ---
+
+    @property
+    def generation(self) -> int:
+        """Raised where an attempt failed because of the answers it got."""
+        return self._scope.generation
+
+    def skip(self, calls: int) -> None:
+        """Count calls that an earlier attempt or process made, so that the next one has the key it had then."""
+        self._scope.calls += calls
+
+    def input_tokens(self, request: ModelRequest) -> int:
+        """Tokens that are held for the input of a request."""
+        return 0 if self.route is None else self._gateway.input_tokens(self.route, request)
+
+    async def held_tokens(self, request: ModelRequest) -> int:
+        """Tokens that will be held for the input of a request; the provider is asked where that pays."""
+        return 0 if self.route is None else await self._gateway.held_tokens(self.route, request, self.room)
+
+    async def fit_to(self, text: str, target: int) -> str:
+        """A tool's result, compressed as far as the policy admits where it takes more than *target* tokens."""
+        tokens = self.count(text)
+        if tokens <= target or self._chain is None:
+            return text
+        query = "" if self._agent is None else self._agent.query
+        return (await self._compressed(self._chain, _Source(text, query, ()), target)).text
+
     # --- parts of what was left out ---
 
     def _marked(self, request: ModelRequest) -> bool:
@@ -214,7 +260,9 @@ class StepModel:
 
     @property
     def _expansions(self) -> int:
-        return self._plan.compression.expansions if self._gateway.offers_tools(self.route) else 0
+        if self._agent is not None or not self._gateway.offers_tools(self.route):
+            return 0
+        return self._plan.compression.expansions
 
     def expanded(self, handle: str, part: str, wanted: int) -> str:
         """A part of what compression left out, recorded: it counts against what compression saved."""
@@ -238,21 +286,25 @@ class StepModel:
         share: float = 0.75,
         overhead: str = "",
         context: Sequence[tuple[str, str]] = (),
+        room: int | None = None,
     ) -> Compression:
         """Write *content* as text, compressed as far as the budget asks; see `ModelClient.fit`."""
         text, count = to_text(content), self._counter()
         tokens = count(text)
-        target = self._target(count, tokens, share, overhead)
+        target = self._target(count, tokens, share, overhead) if room is None else room
         if target is None or tokens <= target or self._chain is None:
             return Compression(
                 text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True
             )
+        return await self._compressed(self._chain, _Source(text, query, tuple(context)), target)
+
+    async def _compressed(self, chain: CompressionChain, source: _Source, target: int) -> Compression:
+        """A text compressed, with the event and the original that belong to it."""
         started = perf_counter()
-        source = _Source(text, query, tuple(context))
-        fitted = await self._fitted(self._chain, source, target)
+        fitted = await self._fitted(chain, source, target)
         if fitted.compression.strategy == "none" and not fitted.refused:
             return fitted.compression
-        handle = await self._stashed(text, fitted.compression)
+        handle = await self._stashed(source.text, fitted.compression)
         self._record(fitted, handle, perf_counter() - started)
         done = self._with_mark(fitted.compression, handle)
         self._fits.append(_Fit(source, done))
@@ -285,7 +337,8 @@ class StepModel:
         if self._plan.escalation is None:
             return None
         plan = self._plan.model_copy(update={"route": self._plan.escalation, "escalation": None})
-        client = StepModel(self._gateway, self._scope, plan, self._chain, self._shared, None, self._model_hint)
+        shared, agent = self._shared, self._agent
+        client = StepModel(self._gateway, self._scope, plan, self._chain, shared, None, self._model_hint, agent)
         self._stronger.append(client)
         return client
 
@@ -298,12 +351,14 @@ class StepModel:
 
     def _target(self, count: Callable[[str], int], tokens: int, share: float, overhead: str) -> int | None:
         """Tokens that a text of *tokens* may take; None if there is no limit to them."""
-        policy, left = self._plan.compression, self._room
+        policy, left = self._plan.compression, self.room
         aimed = int(policy.target * tokens) if policy.target < 1 else None
         if left is None:
             return aimed
         expansions = self._expansions
         room = int((left - self._plan.memory_tokens) * share) // (1 + expansions)
+        if self._agent is not None:  # it is sent with each turn
+            room //= min(MOST_SENT, self._agent.turns)
         if overhead:
             room -= count(overhead)
         if expansions:

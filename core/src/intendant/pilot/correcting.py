@@ -84,7 +84,7 @@ def _changed_keys(old: Step, new: Step) -> list[str]:
 
 
 def _inputs_of(step: Step) -> Iterator[str]:
-    for value in (step.with_, step.prompt, step.input):
+    for value in (step.with_, step.prompt, step.input, *(tool.with_ for tool in step.tools)):
         for found in references.find(value):
             if isinstance(found, references.Reference) and found.input is not None:
                 yield found.input

@@ -2,7 +2,7 @@
 is never made twice: not by a retry, not by another process, not after a crash.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from pydantic import BaseModel
 
@@ -22,6 +22,8 @@ REPEATED: tuple[InDoubt, ...] = ("retry", "idempotent")
 
 Fill = Callable[[UsedSecrets], Mapping[str, Json]]
 """Gives a step's `with`, its references resolved; secrets are taken from what it is given."""
+Permit = Callable[[Effect], Awaitable[None]]
+"""Raises where what a use would change outside is not permitted."""
 
 
 class ConnectorUse:
@@ -38,9 +40,11 @@ class ConnectorUse:
         in_doubt: What the step says about deliveries that may have been made.
         dry: Changes to the outside are not made, only told.
         folder: The folder of the workflow's file.
+        permit: Asked before something is changed outside.
 
     Attributes:
         notes: What the step's reader should know of what the connector did.
+        delivering: True once something may have been changed outside.
     """
 
     def __init__(
@@ -56,8 +60,11 @@ class ConnectorUse:
         in_doubt: InDoubt | None = None,
         dry: bool = False,
         folder: str = "",
+        permit: Permit | None = None,
     ) -> None:
         self.notes: list[str] = []
+        self.delivering = False
+        self._permit = permit
         self._folder = folder
         self._connector = connector
         self._operation = connector.operations[operation]
@@ -88,6 +95,8 @@ class ConnectorUse:
         if not effect.side_effects:
             return await self._do(values, call, used)
         if self._dry:
+            if self._permit is not None:
+                await self._permit(effect)
             return self._withheld(call)
         return await self._deliver(values, call, used, effect)
 
@@ -102,6 +111,8 @@ class ConnectorUse:
             receipt: Json = earlier.receipt
             return receipt
         if earlier is None:
+            if self._permit is not None:
+                await self._permit(effect)
             begin = outbox.begin(journal.fence, key, self._step_id, self._name)
             await journal.commit(begin, self._event(events.DeliveryBegun, key))
         elif not effect.idempotent and self._in_doubt not in REPEATED:
@@ -112,6 +123,7 @@ class ConnectorUse:
             )
         else:
             journal.append(self._event(events.DeliveryBegun, key, repeated=True))
+        self.delivering = True
         try:
             receipt = await self._do(values, call, used)
         except ConnectorError as error:

@@ -22,6 +22,7 @@ from intendant.hooks.questions import Questions
 from intendant.hooks.redaction import redacted
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import (
+    AsksPeople,
     BudgetExceeded,
     CallInDoubt,
     Fenced,
@@ -36,6 +37,7 @@ from intendant.model.requests import Options, StepRequest, UseConnector
 from intendant.model.results import Failure, StepOutcome, StepResult, StepStatus, Usage
 from intendant.model.source import NOT_TEXT
 from intendant.model.workflow import Json, Retry, Step
+from intendant.pilot.agent_steps import agent_of
 from intendant.pilot.client import Shared, StepModel
 from intendant.pilot.deliveries import ConnectorUse
 from intendant.pilot.recording import Recorder, StepRecorder
@@ -56,7 +58,7 @@ log = get_logger("intendant.steps")
 ONCE = Retry(attempts=1)
 NOTHING = Usage()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-NEVER_RETRIED = (BudgetExceeded, CallInDoubt, NoHandlerError, StoreError)
+NEVER_RETRIED = (AsksPeople, BudgetExceeded, CallInDoubt, NoHandlerError, StoreError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class StepExecution:
         self._generation = 0
         self._usage = NOTHING
         self._tokens_saved = 0
+        self._told: tuple[str, ...] = ()
         self._produced_by = "deterministic"
 
     async def run(self) -> StepOutcome:
@@ -148,6 +151,8 @@ class StepExecution:
             raise asyncio.CancelledError from error
         except CallInDoubt as error:
             return self._waiting(error) if error.waits else self._failed(failure_of(error), monotonic() - started)
+        except AsksPeople as error:
+            return self._waiting(error, due=error.due)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own code may raise anything
             return self._failed(self._explained(error), monotonic() - started)
         finally:
@@ -191,10 +196,11 @@ class StepExecution:
         context, limit = self._context, self._timeout()
         on_text = None if context.on_text is None else partial(context.on_text, self._address)
         hint = context.plugins.model_hint if self._plan.needs_model and self._plan.route is None else ""
-        model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint)
+        asked = (self._step, self._references, self._given, self._address, self._key, self._plan)
+        agent = await agent_of(context, *asked) if self._step.tools else None
+        model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint, agent)
         try:
             async with asyncio.timeout(limit) as clock:
-                # A run that the handler starts spends from this one's budgets.
                 with inside(context.ledger, self._address):
                     result = await self._handled(self._request(model))
         except TimeoutError:
@@ -209,6 +215,7 @@ class StepExecution:
             if calls.calls:
                 self._usage += calls.usage
             self._tokens_saved += model.tokens_saved
+            self._told = () if agent is None else agent.notes()
             self._produced_by = calls.produced_by
         text = await self._checked(result)
         self._recorder.tell(
@@ -250,24 +257,24 @@ class StepExecution:
     def _request(self, model: StepModel) -> StepRequest[Any]:
         """The step with its references resolved."""
         step, given, scope = self._step, self._given, self._references
-        run_id = self._context.journal.run_id
         return StepRequest(
-            run_id=run_id,
+            run_id=self._context.journal.run_id,
             step=step,
             intent=self._plan.intent,
             input=_copied(given["input"] if "input" in given else resolve(step.input, scope)),
             prompt=given["prompt"] if "prompt" in given else str(resolve(step.prompt or "", scope)),
             parameters=self._parameters(step, {} if step.uses else self._with(UsedSecrets(None))),
-            idempotency_key=delivery_key(run_id, self._identity),
+            idempotency_key=self._key,
             model=model,
             use_connector=self._connector(),
         )
 
     @property
-    def _identity(self) -> str:
+    def _key(self) -> str:
         """What its deliveries are keyed by: an item that has changed is another one."""
         digest = self._recorder.digest
-        return f"{self._address}@{digest[:16]}" if digest else self._address
+        identity = f"{self._address}@{digest[:16]}" if digest else self._address
+        return delivery_key(self._context.journal.run_id, identity)
 
     def _with(self, secrets: UsedSecrets) -> Mapping[str, Json]:
         """The step's `with`, its references resolved; secrets are taken from *secrets*."""
@@ -304,7 +311,7 @@ class StepExecution:
             self._with,
             context.journal,
             self._address,
-            delivery_key(context.journal.run_id, self._identity),
+            self._key,
             secrets=context.secrets,
             in_doubt=self._step.in_doubt,
             dry=context.dry,
@@ -333,7 +340,8 @@ class StepExecution:
 
     def _completed(self, result: StepResult, text: str, seconds: float) -> StepOutcome:
         plan = self._plan
-        notes = result.notes if self._use is None else tuple(dict.fromkeys((*result.notes, *self._use.notes)))
+        used = () if self._use is None else self._use.notes
+        notes = tuple(dict.fromkeys((*result.notes, *used, *self._told)))
         outcome = StepOutcome(
             step_id=self._address,
             name=plan.name,
@@ -369,9 +377,9 @@ class StepExecution:
         self._recorder.save(self._log, outcome, None, partial(failed_event, self._log, outcome))
         return outcome
 
-    def _waiting(self, error: CallInDoubt) -> StepOutcome:
+    def _waiting(self, error: IntendantError, due: float | None = None) -> StepOutcome:
         outcome = StepOutcome(
-            step_id=self._step.id,
+            step_id=self._address,
             name=self._step.title,
             status=StepStatus.waiting,
             intent=self._plan.intent,
@@ -380,9 +388,12 @@ class StepExecution:
             tokens_saved=self._tokens_saved,
             attempts=self._attempts,
             reason=str(error),
-            in_doubt=True,
+            in_doubt=isinstance(error, CallInDoubt),
+            due=due,
+            input_sha256=self._recorder.digest,
         )
-        event = self._log.event(events.StepWaiting, reason=outcome.reason, usage=self._usage)
+        told = isinstance(error, AsksPeople) and error.told
+        event = None if told else self._log.event(events.StepWaiting, reason=outcome.reason, usage=self._usage)
         self._log.save(outcome, None, event)
         return outcome
 
@@ -437,8 +448,7 @@ def failed_event(log: StepLog, outcome: StepOutcome) -> events.StepFailed:
 
 
 def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return (task := asyncio.current_task()) is not None and task.cancelling() > 0
 
 
 def _copied(value: Json) -> Json:

@@ -29,9 +29,10 @@ async def complete_expanding(
         asked = request.model_copy(update={"messages": messages, "reuse": reuse, **choice})
         # What a model says beside a tool call is no part of the answer.
         reply = await client.send(asked, None if left else on_text)
-        if not reply.calls:
+        if not reply.calls or reply.stop_reason == "length":
             break
-        said = Message(role="assistant", content=reply.text, calls=reply.calls, raw=reply.raw)
+        raw = None if any(call.malformed for call in reply.calls) else reply.raw
+        said = Message(role="assistant", content=reply.text, calls=reply.calls, raw=raw)
         results = [Message(role="tool", content=_given(client, call), answers=call.id) for call in reply.calls]
         messages = (*messages, said, *results)
     return reply

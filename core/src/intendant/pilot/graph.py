@@ -116,6 +116,10 @@ def find_in(step: Step) -> Iterator[Reference | tuple[Path, ReferenceFailed]]:
         value = getattr(step, field)
         if value:
             yield from references.find(value, (name,))
+    for number, tool in enumerate(step.tools):
+        yield from references.find(tool.with_, ("tools", number, "with"))
+        if tool.approve is not None:
+            yield from references.find(tool.approve.ask, ("tools", number, "approve", "ask"))
     if step.approve is not None:
         yield from references.find(step.approve.ask, ("approve", "ask"))
     if step.wait is not None:

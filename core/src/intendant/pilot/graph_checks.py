@@ -30,6 +30,9 @@ OF_WORK = (
     ("model", "model"),
     ("max_output_tokens", "max_output_tokens"),
     ("temperature", "temperature"),
+    ("batch", "batch"),
+    ("tools", "tools"),
+    ("max_turns", "max_turns"),
 )
 """Keys that a group, whose steps do the work, cannot have."""
 
@@ -48,7 +51,7 @@ def graph_faults(workflow: Workflow, placed: Placed) -> Iterator[Problem]:
                 yield problem((name,), f"`{name}` needs a `for_each`", "say over which list: for_each: …")
     if step.is_group:
         for name, field in OF_WORK:
-            if field in given and getattr(step, field) not in (None, {}):
+            if field in given and getattr(step, field) not in (None, {}, ()):
                 hint = "write it in the steps of the group, or under `defaults` of the workflow"
                 yield problem((name,), f"a group has no `{name}`", hint)
     elif "returns" in given:

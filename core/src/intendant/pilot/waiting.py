@@ -2,9 +2,10 @@
 
 import json
 from asyncio import sleep
+from collections.abc import Callable
 from datetime import datetime
 from time import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from intendant import events
 from intendant.config.secrets import UsedSecrets
@@ -15,8 +16,12 @@ from intendant.model.workflow import Json, Step
 from intendant.pilot.execution import output_text
 from intendant.pilot.frames import Frame
 from intendant.pilot.references import resolve
+from intendant.record.journal import Journal, StepLog
 from intendant.record.rows import ApprovalRow, DecisionRow
 from intendant.text.hashing import digest_of
+
+if TYPE_CHECKING:
+    from intendant.record.store.statements import Work
 
 IN_PROCESS_SECONDS = 10.0
 """A wait that ends within this is slept through: to go on with a run takes longer."""
@@ -93,41 +98,100 @@ def _shown_time(seconds: float) -> str:
 # --- people ---
 
 
+class Verdict(NamedTuple):
+    """What people said of a question so far."""
+
+    verdict: str | None
+    """`approved`, `denied` or `skipped`; None while it is open."""
+    row: ApprovalRow
+    by: tuple[str, ...] = ()
+    note: str = ""
+    new: bool = False
+    """True if they were asked just now."""
+
+    @property
+    def refusal(self) -> str:
+        """Why something is not done, in words."""
+        who = f"{', '.join(self.by)} denied it" if self.by else "nobody approved it in time"
+        return f"{who}: {self.note}" if self.note else who
+
+
+class Question(NamedTuple):
+    """What people are asked."""
+
+    address: str
+    """Under which it is decided."""
+    approve: Approve
+    ask: str
+    shown: dict[str, Json]
+    step: str
+    """The address of the step that asks."""
+
+
+async def verdict_about(
+    journal: Journal, question: Question, also: Callable[[ApprovalRow], "Work[None]"] | None = None
+) -> Verdict:
+    """What people say of a question; they are asked where they were not, or where something else was shown.
+
+    Args:
+        journal: The run's journal.
+        question: The question.
+        also: What is done in the commit in which they are asked.
+    """
+    from intendant.record.store import approvals
+
+    address, log = question.address, journal.step(question.step)
+    text = output_text(question.shown)
+    digest = digest_of(f"{journal.run_id}\n{question.ask}\n{text}")
+    found = await journal.store.do(approvals.find(journal.run_id, address), journal.fence)
+    if found is None or found[0].input_sha256 != digest:
+        row = _row(journal.run_id, question, _cut(question.shown, text), digest)
+        asking, more = approvals.ask(row), None if also is None else also(row)
+
+        def work(connection: Any) -> None:
+            asking(connection)
+            if more is not None:
+                more(connection)
+
+        await journal.commit(work, _asked(log, row, question.approve))
+        return Verdict(None, row, new=True)
+    row, decisions = found
+    verdict = row.verdict or verdict_of(row, decisions, time())
+    by = tuple(item.decided_by for item in decisions)
+    note = "; ".join(item.note for item in decisions if item.note)
+    if verdict is not None and row.verdict is None:
+        said = log.event(events.ApprovalDecided, verdict=verdict, by=by, note=note)
+        await journal.commit(approvals.close(journal.fence, address, verdict), said)
+    return Verdict(verdict, row, by, note)
+
+
 async def ask_people(frame: Frame, step: Step) -> Answer:
     """What people say of a step: that it may go on, that it ended without being executed, or nothing yet."""
-    from intendant.record.store import approvals
+    from intendant.record.journal import row_of
+    from intendant.record.store import runs
 
     approve = step.approve or Approve()
     address, journal = f"{frame.address}{step.id}", frame.run.journal
     shown = what_is_shown(frame, step)
-    text = output_text(shown)
     ask = str(resolve(approve.ask, frame.scope(step))) or f"May step '{step.title}' go on?"
-    digest = digest_of(f"{journal.run_id}\n{ask}\n{text}")
-    found = await journal.store.do(approvals.find(journal.run_id, address), journal.fence)
-    if found is None or found[0].input_sha256 != digest:
-        row = await _ask(frame, step, approve, ask, _cut(shown, text), digest)
-        return Answer(frame.wait(step.id, _reason(row), row.expires_at))
-    row, decisions = found
-    verdict = row.verdict or verdict_of(row, decisions, time())
-    if verdict is None:
-        return Answer(frame.wait(step.id, _reason(row), row.expires_at))
-    by = tuple(item.decided_by for item in decisions)
-    note = "; ".join(item.note for item in decisions if item.note)
-    if row.verdict is None:
-        said = journal.step(address).event(events.ApprovalDecided, verdict=verdict, by=by, note=note)
-        await journal.commit(approvals.close(journal.fence, address, verdict), said)
-    return _answer(frame, step, verdict, by, note)
+
+    def waits(row: ApprovalRow) -> "Work[None]":
+        outcome = frame.wait(step.id, reason_of(row), row.expires_at)
+        return runs.save_step(journal.fence, row_of(outcome, None, row.asked_at))
+
+    said = await verdict_about(journal, Question(address, approve, ask, shown, address), waits)
+    if said.verdict is None:
+        return Answer(frame.wait(step.id, reason_of(said.row), said.row.expires_at))
+    return _answer(frame, step, said)
 
 
-def _answer(frame: Frame, step: Step, verdict: str, by: tuple[str, ...], note: str) -> Answer:
-    decision = {"approved": verdict == "approved", "by": list(by), "note": note}
-    if verdict == "approved":
+def _answer(frame: Frame, step: Step, said: Verdict) -> Answer:
+    decision = {"approved": said.verdict == "approved", "by": list(said.by), "note": said.note}
+    if said.verdict == "approved":
         return Answer(None, decision)
-    if verdict == "skipped":
+    if said.verdict == "skipped":
         return Answer(frame.skip(step.id, "nobody approved it in time"), decision)
-    who = f"{', '.join(by)} denied it" if by else "nobody approved it in time"
-    message = f"{who}: {note}" if note else who
-    failure = Failure(error="ApprovalDenied", message=message, code="approval_denied")
+    failure = Failure(error="ApprovalDenied", message=said.refusal, code="approval_denied")
     return Answer(frame.fail(step.id, failure), decision)
 
 
@@ -142,15 +206,12 @@ def verdict_of(row: ApprovalRow, decisions: list[DecisionRow], now: float) -> st
     return {"approve": "approved", "skip": "skipped"}.get(row.otherwise, "denied")
 
 
-async def _ask(frame: Frame, step: Step, approve: Approve, ask: str, shown: str, digest: str) -> ApprovalRow:
-    from intendant.record.journal import row_of
-    from intendant.record.store import approvals, runs
-
-    journal, address, now = frame.run.journal, f"{frame.address}{step.id}", time()
-    row = ApprovalRow(
-        run_id=journal.run_id,
-        step_key=address,
-        ask=ask,
+def _row(run_id: str, question: Question, shown: str, digest: str) -> ApprovalRow:
+    approve, now = question.approve, time()
+    return ApprovalRow(
+        run_id=run_id,
+        step_key=question.address,
+        ask=question.ask,
         deciders=json.dumps(list(approve.by)),
         need=approve.need,
         otherwise=approve.otherwise,
@@ -159,27 +220,21 @@ async def _ask(frame: Frame, step: Step, approve: Approve, ask: str, shown: str,
         asked_at=now,
         expires_at=None if approve.within is None else now + approve.within,
     )
-    outcome = frame.wait(step.id, _reason(row), row.expires_at)
-    asking = approvals.ask(row)
-    saving = runs.save_step(journal.fence, row_of(outcome, None, now))
 
-    def work(connection: Any) -> None:
-        asking(connection)
-        saving(connection)
 
-    said = journal.step(address).event(
+def _asked(log: StepLog, row: ApprovalRow, approve: Approve) -> events.ApprovalRequested:
+    return log.event(
         events.ApprovalRequested,
-        ask=ask,
+        ask=row.ask,
         by=approve.by,
         need=approve.need,
         expires_at=row.expires_at,
         otherwise=approve.otherwise,
     )
-    await journal.commit(work, said)
-    return row
 
 
-def _reason(row: ApprovalRow) -> str:
+def reason_of(row: ApprovalRow) -> str:
+    """What a step waits for that has asked people."""
     by = json.loads(row.deciders)
     who = f"approval by {', '.join(by)}" if by else "approval"
     until = "" if row.expires_at is None else f", until {_shown_time(row.expires_at)}"

@@ -44,6 +44,8 @@ class StepPlan(Frozen):
     """How often the step is executed, as a step for each item of a list or within one; None for once."""
     items_assumed: bool = False
     """True if the list is not known before the run."""
+    turns: int = 1
+    """Of a step with tools: how many model calls it may make to come to its answer."""
     escalation: Route | None = None
     """The model of a stronger tier, asked where answers of `route` do not fit; None if there is none."""
     side_effects: bool

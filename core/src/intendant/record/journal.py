@@ -3,6 +3,7 @@
 import json
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterable
+from time import time
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel
@@ -150,18 +151,18 @@ class StepLog:
         made = _make(kind, {**fields, "run_id": self.journal.run_id, "step_id": self._step_id})
         self.journal.append(made)
 
-    def save(self, outcome: StepOutcome, output: str | None, event: Event) -> None:
+    def save(self, outcome: StepOutcome, output: str | None, event: Event | None) -> None:
         """Write how the step ended and the event that says so, in one transaction, without waiting.
 
         Args:
             outcome: How it ended.
             output: Its output as JSON text.
-            event: The event.
+            event: The event; None where it was written before.
         """
         from intendant.record.store import runs
 
-        row = row_of(outcome, output, event.at)
-        self.journal.commit_later(runs.save_step(self.journal.fence, row), event)
+        row = row_of(outcome, output, time() if event is None else event.at)
+        self.journal.commit_later(runs.save_step(self.journal.fence, row), *(() if event is None else (event,)))
 
 
 def row_of(outcome: StepOutcome, output: str | None, at: float, *, short: bool = False) -> StepRow:

@@ -82,8 +82,12 @@ class Shapes:
         self._reduced = self._reductions()
 
     def move_to(self, route: Route) -> None:
-        """Ask another model in the same shape."""
-        self.current = replace(self.current, route=route)
+        """Ask another model in the same shape. What this provider wrote in its own form is left out for others."""
+        request, foreign = self.current.request, route.provider != self.current.route.provider
+        if foreign and any(turn.raw is not None for turn in request.messages):
+            turns = tuple(turn.model_copy(update={"raw": None}) for turn in request.messages)
+            request = request.model_copy(update={"messages": turns})
+        self.current = replace(self.current, route=route, request=request)
 
     def with_request(self, request: ModelRequest) -> None:
         """Send another form of the same request."""

@@ -30,6 +30,7 @@ from intendant.spending.calls import (
     Call,
     CallScope,
     OnText,
+    give_key_back,
     label_of,
     next_key,
     record_degraded,
@@ -93,6 +94,10 @@ class Gateway:
         """True if models behind *route* can be offered tools."""
         return route is not None and self._sizes.provider(route).tools
 
+    async def held_tokens(self, route: Route, request: ModelRequest, room: int | None) -> int:
+        """Tokens that will be held for the input of a request, where *room* are left."""
+        return (await self._sizes.measure(route, request, room)).tokens
+
     def charges(self, route: Route | None) -> bool:
         """True if calls to *route* take tokens and money."""
         return route is not None and self._sizes.provider(route).charges
@@ -143,7 +148,11 @@ class Gateway:
         if (reply := self._replayed(call)) is None and scope.cache_ttl:
             reply = await self._cached(call)
         if reply is None:
-            return self._accepted(await self._answered(call))
+            try:
+                return self._accepted(await self._answered(call))
+            except BudgetExceeded:
+                give_key_back(scope, request)
+                raise
         call.show(self._accepted(reply).text)
         return reply
 

@@ -64,7 +64,7 @@ def checked_reply(
         return CheckedReply(reply)
     checked = checked_usage(reply, hold, texts_of(request))
     update: dict[str, Any] = {} if checked.usage == reply.usage else {"usage": checked.usage}
-    if reply.stop_reason == "end" and checked.usage.output_tokens >= hold.max_output_tokens:
+    if reply.stop_reason in ("end", "tool") and checked.usage.output_tokens >= hold.max_output_tokens:
         update["stop_reason"] = "length"  # Some servers say that an answer ended where it was cut.
     reply = reply.model_copy(update=update) if update else reply
     answered_by = "" if is_same_model(route.model, reply.answered_by) else reply.answered_by
@@ -84,7 +84,12 @@ def _clean(reply: ModelReply, request: ModelRequest) -> ModelReply:
         "data": repaired_json(data),
         "raw": repaired_json(reply.raw),
         "calls": tuple(
-            call.model_copy(update={"arguments": repaired_json(dict(call.arguments)), "name": repaired(call.name)})
+            call.model_copy(
+                update={
+                    "arguments": repaired_json(dict(call.arguments)),
+                    **{name: repaired(getattr(call, name)) for name in ("id", "name", "malformed")},
+                }
+            )
             for call in reply.calls
         ),
         **{

@@ -231,8 +231,13 @@ def _name(route: Route) -> str:
 
 
 def _sent(message: Message) -> str:
-    """What is sent of a turn: its text, or all of the provider's own form."""
-    return message.content if message.raw is None else json.dumps(message.raw, ensure_ascii=False)
+    """What is sent of a turn: its text and calls, or all of the provider's own form."""
+    if message.raw is not None:
+        return json.dumps(message.raw, ensure_ascii=False)
+    if not message.calls:
+        return message.content
+    calls = [call.model_dump() for call in message.calls]
+    return f"{message.content}{json.dumps(calls, ensure_ascii=False)}"
 
 
 def _digest(name: str, request: ModelRequest) -> str:

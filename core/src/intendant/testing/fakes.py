@@ -8,20 +8,22 @@ from intendant.hooks.bases import Plugin, Tier, WeightedShares
 from intendant.hooks.providers import Hold, Provider, TokenCounting
 from intendant.model.errors import ProviderError
 from intendant.model.requests import BudgetLine, BudgetRequest, ModelRequest, Options
-from intendant.model.results import ModelReply, RunResult, Usage
+from intendant.model.results import ModelReply, RunResult, StopReason, ToolCall, Usage
 from intendant.model.workflow import Json, Workflow
 from intendant.pilot.service import OrchestrationService
 from intendant.pilot.sync import SyncOrchestrationService
 from intendant.spending.tokens import estimate_tokens
 
-Answer = str | ModelReply | Exception | Callable[[ModelRequest], "str | ModelReply"]
+Said = str | ModelReply | Sequence[ToolCall]
+Answer = Said | Exception | Callable[[ModelRequest], Said]
 
 
 class ScriptedProvider(Provider):
     """Answers calls from a script, in order, and remembers them; the last answer repeats.
 
     Args:
-        answers: Text, a whole reply, an exception to raise, or a function of the request.
+        answers: Text, the tools that it wants called, a whole reply, an exception to raise, or a function of the
+            request.
 
     Example:
         >>> provider = ScriptedProvider("Hello")
@@ -31,6 +33,7 @@ class ScriptedProvider(Provider):
 
     name = "scripted"
     rank: ClassVar[float] = 0
+    tools: ClassVar[bool] = True
     Settings = Options
 
     def __init__(self, *answers: Answer) -> None:
@@ -66,13 +69,19 @@ class ScriptedProvider(Provider):
         return made if isinstance(made, ModelReply) else _reply(made, hold, request)
 
 
-def _reply(text: str, hold: Hold, request: ModelRequest) -> ModelReply:
+def _reply(said: str | Sequence[ToolCall], hold: Hold, request: ModelRequest) -> ModelReply:
+    calls = () if isinstance(said, str) else tuple(said)
+    text = said if isinstance(said, str) else ""
     sent = sum(estimate_tokens(message.content) for message in request.messages)
     usage = Usage(
         input_tokens=min(sent, hold.tokens - hold.max_output_tokens),
-        output_tokens=min(estimate_tokens(text), hold.max_output_tokens),
+        output_tokens=min(
+            estimate_tokens(text) + sum(estimate_tokens(str(call.arguments)) for call in calls),
+            hold.max_output_tokens,
+        ),
     )
-    return ModelReply(text=text, usage=usage, model=hold.model, provider="scripted")
+    stop: StopReason = "tool" if calls else "end"
+    return ModelReply(text=text, usage=usage, model=hold.model, provider="scripted", calls=calls, stop_reason=stop)
 
 
 class OnlyTier(Tier):

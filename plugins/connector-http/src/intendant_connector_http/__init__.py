@@ -168,7 +168,7 @@ class HttpConnector(NetworkConnector):
         """
         return await self._send("DELETE", parameters, None, None)
 
-    @operation(side_effects=True)
+    @operation(side_effects=True, varies=True)
     async def request(self, parameters: Request, call: ConnectorCall) -> Json:
         """Send a request of any method.
 

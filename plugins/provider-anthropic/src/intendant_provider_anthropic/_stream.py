@@ -165,7 +165,7 @@ class Parts:
             setattr(block, block.type, written)
         elif block.type == "tool_use" and (written or not isinstance(block.input, dict)):
             given = data_of(written)
-            block.input = given if isinstance(given, dict) else {}
+            block.input = given if isinstance(given, dict) else written
         return []
 
 

@@ -96,13 +96,16 @@ def _turns(request: ModelRequest, places: Mapping[int, Ttl]) -> Iterator[dict[st
 
 
 def _content(turn: Message, ttl: Ttl | None) -> Any:
-    if turn.raw and not isinstance(turn.raw, list):
-        return turn.raw
-    if not turn.raw and not turn.images and ttl is None:
+    raw = turn.raw if isinstance(turn.raw, list) else None
+    if not raw and not turn.images and not turn.calls and ttl is None:
         return sendable(turn.content)
-    blocks: Any = turn.raw or [_image(image.media_type, image.data) for image in turn.images]
-    if not turn.raw and (turn.content or not blocks):
+    blocks: Any = raw or [_image(image.media_type, image.data) for image in turn.images]
+    if not raw and (turn.content or not (blocks or turn.calls)):
         blocks = [*blocks, {"type": "text", "text": sendable(turn.content)}]
+    if not raw:
+        blocks += [
+            {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments} for call in turn.calls
+        ]
     return mark(blocks, ttl) if ttl else blocks
 
 
@@ -142,11 +145,7 @@ def reply_of(
     if ask.is_wrapped and answer.data is not None:
         said = json.dumps(answer.data, ensure_ascii=False)
     reported = figures_of(getattr(message, "usage", None)) if figures is None else figures
-    calls = tuple(
-        ToolCall(id=block.id, name=block.name, arguments=block.input if isinstance(block.input, dict) else {})
-        for block in blocks
-        if block.type == "tool_use"
-    )
+    calls = tuple(_call(block) for block in blocks if block.type == "tool_use")
     return ModelReply(
         text=said,
         usage=usage_of(reported, ask.request, hold.model) or worst_of(hold, ask.request),
@@ -166,6 +165,12 @@ def reply_of(
     )
 
 
+def _call(block: Any) -> ToolCall:
+    if isinstance(block.input, dict):
+        return ToolCall(id=block.id, name=block.name, arguments=block.input)
+    return ToolCall(id=block.id, name=block.name, arguments={}, malformed=str(block.input or ""))
+
+
 def _no_message(message: Any) -> ProviderError:
     """The error for a reply that is no message: what it says of itself, if anything."""
     said = error_in(figures_of(message))
@@ -176,6 +181,8 @@ def _no_message(message: Any) -> ProviderError:
 
 def _dumped(block: Any) -> Json:
     dumped: Json = block.model_dump(mode="json", exclude_none=True, warnings=False)
+    if block.type == "tool_use" and not isinstance(block.input, dict):
+        return {**dumped, "input": {}}  # the API takes nothing else back
     return dumped
 
 

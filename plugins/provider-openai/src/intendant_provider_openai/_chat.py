@@ -21,7 +21,7 @@ from intendant_provider_openai._wire import (
     DETAIL,
     Lane,
     News,
-    arguments_of,
+    call_of,
     dumped,
     figures_of,
     reply,
@@ -32,6 +32,7 @@ from intendant_provider_openai._wire import (
     url_of,
     usage_of,
     used_news,
+    written_arguments,
 )
 
 GIVEN, WRITTEN = "prompt", "completion"
@@ -45,7 +46,7 @@ def parameters(hold: Hold, ask: Ask) -> dict[str, Any]:
     """
     request, dialect = ask.request, ask.dialect
     sent: dict[str, Any] = {"model": hold.model, "messages": turns(ask), **_caching.options(ask)}
-    if request.tools:
+    if request.tools and (dialect.tool_choice or request.tool_choice != "none"):
         sent["tools"] = [{"type": "function", "function": tool.model_dump(mode="json")} for tool in request.tools]
         if dialect.tool_choice:
             sent["tool_choice"] = request.tool_choice
@@ -84,7 +85,17 @@ def _turn(turn: Message, ask: Ask, *, ends: bool) -> dict[str, Any]:
     if turn.role == "tool":
         return {"role": "tool", "tool_call_id": turn.answers, "content": _content(text, ends=ends)}
     if isinstance(turn.raw, dict):
-        return turn.raw
+        return {"content": None, **turn.raw}  # some servers insist on it
+    if turn.calls:
+        made = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": written_arguments(call)},
+            }
+            for call in turn.calls
+        ]
+        return {"role": turn.role, "content": text or None, "tool_calls": made}
     if not turn.images:
         return {"role": turn.role, "content": _content(text, ends=ends)}
     detail = {"detail": DETAIL} if ask.own else {}
@@ -110,7 +121,7 @@ def _calls(message: Any) -> tuple[ToolCall, ...]:
     for number, call in enumerate(getattr(message, "tool_calls", None) or ()):
         if getattr(call, "type", None) in ("function", None):
             made, said = call.function, f"call_{number}"
-            found.append(ToolCall(id=call.id or said, name=made.name, arguments=arguments_of(made.arguments)))
+            found.append(call_of(call.id or said, made.name, made.arguments))
     return tuple(found)
 
 
@@ -139,7 +150,9 @@ def reply_of(
     shown = (getattr(message, name, None) for name in THOUGHTS)
     reasoning = next((said for said in shown if isinstance(said, str) and said), thoughts)
     calls = _calls(message)
-    stop = "refusal" if refused else "tool" if calls else stop_of(choice.finish_reason)
+    stop = "refusal" if refused else stop_of(choice.finish_reason)
+    if calls and stop not in ("length", "refusal"):  # of calls that were cut, nothing may be done
+        stop = "tool"
     return reply(
         text or refused or "",
         usage_of(figures_of(completion.usage), GIVEN, WRITTEN, hold.model),

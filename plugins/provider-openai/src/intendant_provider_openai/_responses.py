@@ -12,7 +12,7 @@ from intendant_provider_openai._wire import (
     DETAIL,
     Lane,
     News,
-    arguments_of,
+    call_of,
     dumped,
     figures_of,
     reply,
@@ -23,6 +23,7 @@ from intendant_provider_openai._wire import (
     url_of,
     usage_of,
     used_news,
+    written_arguments,
 )
 
 GIVEN, WRITTEN = "input", "output"
@@ -80,6 +81,13 @@ def _items(turn: Message, *, ends: bool) -> list[Any]:
         return [{"type": "function_call_output", "call_id": turn.answers, "output": [part] if ends else text}]
     if isinstance(turn.raw, list):
         return turn.raw
+    if turn.calls:
+        said = [{"role": turn.role, "content": text}] if text else []
+        made = [
+            {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": written_arguments(call)}
+            for call in turn.calls
+        ]
+        return [*said, *made]
     if not turn.images:
         return [{"role": turn.role, "content": [part] if ends else text}]
     seen: list[dict[str, Any]] = [
@@ -92,7 +100,7 @@ def _items(turn: Message, *, ends: bool) -> list[Any]:
 
 def _calls(response: Any) -> tuple[ToolCall, ...]:
     return tuple(
-        ToolCall(id=item.call_id, name=item.name, arguments=arguments_of(item.arguments))
+        call_of(item.call_id, item.name, item.arguments)
         for item in response.output
         if item.type == "function_call"
     )
@@ -117,7 +125,9 @@ def reply_of(
     text = "".join(part.text if part.type == "output_text" else part.refusal for part in parts)
     calls = _calls(response)
     usage = usage_of(figures_of(response.usage), GIVEN, WRITTEN, hold.model)
-    stop: StopReason = "tool" if calls else _stop(response, parts)
+    stop = _stop(response, parts)
+    if calls and stop not in ("length", "refusal"):  # of calls that were cut, nothing may be done
+        stop = "tool"
     return reply(
         text,
         usage,

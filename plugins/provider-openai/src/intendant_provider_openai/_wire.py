@@ -148,13 +148,21 @@ def _unreported(hold: Hold, ask: Ask, written: str) -> Usage:
 # --- the reply ---
 
 
-def arguments_of(written: Any) -> dict[str, Json]:
-    """What a tool is called with; nothing where a model wrote no JSON object."""
+def call_of(identity: str, name: Any, written: Any) -> ToolCall:
+    """A call of a tool; it says so where a model wrote no JSON object for its arguments."""
     try:
-        value = json.loads(written) if isinstance(written, str) else written
+        value = json.loads(written) if isinstance(written, str) and written.strip() else written
     except (ValueError, RecursionError):
-        value = None
-    return value if isinstance(value, dict) else {}
+        value = written
+    name = name if isinstance(name, str) else ""
+    if isinstance(value, dict):
+        return ToolCall(id=identity, name=name, arguments=value)
+    return ToolCall(id=identity, name=name, arguments={}, malformed=str(value or "").strip())
+
+
+def written_arguments(call: ToolCall) -> str:
+    """What a tool was called with, as both APIs write it."""
+    return json.dumps(call.arguments, ensure_ascii=False)
 
 
 def reply(
