@@ -24,6 +24,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "plan": ("plan", "schema"),
     "plugins": ("plugins",),
     "prices": ("prices",),
+    "route": ("route",),
     "run": ("run", "resume"),
     "runs": ("runs", "show", "db"),
     "trust": ("trust",),

@@ -1,0 +1,140 @@
+"""Which models are asked for an intent, learned from outcomes.
+
+A choice asks one model, or up to three in turn until two of them say the same; where none do, a last one decides.
+A policy has choices for each intent, the best first; where a choice needs a model that is not there, the next
+counts.
+"""
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from intendant.model.errors import IntendantError
+from intendant.planning.gains import Gains
+from intendant.planning.outcomes import same_answer
+
+VERSION = 1
+Ask = Callable[[str], str]
+"""Asks a model and gives its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The models that are asked, in turn.
+
+    Attributes:
+        ask: One model, or two or three of which two must agree.
+        last: The model that decides where they do not; empty if `ask` is one.
+        agree: How many must say the same.
+    """
+
+    ask: tuple[str, ...]
+    last: str = ""
+    agree: int = 2
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All that may be asked."""
+        return (*self.ask, self.last) if self.last else self.ask
+
+    def run(self, ask: Ask) -> tuple[str, tuple[str, ...]]:
+        """The model whose answer counts, and all that were asked."""
+        said: dict[str, str] = {}
+        for place, model in enumerate(self.ask, 1):
+            answer = ask(model)
+            if not self.last:
+                return model, (model,)
+            like = [other for other in said if same_answer(said[other], answer)]
+            if len(like) + 1 >= self.agree:
+                return like[0], (*said, model)
+            said[model] = answer
+            if len(self.ask) - place + self._most(said) < self.agree:
+                break
+        ask(self.last)
+        return self.last, (*said, self.last)
+
+    @staticmethod
+    def _most(said: Mapping[str, str]) -> int:
+        """The largest number of answers that say the same."""
+        return max(sum(same_answer(one, other) for other in said.values()) for one in said.values())
+
+    def __str__(self) -> str:
+        """As people read it."""
+        if not self.last:
+            return self.ask[0]
+        number = f"{self.agree} of " if len(self.ask) > self.agree else ""
+        return f"{number}{' = '.join(self.ask)}, else {self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The choices for each intent, and what they were learned from.
+
+    Attributes:
+        intents: By intent, the best choice first.
+        default: For intents that nothing is known of.
+        baseline: By intent, the model that saving and quality are measured against; empty: the same for all.
+        figures: What is expected of it, by cross-validation on what it was learned from.
+        gains: What the stronger of two models adds, by prompt; None where there are more models or costs.
+    """
+
+    intents: Mapping[str, Sequence[Choice]]
+    default: Sequence[Choice]
+    baseline: Mapping[str, str]
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    gains: Gains | None = None
+
+    def choice(self, intent: str, models: Collection[str]) -> Choice | None:
+        """The first choice of which all *models* are there; None if there is none."""
+        known = (*self.intents.get(intent, ()), *self.default)
+        return next((choice for choice in known if set(choice.models) <= set(models)), None)
+
+    def baseline_of(self, intent: str) -> str:
+        """The model that an intent's rows are measured against."""
+        return self.baseline.get(intent) or self.baseline.get("", "")
+
+    def document(self) -> dict[str, Any]:
+        """As JSON; `digest` is of all the rest."""
+        data: dict[str, Any] = {
+            "policy": VERSION,
+            "intents": {name: [_written(each) for each in found] for name, found in sorted(self.intents.items())},
+            "default": [_written(each) for each in self.default],
+            "baseline": dict(sorted(self.baseline.items())),
+            "figures": dict(self.figures),
+            "gains": self.gains.document() if self.gains is not None else None,
+        }
+        return {**data, "digest": sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]}
+
+    @classmethod
+    def read(cls, path: Path) -> "Policy":
+        """The policy in a file.
+
+        Raises:
+            IntendantError: It cannot be read, or is none.
+        """
+        try:
+            data = json.loads(path.read_text("utf-8"))
+            if data["policy"] != VERSION:
+                raise IntendantError(f"{path} is a policy of version {data['policy']}", hint="train it anew")
+            return cls(
+                {name: tuple(map(_read, found)) for name, found in data["intents"].items()},
+                tuple(map(_read, data["default"])),
+                dict(data["baseline"]),
+                dict(data["figures"]),
+                Gains.read(data["gains"]) if data["gains"] else None,
+            )
+        except OSError as error:
+            raise IntendantError(f"{path} cannot be read: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise IntendantError(f"{path} is no policy", hint="make one with `intendant route train`") from None
+
+
+def _written(choice: Choice) -> dict[str, Any]:
+    return {"ask": list(choice.ask), **({"last": choice.last, "agree": choice.agree} if choice.last else {})}
+
+
+def _read(data: Mapping[str, Any]) -> Choice:
+    return Choice(tuple(map(str, data["ask"])), str(data.get("last", "")), int(data.get("agree", 2)))
