@@ -89,8 +89,7 @@ def measured(job: str) -> Row:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as started:
         place = Path(folder) / job
         shutil.copytree(EXAMPLES / job, place)
-        calls: list[int] = []
-        model = _model(place, job, calls)
+        model = _model(place, job)
         env = {name: value for name, value in os.environ.items() if not name.startswith(("INTENDANT_", "OPENAI_"))}
         env |= {"XDG_DATA_HOME": folder, "XDG_CONFIG_HOME": folder, **started.enter_context(model)}
         env.pop("ANTHROPIC_API_KEY", None)
@@ -108,7 +107,9 @@ def measured(job: str) -> Row:
                 seconds += time.perf_counter() - begun if words[1] in COUNTED else 0.0
                 db = words[words.index("--db") + 1] if "--db" in words else db
         row = _last_run(place, env, db)
-    return Row(lines_of(job), len(calls), row["tokens"], row["micro_usd"], seconds)
+    return Row(
+        lines_of(job), row["metrics"]["calls"], row["ledger"]["tokens"], row["ledger"]["micro_usd"], seconds
+    )
 
 
 def lines_of(job: str) -> int:
@@ -117,15 +118,8 @@ def lines_of(job: str) -> int:
     return sum(bool(line.strip()) and not line.lstrip().startswith("#") for line in flow)
 
 
-def _model(place: Path, job: str, calls: list[int]):
-    if job not in ANSWERS:
-        return nullcontext({})
-
-    def answer(asked: scripts.Asked) -> str | scripts.Calls:
-        calls.append(1)
-        return ANSWERS[job](asked)
-
-    return scripts.scripted_model(place, answer)
+def _model(place: Path, job: str):
+    return scripts.scripted_model(place, ANSWERS[job]) if job in ANSWERS else nullcontext({})
 
 
 def _commands(place: Path) -> Iterator[str]:
@@ -169,10 +163,10 @@ def _do(words: list[str], place: Path, env: Mapping[str, str]) -> None:
         raise RuntimeError(f"{shlex.join(words)} ended with {done.returncode}: {done.stderr}")
 
 
-def _last_run(place: Path, env: Mapping[str, str], db: str) -> dict[str, int]:
-    listed = [sys.executable, "-m", "intendant", "runs", "--json", "--limit", "1", *(["--db", db] if db else [])]
-    done = subprocess.run(listed, cwd=place, env=dict(env), capture_output=True, text=True, check=True)
-    row: dict[str, int] = json.loads(done.stdout)[0]
+def _last_run(place: Path, env: Mapping[str, str], db: str) -> dict[str, dict[str, int]]:
+    shown = [sys.executable, "-m", "intendant", "show", "last", "--json", *(["--db", db] if db else [])]
+    done = subprocess.run(shown, cwd=place, env=dict(env), capture_output=True, text=True, check=True)
+    row: dict[str, dict[str, int]] = json.loads(done.stdout)
     return row
 
 

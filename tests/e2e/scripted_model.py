@@ -77,7 +77,7 @@ def scripted_model(folder: Path, answer: Answer) -> Iterator[dict[str, str]]:
             said = answer(Asked(body))
             tokens = count or (lambda text: len(text.encode()))
             given = [turn.get("content") or json.dumps(turn.get("tool_calls")) for turn in body["messages"]]
-            given += [json.dumps(body.get(name, "")) for name in ("response_format", "tools")]
+            given += [json.dumps(body[name]) for name in ("response_format", "tools") if name in body]
             message = _message(said, len(given))
             usage = {
                 "prompt_tokens": REQUEST + sum(MESSAGE + tokens(str(text)) for text in given),
