@@ -22,6 +22,7 @@ from intendant.pilot.asking import marked
 from intendant.pilot.tool_use import SHOWN, Outcome, Told, ToolBox, signature_of, tool_of
 from intendant.pilot.turn_sizes import (
     Asker,
+    Charged,
     ResultRoom,
     Size,
     admits_another,
@@ -80,10 +81,8 @@ class _Conversation:
     before: dict[str, int] = field(default_factory=dict)
     """How often each call was made, or answered from what it gave."""
     last: Turn | None = None
-    charged: int = 0
-    """Input tokens of the last turn."""
-    sent: int = 0
-    """The messages that it had."""
+    charged: Charged = field(default_factory=Charged)
+    """What the last turn was charged."""
     size: Size | None = None
     """Of the next turn, once it is known."""
 
@@ -110,7 +109,7 @@ class _Conversation:
     async def next_size(self, asker: Asker) -> Size:
         """The size of the next turn."""
         if self.size is None:
-            self.size = await next_size(asker, self.asked, self.charged, self.sent)
+            self.size = await next_size(asker, self.asked, self.charged)
         return self.size
 
 
@@ -257,7 +256,7 @@ class Agent:
                 raise
         else:
             if reply.usage.input_tokens:  # none where it was paid for before
-                talk.charged, talk.sent = reply.usage.input_tokens, len(talk.messages)
+                talk.charged = Charged.of(request, reply.usage.input_tokens)
             return reply
         await self._leave_out(talk, talk.last)
         return await self._asked(asker, talk, on_text)
@@ -326,7 +325,8 @@ class Agent:
         raw = reply.raw if same else None
         said = Message(role="assistant", content=reply.text, calls=reply.calls, raw=raw)
         later, count = self.turns - self._taken - 1, len(reply.calls)
-        room = result_room(asker, talk.asked, await talk.next_size(asker), said, count, max(0, later))
+        size = await talk.next_size(asker)
+        room = result_room(asker, talk.asked, size, talk.charged, said, count, max(0, later))
         results: list[Message] = []
         made: list[tuple[str, Outcome]] = []
         happened: list[events.Event] = []

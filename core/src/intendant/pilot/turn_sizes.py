@@ -24,6 +24,8 @@ MARGIN = 1.25
 """By which what is new in an input may turn out to take more than it is likely to."""
 MAX_HELD = 1 << 40
 """More than is ever held."""
+MOST_FACTOR = 8.0
+"""A model's tokenizer is taken to make at most this many times the tokens of an estimate."""
 LEAST_CALL = 100
 """Tokens without which a turn could hardly call anything."""
 SPARE = 100
@@ -64,6 +66,23 @@ class Asker(Protocol):
         """Raised where the answers before were no good, so that they are asked for anew."""
 
 
+class Charged(NamedTuple):
+    """What the turn before was charged."""
+
+    tokens: int = 0
+    """Of its input; 0 for none."""
+    messages: int = 0
+    """The messages that it had."""
+    factor: float = 1.0
+    """How many times an estimate that was, at least 1."""
+
+    @classmethod
+    def of(cls, request: ModelRequest, tokens: int) -> "Charged":
+        """What a request was charged, beside what it was likely to be."""
+        likely = estimate_tokens(_parts(request, 0))
+        return cls(tokens, len(request.messages), min(MOST_FACTOR, max(1.0, tokens / max(1, likely))))
+
+
 class Size(NamedTuple):
     """Input tokens of the next turn."""
 
@@ -77,6 +96,7 @@ class ResultRoom(NamedTuple):
 
     held: int
     likely: int
+    """By estimate."""
 
     def part(self, parts: int) -> "ResultRoom":
         """An equal part of it."""
@@ -96,20 +116,25 @@ def answer_tokens(asker: Asker, request: ModelRequest) -> tuple[int, int]:
     return max(MIN_OUTPUT_TOKENS, int(USEFUL_ANSWER * most)), most
 
 
-async def next_size(asker: Asker, request: ModelRequest, charged: int, sent: int) -> Size:
+async def next_size(asker: Asker, request: ModelRequest, before: Charged) -> Size:
     """The size of the next turn.
 
     Args:
         asker: Sends it.
         request: What it sends.
-        charged: Input tokens that the turn before was charged; 0 for none.
-        sent: The messages that it had.
+        before: What the turn before was charged.
     """
     held = await asker.held_tokens(request)
+    new = int(MARGIN * before.factor * estimate_tokens(_parts(request, before.messages)))
+    return Size(held, min(held, before.tokens + new))
+
+
+def _parts(request: ModelRequest, sent: int) -> str:
+    """What a request sends besides its first messages; all of it where these are none."""
     parts = list(map(_written, request.messages[sent:]))
     if not sent:
         parts += [request.system, json.dumps([tool.model_dump() for tool in request.tools])]
-    return Size(held, min(held, charged + int(MARGIN * estimate_tokens("\n".join(parts)))))
+    return "\n".join(parts)
 
 
 def _written(turn: Message) -> str:
@@ -134,7 +159,7 @@ def longest_turn(asker: Asker, request: ModelRequest, size: Size) -> int:
 
 
 def result_room(
-    asker: Asker, request: ModelRequest, size: Size, said: Message, calls: int, later: int
+    asker: Asker, request: ModelRequest, size: Size, charged: Charged, said: Message, calls: int, later: int
 ) -> ResultRoom:
     """What results may take: so much that all turns that are left can be paid for if each takes as much; a little
     also where fewer turns can be paid for then.
@@ -143,6 +168,7 @@ def result_room(
         asker: Sends the turns.
         request: What the turn sent whose results these are.
         size: Its size.
+        charged: What it was charged.
         said: What the model said in it.
         calls: How many results there are.
         later: Turns that are left, the answer's aside.
@@ -154,8 +180,8 @@ def result_room(
     more = asker.input_tokens(longer) - asker.input_tokens(request)
     least, _ = answer_tokens(asker, request)
     free = max(0, asker.room - size.held - more - least - SPARE)
-    next_likely = size.likely + min(more, estimate_tokens(_written(said)))
-    even = (asker.room - least - SPARE) // (1 + later) - next_likely
+    likely = (charged.tokens or size.likely) + min(more, int(charged.factor * estimate_tokens(_written(said))))
+    even = int(((asker.room - least - SPARE) // (1 + later) - likely) / charged.factor)
     return ResultRoom(free, max(0, min(most, max(even, FEW * calls))))
 
 

@@ -85,7 +85,7 @@ def _turn(turn: Message, ask: Ask, *, ends: bool) -> dict[str, Any]:
     if turn.role == "tool":
         return {"role": "tool", "tool_call_id": turn.answers, "content": _content(text, ends=ends)}
     if isinstance(turn.raw, dict):
-        return turn.raw
+        return {"content": None, **turn.raw}  # some servers insist on it
     if turn.calls:
         made = [
             {
