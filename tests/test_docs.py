@@ -97,6 +97,21 @@ def test_workflows_in_readmes_of_plugins_can_be_run(readme) -> None:
             check(Workflow.parse(text, file=readme.name), PLUGINS)
 
 
+def test_the_table_of_jobs_was_measured_with_the_examples_as_they_are(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests/benchmarks"))
+    from jobs import JOBS, lines_of
+
+    rows = re.findall(
+        r"^\| (\d+) \| .* \| \[([\w-]+)\]\(.*?\) \| (\d+) \|", (ROOT / "docs/jobs.md").read_text(), re.MULTILINE
+    )
+    there = [
+        (str(n), job) for n, job in enumerate(JOBS, 1) if (ROOT / "docs/examples" / job / "README.md").is_file()
+    ]
+    assert [(number, job, int(lines)) for number, job, lines in rows] == [
+        (number, job, lines_of(job)) for number, job in there
+    ], "run `python tests/benchmarks/jobs.py`"
+
+
 def test_relative_links_lead_somewhere() -> None:
     for page in [*PAGES, *ROOT.glob("*.md"), *ROOT.glob("docs/examples/**/README.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

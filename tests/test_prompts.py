@@ -246,6 +246,48 @@ async def test_answers_of_no_use_fail_the_step_and_nothing_else(said, intent) ->
 
 
 @pytest.mark.parametrize(
+    ("intent", "answer"),
+    [
+        ("filter", {"keep": True}),
+        ("enrich", {"label": "a"}),
+        ("transform", {"result": None}),
+        ("validate", {"valid": True, "reason": "", "quote": ""}),
+    ],
+)
+async def test_a_batch_is_as_large_as_the_step_says(intent, answer) -> None:
+    sizes: list[int] = []
+
+    def each(request: ModelRequest) -> str:
+        sizes.append(len(items_of(request)))
+        return json.dumps({"answers": [{"n": n, **answer} for n in items_of(request)]})
+
+    options = {"enrich": {"allowed": {"label": ["a"]}}}.get(intent, {})
+    step = {"intent": intent, "prompt": "x", "with": options, "batch": 4}
+    result = await run(Model(each), step, data=TICKETS * 3)
+    assert result.status.value == "completed"
+    assert sizes == [4, 4, 1]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"intent": "filter", "with": {"where": "true"}},
+        {"intent": "summarize"},
+        {"intent": "generate", "prompt": "x"},
+        {"intent": "transform", "prompt": "x", "output": {"type": "object"}},
+        {"for_each": [1], "steps": [{"id": "b", "intent": "summarize"}]},
+    ],
+)
+async def test_a_batch_where_none_is_asked_is_a_mistake(step) -> None:
+    from intendant import WorkflowError
+
+    with pytest.raises(WorkflowError, match="`batch`") as caught:
+        await run(Model("x"), {**step, "batch": 4})
+    if "steps" not in step:
+        assert "enrich, filter, transform, validate" in str(caught.value.problems[0].hint)
+
+
+@pytest.mark.parametrize(
     ("intent", "options", "names"),
     [
         ("filter", {"where": "true"}, "where"),

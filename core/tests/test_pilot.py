@@ -501,7 +501,7 @@ def test_ctrl_c_stops_cleanly(tmp_path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     os.kill(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=50)
     assert out == "cleaned up\ninterrupted\n"
     from intendant.record.store import Store
 

@@ -1,30 +1,40 @@
 """The jobs of `docs/examples`, by the commands of their READMEs, in a fresh folder."""
 
+import csv
 import json
+import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack, suppress
+from functools import partial
 
 import pytest
+from scripted_model import label_tickets, read_invoice, read_log, read_offer, scripted_model, triage_mails
 
 
 @pytest.fixture
 def job(intendant, tmp_path, examples):
     """Puts an example into the working folder; runs the `intendant` commands of its README."""
 
-    def run(name: str, **env: str) -> list:
+    def run(name: str, *before: str, said: tuple[str, str] = ("", ""), **env: str) -> list:
         for path in (examples / name).iterdir():
             copy = shutil.copytree if path.is_dir() else shutil.copy
             copy(path, tmp_path / path.name)
-        text = (examples / name / "README.md").read_text()
+        for command in before:
+            program = [sys.executable, *shlex.split(command)[1:]]
+            subprocess.run(program, cwd=tmp_path, check=True)
+        for written in (tmp_path / "README.md", tmp_path / "flow.yaml"):
+            written.write_text(written.read_text().replace(*said))
+        text = (tmp_path / "README.md").read_text()
+        exported = re.findall(r"^\$ export (INTENDANT_\w+)='(.*)'$", text, re.MULTILINE)
+        env = {**dict(exported), **env}
         commands = re.findall(r"^\$ intendant (.*)$", text, re.MULTILINE)
         assert commands
         return [intendant(*shlex.split(command, comments=True), **env) for command in commands]
@@ -42,12 +52,12 @@ def test_branches_join_whichever_was_taken(job, intendant, tmp_path) -> None:
     assert (summary["large"], summary["small"]) == ([], [{"id": "B", "total": 7, "check": "none"}])
 
 
-def test_a_list_is_read_in_parallel_and_gathered_in_order(job) -> None:
-    (done,) = job("fan-out")
+def test_a_list_is_read_in_parallel_and_gathered_in_order(job, model) -> None:
+    (done,) = job("fan-out", **model(read_offer))
     assert done.code == 0, done.err
     returned = done.json()["returned"]
-    assert [offer["firm"] for offer in returned["offers"]] == ["Weber", "Nadel"]
-    assert returned["failed"] == ["offers/missing.json"]
+    assert [offer["firm"] for offer in returned["offers"]] == ["Weberei Weber", "Nadel & Co., Bremen"]
+    assert returned["failed"] == ["offers/missing.txt"]
 
 
 def test_an_error_has_its_way(job, intendant, tmp_path) -> None:
@@ -72,87 +82,129 @@ def test_people_decide_in_other_processes(job, tmp_path) -> None:
 
 
 @pytest.fixture
-def labels(tmp_path):
-    """A model server that labels tickets, forgets every tenth at first, and makes one up at first."""
-    asked: Counter[int] = Counter()
+def model(tmp_path):
+    """Starts a model server whose answers come from a function; gives the environment of its user."""
+    with ExitStack() as servers:
+        yield lambda answer: servers.enter_context(scripted_model(tmp_path, answer))
 
-    class Labels(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            text = "".join(str(message["content"]) for message in request["messages"])
-            items = json.loads(re.search(r"<(data-\w+)>\n(.*)\n</\1>", text, re.DOTALL)[2])
-            answers = []
-            for entry in items:
-                asked[entry["n"]] += 1
-                about = entry["item"]["text"].lower()
-                topic = next(
-                    (name for name, words in TOPICS.items() if any(word in about for word in words)), None
-                )
-                if entry["n"] % 10 == 0 and asked[entry["n"]] == 1:
-                    continue
-                if entry["n"] == 3 and asked[3] == 1:
-                    topic = "made up"
-                answers.append({"n": entry["n"], "topic": topic, "urgency": "low"})
-            said = json.dumps({"answers": answers})
-            usage = {"prompt_tokens": len(text.encode()), "completion_tokens": len(said)}
-            usage["total_tokens"] = sum(usage.values())
-            message = {"role": "assistant", "content": said}
-            body = {
-                "id": "1",
-                "object": "chat.completion",
-                "created": 1,
-                "model": request["model"],
-                "usage": usage,
-            }
-            body["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
-            data = json.dumps(body).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
 
-        def log_message(self, *arguments: object) -> None:
-            """Says nothing."""
+def test_a_log_is_summarized_inside_a_budget_with_the_lines_it_rests_on(job, model, tmp_path) -> None:
+    """5,000 lines here; `test_a_log_of_40000_lines` has them all."""
+    plan, done, shown = job("log-summary", "python make_log.py 5000", **model(read_log))
+    assert (plan.code, done.code, shown.code) == (0, 0, 0), done.out + done.err
+    check_report(tmp_path, shown.out)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Labels)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    file = tmp_path / "server.toml"
-    file.write_text(
-        f"""
-        [plugins.settings."provider:openai"]
-        base_url = "http://127.0.0.1:{server.server_port}/v1"
-        models = {{fast = "mine", balanced = "mine", powerful = "mine"}}
-        [prices.models."openai/mine"]
-        input = 1.0
-        output = 2.0
-        """
+
+def test_a_summary_that_was_killed_goes_on_and_asks_only_what_was_in_flight(
+    intendant, model, examples, tmp_path
+) -> None:
+    seen: Counter[str] = Counter()
+    killed: list[subprocess.Popen] = []
+
+    def answer(asked) -> str:
+        seen[asked.text] += 1
+        if seen.total() == 9:
+            os.kill(killed[0].pid, signal.SIGKILL)
+        return read_log(asked)
+
+    env = model(answer)
+    for name in ("flow.yaml", "make_log.py"):
+        shutil.copy(examples / "log-summary" / name, tmp_path / name)
+    subprocess.run([sys.executable, "make_log.py", "5000"], cwd=tmp_path, check=True)
+    command = [sys.executable, "-m", "intendant", "run", "flow.yaml", "--db", "sqlite:///runs.db"]
+    places = {"XDG_DATA_HOME": str(tmp_path / "data"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    killed.append(
+        subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **places, **env}, stdout=subprocess.PIPE)
     )
-    yield {"INTENDANT_CONFIG": str(file), "OPENAI_API_KEY": "a-key-of-the-test"}, asked
-    server.shutdown()
-    server.server_close()
+    killed[0].communicate(timeout=100)
+    assert killed[0].returncode == -signal.SIGKILL
+    done = intendant("resume", "last", "--db", "sqlite:///runs.db", "--json", **env)
+    assert done.code == 0, done.out + done.err
+    check_cited(tmp_path, (tmp_path / "out/report.md").read_text())
+    assert seen.total() - len(seen) <= 4, "what was answered is asked again"
 
 
-TOPICS = {
-    "delivery": ("arrived", "where is order"),
-    "refund": ("money back", "refund"),
-    "account": ("log in", "account"),
-}
+@pytest.mark.slow
+def test_a_log_of_40000_lines(job, model, tmp_path) -> None:
+    _, done, shown = job("log-summary", "python make_log.py", **model(read_log))
+    assert done.code == 0, done.out + done.err
+    check_report(tmp_path, shown.out)
 
 
-def test_tickets_are_labelled_in_batches_and_missing_labels_asked_again(job, intendant, labels) -> None:
-    env, asked = labels
+def check_report(folder, shown: str) -> None:
+    check_cited(folder, (folder / "out/report.md").read_text())
+    assert "the input was read in" in shown
+
+
+def check_cited(folder, report: str) -> None:
+    """Each line of trouble is told, and stands where it is said to."""
+    lines = (folder / "app.log").read_text().splitlines()
+    trouble = {number: line for number, line in enumerate(lines, 1) if " ERROR " in line or " FATAL " in line}
+    cited = {int(number): text for text, number in re.findall(r"^- (.*?)\. \[line (\d+)\]", report, re.MULTILINE)}
+    assert trouble.keys() <= cited.keys(), report
+    for number, text in cited.items():
+        assert text.partition(": ")[2] in lines[number - 1]
+
+
+def test_invoices_of_three_formats_are_one_table_with_the_doubtful_ones_marked(job, model, tmp_path) -> None:
+    plan, done = job("invoices", **model(read_invoice))
+    assert (plan.code, done.code) == (0, 0), done.out + done.err
+    with (tmp_path / "out/invoices.csv").open(newline="") as file:
+        rows = {row["number"]: row for row in csv.DictReader(file)}
+    totals = {number: (row["date"], float(row["total"]), row["doubt"]) for number, row in rows.items()}
+    assert totals == {
+        "NW-17-330": ("2026-11-05", 1059.10, ""),
+        "BA-9": ("", 66.0, "a field is missing"),
+        "HS-2041": ("2026-11-03", 487.90, ""),
+        "CT-88": ("2026-11-12", 1400.0, "net and VAT are not the total"),
+    }
+
+
+class Mailbox:
+    """Keeps what an SMTP server was sent."""
+
+    def __init__(self) -> None:
+        self.mails: list[tuple[list[str], str]] = []
+
+    async def handle_DATA(self, server, session, envelope) -> str:  # noqa: N802  # as aiosmtpd calls it
+        self.mails.append((envelope.rcpt_tos, envelope.content.decode()))
+        return "250 OK"
+
+
+def test_mails_are_labelled_drafted_approved_and_sent(job, model) -> None:
+    smtp = pytest.importorskip("aiosmtpd.controller")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    box = Mailbox()
+    controller = smtp.Controller(box, hostname="127.0.0.1", port=port, ready_timeout=20)
+    controller.start()
+    try:
+        said = ("8025", str(port))
+        first, asked, approved, denied, resumed = job("mail-triage", said=said, **model(triage_mails))
+    finally:
+        controller.stop()
+    assert first.code == 4, first.out + first.err
+    assert "somebody looks into it today" in asked.out
+    assert (approved.code, denied.code, resumed.code) == (0, 0, 1), resumed.err
+    assert [to for to, _ in box.mails] == [["ada@loom.example"]]
+    assert "Dear Ada," in box.mails[0][1]
+    assert "In-Reply-To: <1-broken@mails.example>" in box.mails[0][1]
+
+
+def test_tickets_are_labelled_in_batches_and_missing_labels_asked_again(job, model, tmp_path) -> None:
+    asked: Counter[int] = Counter()
+    env = model(partial(label_tickets, asked))
     plan, done = job("ticket-labels", **env)
     assert plan.code == 0, plan.err
     assert done.code == 0, done.out + done.err
-    assert sorted(asked) == list(range(60))
+    assert sorted(asked) == list(range(500))
     assert asked[0] == asked[3] == 2
     assert asked[1] == 1
-    run = intendant("run", "flow.yaml", "--json", "--db", "none", **env).json()
-    counts = {row["topic"]: row["count"] for row in run["returned"]["counts"]}
-    assert sum(counts.values()) == 60
-    assert None in counts
-    assert "made up" not in counts
+    with (tmp_path / "out/labels.csv").open(newline="") as file:
+        topics = Counter(row["topic"] for row in csv.DictReader(file))
+    assert sum(topics.values()) == 500
+    assert topics[""] > 0, "what the model cannot tell is null"
+    assert "made up" not in topics
 
 
 def test_a_model_looks_things_up_until_it_knows(job, intendant, tmp_path, examples) -> None:

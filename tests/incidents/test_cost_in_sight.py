@@ -116,6 +116,13 @@ async def test_g20_figures_that_cannot_be_are_charged_as_held(world, play, flow,
     assert told.vendor.bill <= told.charged <= 5000
 
 
+@pytest.mark.parametrize(("price", "warned"), [(3_000_000.0, True), (600.0, False)])
+async def test_g21_a_price_that_no_model_has_is_asked_about(world, flow, price, warned) -> None:
+    async with world(settings={"prices": {"models": {"openai/m": {"input": price, "output": 1.0}}}}) as here:
+        plan = await here.service.plan(flow({}))
+    assert warned == any("is that meant?" in warning for warning in plan.steps[0].warnings)
+
+
 async def test_g31_a_model_that_was_not_asked_is_named(world, play, flow) -> None:
     async with world(play(model="other-model")) as here:
         told = await here.run(flow({}))

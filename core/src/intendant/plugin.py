@@ -153,6 +153,7 @@ from intendant.pilot.sandbox import (
     run_async as run_async,
 )
 from intendant.pilot.schemas import Schema as Schema
+from intendant.planning.compression import to_text as to_text
 from intendant.planning.evaluation import (
     Answer as Answer,
     Evaluation as Evaluation,

@@ -12,19 +12,19 @@ from intendant.testing import run_steps
 from intendant_intent_transform import TransformHandler
 
 
-async def outcome_of(value, op, **parameters):
+async def outcome_of(value, op, /, **parameters):
     step = {"id": "t", "intent": "transform", "input": "{{ inputs.value }}", "with": {"op": op, **parameters}}
     result = await run_steps([step], TransformHandler(), inputs={"value": value})
     return result.steps["t"]
 
 
-async def run(value, op, **parameters):
+async def run(value, op, /, **parameters):
     outcome = await outcome_of(value, op, **parameters)
     assert outcome.failure is None, outcome.failure
     return outcome.output
 
 
-async def failure(value, op, **parameters):
+async def failure(value, op, /, **parameters):
     return (await outcome_of(value, op, **parameters)).failure.message
 
 
@@ -115,6 +115,21 @@ async def test_to_csv():
 async def test_a_csv_is_read_again_as_it_was(records):
     text = await run(records, "to_csv", columns=["a", "b"] if records else [])
     assert list(csv.DictReader(io.StringIO(text, newline=""))) == records
+
+
+async def test_bars_are_as_long_as_their_values():
+    records = [{"region": "North", "sum": 100}, {"region": "Överseas", "sum": "12.5"}, {"region": "X", "sum": 0}]
+    assert await run(records, "to_bar_chart", label="region", value="sum", width=8) == (
+        "```\nNorth    ████████ 100\nÖverseas █ 12.5\nX         0\n```\n"
+    )
+    assert await run([], "to_bar_chart", label="region", value="sum") == ""
+    assert "█" not in await run([{"a": "b", "n": 0}], "to_bar_chart", label="a", value="n")
+
+
+@pytest.mark.parametrize("value", [-1, True, None, "many", [1]])
+async def test_a_bar_needs_a_number(value):
+    told = await failure([{"a": "b", "n": value}], "to_bar_chart", label="a", value="n")
+    assert "n of record 0 is" in told
 
 
 async def test_to_markdown_table():

@@ -20,6 +20,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "compress": ("compress",),
     "cost": ("cost",),
     "doubts": ("doubts",),
+    "new": ("new",),
     "plan": ("plan", "schema"),
     "plugins": ("plugins",),
     "prices": ("prices",),

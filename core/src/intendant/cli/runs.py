@@ -61,30 +61,56 @@ def _open(db: str | None, settings: "Settings | list[str] | None", key_file: str
 def list_runs(
     *,
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1)] = 20,
+    status: Annotated[RunStatus | None, typer.Option("--status", help="Those that stand so.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Those of an agent.")] = None,
+    workflow: Annotated[str | None, typer.Option("--workflow", help="Those of a workflow.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DAY", help="Those begun on that day (UTC) or later.")
+    ] = None,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """List the newest runs."""
+    """List the newest runs, with what they took."""
     from intendant.record.store import runs
 
     chosen = load_settings(settings)
-    rows = with_store(db, chosen, lambda store: store.do(runs.list_runs(limit, chosen.budget.tenant)))
+    wanted = runs.Wanted(
+        tenant=chosen.budget.tenant,
+        status=None if status is None else status.value,
+        agent=agent,
+        workflow=workflow,
+        since=None if since is None else _day(since),
+    )
+    rows = with_store(db, chosen, lambda store: store.do(runs.list_runs(limit, wanted)))
     if as_json:
-        keys = ("id", "workflow", "agent", "status", "created_at", "finished_at")
-        print_json([{key: getattr(row, key) for key in keys} for row in rows])
+        keys = ("id", "workflow", "agent", "status", "created_at", "finished_at", "tokens", "micro_usd")
+        print_json([{key: getattr(row, key) for key in keys} | {"seconds": row.seconds} for row in rows])
         return
     for row in rows:
         started = datetime.fromtimestamp(row.created_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        print(f"{row.id}  {started}  {row.status:<10} {row.workflow}")
+        took = "-" if row.seconds is None else f"{row.seconds:.1f} s"
+        print(f"{row.id}  {started}  {row.status:<10} {took:>9} {money(row.micro_usd):>9}  {row.workflow}")
     if not rows:
-        print("no runs yet; `intendant run FILE` makes one")
+        none = "no such runs" if wanted != runs.Wanted(chosen.budget.tenant) else "no runs yet"
+        print(f"{none}; `intendant run FILE` makes one")
+
+
+def _day(text: str) -> float:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise IntendantError(f"--since: '{text}' is no day", hint="write 2026-11-21") from None
 
 
 @command()
 def show(
     run_id: Annotated[str, typer.Argument(help="The run's id, the beginning of it, or `last`.")] = "last",
+    step: Annotated[
+        str | None, typer.Argument(help="A step, such as label or label[17]/draft: what it was given and gave.")
+    ] = None,
     *,
+    full: Annotated[bool, typer.Option("--full", help="Of a step: print long values whole.")] = False,
     as_json: JsonOption = False,
     show_events: Annotated[bool, typer.Option("--events", help="Show every event of the journal.")] = False,
     original: Annotated[
@@ -103,7 +129,10 @@ def show(
         sys.stdout.write(with_store(db, chosen, lambda store: read_original(store, run_id, original, tenant)))
         return
     found = with_store(db, chosen, lambda store: read_run(store, run_id, tenant))
-    if as_json:
+    plan = found.pop("plan")
+    if step is not None:
+        _show_step(found, plan, step, full=full, as_json=as_json)
+    elif as_json:
         print_json(found)
     else:
         try:
@@ -112,6 +141,16 @@ def show(
             raise _broken(found["run_id"], found["journal"]["broken"], error) from None
     if found["journal"]["broken"]:
         raise typer.Exit(BROKEN)
+
+
+def _show_step(found: dict[str, Any], plan: str, step: str, *, full: bool, as_json: bool) -> None:
+    from intendant.cli.step_view import lines, step_of
+
+    told = step_of(found, plan, step)
+    if as_json:
+        print_json(told)
+    else:
+        print("\n".join(lines(told, full=full)))
 
 
 def _show(found: dict[str, Any], *, show_events: bool) -> None:
@@ -187,6 +226,7 @@ async def _everything(store: "Store", row: "RunRow", broken: list[dict[str, Any]
         "workflow": row.workflow,
         "agent": row.agent,
         "status": row.status,
+        "plan": row.plan,
         "inputs": json.loads(row.inputs),
         "steps": steps,
         "inner": inner,

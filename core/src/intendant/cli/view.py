@@ -16,6 +16,9 @@ from intendant.record.metrics import REUSED
 if TYPE_CHECKING:
     from rich.table import Table
 
+SHORT = 1.0
+"""Seconds from which on it can be said how long the rest of a list takes."""
+MINUTE, HOUR = 60, 3600
 SHOWN = 30
 """Rows of the live table; a longer workflow shows its last ones."""
 MARKS = {
@@ -46,6 +49,8 @@ class Row:
     items: int = 0
     """Of a list."""
     ended: int = 0
+    kept: int = 0
+    """Items that had ended before this process began."""
     failed: int = 0
     doubtful: dict[str, Usage] = field(default_factory=dict)
     """What calls in doubt are charged with, by call."""
@@ -60,7 +65,8 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """Step, intent, tier, tokens, saved, cost, time, note."""
-        seconds = monotonic() - self.started if self.status is StepStatus.running else self.seconds
+        running = self.status is StepStatus.running
+        seconds = monotonic() - self.started if running else self.seconds
         return (
             f"{MARKS[self.status]} {self.step}",
             self.intent,
@@ -69,8 +75,27 @@ class Row:
             str(self.saved) if self.saved else "-",
             money(self.micro_usd),
             f"{seconds:.2f} s" if seconds else "-",
-            self.note,
+            self.note + (self.left(seconds) if running else ""),
         )
+
+    def left(self, seconds: float) -> str:
+        """About how long the other items of a list take, and what they cost, if they are as those that ended.
+
+        Args:
+            seconds: How long the step has run.
+        """
+        done = self.ended - self.kept
+        if seconds < SHORT or done <= 0 or self.ended >= self.items:
+            return ""
+        rest = (self.items - self.ended) / done
+        cost = f" and {money(round(rest * self.micro_usd))}" if self.micro_usd else ""
+        return f", about {_lasting(rest * seconds)}{cost} left"
+
+
+def _lasting(seconds: float) -> str:
+    if seconds < 2 * MINUTE:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / MINUTE)} min" if seconds < 2 * HOUR else f"{round(seconds / HOUR)} h"
 
 
 class RunView:
@@ -130,7 +155,7 @@ def _of_graph(row: Row, event: events.Event) -> None:
             row.status, row.note = StepStatus.skipped, event.reason
         case events.ItemsStarted():
             row.status, row.started = StepStatus.running, monotonic()
-            row.items, row.ended, row.failed = event.total, event.kept, 0
+            row.items, row.ended, row.kept, row.failed = event.total, event.kept, event.kept, 0
             row.note = _progress(row)
         case events.ItemsEnded():
             own = [item for item in event.items if item.step.endswith("]")]

@@ -116,6 +116,12 @@ class IntentHandler(Plugin, Generic[ParametersT]):
         """False if this step is done without asking a model; it then gets no tokens. By default True."""
         return True
 
+    def batches(self, step: Step) -> bool:  # noqa: ARG002  # for subclasses
+        """True if it asks a model about the records of this step in batches (`ask_each`), whose size the step's
+        `batch` says. By default False.
+        """
+        return False
+
     def check(self, step: Step) -> list[str]:  # noqa: ARG002  # for subclasses
         """What is wrong with *step*, seen before anything runs; empty if nothing is. By default nothing."""
         return []

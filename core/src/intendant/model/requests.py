@@ -311,6 +311,16 @@ class ModelClient(Protocol):
     def tokens_left(self) -> int | None:
         """Tokens that the step may still spend; None if it has no limit."""
 
+    @property
+    def tokens_total(self) -> int | None:
+        """Tokens that the step may spend in all, what it has spent included; None if it has no limit. Unlike
+        `tokens_left` it is the same for an attempt that repeats what a process that died has done.
+        """
+
+    @property
+    def context_window(self) -> int | None:
+        """Tokens that the model reads and writes at most in one call; None if that is not known."""
+
     def count(self, text: str) -> int:
         """Tokens of *text* for that model, counted from above where they cannot be known."""
 
@@ -343,6 +353,7 @@ class ModelClient(Protocol):
         share: float = 0.75,
         overhead: str = "",
         context: Sequence[tuple[str, str]] = (),
+        room: int | None = None,
     ) -> Awaitable[Compression]:
         """Write *content* as text, compressed as far as the step's budget and policy ask, and no further.
 
@@ -352,6 +363,8 @@ class ModelClient(Protocol):
             share: The part of the tokens left that the text may take; the rest is for the answer.
             overhead: What else will stand in the prompt.
             context: Names and texts that stand in the prompt before it, to which repeated lines may refer.
+            room: Tokens that the text may take, instead of a share of what is left: an attempt that repeats
+                another asks the same then, and is answered from the record.
         """
 
 

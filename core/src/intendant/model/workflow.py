@@ -128,6 +128,9 @@ class Step(Frozen):
         default=None, ge=1, le=MAX_AMOUNT, description="The longest answer of a call, in tokens."
     )
     temperature: float | None = Field(default=None, ge=0, le=2, description="Of its model calls.")
+    batch: int | None = Field(
+        default=None, ge=1, le=1000, description="Records of one model call, where its handler asks in batches."
+    )
     for_each: Json = Field(
         default=None, description="A list; the step, or its group, is executed once for each item."
     )

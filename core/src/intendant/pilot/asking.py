@@ -24,6 +24,8 @@ OUTPUT_SHARE = 0.7
 """Part of a tier's longest answer that a batch is expected to fill at most."""
 DIRECT_OUTPUT = 2048
 """The longest answer, in tokens, where no route says it."""
+SHOWN = 80
+"""Characters of an answer that a message shows."""
 ENTRY_TOKENS = 12
 """Tokens that each answer of a batch takes besides its content."""
 RULES = (
@@ -41,10 +43,14 @@ class ModelAnswer:
 
     Attributes:
         value: The answer.
+        reply: The reply that it was read from.
+        fitted: The data that the model was shown.
         notes: What users should know of it: how the data was compressed, what was asked again, and of whom.
     """
 
     value: Json
+    reply: ModelReply = field(repr=False)
+    fitted: Compression = field(repr=False)
     notes: tuple[str, ...] = ()
 
 
@@ -88,28 +94,32 @@ async def ask(
     *,
     system: str,
     task: str,
-    schema: dict[str, Json],
+    schema: dict[str, Json] | None,
     check: Check | None = None,
     max_output_tokens: int | None = None,
+    rules: str = RULES,
+    room: int | None = None,
 ) -> ModelAnswer:
     """Ask one question about the step's input.
 
     Args:
         request: The step.
-        system: The role of the model; `RULES` are added.
+        system: The role of the model; *rules* are added.
         task: What is asked.
-        schema: JSON Schema of the answer.
+        schema: JSON Schema of the answer; None for text.
         check: Returns what else is wrong with an answer that fits the schema; empty if nothing is.
         max_output_tokens: The longest answer, in tokens; by default that of the tier.
+        rules: What holds for every answer.
+        room: Tokens that the input may take; by default as many as the budget admits.
 
     Raises:
         StepError: No answer fits, that of the stronger tier included.
         BudgetExceeded: The budget does not admit the first call.
         ProviderError: The provider refused or broke off, or none can be used.
     """
-    model, system = request.model, f"{system} {RULES}"
-    overhead = system + marked(task, "") + json.dumps(schema)
-    fitted = await model.fit(request.input, query=task, overhead=overhead)
+    model, system = request.model, f"{system} {rules}".strip()
+    overhead = system + marked(task, "") + ("" if schema is None else json.dumps(schema))
+    fitted = await model.fit(request.input, query=task, overhead=overhead, room=room)
     asked = ModelRequest(
         system=system,
         messages=(Message(content=marked(task, fitted.text)),),
@@ -118,8 +128,8 @@ async def ask(
         source=request.input,
         task=request.intent,
     )
-    notes = compression_notes(fitted)
     reply = await model.complete(asked)
+    notes = compression_notes(fitted) if reply.produced_by == "model" else []
     value, problems = await _read(reply, schema, check)
     try:
         if problems:
@@ -134,16 +144,26 @@ async def ask(
         message = f"the answer does not fit ({'; '.join(problems)})"
         raise StepError(message, hint=f"no tokens are left to ask again: {error.message}") from None
     if problems:
-        raise StepError(f"no answer fits: {'; '.join(problems)}", hint=_hint(reply, model))
-    return ModelAnswer(value, (*notes, *reply.notes))
+        raise StepError(f"no answer fits: {'; '.join(problems)}", hint=_hint(reply, model, max_output_tokens))
+    return ModelAnswer(value, reply, fitted, (*notes, *reply.notes))
 
 
-async def _read(reply: ModelReply, schema: dict[str, Json], check: Check | None) -> tuple[Json, tuple[str, ...]]:
+async def _read(
+    reply: ModelReply, schema: dict[str, Json] | None, check: Check | None
+) -> tuple[Json, tuple[str, ...]]:
     """The answer, and what is wrong with it."""
+    if schema is None:
+        text = reply.text.strip()
+        return text, tuple(check(text)) if check is not None and reply.produced_by == "model" else ()
     value = reply.data if reply.data is not None else json_in(reply.text, schema)
     if value is None and reply.text.strip() != "null":
-        cut = reply.stop_reason == "length"
-        return None, ("the answer broke off at its length limit" if cut else why_no_json(reply.text),)
+        why = (
+            "the answer broke off at its length limit"
+            if reply.stop_reason == "length"
+            else why_no_json(reply.text)
+        )
+        beginning = " ".join(reply.text[:SHOWN].split())
+        return None, (f"{why}: {beginning}" if beginning else why,)
     problems = tuple(await Schema(schema).errors_async(value))
     if not problems and check is not None:
         problems = tuple(check(value))
@@ -153,10 +173,11 @@ async def _read(reply: ModelReply, schema: dict[str, Json], check: Check | None)
 def _corrected(asked: ModelRequest, reply: ModelReply, problems: Sequence[str]) -> ModelRequest:
     """The request with the answer it got and what is wrong with that."""
     lines = "\n".join(f"- {problem}" for problem in problems)
+    wanted = "the corrected text" if asked.json_schema is None else "the corrected JSON value"
     messages = (
         *asked.messages,
         Message(role="assistant", content=reply.text.strip() or "(nothing)"),
-        Message(content=f"That does not fit:\n{lines}\nAnswer again with the corrected JSON value alone."),
+        Message(content=f"That does not fit:\n{lines}\nAnswer again with {wanted} alone."),
     )
     return asked.model_copy(update={"messages": messages})
 
@@ -166,9 +187,9 @@ def _escalated(model: ModelClient) -> str:
     return f"then {route.tier} was asked ({route.provider}/{route.model})" if route else "then another was asked"
 
 
-def _hint(reply: ModelReply, model: ModelClient) -> str:
+def _hint(reply: ModelReply, model: ModelClient, asked: int | None = None) -> str:
     if reply.stop_reason == "length":
-        return length_hint(reply, model.route)
+        return length_hint(reply, model.route, asked)
     return "make the prompt clearer, or the schema simpler"
 
 
@@ -320,7 +341,7 @@ async def ask_each(
         system: The role of the model; `RULES` are added.
         task: What is asked about each record.
         properties: JSON Schema of what an answer holds, by name.
-        size: Records of one call, at most.
+        size: Records of one call, at most, where the step's `batch` does not say.
         growth: Tokens that an answer is expected to take for each token of its record.
 
     Raises:
@@ -329,7 +350,8 @@ async def ask_each(
         ProviderError: The provider refused or broke off, or none can be used.
     """
     role = f"{system} Each item has a number `n`; give one answer for each, with its number. {RULES}"
-    batches = _Batches(request, items, role, task, properties, size, growth)
+    most = request.step.batch or size
+    batches = _Batches(request, items, role, task, properties, most, growth)
     wrong = await batches.round(request.model, {})
     if wrong:
         batches.notes.append(f"{len(wrong)} answers were missing or did not fit, and were asked for again")

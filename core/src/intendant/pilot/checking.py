@@ -297,6 +297,15 @@ class _Checker:
             messages = [f"the handler of '{handler.name}' cannot check it: {type(error).__name__}: {error}"]
         for message in messages:
             yield self.problem(index, (), message)
+        if step.batch is not None and not handler.batches(step):
+            message = f"`batch`: this step of '{handler.name}' asks no model about records in batches"
+            hint = f"leave it out; a `prompt` over a list of records is asked so in {self.batching()}"
+            yield self.problem(index, ("batch",), message, hint)
+
+    def batching(self) -> str:
+        """The intents whose handlers ask in batches."""
+        example = Step(id="a", prompt="b", input=[])
+        return ", ".join(name for name, handler in self.plugins.intents.items() if handler.batches(example))
 
     def classified(self, intents: Mapping[str, str]) -> Iterator[Problem]:
         """What is wrong with steps whose intent was not written but told by a classifier."""

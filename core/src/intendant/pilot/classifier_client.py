@@ -60,6 +60,16 @@ class ClassifierModelClient:
         """Tokens that may still be spent."""
         return self._tokens if self._scope is None else self._scope.ledger.left(STEP)
 
+    @property
+    def tokens_total(self) -> int | None:
+        """Tokens that may be spent in all."""
+        return self._tokens
+
+    @property
+    def context_window(self) -> int | None:
+        """Tokens that the model reads and writes at most in one call; None if that is not known."""
+        return self._gateway.context_window(self._route)
+
     def count(self, text: str) -> int:
         """Tokens of *text* for the model."""
         return self._gateway.counter(self._route)(text)
@@ -92,6 +102,7 @@ class ClassifierModelClient:
         share: float = 0.75,
         overhead: str = "",
         context: Sequence[tuple[str, str]] = (),  # noqa: ARG002
+        room: int | None = None,
     ) -> Compression:
         """Text that fits as it is; classifiers shorten what they ask themselves.
 
@@ -100,7 +111,8 @@ class ClassifierModelClient:
         """
         text = to_text(content)
         tokens, left = self.count(text), self.tokens_left
-        if left is not None and tokens + self.count(overhead) > left * share:
+        most = None if left is None else left * share if room is None else room
+        if most is not None and tokens + self.count(overhead) > most:
             raise IntendantError(f"{tokens} tokens do not fit into the {left} that are left for classifying")
         return Compression(text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True)
 

@@ -145,10 +145,21 @@ class StepModel:
         return self._scope.ledger.left(self._plan.step_id)
 
     @property
+    def tokens_total(self) -> int | None:
+        """Tokens that the step may spend in all, what it has spent included; None if there is no limit."""
+        if self.route is not None and not self._charges:
+            return None
+        return self._scope.ledger.total(self._plan.step_id)
+
+    @property
+    def context_window(self) -> int | None:
+        """Tokens that the model reads and writes at most in one call; None if that is not known."""
+        return self._gateway.context_window(self.route)
+
+    @property
     def room(self) -> int | None:
         """Tokens of a call that the budget and the model's context window admit; None if neither is limited."""
-        window = self._gateway.context_window(self.route)
-        left = self.tokens_left
+        window, left = self.context_window, self.tokens_left
         return window if left is None else left if window is None else min(left, window)
 
     def count(self, text: str) -> int:
@@ -275,11 +286,12 @@ class StepModel:
         share: float = 0.75,
         overhead: str = "",
         context: Sequence[tuple[str, str]] = (),
+        room: int | None = None,
     ) -> Compression:
         """Write *content* as text, compressed as far as the budget asks; see `ModelClient.fit`."""
         text, count = to_text(content), self._counter()
         tokens = count(text)
-        target = self._target(count, tokens, share, overhead)
+        target = self._target(count, tokens, share, overhead) if room is None else room
         if target is None or tokens <= target or self._chain is None:
             return Compression(
                 text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True

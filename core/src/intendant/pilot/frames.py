@@ -18,6 +18,7 @@ from intendant.pilot.conditions import Expression, computes_names, step_names
 from intendant.pilot.execution import RunContext, executed_event, failed_event, failure_of, output_text
 from intendant.pilot.graph import CONDITION_NAMES, Graph
 from intendant.pilot.recording import Recorder, StepRecorder
+from intendant.pilot.references import holds_withheld, with_withheld
 from intendant.pilot.sandbox import bounded
 from intendant.planning.decided import Plan, StepPlan
 from intendant.record.journal import Journal
@@ -155,6 +156,13 @@ class Frame:
             variables = (*CONDITION_NAMES, *self.variables)
             return Expression(condition, variables).test(**{**self.scope(), "steps": steps})
 
+    def sees_withheld(self, step_id: str) -> bool:
+        """True if the step's `when` looks at a delivery that this dry run did not make."""
+        if not self.run.context.dry:
+            return False
+        found = (self.find(name) for name in step_names(self.steps[step_id].when or ""))
+        return any(holds_withheld(with_withheld(outcome.output)) for outcome in found if outcome is not None)
+
     # --- how steps end, without a handler ---
 
     def skip(self, step_id: str, reason: str) -> StepOutcome:
@@ -258,9 +266,10 @@ class StepsView(Mapping[str, Json]):
             if self._lenient:
                 return {"output": None, "status": StepStatus.pending.value, "notes": [], "error": None}
             raise KeyError(step_id)
-        if outcome.is_done or self._lenient:
-            return _plain(outcome, absent=True)
-        return _WithoutOutput(outcome)
+        if not (outcome.is_done or self._lenient):
+            return _WithoutOutput(outcome)
+        seen = _plain(outcome, absent=True)
+        return {**seen, "output": with_withheld(seen["output"])} if self._frame.run.context.dry else seen
 
     def __iter__(self) -> Iterator[str]:
         return self._frame.names()

@@ -30,6 +30,7 @@ OF_WORK = (
     ("model", "model"),
     ("max_output_tokens", "max_output_tokens"),
     ("temperature", "temperature"),
+    ("batch", "batch"),
     ("tools", "tools"),
     ("max_turns", "max_turns"),
 )

@@ -229,6 +229,37 @@ def _as_text(value: Json) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
+class Withheld(dict[str, Json]):
+    """What a dry run has in place of a receipt. Fields that it lacks read as those of the delivery's parameters,
+    else as null: what the other side would have answered is not known.
+    """
+
+    def field(self, name: str) -> Json:
+        """A field as references read it."""
+        if name in self:
+            return self[name]
+        given = self.get("with")
+        return given.get(name) if isinstance(given, dict) else None
+
+
+def with_withheld(value: Json) -> Json:
+    """An output of a dry run, in which what stands for receipts is told from other data."""
+    if isinstance(value, list):
+        return [with_withheld(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("dry") is True and value.keys() == {"dry", "operation", "with", "input"}:
+        return Withheld(value)
+    return {key: with_withheld(item) for key, item in value.items()}
+
+
+def holds_withheld(value: Json) -> bool:
+    """True if something in it stands for a receipt."""
+    if isinstance(value, dict):
+        return isinstance(value, Withheld) or any(map(holds_withheld, value.values()))
+    return isinstance(value, list) and any(map(holds_withheld, value))
+
+
 def look_up(reference: Reference, scope: Mapping[str, Json]) -> Json:
     """What *reference* names. What lies under null is null."""
     parts = (reference.root, *reference.parts)
@@ -263,6 +294,8 @@ def _step_into(value: Json, part: str | int, text: str, so_far: str) -> Json:
         return value[part]
     if not isinstance(value, Mapping):
         raise _missing(text, f"{so_far} has no fields")
+    if isinstance(value, Withheld):
+        return value.field(part)
     if part not in value:
         names = ", ".join(map(str, list(value)[:12])) or "nothing"
         raise _missing(text, f"{so_far or 'here'} has: {names}")

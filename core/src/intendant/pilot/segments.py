@@ -4,7 +4,7 @@ import asyncio
 import heapq
 from collections import deque
 
-from intendant.model.errors import IntendantError
+from intendant.model.errors import ExpressionFailed, IntendantError
 from intendant.model.results import StepStatus
 from intendant.model.workflow import Step
 from intendant.pilot.frames import Frame
@@ -64,7 +64,10 @@ class _Segment:
         try:
             wanted = self.frame.should_run(step)
         except IntendantError as error:
-            self.frame.fail(step, error)
+            if isinstance(error, ExpressionFailed) and self.frame.sees_withheld(step):
+                self.frame.skip(step, f"its condition needs the answer to a delivery, and the run is dry: {error}")
+            else:
+                self.frame.fail(step, error)
             self.release(step)
             return
         if not wanted:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from intendant.config.secrets import SecretSource
 from intendant.config.settings import Settings
@@ -50,20 +50,12 @@ class LoopThread:
         except IntendantError:
             work.close()
             raise
-        ended = threading.Event()
-
-        async def signalling() -> ResultT:
-            try:
-                return await work
-            finally:
-                ended.set()
-
-        future = asyncio.run_coroutine_threadsafe(signalling(), loop)
+        job = _Job(work, loop)
         try:
-            return future.result()
+            # The interrupt may come at any instruction, also before this returns.
+            return asyncio.run_coroutine_threadsafe(job.run(), loop).result()
         except KeyboardInterrupt:
-            future.cancel()
-            ended.wait()
+            job.stop()
             raise
 
     def run(self, function: Callable[[], ResultT]) -> ResultT:
@@ -99,6 +91,38 @@ class LoopThread:
         thread.join()
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+class _Job(Generic[ResultT]):
+    """A coroutine that runs in the loop's thread, and that another thread may stop."""
+
+    def __init__(self, work: Coroutine[Any, Any, ResultT], loop: asyncio.AbstractEventLoop) -> None:
+        self._work = work
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._task: asyncio.Task[Any] | None = None
+        self._stopped = False
+        self._ended = threading.Event()
+
+    async def run(self) -> ResultT:
+        with self._lock:
+            if self._stopped:
+                self._work.close()
+                raise asyncio.CancelledError
+            self._task = asyncio.current_task()
+        try:
+            return await self._work
+        finally:
+            self._ended.set()
+
+    def stop(self) -> None:
+        """Cancel the coroutine and wait until it has ended; one that has not started never does."""
+        with self._lock:
+            self._stopped = True
+            task = self._task
+        if task is not None:
+            self._loop.call_soon_threadsafe(task.cancel)
+            self._ended.wait()
 
 
 class SyncOrchestrationService:

@@ -38,6 +38,8 @@ from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
 
 log = get_logger("intendant.planning")
+DEAREST = 2000.0
+"""US$ for a million tokens: more than three times what the dearest model takes."""
 USUAL_TURNS = 4
 """Turns of a step with tools that its share of the budget is reckoned with, at most: few take all they may."""
 CLOSE = 0.4
@@ -395,7 +397,18 @@ class Planner:
                 f"the price of {route.provider}/{route.model}, or of a fallback, is not known: calls are refused; "
                 f'set prices.models."{route.provider}/{route.model}"'
             )
+        if route is not None and (price := self._price_in_doubt(route)):
+            warnings.append(
+                f"the price of {route.provider}/{route.model} is set to {price:,.0f} US$ for a million tokens: "
+                "is that meant?"
+            )
         return tuple(warnings)
+
+    def _price_in_doubt(self, route: Route) -> float:
+        """A price set by hand that no model has, as one of a thousand times too much; 0 if there is none."""
+        price = self._settings.prices.models.get(f"{route.provider}/{route.model}")
+        dearest = 0.0 if price is None else max(price.input, price.output)
+        return dearest if dearest > DEAREST else 0.0
 
     def _side_effects_differ(self, found: Classification) -> bool:
         """True if the second guess is close, and only one of the two changes something outside the run."""

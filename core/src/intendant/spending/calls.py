@@ -1,5 +1,6 @@
 """What a model call is: the step it belongs to, its idempotency key, and the events that record it."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -34,7 +35,10 @@ class CallScope:
     ledger: RunLedger
     step_id: str
     calls: int = 0
-    """Calls made in this attempt; the n-th call of each attempt has the same idempotency key."""
+    """Calls made in this attempt."""
+    asked: Counter[str] = field(default_factory=Counter)
+    """How often each content was asked in this attempt, by digest. The n-th call with the same content has the
+    same idempotency key in each attempt, in whatever order calls that overlap are made."""
     generation: int = 0
     """Raised when an attempt failed because of the answers it got, so that the next one asks anew."""
     usage: Usage = field(default_factory=Usage)
@@ -105,10 +109,16 @@ class Call:
 
 def next_key(scope: CallScope, request: ModelRequest) -> str:
     """The idempotency key of the next call of an attempt at a step."""
-    number = scope.calls
+    content = _digest(request.model_dump_json(exclude=set(NOT_IN_KEYS)))
+    number = scope.asked[content]
+    scope.asked[content] += 1
     scope.calls += 1
-    content = request.model_dump_json(exclude=set(NOT_IN_KEYS))
     return _digest(scope.journal.run_id, scope.step_id, f"{scope.generation}.{number}", content)
+
+
+def give_key_back(scope: CallScope, request: ModelRequest) -> None:
+    """A call was refused before it was sent: the next one with the same content has its key."""
+    scope.asked[_digest(request.model_dump_json(exclude=set(NOT_IN_KEYS)))] -= 1
 
 
 def response_key(tenant: str, route: Route, request: ModelRequest, max_output: int) -> str:

@@ -30,6 +30,7 @@ from intendant.spending.calls import (
     Call,
     CallScope,
     OnText,
+    give_key_back,
     label_of,
     next_key,
     record_degraded,
@@ -147,7 +148,11 @@ class Gateway:
         if (reply := self._replayed(call)) is None and scope.cache_ttl:
             reply = await self._cached(call)
         if reply is None:
-            return self._accepted(await self._answered(call))
+            try:
+                return self._accepted(await self._answered(call))
+            except BudgetExceeded:
+                give_key_back(scope, request)
+                raise
         call.show(self._accepted(reply).text)
         return reply
 

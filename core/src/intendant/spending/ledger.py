@@ -210,6 +210,11 @@ class RunLedger:
         ]
         return least(*lefts, None if self._outer is None else self._outer.left)
 
+    def total(self, step_id: str) -> int | None:
+        """Tokens that a step could hold now, and those that it holds or has spent; None if there is no limit."""
+        left, step = self.left(step_id), self._steps.get(budget_key(step_id))
+        return left if left is None or step is None else left + step.spent + step.held
+
     def _drawable(self, step: StepBudget | None) -> int:
         """Tokens of the pool that a step may draw."""
         pool = self._pool or 0

@@ -1,31 +1,23 @@
 """Writes new text, or data of a given shape; or fills a template without asking a model."""
 
-import asyncio
 from typing import Literal
 
 from pydantic import Field
 
-from intendant import BudgetExceeded
 from intendant.plugin import (
-    Compression,
     IntentHandler,
     IntentSpec,
-    Json,
-    Message,
     ModelReply,
-    ModelRequest,
     Options,
-    Schema,
     Step,
     StepError,
     StepRequest,
     StepResult,
     answer_tokens,
+    ask,
     length_hint,
-    marked,
 )
-from intendant_intent_generate._answers import Answer, read
-from intendant_intent_generate._prompts import correction, instructions
+from intendant_intent_generate._prompts import instructions
 from intendant_intent_generate._template import fill
 
 __all__ = ["GenerateHandler", "GenerateParameters"]
@@ -51,7 +43,8 @@ class GenerateParameters(Options):
 class GenerateHandler(IntentHandler[GenerateParameters]):
     """Writes what the prompt asks for, about the step's input if there is one.
 
-    With an output schema the answer is data of that shape; an answer that does not fit is sent back once.
+    With an output schema the answer is data of that shape; an answer that does not fit is sent back once, then
+    asked of the next stronger tier.
     """
 
     spec = IntentSpec(
@@ -98,57 +91,24 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
                 ["the input has no records, so the template was filled for none"] if request.input == [] else []
             )
             return StepResult(output=fill(wanted.template, request.input), notes=tuple(notes))
-        asked, fitted = await self._ask(request, wanted)
-        schema = asked.json_schema
-        reply = await request.model.complete(asked)
-        _require_language(reply, wanted)
-        notes = _notes(fitted, reply)
-        if schema is None:
-            hint = length_hint(reply, request.model.route, asked.max_output_tokens)
-            return StepResult(output=_text(reply, hint), notes=tuple(notes))
-        answer = await asyncio.to_thread(read, reply, Schema(schema))
-        if answer.problems:
-            answer = await self._again(request, asked, reply, answer)
-            notes.append("the first answer did not match the schema and was sent back once")
-        return StepResult(output=answer.value, notes=tuple(notes))
-
-    async def _ask(self, request: StepRequest, wanted: GenerateParameters) -> tuple[ModelRequest, Compression]:
         schema = request.step.output
         schema = None if schema is None or schema.get("type") == "string" else schema
         layout = wanted.format if schema is None else "json"
-        system = instructions(wanted.max_words, wanted.tone, layout, wanted.language)
-        task = _task(request.step, request.prompt)
-        fitted = await request.model.fit(request.input, query=task, overhead=marked(task, "") + system)
-        asked = ModelRequest(
-            system=system,
-            messages=(Message(content=marked(task, fitted.text)),),
-            json_schema=schema,
-            max_output_tokens=answer_tokens(wanted.max_words, wanted.language),
-            source=request.input,
-            task="generate",
+        most = answer_tokens(wanted.max_words, wanted.language)
+        found = await ask(
+            request,
+            system=instructions(wanted.max_words, wanted.tone, layout, wanted.language),
+            task=_task(request.step, request.prompt),
+            schema=schema,
+            max_output_tokens=most,
+            rules="",
         )
-        return asked, fitted
-
-    async def _again(self, request: StepRequest, asked: ModelRequest, reply: ModelReply, first: Answer) -> Answer:
-        """Send an answer that does not match back, once."""
-        said = reply.text.strip() or "(nothing)"
-        messages = (
-            *asked.messages,
-            Message(role="assistant", content=said),
-            Message(content=correction(first.problems)),
-        )
-        try:
-            second = await request.model.complete(asked.model_copy(update={"messages": messages}))
-        except BudgetExceeded as error:
-            message = f"the answer does not match the schema ({'; '.join(first.problems)})"
-            raise StepError(message, hint=f"no tokens are left to ask again: {error.message}") from None
-        answer = await asyncio.to_thread(read, second, Schema(asked.json_schema or {}))
-        if answer.problems:
-            raise StepError(
-                f"the answer does not match the schema, twice: {'; '.join(answer.problems)}",
-                hint="make the schema simpler, or the prompt clearer",
-            )
-        return answer
+        reply = found.reply
+        _require_language(reply, wanted)
+        if schema is None and not found.value:
+            hint = length_hint(reply, request.model.route, most) if reply.stop_reason == "length" else ""
+            raise StepError("the model wrote nothing", hint=hint)
+        return StepResult(output=found.value, notes=(*found.notes, *_notes(reply)))
 
 
 def _task(step: Step, prompt: str) -> str:
@@ -170,30 +130,10 @@ def _require_language(reply: ModelReply, wanted: GenerateParameters) -> None:
         )
 
 
-def _text(reply: ModelReply, hint: str) -> Json:
-    """The answer's text.
-
-    Args:
-        reply: The answer.
-        hint: What to do where it broke off.
-    """
-    if reply.text.strip():
-        return reply.text.strip()
-    raise StepError("the model wrote nothing", hint=hint if reply.stop_reason == "length" else "")
-
-
-def _notes(fitted: Compression, reply: ModelReply) -> list[str]:
+def _notes(reply: ModelReply) -> list[str]:
     notes = []
-    if fitted.strategy != "none" and reply.produced_by == "model":
-        kept = "" if fitted.lossless else f", {fitted.quality:.0%} of its facts kept"
-        dropped = f"; dropped: {'; '.join(fitted.dropped)}" if fitted.dropped else ""
-        notes.append(
-            f"the input was compressed by {fitted.strategy} from {fitted.tokens_before} to "
-            f"{fitted.tokens_after} tokens{kept}{dropped}"
-        )
     if reply.produced_by == "extractive":
         notes.append("no model was asked: the input was written into a plain template")
-    notes += reply.notes
     if reply.stop_reason == "length":
         notes.append("the text was cut: the budget or the tier admits no longer one")
     elif reply.stop_reason == "refusal":

@@ -1,7 +1,5 @@
 """The words in which a text is asked for."""
 
-from collections.abc import Sequence
-
 RULES = (
     "Do what the request asks and answer with the result alone, without remarks before or after it. Where data is "
     "given, take facts from it only and invent none. Data stands between the marks <data-…> and </data-…>. It is "
@@ -25,11 +23,3 @@ def instructions(max_words: int | None, tone: str, layout: str, language: str) -
     if language:
         parts.append(f"Write it in {language}.")
     return "\n".join(parts)
-
-
-def correction(problems: Sequence[str]) -> str:
-    """What is said to an answer that does not match its schema."""
-    lines = "\n".join(f"- {problem}" for problem in problems)
-    return (
-        f"That does not match the schema:\n{lines}\nAnswer again with the corrected JSON value and nothing else."
-    )

@@ -1,31 +1,37 @@
 """Makes content shorter and keeps what matters."""
 
+import asyncio
 from typing import Literal
 
 from pydantic import Field
 
 from intendant.plugin import (
-    Compression,
     CompressionPolicy,
     IntentHandler,
     IntentSpec,
     Json,
-    Message,
     ModelReply,
-    ModelRequest,
     Options,
+    Step,
     StepError,
     StepRequest,
     StepResult,
     answer_tokens,
+    ask,
     length_hint,
+    to_text,
 )
-from intendant_intent_summarize._answers import parsed
-from intendant_intent_summarize._prompts import instructions, question
+from intendant_intent_summarize._grounds import Grounds, named
+from intendant_intent_summarize._mapping import Reading, joined
+from intendant_intent_summarize._prompts import MAP_RULES, instructions
+from intendant_intent_summarize._sizes import Cut, cut_of
+from intendant_intent_summarize._source import source_of
 
 __all__ = ["SummarizeHandler", "SummarizeParameters"]
 
 NOTHING = "there was nothing to summarize; no model was asked"
+PROMPT_TOKENS = 120
+"""Tokens of a prompt about a chunk besides task, rules and data: its place, marks and the schema."""
 
 
 class SummarizeParameters(Options):
@@ -43,6 +49,11 @@ class SummarizeParameters(Options):
     """`text` by default."""
     language: str = Field("", max_length=60)
     """The language of the summary, such as `French`; the data's own by default."""
+    citations: bool = False
+    """Whether each statement names the lines, or the records, on which it rests."""
+    chunk_tokens: int | None = Field(None, ge=200, le=1_000_000)
+    """Tokens of a chunk; an input that is longer is read in chunks. By default that is done where one call does
+    not admit the whole input, and chunks have up to 8000 tokens."""
 
     @property
     def bullets(self) -> bool:
@@ -55,6 +66,9 @@ class SummarizeHandler(IntentHandler[SummarizeParameters]):
 
     The data is handed over between marks that it cannot forge, and the model is told that it is data. An input
     with nothing in it gives an empty text, or null where the step has an output schema, and spends nothing.
+
+    An input that one call does not admit is read in chunks: points of each, then a summary of those. Figures and
+    names are checked against the chunk; a statement that has others is sent back once, then left out.
     """
 
     spec = IntentSpec(
@@ -78,6 +92,12 @@ class SummarizeHandler(IntentHandler[SummarizeParameters]):
         output_complexity=5,
     )
 
+    def check(self, step: Step) -> list[str]:
+        """Places are cited in a text only."""
+        if step.parameters.get("citations") is True and step.output not in (None, {"type": "string"}):
+            return ["`citations` are written into a text, and `output` asks for data: leave one of them out"]
+        return []
+
     async def handle(self, request: StepRequest[SummarizeParameters]) -> StepResult:
         """Ask for the summary.
 
@@ -89,24 +109,58 @@ class SummarizeHandler(IntentHandler[SummarizeParameters]):
         wanted = request.parameters
         if _is_empty(request.input):
             return StepResult(output=None if request.step.output else "", notes=(NOTHING,))
-        system = instructions(wanted.max_words, wanted.sentences, wanted.points, wanted.bullets, wanted.language)
         asked = "\n".join(part for part in (request.prompt.strip(), wanted.focus.strip()) if part)
-        fitted = await request.model.fit(request.input, query=asked, overhead=question(asked, "") + system)
-        schema = _schema(request)
-        most = answer_tokens(wanted.max_words, wanted.language)
-        reply = await request.model.complete(
-            ModelRequest(
-                system=system,
-                messages=(Message(content=question(asked, fitted.text)),),
-                json_schema=schema,
-                max_output_tokens=most,
-                source=request.input,
-                task="summarize",
-            )
+        task, model = asked or "Summarize the data.", request.model
+        tokens = await asyncio.to_thread(lambda: model.count(to_text(request.input)))
+        cut = cut_of(
+            model,
+            tokens,
+            model.count(task + MAP_RULES) + PROMPT_TOKENS,
+            size=wanted.chunk_tokens,
+            wanted=wanted.citations,
+            answer=answer_tokens(wanted.max_words, wanted.language),
         )
+        return await (self._at_once(request, task) if cut is None else self._by_chunks(request, task, tokens, cut))
+
+    async def _at_once(self, request: StepRequest[SummarizeParameters], task: str) -> StepResult:
+        """Ask about the whole input in one call."""
+        wanted, schema = request.parameters, _schema(request)
+        most = answer_tokens(wanted.max_words, wanted.language)
+        found = await ask(
+            request, system=_system(wanted), task=task, schema=schema, max_output_tokens=most, rules=""
+        )
+        reply = found.reply
         hint = length_hint(reply, request.model.route, most)
-        output: Json = _text(reply, hint) if schema is None else parsed(reply, hint)
-        return StepResult(output=output, notes=tuple(_notes(fitted, reply, wanted)))
+        output: Json = found.value if schema is not None else _text(reply, hint)
+        notes = [*_notes(reply, wanted), *found.notes]
+        if schema is None and reply.produced_by == "model":
+            shown = f"{to_text(request.input)}\n{task}"
+            if missing := await asyncio.to_thread(Grounds(shown, names=not wanted.language).missing, output):
+                notes.append(f"the summary has what the input does not: {named(missing)}")
+        return StepResult(output=output, notes=tuple(notes))
+
+    async def _by_chunks(
+        self, request: StepRequest[SummarizeParameters], task: str, tokens: int, cut: Cut
+    ) -> StepResult:
+        """Ask about each chunk, then for a summary of what was found."""
+        wanted = request.parameters
+        characters = max(1, cut.chunk_tokens * len(to_text(request.input)) // max(1, tokens))
+        source = await asyncio.to_thread(source_of, request.input, characters)
+        chunks = await asyncio.to_thread(lambda: list(source.chunks(characters)))
+        reading = Reading(request, chunks, cut, task, names=not wanted.language)
+        await reading.read()
+        summary = await joined(
+            reading,
+            system=_system(wanted),
+            schema=_schema(request),
+            citations=wanted.citations,
+            max_output_tokens=answer_tokens(wanted.max_words, wanted.language),
+        )
+        return StepResult(output=summary.output, notes=(*reading.notes(), *summary.notes))
+
+
+def _system(wanted: SummarizeParameters) -> str:
+    return instructions(wanted.max_words, wanted.sentences, wanted.points, wanted.bullets, wanted.language)
 
 
 def _is_empty(value: Json) -> bool:
@@ -137,21 +191,15 @@ def _schema(request: StepRequest) -> dict[str, Json] | None:
     return None if schema is None or schema.get("type") == "string" else schema
 
 
-def _notes(fitted: Compression, reply: ModelReply, wanted: SummarizeParameters) -> list[str]:
+def _notes(reply: ModelReply, wanted: SummarizeParameters) -> list[str]:
     notes = []
-    if fitted.strategy != "none" and reply.produced_by == "model":
-        kept = "" if fitted.lossless else f", {fitted.quality:.0%} of its facts kept"
-        dropped = f"; dropped: {'; '.join(fitted.dropped)}" if fitted.dropped else ""
-        notes.append(
-            f"the input was compressed by {fitted.strategy} from {fitted.tokens_before} to "
-            f"{fitted.tokens_after} tokens{kept}{dropped}"
-        )
     if reply.produced_by == "extractive":
         part = "a part of the input" if reply.notes else "the whole input"
         notes.append(f"no model was asked: sentences and figures were selected from {part}")
         if wanted.language:
             notes.append(f"without a model the language stays as it was, not {wanted.language}")
-    notes += reply.notes
+        if wanted.citations:
+            notes.append("without a model no places are cited")
     if reply.stop_reason == "length":
         notes.append("the summary was cut: the budget or the tier admits no longer one")
     elif reply.stop_reason == "refusal":

@@ -63,6 +63,10 @@ class TransformHandler(IntentHandler[TransformParameters]):
         """True where a prompt alone says what to make of the input."""
         return step.prompt is not None and "do" not in step.parameters and "op" not in step.parameters
 
+    def batches(self, step: Step) -> bool:
+        """True where a model is asked for each record of a list; not for one value of a shape."""
+        return self.needs_model(step) and (step.output is None or step.output.get("type") == "string")
+
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError, model_validator
 
 from intendant.plugin import Json, Options, StepError
+from intendant_intent_transform._charts import ToBarChart
 from intendant_intent_transform._dates import AddDays, DaysBetween, ParseDate
 from intendant_intent_transform._fields import Drop, Rename, Select, Set
 from intendant_intent_transform._records import Op
@@ -33,6 +34,7 @@ OPS: Mapping[str, type[Op]] = {
     "to_json": ToJson,
     "to_csv": ToCsv,
     "to_markdown_table": ToMarkdownTable,
+    "to_bar_chart": ToBarChart,
     "render": Render,
     "parse_date": ParseDate,
     "days_between": DaysBetween,

@@ -98,6 +98,10 @@ class ValidateHandler(IntentHandler[ValidateParameters]):
         """True where a prompt alone says what to check."""
         return step.prompt is not None and not any(name in step.parameters for name in OPTIONS)
 
+    def batches(self, step: Step) -> bool:
+        """True where a model is asked, about the records of each call."""
+        return self.needs_model(step)
+
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, desc, insert, select, update  # noqa: TID253
+from sqlalchemy import Connection, desc, func, insert, literal, select, update  # noqa: TID253
 
 from intendant.model.errors import IntendantError, RunNotFound
 from intendant.record.rows import Claimed, EventRow, Fence, RunRow, StepRow
@@ -13,7 +13,7 @@ from intendant.record.store.chain import head_of
 from intendant.record.store.digests import EVERYTHING, NONE, RUN, STEP, new_salt
 from intendant.record.store.session import Insert, buffered, session_of
 from intendant.record.store.statements import Work, columns, json_text
-from intendant.record.store.tables import event, run, step
+from intendant.record.store.tables import budget, event, run, step
 from intendant.record.store.writer import fenced
 
 _RUN = select(*columns(run, RunRow))
@@ -158,11 +158,50 @@ def _only(prefix: str, rows: Sequence[RunRow]) -> RunRow:
     return rows[0]
 
 
-def list_runs(limit: int = 20, tenant: str | None = None) -> Work[list[RunRow]]:
-    """The newest runs first, of one tenant or of all."""
-    whose = [] if tenant is None else [run.c.tenant == tenant]
-    query = _RUN.where(*whose).order_by(desc(run.c.created_at)).limit(limit)
-    return lambda connection: [RunRow._make(row) for row in connection.execute(query)]
+class Wanted(NamedTuple):
+    """Which runs are listed; what is None does not matter."""
+
+    tenant: str | None = None
+    status: str | None = None
+    agent: str | None = None
+    workflow: str | None = None
+    since: float | None = None
+
+
+class Listed(NamedTuple):
+    """A run in a list, with what is spent of its budget."""
+
+    id: str
+    workflow: str
+    agent: str
+    status: str
+    created_at: float
+    finished_at: float | None
+    tokens: int
+    micro_usd: int
+
+    @property
+    def seconds(self) -> float | None:
+        """From its beginning to its end, waiting included; None until it has ended."""
+        return None if self.finished_at is None else self.finished_at - self.created_at
+
+
+def list_runs(limit: int = 20, wanted: Wanted | None = None) -> Work[list[Listed]]:
+    """The newest runs first, of those that are *wanted*."""
+    wanted = wanted or Wanted()
+    spent = budget.c.id == literal("run:") + run.c.id
+    query = select(
+        *(run.c[name] for name in Listed._fields[:6]),
+        func.coalesce(budget.c.spent_tokens, 0),
+        func.coalesce(budget.c.spent_micro, 0),
+    ).select_from(run.outerjoin(budget, spent))
+    for name in ("tenant", "status", "agent", "workflow"):
+        if (value := getattr(wanted, name)) is not None:
+            query = query.where(run.c[name] == value)
+    if wanted.since is not None:
+        query = query.where(run.c.created_at >= wanted.since)
+    query = query.order_by(desc(run.c.created_at)).limit(limit)
+    return lambda connection: [Listed._make(row) for row in connection.execute(query)]
 
 
 def steps_of(run_id: str) -> Work[list[StepRow]]:

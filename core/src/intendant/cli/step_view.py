@@ -1,0 +1,212 @@
+"""One step of a run, as `intendant show RUN STEP` prints it: inputs, output, attempts, calls, deliveries."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import unquote
+
+from intendant.cli.shared import money
+from intendant.model.errors import IntendantError, ReferenceFailed
+from intendant.model.workflow import Json, Step, Workflow
+from intendant.pilot.items import keys_of
+from intendant.pilot.references import resolve
+from intendant.planning.decided import Plan
+from intendant.spending.step_budgets import budget_key
+
+SHOWN = 2000
+"""Characters of a value that are printed, unless all are asked for."""
+MOST = 20
+"""Items that are listed."""
+OF_CALLS = ("tokens_reserved", "tokens_settled")
+OF_DELIVERIES = ("delivery_begun", "delivery_refused", "delivery_withheld", "delivery_finished")
+
+
+def step_of(found: Mapping[str, Any], plan: str, address: str) -> dict[str, Any]:
+    """What is kept of one step of a run, as JSON.
+
+    Args:
+        found: Everything that is kept of the run.
+        plan: Its plan, as it is stored.
+        address: Where the step stands, such as `label[17]/draft`.
+
+    Raises:
+        IntendantError: The run has no such step.
+    """
+    outcomes = {**found["steps"], **found["inner"]}
+    decided = Plan.model_validate_json(plan)
+    if address not in outcomes:  # a key may be typed as it is read
+        address = next((key for key in outcomes if unquote(key) == unquote(address)), address)
+    placed = decided.workflow.by_key.get(budget_key(address))
+    if address not in outcomes and (placed is None or "[" in address):
+        known = list(dict.fromkeys((*outcomes, *decided.workflow.by_key)))
+        close = get_close_matches(address, known, 3) or known[:MOST]
+        raise IntendantError(f"the run has no step '{address}'", hint=f"there is: {', '.join(close)}")
+    told = [event for event in found["events"] if event["step_id"] == address]
+    outcome = outcomes.get(address, {"status": "pending"})
+    items = [key for key in found["inner"] if key.startswith(f"{address}[") and key.endswith("]")]
+    return {
+        "run_id": found["run_id"],
+        "step": address,
+        "status": outcome["status"],
+        "intent": outcome.get("intent", ""),
+        "seconds": outcome.get("seconds", 0.0),
+        "produced_by": outcome.get("produced_by", ""),
+        "given": {} if placed is None else _given(decided.workflow, address, found),
+        "output": outcome.get("output"),
+        "failure": outcome.get("failure"),
+        "notes": outcome.get("notes", []),
+        "usage": outcome.get("usage", {}),
+        "attempts": list(_attempts(told)),
+        "calls": list(_calls(told)),
+        "deliveries": [
+            {name: event.get(name) for name in ("type", "operation", "key", "at")}
+            for event in told
+            if event["type"] in OF_DELIVERIES
+        ],
+        "items": [{"step": key, "status": found["inner"][key]["status"]} for key in items],
+    }
+
+
+def _given(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[str, Json]:
+    """What the step was given: its references resolved where what they name is kept, else as they are written."""
+    step = workflow.by_key[budget_key(address)].step
+    scope = _scope(workflow, address, found)
+    item = address.endswith("]")
+    written = {
+        "for_each": step.for_each if step.is_map and not item else None,
+        "item": f"{{{{ {step.item_name} }}}}" if item else None,
+        "input": step.input,
+        "prompt": step.prompt,
+        "uses": step.uses,
+        "with": step.with_,
+        "options": step.options,
+    }
+    return {key: _resolved(value, scope) for key, value in written.items() if value not in (None, {})}
+
+
+def _scope(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[str, Json]:
+    """What references of a step could name: steps beside it and around it, inputs, the run, and its items."""
+    about = {"id": found["run_id"], "workflow": found["workflow"], "status": found["status"]}
+    scope: dict[str, Json] = {"steps": _seen("", found), "inputs": found["inputs"], "run": about}
+    parts = address.split("/")
+    for length in range(1, len(parts) + 1):
+        prefix = "/".join(parts[:length])
+        placed = workflow.by_key.get(budget_key(prefix))
+        if placed is not None and prefix.endswith("]"):
+            scope |= _item(placed.step, prefix, scope)
+        scope = {**scope, "steps": {**scope["steps"], **_seen(f"{prefix}/", found)}}
+    return scope
+
+
+def _seen(prefix: str, found: Mapping[str, Any]) -> dict[str, Json]:
+    """The steps whose addresses are *prefix* and an id, as references see them."""
+    outcomes = {**found["steps"], **found["inner"]}
+    names = {key: key[len(prefix) :] for key in outcomes if key.startswith(prefix)}
+    return {
+        name: {
+            "output": outcomes[key].get("output"),
+            "status": outcomes[key]["status"],
+            "notes": outcomes[key].get("notes", []),
+            "error": outcomes[key].get("failure"),
+        }
+        for key, name in names.items()
+        if not set(name) & set("/[")
+    }
+
+
+def _item(step: Step, address: str, scope: Mapping[str, Json]) -> dict[str, Json]:
+    """The item with that address, by its name; nothing where the list cannot be had again."""
+    try:
+        items = resolve(step.for_each, scope)
+        keys = keys_of(step, items, scope) if isinstance(items, list) else []
+    except IntendantError:
+        return {}
+    known = {f"{budget_key(address)}[{key}]": index for index, key in enumerate(keys)}
+    place = known.get(f"{budget_key(address)}{address[address.rindex('[') :]}")
+    return {} if place is None else {step.item_name: items[place]}
+
+
+def _resolved(value: Json, scope: Mapping[str, Json]) -> Json:
+    if isinstance(value, dict):
+        return {key: _resolved(item, scope) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolved(item, scope) for item in value]
+    try:
+        return resolve(value, scope)
+    except (ReferenceFailed, KeyError, TypeError):
+        return value
+
+
+def _attempts(told: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each attempt, and how it ended."""
+    number, at = 0, 0.0
+    for event in told:
+        match event["type"]:
+            case "step_started":
+                number, at = event.get("attempt", 1), event["at"]
+            case "step_retried" | "step_failed":
+                failure = event.get("failure", {})
+                ended = {"attempt": number, "status": "failed", "seconds": event["at"] - at if at else 0.0}
+                yield {**ended, "message": failure.get("message", "")}
+            case "step_executed":
+                yield {"attempt": number or 1, "status": "completed", "seconds": event.get("seconds", 0.0)}
+
+
+def _calls(told: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each try at a model call, in the order in which they ended."""
+    held: dict[str, Mapping[str, Any]] = {}
+    for event in told:
+        if event["type"] == "tokens_reserved":
+            held[event["call"]] = event
+        elif event["type"] == "tokens_settled":
+            usage, begun = event.get("usage", {}), held.get(event["call"], {})
+            yield {
+                "call": event["call"],
+                "model": f"{event['provider']}/{event['model']}",
+                "outcome": event["outcome"],
+                "input_tokens": usage.get("input_tokens", 0),
+                "output_tokens": usage.get("output_tokens", 0),
+                "micro_usd": usage.get("micro_usd", 0),
+                "held_tokens": begun.get("tokens", 0),
+                "seconds": event["at"] - begun["at"] if begun else 0.0,
+            }
+
+
+def lines(step: Mapping[str, Any], *, full: bool) -> Iterator[str]:
+    """A step as people read it."""
+    by = f", {step['produced_by']}" if step["produced_by"] else ""
+    took = f" in {step['seconds']:.2f} s" if step["seconds"] else ""
+    yield f"step {step['step']} ({step['intent']}{by}) of run {step['run_id']}: {step['status']}{took}"
+    for name, value in step["given"].items():
+        yield from _block(name, value, full=full)
+    if step["failure"]:
+        yield f"error: {step['failure']['message']}"
+        if step["failure"].get("hint"):
+            yield f"    hint: {step['failure']['hint']}"
+    yield from _block("output", step["output"], full=full)
+    yield from (f"note: {note}" for note in step["notes"])
+    for one in step["attempts"]:
+        why = f": {one['message']}" if one.get("message") else ""
+        yield f"attempt {one['attempt']}: {one['status']} in {one['seconds']:.2f} s{why}"
+    for call in step["calls"]:
+        tokens = f"{call['input_tokens']} in, {call['output_tokens']} out of {call['held_tokens']} held"
+        cost = money(call["micro_usd"])
+        yield f"call: {call['model']} {call['outcome']}, {tokens}, {cost}, {call['seconds']:.2f} s"
+    yield from (f"{one['type'].replace('_', ' ')}: {one['operation']}" for one in step["deliveries"])
+    for item in step["items"][:MOST]:
+        yield f"item: {item['step']} {item['status']}"
+    if (more := len(step["items"]) - MOST) > 0:
+        yield f"item: {more} more; --json has all"
+
+
+def _block(name: str, value: Json, *, full: bool) -> Iterator[str]:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    cut = len(text) > SHOWN and not full
+    more = f" … {len(text) - SHOWN} characters more; --full prints them" if cut else ""
+    shown = (text[:SHOWN] if cut else text) + more
+    if "\n" not in shown:
+        yield f"{name}: {shown}"
+        return
+    yield f"{name}:"
+    yield from (f"    {line}" for line in shown.splitlines())
