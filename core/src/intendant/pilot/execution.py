@@ -201,7 +201,6 @@ class StepExecution:
         model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint, agent)
         try:
             async with asyncio.timeout(limit) as clock:
-                # A run that the handler starts spends from this one's budgets.
                 with inside(context.ledger, self._address):
                     result = await self._handled(self._request(model))
         except TimeoutError:

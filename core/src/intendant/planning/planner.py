@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from intendant.config.flags import is_on
 from intendant.config.logs import get_logger
@@ -44,6 +45,18 @@ USUAL_TURNS = 4
 """Turns of a step with tools that its share of the budget is reckoned with, at most: few take all they may."""
 CLOSE = 0.4
 """Two intents whose probabilities differ by less are worth a warning where the wrong one would matter."""
+
+
+class _Draft(NamedTuple):
+    """A step of work, before it has tokens and a model."""
+
+    step: Step
+    spec: IntentSpec
+    classification: Classification
+    needs_model: bool
+    memory: int
+    """Tokens for what is known before the run."""
+    items: Items
 
 
 class Planner:
@@ -88,45 +101,26 @@ class Planner:
             SettingsError: A step needs a model, and the only provider that has any is not configured.
         """
         found = await self._classify(workflow, needs, known or {}, model)
-        taken = planning()
-        handlers = self._plugins.intents
-        specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.work}
-        wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.work}
+        taken, total = planning(), self.total(workflow)
         items = items_of(workflow, inputs or {})
-        usable = any(offer.charges for offer in self.offers)
-        if any(wants.values()) and not usable and (fault := misconfigured(self._plugins.providers)) is not None:
-            raise fault  # A provider without a model must not stand in for one whose settings are wrong.
-        told = [step.id for step in workflow.work if memory and wants[step.id] and specs[step.id].memory]
-        line = self._memory_line(workflow, len(told))
-        total = max(0, self.total(workflow) - taken.tokens - line * len(told))
-        shares, strategy, unallocated = self._allocate(workflow, specs, wants, found, history or {}, total, items)
+        drafts = self._drafts(workflow, found, items, memory=memory)
+        free = max(0, total - taken.tokens - sum(draft.memory for draft in drafts.values()))
+        shares, strategy, unallocated = self._allocate(workflow, drafts, history or {}, free)
         router = self.router(workflow)
         work = {
-            step.id: self._step(
-                step,
-                specs[step.id],
-                found[step.id],
-                needs[step.id],
-                references[step.id],
-                shares,
-                wants,
-                router,
-                line if step.id in told else 0,
-                self.total(workflow),
-                items[step.id],
-            )
-            for step in workflow.work
+            key: self._step(draft, needs[key], references[key], shares.get(key, 0), router, total)
+            for key, draft in drafts.items()
         }
         steps = tuple(
             warned(work.get(placed.key) or control(placed, needs[placed.key], items[placed.key]), workflow)
             for placed in workflow.placed
         )
-        tokens, micro = self.total(workflow), self.total_micro_usd(workflow)
-        bound = of_workflow(workflow, work, tokens, micro)
+        micro = self.total_micro_usd(workflow)
+        bound = of_workflow(workflow, work, total, micro)
         return Plan(
             workflow=workflow,
             steps=steps,
-            budget_tokens=tokens,
+            budget_tokens=total,
             budget_micro_usd=micro,
             strategy=strategy,
             folder=workflow.folder,
@@ -136,6 +130,34 @@ class Planner:
             max_tokens=bound.tokens,
             max_micro_usd=bound.micro_usd,
         )
+
+    def _drafts(
+        self, workflow: Workflow, found: Mapping[str, Classification], items: Mapping[str, Items], *, memory: bool
+    ) -> "dict[str, _Draft]":
+        """What is known of each step of work before tokens are shared.
+
+        Raises:
+            SettingsError: A step needs a model, and the only provider that has any is not configured.
+        """
+        handlers = self._plugins.intents
+        specs = {step.id: handlers[found[step.id].intent or ""].spec for step in workflow.work}
+        wants = {step.id: handlers[specs[step.id].name].needs_model(step) for step in workflow.work}
+        usable = any(offer.charges for offer in self.offers)
+        if any(wants.values()) and not usable and (fault := misconfigured(self._plugins.providers)) is not None:
+            raise fault  # A provider without a model must not stand in for one whose settings are wrong.
+        told = {step.id for step in workflow.work if memory and wants[step.id] and specs[step.id].memory}
+        line = self._memory_line(workflow, len(told))
+        return {
+            step.id: _Draft(
+                step,
+                specs[step.id],
+                found[step.id],
+                wants[step.id],
+                line if step.id in told else 0,
+                items[step.id],
+            )
+            for step in workflow.work
+        }
 
     @cached_property
     def offers(self) -> tuple[ModelOffer, ...]:
@@ -253,27 +275,24 @@ class Planner:
     def _allocate(
         self,
         workflow: Workflow,
-        specs: Mapping[str, IntentSpec],
-        wants: Mapping[str, bool],
-        found: Mapping[str, Classification],
+        drafts: "Mapping[str, _Draft]",
         history: Mapping[str, tuple[int, ...]],
         total: int,
-        items: Mapping[str, Items],
     ) -> tuple[Mapping[str, int], str, int]:
         settings = self._settings.budget
         lines = tuple(
             BudgetLine(
-                step_id=step.id,
-                intent=specs[step.id].name,
-                baseline=settings.baselines.get(specs[step.id].name, specs[step.id].tokens)
-                * items[step.id].times
-                * min(step.turns, USUAL_TURNS),
-                critical=step.critical,
-                confidence=found[step.id].confidence,
-                cap=cap_of(workflow, step.id, settings.tokens_per_step * items[step.id].times * step.turns),
+                step_id=key,
+                intent=draft.spec.name,
+                baseline=settings.baselines.get(draft.spec.name, draft.spec.tokens)
+                * draft.items.times
+                * min(draft.step.turns, USUAL_TURNS),
+                critical=draft.step.critical,
+                confidence=draft.classification.confidence,
+                cap=cap_of(workflow, key, settings.tokens_per_step * draft.items.times * draft.step.turns),
             )
-            for step in workflow.work
-            if wants[step.id]
+            for key, draft in drafts.items()
+            if draft.needs_model
         )
         if not lines:
             return {}, settings.strategy, total
@@ -301,22 +320,12 @@ class Planner:
         return answer.tokens, answer.strategy, total - granted
 
     def _step(
-        self,
-        step: Step,
-        spec: IntentSpec,
-        classification: Classification,
-        needs: Sequence[str],
-        references: int,
-        shares: Mapping[str, int],
-        wants: Mapping[str, bool],
-        router: Router,
-        memory: int,
-        total: int,
-        items: Items,
+        self, draft: "_Draft", needs: Sequence[str], references: int, share: int, router: Router, total: int
     ) -> StepPlan:
+        step, spec, classification = draft.step, draft.spec, draft.classification
         score, factors = difficulty(step, spec, references=references)
-        tokens = shares.get(step.id, 0) + memory
-        route = router.route_step(step, spec.name, score, factors, tokens) if wants[step.id] else None
+        tokens = share + draft.memory
+        route = router.route_step(step, spec.name, score, factors, tokens) if draft.needs_model else None
         compression = self._settings.compression.policies.get(spec.name, spec.compression)
         rewriting = (
             router.route(step.id, "compress", 0.0, {}, tokens) if compression.abstractive and route else None
@@ -331,9 +340,9 @@ class Planner:
             intent=spec.name,
             classification=classification,
             needs=tuple(needs),
-            needs_model=wants[step.id],
+            needs_model=draft.needs_model,
             tokens=tokens,
-            memory_tokens=memory,
+            memory_tokens=draft.memory,
             compression=compression,
             rewriting=rewriting,
             escalation=escalation,
@@ -347,9 +356,9 @@ class Planner:
             max_output_tokens=step.max_output_tokens,
             temperature=step.temperature,
             turns=step.turns,
-            items=items.times if items.counted else None,
-            items_assumed=items.assumed,
-            warnings=self._warnings(step, classification, wants[step.id], route, bound),
+            items=draft.items.times if draft.items.counted else None,
+            items_assumed=draft.items.assumed,
+            warnings=self._warnings(step, classification, draft.needs_model, route, bound),
         )
 
     def _estimate(self, route: Route | None, tokens: int) -> int | None:
