@@ -205,6 +205,8 @@ def trials(session: nox.Session) -> None:
     seed = session.posargs[0] if session.posargs else "1"
     many = {**COMPILED, "INTENDANT_SEED": seed, "INTENDANT_SAMPLE": "400"}
     session.run("pytest", "-q", "-n", "auto", "-m", "slow or hypothesis", "--timeout=3000", env=many)
+    killed = ("tests/test_agent_kills.py", "tests/test_delivery_kills.py", "tests/e2e/test_signals.py")
+    session.run("pytest", "-q", "-n", "auto", *killed, "--timeout=3000", env={**many, "INTENDANT_TRIALS": "300"})
     session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000", "--seed", seed)
     session.run("python", "tests/benchmarks/writer.py", "--kills", "50", "--seed", seed)
 

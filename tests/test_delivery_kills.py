@@ -74,7 +74,7 @@ def command(folder, port, *arguments):
 def finished(process):
     out, err = process.communicate(timeout=100)
     assert b"Traceback" not in err, err.decode()
-    if b"is completed" in err:  # the kill came too late
+    if b"is completed" in out + err:  # the kill came too late
         return {"status": "completed", "steps": {}}
     assert out, err.decode()
     return json.loads(out)

@@ -8,7 +8,7 @@ import pytest
 
 from intendant import Settings, Workflow
 from intendant.hooks import specs
-from intendant.hooks.kinds import KINDS
+from intendant.hooks.kinds import GROUPS, base_of
 from intendant.hooks.registry import Plugins
 from intendant.pilot.checking import check
 from intendant.plugin import Step
@@ -64,8 +64,8 @@ def test_every_hook_and_kind_is_explained() -> None:
     for name in hooks:
         assert f"## `{name}(request" in text
         assert "Example:" in (getattr(specs, name).__doc__ or "")
-    for kind, (group, base) in KINDS.items():
-        assert f"| {kind} | `{group}` | `{base.__name__}` |" in text
+    for kind, group in GROUPS.items():
+        assert f"| {kind} | `{group}` | `{base_of(kind).__name__}` |" in text
 
 
 def test_every_setting_is_explained() -> None:

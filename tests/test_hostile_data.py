@@ -94,6 +94,7 @@ def transforming(chance: Chance) -> dict[str, Any]:
         "parse_date": {"field": name()},
         "days_between": {"from": name(), "to": name(), "into": "z"},
         "add_days": {"field": name(), "days": 5},
+        "to_bar_chart": {"label": name(), "value": name()},
     }
     return {"op": op, **more.get(op, {})}
 

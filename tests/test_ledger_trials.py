@@ -1,4 +1,4 @@
-"""A few hundred of the trials that try to overspend; `nox -s bench` plays ten thousand."""
+"""Sixty of the trials that try to overspend; `nox -s trials` plays ten thousand."""
 
 import json
 import os
@@ -12,15 +12,16 @@ SCRIPT = Path(__file__).parent / "benchmarks/ledger_trials.py"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the trials fork")
+@pytest.mark.timeout(320)
 def test_nothing_overspends_under_counts_or_leaks() -> None:
     """In a process of its own: the trials fork and kill."""
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--trials", "120", "--tasks", "40", "--seed", "7", "--jobs", "4"],
+        [sys.executable, str(SCRIPT), "--trials", "60", "--tasks", "40", "--seed", "7", "--jobs", "4"],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
-    assert (figures["trials"], figures["failed"]) == (120, 0)
-    assert figures["calls"] > 2_000
+    assert (figures["trials"], figures["failed"]) == (60, 0)
+    assert figures["calls"] > 1_000

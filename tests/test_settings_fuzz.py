@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from intendant.cli.app import app_for
 from intendant.config.settings import Settings
 
-MANY = settings(max_examples=5 * settings.default.max_examples)
+SAMPLE = int(os.environ.get("INTENDANT_SAMPLE", "40"))
+MANY = settings(max_examples=5 * SAMPLE if SAMPLE >= 400 else SAMPLE)
 """Two thousand in the trials."""
 
 
@@ -73,6 +74,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def check(arguments: list[str], env: dict[str, str]) -> None:
     done = CliRunner().invoke(app_for(["plugins"]), arguments, env=env)
+    os.environ.pop("INTENDANT_CONFIG", None)  # which the option `--config` sets
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     assert done.exit_code in (0, 2), done.output
     assert "Traceback" not in done.output

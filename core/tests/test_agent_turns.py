@@ -181,11 +181,11 @@ async def test_what_was_sent_stays_as_it_was() -> None:
 
 async def test_the_model_sees_what_it_may_give_and_nothing_else() -> None:
     tools = [
-        {"uses": "shelf.find", "with": {"where": "{{ secrets.PLACE }}"}, "give": {"word": {"maxLength": 5}}},
+        {"uses": "shelf.find", "with": {"where": "{{ secrets.PLACE }}"}, "give": {"word": {"maxLength": 20}}},
         {"uses": "shelf.put", "name": "keep", "effects": "any", "description": "Keeps what matters"},
     ]
     provider = ScriptedProvider(
-        [call(word="a", where="mine")], [call(word="toolong")], [call(word="{{ secrets.X }}"[:5])], "x"
+        [call(word="a", where="mine")], [call(word="long" * 9)], [call(word="{{ secrets.PLACE }}")], "x"
     )
     shelf = Shelf()
     async with engine(Ask(), shelf, provider) as service:
@@ -193,7 +193,7 @@ async def test_the_model_sees_what_it_may_give_and_nothing_else() -> None:
         result = await service.run(flow(tools))
     assert result.outputs["a"] == "x", result.failures
     find, keep = provider.calls[0][1].tools
-    assert find.parameters["properties"] == {"word": {"type": "string", "maxLength": 5}}
+    assert find.parameters["properties"] == {"word": {"type": "string", "maxLength": 20}}
     assert (find.parameters["required"], find.parameters["additionalProperties"]) == (["word"], False)
     assert keep.name == "keep"
     assert keep.description == "Put something there. Keeps what matters."
@@ -201,7 +201,7 @@ async def test_the_model_sees_what_it_may_give_and_nothing_else() -> None:
     assert results(provider, 1)[0].startswith("refused: its arguments are wrong")
     assert results(provider, 2)[0].startswith("refused: its arguments are wrong")
     assert [found.where for found in shelf.found] == ["a-secret-place"]
-    assert shelf.found[0].word == "{{ se", "what a model writes is no reference"
+    assert shelf.found[0].word == "{{ secrets.PLACE }}", "what a model writes is no reference"
     assert "a-secret-place" not in repr(provider.calls)
 
 

@@ -35,13 +35,30 @@ class Asked:
         return found[2] if found else ""
 
 
-Answer = Callable[[Asked], str]
+Calls = list[tuple[str, dict]]
+"""Tools that are called: their names and arguments."""
+Answer = Callable[[Asked], str | Calls]
 
 
 def _counter() -> Callable[[str], int] | None:
     from intendant_provider_openai._ranks import tokenizer
 
     return tokenizer("o200k_base")
+
+
+def _message(said: str | Calls, number: int) -> dict:
+    """A turn of the model, as chat completions write it."""
+    if isinstance(said, str):
+        return {"role": "assistant", "content": said}
+    calls = [
+        {
+            "id": f"call_{number}_{place}",
+            "type": "function",
+            "function": {"name": name, "arguments": json.dumps(arguments)},
+        }
+        for place, (name, arguments) in enumerate(said)
+    ]
+    return {"role": "assistant", "content": None, "tool_calls": calls}
 
 
 @contextmanager
@@ -59,20 +76,27 @@ def scripted_model(folder: Path, answer: Answer) -> Iterator[dict[str, str]]:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             said = answer(Asked(body))
             tokens = count or (lambda text: len(text.encode()))
-            given = [turn["content"] for turn in body["messages"]] + [json.dumps(body.get("response_format", ""))]
+            given = [turn.get("content") or json.dumps(turn.get("tool_calls")) for turn in body["messages"]]
+            given += [json.dumps(body[name]) for name in ("response_format", "tools") if name in body]
+            message = _message(said, len(given))
             usage = {
                 "prompt_tokens": REQUEST + sum(MESSAGE + tokens(str(text)) for text in given),
-                "completion_tokens": tokens(said),
+                "completion_tokens": tokens(said if isinstance(said, str) else json.dumps(said)),
             }
             usage["total_tokens"] = sum(usage.values())
-            message = {"role": "assistant", "content": said}
             self._send(
                 {
                     "id": "chatcmpl-1",
                     "object": "chat.completion",
                     "created": 1,
                     "model": body["model"],
-                    "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                    "choices": [
+                        {
+                            "index": 0,
+                            "message": message,
+                            "finish_reason": "stop" if message["content"] else "tool_calls",
+                        }
+                    ],
                     "usage": usage,
                 }
             )

@@ -1,5 +1,6 @@
 """Long input is read in chunks within the budget, and what is claimed of it is checked and cited."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from intendant import RunResult, Workflow, WorkflowError
-from intendant.plugin import ModelReply, ModelRequest
+from intendant.plugin import Compression, Compressor, CompressRequest, Hold, ModelReply, ModelRequest
 from intendant.testing import ScriptedProvider, engine, run_steps
 from intendant_intent_summarize import SummarizeHandler
 from intendant_intent_summarize._grounds import Grounds
@@ -269,42 +270,64 @@ def test_figures_and_names_have_to_stand_in_the_data(text: str, claim: str, miss
     assert Grounds(text).missing(claim) == missing
 
 
-async def test_what_was_paid_for_is_not_asked_again_in_another_process(tmp_path) -> None:
-    """The calls of a run that died in the middle are replayed, in whatever order the first process made them."""
-    flow = {
-        "name": "long",
-        "inputs": {"value": {"type": "any"}},
-        "budget": {"tokens": 100_000},
-        "steps": [
-            {
-                "id": "a",
-                "intent": "summarize",
-                "input": "{{ inputs.value }}",
-                "options": {"citations": True, "chunk_tokens": 5000},
-            }
-        ],
-    }
+class Beginning(Compressor):
+    """Keeps the beginning, as far as it fits."""
 
-    url = f"sqlite:///{tmp_path / 'runs.db'}"
-    counted = 0
+    name = "beginning"
 
-    def dying(request: ModelRequest) -> str:
-        nonlocal counted
-        counted += 1
-        if counted == 5:
+    def compress(self, request: CompressRequest) -> Compression:
+        text = request.text[: len(request.text) * request.target_tokens // request.tokens]
+        while request.count(text) > request.target_tokens:
+            text = text[: len(text) * 9 // 10]
+        return Compression(
+            text=text,
+            tokens_before=request.tokens,
+            tokens_after=request.count(text),
+            strategy=self.name,
+            lossless=False,
+        )
+
+
+class Late(ScriptedProvider):
+    """Answers about the second chunk last, and wrongly at first; loses power at the n-th call."""
+
+    def __init__(self, dies_at: int) -> None:
+        super().__init__(reader)
+        self.dies_at = dies_at
+
+    async def complete(self, hold: Hold, request: ModelRequest) -> ModelReply:
+        second = "part 2 of" in request.messages[0].content
+        await asyncio.sleep(0.05 if second else 0.001)
+        if len(self.calls) + 1 >= self.dies_at:
             raise RuntimeError("the machine lost power")
-        return reader(request)
+        reply = await super().complete(hold, request)
+        return reply.model_copy(update={"text": "no"}) if second and len(request.messages) == 1 else reply
 
-    first = ScriptedProvider(dying)
-    async with engine(SummarizeHandler(), first, db=url) as service:
-        broken = await service.run(Workflow.model_validate(flow), {"value": log_of(2000)})
+
+@pytest.mark.parametrize("tokens", [40_000, 200_000])
+async def test_what_was_paid_for_is_not_asked_again_in_another_process(tmp_path, tokens) -> None:
+    """Calls of a run that died in the middle are replayed, in whatever order they were made, also where chunks are
+    compressed to what the budget admits: how they are cut does not follow from what is left.
+    """
+    step = {"id": "a", "intent": "summarize", "input": "{{ inputs.value }}", "options": {"chunk_tokens": 3000}}
+    inputs = {"value": {"type": "any"}}
+    flow = Workflow.model_validate(
+        {"name": "long", "inputs": inputs, "budget": {"tokens": tokens}, "steps": [step]}
+    )
+    value = log_of(2500)
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    first, second = Late(dies_at=8), Late(dies_at=1000)
+    async with engine(SummarizeHandler(), Beginning(), first, db=url) as service:
+        broken = await service.run(flow, {"value": value})
     assert broken.status == "failed"
-    second = ScriptedProvider(reader)
-    async with engine(SummarizeHandler(), second, db=url) as service:
+    async with engine(SummarizeHandler(), Beginning(), second, db=url) as service:
         done = await service.resume(broken.run_id)
-    assert done.status == "completed"
-    whole = await run(log_of(2000), options={"citations": True, "chunk_tokens": 5000})
-    assert done.steps["a"].output == whole[0].steps["a"].output
-    assert len(second.calls) < len(whole[1].calls)
-    paid = {asked.messages[0].content for _, asked in first.calls[:4]}
-    assert not paid & {asked.messages[0].content for _, asked in second.calls}
+    assert done.status == "completed", done
+    paid, again = ({asked.model_dump_json() for _, asked in one.calls} for one in (first, second))
+    assert len(paid) == 7
+    assert not paid & again
+    assert len(again) == len(second.calls)
+    whole = Late(dies_at=1000)
+    async with engine(SummarizeHandler(), Beginning(), whole) as service:
+        assert (await service.run(flow, {"value": value})).steps["a"].output == done.steps["a"].output
+    assert len(first.calls) + len(second.calls) == len(whole.calls)

@@ -110,6 +110,8 @@ async def test_every_operation_answers_or_refuses_whatever_it_is_given(op, value
         "into": "z",
         "days": 1,
         "to": "x",
+        "label": "x",
+        "value": "y",
     }
     known = {name: item for name, item in needed.items() if name in OPS[op].model_fields}
     if op == "set":

@@ -9,13 +9,15 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intendant.config.logs import get_logger
-from intendant.hooks.bases import Plugin
 from intendant.hooks.hints import install_hint
-from intendant.hooks.kinds import KINDS
+from intendant.hooks.kinds import GROUPS, base_of
 from intendant.model.errors import DuplicatePluginError, PluginLoadError
+
+if TYPE_CHECKING:
+    from intendant.hooks.bases import Plugin
 
 log = get_logger("intendant.plugins")
 BLOCK_VARIABLE = "INTENDANT_BLOCK_PLUGINS"
@@ -63,7 +65,7 @@ def blocked_by_environment() -> frozenset[str]:
 
 
 def list_plugins(
-    *, block: Iterable[str] = (), only: Iterable[str] = (), kinds: Iterable[str] = tuple(KINDS)
+    *, block: Iterable[str] = (), only: Iterable[str] = (), kinds: Iterable[str] = tuple(GROUPS)
 ) -> list[PluginRecord]:
     """All installed plugins by kind and name, without importing any.
 
@@ -111,7 +113,7 @@ def describe(records: Sequence[PluginRecord]) -> list[PluginRecord]:
 
 def load(
     records: Iterable[PluginRecord], *, required: Iterable[str] = ()
-) -> tuple[list[tuple[PluginRecord, type[Plugin]]], list[PluginRecord]]:
+) -> tuple[list[tuple[PluginRecord, "type[Plugin]"]], list[PluginRecord]]:
     """Import what was found.
 
     Args:
@@ -152,11 +154,11 @@ def require(states: Iterable[PluginRecord], required: Iterable[str]) -> None:
             raise PluginLoadError(f"the plugin {key} is {state.state}: {state.reason}")
 
 
-def _import(record: PluginRecord) -> tuple[PluginRecord, type[Plugin] | None]:
+def _import(record: PluginRecord) -> "tuple[PluginRecord, type[Plugin] | None]":
     """Import one plugin; whatever goes wrong becomes its record."""
     from stevedore import NamedExtensionManager
 
-    group, base = KINDS[record.kind]
+    group, base = GROUPS[record.kind], base_of(record.kind)
     errors: list[BaseException] = []
     try:
         manager = NamedExtensionManager(
@@ -187,7 +189,7 @@ def _incompatible(record: PluginRecord, reason: str) -> tuple[PluginRecord, None
 def _entry_points(kind: str) -> list[Any]:
     from stevedore import NamedExtensionManager
 
-    manager = NamedExtensionManager(KINDS[kind][0], [], on_missing_entrypoints_callback=None)
+    manager = NamedExtensionManager(GROUPS[kind], [], on_missing_entrypoints_callback=None)
     return list(manager.list_entry_points())
 
 
@@ -201,14 +203,14 @@ class _Owners:
         if self._table is None:
             from importlib.metadata import distributions
 
-            groups = {group for group, _ in KINDS.values()}
+            groups = set(GROUPS.values())
             self._table = {
                 (entry.group, entry.name, entry.value): (dist.metadata["Name"], dist.version)
                 for dist in distributions()
                 for entry in dist.entry_points
                 if entry.group in groups
             }
-        return self._table.get((KINDS[kind][0], name, target), ("", ""))
+        return self._table.get((GROUPS[kind], name, target), ("", ""))
 
     def both(self, kind: str, name: str, targets: Sequence[str]) -> str:
         names = " and ".join(f"{self.of(kind, name, target)[0] or '?'} ({target})" for target in targets)

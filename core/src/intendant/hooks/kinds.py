@@ -1,19 +1,37 @@
 """The kinds of plugins: where each is found, and what it must be."""
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from intendant.hooks.bases import BudgetStrategy, Classifier, Compressor, Extension, IntentHandler, Plugin, Tier
-from intendant.hooks.connectors import Connector
-from intendant.hooks.providers import Provider
+if TYPE_CHECKING:
+    from intendant.hooks.bases import Plugin
 
-KINDS: Mapping[str, tuple[str, type[Plugin]]] = {
-    "intent": ("intendant.intents", IntentHandler),
-    "compress": ("intendant.compressors", Compressor),
-    "tier": ("intendant.tiers", Tier),
-    "budget": ("intendant.budgets", BudgetStrategy),
-    "classify": ("intendant.classifiers", Classifier),
-    "provider": ("intendant.providers", Provider),
-    "connector": ("intendant.connectors", Connector),
-    "extension": ("intendant.extensions", Extension),
+GROUPS: Mapping[str, str] = {
+    "intent": "intendant.intents",
+    "compress": "intendant.compressors",
+    "tier": "intendant.tiers",
+    "budget": "intendant.budgets",
+    "classify": "intendant.classifiers",
+    "provider": "intendant.providers",
+    "connector": "intendant.connectors",
+    "extension": "intendant.extensions",
 }
-"""Each kind's entry-point group and base class."""
+"""Each kind's entry-point group."""
+_BASES = {
+    "intent": "bases:IntentHandler",
+    "compress": "bases:Compressor",
+    "tier": "bases:Tier",
+    "budget": "bases:BudgetStrategy",
+    "classify": "bases:Classifier",
+    "provider": "providers:Provider",
+    "connector": "connectors:Connector",
+    "extension": "bases:Extension",
+}
+
+
+def base_of(kind: str) -> "type[Plugin]":
+    """The base class of a kind; imported here, since plugins are listed without."""
+    module, _, name = _BASES[kind].partition(":")
+    base: type[Plugin] = getattr(import_module(f"intendant.hooks.{module}"), name)
+    return base

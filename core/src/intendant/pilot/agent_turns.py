@@ -196,7 +196,7 @@ class Agent:
         talk = _Conversation(key, asked, messages)
         opening = await self._kept(talk, 0)
         if opening is not None and opening.request is not None:
-            return await self._gone_on(asker, talk, opening, opening.request)
+            return await self._gone_on(talk, opening, opening.request)
         if await self._must_answer(asker, talk):
             talk.answer_only, talk.messages = True, with_line(messages, ANSWER_NOW)
             talk.request = talk.asked
@@ -204,16 +204,13 @@ class Agent:
         await self._keep(talk.handle(0), opening)
         return talk
 
-    async def _gone_on(
-        self, asker: Asker, talk: _Conversation, opening: Turn, request: ModelRequest
-    ) -> _Conversation:
+    async def _gone_on(self, talk: _Conversation, opening: Turn, request: ModelRequest) -> _Conversation:
         """The conversation with all turns that were kept."""
         talk.request, talk.messages, talk.answer_only = request, request.messages, opening.answer_only
         while (turn := await self._kept(talk, talk.turns + 1)) is not None:
             talk.add(turn)
             self._count(turn)
         self._taken += talk.turns
-        asker.skip(talk.turns)
         return talk
 
     def _spliced(self, messages: tuple[Message, ...], provider: str) -> tuple[Message, ...]:

@@ -229,10 +229,6 @@ class StepModel:
         """Raised where an attempt failed because of the answers it got."""
         return self._scope.generation
 
-    def skip(self, calls: int) -> None:
-        """Count calls that an earlier attempt or process made, so that the next one has the key it had then."""
-        self._scope.calls += calls
-
     def input_tokens(self, request: ModelRequest) -> int:
         """Tokens that are held for the input of a request."""
         return 0 if self.route is None else self._gateway.input_tokens(self.route, request)

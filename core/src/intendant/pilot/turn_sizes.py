@@ -58,9 +58,6 @@ class Asker(Protocol):
     async def fit_to(self, text: str, target: int) -> str:
         """The text, compressed as far as the policy admits where it takes more than *target* tokens."""
 
-    def skip(self, calls: int) -> None:
-        """Count calls that were made before, so that the next one has the key that it had then."""
-
     @property
     def generation(self) -> int:
         """Raised where the answers before were no good, so that they are asked for anew."""
