@@ -16,7 +16,7 @@ SHORT = 160
 """Characters of a text of which only the envelope is taken."""
 LONG = 3200
 """Characters of a text from which on lines may be left out: below, a cut loses most and saves least."""
-RATE = 0.0016
+RATE = 0.0015
 """The chance of being needed later, for each token of a line, below which it is left out."""
 MOST = 400
 """Characters of a line that count against it; names of a listing come on one line."""
