@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from intendant.plugin import Classification, Classifier, ClassifyRequest, IntentSpec, Signal, Step
-from intendant_classify_local._custom import best_match, claim, likeness, nearest
+from intendant_classify_local._custom import best_match, claim, likeness, nearest, opening
 from intendant_classify_local._effects import effect
 from intendant_classify_local._explain import signals
 from intendant_classify_local._features import BARE, features
@@ -104,6 +104,9 @@ class LocalClassifier(Classifier):
         likely = claim(like[near], max((like[spec.name] for spec in specs if spec.name != near), default=0.0))
         if likely > probability:
             name, probability, shared = near, likely, []
+        begun, opened, verb = opening(view, own, specs)
+        if opened > probability:
+            name, probability, shared = begun, opened, [verb]
         if view.action and view.plugin:
             probability *= _STRUCTURE_RULES
         if probability <= _CLAIM:

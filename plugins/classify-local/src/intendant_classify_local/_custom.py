@@ -19,6 +19,16 @@ _USUAL = 0.6
 _UNKNOWN = 1.2
 """The weight of a word that no example has."""
 _COMMON_VERB = 0.25
+_OPENINGS, _OPENED = 2, 0.6
+"""So many examples must begin with a verb that is to speak for their intent; how probable it then is at least."""
+_VERBS = """
+add ask build call change check clean collect compute create decide do download export extract fetch
+filter find generate get give import insert list load look make move open post prepare process
+publish put read remove run save search send set show sort split start store summarize take tell
+update upload use validate write
+"""
+_GENERIC = frozenset(_VERBS.split())
+"""Verbs of any intent: they speak for none."""
 _HEAD, _TAIL = 3, 0.5
 """A text's first words tell what is done, the later ones with what: these count less."""
 
@@ -77,6 +87,33 @@ def nearest(view: StepView, specs: Sequence[IntentSpec]) -> dict[str, float]:
         likes = sorted((_cosine(said, words, rarity) / length for words in _examples(spec)), reverse=True)
         found[spec.name] = min(likes[0] + sum(likes[1:2]) / 2, 1.0) if likes else 0.0
     return found
+
+
+def opening(view: StepView, own: Sequence[IntentSpec], specs: Sequence[IntentSpec]) -> tuple[str, float, str]:
+    """The declared intent two or more of whose examples begin with the verb that the step begins with.
+
+    Args:
+        view: The step.
+        own: The intents that the model never learned.
+        specs: All that are declared; an intent whose examples share the verb with those of another has no claim.
+
+    Returns:
+        Its name, how probable it is, and the verb.
+    """
+    verb = _first(view.name or view.prompt[:160])
+    if not verb or verb in _GENERIC:
+        return "", 0.0, ""
+    counts = {spec.name: sum(_first(example) == verb for example in spec.examples) for spec in specs}
+    best = max(own, key=lambda spec: counts[spec.name])
+    rivals = sum(count for name, count in counts.items() if name != best.name)
+    if counts[best.name] < _OPENINGS or rivals:
+        return "", 0.0, ""
+    share = counts[best.name] / len(best.examples)
+    return best.name, _OPENED + (1 - _OPENED) * share / 2, verb
+
+
+def _first(text: str) -> str:
+    return next(iter(_tokens(text)), "")
 
 
 def claim(own: float, others: float) -> float:
