@@ -171,7 +171,9 @@ def wheels(session: nox.Session) -> None:
     shutil.rmtree(dist, ignore_errors=True)
     session.run("uv", "build", "--all-packages", "--wheel", "-q", "-o", str(dist), env=UV, external=True)
     built = sorted(str(path) for path in dist.glob("*.whl"))
-    session.install("--compile-bytecode", *built, *TEST_TOOLS, "pytest-xdist>=3.8", "pip")
+    # As `intendant[tokens]` brings it: the examples' budgets are for tokens that are counted, not bounded.
+    counter = "bpe-openai>=0.1.4"
+    session.install("--compile-bytecode", *built, *TEST_TOOLS, counter, "pytest-xdist>=3.8", "pip")
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "tests/e2e", Path(folder) / "e2e")
         shutil.copytree(ROOT / "docs/examples", Path(folder) / "examples")

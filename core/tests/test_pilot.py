@@ -691,3 +691,34 @@ async def test_the_type_of_an_input_must_fit_the_parameter(kind: str, value: str
         else:
             with pytest.raises(WorkflowError, match="fail: "):
                 await service.plan(flow)
+
+
+@pytest.mark.parametrize("db", ["none", "file"])
+async def test_a_run_that_is_cancelled_at_any_moment_is_not_left_running(tmp_path, db) -> None:
+    """Also while it is opened: each turn of the loop is tried."""
+    from intendant.record.store import integrity
+
+    class Naps(IntentHandler):
+        spec = IntentSpec(name="nap", summary="Nap", examples=("Nap",))
+
+        def needs_model(self, step) -> bool:
+            return False
+
+        async def handle(self, request):
+            await asyncio.sleep(5)
+            return StepResult(output=1)
+
+    flow = Workflow.model_validate({"name": "t", "steps": [{"id": "a", "intent": "nap"}]})
+    url = "none" if db == "none" else f"sqlite:///{tmp_path}/x.db"
+    async with engine(Naps(), db=url) as service:
+        for turns in range(60):
+            running = asyncio.create_task(service.run(flow))
+            for _ in range(turns):
+                await asyncio.sleep(0.0002 if turns % 2 else 0)
+            running.cancel()
+            await asyncio.wait([running])
+        store = service._engine.store
+        found = await store.do(runs.list_runs(1000))
+        assert found
+        assert {run.status for run in found} == {"cancelled"}
+        assert (await store.do(integrity.verify())).broken == []

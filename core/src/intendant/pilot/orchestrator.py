@@ -1,5 +1,6 @@
 """One run, step by step: for hosts with a workflow engine of their own, and for the pilot."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import time
 from typing import Any
@@ -28,7 +29,7 @@ from intendant.pilot.steps import execute
 from intendant.planning.compression import CompressionChain
 from intendant.planning.decided import Plan
 from intendant.record.journal import Journal, parse_events
-from intendant.record.rows import RunRow
+from intendant.record.rows import Fence, RunRow
 from intendant.record.store import runs
 from intendant.spending.ledger import RunLedger
 from intendant.spending.nesting import outer_step
@@ -148,8 +149,13 @@ class WorkflowOrchestrator:
         plan = plan.model_copy(update={"dry": dry})
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
-        journal = await self._open(plan, values, memory)
-        await self._begin(plan, journal, values, memory)
+        run_id = f"r_{int(time() * 1000):012x}{uuid4().hex[:10]}"  # sorts by time
+        try:
+            journal = await self._open(run_id, plan, values, memory)
+            await self._begin(plan, journal, values, memory)
+        except asyncio.CancelledError:
+            self._withdraw(Fence(run_id, 1))
+            raise
         record_plan(plan, journal, values, self._engine.settings.in_force)
         return True
 
@@ -192,7 +198,11 @@ class WorkflowOrchestrator:
         )
         plan = with_limits(found.plan, claimed.budget, tokens, micro)
         journal = Journal(store, claimed.fence, self._listeners, parse_events(claimed.events))
-        await self._begin(plan, journal, found.inputs, found.memory, outcomes_of(claimed.steps))
+        try:
+            await self._begin(plan, journal, found.inputs, found.memory, outcomes_of(claimed.steps))
+        except asyncio.CancelledError:
+            self._withdraw(claimed.fence)
+            raise
         journal.record(
             events.Resumed,
             worker=worker,
@@ -252,10 +262,15 @@ class WorkflowOrchestrator:
             return None
         return CompressionChain(self._engine.questions)
 
-    async def _open(self, plan: Plan, inputs: Mapping[str, Json], memory: MemoryContext | None) -> Journal:
+    def _withdraw(self, fence: Fence) -> None:
+        """Close a run that was cancelled while it was opened: what was submitted is committed all the same."""
+        self._engine.store.do_later(runs.withdraw(fence))
+
+    async def _open(
+        self, run_id: str, plan: Plan, inputs: Mapping[str, Json], memory: MemoryContext | None
+    ) -> Journal:
         import json
 
-        run_id = f"r_{int(time() * 1000):012x}{uuid4().hex[:10]}"  # sorts by time
         store = self._engine.store
         row = RunRow(
             id=run_id,

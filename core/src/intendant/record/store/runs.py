@@ -107,6 +107,17 @@ def finish_run(fence: Fence, status: str) -> Work[None]:
     return work
 
 
+def withdraw(fence: Fence) -> Work[None]:
+    """Note that a run was cancelled before it began; nothing where it was never opened, or has another owner."""
+
+    def work(connection: Connection) -> None:
+        own = select(run.c.id).where(run.c.id == fence.run_id, run.c.epoch == fence.epoch)
+        if connection.execute(own).first() is not None:
+            finish_run(fence, "cancelled")(connection)
+
+    return work
+
+
 def digest_of(connection: Connection, run_id: str) -> str:
     """The digest of a run's row, for `note` when it was changed."""
     return RUN.current(session_of(connection), run_id)
