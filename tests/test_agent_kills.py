@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -69,14 +70,12 @@ class Door(BaseHTTPRequestHandler):
         self.server.note()
         time.sleep(random.uniform(0, 0.05))
         text = json.dumps(body).encode()
-        try:
+        with suppress(OSError):  # the client was killed
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
-        except OSError:
-            pass  # it was killed
 
     def post(self, body):
         self.server.posts.append((self.headers["idempotency-key"], body["n"]))
@@ -180,17 +179,8 @@ def command(folder, *arguments):
     )
 
 
-def finished(process):
-    out, err = process.communicate(timeout=100)
-    assert b"Traceback" not in err, err.decode()
-    if b"is completed" in out + err:  # the kill came too late
-        return None
-    assert out, err.decode()
-    return json.loads(out)
-
-
 @pytest.mark.parametrize("trial", range(TRIALS))
-def test_agent_steps_survive_kills(tmp_path, trial):
+def test_agent_steps_survive_kills(tmp_path, finished, trial):
     policy, items = random.choice(["idempotent", None]), random.random() < 0.5
     every = (
         {(item, number) for item in ITEMS for number in (0, 1)} if items else {("", n) for n in range(len(SCRIPT))}

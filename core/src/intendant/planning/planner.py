@@ -106,20 +106,16 @@ class Planner:
         drafts = self._drafts(workflow, found, items, memory=memory)
         free = max(0, total - taken.tokens - sum(draft.memory for draft in drafts.values()))
         shares, strategy, unallocated = self._allocate(workflow, drafts, history or {}, free)
-        router = self.router(workflow)
-        work = {
-            key: self._step(draft, needs[key], references[key], shares.get(key, 0), router, total)
-            for key, draft in drafts.items()
-        }
-        steps = tuple(
-            warned(work.get(placed.key) or control(placed, needs[placed.key], items[placed.key]), workflow)
+        work = self._work(drafts, needs, references, shares, self.router(workflow), total)
+        steps = (
+            work.get(placed.key) or control(placed, needs[placed.key], items[placed.key])
             for placed in workflow.placed
         )
         micro = self.total_micro_usd(workflow)
         bound = of_workflow(workflow, work, total, micro)
         return Plan(
             workflow=workflow,
-            steps=steps,
+            steps=tuple(warned(step, workflow) for step in steps),
             budget_tokens=total,
             budget_micro_usd=micro,
             strategy=strategy,
@@ -131,9 +127,24 @@ class Planner:
             max_micro_usd=bound.micro_usd,
         )
 
+    def _work(
+        self,
+        drafts: Mapping[str, _Draft],
+        needs: Mapping[str, Sequence[str]],
+        references: Mapping[str, int],
+        shares: Mapping[str, int],
+        router: Router,
+        total: int,
+    ) -> dict[str, StepPlan]:
+        """The plans of the steps that handlers do."""
+        return {
+            key: self._step(draft, needs[key], references[key], shares.get(key, 0), router, total)
+            for key, draft in drafts.items()
+        }
+
     def _drafts(
         self, workflow: Workflow, found: Mapping[str, Classification], items: Mapping[str, Items], *, memory: bool
-    ) -> "dict[str, _Draft]":
+    ) -> dict[str, _Draft]:
         """What is known of each step of work before tokens are shared.
 
         Raises:
@@ -275,7 +286,7 @@ class Planner:
     def _allocate(
         self,
         workflow: Workflow,
-        drafts: "Mapping[str, _Draft]",
+        drafts: Mapping[str, _Draft],
         history: Mapping[str, tuple[int, ...]],
         total: int,
     ) -> tuple[Mapping[str, int], str, int]:
@@ -320,7 +331,7 @@ class Planner:
         return answer.tokens, answer.strategy, total - granted
 
     def _step(
-        self, draft: "_Draft", needs: Sequence[str], references: int, share: int, router: Router, total: int
+        self, draft: _Draft, needs: Sequence[str], references: int, share: int, router: Router, total: int
     ) -> StepPlan:
         step, spec, classification = draft.step, draft.spec, draft.classification
         score, factors = difficulty(step, spec, references=references)

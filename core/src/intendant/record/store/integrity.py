@@ -31,7 +31,7 @@ from intendant.record.store.digests import (
     WINDOW,
     Covered,
 )
-from intendant.record.store.reconciling import Row, Sums, budget_faults, ledger_faults
+from intendant.record.store.reconciling import Row, Sums, budget_faults, ledger_faults, scopes_of
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
 
@@ -136,10 +136,8 @@ class _Verification:
         self.seen: defaultdict[str, int] = defaultdict(int)
         """Rows that were verified, by table."""
         self.budgets_seen: set[str] = set()
-        self.alone = False
-        """True if one run is verified."""
-        self.inner: list[dict[str, Any]] | None = None
-        """Holds that count in the budgets of several runs, one inside the other; None before they were read."""
+        self.inner: defaultdict[str, list[dict[str, Any]]] | None = None
+        """Holds of runs inside steps, by each outer run; None before they were read."""
         self.sums = Sums(self.read(tables.lease, "1 = 1"))
 
     # --- reading ---
@@ -168,7 +166,6 @@ class _Verification:
     # --- everything ---
 
     def all(self, run_id: str | None, against: str) -> Verified:
-        self.alone = run_id is not None
         kept = read_head(against)
         self.everything(run_id, kept.pop(EVERYTHING, None))
         for known in [run_id] if run_id is not None else self.run_ids():
@@ -316,7 +313,6 @@ class _Verification:
             self.end(rows[0], events)
         for covered in OF_RUN:
             self.table(covered, run, left, run_id)
-        self.inner_runs(run_id)
         self.budgets(run, left, run_id)
         for table, key in sorted(left):
             if self.expected(table, key, run)[0] != NONE:
@@ -334,18 +330,6 @@ class _Verification:
             if run_id not in self.adopted:
                 for key, reason in ledger_faults(run.events, rows):
                     self.fault("ledger", key, reason, run_id)
-
-    def inner_runs(self, run_id: str) -> None:
-        """Count in what runs inside this one's steps hold and spend of its budgets."""
-        if self.inner is None:
-            # One look at everything, or at what concerns the one run that is verified.
-            pattern = f'%"run:{run_id}"%' if self.alone else '%"run:%"run:%'
-            self.inner = self.read(tables.hold, '"chain" LIKE ?', [pattern])
-        for row in self.inner:
-            if row["run_id"] != run_id and f'"run:{run_id}"' in str(row["chain"]):
-                self.sums.add_hold(row, of_run=run_id)
-                for charge in self.read(tables.ledger, '"hold_key" = ?', [row["key"]]):
-                    self.sums.add_charge(charge, of_run=run_id)
 
     def rows(
         self, covered: Covered, rows: Iterable[Row], run: _Run, left: set[tuple[str, str]], run_id: str
@@ -389,14 +373,33 @@ class _Verification:
         where = '"id" = ? OR ("id" > ? AND "id" < ?)'
         rows = self.read(tables.budget, where, [f"run:{run_id}", first, last])
         self.rows(BUDGET, rows, run, left, run_id)
+        if any(any(self.miscounts(BUDGET, row, run)) for row in rows):
+            self.add_inner_runs(run_id)  # few runs have any, and to look for them is to read every hold
         for row in rows:
             self.budgets_seen.add(row["id"])
             self.counters(BUDGET, row, run, run_id)
 
+    def add_inner_runs(self, run_id: str) -> None:
+        """Count in what runs inside this one's steps hold and spend of its budgets."""
+        if self.inner is None:
+            self.inner = defaultdict(list)
+            for row in self.read(tables.hold, '"chain" LIKE ?', ['%"run:%"run:%']):
+                for scope in scopes_of(row["chain"]):
+                    if scope.startswith("run:") and scope != f"run:{row['run_id']}":
+                        self.inner[scope.removeprefix("run:")].append(row)
+        for inner in self.inner[run_id]:
+            self.sums.add_hold(inner, of_run=run_id)
+            for charge in self.read(tables.ledger, '"hold_key" = ?', [inner["key"]]):
+                self.sums.add_charge(charge, of_run=run_id)
+
     def counters(self, covered: Covered, row: Row, run: _Run, run_id: str = "") -> None:
-        base = self.expected(covered.name, str(row["id"]), run)[1]
-        for reason in budget_faults(row, self.sums.of(row["id"]), base, window=covered is WINDOW):
+        for reason in self.miscounts(covered, row, run):
             self.fault(covered.table.name, str(row["id"]), reason, run_id)
+
+    def miscounts(self, covered: Covered, row: Row, run: _Run) -> Iterator[str]:
+        """What is wrong with the counters of a budget."""
+        base = self.expected(covered.name, str(row["id"]), run)[1]
+        return budget_faults(row, self.sums.of(row["id"]), base, window=covered is WINDOW)
 
     # --- standing limits ---
 

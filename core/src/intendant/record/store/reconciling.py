@@ -25,7 +25,7 @@ class Sums:
         self._held: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._closed: dict[str, list[str]] = {}
         for lease in leases:
-            scopes = _scopes(lease["chain"])
+            scopes = scopes_of(lease["chain"])
             if lease["state"] == "closed":
                 self._closed[lease["id"]] = scopes
                 continue
@@ -34,7 +34,7 @@ class Sums:
 
     def add_hold(self, row: Row, of_run: str) -> None:
         """Count a hold in, in the budgets of one run; if that is its own, in those of agents and tenants too."""
-        scopes = _chosen(_scopes(row["chain"]), row, of_run)
+        scopes = _chosen(scopes_of(row["chain"]), row, of_run)
         for unit in UNITS:
             if row["state"] == "held":
                 self._add(self._held, scopes, unit, row[unit])
@@ -82,7 +82,8 @@ def _chosen(scopes: Iterable[str], row: Row, run_id: str) -> list[str]:
     ]
 
 
-def _scopes(text: Any) -> list[str]:
+def scopes_of(text: Any) -> list[str]:
+    """The budgets of a chain as it is stored; none where it cannot be read."""
     try:
         found = json.loads(text)
     except (ValueError, TypeError, RecursionError):
