@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from sqlalchemy import Connection, Table  # noqa: TID253
 
@@ -216,9 +216,9 @@ class _Verification:
             self.fault("event", EVERYTHING, "no event is signed with a key")
         self.signatures(EVERYTHING, events, self.signed_from)
         for event in events:
-            if only is None or only in (event.commits or ""):
+            if only is None or only in str(event.commits or ""):
                 self.take(event)
-        ids = sorted({event.mac.partition(":")[0] for event in events if event.mac})
+        ids = sorted({event.mac.partition(":")[0] for event in events if _is_mac(event.mac)})
         if ids and not self.keys:
             self.found.notes.append(f"signatures (key {', '.join(ids)}) were not checked: give --key-file")
 
@@ -428,7 +428,7 @@ class _Verification:
                 self.fault(covered.table.name, "", f"{more} rows were inserted that belong to no run")
 
 
-def _is_mac(text: Any) -> bool:
+def _is_mac(text: Any) -> TypeGuard[str]:
     return isinstance(text, str) and _MAC.fullmatch(text) is not None
 
 
