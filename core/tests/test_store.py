@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -333,3 +334,14 @@ async def test_a_closed_store_refuses_and_does_not_hang(store) -> None:
         journal.append(skipped(1))
     with pytest.raises(StoreError, match="closed"):
         await store.flush()
+
+
+def test_several_processes_may_be_the_first_to_open_a_database(tmp_path) -> None:
+    def opened(number: int) -> str:
+        made = database.connect(f"sqlite:///{tmp_path}/{number // 2}.db")
+        database.prepare(made)
+        made.dispose()
+        return "opened"
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(opened, range(60))) == ["opened"] * 60

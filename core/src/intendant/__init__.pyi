@@ -8,6 +8,7 @@ from .model.errors import (
     IntendantError as IntendantError,
     Problem as Problem,
     RunActive as RunActive,
+    RunExists as RunExists,
     RunNotFound as RunNotFound,
     SchemaMismatch as SchemaMismatch,
     SettingsError as SettingsError,

@@ -368,6 +368,7 @@ class Suspended(Event):
     """The steps that wait."""
     seconds: float
     """For how long the run was executed until then."""
+    paused: bool = False
 
 
 class StepSkipped(Event):

@@ -14,7 +14,7 @@ from intendant.cli.shared import app
 __all__ = ["MODULES", "app_for"]
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "approve": ("approvals", "approve", "deny", "cancel"),
+    "approve": ("approvals", "approve", "deny", "pause", "cancel"),
     "budget": ("budget",),
     "classify": ("classify",),
     "compress": ("compress",),
@@ -29,6 +29,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "runs": ("runs", "show", "db"),
     "trust": ("trust",),
     "verify": ("verify",),
+    "worker": ("worker",),
 }
 """The modules of this package that hold commands, and which, in the order of `--help`."""
 

@@ -1,4 +1,4 @@
-"""`intendant approvals`, `intendant approve`, `intendant deny` and `intendant cancel`."""
+"""`intendant approvals`, `intendant approve`, `intendant deny`, `intendant pause` and `intendant cancel`."""
 
 import getpass
 import json
@@ -186,6 +186,28 @@ def _address(run_id: str, step: str, item: str | None, asked: list[str]) -> str:
         f"step '{step}' of run {run_id} is asked about for {len(fits)} items",
         hint=f"say which: --item KEY, or one of {', '.join(fits[:5])}",
     )
+
+
+@command()
+def pause(
+    run: RunArgument,
+    *,
+    as_json: JsonOption = False,
+    db: DbOption = None,
+    settings: SetOption = None,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
+) -> None:
+    """Let a run start no other step. Steps that are being executed end first; workers leave it alone.
+
+    `intendant resume RUN` goes on with it.
+    """
+    with Session(settings, db) as session:
+        run_id = session.do(session.service.pause(run))
+    if as_json:
+        print_json({"run_id": run_id, "paused": True})
+    else:
+        print(f"paused: run {run_id}, as soon as the steps that it is at have ended")
+        print(f"    to go on: intendant resume {run_id}")
 
 
 @command()

@@ -371,6 +371,12 @@ class RunNotFound(StoreError):
     code: ClassVar[str] = "run_not_found"
 
 
+class RunExists(IntendantError):
+    """A run was asked for with an idempotency key that another run has."""
+
+    code: ClassVar[str] = "run_exists"
+
+
 class RunActive(IntendantError):
     """A run cannot be resumed, because the process that owns it may still be alive."""
 

@@ -24,6 +24,9 @@ from intendant.planning.decided import Plan, StepPlan
 from intendant.record.journal import Journal
 from intendant.spending.step_budgets import budget_key
 
+PAUSED = "paused"
+"""Why a step waits that was not started because somebody asked the run to pause."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -54,6 +57,10 @@ class RunState:
     """How steps ended in another process, or before this one waited, by their addresses."""
     result: dict[str, Json] = field(default_factory=dict)
     """What steps of `finally` may know of the run."""
+    paused: bool = False
+    """True once somebody has asked that no other step is started."""
+    handed_over: bool = False
+    """True if that is because this process ends: another one is to go on with the run at once."""
     _shapes: dict[int, Shape] = field(default_factory=dict)
 
     def shape(self, steps: Sequence[Step]) -> Shape:

@@ -17,7 +17,7 @@ from intendant.model.results import Failure, StepOutcome, StepStatus
 from intendant.model.workflow import Json, Step
 from intendant.pilot.conditions import Expression
 from intendant.pilot.execution import failure_of, output_text
-from intendant.pilot.frames import Frame, counts_of, totals
+from intendant.pilot.frames import PAUSED, Frame, counts_of, totals
 from intendant.pilot.graph import CONDITION_NAMES
 from intendant.pilot.recording import ItemBatch, ItemRecorder
 from intendant.pilot.references import ROOTS, resolve
@@ -118,6 +118,8 @@ class _Map:
     took: list[StepOutcome] = field(default_factory=list)
     """What items took together: of some of them, then of all."""
     stopped: bool = False
+    paused: bool = False
+    """True if items are left because the run is to pause."""
     scope: Mapping[str, Json] = field(init=False)
     address: str = field(init=False)
 
@@ -167,6 +169,9 @@ class _Map:
         """Execute items, one after the other, until none is left."""
         breath = monotonic() + BREATH_SECONDS
         for index in positions:
+            if self.frame.run.paused:
+                self.paused = True
+                return
             self._note(index, await self._item(index, batch))
             if self.stopped:
                 return
@@ -237,6 +242,9 @@ class _Map:
             failure = self.failures[index]
             message = f"item '{self.keys[index]}': {failure.message}"
             return frame.fail(step.id, failure.model_copy(update={"message": message}), **facts)
+        if self.paused:
+            left = self.statuses.count(StepStatus.pending)
+            return frame.wait(step.id, f"{left} of {len(self.items)} items are left; {PAUSED}")
         if self.waits:
             due = [outcome.due for outcome in self.waits if outcome.due is not None]
             reason = f"{len(self.waits)} of {len(self.items)} items wait; {self.waits[0].reason}"

@@ -4,25 +4,26 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import time
 from typing import Any
-from uuid import uuid4
 
 from intendant import events
 from intendant.config.flags import is_on
 from intendant.events import Event
 from intendant.model.errors import IntendantError
 from intendant.model.requests import MemoryContext
-from intendant.model.results import Failure, Metrics, RunResult, RunStatus, StepOutcome
+from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.checking import check
 from intendant.pilot.client import Shared
 from intendant.pilot.correcting import corrected
 from intendant.pilot.engine import Engine
-from intendant.pilot.execution import RunContext, failure_of
+from intendant.pilot.execution import RunContext
 from intendant.pilot.frames import Frame, RunState
 from intendant.pilot.graph import Graph
+from intendant.pilot.heartbeats import lease_until
 from intendant.pilot.plans import plan_checked, record_plan
-from intendant.pilot.references import resolve
 from intendant.pilot.resuming import PLAN_VERSION, file_of, find_resumable, outcomes_of, with_limits
+from intendant.pilot.run_ids import new_run_id, run_id_of
+from intendant.pilot.run_status import due_of, returned_by, status_of
 from intendant.pilot.sandbox import Bounds
 from intendant.pilot.segments import run_segment
 from intendant.pilot.steps import execute
@@ -53,6 +54,7 @@ class WorkflowOrchestrator:
         engine: What the run is made with.
         listeners: Called with each event; must be quick.
         on_text: Called with a step's id and the next piece of a model's answer.
+        beats: The caller sends heartbeats of the run (`heartbeats.beating`); others may take it over without them.
     """
 
     def __init__(
@@ -60,8 +62,11 @@ class WorkflowOrchestrator:
         engine: Engine,
         listeners: Iterable[Callable[[Event], None]] = (),
         on_text: Callable[[str, str], object] | None = None,
+        *,
+        beats: bool = False,
     ) -> None:
         self._engine = engine
+        self._beats = beats
         observers = (extension.on_event for extension in engine.plugins.extensions.values())
         self._listeners = (*observers, *listeners)
         self._on_text = on_text
@@ -106,6 +111,11 @@ class WorkflowOrchestrator:
             raise IntendantError("no run is active")
         return self._root
 
+    @property
+    def state(self) -> RunState:
+        """The run's state, for the pilot."""
+        return self._active()
+
     def metadata(self) -> Metrics:
         """The figures of the run so far, or of the one that was completed last."""
         run = self._run or self._last or self._active()
@@ -123,6 +133,7 @@ class WorkflowOrchestrator:
         memory: MemoryContext | None = None,
         *,
         dry: bool = False,
+        key: str | None = None,
     ) -> bool:
         """Check and plan the workflow, and open a run.
 
@@ -131,12 +142,14 @@ class WorkflowOrchestrator:
             inputs: Values for its inputs.
             memory: What is known before the run.
             dry: Nothing outside is changed; see `OrchestrationService.run`.
+            key: An idempotency key: of several runs that are asked for with the same key, one is opened.
 
         Returns:
             False, without having done anything, if the flag `orchestration_enabled` is off.
 
         Raises:
             WorkflowError: The workflow or its inputs are wrong.
+            RunExists: There is a run of this key.
             IntendantError: A run is active already.
         """
         settings = self._engine.settings
@@ -144,12 +157,14 @@ class WorkflowOrchestrator:
             return False
         if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
+        run_id = new_run_id() if key is None else run_id_of(key, self._engine.tenant)
+        if key is not None:  # before planning, which may ask a model
+            await self._engine.store.do(runs.refuse_existing(run_id))
         check(workflow, self._engine.plugins, inputs or {})
         plan = await plan_checked(self._engine, workflow, ask_model=True, memory=memory is not None, inputs=inputs)
         plan = plan.model_copy(update={"dry": dry})
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
-        run_id = f"r_{int(time() * 1000):012x}{uuid4().hex[:10]}"  # sorts by time
         try:
             journal = await self._open(run_id, plan, values, memory)
             await self._begin(plan, journal, values, memory)
@@ -193,8 +208,9 @@ class WorkflowOrchestrator:
         micro = None if limits is None or limits.usd is None else round(limits.usd * 1_000_000)
         check(found.plan.workflow, self._engine.plugins, found.inputs)
         store, worker = self._engine.store, self._engine.worker
+        other = {**found.other, "due_at": None, "pause_requested": 0, "lease_until": self._lease()}
         claimed = await store.do(
-            runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro, other=found.other)
+            runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro, other=other)
         )
         plan = with_limits(found.plan, claimed.budget, tokens, micro)
         journal = Journal(store, claimed.fence, self._listeners, parse_events(claimed.events))
@@ -262,6 +278,10 @@ class WorkflowOrchestrator:
             return None
         return CompressionChain(self._engine.questions)
 
+    def _lease(self) -> float | None:
+        """Until when this process owns the run without a further heartbeat; None where it sends none."""
+        return lease_until() if self._beats else None
+
     def _withdraw(self, fence: Fence) -> None:
         """Close a run that was cancelled while it was opened: what was submitted is committed all the same."""
         self._engine.store.do_later(runs.withdraw(fence))
@@ -285,6 +305,7 @@ class WorkflowOrchestrator:
             created_at=time(),
             tenant=self._engine.tenant,
             file=file_of(plan.workflow),
+            lease_until=self._lease(),
         )
         return Journal(store, await store.do(runs.open_run(row)), self._listeners)
 
@@ -384,17 +405,18 @@ class WorkflowOrchestrator:
         Steps that were never executed are left out of the result.
         """
         run, frame = self._active(), self.frame
-        status = _status(frame)
+        status = status_of(frame)
         if cancelled or failed:
             status = RunStatus.cancelled if cancelled else RunStatus.failed
         if status is RunStatus.waiting:
             waits = tuple(outcome.step_id for outcome in frame.waiting)
-            run.journal.record(events.Suspended, waits=waits, seconds=time() - run.started)
+            seconds, paused = time() - run.started, run.paused
+            run.journal.record(events.Suspended, waits=waits, seconds=seconds, paused=paused)
             return await self._end(run, status, frame.outcomes)
         last = await self._finally(run, frame, status)
         if status is RunStatus.completed and last.failure is not None:
             status = RunStatus.failed
-        returned, failure = (None, None) if status is not RunStatus.completed else _returned(run, frame)
+        returned, failure = (None, None) if status is not RunStatus.completed else returned_by(run, frame)
         if failure is not None:
             status = RunStatus.failed
         if run.context.ledger.overrun and not (cancelled or failed):
@@ -420,7 +442,8 @@ class WorkflowOrchestrator:
     async def _end(
         self, run: RunState, status: RunStatus, outcomes: Mapping[str, StepOutcome], **facts: Any
     ) -> RunResult:
-        await run.journal.commit(runs.finish_run(run.journal.fence, status.value))
+        due = due_of(run, outcomes.values()) if status is RunStatus.waiting else None
+        await run.journal.commit(runs.finish_run(run.journal.fence, status.value, due))
         self._run, self._root, self._last = None, None, run
         order = run.plan.workflow.order
         return RunResult(
@@ -443,25 +466,3 @@ def _known_step(frame: Frame, step_id: str) -> None:
     if step_id not in frame.steps:
         known = ", ".join(list(frame.steps)[:20])
         raise IntendantError(f"the workflow has no step '{step_id}'", hint=f"its steps: {known}")
-
-
-def _status(frame: Frame) -> RunStatus:
-    if frame.waiting:
-        return RunStatus.waiting
-    failed = [
-        outcome for outcome in frame.outcomes.values() if outcome.failure is not None and not outcome.handled
-    ]
-    if not failed:
-        return RunStatus.completed
-    budget = all(outcome.failure is not None and outcome.failure.code == "budget_exceeded" for outcome in failed)
-    return RunStatus.refused if budget else RunStatus.failed
-
-
-def _returned(run: RunState, frame: Frame) -> tuple[Json, Failure | None]:
-    """What the workflow's `returns` says, or why that is not there."""
-    try:
-        returned = resolve(run.plan.workflow.returns, frame.scope(lenient=True))
-    except IntendantError as error:
-        failure = failure_of(error)
-        return None, failure.model_copy(update={"message": f"returns: {failure.message}"})
-    return returned, None

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -131,16 +132,18 @@ def _refuse(row: RunRow, *, take_over: bool) -> None:
         raise IntendantError(
             f"run {row.id} was planned by another version of Intendant", hint="run its workflow anew"
         )
-    if row.status == RunStatus.running.value and not take_over and _may_live(row.worker or ""):
+    if row.status == RunStatus.running.value and not take_over and may_live(row):
         raise RunActive(
             f"run {row.id} may still be worked on, by {row.worker}",
             hint="make sure that this process has ended, then resume it with take_over",
         )
 
 
-def _may_live(worker: str) -> bool:
-    """False only if it is certain that a process, `host:pid`, has ended: a process of this machine."""
-    host, _, pid = worker.rpartition(":")
+def may_live(row: RunRow) -> bool:
+    """False only if the owner of a run is a process of this machine that has ended, or sends no heartbeats."""
+    if row.lease_until is not None and row.lease_until < time():
+        return False
+    host, _, pid = (row.worker or "").rpartition(":")
     if host != socket.gethostname() or not pid.isdecimal():
         return True
     try:

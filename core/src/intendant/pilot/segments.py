@@ -7,12 +7,12 @@ from collections import deque
 from intendant.model.errors import ExpressionFailed, IntendantError
 from intendant.model.results import StepStatus
 from intendant.model.workflow import Step
-from intendant.pilot.frames import Frame
+from intendant.pilot.frames import PAUSED, Frame
 from intendant.pilot.steps import execute
 
 
 async def run_segment(frame: Frame) -> None:
-    """Execute every step whose needs are met, until none is left.
+    """Execute every step whose needs are met, until none is left, or the run is to pause.
 
     Steps that do not depend on each other run at the same time; of those that are ready the one of the highest
     priority starts first, then the one that comes first in the file. A step whose condition is false is skipped,
@@ -49,13 +49,20 @@ class _Segment:
             if count == 0 and step not in self.outcomes:
                 self.push(step)
         try:
-            while self.ready or self.running:
-                while self.ready and len(self.running) < self.max_parallel:
+            while self.may_start or self.running:
+                while self.may_start and len(self.running) < self.max_parallel:
                     self.start(heapq.heappop(self.ready)[2])
                 if self.running:
                     await self.end(await self.ended.get())
         finally:
             await self.stop()
+        for _, _, step in self.ready:
+            self.frame.wait(step, PAUSED)
+
+    @property
+    def may_start(self) -> bool:
+        """Whether there is a step to start."""
+        return bool(self.ready) and not self.frame.run.paused
 
     def push(self, step: str) -> None:
         heapq.heappush(self.ready, (-self.steps[step].priority, self.order[step], step))

@@ -16,11 +16,13 @@ from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
+from intendant.pilot.heartbeats import beating
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
 from intendant.pilot.segments import run_segment
 from intendant.pilot.waiting import decisions_of, until_decided
 from intendant.planning.decided import Plan
+from intendant.record.store import liveness, runs
 
 Listener = Callable[[Event], None]
 TextListener = Callable[[str, str], object]
@@ -60,12 +62,13 @@ class OrchestrationService:
         secrets: SecretSource | None = None,
     ) -> None:
         self._engine = Engine(settings, plugins=plugins, discover=discover, db=db, secrets=secrets)
+        self._running: set[WorkflowOrchestrator] = set()
 
     @classmethod
     def of(cls, engine: Engine) -> Self:
         """The service of an engine that exists already."""
         service = cls.__new__(cls)
-        service._engine = engine  # noqa: SLF001  # its own
+        service._engine, service._running = engine, set()  # noqa: SLF001  # its own
         return service
 
     @property
@@ -132,6 +135,7 @@ class OrchestrationService:
         *,
         memory: MemoryContext | None = None,
         dry: bool = False,
+        key: str | None = None,
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
         wait: bool = False,
@@ -145,6 +149,8 @@ class OrchestrationService:
                 its own (`budget.memory_tokens`).
             dry: Everything runs, and models are paid, but nothing outside is changed: steps that would change
                 anything give what they would have delivered.
+            key: An idempotency key, such as `orders/17`: of several runs that are asked for with the same key, by
+                whatever process, one is executed.
             on_event: Called with each event; must be quick.
             on_text: Called with a step's id and the next piece of a model's answer, while the answer is written. A
                 call of which a piece was shown is not retried; the step may be (`retry`).
@@ -156,11 +162,12 @@ class OrchestrationService:
 
         Raises:
             WorkflowError: The workflow or its inputs are wrong; nothing has run.
+            RunExists: There is a run of this key; nothing has run.
             IntendantError: The flag `orchestration_enabled` is off.
             asyncio.CancelledError: The run was cancelled; it has ended and is recorded as cancelled.
         """
-        run = self.orchestrator(on_event, on_text)
-        if not await run.initialize(workflow, inputs, memory, dry=dry):
+        run = self._beating(on_event, on_text)
+        if not await run.initialize(workflow, inputs, memory, dry=dry, key=key):
             raise IntendantError(
                 "the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true"
             )
@@ -190,7 +197,7 @@ class OrchestrationService:
             IntendantError: It is completed, or another process may own it.
             asyncio.CancelledError: The run was cancelled; it has ended and is recorded as cancelled.
         """
-        resumed = self.orchestrator(on_event, on_text)
+        resumed = self._beating(on_event, on_text)
         await resumed.resume(run, take_over=take_over, limits=limits, workflow=workflow)
         return await self._to_the_end(resumed, wait=wait)
 
@@ -241,17 +248,44 @@ class OrchestrationService:
         await ended.resume(run, take_over=True)
         return await ended.complete(cancelled=True)
 
+    async def pause(self, run: str) -> str:
+        """Ask a run to start no other step. Steps that are being executed end, within some seconds of which the
+        process hears of it; then the run ends as `waiting`, and `resume` goes on with it. A worker does not.
+
+        Args:
+            run: Its id, or the beginning of that; `last` for the newest.
+
+        Returns:
+            The run's id.
+
+        Raises:
+            RunNotFound: There is no such run.
+            IntendantError: It has ended.
+        """
+        store = self._engine.store
+        row = await store.do(runs.find_run(run, self._engine.tenant))
+        await store.do(liveness.pause(row.id))
+        return row.id
+
+    def hand_over(self) -> None:
+        """Let the runs that this service executes start no other step. They end as `waiting` when the steps that
+        are being executed have ended, and are due at once for workers of other processes.
+        """
+        for run in self._running:
+            run.state.paused = run.state.handed_over = True
+
+    def _beating(
+        self, on_event: Listener | Iterable[Listener], on_text: TextListener | None
+    ) -> WorkflowOrchestrator:
+        listeners = (on_event,) if callable(on_event) else on_event
+        return WorkflowOrchestrator(self._engine, listeners, on_text, beats=True)
+
     async def _to_the_end(self, run: WorkflowOrchestrator, *, wait: bool = False) -> RunResult:
         """Execute what is left of a run, and end it."""
         try:
-            seen = await decisions_of(run.frame) if wait else 0
-            await run_segment(run.frame)
-            # Deciding about a call in doubt takes the run over: nothing comes of staying for that.
-            while wait and not all(outcome.in_doubt for outcome in run.frame.waiting):
-                await until_decided(run.frame, seen)
-                await run.reload()
-                seen = await decisions_of(run.frame)
-                await run_segment(run.frame)
+            self._running.add(run)
+            async with beating(run.state):
+                await _execute(run, wait=wait)
         except asyncio.CancelledError:
             await run.complete(cancelled=True)
             raise
@@ -261,6 +295,8 @@ class OrchestrationService:
             with suppress(StoreError):  # the database may be what failed
                 await run.complete(failed=True)
             raise
+        finally:
+            self._running.discard(run)
         return await run.complete()
 
     async def aclose(self) -> None:
@@ -272,3 +308,14 @@ class OrchestrationService:
 
     async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
+
+
+async def _execute(run: WorkflowOrchestrator, *, wait: bool) -> None:
+    seen = await decisions_of(run.frame) if wait else 0
+    await run_segment(run.frame)
+    # Deciding about a call in doubt takes the run over: nothing comes of staying for that.
+    while wait and not (run.state.paused or all(outcome.in_doubt for outcome in run.frame.waiting)):
+        await until_decided(run.frame, seen)
+        await run.reload()
+        seen = await decisions_of(run.frame)
+        await run_segment(run.frame)

@@ -178,6 +178,7 @@ class SyncOrchestrationService:
         *,
         memory: MemoryContext | None = None,
         dry: bool = False,
+        key: str | None = None,
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
         wait: bool = False,
@@ -185,7 +186,14 @@ class SyncOrchestrationService:
         """See `OrchestrationService.run`."""
         return self._thread.call(
             self._service.run(
-                workflow, inputs, memory=memory, dry=dry, on_event=on_event, on_text=on_text, wait=wait
+                workflow,
+                inputs,
+                memory=memory,
+                dry=dry,
+                key=key,
+                on_event=on_event,
+                on_text=on_text,
+                wait=wait,
             )
         )
 
@@ -212,6 +220,10 @@ class SyncOrchestrationService:
                 wait=wait,
             )
         )
+
+    def pause(self, run: str) -> str:
+        """See `OrchestrationService.pause`."""
+        return self._thread.call(self._service.pause(run))
 
     def cancel(self, run: str) -> RunResult:
         """See `OrchestrationService.cancel`."""
@@ -272,9 +284,10 @@ class SyncOrchestrator:
         memory: MemoryContext | None = None,
         *,
         dry: bool = False,
+        key: str | None = None,
     ) -> bool:
         """See `WorkflowOrchestrator.initialize`."""
-        return self._thread.call(self._run.initialize(workflow, inputs, memory, dry=dry))
+        return self._thread.call(self._run.initialize(workflow, inputs, memory, dry=dry, key=key))
 
     def resume(
         self,

@@ -298,7 +298,7 @@ async def until_decided(frame: Frame, seen: int) -> None:
     """Wait until there are more decisions than *seen*, or the first time that the run waits for has come."""
     due = [outcome.due for outcome in frame.waiting if outcome.due is not None]
     first = min(due) if due else None
-    while await decisions_of(frame) == seen:
+    while await decisions_of(frame) == seen and not frame.run.paused:
         left = LOOK_SECONDS if first is None else first - time()
         if left <= 0:
             return

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select, update  # noqa: TID253
 
 from intendant.model.errors import IntendantError
 from intendant.record.rows import ApprovalRow, DecisionRow, Fence
+from intendant.record.store import liveness
 from intendant.record.store.digests import APPROVAL, DECISION, EVERYTHING, new_salt
 from intendant.record.store.session import Insert, session_of
 from intendant.record.store.statements import Work, columns
@@ -120,7 +121,10 @@ def decide(run_id: str, step_key: str, by: str, verdict: str, note: str = "") ->
         _DECIDE.write(session, [values])
         DECISION.note(session, values, chain=EVERYTHING, was=was, run=run_id)
         approved = sum(item.verdict == "approved" for item in _decisions(connection, row))
-        return 0 if verdict == "denied" else max(0, row.need - approved)
+        wanted = 0 if verdict == "denied" else max(0, row.need - approved)
+        if not wanted:
+            liveness.wake(connection, run_id)
+        return wanted
 
     return work
 

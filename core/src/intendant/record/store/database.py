@@ -1,6 +1,8 @@
 """Opens a database: creates it where it is empty, refuses it where it is of another version."""
 
 from pathlib import Path
+from sqlite3 import OperationalError
+from time import monotonic, sleep
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, inspect, text  # noqa: TID253
@@ -12,6 +14,10 @@ from intendant.record.store.session import session_of
 from intendant.record.store.tables import HEAD, VERSION_TABLE, metadata
 
 Durability = Literal["full", "normal"]
+BUSY_SECONDS = 30
+"""How long a process waits for another one to let go of an SQLite database."""
+LOCK = 6_174_636_851
+"""The advisory lock on PostgreSQL under which tables are created."""
 COMMITTED = "0010"
 """From this version on the chains commit to rows."""
 
@@ -68,10 +74,10 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver's own BEGIN comes too late for savepoints
         cursor = connection.cursor()
-        cursor.execute("PRAGMA busy_timeout = 30000")
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
         # A commit writes each page that it touches: small ones make small commits. Only a new file takes the size.
         cursor.execute("PRAGMA page_size = 2048")
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _use_wal(cursor)
         # More is left to the checkpoints beside the writer; this one bounds the log.
         cursor.execute("PRAGMA wal_autocheckpoint = 16000")
         cursor.execute(f"PRAGMA synchronous = {durability.upper()}")
@@ -87,6 +93,20 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
             driver.execute("BEGIN IMMEDIATE")
 
 
+def _use_wal(cursor: Any) -> None:
+    """Switch to a write-ahead log. While another process does that to a new file, SQLite refuses without waiting."""
+    until = monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except OperationalError as error:
+            if "locked" not in str(error) or monotonic() > until:
+                raise
+            sleep(0.01)
+        else:
+            return
+
+
 def prepare(engine: Engine) -> None:
     """Create the tables in an empty database; check the version of any other.
 
@@ -96,6 +116,8 @@ def prepare(engine: Engine) -> None:
     """
     try:
         with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":  # of several processes one creates the tables
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
             version = _version(connection)
             if version is None:
                 metadata.create_all(connection)

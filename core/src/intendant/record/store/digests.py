@@ -146,7 +146,7 @@ RUN = Covered(
     tables.run,
     ["id"],
     payload=["inputs", "memory"],
-    live=["worker", "lease_until", "wait_for", "cancel_requested"],
+    live=["worker", "lease_until", "wait_for", "cancel_requested", "due_at", "pause_requested"],
 )
 STEP = Covered(tables.step, ["run_id", "key"], payload=["output"])
 HOLD = Covered(tables.hold, ["key"], payload=["reply"], live=["expires_at"])
@@ -171,5 +171,6 @@ OUTSIDE = {
     "lease": "slices of budgets for some seconds; the budgets are computed with them",
     "classification": "answers that are remembered, not what happened",
     "response": "answers that are cached",
+    "schedule": "how far workers have come; the runs that they started are covered",
 }
 """Tables to whose rows the record does not commit, and why."""

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from time import time
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, desc, func, insert, literal, select, update  # noqa: TID253
+from sqlalchemy import Connection, case, desc, func, insert, literal, select, update  # noqa: TID253
+from sqlalchemy.exc import IntegrityError  # noqa: TID253
 
-from intendant.model.errors import IntendantError, RunNotFound
+from intendant.model.errors import IntendantError, RunExists, RunNotFound
 from intendant.record.rows import Claimed, EventRow, Fence, RunRow, StepRow
 from intendant.record.store import budgets
 from intendant.record.store.chain import head_of
@@ -20,12 +21,35 @@ _RUN = select(*columns(run, RunRow))
 _STEPS = Insert(step, STEP.columns, conflict="update")
 
 
+def refuse_existing(run_id: str) -> Work[None]:
+    """Pass if there is no run of this id.
+
+    Raises (when the work is done):
+        RunExists: There is.
+    """
+    query = select(run.c.status).where(run.c.id == run_id)
+
+    def work(connection: Connection) -> None:
+        status = connection.execute(query).scalar()
+        if status is not None:
+            raise _exists(run_id, str(status))
+
+    return work
+
+
 def open_run(row: RunRow) -> Work[Fence]:
-    """Add a run, owned by this process."""
+    """Add a run, owned by this process.
+
+    Raises (when the work is done):
+        RunExists: There is a run of this id.
+    """
 
     def work(connection: Connection) -> Fence:
         salted = row._asdict() | {"salt": new_salt()}
-        connection.execute(insert(run), salted)
+        try:
+            connection.execute(insert(run), salted)
+        except IntegrityError:
+            raise _exists(row.id, "being worked on") from None
         note(connection, row.id, NONE)
         return Fence(row.id, row.epoch)
 
@@ -87,8 +111,13 @@ def claim(
     return work
 
 
-def finish_run(fence: Fence, status: str) -> Work[None]:
+def finish_run(fence: Fence, status: str, due_at: float | None = None) -> Work[None]:
     """Note how a run ended, and the number and the hash of its last event.
+
+    Args:
+        fence: The run.
+        status: How it ended; `waiting` if it is to be gone on with.
+        due_at: When it is to be gone on with, in seconds since 1970, unless something is decided before.
 
     Raises (when the work is done):
         Fenced: Another process owns the run now.
@@ -97,7 +126,10 @@ def finish_run(fence: Fence, status: str) -> Work[None]:
     def work(connection: Connection) -> None:
         count, last = head_of(session_of(connection), fence.run_id)
         values: dict[str, Any] = {"status": status, "finished_at": time(), "events": count}
-        values["last_hash"] = last if count else None
+        values |= {"last_hash": last if count else None, "lease_until": None}
+        if due_at is not None:
+            # What was decided in the meantime has made it due already.
+            values["due_at"] = case((run.c.due_at < due_at, run.c.due_at), else_=due_at)
         own = (run.c.id == fence.run_id, run.c.epoch == fence.epoch)
         was = digest_of(connection, fence.run_id)
         if connection.execute(update(run).where(*own).values(values)).rowcount == 0:
@@ -268,6 +300,11 @@ def usage_history(agent: str, tenant: str, limit: int = 2000) -> Work[dict[str, 
         return {intent: tuple(taken) for intent, taken in history.items()}
 
     return work
+
+
+def _exists(run_id: str, status: str) -> RunExists:
+    hint = f"it is {status}; see it: intendant show {run_id}"
+    return RunExists(f"there is a run of this key already: {run_id}", hint=hint)
 
 
 def _not_found(run_id: str) -> RunNotFound:

@@ -15,7 +15,7 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     text,
 )
 
-HEAD = "0010"
+HEAD = "0012"
 """The migration these tables correspond to."""
 VERSION_TABLE = "intendant_version"
 """Ours alone: a host's own alembic in the same database uses another."""
@@ -32,6 +32,8 @@ metadata = MetaData(
 _KEY = String(300)
 _OPEN = "state = 'held'"
 _LEASED = "lease IS NOT NULL"
+_WAITING = "status = 'waiting'"
+_RUNNING = "status = 'running'"
 
 run = Table(
     "run",
@@ -57,8 +59,12 @@ run = Table(
     Column("tenant", _KEY, nullable=False, server_default="default"),
     Column("salt", String(32)),
     Column("file", Text),  # the workflow's file, to tell whether it has changed since
+    Column("due_at", Float),  # when a run that waits is to be gone on with; null for not before somebody decides
+    Column("pause_requested", Integer, nullable=False, server_default="0"),
     Index("ix_run_created_at", "created_at"),
     Index("ix_run_tenant", "tenant", "created_at"),
+    Index("ix_run_due", "due_at", sqlite_where=text(_WAITING), postgresql_where=text(_WAITING)),
+    Index("ix_run_running", "lease_until", sqlite_where=text(_RUNNING), postgresql_where=text(_RUNNING)),
 )
 
 step = Table(
@@ -266,4 +272,12 @@ response = Table(
     Column("at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
     Index("ix_response_expires_at", "expires_at"),
+)
+
+schedule = Table(
+    "schedule",
+    metadata,
+    Column("tenant", _KEY, primary_key=True),
+    Column("name", _KEY, primary_key=True),  # of the trigger
+    Column("seen_until", Float, nullable=False),  # the time up to which a worker has seen to it
 )

@@ -1,0 +1,101 @@
+"""Which runs are worked on, which are due, and which are asked to pause: work functions for `Store.do`.
+
+None of it belongs to the record: it says what processes should do, not what happened.
+"""
+
+from time import time
+from typing import NamedTuple
+
+from sqlalchemy import Connection, or_, select, update  # noqa: TID253
+
+from intendant.model.errors import IntendantError
+from intendant.record.rows import Fence, RunRow
+from intendant.record.store.statements import Work, columns
+from intendant.record.store.tables import run
+
+
+class Due(NamedTuple):
+    """A run that a worker should go on with."""
+
+    id: str
+    due_at: float
+
+
+def beat(fence: Fence, until: float) -> Work[bool]:
+    """Note that the owner of a run lives; returns True if somebody asked the run to pause.
+
+    A process that has lost the run changes nothing.
+
+    Args:
+        fence: The epoch under which it owns the run.
+        until: When another process may take the run over, in seconds since 1970, unless this is said again.
+    """
+    own = (run.c.id == fence.run_id, run.c.epoch == fence.epoch, run.c.status == "running")
+    change = update(run).where(*own).values(lease_until=until)
+    asked = select(run.c.pause_requested).where(*own)
+
+    def work(connection: Connection) -> bool:
+        connection.execute(change)
+        return bool(connection.execute(asked).scalar())
+
+    return work
+
+
+def wake(connection: Connection, run_id: str) -> None:
+    """Make a run due now; part of the work that writes what the run waited for."""
+    connection.execute(update(run).where(run.c.id == run_id).values(due_at=time()))
+
+
+def pause(run_id: str) -> Work[str]:
+    """Ask a run to pause; returns its status.
+
+    Raises (when the work is done):
+        IntendantError: It has ended.
+    """
+    found = select(run.c.status).where(run.c.id == run_id).with_for_update()
+
+    def work(connection: Connection) -> str:
+        status = str(connection.execute(found).scalar_one())
+        if status not in ("running", "waiting"):
+            raise IntendantError(f"run {run_id} is {status}: there is nothing to pause")
+        connection.execute(update(run).where(run.c.id == run_id).values(pause_requested=1))
+        return status
+
+    return work
+
+
+def due_runs(tenant: str, now: float, limit: int) -> Work[list[Due]]:
+    """Runs of a tenant that wait and are due, the longest first; those that are paused are not."""
+    query = (
+        select(run.c.id, run.c.due_at)
+        .where(run.c.status == "waiting", run.c.due_at <= now, run.c.pause_requested == 0, run.c.tenant == tenant)
+        .order_by(run.c.due_at)
+        .limit(limit)
+    )
+    return lambda connection: [Due._make(row) for row in connection.execute(query)]
+
+
+def next_due(tenant: str) -> Work[float | None]:
+    """When the next of a tenant's waiting runs is due; None if none is."""
+    query = (
+        select(run.c.due_at)
+        .where(
+            run.c.status == "waiting",
+            run.c.due_at.is_not(None),
+            run.c.pause_requested == 0,
+            run.c.tenant == tenant,
+        )
+        .order_by(run.c.due_at)
+        .limit(1)
+    )
+    return lambda connection: connection.execute(query).scalar()
+
+
+def maybe_abandoned(tenant: str, host: str, now: float) -> Work[list[RunRow]]:
+    """Runs whose owner sends no heartbeats any more, or is a process of *host*, which can be looked up."""
+    query = select(*columns(run, RunRow)).where(
+        run.c.status == "running",
+        run.c.tenant == tenant,
+        or_(run.c.lease_until < now, run.c.worker.startswith(f"{host}:", autoescape=True)),
+    )
+    return lambda connection: [RunRow._make(row) for row in connection.execute(query)]
