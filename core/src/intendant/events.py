@@ -45,6 +45,7 @@ class Initialized(Event):
     planning_micro_usd: int = 0
     settings: dict[str, str] = Field(default_factory=dict)
     """Where each setting that is not left at its default came from, by key; without values."""
+    forked_from: str = ""
 
 
 class Resumed(Event):

@@ -25,7 +25,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "plugins": ("plugins",),
     "prices": ("prices",),
     "route": ("route",),
-    "run": ("run", "resume"),
+    "run": ("run", "resume", "fork"),
     "runs": ("runs", "show", "db"),
     "trust": ("trust",),
     "verify": ("verify",),

@@ -1,4 +1,4 @@
-"""`intendant run` and `intendant resume`."""
+"""`intendant run`, `intendant resume` and `intendant fork`."""
 
 import sys
 from collections.abc import Callable, Coroutine, Iterable
@@ -107,6 +107,56 @@ def resume(
         earlier = session.do(_earlier(session.engine, run))
         result = _shown(session, work, earlier, as_json=as_json)
     _end(result, as_json=as_json)
+
+
+@command()
+def fork(
+    run: Annotated[str, typer.Argument(help="Its id, or the beginning of that; `last` for the newest.")],
+    *,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="STEP", help="The step to begin with: label, label[17] or label[17]/draft."
+        ),
+    ],
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", "-i", help="key=value: an input that changes. May be repeated.")
+    ] = None,
+    changed: Annotated[
+        Path | None, typer.Option("--with", metavar="FILE", help="A changed workflow file.")
+    ] = None,
+    tokens: Annotated[int | None, typer.Option(help="What it may spend.", min=0, max=MAX_AMOUNT)] = None,
+    usd: Annotated[float | None, typer.Option(help="The same in US$.", min=0, max=MAX_USD)] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry", help="Change nothing outside: steps that would deliver only say what.")
+    ] = False,
+    wait: WaitOption = False,
+    as_json: JsonOption = False,
+    db: DbOption = None,
+    settings: SetOption = None,
+    verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
+) -> None:
+    """Run again from a step on, as a new run: what does not depend on the step is taken over and costs nothing.
+
+    Deliveries that depend on the step are made again; --dry shows them first. Exit codes are those of `run`.
+    """
+    with Session(settings, db) as session:
+        flow = None if changed is None else session.service.load(changed)
+        values: dict[str, Json] = {}
+        if inputs:
+            values = read_inputs(flow or session.do(_workflow_of(session.engine, run)), inputs)
+        limits = Limits(tokens=tokens, usd=usd)
+        work = partial(
+            session.service.fork, run, start, inputs=values, workflow=flow, limits=limits, dry=dry, wait=wait
+        )
+        result = _shown(session, work, as_json=as_json)
+    _end(result, as_json=as_json)
+
+
+async def _workflow_of(engine: "Engine", run: str) -> Workflow:
+    from intendant.pilot.resuming import find_kept
+
+    return (await find_kept(engine, run)).plan.workflow
 
 
 def _end(result: RunResult, *, as_json: bool) -> NoReturn:

@@ -67,7 +67,7 @@ def _differences(before: Workflow, now: Workflow, done: Iterable[str]) -> Iterat
         hint = "leave it as it was, or run the file anew"
         if new is None:
             yield Problem(f"step '{step_id}' is finished, and is not there any more", hint, file=document.file)
-        elif old is not None and (changed := _changed_keys(old, new)):
+        elif old is not None and (changed := changed_keys(old, new)):
             message = f"step '{step_id}' is finished, and was changed: {', '.join(changed)}"
             yield document.problem(message, ("steps", now.order[step_id]), hint=hint, step=step_id)
     used = {name for step_id in done if step_id in now.by_id for name in _inputs_of(now.by_id[step_id])}
@@ -78,7 +78,8 @@ def _differences(before: Workflow, now: Workflow, done: Iterable[str]) -> Iterat
 _ROOT = re.compile(r"[\[/]")
 
 
-def _changed_keys(old: Step, new: Step) -> list[str]:
+def changed_keys(old: Step, new: Step) -> list[str]:
+    """The keys of a step that differ, and that change what it comes to."""
     before, now = (step.model_dump(by_alias=True, mode="json") for step in (old, new))
     return [key for key in {**before, **now} if key not in WITHOUT_EFFECT and before.get(key) != now.get(key)]
 

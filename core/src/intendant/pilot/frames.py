@@ -63,6 +63,11 @@ class RunState:
     """True if that is because this process ends: another one is to go on with the run at once."""
     _shapes: dict[int, Shape] = field(default_factory=dict)
 
+    @property
+    def origin(self) -> str:
+        """The run of which the items have the same digests: itself, or the one that it was forked from."""
+        return self.plan.origin or self.journal.run_id
+
     def shape(self, steps: Sequence[Step]) -> Shape:
         """The shape of steps of the plan's workflow."""
         found = self._shapes.get(id(steps))

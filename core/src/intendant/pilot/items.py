@@ -182,8 +182,8 @@ class _Map:
     async def _item(self, index: int, batch: ItemBatch) -> StepOutcome:
         frame, step, item = self.frame, self.step, self.items[index]
         address = f"{self.address}[{self.keys[index]}]"
-        # Of this run alone: the same item in another run has another digest.
-        outer = f"{frame.run.journal.run_id}\n{frame.recorder.digest}\n".encode()
+        # Of this run and its forks alone: the same item in another run has another digest.
+        outer = f"{frame.run.origin}\n{frame.recorder.digest}\n".encode()
         try:  # items are JSON already; this is many times as fast as writing them strictly
             digest = sha256(outer + to_json(item, inf_nan_mode="strings")).hexdigest()
         except PydanticSerializationError:

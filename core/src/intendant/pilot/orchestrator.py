@@ -16,12 +16,14 @@ from intendant.pilot.checking import check
 from intendant.pilot.client import Shared
 from intendant.pilot.correcting import corrected
 from intendant.pilot.engine import Engine
-from intendant.pilot.execution import RunContext
+from intendant.pilot.execution import RunContext, output_text
+from intendant.pilot.forking import fork_of
 from intendant.pilot.frames import Frame, RunState
 from intendant.pilot.graph import Graph
 from intendant.pilot.heartbeats import lease_until
+from intendant.pilot.opening import new_row
 from intendant.pilot.plans import plan_checked, record_plan
-from intendant.pilot.resuming import PLAN_VERSION, file_of, find_resumable, outcomes_of, with_limits
+from intendant.pilot.resuming import amounts_of, find_resumable, outcomes_of, with_limits
 from intendant.pilot.run_ids import new_run_id, run_id_of
 from intendant.pilot.run_status import due_of, returned_by, status_of
 from intendant.pilot.sandbox import Bounds
@@ -29,8 +31,8 @@ from intendant.pilot.segments import run_segment
 from intendant.pilot.steps import execute
 from intendant.planning.compression import CompressionChain
 from intendant.planning.decided import Plan
-from intendant.record.journal import Journal, parse_events
-from intendant.record.rows import Fence, RunRow
+from intendant.record.journal import Journal, parse_events, row_of
+from intendant.record.rows import Fence
 from intendant.record.store import runs
 from intendant.spending.ledger import RunLedger
 from intendant.spending.nesting import outer_step
@@ -204,8 +206,7 @@ class WorkflowOrchestrator:
         found = await find_resumable(self._engine, run, take_over=take_over)
         if workflow is not None:
             found, limits = await corrected(self._engine, found, workflow, limits)
-        tokens = None if limits is None else limits.tokens
-        micro = None if limits is None or limits.usd is None else round(limits.usd * 1_000_000)
+        tokens, micro = amounts_of(limits)
         check(found.plan.workflow, self._engine.plugins, found.inputs)
         store, worker = self._engine.store, self._engine.worker
         other = {**found.other, "due_at": None, "pause_requested": 0, "lease_until": self._lease()}
@@ -229,6 +230,37 @@ class WorkflowOrchestrator:
             file_changed=found.changed_file,
             corrected=workflow is not None,
         )
+
+    async def fork(
+        self,
+        run: str,
+        start: str,
+        *,
+        inputs: Mapping[str, Json] | None = None,
+        workflow: Workflow | None = None,
+        limits: Limits | None = None,
+        dry: bool = False,
+    ) -> None:
+        """Open a run that takes over what another one has done, but for a step and what depends on it.
+
+        For the arguments see `OrchestrationService.fork`; it raises the same.
+        """
+        if self._run is not None:
+            raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
+        found = await fork_of(self._engine, run, start, inputs, workflow)
+        check(found.plan.workflow, self._engine.plugins, found.inputs)
+        plan = with_limits(found.plan, None, *amounts_of(limits)).model_copy(update={"dry": dry})
+        run_id = new_run_id()
+        try:
+            journal = await self._open(run_id, plan, found.inputs, found.memory)
+            await self._begin(plan, journal, found.inputs, found.memory, found.kept)
+            record_plan(plan, journal, found.inputs, self._engine.settings.in_force)
+            now = time()
+            rows = [row_of(outcome, output_text(outcome.output), now) for outcome in found.kept.values()]
+            await journal.commit(runs.save_steps(journal.fence, rows))
+        except asyncio.CancelledError:
+            self._withdraw(Fence(run_id, 1))
+            raise
 
     async def _begin(
         self,
@@ -289,24 +321,8 @@ class WorkflowOrchestrator:
     async def _open(
         self, run_id: str, plan: Plan, inputs: Mapping[str, Json], memory: MemoryContext | None
     ) -> Journal:
-        import json
-
         store = self._engine.store
-        row = RunRow(
-            id=run_id,
-            workflow=plan.workflow.name,
-            agent=plan.workflow.agent,
-            plan=plan.model_dump_json(by_alias=True, exclude_unset=True),
-            plan_version=PLAN_VERSION,
-            inputs=json.dumps(inputs),
-            memory=None if memory is None else memory.model_dump_json(),
-            status=RunStatus.running.value,
-            worker=self._engine.worker,
-            created_at=time(),
-            tenant=self._engine.tenant,
-            file=file_of(plan.workflow),
-            lease_until=self._lease(),
-        )
+        row = new_row(self._engine, run_id, plan, inputs, memory)._replace(lease_until=self._lease())
         return Journal(store, await store.do(runs.open_run(row)), self._listeners)
 
     async def execute_step(

@@ -80,6 +80,7 @@ def record_plan(
         planning_tokens=plan.planning_tokens,
         planning_micro_usd=plan.planning_micro_usd,
         settings=dict(settings or {}),
+        forked_from=plan.forked_from,
     )
     for step in plan.steps:
         found, log = step.classification, journal.step(step.step_id)

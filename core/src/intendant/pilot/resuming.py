@@ -3,8 +3,9 @@
 import json
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from intendant.model.errors import IntendantError, RecordBroken, RunActive, WorkflowError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunStatus, StepOutcome
-from intendant.model.workflow import Json, Workflow
+from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.engine import Engine
 from intendant.planning.decided import Plan
 from intendant.record.rows import BudgetRow, RunRow, StepRow
@@ -55,10 +56,25 @@ async def find_resumable(engine: Engine, run: str, *, take_over: bool) -> Resuma
         RecordBroken: Something of it was changed by something else than Intendant.
         IntendantError: There is nothing to go on with, or somebody may be at it.
     """
+    return await _read(engine, run, partial(_refuse, take_over=take_over))
+
+
+async def find_kept(engine: Engine, run: str) -> Resumable:
+    """The same for a run of which another one takes over what is done; whatever became of it.
+
+    Raises:
+        RunNotFound: There is none, or more than one.
+        RecordBroken: Something of it was changed by something else than Intendant.
+        IntendantError: It was planned by another version, or what it has done was erased.
+    """
+    return await _read(engine, run, _refuse_other_version)
+
+
+async def _read(engine: Engine, run: str, refuse: Callable[[RunRow], None]) -> Resumable:
     store = engine.store
     row = await store.do(runs.find_run(run, engine.tenant))
     await check_record(store, row.id)
-    _refuse(row, take_over=take_over)
+    refuse(row)
     if await store.do(erasure.is_erased(row.id)):
         raise IntendantError(f"what run {row.id} has done was erased", hint="run its workflow anew")
     try:
@@ -125,17 +141,28 @@ def with_limits(plan: Plan, budget: BudgetRow | None, tokens: int | None, micro:
     return plan.model_copy(update=now)
 
 
+def amounts_of(limits: Limits | None) -> tuple[int | None, int | None]:
+    """Limits in tokens and in micro-US$; None for no limit."""
+    if limits is None:
+        return None, None
+    return limits.tokens, None if limits.usd is None else round(limits.usd * 1_000_000)
+
+
 def _refuse(row: RunRow, *, take_over: bool) -> None:
     if row.status == RunStatus.completed.value:
         raise IntendantError(f"run {row.id} is completed", hint="to do its workflow again, run it anew")
-    if row.plan_version != PLAN_VERSION:
-        raise IntendantError(
-            f"run {row.id} was planned by another version of Intendant", hint="run its workflow anew"
-        )
+    _refuse_other_version(row)
     if row.status == RunStatus.running.value and not take_over and may_live(row):
         raise RunActive(
             f"run {row.id} may still be worked on, by {row.worker}",
             hint="make sure that this process has ended, then resume it with take_over",
+        )
+
+
+def _refuse_other_version(row: RunRow) -> None:
+    if row.plan_version != PLAN_VERSION:
+        raise IntendantError(
+            f"run {row.id} was planned by another version of Intendant", hint="run its workflow anew"
         )
 
 

@@ -201,6 +201,50 @@ class OrchestrationService:
         await resumed.resume(run, take_over=take_over, limits=limits, workflow=workflow)
         return await self._to_the_end(resumed, wait=wait)
 
+    async def fork(
+        self,
+        run: str,
+        start: str,
+        *,
+        inputs: Mapping[str, Json] | None = None,
+        workflow: Workflow | None = None,
+        limits: Limits | None = None,
+        dry: bool = False,
+        on_event: Listener | Iterable[Listener] = (),
+        on_text: TextListener | None = None,
+        wait: bool = False,
+    ) -> RunResult:
+        """Execute a new run that takes over what another one has done, but for a step and what depends on it.
+
+        What is taken over costs nothing. Changes to the outside that depend on the step are made again.
+
+        Args:
+            run: The other run's id, or the beginning of that; `last` for the newest. It stays as it is.
+            start: The step to begin with: `label`, or for one item `label[17]`, or a step in it `label[17]/draft`.
+            inputs: Inputs that get another value; steps that refer to them are executed again.
+            workflow: The workflow to go on with; steps that it changes are executed again.
+            limits: What the new run may spend; None for what its workflow says.
+            dry: As for `run`, like the others.
+            on_event: Called with each event.
+            on_text: Called with pieces of answers.
+            wait: Stay until what the run waits for is decided.
+
+        Example:
+            ```python
+            result = await service.fork("last", "draft", workflow=Workflow.load("shorter.yaml"))
+            ```
+
+        Raises:
+            RunNotFound: There is no such run.
+            RecordBroken: What is kept of it was changed by something else than Intendant.
+            WorkflowError: The workflow or the inputs are wrong; nothing has run.
+            IntendantError: There is no such step, or what the run has done was erased.
+            asyncio.CancelledError: The run was cancelled; it has ended and is recorded as cancelled.
+        """
+        forked = self._beating(on_event, on_text)
+        await forked.fork(run, start, inputs=inputs, workflow=workflow, limits=limits, dry=dry)
+        return await self._to_the_end(forked, wait=wait)
+
     async def stream(
         self,
         workflow: Workflow,

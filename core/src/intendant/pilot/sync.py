@@ -221,6 +221,34 @@ class SyncOrchestrationService:
             )
         )
 
+    def fork(
+        self,
+        run: str,
+        start: str,
+        *,
+        inputs: Mapping[str, Json] | None = None,
+        workflow: Workflow | None = None,
+        limits: Limits | None = None,
+        dry: bool = False,
+        on_event: Listener | Iterable[Listener] = (),
+        on_text: TextListener | None = None,
+        wait: bool = False,
+    ) -> RunResult:
+        """See `OrchestrationService.fork`."""
+        return self._thread.call(
+            self._service.fork(
+                run,
+                start,
+                inputs=inputs,
+                workflow=workflow,
+                limits=limits,
+                dry=dry,
+                on_event=on_event,
+                on_text=on_text,
+                wait=wait,
+            )
+        )
+
     def pause(self, run: str) -> str:
         """See `OrchestrationService.pause`."""
         return self._thread.call(self._service.pause(run))

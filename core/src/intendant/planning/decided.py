@@ -74,6 +74,10 @@ class Plan(Frozen):
     """Micro-US$ that it can spend at most; None if a price is not known and no limit is set."""
     dry: bool = False
     """Its steps change nothing outside."""
+    forked_from: str = ""
+    """The run that it goes on from, and the step that it begins with, as `r_…/draft`."""
+    origin: str = ""
+    """The first of the runs that it was forked from: its items have the digests of that one."""
 
     @property
     def estimated_micro_usd(self) -> int | None:

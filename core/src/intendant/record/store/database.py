@@ -94,7 +94,7 @@ def _tune_sqlite(engine: Engine, durability: Durability) -> None:
 
 
 def _use_wal(cursor: Any) -> None:
-    """Switch to a write-ahead log. While another process does that to a new file, SQLite refuses without waiting."""
+    """Switch to a write-ahead log. While another process switches a new file, SQLite refuses without waiting."""
     until = monotonic() + BUSY_SECONDS
     while True:
         try:
