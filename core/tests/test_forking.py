@@ -96,7 +96,7 @@ async def test_what_does_not_depend_on_the_step_is_taken_over_and_costs_nothing(
     assert (result.outputs["a"], result.outputs["d"]) == (first.outputs["a"], first.outputs["d"])
     assert result.outputs["b"] != first.outputs["b"]
     assert result.steps["a"].usage.tokens == 0
-    assert f"taken over from run {first.run_id}" in result.steps["a"].notes
+    assert result.steps["a"].reason == f"taken over from run {first.run_id}"
     store = made[0]._engine.store
     assert (await store.do(bookings.totals_of_run(result.run_id))).tokens == 18
     assert (await store.do(bookings.totals_of_run(first.run_id))).tokens == 30

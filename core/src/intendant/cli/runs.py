@@ -22,7 +22,7 @@ from intendant.cli.shared import (
 )
 from intendant.cli.view import RunView, summary
 from intendant.model.errors import IntendantError, RecordBroken
-from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome
+from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome, StepStatus
 
 if TYPE_CHECKING:
     from intendant.config.settings import Settings
@@ -162,6 +162,9 @@ def _show(found: dict[str, Any], *, show_events: bool) -> None:
         if show_events:
             rest = {key: value for key, value in event.items() if key not in ("type", "run_id", "at", "step_id")}
             print(f"{event['at']:.3f}  {event['type']:<22} {event['step_id'] or '':<20} {json.dumps(rest)}")
+    for key, told in found["steps"].items():
+        if told["reason"] and told["status"] == StepStatus.completed:
+            view.rows[key].status, view.rows[key].note = StepStatus.completed, told["reason"]
     for row in view.rows.values():
         step, intent, tier, tokens, saved, cost, time, note = row.cells()
         print(f"{step:<24} {intent:<12} {tier:<9} {tokens:>7} {saved:>7} {cost:>9} {time:>9}  {note}".rstrip())

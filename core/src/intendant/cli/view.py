@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from intendant import events
 from intendant.cli.shared import hint_of_failure, money
-from intendant.model.results import RunResult, RunStatus, StepStatus, Usage
+from intendant.model.results import PAUSED, RunResult, RunStatus, StepStatus, Usage
 from intendant.record.metrics import REUSED
 
 if TYPE_CHECKING:
@@ -264,10 +264,14 @@ def summary(result: RunResult) -> list[str]:
             lines.append(f"    hint: {hint}")
     if result.failure is not None:
         lines.append(f"error: {result.failure.message}")
+    if kept := [key for key, outcome in result.steps.items() if outcome.is_done and outcome.reason]:
+        lines.append(f"taken over: {', '.join(kept)}")
     lines += [f"handled: step '{key}': {failure.message}" for key, failure in result.handled.items()]
     lines += [f"waiting: step '{key}': {reason}" for key, reason in result.waits.items()]
     if any(result.steps[key].in_doubt for key in result.waits if key in result.steps):
         lines.append(f"    intendant doubts; then: intendant resume {result.run_id}")
+    elif result.waits and all(reason.endswith(PAUSED) for reason in result.waits.values()):
+        lines.append(f"    intendant resume {result.run_id}")
     elif result.waits:
         lines.append(f"    intendant approvals {result.run_id}; then: intendant resume {result.run_id}")
     return lines

@@ -207,6 +207,10 @@ class Failure(Frozen):
     """Stable name of the kind of error: `IntendantError.code`, or `plugin_raised`."""
 
 
+PAUSED = "paused"
+"""Why a step waits that was not started because somebody asked the run to pause."""
+
+
 class StepOutcome(Frozen):
     """A step as a run left it."""
 
@@ -226,7 +230,7 @@ class StepOutcome(Frozen):
     seconds: float = 0.0
     attempts: int = 0
     reason: str = ""
-    """Why the step was skipped, or what it waits for."""
+    """Why the step was not executed: why it was skipped, what it waits for, or where it was taken over from."""
     in_doubt: bool = False
     """True if it waits for a decision about a model call that may have been paid for (`intendant doubts`)."""
     handled: bool = False

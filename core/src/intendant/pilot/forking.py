@@ -123,8 +123,7 @@ async def _planned(engine: Engine, workflow: Workflow, values: Mapping[str, Json
 def _without_cost(outcome: StepOutcome, run_id: str) -> StepOutcome:
     """The outcome as the new run has it: it took nothing there."""
     taken = {"usage": Usage(), "tokens_saved": 0, "seconds": 0.0, "attempts": 0}
-    note = f"taken over from run {run_id}"
-    return outcome.model_copy(update={**taken, "notes": (*outcome.notes, note)})
+    return outcome.model_copy(update={**taken, "reason": f"taken over from run {run_id}"})
 
 
 class _Keep:

@@ -24,9 +24,6 @@ from intendant.planning.decided import Plan, StepPlan
 from intendant.record.journal import Journal
 from intendant.spending.step_budgets import budget_key
 
-PAUSED = "paused"
-"""Why a step waits that was not started because somebody asked the run to pause."""
-
 
 @dataclass(frozen=True, slots=True)
 class Shape:

@@ -5,9 +5,9 @@ import heapq
 from collections import deque
 
 from intendant.model.errors import ExpressionFailed, IntendantError
-from intendant.model.results import StepStatus
+from intendant.model.results import PAUSED, StepStatus
 from intendant.model.workflow import Step
-from intendant.pilot.frames import PAUSED, Frame
+from intendant.pilot.frames import Frame
 from intendant.pilot.steps import execute
 
 
