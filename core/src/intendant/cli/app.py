@@ -19,6 +19,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "classify": ("classify",),
     "compress": ("compress",),
     "cost": ("cost",),
+    "diagram": ("graph",),
     "doubts": ("doubts",),
     "new": ("new",),
     "plan": ("plan", "schema"),

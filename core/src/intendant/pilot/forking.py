@@ -1,8 +1,8 @@
 """A run that begins where another one was: what does not depend on the step to begin with is taken over.
 
 A step is *stale* if it is the one to begin with, if it or an input that it refers to was changed, or if it refers
-to, or comes after, a stale step. Everything else that is done is kept. Items of a list are kept in a stale step too,
-where both their key and what they are agree, and nothing else that they refer to is stale.
+to, or comes after, a stale step. Everything else that is done is kept. Items of a list are kept in a stale step
+too where both their key and what they are agree, and nothing else that they refer to is stale.
 """
 
 import re
