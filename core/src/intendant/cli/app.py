@@ -18,6 +18,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "budget": ("budget",),
     "classify": ("classify",),
     "compress": ("compress",),
+    "config": ("config",),
     "cost": ("cost",),
     "doubts": ("doubts",),
     "new": ("new",),

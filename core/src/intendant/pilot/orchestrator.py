@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from intendant import events
-from intendant.config.flags import is_on
+from intendant.config.flags import Subject, is_on
 from intendant.events import Event
 from intendant.model.errors import IntendantError
 from intendant.model.requests import MemoryContext
@@ -20,6 +20,7 @@ from intendant.pilot.engine import Engine
 from intendant.pilot.execution import RunContext, failure_of
 from intendant.pilot.frames import Frame, RunState
 from intendant.pilot.graph import Graph
+from intendant.pilot.limit_watch import enforced_limits
 from intendant.pilot.plans import plan_checked, record_plan
 from intendant.pilot.references import resolve
 from intendant.pilot.resuming import PLAN_VERSION, file_of, find_resumable, outcomes_of, with_limits
@@ -123,6 +124,7 @@ class WorkflowOrchestrator:
         memory: MemoryContext | None = None,
         *,
         dry: bool = False,
+        user: str | None = None,
     ) -> bool:
         """Check and plan the workflow, and open a run.
 
@@ -131,6 +133,7 @@ class WorkflowOrchestrator:
             inputs: Values for its inputs.
             memory: What is known before the run.
             dry: Nothing outside is changed; see `OrchestrationService.run`.
+            user: Whose run it is, for rollouts by user.
 
         Returns:
             False, without having done anything, if the flag `orchestration_enabled` is off.
@@ -139,13 +142,15 @@ class WorkflowOrchestrator:
             WorkflowError: The workflow or its inputs are wrong.
             IntendantError: A run is active already.
         """
-        settings = self._engine.settings
-        if not is_on(settings.flags.orchestration_enabled, workflow.agent):
+        settings = await self._engine.steering.refresh()
+        whose = Subject(workflow.agent, user, self._engine.tenant)
+        if not is_on(settings.flags.orchestration_enabled, whose):
             return False
         if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
         check(workflow, self._engine.plugins, inputs or {})
-        plan = await plan_checked(self._engine, workflow, ask_model=True, memory=memory is not None, inputs=inputs)
+        told = memory is not None
+        plan = await plan_checked(self._engine, workflow, ask_model=True, memory=told, inputs=inputs, user=user)
         plan = plan.model_copy(update={"dry": dry})
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
@@ -156,7 +161,7 @@ class WorkflowOrchestrator:
         except asyncio.CancelledError:
             self._withdraw(Fence(run_id, 1))
             raise
-        record_plan(plan, journal, values, self._engine.settings.in_force)
+        record_plan(plan, journal, values, self._engine.settings)
         return True
 
     async def resume(
@@ -224,10 +229,11 @@ class WorkflowOrchestrator:
     ) -> None:
         settings, workflow = self._engine.settings, plan.workflow
         done = {key for key, outcome in (kept or {}).items() if outcome.is_done and "[" not in key}
+        limits = enforced_limits(plan, journal, settings.budget.run_limit)
         ledger = RunLedger(
             journal,
-            tokens=plan.budget_tokens,
-            micro_usd=plan.budget_micro_usd,
+            tokens=limits[0],
+            micro_usd=limits[1],
             spent=(plan.planning_tokens, plan.planning_micro_usd),
             allocations={step.step_id: step.tokens for step in plan.steps if step.needs_model},
             overage=settings.budget.overage_allowed,
@@ -245,7 +251,7 @@ class WorkflowOrchestrator:
             gateway=self._engine.gateway,
             journal=journal,
             ledger=ledger,
-            chain=self._chain(workflow.agent),
+            chain=self._chain(plan),
             shared=Shared(memory, workflow.description or workflow.name),
             bounds=Bounds(settings.run.compute_seconds, settings.run.compute_megabytes),
             on_text=self._on_text,
@@ -256,11 +262,12 @@ class WorkflowOrchestrator:
         run = RunState(plan, journal, context, values, settings.run.max_parallel, kept=dict(kept or {}))
         self._run, self._root = run, Frame(run, workflow.steps)
 
-    def _chain(self, agent: str) -> CompressionChain | None:
-        """Compresses; None where compression is switched off for *agent*."""
-        if not is_on(self._engine.settings.flags.compression_enabled, agent):
+    def _chain(self, plan: Plan) -> CompressionChain | None:
+        """Compresses; None where compression is switched off for the run."""
+        on = plan.flags or self._engine.planner.flags_of(plan.workflow)  # a run of an earlier version has none
+        if not on["compression_enabled"]:
             return None
-        return CompressionChain(self._engine.questions)
+        return CompressionChain(self._engine.questions, shadow=on["shadow"])
 
     def _withdraw(self, fence: Fence) -> None:
         """Close a run that was cancelled while it was opened: what was submitted is committed all the same."""

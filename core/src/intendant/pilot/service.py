@@ -19,6 +19,7 @@ from intendant.pilot.engine import Engine
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
 from intendant.pilot.segments import run_segment
+from intendant.pilot.steering import Steering
 from intendant.pilot.waiting import decisions_of, until_decided
 from intendant.planning.decided import Plan
 
@@ -73,6 +74,11 @@ class OrchestrationService:
         """The settings in force."""
         return self._engine.settings
 
+    @property
+    def steering(self) -> Steering:
+        """Changes settings while the service runs."""
+        return self._engine.steering
+
     def load(self, path: str | Path, inputs: Mapping[str, Json] | None = None) -> Workflow:
         """Read a workflow file and check it against what is installed; reports all mistakes together.
 
@@ -116,6 +122,7 @@ class OrchestrationService:
         Raises:
             WorkflowError: The workflow or its inputs are wrong; carries every problem.
         """
+        await self._engine.steering.refresh()
         check(workflow, self._engine.plugins, inputs)
         return await plan_checked(self._engine, workflow, ask_model=ask_model, inputs=inputs)
 
@@ -135,6 +142,7 @@ class OrchestrationService:
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
         wait: bool = False,
+        user: str | None = None,
     ) -> RunResult:
         """Plan and execute *workflow*.
 
@@ -150,6 +158,7 @@ class OrchestrationService:
                 call of which a piece was shown is not retried; the step may be (`retry`).
             wait: Stay until what the run waits for is decided or the time has come; without it, the run ends as
                 `waiting`, and `resume` goes on with it.
+            user: Whose run it is, for rollouts by user.
 
         Returns:
             The result; steps that failed are in it, and the status says so.
@@ -160,7 +169,7 @@ class OrchestrationService:
             asyncio.CancelledError: The run was cancelled; it has ended and is recorded as cancelled.
         """
         run = self.orchestrator(on_event, on_text)
-        if not await run.initialize(workflow, inputs, memory, dry=dry):
+        if not await run.initialize(workflow, inputs, memory, dry=dry, user=user):
             raise IntendantError(
                 "the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true"
             )

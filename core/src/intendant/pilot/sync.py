@@ -17,6 +17,7 @@ from intendant.model.results import Metrics, RunResult, StepOutcome
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.orchestrator import UNSET, WorkflowOrchestrator
 from intendant.pilot.service import Listener, OrchestrationService, TextListener
+from intendant.pilot.steering import Steering
 from intendant.planning.decided import Plan
 
 ResultT = TypeVar("ResultT")
@@ -161,6 +162,11 @@ class SyncOrchestrationService:
         """See `OrchestrationService.settings`."""
         return self._service.settings
 
+    @property
+    def steering(self) -> "SyncSteering":
+        """See `OrchestrationService.steering`."""
+        return SyncSteering(self._service.steering, self._thread)
+
     def load(self, path: str | Path, inputs: Mapping[str, Json] | None = None) -> Workflow:
         """See `OrchestrationService.load`."""
         return self._service.load(path, inputs)
@@ -181,11 +187,19 @@ class SyncOrchestrationService:
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
         wait: bool = False,
+        user: str | None = None,
     ) -> RunResult:
         """See `OrchestrationService.run`."""
         return self._thread.call(
             self._service.run(
-                workflow, inputs, memory=memory, dry=dry, on_event=on_event, on_text=on_text, wait=wait
+                workflow,
+                inputs,
+                memory=memory,
+                dry=dry,
+                on_event=on_event,
+                on_text=on_text,
+                wait=wait,
+                user=user,
             )
         )
 
@@ -235,6 +249,26 @@ class SyncOrchestrationService:
         self.close()
 
 
+class SyncSteering:
+    """`Steering` for code without an event loop."""
+
+    def __init__(self, steering: Steering, thread: LoopThread) -> None:
+        self._steering = steering
+        self._thread = thread
+
+    def change(self, values: Mapping[str, Any], *, by: str, note: str = "", expected: int | None = None) -> int:
+        """See `Steering.change`."""
+        return self._thread.call(self._steering.change(values, by=by, note=note, expected=expected))
+
+    def roll_back(self, version: int, *, by: str, note: str = "") -> int:
+        """See `Steering.roll_back`."""
+        return self._thread.call(self._steering.roll_back(version, by=by, note=note))
+
+    def refresh(self) -> Settings:
+        """See `Steering.refresh`; looks in any case."""
+        return self._thread.call(self._steering.refresh(now=True))
+
+
 class SyncOrchestrator:
     """`WorkflowOrchestrator` for code without an event loop; every method is the same."""
 
@@ -272,9 +306,10 @@ class SyncOrchestrator:
         memory: MemoryContext | None = None,
         *,
         dry: bool = False,
+        user: str | None = None,
     ) -> bool:
         """See `WorkflowOrchestrator.initialize`."""
-        return self._thread.call(self._run.initialize(workflow, inputs, memory, dry=dry))
+        return self._thread.call(self._run.initialize(workflow, inputs, memory, dry=dry, user=user))
 
     def resume(
         self,

@@ -57,6 +57,10 @@ class Journal:
         for event in earlier:
             self.metrics.add(event)
 
+    def listen(self, listener: Listener) -> None:
+        """Call *listener* with each event from now on."""
+        self._listeners = (*self._listeners, listener)
+
     def step(self, step_id: str) -> "StepLog":
         """The same journal, for events of one step."""
         return StepLog(self, step_id)
