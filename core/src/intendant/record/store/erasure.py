@@ -12,6 +12,7 @@ from intendant.record.store.digests import (
     HOLD,
     NONE,
     ORIGINAL,
+    RATING,
     RUN,
     STEP,
     Covered,
@@ -27,6 +28,7 @@ PAYLOADS: dict[Covered, dict[str, Any]] = {
     HOLD: {"reply": None},
     DELIVERY: {"receipt": None},
     ORIGINAL: {"text": None},
+    RATING: {"comment": None},
 }
 """Columns that are erased, and what takes their place."""
 
