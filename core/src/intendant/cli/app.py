@@ -21,6 +21,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "config": ("config",),
     "cost": ("cost",),
     "doubts": ("doubts",),
+    "flags": ("flags",),
     "new": ("new",),
     "plan": ("plan", "schema"),
     "plugins": ("plugins",),

@@ -1,6 +1,6 @@
 """Settings of operation: alerts, the guard of a rollout, and how long what is recorded is kept."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -23,11 +23,11 @@ class AlertSettings(Section):
     quality_minimum: float = Field(default=4.0, ge=1, le=5)
     """The mean rating, 1 to 5; where nothing was rated, the share of facts that survived compression, times 5."""
     overhead_ms: float = Field(default=50.0, ge=0, le=600_000)
-    """Milliseconds of a step that are neither its model's nor its connector's, on average."""
+    """Milliseconds that orchestration takes of a step: all but its handler, and compression; on average."""
     classification_share: float = Field(default=0.05, ge=0, le=1)
     """Steps whose intent was told with less than the threshold's confidence, of those classified."""
     down_share: float = Field(default=0.5, ge=0, le=1)
-    """Runs that ended for a fault of the database or the record, or were broken off, of all."""
+    """Runs with a step that failed because of plugins, the database or the record, of all runs."""
     burn_rate: float = Field(default=2.0, ge=1, le=1000)
     """How many times faster than evenly a standing budget may be spent."""
     loop_repeats: int = Field(default=5, ge=2, le=10_000)
@@ -41,7 +41,10 @@ class AlertSettings(Section):
 
 
 class RolloutSettings(Section):
-    """The guard of a rollout that moves on by itself."""
+    """How features are rolled out, and the guard of a rollout that moves on by itself."""
+
+    profile: Literal["standard", "rollout"] = "standard"
+    """`rollout`: all flags are off that nothing sets."""
 
     runs_per_stage: int = Field(default=50, ge=1, le=1_000_000)
     """Runs with the feature that each stage needs at least before the next one."""

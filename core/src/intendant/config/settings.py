@@ -302,7 +302,7 @@ class Settings(Section):
         """The settings that *sources* give together, the last one strongest."""
         merged: dict[str, Any] = {}
         provenance: dict[str, str] = {}
-        for source in sources:
+        for source in [*_profile(sources), *sources]:
             merge(merged, source.values, source.name, provenance)
         try:
             settings = cls.model_validate(merged)
@@ -364,6 +364,16 @@ class Settings(Section):
                 return self._provenance[within[-1]]
             key = key.rpartition(".")[0]
         return "the default"
+
+
+def _profile(sources: Sequence[Source]) -> list[Source]:
+    """The weakest layer: all flags off, where the profile `rollout` is chosen."""
+    chosen = ""
+    for source in sources:
+        section = source.values.get("rollout")
+        chosen = section.get("profile", chosen) if isinstance(section, Mapping) else chosen
+    off = dict.fromkeys(FlagSettings.__pydantic_fields__, False)
+    return [Source("the profile rollout", {"flags": off})] if chosen == "rollout" else []
 
 
 def _wrong(error: ValidationError, provenance: Mapping[str, str]) -> SettingsError:

@@ -13,6 +13,7 @@ from intendant.model.errors import IntendantError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import Failure, Metrics, RunResult, RunStatus, StepOutcome
 from intendant.model.workflow import Json, Limits, Workflow
+from intendant.pilot import rollout_guard
 from intendant.pilot.checking import check
 from intendant.pilot.client import Shared
 from intendant.pilot.correcting import corrected
@@ -31,7 +32,7 @@ from intendant.planning.compression import CompressionChain
 from intendant.planning.decided import Plan
 from intendant.record.journal import Journal, parse_events
 from intendant.record.rows import Fence, RunRow
-from intendant.record.store import runs
+from intendant.record.store import run_figures, runs
 from intendant.spending.ledger import RunLedger
 from intendant.spending.nesting import outer_step
 
@@ -407,6 +408,8 @@ class WorkflowOrchestrator:
         if run.context.ledger.overrun and not (cancelled or failed):
             status = RunStatus.overrun
         run.journal.record(events.Completed, status=status, seconds=time() - run.started)
+        if not run.plan.dry:
+            await rollout_guard.count(self._engine, run.journal, dict(run.plan.flags), run.started)
         outcomes = {**frame.outcomes, **last.outcomes}
         return await self._end(run, status, outcomes, returned=returned, failure=failure)
 
@@ -427,7 +430,10 @@ class WorkflowOrchestrator:
     async def _end(
         self, run: RunState, status: RunStatus, outcomes: Mapping[str, StepOutcome], **facts: Any
     ) -> RunResult:
-        await run.journal.commit(runs.finish_run(run.journal.fence, status.value))
+        finished = runs.finish_run(run.journal.fence, status.value)
+        if status is not RunStatus.waiting:
+            finished = run_figures.with_figures(finished, run.journal.figures.run, self._engine.tenant)
+        await run.journal.commit(finished)
         self._run, self._root, self._last = None, None, run
         order = run.plan.workflow.order
         return RunResult(
