@@ -18,6 +18,7 @@ from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
+from intendant.pilot.rating import rate
 from intendant.pilot.segments import run_segment
 from intendant.pilot.steering import Steering
 from intendant.pilot.waiting import decisions_of, until_decided
@@ -249,6 +250,24 @@ class OrchestrationService:
         ended = self.orchestrator()
         await ended.resume(run, take_over=True)
         return await ended.complete(cancelled=True)
+
+    async def rate(
+        self, run: str, rating: int, *, step: str | None = None, comment: str = "", by: str | None = None
+    ) -> None:
+        """Say how good a run or a step was; a part of the record. Of one person the newest rating counts.
+
+        Args:
+            run: Its id, or the beginning of that; `last` for the newest.
+            rating: From 1, useless, to 5, as wanted.
+            step: A step that has ended; None for the whole run.
+            comment: Why; it is erased with the run's payloads.
+            by: Who rates; the user of the system by default.
+
+        Raises:
+            RunNotFound: There is no such run.
+            IntendantError: There is no such step, or the rating is none.
+        """
+        await rate(self._engine, run, rating, step=step, comment=comment, by=by)
 
     async def _to_the_end(self, run: WorkflowOrchestrator, *, wait: bool = False) -> RunResult:
         """Execute what is left of a run, and end it."""

@@ -231,6 +231,12 @@ class SyncOrchestrationService:
         """See `OrchestrationService.cancel`."""
         return self._thread.call(self._service.cancel(run))
 
+    def rate(
+        self, run: str, rating: int, *, step: str | None = None, comment: str = "", by: str | None = None
+    ) -> None:
+        """See `OrchestrationService.rate`."""
+        self._thread.call(self._service.rate(run, rating, step=step, comment=comment, by=by))
+
     def orchestrator(
         self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None
     ) -> "SyncOrchestrator":

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from time import time
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, or_, select  # noqa: TID253
+from sqlalchemy import Connection, create_engine, delete, func, insert, or_, select, text  # noqa: TID253
 
 from intendant.record.store import tables
 from intendant.record.store.digests import BUDGET, EVERYTHING, NONE, PRUNED, WINDOW
@@ -140,6 +140,21 @@ def _delete(connection: Connection, run_id: str) -> None:
     steps = (budget.c.id > first) & (budget.c.id < f"step:{run_id}0")  # "0" follows "/"
     connection.execute(delete(budget).where(or_(budget.c.id == f"run:{run_id}", steps)))
     connection.execute(delete(tables.run).where(tables.run.c.id == run_id))  # the rest goes with it
+
+
+def compact(url: str) -> None:
+    """Give the space that SQLite has free back to the system, on a connection of its own; nothing elsewhere, where
+    the server does that by itself.
+    """
+    if not url.startswith("sqlite:///"):
+        return
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("VACUUM"))
+            connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    finally:
+        engine.dispose()
 
 
 class Stored(NamedTuple):
