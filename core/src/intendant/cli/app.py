@@ -14,6 +14,7 @@ from intendant.cli.shared import app
 __all__ = ["MODULES", "app_for"]
 
 MODULES: dict[str, tuple[str, ...]] = {
+    "alerts": ("alerts",),
     "approve": ("approvals", "approve", "deny", "cancel"),
     "audit": ("audit",),
     "budget": ("budget",),
@@ -29,6 +30,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "plugins": ("plugins",),
     "prices": ("prices",),
     "rate": ("rate",),
+    "report": ("report",),
     "route": ("route",),
     "run": ("run", "resume"),
     "runs": ("runs", "show"),

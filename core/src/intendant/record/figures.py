@@ -48,6 +48,7 @@ class StepFigures:
         attempts: How often it was tried.
         code: Where it failed: the kind of error.
         repeats: The same call in a row, at most.
+        begun: When it began, in seconds since 1970; None where it never did.
     """
 
     step: str
@@ -70,6 +71,7 @@ class StepFigures:
     attempts: int = 0
     code: str = ""
     repeats: int = 0
+    begun: float | None = None
 
     @property
     def saved(self) -> int:
@@ -218,6 +220,11 @@ class FiguresFold:
         step = self._step(event)
         step.tier, step.model = event.tier, f"{event.provider}/{event.model}"
 
+    def _started(self, event: events.StepStarted) -> None:
+        step = self._step(event)
+        if step.begun is None:
+            step.begun = event.at
+
     def _compressed(self, event: events.TokenCompressed) -> None:
         step = self._step(event)
         if event.saved:
@@ -296,6 +303,7 @@ class FiguresFold:
         events.IntentClassified: _classified,
         events.TokenBudgetAllocated: _allocated,
         events.Routed: _routed,
+        events.StepStarted: _started,
         events.TokenCompressed: _compressed,
         events.ContentExpanded: _expanded,
         events.TokensSettled: _settled,

@@ -38,8 +38,8 @@ PAYLOADS: dict[Covered, dict[str, Any]] = {
 
 
 def erase(run_id: str, by: str) -> Work[int]:
-    """Erase inputs, memory, outputs, replies, receipts and originals of a run, comments of ratings, and what people
-    were shown and noted; returns of how many rows.
+    """Erase inputs, memory, outputs, replies, receipts and originals of a run, comments of ratings, and what
+    people were shown and noted; returns of how many rows.
 
     The salts under which their digests were made go too: what is left of a digest says nothing of a payload.
 
