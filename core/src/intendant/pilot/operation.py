@@ -130,8 +130,7 @@ async def _deliver(engine: "Engine", state: RuleState, now: float) -> Delivered:
 def _workflow(engine: "Engine", name: str) -> Workflow:
     chosen = engine.settings.alerts
     step: dict[str, Any] = {"id": "deliver", "uses": chosen.uses, "with": chosen.parameters}
-    if not chosen.parameters:
-        step["input"] = "{{ inputs.text }}"
+    step["input"] = "{{ inputs.text }}"
     inputs = {"text": {"type": "string"}, "alert": {"type": "any"}}
     flow = {"name": name, "agent": alerts.AGENT, "inputs": inputs, "steps": [step]}
     return Workflow.model_validate(flow)

@@ -256,4 +256,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) ->
     lines = (
         "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) for row in rows
     )
-    return f"<div class=wide><table><thead><tr>{top}</tr></thead><tbody><tr>{'</tr><tr>'.join(lines)}</tr></tbody></table></div>"
+    below = "</tr><tr>".join(lines)
+    table = f"<table><thead><tr>{top}</tr></thead><tbody><tr>{below}</tr></tbody></table>"
+    return f"<div class=wide>{table}</div>"
