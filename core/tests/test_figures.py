@@ -3,7 +3,7 @@
 import json
 import re
 from datetime import UTC, datetime
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -387,7 +387,7 @@ def test_the_page_escapes_what_comes_from_outside_and_fetches_nothing() -> None:
         for fetching in ('http-equiv="refresh', "src=", "href=", "url(", "@import", "<link", "<iframe"):
             assert fetching not in text.lower()
         for svg in re.findall(r"<svg.*?</svg>", text):
-            assert ElementTree.fromstring(svg).tag.endswith("svg")
+            assert ET.fromstring(svg).tag.endswith("svg")
         assert "default-src 'none'" in text
         assert "prefers-color-scheme:dark" in text
 

@@ -14,9 +14,9 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from intendant.config.flags import Flag
 from intendant.config.layers import Source, merge, read_env, read_files, read_toml
-from intendant.config.operation import AlertSettings, RetentionSettings, RolloutSettings
 from intendant.config.sections import Section
 from intendant.config.spellings import canonical
+from intendant.config.upkeep import AlertSettings, RetentionSettings, RolloutSettings
 from intendant.model.errors import SettingsError
 from intendant.model.requests import CompressionPolicy
 from intendant.model.workflow import MAX_AMOUNT, MAX_USD, InDoubt

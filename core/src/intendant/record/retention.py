@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal, NamedTuple, Protocol
 
-from intendant.config.operation import RetentionSettings
+from intendant.config.upkeep import RetentionSettings
 
 DAY = 86_400.0
 Class = Literal["personal", "critical", "standard"]

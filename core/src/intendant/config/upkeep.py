@@ -1,4 +1,4 @@
-"""Settings of operation: alerts, the guard of a rollout, and how long what is recorded is kept."""
+"""Settings of upkeep: alerts, the guard of a rollout, and how long what is recorded is kept."""
 
 from typing import Any, Literal
 
