@@ -1,9 +1,7 @@
 """`intendant report`: what runs came to, in words, as figures, or as a page with plots."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from time import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer  # noqa: TID253
@@ -13,7 +11,6 @@ from intendant.cli.shared import DbOption, JsonOption, Session, SetOption, comma
 from intendant.model.errors import IntendantError
 
 if TYPE_CHECKING:
-    from intendant.pilot.engine import Engine
     from intendant.record.report_page import Report
 
 DASHBOARDS = ("health", "performance", "cost")
@@ -35,57 +32,33 @@ def report(
         typer.Option("--html", metavar="FILE", help="Write a page with plots that needs nothing else."),
     ] = None,
     prometheus: Annotated[
-        bool, typer.Option("--prometheus", help="Print the text format of Prometheus, limits and alerts too.")
+        bool, typer.Option("--prometheus", help="Print all figures, budgets and alerts as Prometheus reads them.")
     ] = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
     """Tell what runs came to: health, performance and cost."""
+    scope: dict[str, Any] = {
+        "agent": agent,
+        "since": start_of(since, "--since"),
+        "until": end_of(until, "--until"),
+    }
+    period = f"{since or 'the beginning'} to {until or 'now'}"
     with Session(settings, db) as session:
-        found = session.do(_report(session.engine, run, agent, (since, until)))
-        limits = session.do(_limits(session.engine)) if prometheus else []
+        operations = session.service.operations
+        if prometheus:
+            print(session.do(operations.prometheus()), end="")
+            return
+        found = session.do(operations.report(run, **scope, period=period))
     if html is not None:
         _write(html, found)
-    if prometheus:
-        from intendant.record.prometheus import exposition
-
-        print(exposition(found.runs, limits, found.alerts), end="")
-    elif as_json:
+    if as_json:
         print_json(_document(found))
     elif html is None:
         print(_words(found))
     else:
         print(f"written: {html}")
-
-
-async def _report(
-    engine: "Engine", run: str | None, agent: str | None, days: tuple[str | None, str | None]
-) -> "Report":
-    from intendant.pilot import operation
-    from intendant.record.report_page import Report
-    from intendant.record.rows import Scope
-
-    scope = Scope(None, agent, start_of(days[0], "--since"), end_of(days[1], "--until"))
-    if run is not None:
-        figures = await operation.run_figures_of(engine, run)
-        rated = await operation.ratings_of(engine, figures.run_id)
-        title, period = f"Run {figures.run_id}", f"{figures.workflow}, {figures.status or 'running'}"
-        return Report(title, period, [figures], (), [one.rating for one in rated], time())
-    states = await operation.rules(engine)
-    runs = await operation.figures(engine, scope)
-    ids = {one.run_id for one in runs}
-    rated = [one for one in await operation.ratings_of(engine, since=scope.since) if one.run_id in ids]
-    title = "All agents" if agent is None else f"Agent {agent}"
-    period = f"{days[0] or 'the beginning'} to {days[1] or 'now'}"
-    threshold = engine.settings.classification.threshold
-    return Report(title, period, runs, states, [one.rating for one in rated], time(), threshold)
-
-
-async def _limits(engine: "Engine") -> Sequence[Any]:
-    from intendant.pilot import operation
-
-    return await operation.limits_of(engine)
 
 
 def _write(path: Path, found: "Report") -> None:

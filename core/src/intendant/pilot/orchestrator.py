@@ -192,6 +192,7 @@ class WorkflowOrchestrator:
         """
         if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
+        await self._engine.steering.refresh()
         found = await find_resumable(self._engine, run, take_over=take_over)
         if workflow is not None:
             found, limits = await corrected(self._engine, found, workflow, limits)
@@ -408,7 +409,7 @@ class WorkflowOrchestrator:
         if run.context.ledger.overrun and not (cancelled or failed):
             status = RunStatus.overrun
         run.journal.record(events.Completed, status=status, seconds=time() - run.started)
-        if not run.plan.dry:
+        if not (run.plan.dry or cancelled):
             await rollout_guard.count(self._engine, run.journal, dict(run.plan.flags), run.started)
         outcomes = {**frame.outcomes, **last.outcomes}
         return await self._end(run, status, outcomes, returned=returned, failure=failure)

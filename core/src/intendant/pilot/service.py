@@ -16,6 +16,7 @@ from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
+from intendant.pilot.operations import Operations
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
 from intendant.pilot.rating import rate
@@ -79,6 +80,11 @@ class OrchestrationService:
     def steering(self) -> Steering:
         """Changes settings while the service runs."""
         return self._engine.steering
+
+    @property
+    def operations(self) -> Operations:
+        """What operators look at: figures, reports, alerts, settings, flags, the audit trail."""
+        return Operations(self._engine)
 
     def load(self, path: str | Path, inputs: Mapping[str, Json] | None = None) -> Workflow:
         """Read a workflow file and check it against what is installed; reports all mistakes together.

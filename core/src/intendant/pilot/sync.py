@@ -167,6 +167,10 @@ class SyncOrchestrationService:
         """See `OrchestrationService.steering`."""
         return SyncSteering(self._service.steering, self._thread)
 
+    def operations(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """Call a method of `OrchestrationService.operations`, such as `operations("prometheus")`."""
+        return self._thread.call(getattr(self._service.operations, name)(*arguments, **options))
+
     def load(self, path: str | Path, inputs: Mapping[str, Json] | None = None) -> Workflow:
         """See `OrchestrationService.load`."""
         return self._service.load(path, inputs)
