@@ -115,6 +115,20 @@ async def test_figures_of_runs_without_them_are_made_when_they_are_asked_for() -
         assert await operation.figures(service._engine, Scope(agent="nobody")) == []
 
 
+async def test_a_run_whose_journal_was_damaged_is_counted_as_unreadable() -> None:
+    from sqlalchemy import delete, update
+
+    from intendant.record.store import triggers
+    from intendant.record.store.tables import event, run_figure
+
+    async with engine(Ask()) as service:
+        await service.run(FLOW)
+        for work in (delete(run_figure), update(event).values(data="{")):
+            await service._engine.store.do(triggers.drop)
+            await service._engine.store.do(lambda connection, work=work: connection.execute(work) and None)
+        assert health(await operation.figures(service._engine, Scope())).statuses == {"unreadable": 1}
+
+
 # --- dashboards ---
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from intendant import Settings, SettingsError, Workflow
+from intendant import Settings, SettingsError, StoreError, Workflow
 from intendant.config import catalogue
 from intendant.config.layers import merge_assignments
 from intendant.config.spellings import SPELLINGS, expanded, meant
@@ -208,3 +208,13 @@ async def test_secrets_are_not_listed() -> None:
     async with engine() as service:
         service._engine.settings = Settings.load(settings, env={}, file=None)
         assert "hush" not in json.dumps([one.as_json() for one in settings_view.states(service._engine)])
+
+
+async def test_a_host_goes_on_without_a_database_where_the_master_switch_is_off(tmp_path) -> None:
+    (tmp_path / "x.db").write_text("no database")
+    flow = Workflow.model_validate({"name": "x", "steps": [{"id": "a", "wait": {"for": "0s"}}]})
+    off = {"flags": {"orchestration_enabled": False}}
+    async with engine(db=f"sqlite:///{tmp_path / 'x.db'}", settings=off) as service:
+        assert not await service.orchestrator().initialize(flow)
+        with pytest.raises(StoreError):
+            await service.steering.refresh(now=True)

@@ -60,10 +60,12 @@ async def ratings_of(engine: "Engine", run: str | None = None, since: float | No
 
 
 async def limits_of(engine: "Engine") -> "list[LimitState]":
-    """Standing budgets, and what is spent and held of them now."""
+    """Standing budgets of the tenant and of agents, and what is spent and held of them now."""
     from intendant.record.store import limits
 
-    return await engine.store.do(limits.current())
+    own = f"tenant:{engine.tenant}"
+    rows = await engine.store.do(limits.current())
+    return [row for row in rows if row.scope == own or not row.scope.startswith("tenant:")]
 
 
 async def rules(engine: "Engine", now: float | None = None) -> list[RuleState]:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 class Operations:
-    """What a service's operators look at; of the service's tenant only.
+    """What a service's operators look at, of the service's tenant only. (Standing budgets of agents are those of
+    agents of that name in all tenants.)
 
     Args:
         engine: The service's engine.

@@ -14,7 +14,7 @@ from intendant.config.layers import merge
 from intendant.config.logs import get_logger
 from intendant.config.settings import Settings
 from intendant.config.spellings import meant, superseded
-from intendant.model.errors import SettingsError
+from intendant.model.errors import SettingsError, StoreError
 
 if TYPE_CHECKING:
     from intendant.pilot.engine import Engine
@@ -46,6 +46,9 @@ class Steering:
 
         Args:
             now: Look in any case.
+
+        Raises:
+            StoreError: The database cannot be read, and *now* was given.
         """
         from intendant.record.store import setting_changes
 
@@ -55,12 +58,17 @@ class Steering:
         if not engine.store_exists:
             return engine.settings
         self._looked = monotonic()
-        if await engine.store.do(setting_changes.version(engine.tenant)) != engine.settings.version:
-            found = await engine.store.do(setting_changes.stored(engine.tenant))
-            try:
+        try:
+            if await engine.store.do(setting_changes.version(engine.tenant)) != engine.settings.version:
+                found = await engine.store.do(setting_changes.stored(engine.tenant))
                 engine.adopt(layered(engine.settings, found))
-            except SettingsError as error:
-                log.exception("settings_of_the_database_are_wrong", version=found.version, reason=error.message)
+        except SettingsError as error:
+            log.exception("settings_of_the_database_are_wrong", reason=error.message)
+        except StoreError as error:
+            if now:
+                raise
+            # Where the master switch is off, a host goes on without a database; else opening the run says so too.
+            log.warning("settings_of_the_database_cannot_be_read", reason=error.message)
         return engine.settings
 
     async def change(

@@ -18,6 +18,8 @@ from intendant.record.store.tables import run, run_figure as table
 
 _SAVE = Insert(table, ["run_id", "tenant", "agent", "at", "figures"], conflict="update")
 AT_ONCE = 1000
+UNREADABLE = "unreadable"
+"""The status of a run whose journal cannot be read."""
 """Runs that are read at a time."""
 
 
@@ -85,7 +87,10 @@ def compute(run_id: str, tenant: str) -> Work[RunFigures]:
     def work(connection: Connection) -> RunFigures:
         from intendant.record.journal import parse_events
 
-        found = figures_of(parse_events(events_of(run_id)(connection)))
+        try:
+            found = figures_of(parse_events(events_of(run_id)(connection)))
+        except ValueError:  # its journal was changed by something else; `verify` says what
+            found = RunFigures(status=UNREADABLE)
         found.run_id = run_id
         save(found, tenant)(connection)
         return found
