@@ -10,7 +10,7 @@ import pytest
 
 from intendant import IntendantError, MemoryContext, OrchestrationService, Settings, Workflow, events
 from intendant.config import catalogue
-from intendant.config.layers import Source
+from intendant.config.layers import Source, merge_assignments
 from intendant.pilot import steering
 from intendant.planning.decided import Plan
 from intendant.testing import ScriptedProvider
@@ -235,3 +235,34 @@ async def test_changing_a_live_key_changes_a_decision(key, monkeypatch) -> None:
         await after.service.steering.change({case.name or key: case.value}, by="eva")
         seen, changed = await case.observe(before), await case.observe(after)
         assert json.dumps(seen, default=str) != json.dumps(changed, default=str)
+
+
+NESTED = {key: case for key, case in CASES.items() if not isinstance(case.value, dict)}
+
+
+@pytest.mark.parametrize("key", NESTED)
+async def test_a_live_key_can_be_set_in_each_layer(key, tmp_path) -> None:
+    """The user's file, the environment, the database, the call: each stronger than the one before."""
+    case = CASES[key]
+    name, text = case.name or key, json.dumps(case.value)
+    *section, last = catalogue.parts_of(name)
+    file = tmp_path / "x.toml"
+    file.write_text(f"[{'.'.join(section)}]\n{last} = {text}\n")
+    env = {f"INTENDANT_{'__'.join([*section, last]).upper()}": text}
+    call = merge_assignments([f"{name}={text}"])
+    for settings in (
+        Settings.load(env={}, file=file),
+        Settings.load(env=env, file=None),
+        Settings.load(call, env={}, file=None),
+    ):
+        async with OrchestrationService(settings, plugins=[ScriptedProvider()], db="none") as service:
+            state, _ = await service.operations.setting(name)
+            assert state.value == case.value
+            assert state.source not in ("the default", "its handler", "its plugin")
+    async with OrchestrationService(
+        Settings.load(env={}, file=file), plugins=[ScriptedProvider()], db="none"
+    ) as service:
+        await service.steering.change({name: case.value}, by="eva")
+        state, layers = await service.operations.setting(name)
+        assert state.value == case.value
+        assert [layer.source for layer in layers[:2]] == ["the database, version 1", str(file)]

@@ -6,11 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from intendant.config.flags import Subject, is_on
 from intendant.config.secrets import SecretSource
 from intendant.config.settings import Settings
 from intendant.events import Event
 from intendant.hooks.bases import Plugin
-from intendant.model.errors import Fenced, IntendantError, Problem, StoreError, WorkflowError
+from intendant.model.errors import Fenced, IntendantError, Problem, SettingsError, StoreError, WorkflowError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Limits, Workflow
@@ -85,6 +86,18 @@ class OrchestrationService:
     def operations(self) -> Operations:
         """What operators look at: figures, reports, alerts, settings, flags, the audit trail."""
         return Operations(self._engine)
+
+    def flag_is_on(self, name: str, *, agent: str, user: str | None = None) -> bool:
+        """True if a flag is on for runs of an agent, and of a user where one is named; by the settings as they are
+        known now (`steering.refresh` reads them again).
+
+        Raises:
+            SettingsError: There is no such flag.
+        """
+        flag = getattr(self.settings.flags, name, None)
+        if name not in type(self.settings.flags).__pydantic_fields__ or flag is None:
+            raise SettingsError(f"there is no flag {name}", hint="`intendant flags list` shows all")
+        return is_on(flag, Subject(agent, user, self._engine.tenant))
 
     def load(self, path: str | Path, inputs: Mapping[str, Json] | None = None) -> Workflow:
         """Read a workflow file and check it against what is installed; reports all mistakes together.

@@ -167,6 +167,10 @@ class SyncOrchestrationService:
         """See `OrchestrationService.steering`."""
         return SyncSteering(self._service.steering, self._thread)
 
+    def flag_is_on(self, name: str, *, agent: str, user: str | None = None) -> bool:
+        """See `OrchestrationService.flag_is_on`."""
+        return self._service.flag_is_on(name, agent=agent, user=user)
+
     def operations(self, name: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of `OrchestrationService.operations`, such as `operations("prometheus")`."""
         return self._thread.call(getattr(self._service.operations, name)(*arguments, **options))
