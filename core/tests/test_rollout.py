@@ -230,6 +230,16 @@ async def test_runs_without_the_feature_are_the_control_group(monkeypatch) -> No
         assert tally.at_stage == 0
 
 
+async def test_a_run_that_began_before_the_guard_says_nothing_about_it() -> None:
+    async with engine(Ask()) as service:
+        early = service.orchestrator()
+        await early.initialize(FLOW)
+        await rollout_guard.start(service._engine, "routing_enabled", by="eva")
+        await early.complete()
+        _, tally = (await rollout_guard.tallies(service._engine))["routing_enabled"]
+        assert tally.counts == {}
+
+
 async def test_an_unknown_flag_is_refused() -> None:
     async with engine() as service:
         with pytest.raises(SettingsError, match="no setting"):
