@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from intendant.config.flags import Subject, decided
 from intendant.config.logs import get_logger
 from intendant.config.settings import Settings
 from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
-from intendant.hooks.sharing import share
 from intendant.model.errors import (
     NoHandlerError,
     PluginError,
@@ -33,10 +32,10 @@ from intendant.model.requests import (
 from intendant.model.results import Allocation, Classification, Route, Usage
 from intendant.model.workflow import Json, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, within
-from intendant.planning.decided import Plan, ShadowDecision, StepPlan, control, warned
+from intendant.planning.decided import Plan, StepPlan, control, warned
 from intendant.planning.graph_bounds import Items, cap_of, items_of, of_workflow
 from intendant.planning.routing import Router
-from intendant.planning.shadowing import compared
+from intendant.planning.shadowing import acting, compared, equal_shares
 from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
 
@@ -112,34 +111,42 @@ class Planner:
         items = items_of(workflow, inputs or {})
         drafts = self._drafts(workflow, found, items, memory=memory)
         free = max(0, total - taken.tokens - sum(draft.memory for draft in drafts.values()))
-        acting = {**on, "token_governance_enabled": False, "routing_enabled": False} if on["shadow"] else on
-        shares, strategy, unallocated = self._allocate(workflow, drafts, history or {}, free, acting)
-        work = self._work(drafts, needs, references, shares, self.router(workflow, acting), total)
-        shadowed: tuple[ShadowDecision, ...] = ()
-        if on["shadow"]:
-            wanted, *_ = self._allocate(workflow, drafts, history or {}, free, on)
-            other = self._work(drafts, needs, references, wanted, self.router(workflow, on), total)
-            shadowed = tuple(compared(work, other))
-        steps = (
+
+        def decide(switched: Mapping[str, bool]) -> tuple[dict[str, StepPlan], str, int]:
+            shares, strategy, left = self._allocate(workflow, drafts, history or {}, free, switched)
+            router = self.router(workflow, switched)
+            return self._work(drafts, needs, references, shares, router, total), strategy, left
+
+        work, strategy, unallocated = decide(acting(on))
+        shadowed = tuple(compared(work, decide(on)[0])) if on["shadow"] else ()
+        steps = [
             work.get(placed.key) or control(placed, needs[placed.key], items[placed.key])
             for placed in workflow.placed
-        )
-        micro = self.total_micro_usd(workflow)
+        ]
+        facts = {"strategy": strategy, "unallocated": unallocated, "flags": dict(on), "shadowed": shadowed}
+        return self._plan(workflow, steps, work, taken, **facts)
+
+    def _plan(
+        self,
+        workflow: Workflow,
+        steps: Sequence[StepPlan],
+        work: Mapping[str, StepPlan],
+        taken: Usage,
+        **facts: Any,
+    ) -> Plan:
+        total, micro = self.total(workflow), self.total_micro_usd(workflow)
         bound = of_workflow(workflow, work, total, micro)
         return Plan(
             workflow=workflow,
             steps=tuple(warned(step, workflow) for step in steps),
             budget_tokens=total,
             budget_micro_usd=micro,
-            strategy=strategy,
             folder=workflow.folder,
-            unallocated=unallocated,
             planning_tokens=taken.tokens,
             planning_micro_usd=taken.micro_usd,
             max_tokens=bound.tokens,
             max_micro_usd=bound.micro_usd,
-            flags=dict(on),
-            shadowed=shadowed,
+            **facts,
         )
 
     def flags_of(self, workflow: Workflow, user: str | None = None) -> dict[str, bool]:
@@ -482,9 +489,3 @@ def _failed(request: BudgetRequest, reason: str) -> Allocation:
     """Equal shares, where the strategy fails: a run that can be done is not lost because of it."""
     log.error("budget_strategy_failed", strategy=request.strategy, reason=reason)
     return equal_shares(request, f"{request.strategy} (failed)")
-
-
-def equal_shares(request: BudgetRequest, strategy: str) -> Allocation:
-    """The same for each step, as far as its cap allows."""
-    caps = {line.step_id: line.cap for line in request.lines}
-    return Allocation(tokens=share(request.total, dict.fromkeys(caps, 1.0), caps=caps), strategy=strategy)

@@ -2,8 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 
-from intendant.model.results import Route
+from intendant.hooks.sharing import share
+from intendant.model.requests import BudgetRequest
+from intendant.model.results import Allocation, Route
 from intendant.planning.decided import ShadowDecision, StepPlan
+
+
+def acting(flags: Mapping[str, bool]) -> Mapping[str, bool]:
+    """The flags that a run goes by: in shadow mode neither sharing nor routing is on."""
+    return {**flags, "token_governance_enabled": False, "routing_enabled": False} if flags["shadow"] else flags
+
+
+def equal_shares(request: BudgetRequest, strategy: str) -> Allocation:
+    """The same for each step, as far as its cap allows: where sharing is off, or a strategy fails."""
+    caps = {line.step_id: line.cap for line in request.lines}
+    return Allocation(tokens=share(request.total, dict.fromkeys(caps, 1.0), caps=caps), strategy=strategy)
 
 
 def compared(done: Mapping[str, StepPlan], wanted: Mapping[str, StepPlan]) -> Iterator[ShadowDecision]:

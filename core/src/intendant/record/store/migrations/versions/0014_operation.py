@@ -11,6 +11,11 @@ KEY = sa.String(length=300)
 
 def upgrade() -> None:
     """Add the tables."""
+    _what_people_say()
+    _what_is_computed()
+
+
+def _what_people_say() -> None:
     op.create_table(
         "setting_change",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
@@ -44,6 +49,9 @@ def upgrade() -> None:
         sa.Column("pruned_by", KEY, nullable=False),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_pruned")),
     )
+
+
+def _what_is_computed() -> None:
     op.create_table(
         "run_figure",
         sa.Column("run_id", KEY, nullable=False),
