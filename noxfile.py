@@ -297,6 +297,8 @@ def postgresql(session: nox.Session) -> None:
                 "core/tests/test_store.py",
                 "core/tests/test_standing.py",
                 "core/tests/test_inbox.py",
+                "core/tests/test_integrity.py",
+                "core/tests/test_pruning.py",
                 "core/tests/test_costs.py",
                 "plugins/connector-sql/tests",
                 *session.posargs,

@@ -45,6 +45,8 @@ def flow(tmp_path):
 
 def harm(path, statement: str) -> None:
     connection = sqlite3.connect(path)
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {name}")  # who has the file can
     assert connection.execute(statement).rowcount > 0
     connection.commit()
     connection.close()

@@ -41,7 +41,7 @@ from intendant.plugin import (
     Usage,
 )
 from intendant.record.rows import Charged, HoldRow, JournalRow, Scope, Spent
-from intendant.record.store import Store, bookings, budgets, holds, limits, spend_report, tables, windows
+from intendant.record.store import Store, bookings, budgets, holds, limits, spend_report, tables, triggers, windows
 from intendant.spending.costs import SavingsFold
 from intendant.testing import OnlyTier, ScriptedProvider, engine, refusal
 
@@ -286,6 +286,7 @@ async def test_a_call_that_was_charged_and_then_proved_free_is_no_call(url) -> N
 async def test_a_charge_is_shown_even_where_nobody_knows_what_it_was_for(url) -> None:
     async with made(TwoModels(reply()), db=url) as service:
         result = await service.run(flow({}))
+        await service._engine.store.do(triggers.drop)
         for table in (tables.hold, tables.step, tables.event):
             await service._engine.store.do(lambda connection, table=table: connection.execute(delete(table)))
         found = {by: (await read_costs(service._engine, None, by))["groups"] for by in BYS}

@@ -77,6 +77,8 @@ def test_it_is_whole_and_says_what_is_not_covered(migrated) -> None:
 )
 def test_what_is_changed_after_the_migration_is_found(copy, change) -> None:
     connection = sqlite3.connect(copy)
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {name}")  # who has the file can
     assert connection.execute(change).rowcount > 0
     connection.commit()
     connection.close()

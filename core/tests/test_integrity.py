@@ -41,7 +41,10 @@ from intendant.record.store import (
     integrity,
     limits,
     originals,
+    pruning,
+    ratings,
     runs,
+    triggers,
 )
 from intendant.record.store.digests import COVERED, OUTSIDE
 from intendant.record.store.spend_report import apart
@@ -159,6 +162,14 @@ async def leave_more(store: Store) -> None:
         approvals.close(journal.fence, "s", "approved"), log.event(events.ApprovalDecided, verdict="approved")
     )
     await journal.commit(runs.finish_run(journal.fence, "failed"))
+    for value in (2, 5):
+        await store.do(ratings.rate(ratings.made_now("r_more", "s", "ann", value, "well")))
+    for name in ("r_gone", "r_gone2"):
+        gone = Journal(
+            store, await store.do(runs.open_run(RunRow(name, "t", "mailer", "{}", 1, "{}", "running", 1.0)))
+        )
+        await gone.commit(runs.finish_run(gone.fence, "completed"))
+        assert await store.do(pruning.prune([name], "ann")) == [name]
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +191,12 @@ def signed(tmp_path_factory) -> Path:
 
 
 def settle(path: Path) -> None:
-    """Move the log of a database into its file, so that the file can be copied."""
+    """Move the log of a database into its file, so that the file can be copied. Take away the triggers that refuse
+    changes: who has the file can do that.
+    """
     connection = sqlite3.connect(path)
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {name}")
     connection.execute("PRAGMA journal_mode = DELETE")
     connection.close()
 
@@ -268,7 +283,8 @@ def test_a_deleted_and_an_inserted_row_are_found(made, tmp_path, table) -> None:
         copy = Path(shutil.copy(path, tmp_path / "x.db"))
         harm(copy, f'DELETE FROM "{table}" WHERE rowid = {row}')
         assert found(copy).broken
-        key = next(column for column in metadata.tables[table].primary_key if column.name != "run_id")
+        keys = metadata.tables[table].primary_key
+        key = next((column for column in keys if column.name != "run_id"), next(iter(keys)))
         other = '"{0}" + 1000' if isinstance(key.type, Integer) else "\"{0}\" || 'x'"
         values = [other.format(name) if name == key.name else f'"{name}"' for name in names]
         copy = Path(shutil.copy(path, tmp_path / "x.db"))
@@ -518,7 +534,11 @@ def test_a_damaged_value_is_a_fault_and_never_an_error(made, tmp_path, value) ->
             found(copy, run_id=run_id)  # which may not be the run that was damaged
 
 
-@pytest.mark.parametrize("table", sorted(set(metadata.tables) - {"classification", "response", "schedule"}))
+NOT_READ = set(OUTSIDE) - {"event", "lease"}
+"""Tables that verifying does not look at."""
+
+
+@pytest.mark.parametrize("table", sorted(set(metadata.tables) - NOT_READ))
 def test_a_missing_table_is_a_fault(copy, table) -> None:
     harm(copy, f'DROP TABLE "{table}"')
     assert any("cannot be read" in fault.reason for fault in found(copy).broken)
@@ -651,7 +671,8 @@ async def test_engines_that_write_at_once_leave_a_whole_record(url) -> None:
             await services[0].resume(result.run_id)
     verified = await store.do(integrity.verify())
     assert verified.broken == []
-    assert verified.runs == len([result for result in results if not isinstance(result, BaseException)]) + 1
+    ended = len([result for result in results if not isinstance(result, BaseException)])
+    assert verified.runs in (ended, ended + 1), "the one that was cancelled may not have begun"
     for service in services:
         await service.aclose()
     assert (await store.do(integrity.verify())).broken == []
@@ -672,6 +693,7 @@ async def test_what_is_changed_is_found_on_every_database(url, table) -> None:
         "budget_limit": "scope",
         "original": "text",
         "decision": "note",
+        "rating": "comment",
     }.get(table)
     column = column or next(
         c.name for c in metadata.tables[table].columns if not c.primary_key and isinstance(c.type, Text | String)
@@ -679,6 +701,7 @@ async def test_what_is_changed_is_found_on_every_database(url, table) -> None:
     change = text(f'UPDATE "{table}" SET "{column}" = \'x\'')
     if table == "run":
         change = text("UPDATE run SET workflow = 'x'")
+    await store.do(triggers.drop)
     await store.do(lambda connection: connection.execute(change))
     broken = (await store.do(integrity.verify())).broken
     assert {fault.table for fault in broken} & {table, "window"}

@@ -15,7 +15,7 @@ from intendant import IntendantError, RunExists, Workflow
 from intendant.events import Suspended
 from intendant.model.results import RunStatus
 from intendant.pilot import heartbeats, worker_loop as worker_module
-from intendant.pilot.triggers import Trigger, due_times, inputs_of, load_triggers
+from intendant.pilot.run_triggers import Trigger, due_times, inputs_of, load_triggers
 from intendant.pilot.worker_loop import Worker
 from intendant.plugin import IntentHandler, IntentSpec, StepResult
 from intendant.record.store import approvals, runs

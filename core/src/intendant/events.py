@@ -20,7 +20,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from intendant.model.guarding import (
+    LimitWatched as LimitWatched,
+    RolloutMoved as RolloutMoved,
+    ShadowDecided as ShadowDecided,
+)
 from intendant.model.happening import Event as Event, Severity
+from intendant.model.pauses import (
+    ApprovalDecided as ApprovalDecided,
+    ApprovalRequested as ApprovalRequested,
+    DoubtDecided as DoubtDecided,
+    StepWaiting as StepWaiting,
+    Suspended as Suspended,
+    WaitStarted as WaitStarted,
+)
 from intendant.model.results import Failure, RunStatus, StepStatus, Usage
 from intendant.model.workflow import Frozen, Json
 
@@ -46,6 +59,10 @@ class Initialized(Event):
     settings: dict[str, str] = Field(default_factory=dict)
     """Where each setting that is not left at its default came from, by key; without values."""
     forked_from: str = ""
+    settings_version: int = 0
+    """The version of the database's layer of the settings; 0 where it has none."""
+    flags: dict[str, bool] = Field(default_factory=dict)
+    """Which flags are on for the run."""
 
 
 class Resumed(Event):
@@ -330,74 +347,11 @@ class ItemsEnded(Event):
     items: tuple[ItemEnded, ...]
 
 
-class ApprovalRequested(Event):
-    """People are asked before anything of a step happens; the run may wait for them without a process."""
-
-    type: Literal["approval_requested"] = "approval_requested"
-    ask: str = ""
-    """The question; it stands outside the journal, with what was shown."""
-    by: tuple[str, ...] = ()
-    need: int = 1
-    expires_at: float | None = None
-    """Seconds since 1970 (UTC); None where there is no end."""
-    otherwise: str = "deny"
-
-
-class ApprovalDecided(Event):
-    """An approval was decided, by people or by its time being over."""
-
-    type: Literal["approval_decided"] = "approval_decided"
-    verdict: Literal["approved", "denied", "skipped"]
-    by: tuple[str, ...] = ()
-    """Who decided; nobody where the time was over."""
-    note: str = ""
-
-
-class WaitStarted(Event):
-    """A step lets time pass."""
-
-    type: Literal["wait_started"] = "wait_started"
-    until: float
-    """Seconds since 1970, UTC."""
-
-
-class Suspended(Event):
-    """All that is left of a run waits for a person or a time; no process stays for it."""
-
-    type: Literal["suspended"] = "suspended"
-    waits: tuple[str, ...]
-    """The steps that wait."""
-    seconds: float
-    """For how long the run was executed until then."""
-    paused: bool = False
-
-
 class StepSkipped(Event):
     """A step was not run, for the reason given."""
 
     type: Literal["step_skipped"] = "step_skipped"
     reason: str
-
-
-class StepWaiting(Event):
-    """A step waits for a person; a run that is resumed looks at it again."""
-
-    type: Literal["step_waiting"] = "step_waiting"
-    severity: Severity = "warning"
-    reason: str
-    usage: Usage = Usage()
-
-
-class DoubtDecided(Event):
-    """A person decided what became of a call in doubt."""
-
-    type: Literal["doubt_decided"] = "doubt_decided"
-    call: str
-    """Idempotency key of the call."""
-    decision: Literal["settle", "retry", "drop"]
-    by: str
-    answered: bool = False
-    """True if the answer was given as well, so that the call is not made again."""
 
 
 class StepFailed(Event):
@@ -471,6 +425,9 @@ AnyEvent = Annotated[
     | StepFailed
     | DoubtDecided
     | BudgetExceededEvent
+    | ShadowDecided
+    | LimitWatched
+    | RolloutMoved
     | Recorded
     | Completed,
     Field(discriminator="type"),

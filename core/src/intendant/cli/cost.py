@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer  # noqa: TID253
 
 from intendant.cli.cost_view import NO_RUNS, show_costs
+from intendant.cli.days import DAY_SECONDS, end_of, start_of
 from intendant.cli.prices import models_of
 from intendant.cli.shared import DbOption, JsonOption, Session, SetOption, command, print_json
-from intendant.model.errors import RunNotFound, SettingsError, StoreError
+from intendant.model.errors import RunNotFound, StoreError
 
 if TYPE_CHECKING:
     from intendant.pilot.engine import Engine
     from intendant.record.rows import Charged, Scope
     from intendant.spending.costs import Saved
-
-DAY_SECONDS = 86_400
 
 
 class By(StrEnum):
@@ -51,7 +50,7 @@ def cost(
 
     What was spent is what the ledger says, to the micro-dollar; what was saved is an estimate.
     """
-    period = _start(since, "--since"), _end(until, "--until")
+    period = start_of(since, "--since"), end_of(until, "--until")
     chosen = by or (By.model if run is None else By.step)
     with Session(settings, db) as session:
         if _is_there(session.engine, run, named=db is not None):
@@ -62,21 +61,6 @@ def cost(
         print_json(found)
     else:
         show_costs(found)
-
-
-def _start(day: str | None, option: str) -> float | None:
-    """When *day* begins, in UTC."""
-    if day is None:
-        return None
-    try:
-        return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        raise SettingsError(f"'{day}' is no day for {option}", hint=f"write {option} 2026-11-21") from None
-
-
-def _end(day: str | None, option: str) -> float | None:
-    start = _start(day, option)
-    return None if start is None else start + DAY_SECONDS
 
 
 def _is_there(engine: "Engine", run: str | None, *, named: bool) -> bool:

@@ -1,4 +1,4 @@
-"""`intendant runs`, `intendant show` and `intendant db`."""
+"""`intendant runs` and `intendant show`."""
 
 import asyncio
 import json
@@ -14,7 +14,6 @@ from intendant.cli.shared import (
     DbOption,
     JsonOption,
     SetOption,
-    app,
     command,
     load_settings,
     money,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from intendant.config.settings import Settings
     from intendant.record.rows import RunRow
     from intendant.record.store import Store
+    from intendant.record.store.ratings import Rated
 
 ResultT = TypeVar("ResultT")
 
@@ -39,14 +39,14 @@ def with_store(
     key_file: str | None = None,
 ) -> ResultT:
     """Do *work* with the store that runs are kept in; a *key_file* takes the place of the setting."""
-    store = _open(db, settings, key_file)
+    store = open_store(db, settings, key_file)
     try:
         return asyncio.run(work(store))
     finally:
         store.close()
 
 
-def _open(db: str | None, settings: "Settings | list[str] | None", key_file: str | None = None) -> "Store":
+def open_store(db: str | None, settings: "Settings | list[str] | None", key_file: str | None = None) -> "Store":
     """The store that the option, the settings or the environment name."""
     import os
 
@@ -209,7 +209,7 @@ def _broken(run_id: str, broken: list[dict[str, Any]], error: Exception) -> Reco
 async def _everything(store: "Store", row: "RunRow", broken: list[dict[str, Any]]) -> dict[str, Any]:
     from intendant.record.journal import parse_events
     from intendant.record.metrics import MetricsFold
-    from intendant.record.store import bookings, runs
+    from intendant.record.store import bookings, ratings, runs
     from intendant.record.store.chain import verify
 
     stored = await store.do(runs.events_of(row.id))
@@ -237,7 +237,13 @@ async def _everything(store: "Store", row: "RunRow", broken: list[dict[str, Any]
         "ledger": totals._asdict(),
         "journal": {"events": len(stored), "first_broken": first, "broken": broken},
         "events": [json.loads(item.data) for item in stored],
+        "ratings": [_rating(rated) for rated in await store.do(ratings.ratings(row.id))],
     }
+
+
+def _rating(rated: "Rated") -> dict[str, Any]:
+    said = {"step": rated.step_key, "rating": rated.rating, "by": rated.rated_by}
+    return said | {"at": rated.at, "comment": rated.comment}
 
 
 async def read_original(store: "Store", run_id: str, handle: str, tenant: str | None = None) -> str:
@@ -268,48 +274,3 @@ def _result(found: dict[str, Any]) -> RunResult:
         steps={key: StepOutcome.model_validate(value) for key, value in found["steps"].items()},
         metrics=Metrics.model_validate(metrics),
     )
-
-
-db_app = typer.Typer(help="The database that runs are kept in.", no_args_is_help=True)
-app.add_typer(db_app, name="db")
-
-
-@db_app.command()
-def upgrade(db: DbOption = None, settings: SetOption = None) -> None:
-    """Migrate a database of an older version to this one. Make a copy first."""
-    from intendant.cli.shared import give_up
-    from intendant.model.errors import IntendantError
-
-    try:
-        store = _open(db, settings)
-        store.upgrade()
-        store.close()
-    except IntendantError as error:
-        give_up(error, as_json=False)
-    print("the database is up to date")
-
-
-@command(name="erase", group=db_app)
-def erase_payloads(
-    run: Annotated[str, typer.Argument(help="The run's id, the beginning of it, or `last`.")],
-    *,
-    as_json: JsonOption = False,
-    db: DbOption = None,
-    settings: SetOption = None,
-) -> None:
-    """Erase inputs, outputs, answers of models and originals of a run. What happened, and what it cost, stays."""
-    import getpass
-
-    from intendant.record.store import erasure, runs
-
-    chosen = load_settings(settings)
-
-    async def work(store: "Store") -> tuple[str, int]:
-        row = await store.do(runs.find_run(run, chosen.budget.tenant))
-        return row.id, await store.do(erasure.erase(row.id, getpass.getuser()))
-
-    run_id, count = with_store(db, chosen, work)
-    if as_json:
-        print_json({"run_id": run_id, "rows": count})
-    else:
-        print(f"erased: the payloads of {count} rows of run {run_id}")

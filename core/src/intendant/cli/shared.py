@@ -120,31 +120,38 @@ def command(
     """
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
-        @wraps(function)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                return function(*args, **kwargs)
-            except IntendantError as error:
-                give_up(error, as_json=bool(kwargs.get("as_json")))
-            except KeyboardInterrupt:
-                print("cancelled", file=sys.stderr)
-                raise typer.Exit(INTERRUPTED) from None
-            except BrokenPipeError:
-                sys.stdout = None  # nobody reads: do not complain at exit either
-                raise typer.Exit(FAILED) from None
-            except (typer.Exit, typer.Abort, typer.BadParameter):
-                raise
-            except Exception as error:
-                # A defect of ours, or of a plugin's: users can do no more than report it.
-                log.debug("unexpected_error", exc_info=True)
-                print(f"error: unexpected {type(error).__name__}: {redacted(str(error))}", file=sys.stderr)
-                print("    hint: `intendant -v …` shows where; please report it", file=sys.stderr)
-                raise typer.Exit(FAILED) from None
-
-        (app if group is None else group).command(name=name)(guarded)
-        return guarded
+        made = guarded(function)
+        (app if group is None else group).command(name=name)(made)
+        return made
 
     return register
+
+
+def guarded(function: Callable[P, R]) -> Callable[P, R]:
+    """The same, with errors as messages and exit codes."""
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except IntendantError as error:
+            give_up(error, as_json=bool(kwargs.get("as_json")))
+        except KeyboardInterrupt:
+            print("cancelled", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            sys.stdout = None  # nobody reads: do not complain at exit either
+            raise typer.Exit(FAILED) from None
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except Exception as error:
+            # A defect of ours, or of a plugin's: users can do no more than report it.
+            log.debug("unexpected_error", exc_info=True)
+            print(f"error: unexpected {type(error).__name__}: {redacted(str(error))}", file=sys.stderr)
+            print("    hint: `intendant -v …` shows where; please report it", file=sys.stderr)
+            raise typer.Exit(FAILED) from None
+
+    return called
 
 
 def give_up(error: IntendantError, *, as_json: bool) -> NoReturn:

@@ -32,7 +32,7 @@ def worker(
 
     SIGTERM or Ctrl-C lets steps that are being executed end; other workers go on with these runs at once.
     """
-    from intendant.pilot.triggers import load_triggers
+    from intendant.pilot.run_triggers import load_triggers
     from intendant.pilot.worker_loop import Worker
 
     def tell(done: "Done") -> None:

@@ -1,46 +1,66 @@
 """Every setting: type, range, default; and where its value came from.
 
-Sources, strongest first: the call, the environment (`INTENDANT_BUDGET__STRATEGY=equal`), `intendant.toml` in the
-working folder (only harmless keys until `intendant trust`), the user's `intendant.toml`, the default.
+Sources, strongest first: the call, the database (only keys that are live, see `catalogue`), the environment
+(`INTENDANT_BUDGET__STRATEGY=equal`), `intendant.toml` in the working folder (only harmless keys until
+`intendant trust`), the user's `intendant.toml`, the default.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from intendant.config.flags import Flag
 from intendant.config.layers import Source, merge, read_env, read_files, read_toml
-from intendant.model.described import Described
+from intendant.config.sections import Section
+from intendant.config.spellings import canonical
+from intendant.config.upkeep import AlertSettings, RetentionSettings, RolloutSettings
 from intendant.model.errors import SettingsError
 from intendant.model.requests import CompressionPolicy
 from intendant.model.workflow import MAX_AMOUNT, MAX_USD, InDoubt
 
-
-class Section(Described):
-    """A group of settings; unknown names are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+CALL, DATABASE = "the call", "the database"
+"""Names of the layers."""
 
 
 class FlagSettings(Section):
-    """What can be switched off, or on for some agents only."""
+    """What can be switched off, or on for some agents or users only. Limits hold whatever the flags say."""
 
     orchestration_enabled: Flag = True
-    """Off: `WorkflowOrchestrator.initialize` returns False and does nothing."""
+    """Master switch. Off: `WorkflowOrchestrator.initialize` returns False and does nothing."""
     compression_enabled: Flag = True
+    """Off: content is never compressed; what does not fit is refused, or answered shorter."""
     routing_enabled: Flag = True
     """Off: every step goes to the tier `routing.default_tier`."""
+    adaptive_budget_enabled: Flag = True
+    """Off: budget strategies are not told what earlier runs took, and go by baselines alone."""
+    intents_enabled: Flag = True
+    """Off: no model is asked about a step's intent, and nothing remembered is used: the best guess of the local
+    classifiers counts, however sure they are."""
+    token_governance_enabled: Flag = True
+    """Off: no budget strategy is asked, and the tokens of a run are shared equally."""
+    intent_routing_enabled: Flag = True
+    """Off: what an intent declares (tier bias, reasoning, output complexity) does not count in the difficulty."""
+    ais_routing_enabled: Flag = True
+    """Off: the measures of a step (prompt, data, conditions, references) do not count in the difficulty."""
+    shadow: Flag = False
+    """On: sharing, routing and compression decide and record what they would have saved, and change nothing."""
 
 
 class BudgetSettings(Section):
     """What a run may spend where the workflow does not say, and how it is shared."""
 
     strategy: str = "proportional"
+    """The plugin that shares a run's tokens among its steps."""
     tokens_per_workflow: int = Field(default=20_000, ge=0, le=MAX_AMOUNT)
+    """What a run may take whose workflow names no `budget`."""
     usd_per_workflow: float | None = Field(default=None, ge=0, le=MAX_USD, allow_inf_nan=False)
+    """The same in US$; None for no limit."""
+    run_limit: Literal["enforce", "watch"] = "enforce"
+    """`watch`: a run goes on beyond its own budget, and records what would have been refused. Budgets of steps and
+    standing budgets of agents and tenants are enforced all the same."""
     tokens_per_step: int = Field(default=4_000, ge=1)
     """No step gets more than this by right."""
     memory_tokens: int = Field(default=800, ge=0)
@@ -61,7 +81,7 @@ class BudgetSettings(Section):
     """A call in doubt that may have cost more waits for a person."""
     critical_factor: float = Field(default=1.5, ge=1, le=3)
     """A critical step counts this many times."""
-    baselines: dict[str, int] = Field(default_factory=dict)
+    baselines: dict[str, Annotated[int, Field(ge=0, le=MAX_AMOUNT)]] = Field(default_factory=dict)
     """Tokens by intent, in place of what its handler declares."""
 
 
@@ -80,21 +100,36 @@ class CompressionSettings(Section):
     """How far content may be compressed."""
 
     policies: dict[str, CompressionPolicy] = Field(default_factory=dict)
-    """By intent, in place of what its handler declares."""
+    """By intent; what a policy does not name stays as its handler declares."""
+
+
+class TierLimits(Section):
+    """What is otherwise with a tier than its plugin and `plugins.settings` say; None for no change."""
+
+    max_difficulty: float | None = Field(default=None, ge=0, le=10)
+    """Steps that are harder (0 to 10) go to a stronger tier."""
+    max_output_tokens: int | None = Field(default=None, ge=1, le=MAX_AMOUNT)
+    """The longest answer, in tokens."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """The sampling temperature of calls whose step names none."""
 
 
 class RoutingSettings(Section):
     """Which models are preferred."""
 
     default_tier: str = "balanced"
+    """The tier of steps that no tier takes, and of all where routing is off."""
     providers: tuple[str, ...] = ()
     """Preferred first; others follow in their own order."""
+    tiers: dict[str, TierLimits] = Field(default_factory=dict)
+    """By tier."""
 
 
 class RunSettings(Section):
     """How steps are executed."""
 
     max_parallel: int = Field(default=16, ge=1, le=1000)
+    """Steps of a run that may be executed at once."""
     step_timeout: float | None = Field(default=300.0, gt=0)
     """Seconds for a step that names no `timeout`; None for no limit."""
     call_timeout: float = Field(default=120.0, gt=0)
@@ -109,6 +144,7 @@ class RateLimit(Section):
     """What a provider admits; calls wait for their turn instead of being refused."""
 
     requests_per_minute: int | None = Field(default=None, ge=1)
+    """Calls that may begin in a minute."""
     tokens_per_minute: int | None = Field(default=None, ge=1)
     """Input and the longest answer together, as held before a call."""
     concurrent: int | None = Field(default=None, ge=1)
@@ -186,7 +222,9 @@ class PriceSetting(Section):
     """A price set by hand, in US dollars per million tokens."""
 
     input: float = Field(ge=0)
+    """Of input tokens."""
     output: float = Field(ge=0)
+    """Of output tokens, those of thinking included."""
     cache_read: float | None = Field(default=None, ge=0)
     """Of input tokens that are read from the provider's prompt cache; None: as `input`."""
     cache_write: float | None = Field(default=None, ge=0)
@@ -223,7 +261,12 @@ class Settings(Section):
     secrets: SecretSettings = SecretSettings()
     plugins: PluginSettings = PluginSettings()
     prices: PriceSettings = PriceSettings()
+    alerts: AlertSettings = AlertSettings()
+    rollout: RolloutSettings = RolloutSettings()
+    retention: RetentionSettings = RetentionSettings()
 
+    _sources: tuple[Source, ...] = PrivateAttr(default=())
+    _version: int = PrivateAttr(default=0)
     _provenance: dict[str, str] = PrivateAttr(default_factory=dict)
     _left_out: dict[str, tuple[str, ...]] = PrivateAttr(default_factory=dict)
 
@@ -251,10 +294,15 @@ class Settings(Section):
             sources = list(read_files(env))
         else:
             sources = [Source(str(file), read_toml(Path(file)))] if file else []
-        sources += [read_env(env), Source("the call", call or {})]
+        sources += [read_env(env), Source(CALL, call or {})]
+        return cls._of([Source(one.name, canonical(one.values, one.name), one.left_out) for one in sources])
+
+    @classmethod
+    def _of(cls, sources: Sequence[Source], version: int = 0) -> Self:
+        """The settings that *sources* give together, the last one strongest."""
         merged: dict[str, Any] = {}
         provenance: dict[str, str] = {}
-        for source in sources:
+        for source in [*_profile(sources), *sources]:
             merge(merged, source.values, source.name, provenance)
         try:
             settings = cls.model_validate(merged)
@@ -262,9 +310,39 @@ class Settings(Section):
             raise _wrong(error, provenance) from None
         except RecursionError:
             raise SettingsError("the settings are nested too deep") from None
-        settings._provenance.update(provenance)  # noqa: SLF001  # its own
-        settings._left_out.update({source.name: source.left_out for source in sources if source.left_out})  # noqa: SLF001
+        own = settings
+        own._sources, own._version = tuple(sources), version  # noqa: SLF001  # its own
+        own._provenance.update(provenance)  # noqa: SLF001
+        own._left_out.update({source.name: source.left_out for source in sources if source.left_out})  # noqa: SLF001
         return settings
+
+    def with_database(self, values: Mapping[str, Any], version: int) -> Self:
+        """These settings with another layer of the database: stronger than files and environment, weaker than the
+        call.
+
+        Args:
+            values: Settings of the database, nested; they replace those of an earlier version.
+            version: Their version.
+
+        Raises:
+            SettingsError: They are wrong.
+        """
+        sources = self._sources or (Source(CALL, self.model_dump(exclude_unset=True)),)
+        others = [source for source in sources if not source.name.startswith(DATABASE)]
+        last = [source for source in others if source.name == CALL]
+        first = [source for source in others if source.name != CALL]
+        stored = [Source(f"{DATABASE}, version {version}", values)] if values else []
+        return self._of([*first, *stored, *last], version)
+
+    @property
+    def layers(self) -> tuple[Source, ...]:
+        """The sources that they were put together from, the last one strongest."""
+        return self._sources
+
+    @property
+    def version(self) -> int:
+        """The version of the database's layer that is in them; 0 for none."""
+        return self._version
 
     @property
     def in_force(self) -> Mapping[str, str]:
@@ -281,8 +359,21 @@ class Settings(Section):
         while key:
             if key in self._provenance:
                 return self._provenance[key]
+            within = [known for known in self._provenance if known.startswith(f"{key}.")]
+            if within:
+                return self._provenance[within[-1]]
             key = key.rpartition(".")[0]
         return "the default"
+
+
+def _profile(sources: Sequence[Source]) -> list[Source]:
+    """The weakest layer: all flags off, where the profile `rollout` is chosen."""
+    chosen = ""
+    for source in sources:
+        section = source.values.get("rollout")
+        chosen = section.get("profile", chosen) if isinstance(section, Mapping) else chosen
+    off = dict.fromkeys(FlagSettings.__pydantic_fields__, False)
+    return [Source("the profile rollout", {"flags": off})] if chosen == "rollout" else []
 
 
 def _wrong(error: ValidationError, provenance: Mapping[str, str]) -> SettingsError:

@@ -169,7 +169,8 @@ class Tier(Plugin):
         It is not asked about steps for which the tier was excluded.
         """
         settings: TierSettings = self.settings
-        if request.difficulty > settings.max_difficulty and not request.last_resort:
+        hardest = request.max_difficulties.get(self.name, settings.max_difficulty)
+        if request.difficulty > hardest and not request.last_resort:
             return None
         for offer in request.offers:
             model = offer.models.get(self.name)
@@ -178,10 +179,10 @@ class Tier(Plugin):
                 if provider != offer.provider:
                     continue
             if model:
-                return self._to(offer.provider, model, request)
+                return self._to(offer.provider, model, request, hardest)
         return None
 
-    def _to(self, provider: str, model: str, request: RouteRequest) -> Route:
+    def _to(self, provider: str, model: str, request: RouteRequest, hardest: float) -> Route:
         settings: TierSettings = self.settings
         return Route(
             tier=self.name,
@@ -189,7 +190,7 @@ class Tier(Plugin):
             model=model,
             max_output_tokens=settings.max_output_tokens,
             temperature=settings.temperature,
-            reason=f"difficulty {request.difficulty:.1f} of at most {settings.max_difficulty:g}",
+            reason=f"difficulty {request.difficulty:.1f} of at most {hardest:g}",
         )
 
 

@@ -218,6 +218,8 @@ class RouteRequest(Frozen):
     """Tiers that were tried and failed."""
     last_resort: bool = False
     """True if every tier declined; then any tier that has a model answers."""
+    max_difficulties: Mapping[str, float] = Field(default_factory=dict)
+    """Up to which difficulty tiers take steps, by tier, where `routing.tiers` says otherwise than their own."""
 
 
 class Image(Frozen):

@@ -12,7 +12,7 @@ from intendant.model.workflow import Json
 from intendant.pilot.agent_turns import Agent
 from intendant.pilot.expanding import complete_expanding
 from intendant.planning import receipts
-from intendant.planning.compression import CompressionChain, Fitted, to_text
+from intendant.planning.compression import CompressionChain, Fitted, to_text, untouched
 from intendant.planning.decided import StepPlan
 from intendant.planning.memory import fit_memory
 from intendant.record.store import originals
@@ -215,7 +215,8 @@ class StepModel:
     async def _reminded(self, route: Route, request: ModelRequest) -> ModelRequest:
         """The request with what is known before the run, first, so that all calls begin with the same bytes."""
         room, model = self._plan.memory_tokens, f"{route.provider}/{route.model}"
-        known, new = await self._shared.memory(self._chain, model, room - MEMORY_OVERHEAD, self._counter())
+        chain = None if self._chain is not None and self._chain.shadow else self._chain
+        known, new = await self._shared.memory(chain, model, room - MEMORY_OVERHEAD, self._counter())
         if known is None or not known.text:
             return request
         if new and known.strategy != "none":
@@ -289,15 +290,15 @@ class StepModel:
         tokens = count(text)
         target = self._target(count, tokens, share, overhead) if room is None else room
         if target is None or tokens <= target or self._chain is None:
-            return Compression(
-                text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True
-            )
+            return untouched(text, tokens)
         return await self._compressed(self._chain, _Source(text, query, tuple(context)), target)
 
     async def _compressed(self, chain: CompressionChain, source: _Source, target: int) -> Compression:
         """A text compressed, with the event and the original that belong to it."""
         started = perf_counter()
         fitted = await self._fitted(chain, source, target)
+        if chain.shadow:
+            return self._shadowed(source.text, fitted.compression)
         if fitted.compression.strategy == "none" and not fitted.refused:
             return fitted.compression
         handle = await self._stashed(source.text, fitted.compression)
@@ -305,6 +306,18 @@ class StepModel:
         done = self._with_mark(fitted.compression, handle)
         self._fits.append(_Fit(source, done))
         return done
+
+    def _shadowed(self, text: str, done: Compression) -> Compression:
+        """The text as it was, with an event that says what compression would have saved."""
+        if self._charges and done.strategy != "none":
+            self._scope.log.record(
+                events.ShadowDecided,
+                what="compression",
+                wanted=f"{done.strategy}: {done.tokens_after} tokens",
+                instead=f"{done.tokens_before} tokens",
+                saved_tokens=done.tokens_before - done.tokens_after,
+            )
+        return untouched(text, done.tokens_before)
 
     async def _fitted(self, chain: CompressionChain, source: _Source, target: int) -> Fitted:
         """The text as it was compressed before in this run, if that fits; else compressed now."""
@@ -322,7 +335,7 @@ class StepModel:
             count=self._counter(),
             query=source.query,
             intent=self._plan.intent,
-            model=self._rewriter(),
+            model=None if chain.shadow else self._rewriter(),
             context=source.context,
         )
         self._shared.keep(key, fitted)

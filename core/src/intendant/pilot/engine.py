@@ -15,6 +15,7 @@ from intendant.hooks.bases import Plugin
 from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import IntendantError, StoreError
+from intendant.pilot.steering import Steering
 from intendant.planning.planner import Planner
 from intendant.spending.gateway import Gateway
 from intendant.spending.pricing import Prices
@@ -70,11 +71,19 @@ class Engine:
         self.questions = Questions(self.plugins.manager)
         self.prices = Prices(self.settings.prices.models)
         self.planner = Planner(self.plugins, self.settings, self.prices)
+        self.steering = Steering(self)
         self._db = db or self.settings.store.db or os.environ.get("INTENDANT_DB") or None
         self._process = os.getpid()
         self._store: Store | None = None
         self._gateway: Gateway | None = None
         self._standing: StandingBudgets | None = None
+
+    def adopt(self, settings: Settings) -> None:
+        """Go by other values of live settings, from the next run on. What is no decision of a run (plugins,
+        prices, the store, how calls are sent) stays as the engine was made with it.
+        """
+        self.settings = settings
+        self.planner = Planner(self.plugins, settings, self.prices)
 
     @property
     def tenant(self) -> str:

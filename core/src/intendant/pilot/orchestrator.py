@@ -6,12 +6,13 @@ from time import time
 from typing import Any
 
 from intendant import events
-from intendant.config.flags import is_on
+from intendant.config.flags import Subject, is_on
 from intendant.events import Event
 from intendant.model.errors import IntendantError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome
 from intendant.model.workflow import Json, Limits, Workflow
+from intendant.pilot import rollout_guard
 from intendant.pilot.checking import check
 from intendant.pilot.client import Shared
 from intendant.pilot.correcting import corrected
@@ -21,6 +22,7 @@ from intendant.pilot.forking import fork_of
 from intendant.pilot.frames import Frame, RunState
 from intendant.pilot.graph import Graph
 from intendant.pilot.heartbeats import lease_until
+from intendant.pilot.limit_watch import enforced_limits
 from intendant.pilot.opening import new_row
 from intendant.pilot.plans import plan_checked, record_plan
 from intendant.pilot.resuming import amounts_of, find_resumable, outcomes_of, with_limits
@@ -33,7 +35,7 @@ from intendant.planning.compression import CompressionChain
 from intendant.planning.decided import Plan
 from intendant.record.journal import Journal, parse_events, row_of
 from intendant.record.rows import Fence
-from intendant.record.store import runs
+from intendant.record.store import run_figures, runs
 from intendant.spending.ledger import RunLedger
 from intendant.spending.nesting import outer_step
 
@@ -136,6 +138,7 @@ class WorkflowOrchestrator:
         *,
         dry: bool = False,
         key: str | None = None,
+        user: str | None = None,
     ) -> bool:
         """Check and plan the workflow, and open a run.
 
@@ -145,6 +148,7 @@ class WorkflowOrchestrator:
             memory: What is known before the run.
             dry: Nothing outside is changed; see `OrchestrationService.run`.
             key: An idempotency key: of several runs that are asked for with the same key, one is opened.
+            user: Whose run it is, for rollouts by user.
 
         Returns:
             False, without having done anything, if the flag `orchestration_enabled` is off.
@@ -154,8 +158,9 @@ class WorkflowOrchestrator:
             RunExists: There is a run of this key.
             IntendantError: A run is active already.
         """
-        settings = self._engine.settings
-        if not is_on(settings.flags.orchestration_enabled, workflow.agent):
+        settings = await self._engine.steering.refresh()
+        whose = Subject(workflow.agent, user, self._engine.tenant)
+        if not is_on(settings.flags.orchestration_enabled, whose):
             return False
         if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
@@ -163,7 +168,8 @@ class WorkflowOrchestrator:
         if key is not None:  # before planning, which may ask a model
             await self._engine.store.do(runs.refuse_existing(run_id))
         check(workflow, self._engine.plugins, inputs or {})
-        plan = await plan_checked(self._engine, workflow, ask_model=True, memory=memory is not None, inputs=inputs)
+        told = memory is not None
+        plan = await plan_checked(self._engine, workflow, ask_model=True, memory=told, inputs=inputs, user=user)
         plan = plan.model_copy(update={"dry": dry})
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
@@ -173,7 +179,7 @@ class WorkflowOrchestrator:
         except asyncio.CancelledError:
             self._withdraw(Fence(run_id, 1))
             raise
-        record_plan(plan, journal, values, self._engine.settings.in_force)
+        record_plan(plan, journal, values, self._engine.settings)
         return True
 
     async def resume(
@@ -203,6 +209,7 @@ class WorkflowOrchestrator:
         """
         if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
+        await self._engine.steering.refresh()
         found = await find_resumable(self._engine, run, take_over=take_over)
         if workflow is not None:
             found, limits = await corrected(self._engine, found, workflow, limits)
@@ -254,7 +261,7 @@ class WorkflowOrchestrator:
         try:
             journal = await self._open(run_id, plan, found.inputs, found.memory)
             await self._begin(plan, journal, found.inputs, found.memory, found.kept)
-            record_plan(plan, journal, found.inputs, self._engine.settings.in_force)
+            record_plan(plan, journal, found.inputs, self._engine.settings)
             now = time()
             rows = [row_of(outcome, output_text(outcome.output), now) for outcome in found.kept.values()]
             await journal.commit(runs.save_steps(journal.fence, rows))
@@ -272,10 +279,11 @@ class WorkflowOrchestrator:
     ) -> None:
         settings, workflow = self._engine.settings, plan.workflow
         done = {key for key, outcome in (kept or {}).items() if outcome.is_done and "[" not in key}
+        limits = enforced_limits(plan, journal, settings.budget.run_limit)
         ledger = RunLedger(
             journal,
-            tokens=plan.budget_tokens,
-            micro_usd=plan.budget_micro_usd,
+            tokens=limits[0],
+            micro_usd=limits[1],
             spent=(plan.planning_tokens, plan.planning_micro_usd),
             allocations={step.step_id: step.tokens for step in plan.steps if step.needs_model},
             overage=settings.budget.overage_allowed,
@@ -293,7 +301,7 @@ class WorkflowOrchestrator:
             gateway=self._engine.gateway,
             journal=journal,
             ledger=ledger,
-            chain=self._chain(workflow.agent),
+            chain=self._chain(plan),
             shared=Shared(memory, workflow.description or workflow.name),
             bounds=Bounds(settings.run.compute_seconds, settings.run.compute_megabytes),
             on_text=self._on_text,
@@ -304,11 +312,12 @@ class WorkflowOrchestrator:
         run = RunState(plan, journal, context, values, settings.run.max_parallel, kept=dict(kept or {}))
         self._run, self._root = run, Frame(run, workflow.steps)
 
-    def _chain(self, agent: str) -> CompressionChain | None:
-        """Compresses; None where compression is switched off for *agent*."""
-        if not is_on(self._engine.settings.flags.compression_enabled, agent):
+    def _chain(self, plan: Plan) -> CompressionChain | None:
+        """Compresses; None where compression is switched off for the run."""
+        on = plan.flags or self._engine.planner.flags_of(plan.workflow)  # a run of an earlier version has none
+        if not on["compression_enabled"]:
             return None
-        return CompressionChain(self._engine.questions)
+        return CompressionChain(self._engine.questions, shadow=on["shadow"])
 
     def _lease(self) -> float | None:
         """Until when this process owns the run without a further heartbeat; None where it sends none."""
@@ -438,6 +447,8 @@ class WorkflowOrchestrator:
         if run.context.ledger.overrun and not (cancelled or failed):
             status = RunStatus.overrun
         run.journal.record(events.Completed, status=status, seconds=time() - run.started)
+        if not (run.plan.dry or cancelled):
+            await rollout_guard.count(self._engine, run.journal, dict(run.plan.flags), run.started)
         outcomes = {**frame.outcomes, **last.outcomes}
         return await self._end(run, status, outcomes, returned=returned, failure=failure)
 
@@ -459,7 +470,10 @@ class WorkflowOrchestrator:
         self, run: RunState, status: RunStatus, outcomes: Mapping[str, StepOutcome], **facts: Any
     ) -> RunResult:
         due = due_of(run, outcomes.values()) if status is RunStatus.waiting else None
-        await run.journal.commit(runs.finish_run(run.journal.fence, status.value, due))
+        finished = runs.finish_run(run.journal.fence, status.value, due)
+        if status is not RunStatus.waiting:
+            finished = run_figures.with_figures(finished, run.journal.figures.run, self._engine.tenant)
+        await run.journal.commit(finished)
         self._run, self._root, self._last = None, None, run
         order = run.plan.workflow.order
         return RunResult(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from intendant import events
+from intendant.config.settings import Settings
 from intendant.model.errors import IntendantError
 from intendant.model.results import Usage
 from intendant.model.workflow import Json, Workflow
@@ -22,6 +23,7 @@ async def plan_checked(
     ask_model: bool,
     memory: bool = False,
     inputs: Mapping[str, Json] | None = None,
+    user: str | None = None,
 ) -> Plan:
     """Decide everything about a workflow that was checked.
 
@@ -31,19 +33,23 @@ async def plan_checked(
         ask_model: Let classifiers ask a model.
         memory: Something is known before the run, and steps need tokens for it.
         inputs: Values of its inputs, as far as they are known.
+        user: Whose run it is, for rollouts by user.
 
     Raises:
         WorkflowError: A step's intent cannot be told, or its handler finds it wrong.
     """
     strategy = engine.plugins.budgets.get(engine.settings.budget.strategy)
     history = {}
-    if strategy is not None and strategy.uses_history:
+    flags = engine.planner.flags_of(workflow, user)
+    if strategy is not None and strategy.uses_history and flags["adaptive_budget_enabled"]:
         history = await engine.store.do(runs.usage_history(workflow.agent, engine.tenant))
     needs, counts = needs_of(workflow), reference_counts(workflow)
     if all(step.intent is not None for step in workflow.work):
-        return await engine.planner.plan(workflow, needs, counts, history=history, memory=memory, inputs=inputs)
+        return await engine.planner.plan(
+            workflow, needs, counts, history=history, memory=memory, inputs=inputs, flags=flags
+        )
     support = ClassificationSupport(engine)
-    client = support.client(workflow) if ask_model else None
+    client = support.client(workflow) if ask_model and flags["intents_enabled"] else None
     try:
         plan = await engine.planner.plan(
             workflow,
@@ -55,6 +61,7 @@ async def plan_checked(
             memory=memory,
             planning=lambda: client.usage if client is not None else Usage(),
             inputs=inputs,
+            flags=flags,
         )
     except IntendantError:
         await support.close(client)
@@ -64,9 +71,7 @@ async def plan_checked(
     return plan
 
 
-def record_plan(
-    plan: Plan, journal: Journal, inputs: Mapping[str, Json], settings: Mapping[str, str] | None = None
-) -> None:
+def record_plan(plan: Plan, journal: Journal, inputs: Mapping[str, Json], settings: Settings) -> None:
     """Record what was decided, and where the *settings* in force came from."""
     journal.record(
         events.Initialized,
@@ -79,9 +84,19 @@ def record_plan(
         inputs=inputs,
         planning_tokens=plan.planning_tokens,
         planning_micro_usd=plan.planning_micro_usd,
-        settings=dict(settings or {}),
+        settings=dict(settings.in_force),
         forked_from=plan.forked_from,
+        settings_version=settings.version,
+        flags=dict(plan.flags),
     )
+    for shadowed in plan.shadowed:
+        journal.step(shadowed.step_id).record(
+            events.ShadowDecided,
+            what=shadowed.what,
+            wanted=shadowed.wanted,
+            instead=shadowed.instead,
+            saved_micro_usd=shadowed.saved_micro_usd,
+        )
     for step in plan.steps:
         found, log = step.classification, journal.step(step.step_id)
         if found.intent is not None:

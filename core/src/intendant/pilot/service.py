@@ -6,20 +6,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from intendant.config.flags import Subject, is_on
 from intendant.config.secrets import SecretSource
 from intendant.config.settings import Settings
 from intendant.events import Event
 from intendant.hooks.bases import Plugin
-from intendant.model.errors import Fenced, IntendantError, Problem, StoreError, WorkflowError
+from intendant.model.errors import Fenced, IntendantError, Problem, SettingsError, StoreError, WorkflowError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
 from intendant.pilot.heartbeats import beating
+from intendant.pilot.operations import Operations
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
+from intendant.pilot.rating import rate
 from intendant.pilot.segments import run_segment
+from intendant.pilot.steering import Steering
 from intendant.pilot.waiting import decisions_of, until_decided
 from intendant.planning.decided import Plan
 from intendant.record.store import liveness, runs
@@ -76,6 +80,28 @@ class OrchestrationService:
         """The settings in force."""
         return self._engine.settings
 
+    @property
+    def steering(self) -> Steering:
+        """Changes settings while the service runs."""
+        return self._engine.steering
+
+    @property
+    def operations(self) -> Operations:
+        """What operators look at: figures, reports, alerts, settings, flags, the audit trail."""
+        return Operations(self._engine)
+
+    def flag_is_on(self, name: str, *, agent: str, user: str | None = None) -> bool:
+        """True if a flag is on for runs of an agent, and of a user where one is named; by the settings as they are
+        known now (`steering.refresh` reads them again).
+
+        Raises:
+            SettingsError: There is no such flag.
+        """
+        flag = getattr(self.settings.flags, name, None)
+        if name not in type(self.settings.flags).__pydantic_fields__ or flag is None:
+            raise SettingsError(f"there is no flag {name}", hint="`intendant flags list` shows all")
+        return is_on(flag, Subject(agent, user, self._engine.tenant))
+
     def load(self, path: str | Path, inputs: Mapping[str, Json] | None = None) -> Workflow:
         """Read a workflow file and check it against what is installed; reports all mistakes together.
 
@@ -119,6 +145,7 @@ class OrchestrationService:
         Raises:
             WorkflowError: The workflow or its inputs are wrong; carries every problem.
         """
+        await self._engine.steering.refresh()
         check(workflow, self._engine.plugins, inputs)
         return await plan_checked(self._engine, workflow, ask_model=ask_model, inputs=inputs)
 
@@ -139,6 +166,7 @@ class OrchestrationService:
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
         wait: bool = False,
+        user: str | None = None,
     ) -> RunResult:
         """Plan and execute *workflow*.
 
@@ -156,6 +184,7 @@ class OrchestrationService:
                 call of which a piece was shown is not retried; the step may be (`retry`).
             wait: Stay until what the run waits for is decided or the time has come; without it, the run ends as
                 `waiting`, and `resume` goes on with it.
+            user: Whose run it is, for rollouts by user.
 
         Returns:
             The result; steps that failed are in it, and the status says so.
@@ -167,7 +196,7 @@ class OrchestrationService:
             asyncio.CancelledError: The run was cancelled; it has ended and is recorded as cancelled.
         """
         run = self._beating(on_event, on_text)
-        if not await run.initialize(workflow, inputs, memory, dry=dry, key=key):
+        if not await run.initialize(workflow, inputs, memory, dry=dry, key=key, user=user):
             raise IntendantError(
                 "the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true"
             )
@@ -323,6 +352,24 @@ class OrchestrationService:
     ) -> WorkflowOrchestrator:
         listeners = (on_event,) if callable(on_event) else on_event
         return WorkflowOrchestrator(self._engine, listeners, on_text, beats=True)
+
+    async def rate(
+        self, run: str, rating: int, *, step: str | None = None, comment: str = "", by: str | None = None
+    ) -> None:
+        """Say how good a run or a step was; a part of the record. Of one person the newest rating counts.
+
+        Args:
+            run: Its id, or the beginning of that; `last` for the newest.
+            rating: From 1, useless, to 5, as wanted.
+            step: A step that has ended; None for the whole run.
+            comment: Why; it is erased with the run's payloads.
+            by: Who rates; the user of the system by default.
+
+        Raises:
+            RunNotFound: There is no such run.
+            IntendantError: There is no such step, or the rating is none.
+        """
+        await rate(self._engine, run, rating, step=step, comment=comment, by=by)
 
     async def _to_the_end(self, run: WorkflowOrchestrator, *, wait: bool = False) -> RunResult:
         """Execute what is left of a run, and end it."""

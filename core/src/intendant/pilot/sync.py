@@ -17,6 +17,7 @@ from intendant.model.results import Metrics, RunResult, StepOutcome
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.orchestrator import UNSET, WorkflowOrchestrator
 from intendant.pilot.service import Listener, OrchestrationService, TextListener
+from intendant.pilot.steering import Steering
 from intendant.planning.decided import Plan
 
 ResultT = TypeVar("ResultT")
@@ -161,6 +162,19 @@ class SyncOrchestrationService:
         """See `OrchestrationService.settings`."""
         return self._service.settings
 
+    @property
+    def steering(self) -> "SyncSteering":
+        """See `OrchestrationService.steering`."""
+        return SyncSteering(self._service.steering, self._thread)
+
+    def flag_is_on(self, name: str, *, agent: str, user: str | None = None) -> bool:
+        """See `OrchestrationService.flag_is_on`."""
+        return self._service.flag_is_on(name, agent=agent, user=user)
+
+    def operations(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """Call a method of `OrchestrationService.operations`, such as `operations("prometheus")`."""
+        return self._thread.call(getattr(self._service.operations, name)(*arguments, **options))
+
     def load(self, path: str | Path, inputs: Mapping[str, Json] | None = None) -> Workflow:
         """See `OrchestrationService.load`."""
         return self._service.load(path, inputs)
@@ -182,6 +196,7 @@ class SyncOrchestrationService:
         on_event: Listener | Iterable[Listener] = (),
         on_text: TextListener | None = None,
         wait: bool = False,
+        user: str | None = None,
     ) -> RunResult:
         """See `OrchestrationService.run`."""
         return self._thread.call(
@@ -191,6 +206,7 @@ class SyncOrchestrationService:
                 memory=memory,
                 dry=dry,
                 key=key,
+                user=user,
                 on_event=on_event,
                 on_text=on_text,
                 wait=wait,
@@ -257,6 +273,12 @@ class SyncOrchestrationService:
         """See `OrchestrationService.cancel`."""
         return self._thread.call(self._service.cancel(run))
 
+    def rate(
+        self, run: str, rating: int, *, step: str | None = None, comment: str = "", by: str | None = None
+    ) -> None:
+        """See `OrchestrationService.rate`."""
+        self._thread.call(self._service.rate(run, rating, step=step, comment=comment, by=by))
+
     def orchestrator(
         self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None
     ) -> "SyncOrchestrator":
@@ -273,6 +295,26 @@ class SyncOrchestrationService:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+
+class SyncSteering:
+    """`Steering` for code without an event loop."""
+
+    def __init__(self, steering: Steering, thread: LoopThread) -> None:
+        self._steering = steering
+        self._thread = thread
+
+    def change(self, values: Mapping[str, Any], *, by: str, note: str = "", expected: int | None = None) -> int:
+        """See `Steering.change`."""
+        return self._thread.call(self._steering.change(values, by=by, note=note, expected=expected))
+
+    def roll_back(self, version: int, *, by: str, note: str = "") -> int:
+        """See `Steering.roll_back`."""
+        return self._thread.call(self._steering.roll_back(version, by=by, note=note))
+
+    def refresh(self) -> Settings:
+        """See `Steering.refresh`; looks in any case."""
+        return self._thread.call(self._steering.refresh(now=True))
 
 
 class SyncOrchestrator:
@@ -313,9 +355,10 @@ class SyncOrchestrator:
         *,
         dry: bool = False,
         key: str | None = None,
+        user: str | None = None,
     ) -> bool:
         """See `WorkflowOrchestrator.initialize`."""
-        return self._thread.call(self._run.initialize(workflow, inputs, memory, dry=dry, key=key))
+        return self._thread.call(self._run.initialize(workflow, inputs, memory, dry=dry, key=key, user=user))
 
     def resume(
         self,

@@ -15,8 +15,8 @@ from intendant.model.results import RunResult
 from intendant.model.workflow import Workflow
 from intendant.pilot.engine import Engine
 from intendant.pilot.resuming import may_live
+from intendant.pilot.run_triggers import Firing, FolderWatch, Trigger, due_times, inputs_of
 from intendant.pilot.service import OrchestrationService
-from intendant.pilot.triggers import Firing, FolderWatch, Trigger, due_times, inputs_of
 from intendant.record.store import liveness, schedules
 
 LOOK_SECONDS = 0.5

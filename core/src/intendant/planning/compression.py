@@ -98,11 +98,25 @@ def to_text(content: Json) -> str:
     return "" if content is None else json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
-class CompressionChain:
-    """Asks the installed compressors until content fits."""
+def untouched(text: str, tokens: int) -> Compression:
+    """A text that stays as it is."""
+    return Compression(text=text, tokens_before=tokens, tokens_after=tokens, strategy="none", lossless=True)
 
-    def __init__(self, questions: Questions) -> None:
+
+class CompressionChain:
+    """Asks the installed compressors until content fits.
+
+    Args:
+        questions: The engine's hooks.
+        shadow: What it would have done is recorded, and the content stays as it is.
+
+    Attributes:
+        shadow: As given.
+    """
+
+    def __init__(self, questions: Questions, *, shadow: bool = False) -> None:
         self._questions = questions
+        self.shadow = shadow
 
     async def fit(
         self,
@@ -127,9 +141,7 @@ class CompressionChain:
         count = remembering(count)
         before = count(text)
         if before <= target_tokens or policy.strategy == "none":
-            return Fitted(
-                Compression(text=text, tokens_before=before, tokens_after=before, strategy="none", lossless=True)
-            )
+            return Fitted(untouched(text, before))
         task = _Task(text, kind_of(text), before, policy, count, query, intent, dense, model, tuple(context))
         start = _State(text, before, task.kind, text)
         exact = await self._encoded(task, start, target_tokens)

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Literal
+
+from pydantic import Field
 
 from intendant.model.requests import CompressionPolicy
 from intendant.model.results import Classification, Route
@@ -53,6 +56,20 @@ class StepPlan(Frozen):
     warnings: tuple[str, ...] = ()
 
 
+class ShadowDecision(Frozen):
+    """What would have been decided about a step of a run in shadow mode."""
+
+    step_id: str
+    what: Literal["sharing", "routing"]
+    wanted: str
+    """What would have been: tokens, or `tier: provider/model`."""
+    instead: str
+    """What is done."""
+    saved_micro_usd: int | None = None
+    """What it would have saved of the step's estimated cost; below zero where it would have been dearer; None
+    where a price is not known."""
+
+
 class Plan(Frozen):
     """What was decided about a workflow."""
 
@@ -78,6 +95,10 @@ class Plan(Frozen):
     """The run that it goes on from, and the step that it begins with, as `r_…/draft`."""
     origin: str = ""
     """The first of the runs that it was forked from: its items have the digests of that one."""
+    flags: Mapping[str, bool] = Field(default_factory=dict)
+    """Which flags are on for this run; it keeps them when it is resumed."""
+    shadowed: tuple[ShadowDecision, ...] = ()
+    """What would have been decided otherwise, in shadow mode."""
 
     @property
     def estimated_micro_usd(self) -> int | None:

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from intendant.config.flags import is_on
+from intendant.config.flags import Subject, decided
 from intendant.config.logs import get_logger
 from intendant.config.settings import Settings
 from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
-from intendant.hooks.sharing import share
 from intendant.model.errors import (
     NoHandlerError,
     PluginError,
@@ -24,6 +23,7 @@ from intendant.model.requests import (
     BudgetLine,
     BudgetRequest,
     ClassifyRequest,
+    CompressionPolicy,
     IntentSpec,
     ModelClient,
     ModelOffer,
@@ -34,7 +34,8 @@ from intendant.model.workflow import Json, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, within
 from intendant.planning.decided import Plan, StepPlan, control, warned
 from intendant.planning.graph_bounds import Items, cap_of, items_of, of_workflow
-from intendant.planning.routing import Router, difficulty
+from intendant.planning.routing import Router
+from intendant.planning.shadowing import acting, compared, equal_shares
 from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
 
@@ -81,6 +82,7 @@ class Planner:
         memory: bool = False,
         planning: Callable[[], Usage] = Usage,
         inputs: Mapping[str, Json] | None = None,
+        flags: Mapping[str, bool] | None = None,
     ) -> Plan:
         """Decide everything about *workflow*.
 
@@ -94,38 +96,63 @@ class Planner:
             memory: Something is known before the run, and the steps that are told need tokens for it.
             planning: Returns what classifying took, which the run's budget pays for.
             inputs: The values of inputs that are known; how many items a list has may follow from them.
+            flags: Which flags are on for the run; by default for its agent.
 
         Raises:
             WorkflowError: A step's intent cannot be told, or nobody handles it.
             PluginLoadError: The configured budget strategy is not installed.
             SettingsError: A step needs a model, and the only provider that has any is not configured.
         """
+        on = self.flags_of(workflow) if flags is None else flags
+        if not on["intents_enabled"]:
+            known, model = None, None
         found = await self._classify(workflow, needs, known or {}, model)
         taken, total = planning(), self.total(workflow)
         items = items_of(workflow, inputs or {})
         drafts = self._drafts(workflow, found, items, memory=memory)
         free = max(0, total - taken.tokens - sum(draft.memory for draft in drafts.values()))
-        shares, strategy, unallocated = self._allocate(workflow, drafts, history or {}, free)
-        work = self._work(drafts, needs, references, shares, self.router(workflow), total)
-        steps = (
+
+        def decide(switched: Mapping[str, bool]) -> tuple[dict[str, StepPlan], str, int]:
+            shares, strategy, left = self._allocate(workflow, drafts, history or {}, free, switched)
+            router = self.router(workflow, switched)
+            return self._work(drafts, needs, references, shares, router, total), strategy, left
+
+        work, strategy, unallocated = decide(acting(on))
+        shadowed = tuple(compared(work, decide(on)[0])) if on["shadow"] else ()
+        steps = [
             work.get(placed.key) or control(placed, needs[placed.key], items[placed.key])
             for placed in workflow.placed
-        )
-        micro = self.total_micro_usd(workflow)
+        ]
+        facts = {"strategy": strategy, "unallocated": unallocated, "flags": dict(on), "shadowed": shadowed}
+        return self._plan(workflow, steps, work, taken, **facts)
+
+    def _plan(
+        self,
+        workflow: Workflow,
+        steps: Sequence[StepPlan],
+        work: Mapping[str, StepPlan],
+        taken: Usage,
+        **facts: Any,
+    ) -> Plan:
+        total, micro = self.total(workflow), self.total_micro_usd(workflow)
         bound = of_workflow(workflow, work, total, micro)
         return Plan(
             workflow=workflow,
             steps=tuple(warned(step, workflow) for step in steps),
             budget_tokens=total,
             budget_micro_usd=micro,
-            strategy=strategy,
             folder=workflow.folder,
-            unallocated=unallocated,
             planning_tokens=taken.tokens,
             planning_micro_usd=taken.micro_usd,
             max_tokens=bound.tokens,
             max_micro_usd=bound.micro_usd,
+            **facts,
         )
+
+    def flags_of(self, workflow: Workflow, user: str | None = None) -> dict[str, bool]:
+        """Which flags are on for a run of *workflow*, for *user* where the host names one."""
+        settings = self._settings
+        return decided(settings.flags, Subject(workflow.agent, user, settings.budget.tenant))
 
     def _work(
         self,
@@ -175,14 +202,18 @@ class Planner:
         """The providers that can be used, preferred first; looked up once, when the first plan is made."""
         return offers(self._plugins.providers, self._settings.routing.providers)
 
-    def router(self, workflow: Workflow) -> Router:
-        """Chooses models for *workflow*."""
+    def router(self, workflow: Workflow, flags: Mapping[str, bool] | None = None) -> Router:
+        """Chooses models for *workflow*, as *flags* say."""
+        on = self.flags_of(workflow) if flags is None else flags
         return Router(
             self._questions,
             self.offers,
             self._settings.routing.default_tier,
             tiers=tuple(self._plugins.tiers),
-            enabled=is_on(self._settings.flags.routing_enabled, workflow.agent),
+            enabled=on["routing_enabled"],
+            limits=self._settings.routing.tiers,
+            by_intent=on["intent_routing_enabled"],
+            by_measures=on["ais_routing_enabled"],
         )
 
     def total(self, workflow: Workflow) -> int:
@@ -289,6 +320,7 @@ class Planner:
         drafts: Mapping[str, _Draft],
         history: Mapping[str, tuple[int, ...]],
         total: int,
+        flags: Mapping[str, bool],
     ) -> tuple[Mapping[str, int], str, int]:
         settings = self._settings.budget
         lines = tuple(
@@ -313,12 +345,15 @@ class Planner:
             strategy=settings.strategy,
             critical_factor=settings.critical_factor,
             agent=workflow.agent,
-            history=history,
+            history=history if flags["adaptive_budget_enabled"] else {},
         )
+        if not flags["token_governance_enabled"]:
+            shared = equal_shares(request, "none: shared equally")
+            return shared.tokens, shared.strategy, total - sum(shared.tokens.values())
         try:
             answer = self._questions.allocate_budget(request)
         except PluginError as error:
-            answer = _equal_shares(request, error.message)
+            answer = _failed(request, error.message)
         if answer is None:
             raise PluginLoadError(
                 f"the budget strategy '{settings.strategy}' is not installed",
@@ -326,7 +361,7 @@ class Planner:
             )
         if (granted := sum(answer.tokens.values())) > total:
             reason = f"the strategy '{settings.strategy}' allocated {granted} of {total} tokens"
-            answer = _equal_shares(request, reason)
+            answer = _failed(request, reason)
             granted = sum(answer.tokens.values())
         return answer.tokens, answer.strategy, total - granted
 
@@ -334,10 +369,10 @@ class Planner:
         self, draft: _Draft, needs: Sequence[str], references: int, share: int, router: Router, total: int
     ) -> StepPlan:
         step, spec, classification = draft.step, draft.spec, draft.classification
-        score, factors = difficulty(step, spec, references=references)
+        score, factors = router.difficulty(step, spec, references)
         tokens = share + draft.memory
         route = router.route_step(step, spec.name, score, factors, tokens) if draft.needs_model else None
-        compression = self._settings.compression.policies.get(spec.name, spec.compression)
+        compression = self._policy(spec)
         rewriting = (
             router.route(step.id, "compress", 0.0, {}, tokens) if compression.abstractive and route else None
         )
@@ -371,6 +406,13 @@ class Planner:
             items_assumed=draft.items.assumed,
             warnings=self._warnings(step, classification, draft.needs_model, route, bound),
         )
+
+    def _policy(self, spec: IntentSpec) -> CompressionPolicy:
+        """How far the intent's input may be compressed: as its handler declares, but for what settings name."""
+        said = self._settings.compression.policies.get(spec.name)
+        if said is None:
+            return spec.compression
+        return spec.compression.model_copy(update={name: getattr(said, name) for name in said.model_fields_set})
 
     def _estimate(self, route: Route | None, tokens: int) -> int | None:
         if route is None:
@@ -443,10 +485,7 @@ def _changes(tool: ToolUse) -> bool:
     return tool.effects != "none" or tool.approve is not None
 
 
-def _equal_shares(request: BudgetRequest, reason: str) -> Allocation:
+def _failed(request: BudgetRequest, reason: str) -> Allocation:
     """Equal shares, where the strategy fails: a run that can be done is not lost because of it."""
     log.error("budget_strategy_failed", strategy=request.strategy, reason=reason)
-    caps = {line.step_id: line.cap for line in request.lines}
-    return Allocation(
-        tokens=share(request.total, dict.fromkeys(caps, 1.0), caps=caps), strategy=f"{request.strategy} (failed)"
-    )
+    return equal_shares(request, f"{request.strategy} (failed)")

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+from intendant.config.settings import TierLimits
 from intendant.hooks.questions import Questions
 from intendant.model.requests import IntentSpec, ModelOffer, RouteRequest
 from intendant.model.results import Route
 from intendant.model.workflow import Json, Step
 
+MIDDLE = 5.0
+"""What a factor counts as that is switched off."""
 DIRECT_OUTPUT = 1024
 """The longest answer, in tokens, of a call that no tier has a say in."""
 WEIGHTS: Mapping[str, float] = {
@@ -29,7 +32,13 @@ _SCORES = (2.0, 5.0, 7.0, 9.0)
 
 
 def difficulty(
-    step: Step, spec: IntentSpec, *, references: int, data_bytes: int = 0
+    step: Step,
+    spec: IntentSpec,
+    *,
+    references: int,
+    data_bytes: int = 0,
+    by_intent: bool = True,
+    by_measures: bool = True,
 ) -> tuple[float, dict[str, float]]:
     """A step's difficulty from 0 to 10, and the factors it is made of.
 
@@ -38,6 +47,8 @@ def difficulty(
         spec: Its intent; gives reasoning depth, output complexity and tier bias.
         references: How many references the step makes.
         data_bytes: Size of its input, as far as it is known before the run.
+        by_intent: False leaves out what the intent declares: its factors count as `MIDDLE`, and it has no bias.
+        by_measures: False leaves out what is measured of the step: those factors count as `MIDDLE`.
     """
     measures = {
         "prompt_length": len(step.name) + len(step.description) + len(step.prompt or ""),
@@ -46,9 +57,12 @@ def difficulty(
         "references": references,
     }
     factors = {name: _SCORES[sum(value > edge for edge in _STEPS[name])] for name, value in measures.items()}
-    factors["reasoning"] = spec.reasoning
-    factors["output_complexity"] = spec.output_complexity
-    score = sum(WEIGHTS[name] * value for name, value in factors.items()) + spec.tier_bias
+    if not by_measures:
+        factors = dict.fromkeys(factors, MIDDLE)
+    factors["reasoning"] = spec.reasoning if by_intent else MIDDLE
+    factors["output_complexity"] = spec.output_complexity if by_intent else MIDDLE
+    bias = spec.tier_bias if by_intent else 0.0
+    score = sum(WEIGHTS[name] * value for name, value in factors.items()) + bias
     return min(10.0, max(0.0, score)), factors
 
 
@@ -74,6 +88,9 @@ class Router:
         default_tier: The tier of steps that no tier takes.
         tiers: The installed tiers.
         enabled: False sends every step to the default tier.
+        limits: What the settings change about tiers.
+        by_intent: See `difficulty`, as for `by_measures`.
+        by_measures: See `difficulty`.
     """
 
     def __init__(
@@ -84,12 +101,26 @@ class Router:
         *,
         tiers: Sequence[str],
         enabled: bool = True,
+        limits: Mapping[str, TierLimits] | None = None,
+        by_intent: bool = True,
+        by_measures: bool = True,
     ) -> None:
+        self._by_intent, self._by_measures = by_intent, by_measures
+        self._limits = limits or {}
+        self._hardest = {
+            name: each.max_difficulty for name, each in self._limits.items() if each.max_difficulty is not None
+        }
         self._questions = questions
         self._default_tier = default_tier
         self._enabled = enabled
         self._tiers = tuple(tiers)
         self._offers = tuple(offers)
+
+    def difficulty(self, step: Step, spec: IntentSpec, references: int) -> tuple[float, dict[str, float]]:
+        """How hard a step is, by what is switched on; see `difficulty`."""
+        return difficulty(
+            step, spec, references=references, by_intent=self._by_intent, by_measures=self._by_measures
+        )
 
     def route(
         self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int
@@ -102,6 +133,7 @@ class Router:
             factors=factors,
             offers=self._offers,
             tokens=tokens,
+            max_difficulties=self._hardest,
         )
         if not self._enabled and self._default_tier in self._tiers:
             others = tuple(name for name in self._tiers if name != self._default_tier)
@@ -109,7 +141,15 @@ class Router:
         answer = self._questions.route(request)
         if answer is None and not request.last_resort:
             answer = self._questions.route(request.model_copy(update={"last_resort": True}))
-        return self._direct() if answer is None else answer
+        return self._direct() if answer is None else self._limited(answer)
+
+    def _limited(self, route: Route) -> Route:
+        """The route with what the settings say of its tier."""
+        limits = self._limits.get(route.tier)
+        if limits is None:
+            return route
+        said = {"max_output_tokens": limits.max_output_tokens, "temperature": limits.temperature}
+        return route.model_copy(update={name: value for name, value in said.items() if value is not None})
 
     def route_step(
         self, step: Step, intent: str, score: float, factors: Mapping[str, float], tokens: int
@@ -187,8 +227,10 @@ class Router:
             tokens=tokens,
             excluded=excluded,
             last_resort=True,
+            max_difficulties=self._hardest,
         )
-        return self._questions.route(request)
+        answer = self._questions.route(request)
+        return None if answer is None else self._limited(answer)
 
     def _direct(self) -> Route | None:
         """Where no tier answers, or each fails: the default tier's model of the first provider, else any it has.

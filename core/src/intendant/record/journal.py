@@ -12,6 +12,7 @@ from pydantic_core import PydanticSerializationError
 from intendant.config.logs import get_logger
 from intendant.events import ApprovalDecided, ApprovalRequested, Event, Initialized, StepExecuted, read_event
 from intendant.model.results import StepOutcome
+from intendant.record.figures import FiguresFold
 from intendant.record.metrics import MetricsFold
 from intendant.record.rows import EventRow, Fence, NewEvent, StepRow
 from intendant.text.surrogates import writable
@@ -40,6 +41,7 @@ class Journal:
     Attributes:
         run_id: The run that is recorded.
         metrics: Its figures so far.
+        figures: The same, step by step.
     """
 
     def __init__(
@@ -53,9 +55,14 @@ class Journal:
         self.fence = fence
         self.run_id = fence.run_id
         self.metrics = MetricsFold()
+        self.figures = FiguresFold()
         self._listeners = tuple(listeners)
         for event in earlier:
-            self.metrics.add(event)
+            self._count(event)
+
+    def listen(self, listener: Listener) -> None:
+        """Call *listener* with each event from now on."""
+        self._listeners = (*self._listeners, listener)
 
     def step(self, step_id: str) -> "StepLog":
         """The same journal, for events of one step."""
@@ -82,7 +89,7 @@ class Journal:
     def append(self, event: Event) -> None:
         """Write an event that `event` has made; otherwise as `record`."""
         self.store.append_event(_row(event), self.fence)
-        self.metrics.add(event)
+        self._count(event)
         if self._listeners:
             self._notify(event)
 
@@ -120,9 +127,13 @@ class Journal:
 
     def _committed(self, events: Iterable[Event]) -> None:
         for event in events:
-            self.metrics.add(event)
+            self._count(event)
             if self._listeners:
                 self._notify(event)
+
+    def _count(self, event: Event) -> None:
+        self.metrics.add(event)
+        self.figures.add(event)
 
     def _notify(self, event: Event) -> None:
         for listener in self._listeners:

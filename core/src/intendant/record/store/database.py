@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, ins
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError  # noqa: TID253
 
 from intendant.model.errors import SchemaMismatch, StoreError
+from intendant.record.store import triggers
 from intendant.record.store.adoption import adopt
 from intendant.record.store.session import session_of
 from intendant.record.store.tables import HEAD, VERSION_TABLE, metadata
@@ -121,6 +122,7 @@ def prepare(engine: Engine) -> None:
             version = _version(connection)
             if version is None:
                 metadata.create_all(connection)
+                triggers.create(connection)
                 stamp(connection)
                 return
     except SQLAlchemyError as error:

@@ -164,13 +164,18 @@ DELIVERY = Covered(tables.outbox, ["key"], payload=["receipt"])
 ORIGINAL = Covered(tables.original, ["run_id", "handle"], payload=["text"])
 APPROVAL = Covered(tables.approval, ["run_id", "step_key"], payload=["ask", "shown"])
 DECISION = Covered(tables.decision, ["run_id", "step_key", "decided_by", "input_sha256"], payload=["note"])
+RATING = Covered(tables.rating, ["run_id", "step_key", "rated_by", "at"], payload=["comment"])
+PRUNED = Covered(tables.pruned, ["run_id"])
 
-COVERED = (RUN, STEP, HOLD, LEDGER, BUDGET, WINDOW, LIMIT, DELIVERY, ORIGINAL, APPROVAL, DECISION)
+COVERED = (RUN, STEP, HOLD, LEDGER, BUDGET, WINDOW, LIMIT, DELIVERY, ORIGINAL, APPROVAL, DECISION, RATING, PRUNED)
 OUTSIDE = {
     "event": "it is the chain itself",
     "lease": "slices of budgets for some seconds; the budgets are computed with them",
     "classification": "answers that are remembered, not what happened",
     "response": "answers that are cached",
     "schedule": "how far workers have come; the runs that they started are covered",
+    "setting_change": "settings; each run says which version of them it went by",
+    "run_figure": "computed from the journal when a run ends",
+    "canary_count": "counted when runs end",
 }
 """Tables to whose rows the record does not commit, and why."""

@@ -7,11 +7,14 @@ from sqlalchemy import Connection, func, select, update  # noqa: TID253
 
 from intendant.model.errors import RunActive
 from intendant.record.store.digests import (
+    APPROVAL,
+    DECISION,
     DELIVERY,
     EVERYTHING,
     HOLD,
     NONE,
     ORIGINAL,
+    RATING,
     RUN,
     STEP,
     Covered,
@@ -27,12 +30,16 @@ PAYLOADS: dict[Covered, dict[str, Any]] = {
     HOLD: {"reply": None},
     DELIVERY: {"receipt": None},
     ORIGINAL: {"text": None},
+    RATING: {"comment": None},
+    APPROVAL: {"ask": "", "shown": "{}"},
+    DECISION: {"note": ""},
 }
 """Columns that are erased, and what takes their place."""
 
 
 def erase(run_id: str, by: str) -> Work[int]:
-    """Erase inputs, memory, outputs, replies, receipts and originals of a run; returns of how many rows.
+    """Erase inputs, memory, outputs, replies, receipts and originals of a run, comments of ratings, and what
+    people were shown and noted; returns of how many rows.
 
     The salts under which their digests were made go too: what is left of a digest says nothing of a payload.
 
@@ -51,7 +58,8 @@ def erase(run_id: str, by: str) -> Work[int]:
         session = session_of(connection)
         if session.sqlite:
             session.driver.execute("PRAGMA secure_delete = ON")  # freed bytes are overwritten
-        count = sum(_erased(connection, session, covered, run_id) for covered in PAYLOADS)
+        asked = (APPROVAL, DECISION) if status == "waiting" else ()  # a person still needs them
+        count = sum(_erased(connection, session, one, run_id) for one in PAYLOADS if one not in asked)
         if count:
             said = {"was": NONE, "run": run_id, "by": by, "at": time(), "rows": count}
             session.commit_to(commitment("erased", run_id, NONE, said), EVERYTHING)

@@ -26,6 +26,8 @@ from intendant.record.store.digests import (
     LIMIT,
     NONE,
     ORIGINAL,
+    PRUNED,
+    RATING,
     RUN,
     STEP,
     WINDOW,
@@ -35,7 +37,7 @@ from intendant.record.store.reconciling import Row, Sums, budget_faults, ledger_
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
 
-OF_RUN = (STEP, HOLD, LEDGER, DELIVERY, ORIGINAL, APPROVAL, DECISION)
+OF_RUN = (STEP, HOLD, LEDGER, DELIVERY, ORIGINAL, APPROVAL, DECISION, RATING, PRUNED)
 """Tables whose rows belong to one run, by their column `run_id`."""
 BASE = ("spent_tokens", "spent_micro", "held_tokens", "held_micro")
 _MAC = re.compile("[0-9a-f]{8}:[0-9a-f]{64}")
@@ -131,6 +133,8 @@ class _Verification:
         """Runs that were there before the record committed to rows."""
         self.erased: dict[str, str] = {}
         """Who erased the payloads of a run, by run."""
+        self.pruned: set[str] = set()
+        """Runs that were taken out when their time was over."""
         self.signed_from: int | None = None
         self.heads: list[str] = []
         self.seen: defaultdict[str, int] = defaultdict(int)
@@ -181,6 +185,8 @@ class _Verification:
                 f"{count} runs began before the database was migrated to this version: their rows are not covered "
                 "before migration, when only their events were chained"
             )
+        if run_id is None and self.pruned:
+            self.found.notes.append(f"{len(self.pruned)} runs were pruned when their time was over")
         for erased, by in self.erased.items():
             if erased not in self.foreign:
                 self.found.notes.append(f"the payloads of run {erased} were erased, by {by}")
@@ -232,6 +238,8 @@ class _Verification:
             self.later[table, key].append(_Commitment(more.get("was"), digest, base))
             if run_id:
                 self.of_run[run_id].add((table, key))
+            if table == PRUNED.name:
+                self.pruned.add(key)
             if table == RUN.name:
                 self.opened_at.setdefault(key, event.seq)
                 if event.type == "adopted":
@@ -293,6 +301,9 @@ class _Verification:
     # --- one run ---
 
     def run(self, run_id: str, kept: tuple[int, str] | None) -> None:
+        if run_id in self.pruned:
+            self.gone(run_id)
+            return
         self.found.runs += 1
         events = self.events(run_id)
         self.chain(run_id, events, kept)
@@ -317,6 +328,19 @@ class _Verification:
         for table, key in sorted(left):
             if self.expected(table, key, run)[0] != NONE:
                 self.fault(table, key, "the row was deleted", run_id)
+
+    def gone(self, run_id: str) -> None:
+        """Nothing is left of a run that was pruned, but that it was."""
+        self.table(PRUNED, _Run([], {}), left := {(PRUNED.name, run_id)}, run_id)
+        if left:
+            self.fault(PRUNED.name, run_id, "the row was deleted", run_id)
+        for table, column in [
+            (tables.run, "id"),
+            (tables.event, "run_id"),
+            *((one.table, "run_id") for one in OF_RUN),
+        ]:
+            if table is not PRUNED.table and self.read(table, f'"{column}" = ?', [run_id]):
+                self.fault(table.name, run_id, "the run was pruned, and rows of it are there", run_id)
 
     def table(self, covered: Covered, run: _Run, left: set[tuple[str, str]], run_id: str) -> None:
         rows = self.read(covered.table, '"run_id" = ?', [run_id])
@@ -426,6 +450,18 @@ class _Verification:
             if counted and counted[0][0] != self.seen[covered.table.name]:
                 more = counted[0][0] - self.seen[covered.table.name]
                 self.fault(covered.table.name, "", f"{more} rows were inserted that belong to no run")
+
+
+def bases(connection: Connection) -> dict[tuple[str, str], dict[str, int]]:
+    """What was spent and held of each standing budget beyond what its holds come to, as last committed to."""
+    verification = _Verification(connection, (), None)
+    verification.everything(None, None)
+    nothing = _Run([], {})
+    return {
+        (table, key): verification.expected(table, key, nothing)[1]
+        for table, key in list(verification.later)
+        if table in (BUDGET.name, WINDOW.name) and not _of_a_run(key)
+    }
 
 
 def _is_mac(text: Any) -> TypeGuard[str]:

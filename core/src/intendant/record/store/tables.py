@@ -15,7 +15,7 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     text,
 )
 
-HEAD = "0012"
+HEAD = "0015"
 """The migration these tables correspond to."""
 VERSION_TABLE = "intendant_version"
 """Ours alone: a host's own alembic in the same database uses another."""
@@ -280,4 +280,63 @@ schedule = Table(
     Column("tenant", _KEY, primary_key=True),
     Column("name", _KEY, primary_key=True),  # of the trigger
     Column("seen_until", Float, nullable=False),  # the time up to which a worker has seen to it
+)
+
+setting_change = Table(
+    "setting_change",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("tenant", _KEY, nullable=False),
+    Column("version", Integer, nullable=False),  # keys that were changed together have the same
+    Column("key", _KEY, nullable=False),  # dotted
+    Column("value", Text),  # as JSON; null where the key is set no more
+    Column("changed_by", _KEY, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("note", Text, nullable=False, server_default=""),
+    Index("uq_setting_change", "tenant", "version", "key", unique=True),
+)
+
+rating = Table(
+    "rating",
+    metadata,
+    Column("run_id", _KEY, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("step_key", _KEY, primary_key=True),  # empty for the whole run
+    Column("rated_by", _KEY, primary_key=True),
+    Column("at", Float, primary_key=True),  # the newest of a person counts
+    Column("rating", Integer, nullable=False),
+    Column("comment", Text),
+    Column("salt", String(32)),
+    CheckConstraint("rating BETWEEN 1 AND 5", name="rating"),
+)
+
+pruned = Table(
+    "pruned",
+    metadata,
+    Column("run_id", _KEY, primary_key=True),  # only of these may events and charges be deleted: see `triggers`
+    Column("at", Float, nullable=False),
+    Column("pruned_by", _KEY, nullable=False),
+)
+
+run_figure = Table(
+    "run_figure",
+    metadata,
+    Column("run_id", _KEY, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("tenant", _KEY, nullable=False),
+    Column("agent", _KEY, nullable=False),
+    Column("at", Float, nullable=False),  # when the run ended
+    Column("figures", Text, nullable=False),  # RunFigures as JSON: computed from the journal
+    Index("ix_run_figure_at", "tenant", "at"),
+)
+
+canary_count = Table(
+    "canary_count",
+    metadata,
+    Column("tenant", _KEY, primary_key=True),
+    Column("flag", _KEY, primary_key=True),
+    Column("began", _KEY, primary_key=True),  # when the guard began, as the flag says
+    Column("stage", Integer, primary_key=True),  # percent
+    Column("arm", String(8), primary_key=True),  # on, off
+    Column("criterion", String(20), primary_key=True),
+    Column("samples", BigInteger, nullable=False),
+    Column("bad", BigInteger, nullable=False),
 )
