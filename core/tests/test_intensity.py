@@ -108,7 +108,7 @@ def test_a_range_without_extent_gives_a_number() -> None:
 # --- one run, worked through ---
 
 RUN = Observation(
-    succeeded=False, seconds=12, input_tokens=2000, output_tokens=1500, calls=6, asking=4, retries=1, distinct=2,
+    succeeded=False, seconds=12, input_tokens=2000, output_tokens=1500, calls=6, executions=4, asking=4, retries=1, distinct=2,
     uses=4, overhead_ms=1000, steps=5, branches=2, items=10, parallel=3, remembers=True, memory_tokens=600,
     memory_kinds=2, memory_entries=4, saved_tokens=500, beyond=1, smooth=3,
     design=Design(steps=5, plugins=2, fields=4, trigger="scheduled"),
@@ -336,7 +336,7 @@ def history(random_: random.Random) -> list[Observation]:
     return [
         Observation(
             succeeded=random_.random() < 0.7, seconds=random_.random() * some(60), input_tokens=some(9000),
-            output_tokens=some(9000), calls=some(20), asking=some(8), retries=some(4), distinct=some(12),
+            output_tokens=some(9000), calls=some(20), executions=some(8), asking=some(8), retries=some(4), distinct=some(12),
             uses=some(12), overhead_ms=float(some(9000)), steps=some(30), branches=some(12), items=some(60),
             parallel=some(8), remembers=random_.random() < 0.5, memory_tokens=some(800), memory_kinds=some(3),
             memory_entries=some(30), saved_tokens=some(900) - 100, beyond=some(8), smooth=some(8),

@@ -207,7 +207,7 @@ class RouteRequest(Frozen):
     step_id: str
     intent: str
     difficulty: float = Field(ge=0, le=10)
-    """How hard the step is, tier bias of the intent included."""
+    """How hard the step is, tier bias of the intent and what is known of the agent included."""
     factors: Mapping[str, float] = Field(default_factory=dict)
     """What the difficulty is made of."""
     offers: tuple[ModelOffer, ...]
@@ -218,6 +218,8 @@ class RouteRequest(Frozen):
     """Tiers that were tried and failed."""
     last_resort: bool = False
     """True if every tier declined; then any tier that has a model answers."""
+    intensity: float | None = None
+    """The combined intensity of the run's agent, 0 to 10; part of `difficulty` already. None without data."""
 
 
 class Image(Frozen):

@@ -7,6 +7,7 @@ from intendant.model.requests import CompressionPolicy
 from intendant.model.results import Classification, Route
 from intendant.model.workflow import Frozen, Placed, Workflow
 from intendant.planning.graph_bounds import Items
+from intendant.planning.prior import Prior
 
 
 class StepPlan(Frozen):
@@ -74,6 +75,10 @@ class Plan(Frozen):
     """Micro-US$ that it can spend at most; None if a price is not known and no limit is set."""
     dry: bool = False
     """Its steps change nothing outside."""
+    prior: Prior | None = None
+    """What was known of the agent, and tipped the scales; None where nothing was, or where that is switched
+    off.
+    """
 
     @property
     def estimated_micro_usd(self) -> int | None:

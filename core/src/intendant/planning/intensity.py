@@ -90,8 +90,10 @@ class Observation(NamedTuple):
     output_tokens: int = 0
     calls: int = 0
     """Model calls."""
+    executions: int = 0
+    """Executions of steps that asked a model: those for items, each item once."""
     asking: int = 0
-    """Steps that asked a model."""
+    """Steps that asked a model: those for items, once for all of them."""
     retries: int = 0
     """Attempts at steps after their first."""
     distinct: int = 0
@@ -268,7 +270,7 @@ def values_of(observed: Sequence[Observation], half_life: float = HALF_LIFE) -> 
             "output_ratio": _ratio(observed, "output_tokens", "input_tokens", shares),
         },
         "execution": {
-            "iterations": _ratio(observed, "calls", "asking", shares),
+            "iterations": _ratio(observed, "calls", "executions", shares),
             "seconds": _mean((run.seconds for run in observed), shares),
             "failure_rate": _mean((float(not run.succeeded) for run in observed), shares),
             "retries": _mean((run.retries for run in observed), shares),

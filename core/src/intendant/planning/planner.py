@@ -34,6 +34,7 @@ from intendant.model.workflow import Json, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, within
 from intendant.planning.decided import Plan, StepPlan, control, warned
 from intendant.planning.graph_bounds import Items, cap_of, items_of, of_workflow
+from intendant.planning.prior import Prior
 from intendant.planning.routing import Router, difficulty
 from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
@@ -57,6 +58,8 @@ class _Draft(NamedTuple):
     memory: int
     """Tokens for what is known before the run."""
     items: Items
+    difficulty: float
+    factors: Mapping[str, float]
 
 
 class Planner:
@@ -81,6 +84,7 @@ class Planner:
         memory: bool = False,
         planning: Callable[[], Usage] = Usage,
         inputs: Mapping[str, Json] | None = None,
+        prior: Prior | None = None,
     ) -> Plan:
         """Decide everything about *workflow*.
 
@@ -94,6 +98,7 @@ class Planner:
             memory: Something is known before the run, and the steps that are told need tokens for it.
             planning: Returns what classifying took, which the run's budget pays for.
             inputs: The values of inputs that are known; how many items a list has may follow from them.
+            prior: What is known of the agent.
 
         Raises:
             WorkflowError: A step's intent cannot be told, or nobody handles it.
@@ -103,19 +108,15 @@ class Planner:
         found = await self._classify(workflow, needs, known or {}, model)
         taken, total = planning(), self.total(workflow)
         items = items_of(workflow, inputs or {})
-        drafts = self._drafts(workflow, found, items, memory=memory)
+        drafts = self._drafts(workflow, found, items, references, memory=memory)
         free = max(0, total - taken.tokens - sum(draft.memory for draft in drafts.values()))
-        shares, strategy, unallocated = self._allocate(workflow, drafts, history or {}, free)
-        work = self._work(drafts, needs, references, shares, self.router(workflow), total)
-        steps = (
-            work.get(placed.key) or control(placed, needs[placed.key], items[placed.key])
-            for placed in workflow.placed
-        )
+        shares, strategy, unallocated = self._allocate(workflow, drafts, history or {}, free, prior)
+        work = self._work(drafts, needs, shares, self.router(workflow, prior), total, prior)
         micro = self.total_micro_usd(workflow)
         bound = of_workflow(workflow, work, total, micro)
         return Plan(
             workflow=workflow,
-            steps=tuple(warned(step, workflow) for step in steps),
+            steps=_in_order(workflow, work, needs, items),
             budget_tokens=total,
             budget_micro_usd=micro,
             strategy=strategy,
@@ -125,25 +126,32 @@ class Planner:
             planning_micro_usd=taken.micro_usd,
             max_tokens=bound.tokens,
             max_micro_usd=bound.micro_usd,
+            prior=prior,
         )
 
     def _work(
         self,
         drafts: Mapping[str, _Draft],
         needs: Mapping[str, Sequence[str]],
-        references: Mapping[str, int],
         shares: Mapping[str, int],
         router: Router,
         total: int,
+        prior: Prior | None,
     ) -> dict[str, StepPlan]:
         """The plans of the steps that handlers do."""
         return {
-            key: self._step(draft, needs[key], references[key], shares.get(key, 0), router, total)
+            key: self._step(draft, needs[key], shares.get(key, 0), router, total, prior)
             for key, draft in drafts.items()
         }
 
     def _drafts(
-        self, workflow: Workflow, found: Mapping[str, Classification], items: Mapping[str, Items], *, memory: bool
+        self,
+        workflow: Workflow,
+        found: Mapping[str, Classification],
+        items: Mapping[str, Items],
+        references: Mapping[str, int],
+        *,
+        memory: bool,
     ) -> dict[str, _Draft]:
         """What is known of each step of work before tokens are shared.
 
@@ -166,6 +174,7 @@ class Planner:
                 wants[step.id],
                 line if step.id in told else 0,
                 items[step.id],
+                *difficulty(step, specs[step.id], references=references[step.id]),
             )
             for step in workflow.work
         }
@@ -175,14 +184,15 @@ class Planner:
         """The providers that can be used, preferred first; looked up once, when the first plan is made."""
         return offers(self._plugins.providers, self._settings.routing.providers)
 
-    def router(self, workflow: Workflow) -> Router:
-        """Chooses models for *workflow*."""
+    def router(self, workflow: Workflow, prior: Prior | None = None) -> Router:
+        """Chooses models for *workflow*; *prior* is what is known of its agent."""
         return Router(
             self._questions,
             self.offers,
             self._settings.routing.default_tier,
             tiers=tuple(self._plugins.tiers),
             enabled=is_on(self._settings.flags.routing_enabled, workflow.agent),
+            prior=prior,
         )
 
     def total(self, workflow: Workflow) -> int:
@@ -289,6 +299,7 @@ class Planner:
         drafts: Mapping[str, _Draft],
         history: Mapping[str, tuple[int, ...]],
         total: int,
+        prior: Prior | None,
     ) -> tuple[Mapping[str, int], str, int]:
         settings = self._settings.budget
         lines = tuple(
@@ -307,6 +318,8 @@ class Planner:
         )
         if not lines:
             return {}, settings.strategy, total
+        if prior is not None:
+            lines = prior.lines(lines, {key: draft.difficulty for key, draft in drafts.items()})
         request = BudgetRequest(
             total=total,
             lines=lines,
@@ -331,13 +344,21 @@ class Planner:
         return answer.tokens, answer.strategy, total - granted
 
     def _step(
-        self, draft: _Draft, needs: Sequence[str], references: int, share: int, router: Router, total: int
+        self,
+        draft: _Draft,
+        needs: Sequence[str],
+        share: int,
+        router: Router,
+        total: int,
+        prior: Prior | None,
     ) -> StepPlan:
         step, spec, classification = draft.step, draft.spec, draft.classification
-        score, factors = difficulty(step, spec, references=references)
+        score, factors = draft.difficulty, draft.factors
         tokens = share + draft.memory
         route = router.route_step(step, spec.name, score, factors, tokens) if draft.needs_model else None
-        compression = self._settings.compression.policies.get(spec.name, spec.compression)
+        set_by_operator = self._settings.compression.policies.get(spec.name)
+        own = spec.compression if prior is None else prior.policy(spec.compression)
+        compression = own if set_by_operator is None else set_by_operator
         rewriting = (
             router.route(step.id, "compress", 0.0, {}, tokens) if compression.abstractive and route else None
         )
@@ -436,6 +457,19 @@ class Planner:
         if found.margin >= CLOSE or found.intent not in specs or found.second not in specs:
             return False
         return specs[found.intent].side_effects != specs[found.second].side_effects
+
+
+def _in_order(
+    workflow: Workflow,
+    work: Mapping[str, StepPlan],
+    needs: Mapping[str, Sequence[str]],
+    items: Mapping[str, Items],
+) -> tuple[StepPlan, ...]:
+    """The plans of all steps, those that no handler does included."""
+    steps = (
+        work.get(placed.key) or control(placed, needs[placed.key], items[placed.key]) for placed in workflow.placed
+    )
+    return tuple(warned(step, workflow) for step in steps)
 
 
 def _changes(tool: ToolUse) -> bool:

@@ -6,6 +6,7 @@ from intendant.hooks.questions import Questions
 from intendant.model.requests import IntentSpec, ModelOffer, RouteRequest
 from intendant.model.results import Route
 from intendant.model.workflow import Json, Step
+from intendant.planning.prior import Prior
 
 DIRECT_OUTPUT = 1024
 """The longest answer, in tokens, of a call that no tier has a say in."""
@@ -74,6 +75,7 @@ class Router:
         default_tier: The tier of steps that no tier takes.
         tiers: The installed tiers.
         enabled: False sends every step to the default tier.
+        prior: What is known of the agent; moves the difficulty of steps that name neither tier nor model.
     """
 
     def __init__(
@@ -84,8 +86,10 @@ class Router:
         *,
         tiers: Sequence[str],
         enabled: bool = True,
+        prior: Prior | None = None,
     ) -> None:
         self._questions = questions
+        self._prior = prior
         self._default_tier = default_tier
         self._enabled = enabled
         self._tiers = tuple(tiers)
@@ -95,21 +99,33 @@ class Router:
         self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int
     ) -> Route | None:
         """The step's model; None if no provider can be used or no tier is installed."""
-        request = RouteRequest(
-            step_id=step_id,
-            intent=intent,
-            difficulty=score,
-            factors=factors,
-            offers=self._offers,
-            tokens=tokens,
-        )
+        request = self._request(step_id, intent, score, factors, tokens)
         if not self._enabled and self._default_tier in self._tiers:
             others = tuple(name for name in self._tiers if name != self._default_tier)
             request = request.model_copy(update={"excluded": others, "last_resort": True})
         answer = self._questions.route(request)
         if answer is None and not request.last_resort:
             answer = self._questions.route(request.model_copy(update={"last_resort": True}))
-        return self._direct() if answer is None else answer
+        return self._direct() if answer is None else self._reasoned(answer)
+
+    def _request(
+        self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int
+    ) -> RouteRequest:
+        return RouteRequest(
+            step_id=step_id,
+            intent=intent,
+            difficulty=score if self._prior is None else self._prior.difficulty(score),
+            factors=factors,
+            offers=self._offers,
+            tokens=tokens,
+            intensity=None if self._prior is None else self._prior.score,
+        )
+
+    def _reasoned(self, route: Route) -> Route:
+        """The route, with the agent's part in the reason."""
+        if self._prior is None:
+            return route
+        return route.model_copy(update={"reason": f"{route.reason}; {self._prior.reason}"})
 
     def route_step(
         self, step: Step, intent: str, score: float, factors: Mapping[str, float], tokens: int
@@ -178,17 +194,8 @@ class Router:
         tokens: int,
         excluded: tuple[str, ...],
     ) -> Route | None:
-        request = RouteRequest(
-            step_id=step_id,
-            intent=intent,
-            difficulty=score,
-            factors=factors,
-            offers=self._offers,
-            tokens=tokens,
-            excluded=excluded,
-            last_resort=True,
-        )
-        return self._questions.route(request)
+        request = self._request(step_id, intent, score, factors, tokens)
+        return self._questions.route(request.model_copy(update={"excluded": excluded, "last_resort": True}))
 
     def _direct(self) -> Route | None:
         """Where no tier answers, or each fails: the default tier's model of the first provider, else any it has.

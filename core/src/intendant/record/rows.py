@@ -325,3 +325,18 @@ class DoubtRow(NamedTuple):
     run_status: str
     waits: bool
     """True if a step waits for the decision."""
+
+
+class AgentRow(NamedTuple):
+    """An agent."""
+
+    id: int
+    tenant: str
+    name: str
+    runs: int
+    """How many there were in all that were counted."""
+    scores: str | None
+    """As they were after its newest run, as JSON."""
+    definition: str | None
+    """What the database says of it, as JSON."""
+    updated_at: float

@@ -171,5 +171,9 @@ OUTSIDE = {
     "lease": "slices of budgets for some seconds; the budgets are computed with them",
     "classification": "answers that are remembered, not what happened",
     "response": "answers that are cached",
+    "agent": "figures that are computed from runs, and definitions",
+    "observation": "computed from the record of its run",
+    "memory": "what may be changed and deleted at any time",
+    "memory_term": "the index of memory",
 }
 """Tables to whose rows the record does not commit, and why."""

@@ -12,10 +12,11 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     String,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
-HEAD = "0010"
+HEAD = "0013"
 """The migration these tables correspond to."""
 VERSION_TABLE = "intendant_version"
 """Ours alone: a host's own alembic in the same database uses another."""
@@ -266,4 +267,63 @@ response = Table(
     Column("at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
     Index("ix_response_expires_at", "expires_at"),
+)
+
+agent = Table(
+    "agent",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("tenant", _KEY, nullable=False),
+    Column("name", _KEY, nullable=False),
+    Column("runs", Integer, nullable=False, server_default="0"),
+    Column("scores", Text),  # as they were after its newest run, as JSON
+    Column("definition", Text),  # an agent's file, as JSON
+    Column("updated_at", Float, nullable=False),
+    UniqueConstraint("tenant", "name", name="uq_agent_name"),
+)
+
+observation = Table(
+    "observation",
+    metadata,
+    Column("run_id", _KEY, primary_key=True),
+    Column("agent_id", Integer, ForeignKey("agent.id", ondelete="CASCADE"), nullable=False),
+    Column("data", Text, nullable=False),  # what the run was like, as JSON; the agent's figures are made of them
+    Column("at", Float, nullable=False),
+    Index("ix_observation_agent", "agent_id", "run_id"),
+)
+
+memory = Table(
+    "memory",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("agent_id", Integer, ForeignKey("agent.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(12), nullable=False),  # profile, run, note, pattern
+    Column("text", Text, nullable=False),
+    Column("importance", Integer, nullable=False),  # 1 to 10
+    Column("evidence", Text, nullable=False),  # the runs that it is drawn from, as a JSON list
+    Column("source", String(12), nullable=False),  # person, host, run
+    Column("run_id", _KEY),  # of kind run: the run that it sums up
+    Column("created_at", Float, nullable=False),
+    Column("used_at", Float),
+    Column("uses", Integer, nullable=False, server_default="0"),
+    CheckConstraint("importance BETWEEN 1 AND 10", name="importance"),
+    UniqueConstraint("agent_id", "run_id", name="uq_memory_run"),
+    Index("ix_memory_agent", "agent_id", "kind", "id"),
+    sqlite_autoincrement=True,  # an id that was deleted is not given again
+)
+
+memory_term = Table(
+    "memory_term",
+    metadata,
+    Column("agent_id", Integer, primary_key=True, autoincrement=False),
+    Column("term", BigInteger, primary_key=True, autoincrement=False),  # of the hash of a part of a word
+    Column(
+        "memory_id",
+        Integer,
+        ForeignKey("memory.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+        index=True,
+    ),
+    sqlite_with_rowid=False,
 )
