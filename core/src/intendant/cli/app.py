@@ -14,6 +14,7 @@ from intendant.cli.shared import app
 __all__ = ["MODULES", "app_for"]
 
 MODULES: dict[str, tuple[str, ...]] = {
+    "agents": ("agents",),
     "approve": ("approvals", "approve", "deny", "cancel"),
     "budget": ("budget",),
     "classify": ("classify",),

@@ -33,6 +33,8 @@ class FlagSettings(Section):
     compression_enabled: Flag = True
     routing_enabled: Flag = True
     """Off: every step goes to the tier `routing.default_tier`."""
+    agent_prior_enabled: Flag = True
+    """Off: an agent's intensity changes nothing. Agents with fewer than five runs have none."""
 
 
 class BudgetSettings(Section):
@@ -89,6 +91,17 @@ class RoutingSettings(Section):
     default_tier: str = "balanced"
     providers: tuple[str, ...] = ()
     """Preferred first; others follow in their own order."""
+
+
+class AgentSettings(Section):
+    """How agents are rated."""
+
+    half_life: float = Field(default=10.0, gt=0, le=1000)
+    """Runs after which a run counts half as much."""
+    ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """By `component.factor`, such as `tokens.volume`: what scores 0 and what scores 10, in place of the
+    defaults.
+    """
 
 
 class RunSettings(Section):
@@ -217,6 +230,7 @@ class Settings(Section):
     classification: ClassificationSettings = ClassificationSettings()
     compression: CompressionSettings = CompressionSettings()
     routing: RoutingSettings = RoutingSettings()
+    agents: AgentSettings = AgentSettings()
     run: RunSettings = RunSettings()
     calls: CallSettings = CallSettings()
     store: StoreSettings = StoreSettings()

@@ -13,6 +13,7 @@ from intendant.model.errors import IntendantError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import Failure, Metrics, RunResult, RunStatus, StepOutcome
 from intendant.model.workflow import Json, Limits, Workflow
+from intendant.pilot.agent_view import agent_of, refuse_beyond
 from intendant.pilot.checking import check
 from intendant.pilot.client import Shared
 from intendant.pilot.correcting import corrected
@@ -21,6 +22,7 @@ from intendant.pilot.execution import RunContext, failure_of
 from intendant.pilot.frames import Frame, RunState
 from intendant.pilot.graph import Graph
 from intendant.pilot.plans import plan_checked, record_plan
+from intendant.pilot.rating import ending
 from intendant.pilot.references import resolve
 from intendant.pilot.resuming import PLAN_VERSION, file_of, find_resumable, outcomes_of, with_limits
 from intendant.pilot.sandbox import Bounds
@@ -28,6 +30,7 @@ from intendant.pilot.segments import run_segment
 from intendant.pilot.steps import execute
 from intendant.planning.compression import CompressionChain
 from intendant.planning.decided import Plan
+from intendant.planning.run_facts import ObservationFold
 from intendant.record.journal import Journal, parse_events
 from intendant.record.rows import Fence, RunRow
 from intendant.record.store import runs
@@ -69,6 +72,7 @@ class WorkflowOrchestrator:
         self._root: Frame | None = None
         self._last: RunState | None = None
         self._busy: set[str] = set()
+        self._fold: ObservationFold  # of the run that is active
 
     def is_active(self) -> bool:
         """True between `initialize` and `complete`."""
@@ -179,7 +183,9 @@ class WorkflowOrchestrator:
         Raises:
             RunNotFound: There is no such run.
             RecordBroken: What is kept of it was changed by something else than Intendant.
-            IntendantError: It is completed, or another process may be at it, or a run is active already.
+            IntendantError: It is completed, or another process may be at it, or a run is active already, or
+            *limits*
+                are beyond what its agent may get.
             WorkflowError: Its workflow cannot be run with what is installed now, or the corrected one changes what
                 is finished.
             BudgetExceeded: More is spent already than *limits* admit.
@@ -192,12 +198,14 @@ class WorkflowOrchestrator:
         tokens = None if limits is None else limits.tokens
         micro = None if limits is None or limits.usd is None else round(limits.usd * 1_000_000)
         check(found.plan.workflow, self._engine.plugins, found.inputs)
+        if limits is not None:
+            refuse_beyond(await agent_of(self._engine, found.plan.workflow.agent, found.plan.folder), limits)
         store, worker = self._engine.store, self._engine.worker
         claimed = await store.do(
             runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro, other=found.other)
         )
         plan = with_limits(found.plan, claimed.budget, tokens, micro)
-        journal = Journal(store, claimed.fence, self._listeners, parse_events(claimed.events))
+        journal = self._journal(plan, claimed.fence, parse_events(claimed.events))
         try:
             await self._begin(plan, journal, found.inputs, found.memory, outcomes_of(claimed.steps))
         except asyncio.CancelledError:
@@ -286,7 +294,12 @@ class WorkflowOrchestrator:
             tenant=self._engine.tenant,
             file=file_of(plan.workflow),
         )
-        return Journal(store, await store.do(runs.open_run(row)), self._listeners)
+        return self._journal(plan, await store.do(runs.open_run(row)))
+
+    def _journal(self, plan: Plan, fence: Fence, earlier: Sequence[Event] = ()) -> Journal:
+        """The run's journal, which is watched for what the run is like."""
+        self._fold = ObservationFold(plan, earlier)
+        return Journal(self._engine.store, fence, (self._fold.add, *self._listeners), earlier)
 
     async def execute_step(
         self,
@@ -420,7 +433,7 @@ class WorkflowOrchestrator:
     async def _end(
         self, run: RunState, status: RunStatus, outcomes: Mapping[str, StepOutcome], **facts: Any
     ) -> RunResult:
-        await run.journal.commit(runs.finish_run(run.journal.fence, status.value))
+        await run.journal.commit(ending(self._engine, run.plan, run.journal.fence, status, self._fold))
         self._run, self._root, self._last = None, None, run
         order = run.plan.workflow.order
         return RunResult(

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 from intendant import events
 from intendant.model.errors import IntendantError
+from intendant.model.graph_keys import Limits
 from intendant.model.results import Usage
 from intendant.model.workflow import Json, Workflow
+from intendant.pilot.agent_view import AgentView, agent_of
 from intendant.pilot.checking import check_classified
 from intendant.pilot.classification_support import ClassificationSupport
 from intendant.pilot.engine import Engine
@@ -22,6 +24,7 @@ async def plan_checked(
     ask_model: bool,
     memory: bool = False,
     inputs: Mapping[str, Json] | None = None,
+    agent: AgentView | None = None,
 ) -> Plan:
     """Decide everything about a workflow that was checked.
 
@@ -31,17 +34,37 @@ async def plan_checked(
         ask_model: Let classifiers ask a model.
         memory: Something is known before the run, and steps need tokens for it.
         inputs: Values of its inputs, as far as they are known.
+        agent: What is known of its agent; looked up where it is not given.
 
     Raises:
-        WorkflowError: A step's intent cannot be told, or its handler finds it wrong.
+        WorkflowError: A step's intent cannot be told, its handler finds it wrong, or the agent may not do it.
+        SettingsError: The agent's file is wrong, or not trusted.
     """
+    view = await agent_of(engine, workflow.agent, workflow.folder) if agent is None else agent
+    budget = engine.settings.budget
+    admitted = view.admit(workflow, Limits(tokens=budget.tokens_per_workflow, usd=budget.usd_per_workflow))
+    plan = await _planned(engine, admitted, view, ask_model=ask_model, memory=memory, inputs=inputs)
+    return plan if admitted is workflow else plan.model_copy(update={"workflow": workflow})
+
+
+async def _planned(
+    engine: Engine,
+    workflow: Workflow,
+    view: AgentView,
+    *,
+    ask_model: bool,
+    memory: bool,
+    inputs: Mapping[str, Json] | None,
+) -> Plan:
     strategy = engine.plugins.budgets.get(engine.settings.budget.strategy)
     history = {}
     if strategy is not None and strategy.uses_history:
         history = await engine.store.do(runs.usage_history(workflow.agent, engine.tenant))
     needs, counts = needs_of(workflow), reference_counts(workflow)
     if all(step.intent is not None for step in workflow.work):
-        return await engine.planner.plan(workflow, needs, counts, history=history, memory=memory, inputs=inputs)
+        return await engine.planner.plan(
+            workflow, needs, counts, history=history, memory=memory, inputs=inputs, prior=view.prior
+        )
     support = ClassificationSupport(engine)
     client = support.client(workflow) if ask_model else None
     try:
@@ -55,6 +78,7 @@ async def plan_checked(
             memory=memory,
             planning=lambda: client.usage if client is not None else Usage(),
             inputs=inputs,
+            prior=view.prior,
         )
     except IntendantError:
         await support.close(client)
@@ -81,6 +105,11 @@ def record_plan(
         planning_micro_usd=plan.planning_micro_usd,
         settings=dict(settings or {}),
     )
+    if plan.prior is not None:
+        prior = plan.prior
+        journal.record(
+            events.IntensityApplied, score=prior.score, runs=prior.runs, preset=prior.preset, reason=prior.reason
+        )
     for step in plan.steps:
         found, log = step.classification, journal.step(step.step_id)
         if found.intent is not None:
