@@ -11,7 +11,9 @@ import yaml
 
 FILE = Path(__file__).parent / "fixtures/recall.yaml"
 ASKED = (3, 8)
-"""Of the ten customers of a language, those that are asked about, moved on with each fact."""
+"""Of the ten customers of a language, those that are asked about, moved on with each fact: by each of its questions
+one.
+"""
 
 
 class Question(NamedTuple):
@@ -20,6 +22,9 @@ class Question(NamedTuple):
     language: str
     text: str
     answer: int
+    """The memory's place."""
+    kin: bool
+    """True if it is in kin words; False if in other words."""
 
 
 def labelled() -> tuple[list[str], list[Question]]:
@@ -29,12 +34,13 @@ def labelled() -> tuple[list[str], list[Question]]:
     questions: list[Question] = []
     for language, said in content["languages"].items():
         customers = [name.split("|") for name in said["customers"]]
-        for number, (fact, question) in enumerate(said["facts"]):
+        for number, (fact, *asking) in enumerate(said["facts"]):
             for place, (name, asked) in enumerate(customers):
                 value = (place * 3 + number) % 10
                 filled = {"e": name, "v": content["values"][value], "p": content["people"][value]}
-                if place in {(each + number) % 10 for each in ASKED}:
-                    questions.append(Question(language, question.format(of=asked), len(memories)))
+                for kind, question in enumerate(asking):
+                    if place == (ASKED[kind] + number) % 10:
+                        questions.append(Question(language, question.format(of=asked), len(memories), kind == 0))
                 memories.append(fact.format(**filled))
     return memories, questions
 
