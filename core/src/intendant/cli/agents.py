@@ -31,20 +31,20 @@ def list_agents(*, as_json: JsonOption = False, db: DbOption = None, settings: S
     chosen = load_settings(settings)
     rows = with_store(db, chosen, lambda store: store.do(profiles.list_agents(chosen.budget.tenant)))
     if as_json:
-        print_json([_listed(row, memories) for row, memories in rows])
+        print_json([_listed(row) for row in rows])
         return
-    for row, memories in rows:
+    for row in rows:
         scores = json.loads(row.scores) if row.scores else {}
         figures = [f"{name} {_score(scores.get(name))}" for name in ("combined", "creation", "execution")]
-        kept = f"  {memories} memories" if memories else ""
+        kept = f"  {row.memories} memories" if row.memories else ""
         print(f"{row.name:<24} {row.runs:>6} runs  {'  '.join(figures)}  {scores.get('band', 'no data')}{kept}")
     if not rows:
         print("no agents yet; a workflow names its agent: `agent: NAME`")
 
 
-def _listed(row: "AgentRow", memories: int) -> dict[str, Any]:
+def _listed(row: "AgentRow") -> dict[str, Any]:
     scores = json.loads(row.scores) if row.scores else None
-    kept = {"name": row.name, "runs": row.runs, "scores": scores, "memories": memories}
+    kept = {"name": row.name, "runs": row.runs, "scores": scores, "memories": row.memories}
     return {**kept, "defined": row.definition is not None, "updated_at": row.updated_at}
 
 

@@ -21,6 +21,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "compress": ("compress",),
     "cost": ("cost",),
     "doubts": ("doubts",),
+    "memory": ("memory",),
     "new": ("new",),
     "plan": ("plan", "schema"),
     "plugins": ("plugins",),

@@ -71,6 +71,30 @@ class MemoryContext(Frozen):
     """What else is known."""
 
 
+MemoryKind = Literal["profile", "run", "note", "pattern"]
+
+
+class MemoryEntry(Frozen):
+    """Something that an agent remembers."""
+
+    id: int
+    """Its number; no other memory ever gets it."""
+    kind: MemoryKind
+    """`profile`: who the agent works for, and what they want; `run`: what an earlier run came to; `note`: what was
+    said; `pattern`: what several runs have in common."""
+    text: str
+    importance: int = Field(ge=1, le=10)
+    evidence: tuple[str, ...] = ()
+    """The runs that it is drawn from."""
+    source: Literal["person", "host", "run"] = "person"
+    created_at: float
+    """Seconds since 1970."""
+    used_at: float | None = None
+    """When a run was told of it last."""
+    uses: int = 0
+    """How many runs were told of it."""
+
+
 class IntentSpec(Frozen):
     """What a handler declares of its intent; classifier, budget strategies and routing read it.
 

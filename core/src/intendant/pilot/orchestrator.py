@@ -22,8 +22,9 @@ from intendant.pilot.execution import RunContext, failure_of
 from intendant.pilot.frames import Frame, RunState
 from intendant.pilot.graph import Graph
 from intendant.pilot.plans import plan_checked, record_plan
-from intendant.pilot.rating import ending
+from intendant.pilot.rating import counts, ending
 from intendant.pilot.references import resolve
+from intendant.pilot.remembering import facts_of, learn, remembered
 from intendant.pilot.resuming import PLAN_VERSION, file_of, find_resumable, outcomes_of, with_limits
 from intendant.pilot.sandbox import Bounds
 from intendant.pilot.segments import run_segment
@@ -149,7 +150,11 @@ class WorkflowOrchestrator:
         if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
         check(workflow, self._engine.plugins, inputs or {})
-        plan = await plan_checked(self._engine, workflow, ask_model=True, memory=memory is not None, inputs=inputs)
+        view = await agent_of(self._engine, workflow.agent, workflow.folder)
+        if memory is None:
+            memory = await remembered(self._engine, view, workflow, inputs)
+        told = memory is not None
+        plan = await plan_checked(self._engine, workflow, ask_model=True, memory=told, inputs=inputs, agent=view)
         plan = plan.model_copy(update={"dry": dry})
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
@@ -161,6 +166,8 @@ class WorkflowOrchestrator:
             self._withdraw(Fence(run_id, 1))
             raise
         record_plan(plan, journal, values, self._engine.settings.in_force)
+        if memory is not None or view.allowance.memory:
+            journal.record(events.MemoryRecalled, **facts_of(memory or MemoryContext()))
         return True
 
     async def resume(
@@ -436,7 +443,7 @@ class WorkflowOrchestrator:
         await run.journal.commit(ending(self._engine, run.plan, run.journal.fence, status, self._fold))
         self._run, self._root, self._last = None, None, run
         order = run.plan.workflow.order
-        return RunResult(
+        result = RunResult(
             run_id=run.journal.run_id,
             workflow=run.plan.workflow.name,
             status=status,
@@ -445,6 +452,9 @@ class WorkflowOrchestrator:
             inputs=run.inputs,
             **facts,
         )
+        if counts(run.plan, status):
+            self._engine.later(learn(self._engine, run.plan, result))
+        return result
 
     async def reset(self) -> None:
         """Give the run up: it ends as cancelled, and another may be initialized."""

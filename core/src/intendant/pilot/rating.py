@@ -26,7 +26,7 @@ somebody.
 def ending(engine: Engine, plan: Plan, fence: Fence, status: RunStatus, fold: ObservationFold) -> "Work[None]":
     """Work that notes how a run ended, and what that makes of its agent."""
     agent = plan.workflow.agent
-    if status not in COUNTED or plan.dry or agent == NOBODY:
+    if not counts(plan, status):
         return runs.finish_run(fence, status.value)
     chosen = engine.settings.agents
 
@@ -35,6 +35,11 @@ def ending(engine: Engine, plan: Plan, fence: Fence, status: RunStatus, fold: Ob
 
     observed = json.dumps(fold.result()._asdict())
     return profiles.finish_run(fence, status.value, engine.tenant, agent, observed, compute, WINDOW)
+
+
+def counts(plan: Plan, status: RunStatus) -> bool:
+    """True if a run that ended so says something of its agent."""
+    return status in COUNTED and not plan.dry and plan.workflow.agent != NOBODY
 
 
 def observation(data: str) -> Observation:

@@ -14,10 +14,12 @@ from intendant.model.errors import Fenced, IntendantError, Problem, StoreError, 
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Limits, Workflow
+from intendant.pilot.agent_view import agent_of
 from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
+from intendant.pilot.remembering import AgentMemory, remembered
 from intendant.pilot.segments import run_segment
 from intendant.pilot.waiting import decisions_of, until_decided
 from intendant.planning.decided import Plan
@@ -117,7 +119,19 @@ class OrchestrationService:
             WorkflowError: The workflow or its inputs are wrong; carries every problem.
         """
         check(workflow, self._engine.plugins, inputs)
-        return await plan_checked(self._engine, workflow, ask_model=ask_model, inputs=inputs)
+        view = await agent_of(self._engine, workflow.agent, workflow.folder)
+        told = await remembered(self._engine, view, workflow, inputs, use=False) is not None
+        return await plan_checked(
+            self._engine, workflow, ask_model=ask_model, memory=told, inputs=inputs, agent=view
+        )
+
+    def memory(self, agent: str) -> AgentMemory:
+        """What an agent remembers, to be read and changed.
+
+        Raises:
+            IntendantError: The agent is `default`, which remembers nothing.
+        """
+        return AgentMemory(self._engine, agent)
 
     def orchestrator(
         self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None
@@ -142,7 +156,7 @@ class OrchestrationService:
             workflow: The workflow.
             inputs: Values for its inputs.
             memory: What is known before the run; steps of intents that want it receive it, within a budget line of
-                its own (`budget.memory_tokens`).
+                its own (`budget.memory_tokens`). By default what its agent remembers.
             dry: Everything runs, and models are paid, but nothing outside is changed: steps that would change
                 anything give what they would have delivered.
             on_event: Called with each event; must be quick.

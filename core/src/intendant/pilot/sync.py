@@ -17,6 +17,7 @@ from intendant.model.results import Metrics, RunResult, StepOutcome
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.orchestrator import UNSET, WorkflowOrchestrator
 from intendant.pilot.service import Listener, OrchestrationService, TextListener
+from intendant.pilot.sync_memory import SyncAgentMemory
 from intendant.planning.decided import Plan
 
 ResultT = TypeVar("ResultT")
@@ -216,6 +217,10 @@ class SyncOrchestrationService:
     def cancel(self, run: str) -> RunResult:
         """See `OrchestrationService.cancel`."""
         return self._thread.call(self._service.cancel(run))
+
+    def memory(self, agent: str) -> SyncAgentMemory:
+        """See `OrchestrationService.memory`."""
+        return SyncAgentMemory(self._service.memory(agent), self._thread)
 
     def orchestrator(
         self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None

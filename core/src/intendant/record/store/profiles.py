@@ -6,13 +6,14 @@ runs that end at the same time are both counted, and the figures do not depend o
 
 from collections.abc import Callable, Sequence
 from time import time
+from typing import NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, text, update  # noqa: TID253
+from sqlalchemy import Connection, insert, select, text, update  # noqa: TID253
 
 from intendant.record.rows import AgentRow, Fence
 from intendant.record.store import runs
-from intendant.record.store.statements import Work, columns
-from intendant.record.store.tables import agent, memory, observation
+from intendant.record.store.statements import Work, columns, json_text
+from intendant.record.store.tables import agent, observation, run, step
 
 Compute = Callable[[Sequence[str], int], str]
 """Takes an agent's newest observations, the newest first, and how many runs it had; gives its scores as JSON."""
@@ -83,15 +84,10 @@ def find(tenant: str, name: str) -> Work[AgentRow | None]:
     return work
 
 
-def list_agents(tenant: str) -> Work[list[tuple[AgentRow, int]]]:
-    """A tenant's agents by name, each with the number of its memories."""
-    count = select(func.count()).where(memory.c.agent_id == agent.c.id).scalar_subquery()
-    query = select(*columns(agent, AgentRow), count).where(agent.c.tenant == tenant).order_by(agent.c.name)
-
-    def work(connection: Connection) -> list[tuple[AgentRow, int]]:
-        return [(AgentRow._make(row[:-1]), row[-1]) for row in connection.execute(query)]
-
-    return work
+def list_agents(tenant: str) -> Work[list[AgentRow]]:
+    """A tenant's agents by name."""
+    query = select(*columns(agent, AgentRow)).where(agent.c.tenant == tenant).order_by(agent.c.name)
+    return lambda connection: [AgentRow._make(row) for row in connection.execute(query)]
 
 
 def observations_of(agent_id: int, limit: int) -> Work[list[tuple[str, str]]]:
@@ -108,5 +104,35 @@ def define(tenant: str, name: str, definition: str | None) -> Work[None]:
         row = locked(connection, tenant, name)
         values = {"definition": definition, "updated_at": time()}
         connection.execute(update(agent).where(agent.c.id == row.id).values(values))
+
+    return work
+
+
+class PastRow(NamedTuple):
+    """A run of an agent, with what failed in it."""
+
+    run_id: str
+    status: str
+    inputs: str
+    """As JSON."""
+    failures: list[tuple[str, str, str]]
+    """Step, code and message of each."""
+
+
+def past_runs(tenant: str, name: str, workflow: str, limit: int) -> Work[list[PastRow]]:
+    """The newest runs of an agent's workflow that have ended, the newest first."""
+    ended = ("completed", "failed", "refused", "overrun")
+    own = (run.c.tenant == tenant, run.c.agent == name, run.c.workflow == workflow, run.c.status.in_(ended))
+    query = select(run.c.id, run.c.status, run.c.inputs).where(*own).order_by(run.c.created_at.desc()).limit(limit)
+
+    def work(connection: Connection) -> list[PastRow]:
+        found = {row[0]: PastRow(*row, []) for row in connection.execute(query)}
+        code, message = (json_text(connection, step.c.outcome, "failure", part) for part in ("code", "message"))
+        failed = select(step.c.run_id, step.c.key, code, message).where(
+            step.c.run_id.in_(found), step.c.status == "failed"
+        )
+        for run_id, key, *said in connection.execute(failed):
+            found[run_id].failures.append((key, str(said[0] or ""), str(said[1] or "")))
+        return list(found.values())
 
     return work

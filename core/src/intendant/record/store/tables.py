@@ -276,6 +276,7 @@ agent = Table(
     Column("tenant", _KEY, nullable=False),
     Column("name", _KEY, nullable=False),
     Column("runs", Integer, nullable=False, server_default="0"),
+    Column("memories", Integer, nullable=False, server_default="0"),  # how many it has
     Column("scores", Text),  # as they were after its newest run, as JSON
     Column("definition", Text),  # an agent's file, as JSON
     Column("updated_at", Float, nullable=False),
@@ -302,12 +303,12 @@ memory = Table(
     Column("importance", Integer, nullable=False),  # 1 to 10
     Column("evidence", Text, nullable=False),  # the runs that it is drawn from, as a JSON list
     Column("source", String(12), nullable=False),  # person, host, run
-    Column("run_id", _KEY),  # of kind run: the run that it sums up
+    Column("subject", Text),  # what it is about, where there is one of it: a run's id, or a name of a pattern
     Column("created_at", Float, nullable=False),
     Column("used_at", Float),
     Column("uses", Integer, nullable=False, server_default="0"),
     CheckConstraint("importance BETWEEN 1 AND 10", name="importance"),
-    UniqueConstraint("agent_id", "run_id", name="uq_memory_run"),
+    UniqueConstraint("agent_id", "subject", name="uq_memory_subject"),
     Index("ix_memory_agent", "agent_id", "kind", "id"),
     sqlite_autoincrement=True,  # an id that was deleted is not given again
 )
@@ -316,14 +317,7 @@ memory_term = Table(
     "memory_term",
     metadata,
     Column("agent_id", Integer, primary_key=True, autoincrement=False),
-    Column("term", BigInteger, primary_key=True, autoincrement=False),  # of the hash of a part of a word
-    Column(
-        "memory_id",
-        Integer,
-        ForeignKey("memory.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-        index=True,
-    ),
+    Column("term", BigInteger, primary_key=True, autoincrement=False),  # of a part of a word: see `text.grams`
+    Column("memory_id", Integer, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )

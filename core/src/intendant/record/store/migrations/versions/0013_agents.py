@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("tenant", KEY, nullable=False),
         sa.Column("name", KEY, nullable=False),
         sa.Column("runs", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("memories", sa.Integer(), server_default="0", nullable=False),
         sa.Column("scores", sa.Text(), nullable=True),
         sa.Column("definition", sa.Text(), nullable=True),
         sa.Column("updated_at", sa.Float(), nullable=False),
@@ -48,14 +49,14 @@ def _memory() -> None:
         sa.Column("importance", sa.Integer(), nullable=False),
         sa.Column("evidence", sa.Text(), nullable=False),
         sa.Column("source", sa.String(length=12), nullable=False),
-        sa.Column("run_id", KEY, nullable=True),
+        sa.Column("subject", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("used_at", sa.Float(), nullable=True),
         sa.Column("uses", sa.Integer(), server_default="0", nullable=False),
         sa.CheckConstraint("importance BETWEEN 1 AND 10", name=op.f("ck_memory_importance")),
         sa.ForeignKeyConstraint(["agent_id"], ["agent.id"], name=op.f("fk_memory_agent_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_memory")),
-        sa.UniqueConstraint("agent_id", "run_id", name="uq_memory_run"),
+        sa.UniqueConstraint("agent_id", "subject", name="uq_memory_subject"),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_memory_agent", "memory", ["agent_id", "kind", "id"], unique=False)
@@ -64,10 +65,6 @@ def _memory() -> None:
         sa.Column("agent_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("term", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("memory_id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["memory_id"], ["memory.id"], name=op.f("fk_memory_term_memory_id"), ondelete="CASCADE"
-        ),
         sa.PrimaryKeyConstraint("agent_id", "term", "memory_id", name=op.f("pk_memory_term")),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_memory_term_memory_id", "memory_term", ["memory_id"], unique=False)
