@@ -1,6 +1,7 @@
 """Which memories a question calls for. Pure: no model, no database."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from math import log
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ B = 0.75
 IMPORTANCE = 50.0
 """Importance 10 raises a score by a tenth, 1 lowers it by as much: 1 + (importance - 5) / 50."""
 USUAL = 5
-LEAST = 0.15
+LEAST = 0.2
 """Overlap below which a memory is not about the question."""
 MOST_TERMS = 200
 """Parts of words of a question that are looked up, the first; prompts can be long."""
@@ -38,6 +39,12 @@ class Recalled(NamedTuple):
 def terms_of(text: str) -> list[int]:
     """The numbers of the parts of a text's words, each once, in order."""
     return list(dict.fromkeys(term_of(gram) for gram in grams_of(text)))
+
+
+@lru_cache(maxsize=2048)
+def _counted(text: str) -> Mapping[int, int]:
+    """How often each part of a memory's words occurs; the same memories are ranked again and again."""
+    return {term_of(gram): count for gram, count in grams_of(text).items()}
 
 
 def weight(frequency: int, total: int) -> float:
@@ -72,7 +79,7 @@ def rank(
     whole = sum(asked.values())
     if not candidates or not whole:
         return []
-    documents = [{term_of(gram): count for gram, count in grams_of(each.text).items()} for each in candidates]
+    documents = [_counted(each.text) for each in candidates]
     lengths = [sum(document.values()) for document in documents]
     mean = sum(lengths) / len(lengths) or 1.0
     ranked = []
