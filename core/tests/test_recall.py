@@ -14,9 +14,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import create_engine, text
 
-from intendant.planning.recall import Candidate, frequencies_of, rank, terms_of, weight
+from intendant.planning.recall import Candidate, frequencies_of, rank, weight
 from intendant.record.store import Store, memories
-from intendant.text.grams import folded, grams_of
+from intendant.text.grams import folded, grams_of, terms_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from recall_set import BM25, Question, labelled

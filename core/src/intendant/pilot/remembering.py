@@ -15,11 +15,12 @@ from intendant.pilot.agent_view import AgentView, agent_of
 from intendant.pilot.engine import Engine
 from intendant.planning import experience, retention
 from intendant.planning.decided import Plan
-from intendant.planning.recall import Candidate, rank, terms_of, weight
+from intendant.planning.recall import Candidate, rank, weight
 from intendant.record.rows import MemoryRow
 from intendant.record.store import memories, profiles
 from intendant.record.store.memories import New
 from intendant.spending.tokens import estimate_tokens
+from intendant.text.grams import terms_of
 
 LONGEST = 4000
 """Characters of a memory."""

@@ -5,7 +5,7 @@ from functools import lru_cache
 from math import log
 from typing import NamedTuple
 
-from intendant.text.grams import grams_of, term_of
+from intendant.text.grams import grams_of, term_of, terms_of
 
 K1 = 1.2
 B = 0.75
@@ -34,11 +34,6 @@ class Recalled(NamedTuple):
     """Only to be compared within one question."""
     overlap: float
     """Of the weight of the question or of the memory, whichever is less, the part that both share: 0 to 1."""
-
-
-def terms_of(text: str) -> list[int]:
-    """The numbers of the parts of a text's words, each once, in order."""
-    return list(dict.fromkeys(term_of(gram) for gram in grams_of(text)))
 
 
 @lru_cache(maxsize=2048)

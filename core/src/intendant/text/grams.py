@@ -54,3 +54,8 @@ def _unspaced(run: str) -> list[str]:
 def term_of(gram: str) -> int:
     """A number that stands for a part of a word in an index."""
     return crc32(gram.encode("utf-8", "surrogatepass"))
+
+
+def terms_of(text: str) -> list[int]:
+    """The numbers of the parts of a text's words, each once, in order."""
+    return list(dict.fromkeys(term_of(gram) for gram in grams_of(text)))

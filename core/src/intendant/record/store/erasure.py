@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update  # noqa: TID253
 
 from intendant.model.errors import RunActive
+from intendant.record.store import memories
 from intendant.record.store.digests import (
     DELIVERY,
     EVERYTHING,
@@ -20,6 +21,7 @@ from intendant.record.store.digests import (
 from intendant.record.store.session import Session, session_of
 from intendant.record.store.statements import Work
 from intendant.record.store.tables import run, step
+from intendant.text.grams import terms_of
 
 PAYLOADS: dict[Covered, dict[str, Any]] = {
     RUN: {"inputs": "{}", "memory": None},
@@ -32,7 +34,8 @@ PAYLOADS: dict[Covered, dict[str, Any]] = {
 
 
 def erase(run_id: str, by: str) -> Work[int]:
-    """Erase inputs, memory, outputs, replies, receipts and originals of a run; returns of how many rows.
+    """Erase inputs, memory, outputs, replies, receipts and originals of a run; returns of how many rows. What its
+    agent remembers of it is deleted too.
 
     The salts under which their digests were made go too: what is left of a digest says nothing of a payload.
 
@@ -49,6 +52,7 @@ def erase(run_id: str, by: str) -> Work[int]:
         if status == "running":
             raise RunActive(f"run {run_id} may still be worked on", hint="let it end first: intendant resume RUN")
         session = session_of(connection)
+        memories.forget_run(connection, run_id, terms_of)
         if session.sqlite:
             session.driver.execute("PRAGMA secure_delete = ON")  # freed bytes are overwritten
         count = sum(_erased(connection, session, covered, run_id) for covered in PAYLOADS)

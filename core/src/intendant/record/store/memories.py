@@ -6,7 +6,8 @@ with what there is.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from time import time
 from typing import Any, NamedTuple
 
@@ -58,7 +59,8 @@ def add(tenant: str, name: str, entries: Sequence[New], terms_of: TermsOf) -> Wo
 
     def work(connection: Connection) -> list[int]:
         owner = locked(connection, tenant, name).id
-        return [_add(connection, owner, each, terms_of) for each in entries]
+        with _overwriting(connection):
+            return [_add(connection, owner, each, terms_of) for each in entries]
 
     return work
 
@@ -170,10 +172,10 @@ def edit(tenant: str, name: str, memory_id: int, entry: Mapping[str, Any], terms
 
     def work(connection: Connection) -> MemoryRow:
         owner, row = _one(connection, tenant, name, memory_id)
-        _overwrite(connection)
-        _unindex(connection, owner, memory_id, terms_of(row.text))
         values = {**entry, "source": "person"}
-        connection.execute(update(memory).where(memory.c.id == memory_id).values(values))
+        with _overwriting(connection):
+            _unindex(connection, owner, memory_id, terms_of(row.text))
+            connection.execute(update(memory).where(memory.c.id == memory_id).values(values))
         changed = _one(connection, tenant, name, memory_id)[1]
         _index(connection, owner, memory_id, terms_of(changed.text))
         return changed
@@ -200,7 +202,8 @@ def forget(tenant: str, name: str, ids: Sequence[int] | None, terms_of: TermsOf)
         if ids is None:
             wanted = list_memories(tenant, name)(connection)
         if owner is not None and wanted:
-            _delete(connection, owner, wanted, terms_of, everything=ids is None)
+            with _overwriting(connection):
+                _delete(connection, owner, wanted, terms_of, everything=ids is None)
         return wanted
 
     return work
@@ -214,7 +217,6 @@ def _delete(
     *,
     everything: bool = False,
 ) -> None:
-    _overwrite(connection)
     _count(connection, owner, -len(rows))
     if everything:
         connection.execute(delete(memory_term).where(memory_term.c.agent_id == owner))
@@ -227,11 +229,18 @@ def _delete(
         connection.execute(delete(memory).where(memory.c.agent_id == owner, memory.c.id.in_(ids)))
 
 
-def _overwrite(connection: Connection) -> None:
-    """Have SQLite overwrite what is deleted with zeros."""
+@contextmanager
+def _overwriting(connection: Connection) -> Iterator[None]:
+    """Have SQLite overwrite the bytes that are freed with zeros, when rows are changed or moved too."""
     session = session_of(connection)
-    if session.sqlite:
-        session.driver.execute("PRAGMA secure_delete = ON")
+    if not session.sqlite:
+        yield
+        return
+    session.driver.execute("PRAGMA secure_delete = ON")
+    try:
+        yield
+    finally:
+        session.driver.execute("PRAGMA secure_delete = OFF")
 
 
 def replace(
@@ -245,12 +254,25 @@ def replace(
 
     def work(connection: Connection) -> None:
         owner = locked(connection, tenant, name).id
-        if gone:
-            _delete(connection, owner, gone, terms_of)
-        for each in new:
-            _add(connection, owner, each, terms_of)
+        with _overwriting(connection):
+            if gone:
+                _delete(connection, owner, gone, terms_of)
+            for each in new:
+                _add(connection, owner, each, terms_of)
 
     return work
+
+
+def forget_run(connection: Connection, run_id: str, terms_of: TermsOf) -> int:
+    """Delete what was drawn from a run, part of other work; returns how many memories that were."""
+    drawn = (memory.c.source == "run", memory.c.evidence.contains(f'"{run_id}"', autoescape=True))
+    # What was put together says how many runs ended how, and nothing of what was in them.
+    query = select(memory.c.agent_id, *columns(memory, MemoryRow)).where(*drawn, memory.c.kind != "note")
+    found = [(row[0], MemoryRow._make(row[1:])) for row in connection.execute(query)]
+    with _overwriting(connection):
+        for owner, row in found:
+            _delete(connection, owner, [row], terms_of)
+    return len(found)
 
 
 def mark_used(tenant: str, name: str, ids: Sequence[int]) -> Work[None]:
@@ -258,9 +280,10 @@ def mark_used(tenant: str, name: str, ids: Sequence[int]) -> Work[None]:
 
     def work(connection: Connection) -> None:
         owner = _owner(connection, tenant, name)
-        for memory_id in ids:
-            own = (memory.c.id == memory_id, memory.c.agent_id == owner)
-            connection.execute(update(memory).where(*own).values(used_at=time(), uses=memory.c.uses + 1))
+        with _overwriting(connection):
+            for memory_id in ids:
+                own = (memory.c.id == memory_id, memory.c.agent_id == owner)
+                connection.execute(update(memory).where(*own).values(used_at=time(), uses=memory.c.uses + 1))
 
     return work
 
