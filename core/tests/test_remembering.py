@@ -73,7 +73,7 @@ async def test_a_run_is_told_what_fits_between_marks_and_the_journal_says_how_mu
         result = await service.run(flow())
         entries = await memory.entries()
     system = provider.calls[0][1].system
-    data = system.partition("</data-…>")[2]
+    data = system.partition("<data-…>")[2]
     mark = data[data.index("<data-") : data.index(">", data.index("<data-")) + 1]
     inside = data.partition(mark)[2].partition(mark.replace("<", "</"))[0]
     assert "Acme pays within 30 days." in inside

@@ -10,6 +10,7 @@ from intendant.model.graph_keys import Limits
 from intendant.model.workflow import Workflow
 from intendant.pilot.engine import Engine
 from intendant.planning.allowance import budgeted, outside
+from intendant.planning.decided import Plan
 from intendant.planning.intensity import ENOUGH_RUNS
 from intendant.planning.prior import Prior
 from intendant.record.rows import AgentRow
@@ -84,15 +85,19 @@ def _prior(engine: Engine, name: str, allowance: Allowance, row: AgentRow | None
     return Prior(score=score, runs=row.runs, source=f"of {row.runs} runs")
 
 
-def refuse_beyond(view: AgentView, limits: Limits | None) -> None:
+async def refuse_beyond(engine: Engine, plan: Plan, limits: Limits | None) -> None:
     """Refuse to raise a run's limits beyond what its agent may get.
 
     Raises:
         IntendantError: They are beyond it.
+        SettingsError: The agent's file is wrong, or not trusted.
     """
+    if limits is None:
+        return
+    view = await agent_of(engine, plan.workflow.agent, plan.folder)
     most = view.allowance.limits
     for unit in ("tokens", "usd"):
-        asked, limit = getattr(limits, unit, None), getattr(most, unit)
+        asked, limit = getattr(limits, unit), getattr(most, unit)
         if asked is not None and limit is not None and asked > limit:
             raise IntendantError(
                 f"the agent '{view.name}' may get at most {limit:,} {unit} a run", hint="give the run less"

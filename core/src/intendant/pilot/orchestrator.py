@@ -190,9 +190,8 @@ class WorkflowOrchestrator:
         Raises:
             RunNotFound: There is no such run.
             RecordBroken: What is kept of it was changed by something else than Intendant.
-            IntendantError: It is completed, or another process may be at it, or a run is active already, or
-            *limits*
-                are beyond what its agent may get.
+            IntendantError: It is completed, another process may be at it, a run is active, or *limits* are more
+                than its agent may get.
             WorkflowError: Its workflow cannot be run with what is installed now, or the corrected one changes what
                 is finished.
             BudgetExceeded: More is spent already than *limits* admit.
@@ -205,8 +204,7 @@ class WorkflowOrchestrator:
         tokens = None if limits is None else limits.tokens
         micro = None if limits is None or limits.usd is None else round(limits.usd * 1_000_000)
         check(found.plan.workflow, self._engine.plugins, found.inputs)
-        if limits is not None:
-            refuse_beyond(await agent_of(self._engine, found.plan.workflow.agent, found.plan.folder), limits)
+        await refuse_beyond(self._engine, found.plan, limits)
         store, worker = self._engine.store, self._engine.worker
         claimed = await store.do(
             runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro, other=found.other)
