@@ -17,7 +17,7 @@ CONTRIB = sorted(path for path in (ROOT / "contrib").glob("*") if (path / "pypro
 HAIKU = ROOT / "docs/examples/intendant-intent-haiku"
 PUBLIC = ("intendant", "intendant.plugin", "intendant.records", "intendant.events")
 HEAVY = {"anthropic", "openai", "sqlalchemy", "tiktoken", "bpe_openai", "genai_prices", "duckdb"}
-COMMANDS_SHARE = {"run", "plan", "plugins", "runs", "flags", "alerts"}
+COMMANDS_SHARE = {"run", "plan", "plugins", "runs", "flags", "alerts", "memory"}
 """Modules of the command line are named after their commands."""
 GROUPS = {
     "intent": "intents",

@@ -661,8 +661,12 @@ async def test_engines_that_write_at_once_leave_a_whole_record(url) -> None:
     failing = Ask()
     failing.failing = {"c"}
     services.append(engine(failing, Box(), ScriptedProvider(reply()), db=url, settings=settings))
-    flights = [asyncio.create_task(service.run(FLOW)) for service in services * 4]
-    await asyncio.sleep(0.05)
+    begun = asyncio.Event()
+    flights = [
+        asyncio.create_task(service.run(FLOW, on_event=(lambda _event: begun.set()) if number == 3 else ()))
+        for number, service in enumerate(services * 4)
+    ]
+    await begun.wait()
     flights[3].cancel()
     await store.do(limits.set_limit("tenant:default", "month", 4000, None))
     results = await asyncio.gather(*flights, return_exceptions=True)

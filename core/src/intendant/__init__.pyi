@@ -15,7 +15,10 @@ from .model.errors import (
     StoreError as StoreError,
     WorkflowError as WorkflowError,
 )
-from .model.requests import MemoryContext as MemoryContext
+from .model.requests import (
+    MemoryContext as MemoryContext,
+    MemoryEntry as MemoryEntry,
+)
 from .model.results import (
     Failure as Failure,
     Metrics as Metrics,
@@ -29,12 +32,14 @@ from .model.workflow import (
     Workflow as Workflow,
 )
 from .pilot.orchestrator import WorkflowOrchestrator as WorkflowOrchestrator
+from .pilot.remembering import AgentMemory as AgentMemory
 from .pilot.service import OrchestrationService as OrchestrationService
 from .pilot.sync import (
     SyncOrchestrationService as SyncOrchestrationService,
     SyncOrchestrator as SyncOrchestrator,
     run as run,
 )
+from .pilot.sync_memory import SyncAgentMemory as SyncAgentMemory
 from .planning.conversation import (
     ContextCompressor as ContextCompressor,
     ShownText as ShownText,

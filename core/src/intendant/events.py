@@ -20,12 +20,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from intendant.model.agent_events import (
+    AgentEvent,
+    IntensityApplied as IntensityApplied,
+    MemoryRecalled as MemoryRecalled,
+)
 from intendant.model.guarding import (
     LimitWatched as LimitWatched,
     RolloutMoved as RolloutMoved,
     ShadowDecided as ShadowDecided,
 )
-from intendant.model.happening import Event as Event, Severity
+from intendant.model.happening import Event as Event, ItemEnded as ItemEnded, Severity
 from intendant.model.pauses import (
     ApprovalDecided as ApprovalDecided,
     ApprovalRequested as ApprovalRequested,
@@ -34,8 +39,8 @@ from intendant.model.pauses import (
     Suspended as Suspended,
     WaitStarted as WaitStarted,
 )
-from intendant.model.results import Failure, RunStatus, StepStatus, Usage
-from intendant.model.workflow import Frozen, Json
+from intendant.model.results import Failure, RunStatus, Usage
+from intendant.model.workflow import Json
 
 SCHEMA_VERSION = 1
 """Version of the events' fields."""
@@ -326,20 +331,6 @@ class ItemsStarted(Event):
     """Of them, those that were done before and are not done again."""
 
 
-class ItemEnded(Frozen):
-    """How an item of a list, or a step within it, ended."""
-
-    step: str
-    """Its address: the step, the item's key, and the step within, such as `label[17]/draft`."""
-    status: StepStatus
-    seconds: float = 0.0
-    attempts: int = 1
-    tokens: int = 0
-    """Input and output tokens of its model calls."""
-    code: str = ""
-    """Where it failed: the stable name of the kind of error."""
-
-
 class ItemsEnded(Event):
     """Items of a step ended; those that end within a moment are told of together."""
 
@@ -429,6 +420,7 @@ AnyEvent = Annotated[
     | LimitWatched
     | RolloutMoved
     | Recorded
+    | AgentEvent
     | Completed,
     Field(discriminator="type"),
 ]

@@ -14,6 +14,7 @@ from intendant.cli.shared import app
 __all__ = ["MODULES", "app_for"]
 
 MODULES: dict[str, tuple[str, ...]] = {
+    "agents": ("agents",),
     "alerts": ("alerts",),
     "approve": ("approvals", "approve", "deny", "pause", "cancel"),
     "audit": ("audit",),
@@ -26,6 +27,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "diagram": ("graph",),
     "doubts": ("doubts",),
     "flags": ("flags",),
+    "memory": ("memory",),
     "new": ("new",),
     "plan": ("plan", "schema"),
     "plugins": ("plugins",),

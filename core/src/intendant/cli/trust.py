@@ -1,50 +1,89 @@
-"""`intendant trust`: lets the settings file of a folder set all keys."""
+"""`intendant trust`: lets the settings file of a folder set all keys, and its agents' files hold."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer  # noqa: TID253
 
 from intendant.cli.shared import JsonOption, command, print_json
 from intendant.model.errors import SettingsError
 
+if TYPE_CHECKING:
+    from intendant.config.trusted_files import TrustedFiles
+
+NOTHING = "nothing that needs trust"
+
 
 @command()
 def trust(
-    path: Annotated[Path, typer.Argument(help="A settings file, or the folder it is in.")] = Path(),
+    path: Annotated[
+        Path, typer.Argument(help="A settings file or an agent's, or the folder they are in.")
+    ] = Path(),
     *,
     revoke: Annotated[bool, typer.Option("--revoke", help="Trust it no more.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show the files that are trusted.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Let the `intendant.toml` of a folder set base URLs, roots, prices, plugins and the store.
+    """Let the `intendant.toml` of a folder set base URLs, roots, prices, plugins and the store, and its
+    `agents/*.toml` say what agents may do.
 
-    Until then it sets only what cannot hurt. Read the file first. A file that changes needs trust again.
+    Until then it sets only what cannot hurt, and runs of those agents are refused. Read the files first. A file
+    that changes needs trust again.
     """
-    from intendant.config.layers import FILE_NAME, parse_toml, read_bounded
-    from intendant.config.trusted_files import TrustedFiles, harmless
+    from intendant.config.trusted_files import TrustedFiles
 
     trusted = TrustedFiles()
     if list_:
         files = [str(file) for file in trusted]
         print_json(files) if as_json else print("\n".join(files) or "no file is trusted")
         return
-    file = path / FILE_NAME if path.is_dir() else path
+    files_here = _files_of(path)
     if revoke:
-        removed = trusted.remove(file)
-        print_json({"file": str(file.resolve()), "trusted": False}) if as_json else print(
-            f"{file} is trusted no more" if removed else f"{file} was not trusted"
+        removed = sum(trusted.remove(file) for file in files_here)
+        shown = ", ".join(str(file) for file in files_here)
+        print_json({"file": str(files_here[0].resolve()), "trusted": False}) if as_json else print(
+            f"{shown} is trusted no more" if removed else f"{shown} was not trusted"
         )
         return
-    if file.name != FILE_NAME:
+    given = [_trusted(trusted, file) for file in files_here]
+    if as_json:
+        print_json(given[0] if len(given) == 1 else given)
+        return
+    for each in given:
+        print(f"{each['file']} is trusted as it is now; it sets {', '.join(each['keys']) or NOTHING}")
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The files that *path* means: itself, or the settings and the agents' files of a folder."""
+    from intendant.config.agent_files import FOLDER
+    from intendant.config.layers import FILE_NAME
+
+    if not path.is_dir():
+        return [path]
+    settings, agents = path / FILE_NAME, sorted((path / FOLDER).glob("*.toml"))
+    return [*([settings] if settings.exists() or not agents else []), *agents]
+
+
+def _trusted(trusted: "TrustedFiles", file: Path) -> dict[str, Any]:
+    """Trust a file, and tell what it sets.
+
+    Raises:
+        SettingsError: It is read from nowhere, or is wrong.
+    """
+    from intendant.config.agent_files import FOLDER, read_definition
+    from intendant.config.layers import FILE_NAME, parse_toml, read_bounded
+    from intendant.config.trusted_files import harmless
+
+    of_agent = file.suffix == ".toml" and file.resolve().parent.name == FOLDER
+    if file.name != FILE_NAME and not of_agent:
         raise SettingsError(
-            f"{file} is read from no folder: only {FILE_NAME} is",
+            f"{file} is read from no folder: only {FILE_NAME} and {FOLDER}/NAME.toml are",
             hint="name another file with --config or INTENDANT_CONFIG: that needs no trust",
         )
     content = read_bounded(file)
-    _, keys = harmless(parse_toml(file, content))
-    trusted.add(file, content)
-    if as_json:
-        print_json({"file": str(file.resolve()), "trusted": True, "keys": keys})
+    if of_agent:
+        keys = sorted(read_definition(file, content).model_fields_set)
     else:
-        print(f"{file.resolve()} is trusted as it is now; it sets {', '.join(keys) or 'nothing that needs trust'}")
+        _, keys = harmless(parse_toml(file, content))
+    trusted.add(file, content)
+    return {"file": str(file.resolve()), "trusted": True, "keys": keys}

@@ -55,6 +55,7 @@ LIVE = frozenset(
 """What the database may set while services run: flags, budgets, thresholds and policies; a section, or one key.
 Base URLs, roots, prices, the store and plugins are set where only an operator of the machine can."""
 HOLES = {
+    "agents.ranges": "factor",
     "budget.baselines": "intent",
     "compression.policies": "intent",
     "routing.tiers": "tier",

@@ -47,6 +47,8 @@ class FlagSettings(Section):
     """Off: the measures of a step (prompt, data, conditions, references) do not count in the difficulty."""
     shadow: Flag = False
     """On: sharing, routing and compression decide and record what they would have saved, and change nothing."""
+    agent_prior_enabled: Flag = True
+    """Off: an agent's intensity changes nothing. Agents with fewer than five runs have none."""
 
 
 class BudgetSettings(Section):
@@ -123,6 +125,25 @@ class RoutingSettings(Section):
     """Preferred first; others follow in their own order."""
     tiers: dict[str, TierLimits] = Field(default_factory=dict)
     """By tier."""
+
+
+class AgentSettings(Section):
+    """How agents are rated."""
+
+    half_life: float = Field(default=10.0, gt=0, le=1000)
+    """Runs after which a run counts half as much."""
+    ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """By `component.factor`, such as `tokens.volume`: what scores 0 and what scores 10."""
+    recent_runs: int = Field(default=5, ge=0, le=100)
+    """Summaries of earlier runs that a run is told of, the newest."""
+    relevant: int = Field(default=8, ge=0, le=100)
+    """Other memories that it is told of, those that fit best what it is for."""
+    summary_tokens: int = Field(default=120, ge=20, le=2000)
+    """What the summary of a run may take (an estimate)."""
+    keep_runs: int = Field(default=30, ge=1, le=400)
+    """Summaries that are kept as they are; older ones are put together by month."""
+    keep_days: float = Field(default=365.0, gt=0)
+    """For how long what was drawn from runs is kept where no run is told of it."""
 
 
 class RunSettings(Section):
@@ -255,6 +276,7 @@ class Settings(Section):
     classification: ClassificationSettings = ClassificationSettings()
     compression: CompressionSettings = CompressionSettings()
     routing: RoutingSettings = RoutingSettings()
+    agents: AgentSettings = AgentSettings()
     run: RunSettings = RunSettings()
     calls: CallSettings = CallSettings()
     store: StoreSettings = StoreSettings()

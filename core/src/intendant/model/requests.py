@@ -71,6 +71,30 @@ class MemoryContext(Frozen):
     """What else is known."""
 
 
+MemoryKind = Literal["profile", "run", "note", "pattern"]
+
+
+class MemoryEntry(Frozen):
+    """Something that an agent remembers."""
+
+    id: int
+    """Its number; no other memory ever gets it."""
+    kind: MemoryKind
+    """`profile`: who the agent works for, and what they want; `run`: what an earlier run came to; `note`: what was
+    said; `pattern`: what several runs have in common."""
+    text: str
+    importance: int = Field(ge=1, le=10)
+    evidence: tuple[str, ...] = ()
+    """The runs that it is drawn from."""
+    source: Literal["person", "host", "run"] = "person"
+    created_at: float
+    """Seconds since 1970."""
+    used_at: float | None = None
+    """When a run was told of it last."""
+    uses: int = 0
+    """How many runs were told of it."""
+
+
 class IntentSpec(Frozen):
     """What a handler declares of its intent; classifier, budget strategies and routing read it.
 
@@ -207,7 +231,7 @@ class RouteRequest(Frozen):
     step_id: str
     intent: str
     difficulty: float = Field(ge=0, le=10)
-    """How hard the step is, tier bias of the intent included."""
+    """How hard the step is, tier bias of the intent and what is known of the agent included."""
     factors: Mapping[str, float] = Field(default_factory=dict)
     """What the difficulty is made of."""
     offers: tuple[ModelOffer, ...]
@@ -220,6 +244,8 @@ class RouteRequest(Frozen):
     """True if every tier declined; then any tier that has a model answers."""
     max_difficulties: Mapping[str, float] = Field(default_factory=dict)
     """Up to which difficulty tiers take steps, by tier, where `routing.tiers` says otherwise than their own."""
+    intensity: float | None = None
+    """The combined intensity of the run's agent, 0 to 10; part of `difficulty` already. None without data."""
 
 
 class Image(Frozen):

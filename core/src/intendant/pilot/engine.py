@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -77,6 +77,7 @@ class Engine:
         self._store: Store | None = None
         self._gateway: Gateway | None = None
         self._standing: StandingBudgets | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def adopt(self, settings: Settings) -> None:
         """Go by other values of live settings, from the next run on. What is no decision of a run (plugins,
@@ -151,8 +152,20 @@ class Engine:
             self._standing = StandingBudgets(self.store, budget.tenant, owner, budget.lease_seconds)
         return self._standing
 
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that nothing waits for; `aclose` does."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settled(self) -> None:
+        """Wait for all that was begun with `later`."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
     async def aclose(self) -> None:
         """Give leases and connections back, and commit what is left. The engine can be used again."""
+        await self.settled()
         if self._gateway is not None:
             await self._gateway.close()
         for provider in self.plugins.providers.values():

@@ -13,6 +13,8 @@ from intendant.model.requests import MemoryContext
 from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot import rollout_guard
+from intendant.pilot.agent_rating import counts, ending
+from intendant.pilot.agent_view import agent_of, refuse_beyond
 from intendant.pilot.checking import check
 from intendant.pilot.client import Shared
 from intendant.pilot.correcting import corrected
@@ -25,6 +27,7 @@ from intendant.pilot.heartbeats import lease_until
 from intendant.pilot.limit_watch import enforced_limits
 from intendant.pilot.opening import new_row
 from intendant.pilot.plans import plan_checked, record_plan
+from intendant.pilot.remembering import facts_of, learn, remembered
 from intendant.pilot.resuming import amounts_of, find_resumable, outcomes_of, with_limits
 from intendant.pilot.run_ids import new_run_id, run_id_of
 from intendant.pilot.run_status import due_of, returned_by, status_of
@@ -33,6 +36,7 @@ from intendant.pilot.segments import run_segment
 from intendant.pilot.steps import execute
 from intendant.planning.compression import CompressionChain
 from intendant.planning.decided import Plan
+from intendant.planning.run_facts import ObservationFold
 from intendant.record.journal import Journal, parse_events, row_of
 from intendant.record.rows import Fence
 from intendant.record.store import run_figures, runs
@@ -78,6 +82,7 @@ class WorkflowOrchestrator:
         self._root: Frame | None = None
         self._last: RunState | None = None
         self._busy: set[str] = set()
+        self._fold: ObservationFold  # of the run that is active
 
     def is_active(self) -> bool:
         """True between `initialize` and `complete`."""
@@ -168,8 +173,18 @@ class WorkflowOrchestrator:
         if key is not None:  # before planning, which may ask a model
             await self._engine.store.do(runs.refuse_existing(run_id))
         check(workflow, self._engine.plugins, inputs or {})
-        told = memory is not None
-        plan = await plan_checked(self._engine, workflow, ask_model=True, memory=told, inputs=inputs, user=user)
+        view = await agent_of(self._engine, workflow.agent, workflow.folder)
+        if memory is None:
+            memory = await remembered(self._engine, view, workflow, inputs)
+        plan = await plan_checked(
+            self._engine,
+            workflow,
+            ask_model=True,
+            memory=memory is not None,
+            inputs=inputs,
+            user=user,
+            agent=view,
+        )
         plan = plan.model_copy(update={"dry": dry})
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
@@ -180,6 +195,8 @@ class WorkflowOrchestrator:
             self._withdraw(Fence(run_id, 1))
             raise
         record_plan(plan, journal, values, self._engine.settings)
+        if memory is not None or view.allowance.memory:
+            journal.record(events.MemoryRecalled, **facts_of(memory or MemoryContext()))
         return True
 
     async def resume(
@@ -202,7 +219,8 @@ class WorkflowOrchestrator:
         Raises:
             RunNotFound: There is no such run.
             RecordBroken: What is kept of it was changed by something else than Intendant.
-            IntendantError: It is completed, or another process may be at it, or a run is active already.
+            IntendantError: It is completed, another process may be at it, a run is active, or *limits* are more
+                than its agent may get.
             WorkflowError: Its workflow cannot be run with what is installed now, or the corrected one changes what
                 is finished.
             BudgetExceeded: More is spent already than *limits* admit.
@@ -215,13 +233,14 @@ class WorkflowOrchestrator:
             found, limits = await corrected(self._engine, found, workflow, limits)
         tokens, micro = amounts_of(limits)
         check(found.plan.workflow, self._engine.plugins, found.inputs)
+        await refuse_beyond(self._engine, found.plan, limits)
         store, worker = self._engine.store, self._engine.worker
         other = {**found.other, "due_at": None, "pause_requested": 0, "lease_until": self._lease()}
         claimed = await store.do(
             runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro, other=other)
         )
         plan = with_limits(found.plan, claimed.budget, tokens, micro)
-        journal = Journal(store, claimed.fence, self._listeners, parse_events(claimed.events))
+        journal = self._journal(plan, claimed.fence, parse_events(claimed.events))
         try:
             await self._begin(plan, journal, found.inputs, found.memory, outcomes_of(claimed.steps))
         except asyncio.CancelledError:
@@ -332,7 +351,12 @@ class WorkflowOrchestrator:
     ) -> Journal:
         store = self._engine.store
         row = new_row(self._engine, run_id, plan, inputs, memory)._replace(lease_until=self._lease())
-        return Journal(store, await store.do(runs.open_run(row)), self._listeners)
+        return self._journal(plan, await store.do(runs.open_run(row)))
+
+    def _journal(self, plan: Plan, fence: Fence, earlier: Sequence[Event] = ()) -> Journal:
+        """The run's journal, which is watched for what the run is like."""
+        self._fold = ObservationFold(plan, earlier)
+        return Journal(self._engine.store, fence, (self._fold.add, *self._listeners), earlier)
 
     async def execute_step(
         self,
@@ -470,13 +494,13 @@ class WorkflowOrchestrator:
         self, run: RunState, status: RunStatus, outcomes: Mapping[str, StepOutcome], **facts: Any
     ) -> RunResult:
         due = due_of(run, outcomes.values()) if status is RunStatus.waiting else None
-        finished = runs.finish_run(run.journal.fence, status.value, due)
+        finished = ending(self._engine, run.plan, run.journal.fence, status, self._fold, due)
         if status is not RunStatus.waiting:
             finished = run_figures.with_figures(finished, run.journal.figures.run, self._engine.tenant)
         await run.journal.commit(finished)
         self._run, self._root, self._last = None, None, run
         order = run.plan.workflow.order
-        return RunResult(
+        result = RunResult(
             run_id=run.journal.run_id,
             workflow=run.plan.workflow.name,
             status=status,
@@ -485,6 +509,9 @@ class WorkflowOrchestrator:
             inputs=run.inputs,
             **facts,
         )
+        if counts(run.plan, status):
+            self._engine.later(learn(self._engine, run.plan, result))
+        return result
 
     async def reset(self) -> None:
         """Give the run up: it ends as cancelled, and another may be initialized."""

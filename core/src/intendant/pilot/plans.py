@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from intendant import events
 from intendant.config.settings import Settings
 from intendant.model.errors import IntendantError
+from intendant.model.graph_keys import Limits
 from intendant.model.results import Usage
 from intendant.model.workflow import Json, Workflow
+from intendant.pilot.agent_view import AgentView, agent_of
 from intendant.pilot.checking import check_classified
 from intendant.pilot.classification_support import ClassificationSupport
 from intendant.pilot.engine import Engine
@@ -24,6 +26,7 @@ async def plan_checked(
     memory: bool = False,
     inputs: Mapping[str, Json] | None = None,
     user: str | None = None,
+    agent: AgentView | None = None,
 ) -> Plan:
     """Decide everything about a workflow that was checked.
 
@@ -34,10 +37,29 @@ async def plan_checked(
         memory: Something is known before the run, and steps need tokens for it.
         inputs: Values of its inputs, as far as they are known.
         user: Whose run it is, for rollouts by user.
+        agent: What is known of its agent; looked up where it is not given.
 
     Raises:
-        WorkflowError: A step's intent cannot be told, or its handler finds it wrong.
+        WorkflowError: A step's intent cannot be told, its handler finds it wrong, or the agent may not do it.
+        SettingsError: The agent's file is wrong, or not trusted.
     """
+    view = await agent_of(engine, workflow.agent, workflow.folder) if agent is None else agent
+    budget = engine.settings.budget
+    admitted = view.admit(workflow, Limits(tokens=budget.tokens_per_workflow, usd=budget.usd_per_workflow))
+    plan = await _planned(engine, admitted, view, ask_model=ask_model, memory=memory, inputs=inputs, user=user)
+    return plan if admitted is workflow else plan.model_copy(update={"workflow": workflow})
+
+
+async def _planned(
+    engine: Engine,
+    workflow: Workflow,
+    view: AgentView,
+    *,
+    ask_model: bool,
+    memory: bool,
+    inputs: Mapping[str, Json] | None,
+    user: str | None,
+) -> Plan:
     strategy = engine.plugins.budgets.get(engine.settings.budget.strategy)
     history = {}
     flags = engine.planner.flags_of(workflow, user)
@@ -46,7 +68,14 @@ async def plan_checked(
     needs, counts = needs_of(workflow), reference_counts(workflow)
     if all(step.intent is not None for step in workflow.work):
         return await engine.planner.plan(
-            workflow, needs, counts, history=history, memory=memory, inputs=inputs, flags=flags
+            workflow,
+            needs,
+            counts,
+            history=history,
+            memory=memory,
+            inputs=inputs,
+            flags=flags,
+            prior=view.prior,
         )
     support = ClassificationSupport(engine)
     client = support.client(workflow) if ask_model and flags["intents_enabled"] else None
@@ -62,6 +91,7 @@ async def plan_checked(
             planning=lambda: client.usage if client is not None else Usage(),
             inputs=inputs,
             flags=flags,
+            prior=view.prior,
         )
     except IntendantError:
         await support.close(client)
@@ -96,6 +126,11 @@ def record_plan(plan: Plan, journal: Journal, inputs: Mapping[str, Json], settin
             wanted=shadowed.wanted,
             instead=shadowed.instead,
             saved_micro_usd=shadowed.saved_micro_usd,
+        )
+    if plan.prior is not None:
+        prior = plan.prior
+        journal.record(
+            events.IntensityApplied, score=prior.score, runs=prior.runs, preset=prior.preset, reason=prior.reason
         )
     for step in plan.steps:
         found, log = step.classification, journal.step(step.step_id)

@@ -15,6 +15,7 @@ from intendant.model.errors import Fenced, IntendantError, Problem, SettingsErro
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Limits, Workflow
+from intendant.pilot.agent_view import agent_of
 from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
 from intendant.pilot.heartbeats import beating
@@ -22,6 +23,7 @@ from intendant.pilot.operations import Operations
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
 from intendant.pilot.rating import rate
+from intendant.pilot.remembering import AgentMemory, remembered
 from intendant.pilot.segments import run_segment
 from intendant.pilot.steering import Steering
 from intendant.pilot.waiting import decisions_of, until_decided
@@ -147,7 +149,19 @@ class OrchestrationService:
         """
         await self._engine.steering.refresh()
         check(workflow, self._engine.plugins, inputs)
-        return await plan_checked(self._engine, workflow, ask_model=ask_model, inputs=inputs)
+        view = await agent_of(self._engine, workflow.agent, workflow.folder)
+        told = await remembered(self._engine, view, workflow, inputs, use=False) is not None
+        return await plan_checked(
+            self._engine, workflow, ask_model=ask_model, memory=told, inputs=inputs, agent=view
+        )
+
+    def memory(self, agent: str) -> AgentMemory:
+        """What an agent remembers, to be read and changed.
+
+        Raises:
+            IntendantError: The agent is `default`, which remembers nothing.
+        """
+        return AgentMemory(self._engine, agent)
 
     def orchestrator(
         self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None
@@ -174,7 +188,7 @@ class OrchestrationService:
             workflow: The workflow.
             inputs: Values for its inputs.
             memory: What is known before the run; steps of intents that want it receive it, within a budget line of
-                its own (`budget.memory_tokens`).
+                its own (`budget.memory_tokens`). By default what its agent remembers.
             dry: Everything runs, and models are paid, but nothing outside is changed: steps that would change
                 anything give what they would have delivered.
             key: An idempotency key, such as `orders/17`: of several runs that are asked for with the same key, by

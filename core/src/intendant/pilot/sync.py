@@ -18,6 +18,7 @@ from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.orchestrator import UNSET, WorkflowOrchestrator
 from intendant.pilot.service import Listener, OrchestrationService, TextListener
 from intendant.pilot.steering import Steering
+from intendant.pilot.sync_memory import SyncAgentMemory
 from intendant.planning.decided import Plan
 
 ResultT = TypeVar("ResultT")
@@ -278,6 +279,10 @@ class SyncOrchestrationService:
     ) -> None:
         """See `OrchestrationService.rate`."""
         self._thread.call(self._service.rate(run, rating, step=step, comment=comment, by=by))
+
+    def memory(self, agent: str) -> SyncAgentMemory:
+        """See `OrchestrationService.memory`."""
+        return SyncAgentMemory(self._service.memory(agent), self._thread)
 
     def orchestrator(
         self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None

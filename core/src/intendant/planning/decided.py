@@ -10,6 +10,7 @@ from intendant.model.requests import CompressionPolicy
 from intendant.model.results import Classification, Route
 from intendant.model.workflow import Frozen, Placed, Workflow
 from intendant.planning.graph_bounds import Items
+from intendant.planning.prior import Prior
 
 
 class StepPlan(Frozen):
@@ -99,6 +100,10 @@ class Plan(Frozen):
     """Which flags are on for this run; it keeps them when it is resumed."""
     shadowed: tuple[ShadowDecision, ...] = ()
     """What would have been decided otherwise, in shadow mode."""
+    prior: Prior | None = None
+    """What was known of the agent, and tipped the scales; None where nothing was, or where that is switched
+    off.
+    """
 
     @property
     def estimated_micro_usd(self) -> int | None:

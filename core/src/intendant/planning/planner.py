@@ -34,7 +34,8 @@ from intendant.model.workflow import Json, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, within
 from intendant.planning.decided import Plan, StepPlan, control, warned
 from intendant.planning.graph_bounds import Items, cap_of, items_of, of_workflow
-from intendant.planning.routing import Router
+from intendant.planning.prior import Prior
+from intendant.planning.routing import Router, difficulty
 from intendant.planning.shadowing import acting, compared, equal_shares
 from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
@@ -58,6 +59,9 @@ class _Draft(NamedTuple):
     memory: int
     """Tokens for what is known before the run."""
     items: Items
+    references: int
+    difficulty: float
+    """For sharing tokens; for routing, flags may leave factors out."""
 
 
 class Planner:
@@ -83,6 +87,7 @@ class Planner:
         planning: Callable[[], Usage] = Usage,
         inputs: Mapping[str, Json] | None = None,
         flags: Mapping[str, bool] | None = None,
+        prior: Prior | None = None,
     ) -> Plan:
         """Decide everything about *workflow*.
 
@@ -97,6 +102,7 @@ class Planner:
             planning: Returns what classifying took, which the run's budget pays for.
             inputs: The values of inputs that are known; how many items a list has may follow from them.
             flags: Which flags are on for the run; by default for its agent.
+            prior: What is known of the agent.
 
         Raises:
             WorkflowError: A step's intent cannot be told, or nobody handles it.
@@ -109,27 +115,24 @@ class Planner:
         found = await self._classify(workflow, needs, known or {}, model)
         taken, total = planning(), self.total(workflow)
         items = items_of(workflow, inputs or {})
-        drafts = self._drafts(workflow, found, items, memory=memory)
+        drafts = self._drafts(workflow, found, items, references, memory=memory)
         free = max(0, total - taken.tokens - sum(draft.memory for draft in drafts.values()))
 
         def decide(switched: Mapping[str, bool]) -> tuple[dict[str, StepPlan], str, int]:
-            shares, strategy, left = self._allocate(workflow, drafts, history or {}, free, switched)
-            router = self.router(workflow, switched)
-            return self._work(drafts, needs, references, shares, router, total), strategy, left
+            shares, strategy, left = self._allocate(workflow, drafts, history or {}, free, switched, prior)
+            router = self.router(workflow, switched, prior)
+            return self._work(drafts, needs, shares, router, total, prior), strategy, left
 
         work, strategy, unallocated = decide(acting(on))
         shadowed = tuple(compared(work, decide(on)[0])) if on["shadow"] else ()
-        steps = [
-            work.get(placed.key) or control(placed, needs[placed.key], items[placed.key])
-            for placed in workflow.placed
-        ]
+        steps = _in_order(workflow, work, needs, items)
         facts = {"strategy": strategy, "unallocated": unallocated, "flags": dict(on), "shadowed": shadowed}
-        return self._plan(workflow, steps, work, taken, **facts)
+        return self._plan(workflow, steps, work, taken, prior=prior, **facts)
 
     def _plan(
         self,
         workflow: Workflow,
-        steps: Sequence[StepPlan],
+        steps: tuple[StepPlan, ...],
         work: Mapping[str, StepPlan],
         taken: Usage,
         **facts: Any,
@@ -138,7 +141,7 @@ class Planner:
         bound = of_workflow(workflow, work, total, micro)
         return Plan(
             workflow=workflow,
-            steps=tuple(warned(step, workflow) for step in steps),
+            steps=steps,
             budget_tokens=total,
             budget_micro_usd=micro,
             folder=workflow.folder,
@@ -158,19 +161,25 @@ class Planner:
         self,
         drafts: Mapping[str, _Draft],
         needs: Mapping[str, Sequence[str]],
-        references: Mapping[str, int],
         shares: Mapping[str, int],
         router: Router,
         total: int,
+        prior: Prior | None,
     ) -> dict[str, StepPlan]:
         """The plans of the steps that handlers do."""
         return {
-            key: self._step(draft, needs[key], references[key], shares.get(key, 0), router, total)
+            key: self._step(draft, needs[key], shares.get(key, 0), router, total, prior)
             for key, draft in drafts.items()
         }
 
     def _drafts(
-        self, workflow: Workflow, found: Mapping[str, Classification], items: Mapping[str, Items], *, memory: bool
+        self,
+        workflow: Workflow,
+        found: Mapping[str, Classification],
+        items: Mapping[str, Items],
+        references: Mapping[str, int],
+        *,
+        memory: bool,
     ) -> dict[str, _Draft]:
         """What is known of each step of work before tokens are shared.
 
@@ -193,6 +202,8 @@ class Planner:
                 wants[step.id],
                 line if step.id in told else 0,
                 items[step.id],
+                references[step.id],
+                difficulty(step, specs[step.id], references=references[step.id])[0],
             )
             for step in workflow.work
         }
@@ -202,8 +213,10 @@ class Planner:
         """The providers that can be used, preferred first; looked up once, when the first plan is made."""
         return offers(self._plugins.providers, self._settings.routing.providers)
 
-    def router(self, workflow: Workflow, flags: Mapping[str, bool] | None = None) -> Router:
-        """Chooses models for *workflow*, as *flags* say."""
+    def router(
+        self, workflow: Workflow, flags: Mapping[str, bool] | None = None, prior: Prior | None = None
+    ) -> Router:
+        """Chooses models for *workflow*, as *flags* say; *prior* is what is known of its agent."""
         on = self.flags_of(workflow) if flags is None else flags
         return Router(
             self._questions,
@@ -214,6 +227,7 @@ class Planner:
             limits=self._settings.routing.tiers,
             by_intent=on["intent_routing_enabled"],
             by_measures=on["ais_routing_enabled"],
+            prior=prior,
         )
 
     def total(self, workflow: Workflow) -> int:
@@ -321,6 +335,7 @@ class Planner:
         history: Mapping[str, tuple[int, ...]],
         total: int,
         flags: Mapping[str, bool],
+        prior: Prior | None,
     ) -> tuple[Mapping[str, int], str, int]:
         settings = self._settings.budget
         lines = tuple(
@@ -339,6 +354,8 @@ class Planner:
         )
         if not lines:
             return {}, settings.strategy, total
+        if prior is not None:
+            lines = prior.lines(lines, {key: draft.difficulty for key, draft in drafts.items()})
         request = BudgetRequest(
             total=total,
             lines=lines,
@@ -366,13 +383,19 @@ class Planner:
         return answer.tokens, answer.strategy, total - granted
 
     def _step(
-        self, draft: _Draft, needs: Sequence[str], references: int, share: int, router: Router, total: int
+        self,
+        draft: _Draft,
+        needs: Sequence[str],
+        share: int,
+        router: Router,
+        total: int,
+        prior: Prior | None,
     ) -> StepPlan:
         step, spec, classification = draft.step, draft.spec, draft.classification
-        score, factors = router.difficulty(step, spec, references)
+        score, factors = router.difficulty(step, spec, draft.references)
         tokens = share + draft.memory
         route = router.route_step(step, spec.name, score, factors, tokens) if draft.needs_model else None
-        compression = self._policy(spec)
+        compression = self._policy(spec, prior)
         rewriting = (
             router.route(step.id, "compress", 0.0, {}, tokens) if compression.abstractive and route else None
         )
@@ -407,12 +430,15 @@ class Planner:
             warnings=self._warnings(step, classification, draft.needs_model, route, bound),
         )
 
-    def _policy(self, spec: IntentSpec) -> CompressionPolicy:
-        """How far the intent's input may be compressed: as its handler declares, but for what settings name."""
+    def _policy(self, spec: IntentSpec, prior: Prior | None) -> CompressionPolicy:
+        """How far the intent's input may be compressed: as its handler declares or as suits the agent, but for
+        what settings name.
+        """
+        own = spec.compression if prior is None else prior.policy(spec.compression)
         said = self._settings.compression.policies.get(spec.name)
         if said is None:
-            return spec.compression
-        return spec.compression.model_copy(update={name: getattr(said, name) for name in said.model_fields_set})
+            return own
+        return own.model_copy(update={name: getattr(said, name) for name in said.model_fields_set})
 
     def _estimate(self, route: Route | None, tokens: int) -> int | None:
         if route is None:
@@ -478,6 +504,19 @@ class Planner:
         if found.margin >= CLOSE or found.intent not in specs or found.second not in specs:
             return False
         return specs[found.intent].side_effects != specs[found.second].side_effects
+
+
+def _in_order(
+    workflow: Workflow,
+    work: Mapping[str, StepPlan],
+    needs: Mapping[str, Sequence[str]],
+    items: Mapping[str, Items],
+) -> tuple[StepPlan, ...]:
+    """The plans of all steps, those that no handler does included."""
+    steps = (
+        work.get(placed.key) or control(placed, needs[placed.key], items[placed.key]) for placed in workflow.placed
+    )
+    return tuple(warned(step, workflow) for step in steps)
 
 
 def _changes(tool: ToolUse) -> bool:

@@ -7,6 +7,7 @@ from intendant.hooks.questions import Questions
 from intendant.model.requests import IntentSpec, ModelOffer, RouteRequest
 from intendant.model.results import Route
 from intendant.model.workflow import Json, Step
+from intendant.planning.prior import Prior
 
 MIDDLE = 5.0
 """What a factor counts as that is switched off."""
@@ -91,6 +92,7 @@ class Router:
         limits: What the settings change about tiers.
         by_intent: See `difficulty`, as for `by_measures`.
         by_measures: See `difficulty`.
+        prior: What is known of the agent; moves the difficulty of steps that name neither tier nor model.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Router:
         limits: Mapping[str, TierLimits] | None = None,
         by_intent: bool = True,
         by_measures: bool = True,
+        prior: Prior | None = None,
     ) -> None:
         self._by_intent, self._by_measures = by_intent, by_measures
         self._limits = limits or {}
@@ -111,6 +114,7 @@ class Router:
             name: each.max_difficulty for name, each in self._limits.items() if each.max_difficulty is not None
         }
         self._questions = questions
+        self._prior = prior
         self._default_tier = default_tier
         self._enabled = enabled
         self._tiers = tuple(tiers)
@@ -126,22 +130,14 @@ class Router:
         self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int
     ) -> Route | None:
         """The step's model; None if no provider can be used or no tier is installed."""
-        request = RouteRequest(
-            step_id=step_id,
-            intent=intent,
-            difficulty=score,
-            factors=factors,
-            offers=self._offers,
-            tokens=tokens,
-            max_difficulties=self._hardest,
-        )
+        request = self._request(step_id, intent, score, factors, tokens)
         if not self._enabled and self._default_tier in self._tiers:
             others = tuple(name for name in self._tiers if name != self._default_tier)
             request = request.model_copy(update={"excluded": others, "last_resort": True})
         answer = self._questions.route(request)
         if answer is None and not request.last_resort:
             answer = self._questions.route(request.model_copy(update={"last_resort": True}))
-        return self._direct() if answer is None else self._limited(answer)
+        return self._direct() if answer is None else self._reasoned(self._limited(answer))
 
     def _limited(self, route: Route) -> Route:
         """The route with what the settings say of its tier."""
@@ -150,6 +146,26 @@ class Router:
             return route
         said = {"max_output_tokens": limits.max_output_tokens, "temperature": limits.temperature}
         return route.model_copy(update={name: value for name, value in said.items() if value is not None})
+
+    def _request(
+        self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int
+    ) -> RouteRequest:
+        return RouteRequest(
+            step_id=step_id,
+            intent=intent,
+            difficulty=score if self._prior is None else self._prior.difficulty(score),
+            factors=factors,
+            offers=self._offers,
+            tokens=tokens,
+            max_difficulties=self._hardest,
+            intensity=None if self._prior is None else self._prior.score,
+        )
+
+    def _reasoned(self, route: Route) -> Route:
+        """The route, with the agent's part in the reason."""
+        if self._prior is None:
+            return route
+        return route.model_copy(update={"reason": f"{route.reason}; {self._prior.reason}"})
 
     def route_step(
         self, step: Step, intent: str, score: float, factors: Mapping[str, float], tokens: int
@@ -218,18 +234,8 @@ class Router:
         tokens: int,
         excluded: tuple[str, ...],
     ) -> Route | None:
-        request = RouteRequest(
-            step_id=step_id,
-            intent=intent,
-            difficulty=score,
-            factors=factors,
-            offers=self._offers,
-            tokens=tokens,
-            excluded=excluded,
-            last_resort=True,
-            max_difficulties=self._hardest,
-        )
-        answer = self._questions.route(request)
+        request = self._request(step_id, intent, score, factors, tokens)
+        answer = self._questions.route(request.model_copy(update={"excluded": excluded, "last_resort": True}))
         return None if answer is None else self._limited(answer)
 
     def _direct(self) -> Route | None:

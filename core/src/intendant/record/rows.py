@@ -330,3 +330,42 @@ class DoubtRow(NamedTuple):
     run_status: str
     waits: bool
     """True if a step waits for the decision."""
+
+
+class AgentRow(NamedTuple):
+    """An agent."""
+
+    id: int
+    tenant: str
+    name: str
+    runs: int
+    """How many there were in all that were counted."""
+    memories: int
+    """How many it has."""
+    scores: str | None
+    """As they were after its newest run, as JSON."""
+    definition: str | None
+    """What the database says of it, as JSON."""
+    updated_at: float
+
+
+class MemoryRow(NamedTuple):
+    """Something that an agent remembers."""
+
+    id: int
+    kind: str
+    """`profile`, `run`, `note` or `pattern`."""
+    text: str
+    importance: int
+    """1 to 10."""
+    evidence: str
+    """The ids of the runs that it is drawn from, as a JSON list."""
+    source: str
+    """`person`, `host` or `run`."""
+    subject: str | None
+    """What it is about, where there is one of it: a run's id, or the name of a pattern."""
+    created_at: float
+    used_at: float | None = None
+    """When a run was told of it last."""
+    uses: int = 0
+    """How many runs were told of it."""

@@ -177,5 +177,9 @@ OUTSIDE = {
     "setting_change": "settings; each run says which version of them it went by",
     "run_figure": "computed from the journal when a run ends",
     "canary_count": "counted when runs end",
+    "agent": "figures that are computed from runs, and definitions",
+    "observation": "computed from the record of its run",
+    "memory": "what may be changed and deleted at any time",
+    "memory_term": "the index of memory",
 }
 """Tables to whose rows the record does not commit, and why."""

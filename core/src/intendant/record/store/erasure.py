@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update  # noqa: TID253
 
 from intendant.model.errors import RunActive
+from intendant.record.store import memories
 from intendant.record.store.digests import (
     APPROVAL,
     DECISION,
@@ -23,6 +24,7 @@ from intendant.record.store.digests import (
 from intendant.record.store.session import Session, session_of
 from intendant.record.store.statements import Work
 from intendant.record.store.tables import run, step
+from intendant.text.grams import terms_of
 
 PAYLOADS: dict[Covered, dict[str, Any]] = {
     RUN: {"inputs": "{}", "memory": None},
@@ -39,7 +41,7 @@ PAYLOADS: dict[Covered, dict[str, Any]] = {
 
 def erase(run_id: str, by: str) -> Work[int]:
     """Erase inputs, memory, outputs, replies, receipts and originals of a run, comments of ratings, and what
-    people were shown and noted; returns of how many rows.
+    people were shown and noted; returns of how many rows. What its agent remembers of it is deleted too.
 
     The salts under which their digests were made go too: what is left of a digest says nothing of a payload.
 
@@ -56,6 +58,7 @@ def erase(run_id: str, by: str) -> Work[int]:
         if status == "running":
             raise RunActive(f"run {run_id} may still be worked on", hint="let it end first: intendant resume RUN")
         session = session_of(connection)
+        memories.forget_run(connection, run_id, terms_of)
         if session.sqlite:
             session.driver.execute("PRAGMA secure_delete = ON")  # freed bytes are overwritten
         asked = (APPROVAL, DECISION) if status == "waiting" else ()  # a person still needs them

@@ -12,6 +12,7 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     String,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -339,4 +340,57 @@ canary_count = Table(
     Column("criterion", String(20), primary_key=True),
     Column("samples", BigInteger, nullable=False),
     Column("bad", BigInteger, nullable=False),
+)
+
+agent = Table(
+    "agent",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("tenant", _KEY, nullable=False),
+    Column("name", _KEY, nullable=False),
+    Column("runs", Integer, nullable=False, server_default="0"),
+    Column("memories", Integer, nullable=False, server_default="0"),  # how many it has
+    Column("scores", Text),  # as they were after its newest run, as JSON
+    Column("definition", Text),  # an agent's file, as JSON
+    Column("updated_at", Float, nullable=False),
+    UniqueConstraint("tenant", "name", name="uq_agent_name"),
+)
+
+observation = Table(
+    "observation",
+    metadata,
+    Column("run_id", _KEY, primary_key=True),
+    Column("agent_id", Integer, ForeignKey("agent.id", ondelete="CASCADE"), nullable=False),
+    Column("data", Text, nullable=False),  # what the run was like, as JSON; the agent's figures are made of them
+    Column("at", Float, nullable=False),
+    Index("ix_observation_agent", "agent_id", "run_id"),
+)
+
+memory = Table(
+    "memory",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("agent_id", Integer, ForeignKey("agent.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(12), nullable=False),  # profile, run, note, pattern
+    Column("text", Text, nullable=False),
+    Column("importance", Integer, nullable=False),  # 1 to 10
+    Column("evidence", Text, nullable=False),  # the runs that it is drawn from, as a JSON list
+    Column("source", String(12), nullable=False),  # person, host, run
+    Column("subject", Text),  # what it is about, where there is one of it: a run's id, or a name of a pattern
+    Column("created_at", Float, nullable=False),
+    Column("used_at", Float),
+    Column("uses", Integer, nullable=False, server_default="0"),
+    CheckConstraint("importance BETWEEN 1 AND 10", name="importance"),
+    UniqueConstraint("agent_id", "subject", name="uq_memory_subject"),
+    Index("ix_memory_agent", "agent_id", "kind", "id"),
+    sqlite_autoincrement=True,  # an id that was deleted is not given again
+)
+
+memory_term = Table(
+    "memory_term",
+    metadata,
+    Column("agent_id", Integer, primary_key=True, autoincrement=False),
+    Column("term", BigInteger, primary_key=True, autoincrement=False),  # of a part of a word: see `text.grams`
+    Column("memory_id", Integer, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )

@@ -4,7 +4,7 @@ import sqlalchemy as sa  # noqa: TID253
 from alembic import op  # noqa: TID253
 
 revision = "0014"
-down_revision = "0012"
+down_revision = "0013"
 
 KEY = sa.String(length=300)
 
