@@ -21,6 +21,14 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from intendant.model.happening import Event as Event, Severity
+from intendant.model.pauses import (
+    ApprovalDecided as ApprovalDecided,
+    ApprovalRequested as ApprovalRequested,
+    SignalTaken as SignalTaken,
+    SignalWanted as SignalWanted,
+    Suspended as Suspended,
+    WaitStarted as WaitStarted,
+)
 from intendant.model.results import Failure, RunStatus, StepStatus, Usage
 from intendant.model.workflow import Frozen, Json
 
@@ -329,47 +337,6 @@ class ItemsEnded(Event):
     items: tuple[ItemEnded, ...]
 
 
-class ApprovalRequested(Event):
-    """People are asked before anything of a step happens; the run may wait for them without a process."""
-
-    type: Literal["approval_requested"] = "approval_requested"
-    ask: str = ""
-    """The question; it stands outside the journal, with what was shown."""
-    by: tuple[str, ...] = ()
-    need: int = 1
-    expires_at: float | None = None
-    """Seconds since 1970 (UTC); None where there is no end."""
-    otherwise: str = "deny"
-
-
-class ApprovalDecided(Event):
-    """An approval was decided, by people or by its time being over."""
-
-    type: Literal["approval_decided"] = "approval_decided"
-    verdict: Literal["approved", "denied", "skipped"]
-    by: tuple[str, ...] = ()
-    """Who decided; nobody where the time was over."""
-    note: str = ""
-
-
-class WaitStarted(Event):
-    """A step lets time pass."""
-
-    type: Literal["wait_started"] = "wait_started"
-    until: float
-    """Seconds since 1970, UTC."""
-
-
-class Suspended(Event):
-    """All that is left of a run waits for a person or a time; no process stays for it."""
-
-    type: Literal["suspended"] = "suspended"
-    waits: tuple[str, ...]
-    """The steps that wait."""
-    seconds: float
-    """For how long the run was executed until then."""
-
-
 class StepSkipped(Event):
     """A step was not run, for the reason given."""
 
@@ -463,6 +430,8 @@ AnyEvent = Annotated[
     | ApprovalRequested
     | ApprovalDecided
     | WaitStarted
+    | SignalWanted
+    | SignalTaken
     | Suspended
     | StepSkipped
     | StepWaiting

@@ -27,6 +27,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "route": ("route",),
     "run": ("run", "resume"),
     "runs": ("runs", "show", "db"),
+    "signal": ("signal",),
     "trust": ("trust",),
     "verify": ("verify",),
 }

@@ -1,6 +1,7 @@
 """What a running workflow looks like: one state, fed by events, shown as a live table or as plain lines."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 SHORT = 1.0
 """Seconds from which on it can be said how long the rest of a list takes."""
+A_SIGNAL = "a signal: "
+"""With this a reason begins why a step waits for one."""
 MINUTE, HOUR = 60, 3600
 SHOWN = 30
 """Rows of the live table; a longer workflow shows its last ones."""
@@ -174,6 +177,8 @@ def _of_graph(row: Row, event: events.Event) -> None:
             row.status, row.note = StepStatus.waiting, event.reason
         case events.WaitStarted():
             row.status, row.note = StepStatus.waiting, f"waits until {_clock(event.until)}"
+        case events.SignalWanted():
+            row.status, row.note = StepStatus.waiting, f"waits for a signal: {event.event}"
         case events.ErrorHandled():
             row.note = f"handled ({event.how}): {event.failure.message}"
 
@@ -220,6 +225,7 @@ _ENDS = (
     events.StepSkipped,
     events.ApprovalRequested,
     events.WaitStarted,
+    events.SignalWanted,
     events.StepWaiting,
 )
 
@@ -269,8 +275,16 @@ def summary(result: RunResult) -> list[str]:
     if any(result.steps[key].in_doubt for key in result.waits if key in result.steps):
         lines.append(f"    intendant doubts; then: intendant resume {result.run_id}")
     elif result.waits:
-        lines.append(f"    intendant approvals {result.run_id}; then: intendant resume {result.run_id}")
+        lines.append(f"    {_what_next(result)}; then: intendant resume {result.run_id}")
     return lines
+
+
+def _what_next(result: RunResult) -> str:
+    """The command with which what a run waits for is given."""
+    wanted = [reason.removeprefix(A_SIGNAL) for reason in result.waits.values() if reason.startswith(A_SIGNAL)]
+    if len(wanted) < len(result.waits):
+        return f"intendant approvals {result.run_id}"
+    return f"intendant signal {result.run_id} {shlex.quote(wanted[0])}"
 
 
 def listener_for(view: RunView, out: TextIO | None = None) -> Callable[[events.Event], Any]:

@@ -112,19 +112,34 @@ class Approve(Frozen):
 
 
 class Wait(Frozen):
-    """Lets time pass; no process stays for it."""
+    """Lets time pass, or waits until something happens outside; no process stays for it."""
 
     for_: Json = Field(default=None, alias="for", description="How long, such as `90s`, `2h` or `3d`.")
     until: Json = Field(default=None, description="Until when, such as `2026-12-24T18:00:00+01:00`.")
+    event: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Until a signal of this name comes: `intendant signal RUN EVENT`; its payload is the output.",
+    )
+    within: Duration | None = Field(
+        default=None, description="How long a signal may take, such as `2h` or `3d`; without it there is no end."
+    )
+    otherwise: Literal["fail", "skip", "continue"] = Field(
+        default="fail",
+        description="What becomes of the step when that time is over; with `continue` its output is null.",
+    )
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "Wait":
-        if (self.for_ is None) == (self.until is None):
-            raise ValueError("give either `for` or `until`")
+    def _one_of_all(self) -> "Wait":
+        if sum(given is not None for given in (self.for_, self.until, self.event)) != 1:
+            raise ValueError("give one of `for`, `until` and `event`")
         if self.for_ is not None and not _is_reference(self.for_):
             seconds_of(self.for_)
         if self.until is not None and not _is_reference(self.until):
             time_of(self.until)
+        if self.event is None and self.model_fields_set & {"within", "otherwise"}:
+            raise ValueError("`within` and `otherwise` need an `event`")
         return self
 
 

@@ -177,7 +177,7 @@ class Step(Frozen):
         description="Of a step with `tools`: model calls at most, that for the answer included.",
     )
     approve: Approve | None = Field(default=None, description="Asks people before anything of the step happens.")
-    wait: Wait | None = Field(default=None, description="Lets time pass before the step.")
+    wait: Wait | None = Field(default=None, description="Lets time pass before the step, or waits for a signal.")
 
     @property
     def title(self) -> str:

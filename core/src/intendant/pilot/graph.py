@@ -125,6 +125,7 @@ def find_in(step: Step) -> Iterator[Reference | tuple[Path, ReferenceFailed]]:
     if step.wait is not None:
         yield from references.find(step.wait.for_, ("wait", "for"))
         yield from references.find(step.wait.until, ("wait", "until"))
+        yield from references.find(step.wait.event, ("wait", "event"))
     for name, branch in (step.branches or {}).items():
         yield from references.find(branch.returns, ("branches", name, "returns"))
     if isinstance(step.on_error, OnError):

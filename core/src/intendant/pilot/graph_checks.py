@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from intendant.model.errors import ExpressionFailed, Problem
 from intendant.model.source import Path
-from intendant.model.workflow import ON_ERROR, Placed, Workflow
+from intendant.model.workflow import ON_ERROR, Placed, Step, Workflow
 from intendant.pilot.conditions import Expression
 from intendant.pilot.references import ROOTS
 
@@ -44,24 +44,43 @@ def graph_faults(workflow: Workflow, placed: Placed) -> Iterator[Problem]:
         return workflow.document.problem(message, (*placed.path, *path), hint=hint, step=placed.step.id)
 
     step = placed.step
-    given = step.model_fields_set
     if not step.is_map:
         for name, field in OF_MAPS:
-            if field in given and getattr(step, field) is not None:
+            if _given(step, field):
                 yield problem((name,), f"`{name}` needs a `for_each`", "say over which list: for_each: …")
-    if step.is_group:
-        for name, field in OF_WORK:
-            if field in given and getattr(step, field) not in (None, {}, ()):
-                hint = "write it in the steps of the group, or under `defaults` of the workflow"
-                yield problem((name,), f"a group has no `{name}`", hint)
-    elif "returns" in given:
-        yield problem(("returns",), "only a group has `returns`", "write `steps:` beside it")
+    yield from _body_faults(step, problem)
     if step.is_map:
         yield from _map_faults(placed, problem)
+    if step.wait is not None and step.wait.event is not None:
+        yield from _event_faults(step, problem)
     if step.id == ON_ERROR:
         yield problem(("id",), f"'{ON_ERROR}' cannot be an id", "it stands in addresses of steps")
     if step.join != "all" and not _has_needs(placed):
         yield problem(("join",), "`join` needs steps to join", "name them: needs: [a, b]")
+
+
+def _body_faults(step: Step, make: Callable[..., Problem]) -> Iterator[Problem]:
+    """A group does no work of its own."""
+    if step.is_group:
+        for name, field in OF_WORK:
+            if _given(step, field):
+                hint = "write it in the steps of the group, or under `defaults` of the workflow"
+                yield make((name,), f"a group has no `{name}`", hint)
+    elif "returns" in step.model_fields_set:
+        yield make(("returns",), "only a group has `returns`", "write `steps:` beside it")
+
+
+def _event_faults(step: Step, make: Callable[..., Problem]) -> Iterator[Problem]:
+    """A step that waits for an event does nothing else: its output is what the signal says."""
+    more = ("approve", "steps", "for_each", "loop", "flow")
+    beside = [name for name, field in (*OF_WORK, *((key, key) for key in more)) if _given(step, field)]
+    for name in beside:
+        hint = f"write the wait as a step of its own before it; its output is the payload: steps.{step.id}.output"
+        yield make((name,), f"beside `wait: {{event: …}}` there is no `{name}`", hint)
+
+
+def _given(step: Step, field: str) -> bool:
+    return field in step.model_fields_set and getattr(step, field) not in (None, {}, ())
 
 
 def _has_needs(placed: Placed) -> bool:

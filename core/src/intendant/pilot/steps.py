@@ -12,6 +12,7 @@ from intendant import events
 from intendant.model.errors import Fenced, IntendantError, StepError
 from intendant.model.results import Failure, StepOutcome, StepStatus
 from intendant.model.workflow import ON_ERROR, Json, OnError, Step
+from intendant.pilot.awaiting import await_event
 from intendant.pilot.execution import StepExecution, failure_of, output_text
 from intendant.pilot.frames import Frame
 from intendant.pilot.recording import Deferred, Recorder
@@ -54,15 +55,22 @@ async def execute(frame: Frame, step_id: str, given: Mapping[str, Json] | None =
 
 
 async def _execute(frame: Frame, step: Step, given: Mapping[str, Json] | None) -> StepOutcome:
-    from intendant.pilot.items import run_items
-
     answer = Answer()
+    if step.wait is not None and step.wait.event is not None:
+        return await await_event(frame, step, step.wait)
     if step.wait is not None and (waits := await let_time_pass(frame, step)) is not None:
         return waits
     if step.approve is not None:
         answer = await ask_people(frame, step)
         if answer.outcome is not None:
             return answer.outcome
+    return await _done(frame, step, given, answer)
+
+
+async def _done(frame: Frame, step: Step, given: Mapping[str, Json] | None, answer: Answer) -> StepOutcome:
+    """Execute a step that need not wait, and may go on."""
+    from intendant.pilot.items import run_items
+
     if step.is_map:
         return await run_items(frame, step)
     place = Place(f"{frame.address}{step.id}", frame.recorder, {})

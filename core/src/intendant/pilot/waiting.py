@@ -13,6 +13,7 @@ from intendant.model.errors import StepError
 from intendant.model.graph_keys import Approve, seconds_of, time_of
 from intendant.model.results import Failure, StepOutcome, StepStatus
 from intendant.model.workflow import Json, Step
+from intendant.pilot.awaiting import WAIT
 from intendant.pilot.execution import output_text
 from intendant.pilot.frames import Frame
 from intendant.pilot.references import resolve
@@ -29,8 +30,6 @@ LOOK_SECONDS = 0.5
 """How often a process that stays looks for decisions."""
 MOST_SHOWN = 50_000
 """Characters of what people are shown that are kept with the question."""
-WAIT = "~wait"
-"""Stands behind the address of a step under which its wait is kept."""
 
 
 class Answer(NamedTuple):
@@ -287,15 +286,16 @@ def _cut(shown: dict[str, Json], text: str) -> str:
 
 
 async def decisions_of(frame: Frame) -> int:
-    """How many decisions there are about steps of the run."""
-    from intendant.record.store import approvals
+    """How many decisions about steps of the run, and signals for them, there are."""
+    from intendant.record.store import approvals, sent_signals
 
     journal = frame.run.journal
-    return await journal.store.do(approvals.count(journal.run_id), journal.fence)
+    decided = await journal.store.do(approvals.count(journal.run_id), journal.fence)
+    return decided + await journal.store.do(sent_signals.count(journal.run_id), journal.fence)
 
 
 async def until_decided(frame: Frame, seen: int) -> None:
-    """Wait until there are more decisions than *seen*, or the first time that the run waits for has come."""
+    """Wait until there are more decisions and signals than *seen*, or the first time waited for has come."""
     due = [outcome.due for outcome in frame.waiting if outcome.due is not None]
     first = min(due) if due else None
     while await decisions_of(frame) == seen:

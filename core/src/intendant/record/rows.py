@@ -273,6 +273,20 @@ class DecisionRow(NamedTuple):
     at: float
 
 
+class SignalRow(NamedTuple):
+    """What somebody said has happened outside, for a run that waits for it or will."""
+
+    run_id: str
+    id: str
+    event: str
+    payload: str | None
+    """As JSON; None where it was erased."""
+    sent_by: str
+    at: float
+    taken_by: str | None = None
+    """The address of the step that took it; None while it is stored."""
+
+
 class Scope(NamedTuple):
     """Which calls a report is about; None for all."""
 

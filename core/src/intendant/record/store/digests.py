@@ -164,8 +164,9 @@ DELIVERY = Covered(tables.outbox, ["key"], payload=["receipt"])
 ORIGINAL = Covered(tables.original, ["run_id", "handle"], payload=["text"])
 APPROVAL = Covered(tables.approval, ["run_id", "step_key"], payload=["ask", "shown"])
 DECISION = Covered(tables.decision, ["run_id", "step_key", "decided_by", "input_sha256"], payload=["note"])
+SIGNAL = Covered(tables.signal, ["run_id", "id"], payload=["payload"])
 
-COVERED = (RUN, STEP, HOLD, LEDGER, BUDGET, WINDOW, LIMIT, DELIVERY, ORIGINAL, APPROVAL, DECISION)
+COVERED = (RUN, STEP, HOLD, LEDGER, BUDGET, WINDOW, LIMIT, DELIVERY, ORIGINAL, APPROVAL, DECISION, SIGNAL)
 OUTSIDE = {
     "event": "it is the chain itself",
     "lease": "slices of budgets for some seconds; the budgets are computed with them",

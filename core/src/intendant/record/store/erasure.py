@@ -13,6 +13,7 @@ from intendant.record.store.digests import (
     NONE,
     ORIGINAL,
     RUN,
+    SIGNAL,
     STEP,
     Covered,
     commitment,
@@ -27,12 +28,13 @@ PAYLOADS: dict[Covered, dict[str, Any]] = {
     HOLD: {"reply": None},
     DELIVERY: {"receipt": None},
     ORIGINAL: {"text": None},
+    SIGNAL: {"payload": None},
 }
 """Columns that are erased, and what takes their place."""
 
 
 def erase(run_id: str, by: str) -> Work[int]:
-    """Erase inputs, memory, outputs, replies, receipts and originals of a run; returns of how many rows.
+    """Erase inputs, memory, outputs, replies, receipts, originals and signals of a run; returns of how many rows.
 
     The salts under which their digests were made go too: what is left of a digest says nothing of a payload.
 

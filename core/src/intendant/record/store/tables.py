@@ -15,7 +15,7 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     text,
 )
 
-HEAD = "0010"
+HEAD = "0011"
 """The migration these tables correspond to."""
 VERSION_TABLE = "intendant_version"
 """Ours alone: a host's own alembic in the same database uses another."""
@@ -246,6 +246,20 @@ decision = Table(
     Column("at", Float, nullable=False),
     Column("salt", String(32)),
     CheckConstraint("verdict IN ('approved', 'denied')", name="verdict"),
+)
+
+signal = Table(
+    "signal",
+    metadata,
+    Column("run_id", _KEY, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", _KEY, primary_key=True),  # as the sender gives it, so that a signal that is sent again is one
+    Column("event", _KEY, nullable=False),
+    Column("payload", Text),  # as JSON; null where it was erased
+    Column("sent_by", _KEY, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("salt", String(32)),
+    Column("taken_by", _KEY),  # the step that took it; null while it is stored
+    Column("taken_sha256", String(64)),  # of the item that the step works on
 )
 
 original = Table(
