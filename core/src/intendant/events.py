@@ -337,6 +337,18 @@ class ItemsEnded(Event):
     items: tuple[ItemEnded, ...]
 
 
+class LoopPassed(Event):
+    """The steps of a loop were executed once more."""
+
+    type: Literal["loop_passed"] = "loop_passed"
+    number: int
+    """Of the pass, from 1."""
+    most: int
+    """Passes at most."""
+    again: bool
+    """True if the loop's condition still holds."""
+
+
 class StepSkipped(Event):
     """A step was not run, for the reason given."""
 
@@ -427,6 +439,7 @@ AnyEvent = Annotated[
     | ErrorHandled
     | ItemsStarted
     | ItemsEnded
+    | LoopPassed
     | ApprovalRequested
     | ApprovalDecided
     | WaitStarted

@@ -161,26 +161,42 @@ def _of_graph(row: Row, event: events.Event) -> None:
             row.items, row.ended, row.kept, row.failed = event.total, event.kept, event.kept, 0
             row.note = _progress(row)
         case events.ItemsEnded():
-            own = [item for item in event.items if item.step.endswith("]")]
+            own = [item for item in event.items if is_item(item.step, event.step_id or "")]
             row.ended += len(own)
             row.failed += sum(item.status is StepStatus.failed for item in own)
             row.note = _progress(row)
+        case events.LoopPassed():
+            row.status, row.note = StepStatus.running, f"pass {event.number} of {event.most} at most"
         case events.TurnStarted():
             row.note = f"turn {event.turn}/{event.turns}"
         case events.ToolCalled() if event.outcome != "done":
             row.note = f"turn {event.turn}: {event.tool} {event.outcome}"
         case events.ToolCalled():
             row.note = f"turn {event.turn}: {event.tool}"
-        case events.ApprovalRequested():
-            row.status, row.note = StepStatus.waiting, f"asks: {event.ask}"
-        case events.StepWaiting():
-            row.status, row.note = StepStatus.waiting, event.reason
-        case events.WaitStarted():
-            row.status, row.note = StepStatus.waiting, f"waits until {_clock(event.until)}"
-        case events.SignalWanted():
-            row.status, row.note = StepStatus.waiting, f"waits for a signal: {event.event}"
         case events.ErrorHandled():
             row.note = f"handled ({event.how}): {event.failure.message}"
+        case _ if waits := _waits(event):
+            row.status, row.note = StepStatus.waiting, waits
+
+
+def _waits(event: events.Event) -> str:
+    """What a step waits for that begins to wait; empty for other events."""
+    match event:
+        case events.ApprovalRequested():
+            return f"asks: {event.ask}"
+        case events.StepWaiting():
+            return event.reason
+        case events.WaitStarted():
+            return f"waits until {_clock(event.until)}"
+        case events.SignalWanted():
+            return f"waits for a signal: {event.event}"
+    return ""
+
+
+def is_item(address: str, step: str) -> bool:
+    """True if an address is that of an item of a step, and of nothing within it."""
+    rest = address.removeprefix(step)
+    return rest.startswith("[") and rest.index("]") == len(rest) - 1
 
 
 def _progress(row: Row) -> str:

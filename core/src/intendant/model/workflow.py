@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path as FilePath
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from intendant.model.base import MAX_AMOUNT, MAX_USD, Frozen, Json, Name
-from intendant.model.errors import Problem, WorkflowError
+from intendant.model.errors import WorkflowError
 from intendant.model.graph_keys import (
     MODEL,
     OPERATION,
@@ -29,7 +29,9 @@ from intendant.model.graph_keys import (
     Wait,
 )
 from intendant.model.inputs import Input
+from intendant.model.placing import Placed, place
 from intendant.model.source import Document, Path, parse
+from intendant.model.workflow_files import STDIN, standard_input, text_of
 
 __all__ = [
     "MAX_AMOUNT",
@@ -40,6 +42,7 @@ __all__ = [
     "Input",
     "Json",
     "Limits",
+    "Loop",
     "OnError",
     "Placed",
     "Retry",
@@ -50,9 +53,6 @@ __all__ = [
 InDoubt = Literal["idempotent", "retry", "hold", "fail"]
 """What becomes of a paid call that was in flight when its process died: the same call again under the same key;
 another call, the lost one charged; nothing until a person decides; or the step fails."""
-MAX_FILE_BYTES = 20_000_000
-STDIN = "standard input"
-"""What a workflow from there is called in messages."""
 MAX_TURNS = 8
 """Turns of a step with tools that does not say how many it may take."""
 ITEM = "item"
@@ -152,6 +152,7 @@ class Step(Frozen):
     steps: tuple["Step", ...] | None = Field(
         default=None, min_length=1, max_length=1000, description="A group: these steps are one step for others."
     )
+    loop: "Loop | None" = Field(default=None, description="Steps that are executed again and again.")
     returns: Json = Field(default=None, description="The output of a group; by default that of its last step.")
     branches: dict[Name, "Branch"] | None = Field(
         default=None, description="What is done in the branch that the step took."
@@ -202,7 +203,7 @@ class Step(Frozen):
     @classmethod
     def _item_as_input(cls, value: Json) -> Json:
         """A single step that is executed for each item works on the item, unless it says otherwise."""
-        if isinstance(value, dict) and "for_each" in value and not ({"input", "steps"} & value.keys()):
+        if isinstance(value, dict) and "for_each" in value and not ({"input", "steps", "loop"} & value.keys()):
             return {**value, "input": f"{{{{ {value.get('as') or ITEM} }}}}"}
         return value
 
@@ -212,9 +213,14 @@ class Step(Frozen):
         return self.steps is not None
 
     @property
+    def is_composite(self) -> bool:
+        """True if others do its work: it is a group, or a loop."""
+        return self.steps is not None or self.loop is not None
+
+    @property
     def is_work(self) -> bool:
         """True if a handler does it; false for groups, and for steps that only wait or ask."""
-        if self.steps is not None:
+        if self.is_composite:
             return False
         pauses = self.wait is not None or self.approve is not None
         said = self.intent or self.uses or self.prompt or self.with_ or self.options or self.tools
@@ -244,6 +250,8 @@ class Step(Frozen):
         """The steps within it: what their addresses begin with after its own, the steps, and their place."""
         if self.steps is not None:
             yield "", self.steps, ("steps",)
+        if self.loop is not None:
+            yield "", self.loop.steps, ("loop", "steps")
         for name, branch in (self.branches or {}).items():
             yield f"{name}/", branch.steps, ("branches", name, "steps")
         if isinstance(self.on_error, OnError) and self.on_error.steps is not None:
@@ -265,6 +273,20 @@ class Branch(Frozen):
     returns: Json = Field(default=None, description="The branch's result; by default the last step's output.")
 
 
+class Loop(Frozen):
+    """Steps that are executed again and again, at most `max` times, each time with the state that the time before
+    has left.
+    """
+
+    state: Json = Field(default=None, description="The state of the first pass; the steps see it as `state`.")
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=1000)
+    next: Json = Field(description="The state after a pass, such as a reference to one of its steps.")
+    while_: str = Field(
+        alias="while", description="A CEL condition, tested after each pass on the new state; false ends the loop."
+    )
+    max: int = Field(ge=1, le=1000, description="Passes at most.")
+
+
 class OnError(Frozen):
     """What is done where a step fails for good: an output in its place, or steps, of which the last gives it."""
 
@@ -276,31 +298,6 @@ class OnError(Frozen):
         if ("output" in self.model_fields_set) == (self.steps is not None):
             raise ValueError("give either `output` or `steps`, or write `on_error: continue`")
         return self
-
-
-class Placed(NamedTuple):
-    """A step and where it stands, in the graph and in the file."""
-
-    key: str
-    """Its path in the graph, such as `label/draft`."""
-    step: Step
-    path: Path
-    """Where it stands in the document."""
-    outer: "Placed | None"
-    """The step that it is part of."""
-    siblings: tuple[Step, ...]
-    """The steps that are executed with it, itself among them."""
-    last: bool = False
-    """True for those of `finally`."""
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The names of items that its condition may use."""
-        outer = self.outer
-        if outer is None:
-            return ()
-        own = (outer.step.item_name,) if outer.step.is_map else ()
-        return (*outer.variables, *own)
 
 
 class Workflow(Frozen):
@@ -339,19 +336,8 @@ class Workflow(Frozen):
         """
         path = FilePath(path)
         if str(path) == "-":
-            return cls.parse(_standard_input(), file=STDIN)
-        try:
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise WorkflowError([Problem(f"the file is larger than {MAX_FILE_BYTES} bytes", file=str(path))])
-            text = path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise WorkflowError([Problem("there is no such file", file=str(path))]) from None
-        except OSError as error:
-            raise WorkflowError([Problem(error.strerror or "cannot be read", file=str(path))]) from None
-        except UnicodeDecodeError as error:
-            problem = Problem(f"byte {error.start} is not UTF-8", "save the file as UTF-8", file=str(path))
-            raise WorkflowError([problem]) from None
-        return cls.parse(text, file=str(path))
+            return cls.parse(standard_input(), file=STDIN)
+        return cls.parse(text_of(path), file=str(path))
 
     @classmethod
     def parse(cls, text: str, *, file: str = "") -> Self:
@@ -419,8 +405,8 @@ class Workflow(Frozen):
     def placed(self) -> tuple[Placed, ...]:
         """All steps in the order of the file, those within others after them."""
         found: list[Placed] = []
-        _place(found, "", self.steps, ("steps",), None, last=False)
-        _place(found, "", self.finally_, ("finally",), None, last=True)
+        place(found, "", self.steps, ("steps",), None)
+        place(found, "", self.finally_, ("finally",), None, last=True)
         return tuple(found)
 
     @cached_property
@@ -436,34 +422,6 @@ class Workflow(Frozen):
             for placed in self.placed
             if placed.step.is_work
         )
-
-
-def _standard_input() -> str:
-    """The text of standard input.
-
-    Raises:
-        WorkflowError: It is too long, or not UTF-8.
-    """
-    import sys
-
-    place = STDIN
-    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise WorkflowError([Problem(f"it is longer than {MAX_FILE_BYTES} bytes", file=place)])
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise WorkflowError([Problem(f"byte {error.start} is not UTF-8", file=place)]) from None
-
-
-def _place(
-    found: list[Placed], prefix: str, steps: tuple[Step, ...], path: Path, outer: Placed | None, *, last: bool
-) -> None:
-    for index, step in enumerate(steps):
-        placed = Placed(f"{prefix}{step.id}", step, (*path, index), outer, steps, last)
-        found.append(placed)
-        for name, body, place in step.bodies():
-            _place(found, f"{placed.key}/{name}", body, (*placed.path, *place), placed, last=last)
 
 
 # Last, as these functions look at the models.

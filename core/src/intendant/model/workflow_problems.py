@@ -20,7 +20,11 @@ _HINTS = {
 }
 IGNORED = "x-"
 """Keys that begin so are for people and for anchors."""
-_NEVER_DEFAULT = frozenset({"id", "name", "description", "steps", "for_each", "branches", "needs", "wait", "when"})
+_BODIES = (models.ON_ERROR, "loop")
+"""Keys of a step that hold a map with `steps` of their own."""
+_NEVER_DEFAULT = frozenset(
+    {"id", "name", "description", "steps", "for_each", "branches", "needs", "wait", "when", "loop"}
+)
 _OF_MAPS = frozenset({"as", "key", "concurrency", "gather", "on_item_error"})
 _OF_GROUPS = frozenset({"on_error", "join", "priority", "budget", "approve"})
 _MODELS: dict[str, type[BaseModel]] = {
@@ -55,8 +59,7 @@ def _without_ignored(value: dict[str, Any]) -> dict[str, Any]:
         if isinstance(kept.get(place), list):
             kept[place] = [_without_ignored(step) if isinstance(step, dict) else step for step in kept[place]]
     for name, body in _bodies(kept):
-        kept[name] = body
-        body["steps"] = [_without_ignored(step) if isinstance(step, dict) else step for step in body["steps"]]
+        kept[name] = _without_ignored(body)
     branches = kept.get("branches")
     if isinstance(branches, dict):
         kept["branches"] = {
@@ -68,9 +71,10 @@ def _without_ignored(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bodies(step: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
-    handler = step.get(models.ON_ERROR)
-    if isinstance(handler, dict) and isinstance(handler.get("steps"), list):
-        yield models.ON_ERROR, dict(handler)
+    for name in _BODIES:
+        body = step.get(name)
+        if isinstance(body, dict) and isinstance(body.get("steps"), list):
+            yield name, dict(body)
 
 
 def _with_defaults(step: Any, defaults: dict[str, Any]) -> Any:
@@ -98,7 +102,9 @@ def _concerns(name: str, step: dict[str, Any]) -> bool:
         return "for_each" in step
     if name == "max_turns":
         return "tools" in step
-    works = "steps" not in step and ("wait" not in step or bool(step.keys() & {"intent", "uses", "prompt"}))
+    works = not step.keys() & {"steps", "loop"} and (
+        "wait" not in step or bool(step.keys() & {"intent", "uses", "prompt"})
+    )
     return works or name in _OF_GROUPS
 
 
@@ -205,6 +211,8 @@ def _fields_at(path: Path) -> list[str]:
             model = models.Branch
         elif before == models.ON_ERROR:
             model = models.OnError
+        elif before == "loop":
+            model = models.Loop
     return _names(model)
 
 

@@ -17,12 +17,13 @@ from intendant.model.errors import (
     StepError,
     WorkflowError,
 )
+from intendant.model.placing import STATE
 from intendant.model.requests import Options
 from intendant.model.source import Path
 from intendant.model.workflow import Json, Placed, Step, Workflow
 from intendant.pilot import references
 from intendant.pilot.conditions import Expression, input_names, step_names
-from intendant.pilot.graph import CONDITION_NAMES, Graph, find_in
+from intendant.pilot.graph import CONDITION_NAMES, Graph, find_in, inner_ids, looks_inside
 from intendant.pilot.graph_checks import graph_faults
 from intendant.pilot.references import Reference
 from intendant.pilot.schemas import Schema
@@ -131,7 +132,7 @@ class _Checker:
             yield from self.identity(placed)
             yield from self.needs(placed)
             yield from self.references(placed)
-            yield from self.condition(placed)
+            yield from self.conditions(placed)
             yield from graph_faults(self.workflow, placed)
             if placed.step.is_work:
                 yield from self.plugin(placed)
@@ -186,15 +187,17 @@ class _Checker:
         fault = _fault_of_secret(item, placed) if item.root == "secrets" else self.reference_fault(item, placed)
         return item.path, fault
 
-    def scope(self, placed: Placed | None, key: str = "") -> tuple[frozenset[str], tuple[str, ...]]:
-        """The steps and the names of items that a key of a step may refer to."""
+    def scope(self, placed: Placed | None, path: Path = ()) -> tuple[frozenset[str], tuple[str, ...]]:
+        """The steps, and the names of items and states, that what stands at *path* in a step may refer to."""
         if placed is None:
             return frozenset(self.workflow.by_id), ()
         step, names, variables = placed.step, self.visible_from(placed), placed.variables
-        if key in ("returns", "branches"):
-            names |= {inner.id for _, body, _ in step.bodies() for inner in body}
-        if step.is_map and key not in ("for_each", "when", "approve", "wait"):
+        if looks_inside(path):
+            names |= inner_ids(step)
+        if step.is_map and path[:1] not in (("for_each",), ("when",), ("approve",), ("wait",)):
             variables = (*variables, step.item_name)
+        if path[:2] == ("loop", "next"):
+            variables = (*variables, STATE)
         return names, variables
 
     def visible_from(self, placed: Placed) -> frozenset[str]:
@@ -208,7 +211,7 @@ class _Checker:
         return found
 
     def reference_fault(self, ref: Reference, placed: Placed | None) -> tuple[str, str] | None:
-        steps, variables = self.scope(placed, str(ref.path[0]) if ref.path else "")
+        steps, variables = self.scope(placed, ref.path)
         if ref.root in variables:
             return None
         if ref.root not in references.ROOTS:
@@ -232,19 +235,23 @@ class _Checker:
             return f"'{{{{ {ref.text} }}}}' names no field of the step", hint
         return None
 
-    def condition(self, placed: Placed) -> Iterator[Problem]:
-        when = placed.step.when
-        if when is None:
-            return
-        steps, variables = self.scope(placed, "when")
+    def conditions(self, placed: Placed) -> Iterator[Problem]:
+        step = placed.step
+        if step.when is not None:
+            yield from self.condition(placed, step.when, ("when",), ("when",))
+        if step.loop is not None:  # it sees what `next` sees
+            yield from self.condition(placed, step.loop.while_, ("loop", "while"), ("loop", "next"))
+
+    def condition(self, placed: Placed, when: str, path: Path, sees: Path) -> Iterator[Problem]:
+        steps, variables = self.scope(placed, sees)
         try:
-            expression = Expression(when, (*CONDITION_NAMES, *variables))
+            expression = Expression(when, tuple(dict.fromkeys((*CONDITION_NAMES, *variables))))
         except ExpressionFailed as error:
-            yield self.problem(placed, ("when",), error.message, error.hint)
+            yield self.problem(placed, path, error.message, error.hint)
             return
         if not expression.is_condition:
             message = f"`{when}` is neither true nor false"
-            yield self.problem(placed, ("when",), message, "compare it with something")
+            yield self.problem(placed, path, message, "compare it with something")
         known: Iterable[str]
         for kind, names, known in (
             ("step", step_names(when), steps),
@@ -252,7 +259,7 @@ class _Checker:
         ):
             for name in sorted(names - set(known)):
                 message = f"there is no {kind} '{name}' (`{when}`)"
-                yield self.problem(placed, ("when",), message, _close(name, known))
+                yield self.problem(placed, path, message, _close(name, known))
 
     def plugin(self, placed: Placed) -> Iterator[Problem]:
         step, index = placed.step, placed

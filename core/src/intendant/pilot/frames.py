@@ -146,15 +146,27 @@ class Frame:
             StepError: It takes too long or too much memory.
         """
         condition = self.steps[step_id].when
-        if condition is None:
-            return True
+        return condition is None or self.holds(condition)
+
+    def holds(self, condition: str, more: Mapping[str, Json] | None = None) -> bool:
+        """The value of a condition.
+
+        Args:
+            condition: In CEL.
+            more: Variables besides those of the frame, or in their place.
+
+        Raises:
+            ExpressionFailed: It cannot be evaluated on the values there are.
+            StepError: It takes too long or too much memory.
+        """
+        more = more or {}
         names: Iterable[str] = step_names(condition)
         if computes_names(condition):  # then it may look at any step that has ended
             names = list(self.names())
         steps = {name: _plain(outcome) for name in names if (outcome := self.find(name)) is not None}
         with bounded(self.run.context.bounds):
-            variables = (*CONDITION_NAMES, *self.variables)
-            return Expression(condition, variables).test(**{**self.scope(), "steps": steps})
+            variables = tuple(dict.fromkeys((*CONDITION_NAMES, *self.variables, *more)))
+            return Expression(condition, variables).test(**{**self.scope(), **more, "steps": steps})
 
     def sees_withheld(self, step_id: str) -> bool:
         """True if the step's `when` looks at a delivery that this dry run did not make."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from intendant.model.errors import ExpressionFailed, Problem
+from intendant.model.placing import STATE
 from intendant.model.source import Path
 from intendant.model.workflow import ON_ERROR, Placed, Step, Workflow
 from intendant.pilot.conditions import Expression
@@ -60,14 +61,22 @@ def graph_faults(workflow: Workflow, placed: Placed) -> Iterator[Problem]:
 
 
 def _body_faults(step: Step, make: Callable[..., Problem]) -> Iterator[Problem]:
-    """A group does no work of its own."""
-    if step.is_group:
+    """A step of which others do the work does none itself."""
+    kinds = [kind for kind, given in (("group", step.steps), ("loop", step.loop)) if given is not None]
+    if len(kinds) > 1:
+        yield make(
+            (kinds[1],), f"a {kinds[0]} is no {kinds[1]}", f"write the {kinds[1]} as a step of the {kinds[0]}"
+        )
+    for kind in kinds[:1]:
         for name, field in OF_WORK:
             if _given(step, field):
-                hint = "write it in the steps of the group, or under `defaults` of the workflow"
-                yield make((name,), f"a group has no `{name}`", hint)
-    elif "returns" in step.model_fields_set:
-        yield make(("returns",), "only a group has `returns`", "write `steps:` beside it")
+                hint = f"write it in the steps of the {kind}, or under `defaults` of the workflow"
+                yield make((name,), f"a {kind} has no `{name}`", hint)
+    if step.steps is None and "returns" in step.model_fields_set:
+        hint = "its output is its last state" if step.loop else "write `steps:` beside it"
+        yield make(("returns",), "only a group has `returns`", hint)
+    if step.loop is not None and "{{" in step.loop.while_:
+        yield make(("loop", "while"), "a condition is written without braces", "such as: state.score < 8")
 
 
 def _event_faults(step: Step, make: Callable[..., Problem]) -> Iterator[Problem]:
@@ -96,7 +105,7 @@ def _map_faults(placed: Placed, make: Callable[..., Problem]) -> Iterator[Proble
         yield make(("for_each",), f"`for_each` is a list, not '{step.for_each}'", "write {{ steps.<id>.output }}")
     elif not isinstance(step.for_each, list | str):
         yield make(("for_each",), "`for_each` is a list, or a reference to one")
-    taken = (*ROOTS, *placed.variables, "default")
+    taken = (*ROOTS, *placed.variables, "default", *((STATE,) if step.loop is not None else ()))
     if step.item_name in taken:
         yield make(
             ("as",) if step.as_ else ("for_each",),

@@ -90,7 +90,8 @@ class Plan(Frozen):
 def control(placed: Placed, needs: Sequence[str], items: Items) -> StepPlan:
     """The plan of a step that no handler does: a group, a wait, or a question to people."""
     step = placed.step
-    kind = "group" if step.is_group else "wait" if step.wait is not None else "approve"
+    kinds = {"loop": step.loop, "group": step.steps, "wait": step.wait}
+    kind = next((name for name, given in kinds.items() if given is not None), "approve")
     return StepPlan(
         step_id=placed.key,
         name=step.title,

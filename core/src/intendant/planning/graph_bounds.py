@@ -8,6 +8,8 @@ from intendant.planning.bounds import Bound, of_run, within
 
 ASSUMED_ITEMS = 10
 """Items of a list that is not known before the run."""
+USUAL_PASSES = 4
+"""Passes of a loop with which the shares of its steps are reckoned, at most."""
 
 
 class Items(NamedTuple):
@@ -18,10 +20,13 @@ class Items(NamedTuple):
     """True if it is executed for items."""
     assumed: bool = False
     """True if a list is not known before the run."""
+    usual: int = 1
+    """How often it usually is: few loops take all passes that they may."""
 
     def times_of(self, other: "Items") -> "Items":
         """For each item of the one, the items of the other."""
-        return Items(self.times * other.times, self.counted or other.counted, self.assumed or other.assumed)
+        counted, assumed = self.counted or other.counted, self.assumed or other.assumed
+        return Items(self.times * other.times, counted, assumed, self.usual * other.usual)
 
 
 class HasBound(Protocol):
@@ -42,9 +47,17 @@ def items_of(workflow: Workflow, inputs: Mapping[str, Json]) -> dict[str, Items]
     known |= dict(inputs)
     found: dict[str, Items] = {}
     for placed in workflow.placed:
-        outer = found[placed.outer.key] if placed.outer is not None else Items()
+        outer = found[placed.outer.key].times_of(_passes(placed, placed.outer)) if placed.outer else Items()
         found[placed.key] = outer.times_of(_own(placed.step, known)) if placed.step.is_map else outer
     return found
+
+
+def _passes(placed: Placed, outer: Placed) -> Items:
+    """How often a step is executed in one execution of the step around it."""
+    loop = outer.step.loop
+    if loop is None or placed.path[len(outer.path)] != "loop":
+        return Items()
+    return Items(loop.max, True, usual=min(loop.max, USUAL_PASSES))
 
 
 def _own(step: Step, inputs: Mapping[str, Json]) -> Items:
@@ -53,7 +66,9 @@ def _own(step: Step, inputs: Mapping[str, Json]) -> Items:
     if isinstance(given, str):
         name = given.strip().removeprefix("{{").removesuffix("}}").strip()
         given = inputs.get(name.removeprefix("inputs.")) if name.startswith("inputs.") else None
-    return Items(len(given), True) if isinstance(given, list) else Items(ASSUMED_ITEMS, True, True)
+    known = isinstance(given, list)
+    count = len(given) if known else ASSUMED_ITEMS
+    return Items(count, True, not known, count)
 
 
 def cap_of(workflow: Workflow, key: str, most: int) -> int:

@@ -296,7 +296,7 @@ class Planner:
                 step_id=key,
                 intent=draft.spec.name,
                 baseline=settings.baselines.get(draft.spec.name, draft.spec.tokens)
-                * draft.items.times
+                * draft.items.usual
                 * min(draft.step.turns, USUAL_TURNS),
                 critical=draft.step.critical,
                 confidence=draft.classification.confidence,
