@@ -99,6 +99,10 @@ def _scope(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[s
         placed = workflow.by_key.get(budget_key(prefix))
         if placed is not None and prefix.endswith("]"):
             scope |= _variables(placed.step, prefix, scope, found)
+        if placed is not None and placed.step.flow is not None and length < len(parts):
+            # A sub-workflow sees nothing of what is around it.
+            part = {**about, "workflow": placed.step.flow.workflow.name}
+            scope = {"steps": {}, "inputs": _inputs_of(placed.step, scope), "run": part}
         scope = {**scope, "steps": {**scope["steps"], **_seen(f"{prefix}/", found)}}
     return scope
 
@@ -131,6 +135,13 @@ def _variables(step: Step, address: str, scope: Mapping[str, Json], found: Mappi
         state = step.loop.state if number == 1 else (before or {}).get("state")
         seen[STATE] = _resolved(state, {**scope, **seen})
     return seen
+
+
+def _inputs_of(step: Step, scope: Mapping[str, Json]) -> dict[str, Json]:
+    """The inputs of a sub-workflow, as far as they can be had again."""
+    declared = {} if step.flow is None else step.flow.workflow.inputs
+    values = {name: item.default for name, item in declared.items() if not item.required}
+    return {**values, **_resolved(step.with_, scope)}
 
 
 _MARK = re.compile(r"\[([^\]]*)\]")

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from intendant.model.graph_keys import Limits
 from intendant.model.source import Path
 
 if TYPE_CHECKING:
-    from intendant.model.workflow import Step
+    from intendant.model.workflow import Step, Workflow
 
 STATE = "state"
 """The name of a loop's state in references."""
@@ -25,12 +26,20 @@ class Placed(NamedTuple):
     """The steps that are executed with it, itself among them."""
     last: bool = False
     """True for those of `finally`."""
+    inside: "Workflow | None" = None
+    """The sub-workflow that it is a step of, in whose document it stands; None for the workflow itself."""
+
+    @property
+    def limits(self) -> Limits | None:
+        """What it, and the steps within it, may spend; of a sub-workflow, also what that says itself."""
+        own, flow = self.step.budget, self.step.flow
+        return own if flow is None else tighter(own, flow.workflow.budget)
 
     @property
     def variables(self) -> tuple[str, ...]:
         """The names of items and states that its condition may use."""
         outer = self.outer
-        if outer is None:
+        if outer is None or outer.inside is not self.inside:
             return ()
         found = [*outer.variables]
         if outer.step.is_map:
@@ -48,10 +57,36 @@ def place(
     outer: Placed | None,
     *,
     last: bool = False,
+    inside: "Workflow | None" = None,
+    flows: bool = True,
 ) -> None:
-    """Add steps, and those within them behind each, to what was found."""
+    """Add steps, and those within them behind each, to what was found.
+
+    Args:
+        found: What was found.
+        prefix: What their paths in the graph begin with.
+        steps: The steps.
+        path: Where their list stands in the document.
+        outer: The step that they are part of.
+        last: They are steps of `finally`.
+        inside: The sub-workflow that they are steps of.
+        flows: Add the steps of sub-workflows too.
+    """
     for index, step in enumerate(steps):
-        placed = Placed(f"{prefix}{step.id}", step, (*path, index), outer, steps, last)
+        placed = Placed(f"{prefix}{step.id}", step, (*path, index), outer, steps, last, inside)
         found.append(placed)
         for name, body, within in step.bodies():
-            place(found, f"{placed.key}/{name}", body, (*placed.path, *within), placed, last=last)
+            at = (*placed.path, *within)
+            place(found, f"{placed.key}/{name}", body, at, placed, last=last, inside=inside, flows=flows)
+        if step.flow is not None and flows:
+            flow = step.flow.workflow
+            place(found, f"{placed.key}/", flow.steps, ("steps",), placed, inside=flow)
+            place(found, f"{placed.key}/", flow.finally_, ("finally",), placed, last=True, inside=flow)
+
+
+def tighter(one: Limits | None, other: Limits) -> Limits | None:
+    """What both limits admit; None for no limit."""
+    given = (other,) if one is None else (one, other)
+    tokens = min((limits.tokens for limits in given if limits.tokens is not None), default=None)
+    usd = min((limits.usd for limits in given if limits.usd is not None), default=None)
+    return None if tokens is None and usd is None else Limits(tokens=tokens, usd=usd)

@@ -8,14 +8,16 @@ from typing import Any, Literal, Self
 from pydantic import (
     AliasChoices,
     Field,
+    GetJsonSchemaHandler,
     PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from intendant.model.base import MAX_AMOUNT, MAX_USD, Frozen, Json, Name
-from intendant.model.errors import WorkflowError
+from intendant.model.errors import Problem, WorkflowError
 from intendant.model.graph_keys import (
     MODEL,
     OPERATION,
@@ -31,12 +33,14 @@ from intendant.model.graph_keys import (
 from intendant.model.inputs import Input
 from intendant.model.placing import Placed, place
 from intendant.model.source import Document, Path, parse
+from intendant.model.sub_workflows import MAX_STEPS, Callers, embed
 from intendant.model.workflow_files import STDIN, standard_input, text_of
 
 __all__ = [
     "MAX_AMOUNT",
     "MAX_USD",
     "Branch",
+    "Flow",
     "Frozen",
     "InDoubt",
     "Input",
@@ -153,6 +157,9 @@ class Step(Frozen):
         default=None, min_length=1, max_length=1000, description="A group: these steps are one step for others."
     )
     loop: "Loop | None" = Field(default=None, description="Steps that are executed again and again.")
+    flow: "Flow | None" = Field(
+        default=None, description="The path of a workflow file, whose steps are executed; `with` gives its inputs."
+    )
     returns: Json = Field(default=None, description="The output of a group; by default that of its last step.")
     branches: dict[Name, "Branch"] | None = Field(
         default=None, description="What is done in the branch that the step took."
@@ -203,7 +210,11 @@ class Step(Frozen):
     @classmethod
     def _item_as_input(cls, value: Json) -> Json:
         """A single step that is executed for each item works on the item, unless it says otherwise."""
-        if isinstance(value, dict) and "for_each" in value and not ({"input", "steps", "loop"} & value.keys()):
+        if (
+            isinstance(value, dict)
+            and "for_each" in value
+            and not ({"input", "steps", "loop", "flow"} & value.keys())
+        ):
             return {**value, "input": f"{{{{ {value.get('as') or ITEM} }}}}"}
         return value
 
@@ -214,8 +225,8 @@ class Step(Frozen):
 
     @property
     def is_composite(self) -> bool:
-        """True if others do its work: it is a group, or a loop."""
-        return self.steps is not None or self.loop is not None
+        """True if others do its work: it is a group, a loop, or a sub-workflow."""
+        return self.steps is not None or self.loop is not None or self.flow is not None
 
     @property
     def is_work(self) -> bool:
@@ -287,6 +298,19 @@ class Loop(Frozen):
     max: int = Field(ge=1, le=1000, description="Passes at most.")
 
 
+class Flow(Frozen):
+    """A workflow that is a step of another one; written as the path of its file."""
+
+    file: str
+    """As it is written, relative to the file that names it."""
+    workflow: "Workflow"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> dict[str, Any]:
+        """What is written."""
+        return {"type": "string", "minLength": 1}
+
+
 class OnError(Frozen):
     """What is done where a step fails for good: an output in its place, or steps, of which the last gives it."""
 
@@ -353,16 +377,32 @@ class Workflow(Frozen):
         return cls.from_document(parse(text, file=file))
 
     @classmethod
-    def from_document(cls, document: Document) -> Self:
-        """Read a workflow from a parsed document."""
+    def from_document(cls, document: Document, callers: Callers | None = None) -> Self:
+        """Read a workflow from a parsed document.
+
+        Args:
+            document: The document.
+            callers: The files on the way to it, where it is part of another workflow.
+
+        Raises:
+            WorkflowError: It is not a workflow, or one that it is made of is not; carries all problems.
+        """
         if not isinstance(document.value, dict):
             raise WorkflowError([document.problem("a workflow is a map with `name` and `steps`")])
         value = prepared(document)
+        wrong = embed(value, document, Callers.of(document) if callers is None else callers)
         try:
             flow = cls.model_validate(value)
         except ValidationError as error:
-            raise WorkflowError(problems_of(error, document), draft=cls._draft(document, value, error)) from None
+            wrong += problems_of(error, document)
+            raise WorkflowError(wrong, draft=cls._draft(document, value, error)) from None
         flow._document = document  # noqa: SLF001  # its own
+        if not wrong and flow.size > MAX_STEPS:
+            wrong.append(
+                document.problem(f"it has {flow.size} steps with its sub-workflows, more than {MAX_STEPS}")
+            )
+        if wrong:
+            raise WorkflowError(wrong)
         return flow
 
     @classmethod
@@ -400,6 +440,19 @@ class Workflow(Frozen):
     def order(self) -> Mapping[str, int]:
         """Each step's position in the file."""
         return {step.id: index for index, step in enumerate((*self.steps, *self.finally_))}
+
+    @cached_property
+    def size(self) -> int:
+        """How many steps it has, those of its sub-workflows included each time that they are used."""
+        found: list[Placed] = []
+        for steps in (self.steps, self.finally_):
+            place(found, "", steps, (), None, flows=False)
+        return len(found) + sum(item.step.flow.workflow.size for item in found if item.step.flow is not None)
+
+    def problem(self, placed: Placed, message: str, path: Path = (), *, hint: str = "") -> Problem:
+        """A problem of a step, which may be one of a sub-workflow, at *path* in it."""
+        document = (self if placed.inside is None else placed.inside).document
+        return document.problem(message, (*placed.path, *path), hint=hint, step=placed.step.id)
 
     @cached_property
     def placed(self) -> tuple[Placed, ...]:

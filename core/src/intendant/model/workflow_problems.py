@@ -13,6 +13,7 @@ from intendant.model.errors import Problem
 from intendant.model.graph_keys import Approve, Limits, Retry, ToolUse, Wait
 from intendant.model.inputs import Input
 from intendant.model.source import Document, Path
+from intendant.model.sub_workflows import BODIES
 
 _HINTS = {
     "id": "an id has letters, digits and underscores only, such as `fetch_mails`",
@@ -20,10 +21,8 @@ _HINTS = {
 }
 IGNORED = "x-"
 """Keys that begin so are for people and for anchors."""
-_BODIES = (models.ON_ERROR, "loop")
-"""Keys of a step that hold a map with `steps` of their own."""
 _NEVER_DEFAULT = frozenset(
-    {"id", "name", "description", "steps", "for_each", "branches", "needs", "wait", "when", "loop"}
+    {"id", "name", "description", "steps", "for_each", "branches", "needs", "wait", "when", "loop", "flow"}
 )
 _OF_MAPS = frozenset({"as", "key", "concurrency", "gather", "on_item_error"})
 _OF_GROUPS = frozenset({"on_error", "join", "priority", "budget", "approve"})
@@ -71,7 +70,7 @@ def _without_ignored(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bodies(step: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
-    for name in _BODIES:
+    for name in BODIES:
         body = step.get(name)
         if isinstance(body, dict) and isinstance(body.get("steps"), list):
             yield name, dict(body)
@@ -102,7 +101,7 @@ def _concerns(name: str, step: dict[str, Any]) -> bool:
         return "for_each" in step
     if name == "max_turns":
         return "tools" in step
-    works = not step.keys() & {"steps", "loop"} and (
+    works = not step.keys() & {"steps", "loop", "flow"} and (
         "wait" not in step or bool(step.keys() & {"intent", "uses", "prompt"})
     )
     return works or name in _OF_GROUPS

@@ -24,7 +24,7 @@ from intendant.model.workflow import Json, Placed, Step, Workflow
 from intendant.pilot import references
 from intendant.pilot.conditions import Expression, input_names, step_names
 from intendant.pilot.graph import CONDITION_NAMES, Graph, find_in, inner_ids, looks_inside
-from intendant.pilot.graph_checks import graph_faults
+from intendant.pilot.graph_checks import graph_faults, input_faults
 from intendant.pilot.references import Reference
 from intendant.pilot.schemas import Schema
 from intendant.pilot.tool_checks import tool_faults
@@ -61,7 +61,8 @@ def check(workflow: Workflow, plugins: Plugins, inputs: Mapping[str, Json] | Non
 
 def _cycles(workflow: Workflow) -> Iterator[Problem]:
     """Steps that wait for each other, among those that are executed together."""
-    first = {id(placed.siblings): placed for placed in reversed(workflow.placed)}
+    own = [placed for placed in workflow.placed if placed.inside is None]
+    first = {id(placed.siblings): placed for placed in reversed(own)}
     for placed in first.values():
         ids = [step.id for step in placed.siblings]
         if len(set(ids)) == len(ids) and (cycle := Graph.of(placed.siblings).cycle()):
@@ -124,21 +125,38 @@ class _Checker:
         self.plugins = plugins
         self.ids: dict[int, set[str]] = {}
         self.visible: dict[int, frozenset[str]] = {}
+        self.parts: dict[int, Workflow] = {}
+        """The sub-workflows that were checked."""
 
     def problems(self) -> Iterator[Problem]:
         yield from self.defaults()
         yield from self.returned()
         for placed in self.workflow.placed:
+            if placed.inside is not None:
+                continue  # checked as a step of that
             yield from self.identity(placed)
             yield from self.needs(placed)
             yield from self.references(placed)
             yield from self.conditions(placed)
             yield from graph_faults(self.workflow, placed)
+            yield from self.flow(placed)
             if placed.step.is_work:
                 yield from self.plugin(placed)
 
     def problem(self, placed: Placed, path: Path, message: str, hint: str = "") -> Problem:
-        return self.workflow.document.problem(message, (*placed.path, *path), hint=hint, step=placed.step.id)
+        return self.workflow.problem(placed, message, path, hint=hint)
+
+    def flow(self, placed: Placed) -> Iterator[Problem]:
+        """A sub-workflow, which is one by itself, and what its inputs are given."""
+        flow = placed.step.flow
+        if flow is None:
+            return
+        if id(flow.workflow) not in self.parts:
+            self.parts[id(flow.workflow)] = flow.workflow
+            yield from _Checker(flow.workflow, self.plugins).problems()
+            yield from _cycles(flow.workflow)
+        for path, message, hint in input_faults(flow, placed.step.with_):
+            yield self.problem(placed, path, message, hint)
 
     def identity(self, placed: Placed) -> Iterator[Problem]:
         """Ids differ among steps that are executed together; those of `finally` from those of the workflow too."""
@@ -320,9 +338,10 @@ class _Checker:
             step = placed.step
             handler = self.plugins.intents.get(intents.get(placed.key, "")) if step.is_work else None
             if step.intent is None and handler is not None:
+                checker = self if placed.inside is None else _Checker(placed.inside, self.plugins)
                 if step.connector is None or step.options:
-                    yield from self.parameters(placed, step, handler.Parameters, step.parameters)
-                yield from self.handler_check(placed, step, handler)
+                    yield from checker.parameters(placed, step, handler.Parameters, step.parameters)
+                yield from checker.handler_check(placed, step, handler)
 
     def connector(self, index: Placed, step: Step, name: str, operation: str) -> Iterator[Problem]:
         connector = self.plugins.connectors.get(name)

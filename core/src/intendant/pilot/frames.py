@@ -64,6 +64,16 @@ class RunState:
         return found
 
 
+@dataclass(slots=True)
+class Part:
+    """A sub-workflow, while it is executed: its steps see nothing of what is around it."""
+
+    name: str
+    inputs: Mapping[str, Json]
+    result: dict[str, Json] = field(default_factory=dict)
+    """What steps of its `finally` may know of it."""
+
+
 class Frame:
     """Steps that are executed together.
 
@@ -76,6 +86,7 @@ class Frame:
         recorder: Writes how they end.
         lenient: Whether the output of a step that was not executed reads as null.
         around: The step that it is a branch of, as far as that has come.
+        part: The sub-workflow whose steps they are; None for that of the frame around it, if that has one.
     """
 
     def __init__(
@@ -89,17 +100,20 @@ class Frame:
         recorder: Recorder | None = None,
         lenient: bool = False,
         around: tuple[str, StepOutcome] | None = None,
+        part: Part | None = None,
     ) -> None:
         self.run = run
         self.around = around
         self.address = address
-        self.outer = outer
+        self.outer = None if part is not None else outer
+        self.part: Part | None = part or (outer.part if outer else None)
         shape = run.shape(steps)
         self.steps, self.order, self.graph = shape.steps, shape.order, shape.graph
         inherited: Recorder = StepRecorder() if outer is None else outer.recorder
         self.recorder: Recorder = inherited if recorder is None else recorder
-        self.variables: Mapping[str, Json] = {**(outer.variables if outer else {}), **(variables or {})}
-        self.lenient: bool = lenient or (outer is not None and outer.lenient)
+        around_it = self.outer
+        self.variables: Mapping[str, Json] = {**(around_it.variables if around_it else {}), **(variables or {})}
+        self.lenient: bool = lenient or (around_it is not None and around_it.lenient)
         self.outcomes: dict[str, StepOutcome] = {}
         if run.kept:
             found = ((step, self.before(step)) for step in self.steps)
@@ -119,9 +133,10 @@ class Frame:
     def scope(self, step: Step | None = None, *, lenient: bool = False) -> dict[str, Json]:
         """What references of a step may name."""
         lenient = lenient or self.lenient or (step is not None and step.join != "all")
-        run = self.run
-        about = {"id": run.journal.run_id, "workflow": run.plan.workflow.name, **run.result}
-        places: dict[str, Json] = {"inputs": run.inputs, "run": about}
+        run, part = self.run, self.part
+        name, result = (run.plan.workflow.name, run.result) if part is None else (part.name, part.result)
+        about = {"id": run.journal.run_id, "workflow": name, **result}
+        places: dict[str, Json] = {"inputs": run.inputs if part is None else part.inputs, "run": about}
         return {**self.variables, "steps": StepsView(self, lenient=lenient), **places}
 
     def find(self, step_id: str) -> StepOutcome | None:

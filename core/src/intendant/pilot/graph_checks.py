@@ -1,11 +1,13 @@
 """What can be said to be wrong with the keys of a step that shape the graph, before it runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from intendant.model.errors import ExpressionFailed, Problem
+from intendant.model.inputs import Input
 from intendant.model.placing import STATE
 from intendant.model.source import Path
-from intendant.model.workflow import ON_ERROR, Placed, Step, Workflow
+from intendant.model.workflow import ON_ERROR, Flow, Json, Placed, Step, Workflow
+from intendant.pilot import references
 from intendant.pilot.conditions import Expression
 from intendant.pilot.references import ROOTS
 
@@ -62,14 +64,15 @@ def graph_faults(workflow: Workflow, placed: Placed) -> Iterator[Problem]:
 
 def _body_faults(step: Step, make: Callable[..., Problem]) -> Iterator[Problem]:
     """A step of which others do the work does none itself."""
-    kinds = [kind for kind, given in (("group", step.steps), ("loop", step.loop)) if given is not None]
+    given = (("group", step.steps), ("loop", step.loop), ("flow", step.flow))
+    kinds = [kind for kind, body in given if body is not None]
     if len(kinds) > 1:
         yield make(
             (kinds[1],), f"a {kinds[0]} is no {kinds[1]}", f"write the {kinds[1]} as a step of the {kinds[0]}"
         )
     for kind in kinds[:1]:
         for name, field in OF_WORK:
-            if _given(step, field):
+            if _given(step, field) and (kind, name) != ("flow", "with"):
                 hint = f"write it in the steps of the {kind}, or under `defaults` of the workflow"
                 yield make((name,), f"a {kind} has no `{name}`", hint)
     if step.steps is None and "returns" in step.model_fields_set:
@@ -77,6 +80,34 @@ def _body_faults(step: Step, make: Callable[..., Problem]) -> Iterator[Problem]:
         yield make(("returns",), "only a group has `returns`", hint)
     if step.loop is not None and "{{" in step.loop.while_:
         yield make(("loop", "while"), "a condition is written without braces", "such as: state.score < 8")
+
+
+def input_faults(flow: Flow, given: Mapping[str, Json]) -> Iterator[tuple[Path, str, str]]:
+    """What is wrong with the inputs of a sub-workflow, as far as they are known: where, what, and what to do."""
+    declared = flow.workflow.inputs
+    for name, value in given.items():
+        if name not in declared:
+            hint = f"it has: {', '.join(declared)}" if declared else "it has none"
+            yield ("with", name), f"'{flow.file}' has no input '{name}'", hint
+        elif not is_written_with_references(value) and (fault := fault_of(name, declared[name], value)):
+            yield ("with", name), f"{fault} ('{flow.file}')", ""
+    for name, wanted in declared.items():
+        if wanted.required and name not in given:
+            yield ("flow",), f"the input '{name}' of '{flow.file}' is missing", f"give it: with: {{{name}: …}}"
+
+
+def is_written_with_references(value: Json) -> bool:
+    """True if something in it is known only when the run comes there."""
+    return any(True for _ in references.find(value))
+
+
+def fault_of(name: str, declared: Input, value: Json) -> str:
+    """Why an input cannot have a value; empty if it can."""
+    if not declared.accepts(value):
+        return f"the input '{name}' must be of type {declared.type}, not {value!r}"
+    if declared.choices is not None and value not in declared.choices:
+        return f"the input '{name}' must be one of {list(declared.choices)}"
+    return ""
 
 
 def _event_faults(step: Step, make: Callable[..., Problem]) -> Iterator[Problem]:

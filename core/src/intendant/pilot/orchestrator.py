@@ -18,6 +18,7 @@ from intendant.pilot.client import Shared
 from intendant.pilot.correcting import corrected
 from intendant.pilot.engine import Engine
 from intendant.pilot.execution import RunContext, failure_of
+from intendant.pilot.flows import failures_of
 from intendant.pilot.frames import Frame, RunState
 from intendant.pilot.graph import Graph
 from intendant.pilot.plans import plan_checked, record_plan
@@ -234,7 +235,7 @@ class WorkflowOrchestrator:
             threshold=settings.budget.overage_threshold,
             agent=workflow.agent,
             standing=self._engine.standing,
-            caps={item.key: item.step.budget for item in workflow.placed if item.step.budget is not None},
+            caps={item.key: item.limits for item in workflow.placed if item.limits is not None},
             outer=outer_step(journal.store),
         )
         await ledger.open(done)
@@ -405,12 +406,7 @@ class WorkflowOrchestrator:
 
     async def _finally(self, run: RunState, frame: Frame, status: RunStatus) -> Frame:
         """Execute the steps that run whatever happened."""
-        failures = {
-            key: {"code": outcome.failure.code, "message": outcome.failure.message}
-            for key, outcome in frame.outcomes.items()
-            if outcome.failure is not None
-        }
-        run.result = {"status": status.value, "failures": failures}
+        run.result = {"status": status.value, "failures": failures_of(frame)}
         last = Frame(run, run.plan.workflow.finally_, outer=frame, lenient=True)
         # What an earlier process did at its end is done again: the run has another end now.
         last.outcomes.clear()

@@ -129,7 +129,7 @@ async def _branch(frame: Frame, step: Step, place: Place, decided: StepOutcome) 
     took = _sum(decided, inner)
     if (failed := inner.failure) is not None:
         return ended(frame, place, decided, failure=within(failed, f"branch '{taken}', "), **took)
-    result = _result(inner, branch.steps, branch.returns, given="returns" in branch.model_fields_set)
+    result = result_of(inner, branch.steps, branch.returns, given="returns" in branch.model_fields_set)
     return ended(frame, place, decided, output={**output, "result": result}, **took)
 
 
@@ -138,8 +138,11 @@ async def _branch(frame: Frame, step: Step, place: Place, decided: StepOutcome) 
 
 async def composite(frame: Frame, step: Step, place: Place) -> StepOutcome:
     """Execute a step that others do the work of."""
+    from intendant.pilot.flows import run_flow
     from intendant.pilot.loops import run_loop
 
+    if step.flow is not None:
+        return await run_flow(frame, step, place)
     return await (group(frame, step, place) if step.loop is None else run_loop(frame, step, place))
 
 
@@ -153,7 +156,7 @@ async def group(frame: Frame, step: Step, place: Place) -> StepOutcome:
     took = inner.totals()
     if (failed := inner.failure) is not None:
         return ended(frame, place, begun, failure=within(failed), **took)
-    output = _result(inner, steps, step.returns, given="returns" in step.model_fields_set)
+    output = result_of(inner, steps, step.returns, given="returns" in step.model_fields_set)
     return ended(frame, place, begun, output=output, **took)
 
 
@@ -193,7 +196,7 @@ async def body(
     return inner
 
 
-def _result(inner: Frame, steps: Sequence[Step], returns: Json, *, given: bool) -> Json:
+def result_of(inner: Frame, steps: Sequence[Step], returns: Json, *, given: bool) -> Json:
     """What a group comes to; null where the step that gives it was skipped."""
     if given:
         return resolve(returns, inner.scope(lenient=True))
@@ -267,7 +270,7 @@ async def _handled(frame: Frame, step: Step, failed: StepOutcome) -> StepOutcome
             if (again := inner.failure) is not None:
                 both = f"{failure.message}; then {within(again, 'on_error, ').message}"
                 return frame.fail(step.id, failure.model_copy(update={"message": both}))
-            output = _result(inner, step.on_error.steps, None, given=False)
+            output = result_of(inner, step.on_error.steps, None, given=False)
         elif isinstance(step.on_error, OnError):
             how, output = "output", resolve(step.on_error.output, frame.scope(step, lenient=True))
         text = output_text(output)

@@ -258,7 +258,9 @@ def what_is_shown(frame: Frame, step: Step) -> dict[str, Json]:
         for name, value in (("with", step.with_), ("prompt", step.prompt), ("input", step.input)):
             if value not in (None, {}):
                 shown[name] = resolve(value, scope)
-    if step.is_composite:
+    if step.flow is not None:
+        shown["flow"] = step.flow.file
+    elif step.is_composite:
         shown["steps"] = [inner.title for name, body, _ in step.bodies() if not name for inner in body]
     return {**shown, "cost": _cost(frame, step)}
 

@@ -90,7 +90,7 @@ class Plan(Frozen):
 def control(placed: Placed, needs: Sequence[str], items: Items) -> StepPlan:
     """The plan of a step that no handler does: a group, a wait, or a question to people."""
     step = placed.step
-    kinds = {"loop": step.loop, "group": step.steps, "wait": step.wait}
+    kinds = {"flow": step.flow, "loop": step.loop, "group": step.steps, "wait": step.wait}
     kind = next((name for name, given in kinds.items() if given is not None), "approve")
     return StepPlan(
         step_id=placed.key,

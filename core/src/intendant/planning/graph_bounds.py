@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from intendant.model.placing import tighter
 from intendant.model.workflow import Json, Placed, Step, Workflow
 from intendant.planning.bounds import Bound, of_run, within
 
@@ -75,7 +76,7 @@ def cap_of(workflow: Workflow, key: str, most: int) -> int:
     """Tokens that a step can use at most: *most*, or what it, or a step around it, has as a budget."""
     placed: Placed | None = workflow.by_key[key]
     while placed is not None:
-        limits = placed.step.budget
+        limits = placed.limits
         if limits is not None and limits.tokens is not None:
             most = min(most, limits.tokens)
         placed = placed.outer
@@ -110,6 +111,13 @@ def _bounds(prefix: str, steps: Sequence[Step], plans: Mapping[str, HasBound], t
                 yield within(of_run(inner, total, None), step.budget)
             else:
                 yield from inner
+        if (flow := step.flow) is not None:
+            inner = (
+                *_bounds(f"{key}/", flow.workflow.steps, plans, total),
+                *_bounds(f"{key}/", flow.workflow.finally_, plans, total),
+            )
+            limits = tighter(step.budget, flow.workflow.budget)
+            yield within(of_run(inner, total, None), limits)
         if branches:
             yield max(branches, key=_dearness)
 

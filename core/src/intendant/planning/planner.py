@@ -221,9 +221,7 @@ class Planner:
         for step, answer in zip(workflow.work, answers, strict=True):
             problem = self._refuse(answer)
             if problem is not None:
-                path = workflow.by_key[step.id].path
-                place = workflow.document.problem(problem[0], path, hint=problem[1], step=step.id)
-                problems.append(place)
+                problems.append(workflow.problem(workflow.by_key[step.id], problem[0], hint=problem[1]))
             elif answer is not None:
                 found[step.id] = answer
         if problems:
