@@ -20,6 +20,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from intendant.model.graph_events import (
+    ErrorHandled as ErrorHandled,
+    ItemEnded as ItemEnded,
+    ItemsEnded as ItemsEnded,
+    ItemsStarted as ItemsStarted,
+    LoopPassed as LoopPassed,
+    RollbackStarted as RollbackStarted,
+    StepRolledBack as StepRolledBack,
+)
 from intendant.model.happening import Event as Event, Severity
 from intendant.model.pauses import (
     ApprovalDecided as ApprovalDecided,
@@ -29,8 +38,8 @@ from intendant.model.pauses import (
     Suspended as Suspended,
     WaitStarted as WaitStarted,
 )
-from intendant.model.results import Failure, RunStatus, StepStatus, Usage
-from intendant.model.workflow import Frozen, Json
+from intendant.model.results import Failure, RunStatus, Usage
+from intendant.model.workflow import Json
 
 SCHEMA_VERSION = 1
 """Version of the events' fields."""
@@ -297,58 +306,6 @@ class StepExecuted(Event):
     notes: tuple[str, ...] = ()
 
 
-class ErrorHandled(Event):
-    """A step failed for good, and the workflow says what is done then: the run goes on."""
-
-    type: Literal["error_handled"] = "error_handled"
-    severity: Severity = "warning"
-    how: Literal["continue", "output", "steps"]
-    failure: Failure
-
-
-class ItemsStarted(Event):
-    """A step begins to be executed for each item of a list."""
-
-    type: Literal["items_started"] = "items_started"
-    total: int
-    """Items of the list."""
-    kept: int = 0
-    """Of them, those that were done before and are not done again."""
-
-
-class ItemEnded(Frozen):
-    """How an item of a list, or a step within it, ended."""
-
-    step: str
-    """Its address: the step, the item's key, and the step within, such as `label[17]/draft`."""
-    status: StepStatus
-    seconds: float = 0.0
-    attempts: int = 1
-    tokens: int = 0
-    """Input and output tokens of its model calls."""
-    code: str = ""
-    """Where it failed: the stable name of the kind of error."""
-
-
-class ItemsEnded(Event):
-    """Items of a step ended; those that end within a moment are told of together."""
-
-    type: Literal["items_ended"] = "items_ended"
-    items: tuple[ItemEnded, ...]
-
-
-class LoopPassed(Event):
-    """The steps of a loop were executed once more."""
-
-    type: Literal["loop_passed"] = "loop_passed"
-    number: int
-    """Of the pass, from 1."""
-    most: int
-    """Passes at most."""
-    again: bool
-    """True if the loop's condition still holds."""
-
-
 class StepSkipped(Event):
     """A step was not run, for the reason given."""
 
@@ -440,6 +397,8 @@ AnyEvent = Annotated[
     | ItemsStarted
     | ItemsEnded
     | LoopPassed
+    | RollbackStarted
+    | StepRolledBack
     | ApprovalRequested
     | ApprovalDecided
     | WaitStarted

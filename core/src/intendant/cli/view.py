@@ -173,6 +173,8 @@ def _of_graph(row: Row, event: events.Event) -> None:
             row.note = f"turn {event.turn}: {event.tool} {event.outcome}"
         case events.ToolCalled():
             row.note = f"turn {event.turn}: {event.tool}"
+        case events.StepRolledBack():
+            row.note = "rolled back" if event.failure is None else f"not rolled back: {event.failure.message}"
         case events.ErrorHandled():
             row.note = f"handled ({event.how}): {event.failure.message}"
         case _ if waits := _waits(event):
@@ -286,6 +288,9 @@ def summary(result: RunResult) -> list[str]:
             lines.append(f"    hint: {hint}")
     if result.failure is not None:
         lines.append(f"error: {result.failure.message}")
+    for address, fault in result.rolled_back.items():
+        undone = f"rolled back: step '{address}'"
+        lines.append(undone if fault is None else f"error: step '{address}' was not rolled back: {fault.message}")
     lines += [f"handled: step '{key}': {failure.message}" for key, failure in result.handled.items()]
     lines += [f"waiting: step '{key}': {reason}" for key, reason in result.waits.items()]
     if any(result.steps[key].in_doubt for key in result.waits if key in result.steps):

@@ -84,6 +84,14 @@ def place(
             place(found, f"{placed.key}/", flow.finally_, ("finally",), placed, last=True, inside=flow)
 
 
+def size_of(workflow: "Workflow") -> int:
+    """How many steps a workflow has, those of its sub-workflows included each time that they are used."""
+    found: list[Placed] = []
+    for steps in (workflow.steps, workflow.finally_):
+        place(found, "", steps, (), None, flows=False)
+    return len(found) + sum(item.step.flow.workflow.size for item in found if item.step.flow is not None)
+
+
 def tighter(one: Limits | None, other: Limits) -> Limits | None:
     """What both limits admit; None for no limit."""
     given = (other,) if one is None else (one, other)

@@ -31,7 +31,7 @@ from intendant.model.graph_keys import (
     Wait,
 )
 from intendant.model.inputs import Input
-from intendant.model.placing import Placed, place
+from intendant.model.placing import Placed, place, size_of
 from intendant.model.source import Document, Path, parse
 from intendant.model.sub_workflows import MAX_STEPS, Callers, embed
 from intendant.model.workflow_files import STDIN, standard_input, text_of
@@ -48,8 +48,10 @@ __all__ = [
     "Limits",
     "Loop",
     "OnError",
+    "OnFailure",
     "Placed",
     "Retry",
+    "Rollback",
     "Step",
     "Workflow",
 ]
@@ -63,6 +65,12 @@ ITEM = "item"
 """The name of an item where `as` gives none."""
 ON_ERROR = "on_error"
 """Stands in the address of a step that runs because another one failed."""
+
+
+ROLLBACK = "rollback"
+"""Stands in the address of a step that runs to undo what another one has done."""
+OnFailure = Literal["keep", "rollback"]
+"""What becomes of what completed steps have done where a run fails: it is kept, or undone."""
 
 
 class Step(Frozen):
@@ -173,6 +181,11 @@ class Step(Frozen):
         default=None,
         description="What is done where the step fails for good: `continue`, or an `output`, or `steps`.",
     )
+    rollback: "Rollback | None" = Field(
+        default=None,
+        description="What undoes the step, if it was completed, where the run fails and its workflow says "
+        "`on_failure: rollback`.",
+    )
     tools: tuple[ToolUse, ...] = Field(
         default=(),
         max_length=32,
@@ -267,6 +280,8 @@ class Step(Frozen):
             yield f"{name}/", branch.steps, ("branches", name, "steps")
         if isinstance(self.on_error, OnError) and self.on_error.steps is not None:
             yield f"{ON_ERROR}/", self.on_error.steps, (ON_ERROR, "steps")
+        if self.rollback is not None:
+            yield f"{ROLLBACK}/", self.rollback.steps, (ROLLBACK, "steps")
 
     @cached_property
     def connector(self) -> tuple[str, str] | None:
@@ -311,6 +326,12 @@ class Flow(Frozen):
         return {"type": "string", "minLength": 1}
 
 
+class Rollback(Frozen):
+    """What undoes a step."""
+
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=1000)
+
+
 class OnError(Frozen):
     """What is done where a step fails for good: an output in its place, or steps, of which the last gives it."""
 
@@ -343,6 +364,10 @@ class Workflow(Frozen):
     steps: tuple[Step, ...] = Field(min_length=1, max_length=20_000)
     finally_: tuple[Step, ...] = Field(
         default=(), alias="finally", max_length=1000, description="Steps that run at the end, whatever happened."
+    )
+    on_failure: OnFailure = Field(
+        default="keep",
+        description="What becomes of what completed steps have done where the run fails: `keep`, or `rollback`.",
     )
     returns: dict[str, Json] | None = Field(
         default=None, description="What the run gives back: names and references."
@@ -395,7 +420,7 @@ class Workflow(Frozen):
             flow = cls.model_validate(value)
         except ValidationError as error:
             wrong += problems_of(error, document)
-            raise WorkflowError(wrong, draft=cls._draft(document, value, error)) from None
+            raise WorkflowError(wrong, draft=draft_of(cls, value, error, document)) from None
         flow._document = document  # noqa: SLF001  # its own
         if not wrong and flow.size > MAX_STEPS:
             wrong.append(
@@ -404,21 +429,6 @@ class Workflow(Frozen):
         if wrong:
             raise WorkflowError(wrong)
         return flow
-
-    @classmethod
-    def _draft(cls, document: Document, given: Any, error: ValidationError) -> Self | None:
-        """What is left when everything that is wrong is taken out; None if that is no workflow."""
-        from copy import deepcopy
-
-        value = deepcopy(given)
-        for item in error.errors():
-            take_out(value, path_of(item["loc"], value))
-        try:
-            draft = cls.model_validate(value)
-        except ValidationError:
-            return None
-        draft._document = document  # noqa: SLF001
-        return draft
 
     @property
     def document(self) -> Document:
@@ -444,10 +454,7 @@ class Workflow(Frozen):
     @cached_property
     def size(self) -> int:
         """How many steps it has, those of its sub-workflows included each time that they are used."""
-        found: list[Placed] = []
-        for steps in (self.steps, self.finally_):
-            place(found, "", steps, (), None, flows=False)
-        return len(found) + sum(item.step.flow.workflow.size for item in found if item.step.flow is not None)
+        return size_of(self)
 
     def problem(self, placed: Placed, message: str, path: Path = (), *, hint: str = "") -> Problem:
         """A problem of a step, which may be one of a sub-workflow, at *path* in it."""
@@ -478,4 +485,4 @@ class Workflow(Frozen):
 
 
 # Last, as these functions look at the models.
-from intendant.model.workflow_problems import path_of, prepared, problems_of, take_out  # noqa: E402
+from intendant.model.workflow_problems import draft_of, prepared, problems_of  # noqa: E402

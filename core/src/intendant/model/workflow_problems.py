@@ -1,6 +1,7 @@
 """From a document to what the models read, and from what they refuse to problems with line and column."""
 
 from collections.abc import Iterable
+from copy import deepcopy
 from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
@@ -22,7 +23,20 @@ _HINTS = {
 IGNORED = "x-"
 """Keys that begin so are for people and for anchors."""
 _NEVER_DEFAULT = frozenset(
-    {"id", "name", "description", "steps", "for_each", "branches", "needs", "wait", "when", "loop", "flow"}
+    {
+        "id",
+        "name",
+        "description",
+        "steps",
+        "for_each",
+        "branches",
+        "needs",
+        "wait",
+        "when",
+        "loop",
+        "flow",
+        "rollback",
+    }
 )
 _OF_MAPS = frozenset({"as", "key", "concurrency", "gather", "on_item_error"})
 _OF_GROUPS = frozenset({"on_error", "join", "priority", "budget", "approve"})
@@ -183,6 +197,21 @@ def take_out(value: Any, path: Path) -> None:
         value.pop(last, None)
 
 
+def draft_of(
+    model: "type[models.Workflow]", given: Any, error: ValidationError, document: Document
+) -> "models.Workflow | None":
+    """What is left of a workflow when everything that is wrong is taken out; None if that is none."""
+    value = deepcopy(given)
+    for item in error.errors():
+        take_out(value, path_of(item["loc"], value))
+    try:
+        draft = model.model_validate(value)
+    except ValidationError:
+        return None
+    draft._document = document  # noqa: SLF001
+    return draft
+
+
 def _step_at(path: Path, document: Document) -> str:
     """The id of the innermost step on the way to *path*."""
     value, found = document.value, ""
@@ -212,6 +241,8 @@ def _fields_at(path: Path) -> list[str]:
             model = models.OnError
         elif before == "loop":
             model = models.Loop
+        elif before == models.ROLLBACK:
+            model = models.Rollback
     return _names(model)
 
 

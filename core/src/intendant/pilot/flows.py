@@ -22,19 +22,24 @@ async def run_flow(frame: Frame, step: Step, place: Place) -> StepOutcome:
         StepError: The step has no sub-workflow, or an input has not the declared type.
         ReferenceFailed: `with` or `returns` names something that is not there.
     """
+    from intendant.pilot import rollback
     from intendant.pilot.segments import run_segment
 
     if step.flow is None:
         raise StepError("it has no sub-workflow")
     started, flow = monotonic(), step.flow.workflow
-    part = Part(flow.name, _inputs(step.flow, resolve(step.with_, {**frame.scope(step), **place.variables})))
+    part = part_of(step.flow, resolve(step.with_, {**frame.scope(step), **place.variables}))
     inner = Frame(frame.run, flow.steps, f"{place.address}/", outer=frame, recorder=place.recorder, part=part)
-    await run_segment(inner)
+    if rollback.is_begun(inner):
+        rollback.restore(inner)
+    else:
+        await run_segment(inner)
     if inner.waiting:
         return waits(frame, step, place, inner)
     failed = inner.failure
+    undone = await rollback.roll_back(inner, flow.on_failure)
     last = await _finally(inner, flow, part)
-    begun = begun_at(frame, step, place, started)
+    begun = begun_at(frame, step, place, started).model_copy(update={"notes": _told(undone)})
     took = totals([*inner.outcomes.values(), *last.outcomes.values()])
     if (failed := failed or last.failure) is not None:
         return ended(frame, place, begun, failure=within(failed), **took)
@@ -60,6 +65,24 @@ def failures_of(frame: Frame) -> dict[str, Json]:
         key: outcome.failure for key, outcome in frame.outcomes.items() if outcome.failure is not None
     }
     return {key: {"code": failure.code, "message": failure.message} for key, failure in found.items()}
+
+
+def _told(undone: Mapping[str, Failure | None]) -> tuple[str, ...]:
+    """What is to be known of a rollback."""
+    if not undone:
+        return ()
+    failed = [address for address, failure in undone.items() if failure is not None]
+    more = f", which failed for {', '.join(failed)}" if failed else ""
+    return (f"rolled back: {', '.join(undone)}{more}",)
+
+
+def part_of(flow: Flow, given: Mapping[str, Any]) -> Part:
+    """A sub-workflow with its inputs.
+
+    Raises:
+        StepError: One has not the declared type.
+    """
+    return Part(flow.workflow.name, _inputs(flow, given))
 
 
 def _inputs(flow: Flow, given: Mapping[str, Any]) -> dict[str, Json]:

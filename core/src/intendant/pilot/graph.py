@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from intendant.model.errors import ReferenceFailed
 from intendant.model.source import Path
-from intendant.model.workflow import OnError, Step, Workflow
+from intendant.model.workflow import ROLLBACK, OnError, Step, Workflow
 from intendant.pilot import references
 from intendant.pilot.conditions import step_names
 from intendant.pilot.references import Reference
@@ -75,7 +75,9 @@ def names_in(step: Step) -> Iterator[str]:
         yield from sorted(step_names(step.when))
     if step.loop is not None:
         yield from sorted(step_names(step.loop.while_) - inner)
-    for name, body, _ in step.bodies():
+    for name, body, place in step.bodies():
+        if place[0] == ROLLBACK:
+            continue  # when it runs, nothing else does
         private = {inner.id for inner in body}
         if name:  # a branch, or a way for errors: it may look at the step that it belongs to
             private.add(step.id)
@@ -107,7 +109,9 @@ def _only_asked(step: Step) -> set[str]:
     for item in find_in(step):
         if isinstance(item, Reference) and item.step and not (item.step in inner and looks_inside(item.path)):
             (asked if len(item.parts) > 1 and item.parts[1] in ABOUT else used).add(item.step)
-    for _, body, _ in step.bodies():
+    for _, body, place in step.bodies():
+        if place[0] == ROLLBACK:
+            continue
         used.update(name for part in body for name in names_in(part))
     return asked - used
 

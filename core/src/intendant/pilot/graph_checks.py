@@ -6,7 +6,7 @@ from intendant.model.errors import ExpressionFailed, Problem
 from intendant.model.inputs import Input
 from intendant.model.placing import STATE
 from intendant.model.source import Path
-from intendant.model.workflow import ON_ERROR, Flow, Json, Placed, Step, Workflow
+from intendant.model.workflow import ON_ERROR, ROLLBACK, Flow, Json, Placed, Step, Workflow
 from intendant.pilot import references
 from intendant.pilot.conditions import Expression
 from intendant.pilot.references import ROOTS
@@ -56,10 +56,25 @@ def graph_faults(workflow: Workflow, placed: Placed) -> Iterator[Problem]:
         yield from _map_faults(placed, problem)
     if step.wait is not None and step.wait.event is not None:
         yield from _event_faults(step, problem)
-    if step.id == ON_ERROR:
-        yield problem(("id",), f"'{ON_ERROR}' cannot be an id", "it stands in addresses of steps")
+    if step.id in (ON_ERROR, ROLLBACK):
+        yield problem(("id",), f"'{step.id}' cannot be an id", "it stands in addresses of steps")
+    if _undoes(placed):
+        for name in ("approve", "wait", "rollback"):
+            if getattr(step, name) is not None:
+                yield problem(
+                    (name,), f"a step that undoes another one has no `{name}`", "it runs when a run has failed"
+                )
     if step.join != "all" and not _has_needs(placed):
         yield problem(("join",), "`join` needs steps to join", "name them: needs: [a, b]")
+
+
+def _undoes(placed: Placed) -> bool:
+    """True if a step is one of a `rollback`, or within one."""
+    outer = placed.outer
+    if outer is None:
+        return False
+    own = outer.inside is placed.inside and placed.path[len(outer.path)] == ROLLBACK
+    return own or _undoes(outer)
 
 
 def _body_faults(step: Step, make: Callable[..., Problem]) -> Iterator[Problem]:

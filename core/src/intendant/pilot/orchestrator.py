@@ -24,6 +24,7 @@ from intendant.pilot.graph import Graph
 from intendant.pilot.plans import plan_checked, record_plan
 from intendant.pilot.references import resolve
 from intendant.pilot.resuming import PLAN_VERSION, file_of, find_resumable, outcomes_of, with_limits
+from intendant.pilot.rollback import is_begun, restore, roll_back
 from intendant.pilot.sandbox import Bounds
 from intendant.pilot.segments import run_segment
 from intendant.pilot.steps import execute
@@ -98,6 +99,11 @@ class WorkflowOrchestrator:
     def outcomes(self) -> Mapping[str, StepOutcome]:
         """The steps that have ended."""
         return self.frame.outcomes
+
+    @property
+    def is_rolling_back(self) -> bool:
+        """True if the run had failed, and is resumed only to undo what it has done, which `complete` does."""
+        return is_begun(self.frame)
 
     @property
     def frame(self) -> Frame:
@@ -256,6 +262,8 @@ class WorkflowOrchestrator:
         )
         run = RunState(plan, journal, context, values, settings.run.max_parallel, kept=dict(kept or {}))
         self._run, self._root = run, Frame(run, workflow.steps)
+        if is_begun(self._root):
+            restore(self._root)
 
     def _chain(self, agent: str) -> CompressionChain | None:
         """Compresses; None where compression is switched off for *agent*."""
@@ -329,6 +337,8 @@ class WorkflowOrchestrator:
         IntendantError: There is no such step, or it was done already, or is being done.
         """
         _known_step(self.frame, step_id)
+        if self.is_rolling_back:
+            raise IntendantError("the run failed and is being rolled back", hint="call `complete`")
         done = self.outcomes.get(step_id)
         if done is not None and done.is_done:
             raise IntendantError(f"step '{step_id}' was done already")
@@ -392,6 +402,7 @@ class WorkflowOrchestrator:
             waits = tuple(outcome.step_id for outcome in frame.waiting)
             run.journal.record(events.Suspended, waits=waits, seconds=time() - run.started)
             return await self._end(run, status, frame.outcomes)
+        undone = {} if cancelled or failed else await roll_back(frame, run.plan.workflow.on_failure)
         last = await self._finally(run, frame, status)
         if status is RunStatus.completed and last.failure is not None:
             status = RunStatus.failed
@@ -402,7 +413,7 @@ class WorkflowOrchestrator:
             status = RunStatus.overrun
         run.journal.record(events.Completed, status=status, seconds=time() - run.started)
         outcomes = {**frame.outcomes, **last.outcomes}
-        return await self._end(run, status, outcomes, returned=returned, failure=failure)
+        return await self._end(run, status, outcomes, returned=returned, failure=failure, rolled_back=undone)
 
     async def _finally(self, run: RunState, frame: Frame, status: RunStatus) -> Frame:
         """Execute the steps that run whatever happened."""

@@ -269,7 +269,8 @@ class OrchestrationService:
         """Execute what is left of a run, and end it."""
         try:
             seen = await decisions_of(run.frame) if wait else 0
-            await run_segment(run.frame)
+            if not run.is_rolling_back:
+                await run_segment(run.frame)
             # Deciding about a call in doubt takes the run over: nothing comes of staying for that.
             while wait and not all(outcome.in_doubt for outcome in run.frame.waiting):
                 await until_decided(run.frame, seen)

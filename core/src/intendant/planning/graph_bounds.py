@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from intendant.model.placing import tighter
-from intendant.model.workflow import Json, Placed, Step, Workflow
+from intendant.model.workflow import ON_ERROR, Json, Placed, Step, Workflow
 from intendant.planning.bounds import Bound, of_run, within
 
 ASSUMED_ITEMS = 10
@@ -48,17 +48,19 @@ def items_of(workflow: Workflow, inputs: Mapping[str, Json]) -> dict[str, Items]
     known |= dict(inputs)
     found: dict[str, Items] = {}
     for placed in workflow.placed:
-        outer = found[placed.outer.key].times_of(_passes(placed, placed.outer)) if placed.outer else Items()
+        outer = _around(placed, placed.outer, found) if placed.outer is not None else Items()
         found[placed.key] = outer.times_of(_own(placed.step, known)) if placed.step.is_map else outer
     return found
 
 
-def _passes(placed: Placed, outer: Placed) -> Items:
-    """How often a step is executed in one execution of the step around it."""
-    loop = outer.step.loop
-    if loop is None or placed.path[len(outer.path)] != "loop":
-        return Items()
-    return Items(loop.max, True, usual=min(loop.max, USUAL_PASSES))
+def _around(placed: Placed, outer: Placed, found: Mapping[str, Items]) -> Items:
+    """How often what a step is part of is executed."""
+    place = placed.path[len(outer.path)] if outer.inside is placed.inside else "flow"
+    if place == ON_ERROR and outer.step.is_map:  # the whole list failed, not one of its items
+        return found[outer.outer.key] if outer.outer is not None else Items()
+    if place == "loop" and (loop := outer.step.loop) is not None:
+        return found[outer.key].times_of(Items(loop.max, True, usual=min(loop.max, USUAL_PASSES)))
+    return found[outer.key]
 
 
 def _own(step: Step, inputs: Mapping[str, Json]) -> Items:
