@@ -225,9 +225,10 @@ def test_what_is_written_beside_an_event_is_refused() -> None:
 def test_a_database_of_the_version_before_is_migrated(tmp_path) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
     with sync_engine(Copy(), db=url) as service:
-        service.run(Workflow.parse("name: t\nsteps: [{id: a, intent: copy}]"))
+        service.run(Workflow.parse("name: t\nsteps: [{id: a, intent: copy}, {id: b, approve: {ask: x}}]"))
     with sqlite3.connect(tmp_path / "x.db") as connection:
         connection.execute("DROP TABLE signal")
+        connection.execute("ALTER TABLE approval DROP COLUMN denials")
         connection.execute("UPDATE intendant_version SET version_num = '0010'")
     connection.close()
     database.upgrade(create_engine(url))

@@ -24,6 +24,9 @@ from intendant.planning.decided import Plan, StepPlan
 from intendant.record.journal import Journal
 from intendant.spending.step_budgets import budget_key
 
+APPROVAL = "~approval"
+"""Stands behind the address of a step under which is kept what people decided about it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -178,7 +181,8 @@ class Frame:
         names: Iterable[str] = step_names(condition)
         if computes_names(condition):  # then it may look at any step that has ended
             names = list(self.names())
-        steps = {name: _plain(outcome) for name in names if (outcome := self.find(name)) is not None}
+        found = ((name, self.find(name)) for name in names)
+        steps = {name: _plain(self.run, outcome) for name, outcome in found if outcome is not None}
         with bounded(self.run.context.bounds):
             variables = tuple(dict.fromkeys((*CONDITION_NAMES, *self.variables, *more)))
             return Expression(condition, variables).test(**{**self.scope(), **more, "steps": steps})
@@ -291,11 +295,11 @@ class StepsView(Mapping[str, Json]):
         outcome = self._frame.find(step_id)
         if outcome is None:
             if self._lenient:
-                return {"output": None, "status": StepStatus.pending.value, "notes": [], "error": None}
+                return {"output": None, "status": StepStatus.pending.value, **_NOTHING}
             raise KeyError(step_id)
         if not (outcome.is_done or self._lenient):
-            return _WithoutOutput(outcome)
-        seen = _plain(outcome, absent=True)
+            return _WithoutOutput(self._frame.run, outcome)
+        seen = _plain(self._frame.run, outcome, absent=True)
         return {**seen, "output": with_withheld(seen["output"])} if self._frame.run.context.dry else seen
 
     def __iter__(self) -> Iterator[str]:
@@ -305,11 +309,17 @@ class StepsView(Mapping[str, Json]):
         return sum(1 for _ in self._frame.names())
 
 
-def _plain(outcome: StepOutcome, *, absent: bool = False) -> dict[str, Json]:
+_NOTHING: Mapping[str, Json] = {"notes": [], "error": None, "approval": None}
+
+
+def _plain(run: RunState, outcome: StepOutcome, *, absent: bool = False) -> dict[str, Json]:
     """A step as references and conditions see it; without an `output` where it has none, unless *absent*."""
     failure = outcome.failure
     error = None if failure is None else {"code": failure.code, "message": failure.message}
+    kept = run.kept.get(f"{outcome.step_id}{APPROVAL}") if run.kept else None
+    approval = None if kept is None else kept.output
     seen: dict[str, Json] = {"status": outcome.status.value, "notes": list(outcome.notes), "error": error}
+    seen["approval"] = approval
     if outcome.is_done or absent:
         seen["output"] = outcome.output
     return seen
@@ -318,8 +328,8 @@ def _plain(outcome: StepOutcome, *, absent: bool = False) -> dict[str, Json]:
 class _WithoutOutput(dict[str, Json]):
     """A step that has no output, for a reference that needs one."""
 
-    def __init__(self, outcome: StepOutcome) -> None:
-        super().__init__(_plain(outcome))
+    def __init__(self, run: RunState, outcome: StepOutcome) -> None:
+        super().__init__(_plain(run, outcome))
         self._text = f"step '{outcome.step_id}' was {outcome.status.value} and has no output"
 
     def __contains__(self, key: object) -> bool:

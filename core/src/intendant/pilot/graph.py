@@ -95,7 +95,7 @@ def looks_inside(path: Path) -> bool:
     return path[:1] in (("returns",), ("branches",)) or path[:2] == ("loop", "next")
 
 
-ABOUT = ("status", "error")
+ABOUT = ("status", "error", "approval")
 """What a step has however it ended."""
 _FIELDS = re.compile(r"""(?<![\w.])steps\s*(?:\.\s*(\w+)|\[\s*['"](\w+)['"]\s*\])\s*(?:\.\s*(\w+))?""")
 

@@ -249,7 +249,7 @@ class ApprovalRow(NamedTuple):
     need: int
     """How many have to approve."""
     otherwise: str
-    """What holds when the time is over: `deny`, `approve` or `skip`."""
+    """What holds when the time is over: `deny`, `approve` or `skip`; or `ask`: others are asked then."""
     shown: str
     """What would be done and cost, as JSON."""
     input_sha256: str
@@ -258,6 +258,8 @@ class ApprovalRow(NamedTuple):
     expires_at: float | None = None
     verdict: str | None = None
     """What it came to: `approved`, `denied` or `skipped`; None while it is open."""
+    denials: int | None = None
+    """How many denials deny; None for one."""
 
 
 class DecisionRow(NamedTuple):

@@ -28,7 +28,7 @@ def ask(row: ApprovalRow) -> Work[None]:
 
     def work(connection: Connection) -> None:
         session = session_of(connection)
-        values = (*row, new_salt())
+        values = (*row[:-1], new_salt(), row.denials)
         _ASK.write(session, [values])
         APPROVAL.note(session, values)
 
@@ -99,7 +99,7 @@ def decide(run_id: str, step_key: str, by: str, verdict: str, note: str = "") ->
     """Write down what a person decided; what the same person decided before is replaced.
 
     Returns (when the work is done):
-        How many approvals are still wanted; 0 after a denial.
+        How many approvals are still wanted; 0 where it is denied.
 
     Raises (when the work is done):
         IntendantError: Nothing is asked about this step, it is decided already, or this person may not decide.
@@ -119,8 +119,10 @@ def decide(run_id: str, step_key: str, by: str, verdict: str, note: str = "") ->
         values = (*key, verdict, note, time(), new_salt())
         _DECIDE.write(session, [values])
         DECISION.note(session, values, chain=EVERYTHING, was=was, run=run_id)
-        approved = sum(item.verdict == "approved" for item in _decisions(connection, row))
-        return 0 if verdict == "denied" else max(0, row.need - approved)
+        said = [item.verdict for item in _decisions(connection, row)]
+        if said.count("denied") >= (row.denials or 1):
+            return 0
+        return max(0, row.need - said.count("approved"))
 
     return work
 

@@ -225,13 +225,14 @@ approval = Table(
     Column("ask", Text, nullable=False),
     Column("deciders", Text, nullable=False),  # who may decide, as a JSON list; anybody where it is empty
     Column("need", Integer, nullable=False),
-    Column("otherwise", String(12), nullable=False),  # deny, approve, skip
+    Column("otherwise", String(12), nullable=False),  # deny, approve, skip, ask (others)
     Column("shown", Text, nullable=False),  # what would be done and cost, as JSON
     Column("input_sha256", String(64), nullable=False),  # of what is shown: decisions are for this alone
     Column("asked_at", Float, nullable=False),
     Column("expires_at", Float),
     Column("verdict", String(12)),  # approved, denied, skipped; null while it is open
     Column("salt", String(32)),
+    Column("denials", Integer),  # how many denials deny; null for one
 )
 
 decision = Table(

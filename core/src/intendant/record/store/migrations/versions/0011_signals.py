@@ -1,4 +1,4 @@
-"""Signals: what happens outside while runs wait for it."""
+"""Signals, which are what happens outside while runs wait for it; approvals by a majority."""
 
 import sqlalchemy as sa  # noqa: TID253
 from alembic import op  # noqa: TID253
@@ -10,7 +10,8 @@ KEY = sa.String(length=300)
 
 
 def upgrade() -> None:
-    """Add a table."""
+    """Add a table and a column."""
+    op.add_column("approval", sa.Column("denials", sa.Integer(), nullable=True))
     op.create_table(
         "signal",
         sa.Column("run_id", KEY, nullable=False),
