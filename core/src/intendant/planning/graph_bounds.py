@@ -1,11 +1,13 @@
 """How often the steps of a graph are executed, and what the whole graph can spend at most."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from intendant.model.placing import tighter
+from intendant.model.results import Usage
 from intendant.model.workflow import ON_ERROR, Json, Placed, Step, Workflow
-from intendant.planning.bounds import Bound, of_run, within
+from intendant.planning.bounds import Bound, of_run
+from intendant.planning.curves import Curve, either, together
 
 ASSUMED_ITEMS = 10
 """Items of a list that is not known before the run."""
@@ -28,18 +30,6 @@ class Items(NamedTuple):
         """For each item of the one, the items of the other."""
         counted, assumed = self.counted or other.counted, self.assumed or other.assumed
         return Items(self.times * other.times, counted, assumed, self.usual * other.usual)
-
-
-class HasBound(Protocol):
-    """A plan of a step."""
-
-    @property
-    def max_tokens(self) -> int:
-        """Tokens that it can spend at most."""
-
-    @property
-    def max_micro_usd(self) -> int | None:
-        """Micro-US$ that it can spend at most."""
 
 
 def items_of(workflow: Workflow, inputs: Mapping[str, Json]) -> dict[str, Items]:
@@ -85,44 +75,50 @@ def cap_of(workflow: Workflow, key: str, most: int) -> int:
     return most
 
 
-def of_workflow(workflow: Workflow, plans: Mapping[str, HasBound], total: int, micro: int | None) -> Bound:
-    """The upper bound of a run: of branches only the dearest is counted, since one of them is taken.
+def of_workflow(
+    workflow: Workflow, bounds: Mapping[str, Bound], total: int, micro: int | None, planning: Usage
+) -> Bound:
+    """The upper bound of a run. Of branches one is counted, since one of them is taken: what it would cost to take
+    the dearest, for each number of tokens. A budget of a step holds for all that is within it.
 
     Args:
         workflow: The workflow.
-        plans: The plans of the steps that handlers do, by their paths in the graph.
+        bounds: What the steps that handlers do can spend without budgets of their own, by path in the graph.
         total: Tokens that the run has.
         micro: Micro-US$ that it may spend; None for no limit.
+        planning: What telling the intents of its steps took.
     """
-    steps = (*_bounds("", workflow.steps, plans, total), *_bounds("", workflow.finally_, plans, total))
-    return of_run(steps, total, micro)
+    planned = Curve.of(planning.tokens, planning.micro_usd)
+    return of_run((planned, *_curves("", workflow, bounds)), total, micro)
 
 
-def _bounds(prefix: str, steps: Sequence[Step], plans: Mapping[str, HasBound], total: int) -> Iterator[Bound]:
-    """What may be spent together."""
-    for step in steps:
-        key = f"{prefix}{step.id}"
-        if (plan := plans.get(key)) is not None:
-            yield Bound(plan.max_tokens, plan.max_micro_usd)
-        branches: list[Bound] = []
-        for name, body, place in step.bodies():
-            inner = tuple(_bounds(f"{key}/{name}", body, plans, total))
-            if place[0] == "branches":
-                branches.append(of_run(inner, total, None))
-            elif step.budget is not None and step.is_group and not name:
-                yield within(of_run(inner, total, None), step.budget)
-            else:
-                yield from inner
-        if (flow := step.flow) is not None:
-            inner = (
-                *_bounds(f"{key}/", flow.workflow.steps, plans, total),
-                *_bounds(f"{key}/", flow.workflow.finally_, plans, total),
-            )
-            limits = tighter(step.budget, flow.workflow.budget)
-            yield within(of_run(inner, total, None), limits)
-        if branches:
-            yield max(branches, key=_dearness)
+def _curves(prefix: str, workflow: Workflow, bounds: Mapping[str, Bound]) -> Iterator[Curve]:
+    for step in (*workflow.steps, *workflow.finally_):
+        yield _curve(prefix, step, bounds)
 
 
-def _dearness(bound: Bound) -> tuple[bool, int, int]:
-    return bound.micro_usd is None, bound.micro_usd or 0, bound.tokens
+def _curve(prefix: str, step: Step, bounds: Mapping[str, Bound]) -> Curve:
+    """What a step may spend, and all that is within it."""
+    key = f"{prefix}{step.id}"
+    parts: list[Curve] = []
+    if (own := bounds.get(key)) is not None:
+        parts.append(Curve.of(own.tokens, own.micro_usd))
+    branches: list[Curve] = []
+    after: dict[str, Curve] = {}
+    for name, body, place in step.bodies():
+        curve = together(_curve(f"{key}/{name}", inner, bounds) for inner in body)
+        if place[0] == "branches":
+            branches.append(curve)
+        elif name:
+            after[name] = curve
+        else:
+            parts.append(curve)
+    limits = step.budget
+    if step.flow is not None:
+        parts.append(together(_curves(f"{key}/", step.flow.workflow, bounds)))
+        limits = tighter(limits, step.flow.workflow.budget)
+    parts.append(either(branches))
+    # What failed is not rolled back. Of a list, some items may be, where it failed as a whole.
+    parts += after.values() if step.is_map else [either(list(after.values()))]
+    whole = together(parts)
+    return whole if limits is None else whole.cut(limits.tokens, limits.micro_usd)

@@ -106,13 +106,14 @@ class Planner:
         drafts = self._drafts(workflow, found, items, memory=memory)
         free = max(0, total - taken.tokens - sum(draft.memory for draft in drafts.values()))
         shares, strategy, unallocated = self._allocate(workflow, drafts, history or {}, free)
-        work = self._work(drafts, needs, references, shares, self.router(workflow), total)
+        whole: dict[str, Bound] = {}
+        work = self._work(drafts, needs, references, shares, self.router(workflow), total, whole)
         steps = (
             work.get(placed.key) or control(placed, needs[placed.key], items[placed.key])
             for placed in workflow.placed
         )
         micro = self.total_micro_usd(workflow)
-        bound = of_workflow(workflow, work, total, micro)
+        bound = of_workflow(workflow, whole, total, micro, taken)
         return Plan(
             workflow=workflow,
             steps=tuple(warned(step, workflow) for step in steps),
@@ -135,10 +136,11 @@ class Planner:
         shares: Mapping[str, int],
         router: Router,
         total: int,
+        whole: dict[str, Bound],
     ) -> dict[str, StepPlan]:
-        """The plans of the steps that handlers do."""
+        """The plans of the steps that handlers do; *whole* gets their bounds without budgets of their own."""
         return {
-            key: self._step(draft, needs[key], references[key], shares.get(key, 0), router, total)
+            key: self._step(draft, needs[key], references[key], shares.get(key, 0), router, total, whole)
             for key, draft in drafts.items()
         }
 
@@ -329,7 +331,14 @@ class Planner:
         return answer.tokens, answer.strategy, total - granted
 
     def _step(
-        self, draft: _Draft, needs: Sequence[str], references: int, share: int, router: Router, total: int
+        self,
+        draft: _Draft,
+        needs: Sequence[str],
+        references: int,
+        share: int,
+        router: Router,
+        total: int,
+        whole: dict[str, Bound],
     ) -> StepPlan:
         step, spec, classification = draft.step, draft.spec, draft.classification
         score, factors = difficulty(step, spec, references=references)
@@ -342,7 +351,8 @@ class Planner:
         escalation = None
         if route is not None and step.tier is None and step.model is None:  # what the step names is kept to
             escalation = router.stronger(step.id, spec.name, score, factors, tokens, route)
-        bound = within(self._bounds.of_step((route, rewriting, escalation), tokens, total), step.budget)
+        whole[step.id] = self._bounds.of_step((route, rewriting, escalation), tokens, total)
+        bound = within(whole[step.id], step.budget)
         return StepPlan(
             step_id=step.id,
             name=step.title,

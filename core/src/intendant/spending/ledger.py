@@ -22,7 +22,7 @@ from intendant.record.store.holds import LeaseLost
 from intendant.record.store.statements import Work
 from intendant.spending.nesting import OuterStep, least
 from intendant.spending.standing import Lease, StandingBudgets
-from intendant.spending.step_budgets import StepBudget, budget_key
+from intendant.spending.step_budgets import StepBudget, budget_key, group_names, groups_around
 
 if TYPE_CHECKING:
     from intendant.record.store import Store
@@ -93,9 +93,8 @@ class RunLedger:
             for step_id, limit in allocations.items()
         }
         self._groups = {
-            key: StepBudget(self._scope_of(key), limits.tokens or 0, cap=limits, group=True)
-            for key, limits in caps.items()
-            if key not in allocations
+            name: StepBudget(self._scope_of(name), caps[key].tokens or 0, cap=caps[key], group=True)
+            for key, name in group_names(caps, allocations)
         }
         self._above: dict[str, tuple[StepBudget, ...]] = {}
         self._nested = any("/" in key for key in allocations)
@@ -188,9 +187,7 @@ class RunLedger:
         """The groups with budgets of their own that a step is part of, outermost first."""
         found = self._above.get(key)
         if found is None:
-            parts = key.split("/")
-            names = ("/".join(parts[:length]) for length in range(1, len(parts)))
-            found = tuple(self._groups[name] for name in names if name in self._groups)
+            found = tuple(self._groups[name] for name in groups_around(key) if name in self._groups)
             self._above[key] = found
         return found
 
