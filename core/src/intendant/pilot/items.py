@@ -243,11 +243,7 @@ class _Map:
             due = [outcome.due for outcome in self.waits if outcome.due is not None]
             reason = f"{len(self.waits)} of {len(self.items)} items wait; {self.waits[0].reason}"
             return frame.wait(step.id, reason, min(due) if due else None)
-        try:
-            return frame.complete(step.id, self._gathered(), notes=self._notes(), **facts)
-        finally:
-            if not frame.recorder.repeats:
-                frame.run.context.ledger.finish(self.address)
+        return frame.complete(step.id, self._gathered(), notes=self._notes(), **facts)
 
     def _notes(self) -> tuple[str, ...]:
         notes = [f"{len(self.items)} items"]

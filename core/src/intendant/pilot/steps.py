@@ -51,6 +51,9 @@ async def execute(frame: Frame, step_id: str, given: Mapping[str, Json] | None =
     frame.outcomes[step_id] = outcome
     if outcome.status is StepStatus.failed and step.on_error is not None:
         outcome = frame.outcomes[step_id] = await _handled(frame, step, outcome)
+    if not frame.recorder.repeats and outcome.status is not StepStatus.waiting:
+        # Not before: its branches, and the steps of its `on_error`, have shares of their own.
+        frame.run.context.ledger.finish(f"{frame.address}{step_id}")
     return outcome
 
 
@@ -246,8 +249,6 @@ def ended(frame: Frame, place: Place, begun: StepOutcome, **facts: Any) -> StepO
         return outcome
     text = output_text(outcome.output)
     place.recorder.save(log, outcome, text, partial(executed_event, log, outcome, text))
-    if not place.recorder.repeats:
-        frame.run.context.ledger.finish(place.address)
     return outcome
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from intendant.model.placing import tighter
 from intendant.model.results import Usage
-from intendant.model.workflow import ON_ERROR, Json, Placed, Step, Workflow
+from intendant.model.workflow import ON_ERROR, ROLLBACK, Json, Placed, Step, Workflow
 from intendant.planning.bounds import Bound, of_run
 from intendant.planning.curves import Curve, either, together
 
@@ -64,6 +64,18 @@ def _own(step: Step, inputs: Mapping[str, Json]) -> Items:
     return Items(count, True, not known, count)
 
 
+def is_idle(workflow: Workflow, key: str) -> bool:
+    """True for a step that undoes another one, where no workflow around it says that anything is undone."""
+    undoes, placed = False, workflow.by_key[key]
+    flows = [workflow]
+    while (outer := placed.outer) is not None:
+        if placed.inside is not None:
+            flows.append(placed.inside)
+        undoes = undoes or (outer.inside is placed.inside and placed.path[len(outer.path)] == ROLLBACK)
+        placed = outer
+    return undoes and all(flow.on_failure == "keep" for flow in flows)
+
+
 def cap_of(workflow: Workflow, key: str, most: int) -> int:
     """Tokens that a step can use at most: *most*, or what it, or a step around it, has as a budget."""
     placed: Placed | None = workflow.by_key[key]
@@ -89,15 +101,19 @@ def of_workflow(
         planning: What telling the intents of its steps took.
     """
     planned = Curve.of(planning.tokens, planning.micro_usd)
-    return of_run((planned, *_curves("", workflow, bounds)), total, micro)
+    return of_run((planned, *_curves("", workflow, bounds, undone=False)), total, micro)
 
 
-def _curves(prefix: str, workflow: Workflow, bounds: Mapping[str, Bound]) -> Iterator[Curve]:
-    for step in (*workflow.steps, *workflow.finally_):
-        yield _curve(prefix, step, bounds)
+def _curves(prefix: str, workflow: Workflow, bounds: Mapping[str, Bound], *, undone: bool) -> Iterator[Curve]:
+    """What the steps of a workflow may spend; *undone* if that around it may be rolled back, and it with that."""
+    undone = undone or workflow.on_failure == "rollback"
+    for step in workflow.steps:
+        yield _curve(prefix, step, bounds, undone=undone)
+    for step in workflow.finally_:
+        yield _curve(prefix, step, bounds, undone=False)
 
 
-def _curve(prefix: str, step: Step, bounds: Mapping[str, Bound]) -> Curve:
+def _curve(prefix: str, step: Step, bounds: Mapping[str, Bound], *, undone: bool) -> Curve:
     """What a step may spend, and all that is within it."""
     key = f"{prefix}{step.id}"
     parts: list[Curve] = []
@@ -106,7 +122,9 @@ def _curve(prefix: str, step: Step, bounds: Mapping[str, Bound]) -> Curve:
     branches: list[Curve] = []
     after: dict[str, Curve] = {}
     for name, body, place in step.bodies():
-        curve = together(_curve(f"{key}/{name}", inner, bounds) for inner in body)
+        if place[0] == ROLLBACK and not undone:
+            continue
+        curve = together(_curve(f"{key}/{name}", inner, bounds, undone=undone) for inner in body)
         if place[0] == "branches":
             branches.append(curve)
         elif name:
@@ -115,7 +133,7 @@ def _curve(prefix: str, step: Step, bounds: Mapping[str, Bound]) -> Curve:
             parts.append(curve)
     limits = step.budget
     if step.flow is not None:
-        parts.append(together(_curves(f"{key}/", step.flow.workflow, bounds)))
+        parts.append(together(_curves(f"{key}/", step.flow.workflow, bounds, undone=undone)))
         limits = tighter(limits, step.flow.workflow.budget)
     parts.append(either(branches))
     # What failed is not rolled back. Of a list, some items may be, where it failed as a whole.

@@ -33,7 +33,7 @@ from intendant.model.results import Allocation, Classification, Route, Usage
 from intendant.model.workflow import Json, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, within
 from intendant.planning.decided import Plan, StepPlan, control, warned
-from intendant.planning.graph_bounds import Items, cap_of, items_of, of_workflow
+from intendant.planning.graph_bounds import Items, cap_of, is_idle, items_of, of_workflow
 from intendant.planning.routing import Router, difficulty
 from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
@@ -303,7 +303,7 @@ class Planner:
                 cap=cap_of(workflow, key, settings.tokens_per_step * draft.items.times * draft.step.turns),
             )
             for key, draft in drafts.items()
-            if draft.needs_model
+            if draft.needs_model and not is_idle(workflow, key)
         )
         if not lines:
             return {}, settings.strategy, total

@@ -27,6 +27,8 @@ from intendant.spending.step_budgets import StepBudget, budget_key, group_names,
 if TYPE_CHECKING:
     from intendant.record.store import Store
 
+UNDOES = "/rollback/"
+"""Stands in the keys of steps that run when the run has failed, after all others."""
 HOLD_SECONDS = 3600.0
 """A hold that is open for longer is charged in full, and credited when its call ends after all."""
 
@@ -246,10 +248,10 @@ class RunLedger:
         return None if found is None else max(0, found)
 
     def finish(self, step_id: str) -> None:
-        """A step has ended: what it and the steps within it leave goes to the pool."""
+        """A step has ended: what it and the steps within it leave goes to the pool, but for what undoes them."""
         inner = f"{step_id}/"
-        names = [step_id, *(key for key in self._steps if key.startswith(inner))] if self._nested else [step_id]
-        for name in names:
+        names = [key for key in self._steps if key.startswith(inner)] if self._nested else []
+        for name in (step_id, *(name for name in names if UNDOES not in name[len(step_id) :])):
             self._finish(name)
 
     def _finish(self, key: str) -> None:
