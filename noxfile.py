@@ -240,8 +240,6 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/benchmarks/overhead.py", *session.posargs)
     session.run("python", "tests/benchmarks/ledger.py")
     session.run("python", "tests/benchmarks/writer.py", "--kills", "50")
-    graphs = "core/tests/test_certificates.py"
-    session.run("pytest", "-q", "-n", "auto", graphs, "--timeout=3000", env={**many, "INTENDANT_GRAPHS": "10000"})
     session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000")
     documents = ROOT.parent / "shared/data/compression"
     session.install("headroom-ai>=0.42", "toon-format>=1.2")
