@@ -209,6 +209,8 @@ def trials(session: nox.Session) -> None:
     session.run("pytest", "-q", "-n", "auto", "-m", "slow or hypothesis", "--timeout=3000", env=many)
     killed = ("tests/test_agent_kills.py", "tests/test_delivery_kills.py", "tests/e2e/test_signals.py")
     session.run("pytest", "-q", "-n", "auto", *killed, "--timeout=3000", env={**many, "INTENDANT_TRIALS": "300"})
+    graphs = "core/tests/test_certificates.py"
+    session.run("pytest", "-q", "-n", "auto", graphs, "--timeout=3000", env={**many, "INTENDANT_GRAPHS": "10000"})
     session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000", "--seed", seed)
     session.run("python", "tests/benchmarks/writer.py", "--kills", "50", "--seed", seed)
 

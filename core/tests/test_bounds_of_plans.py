@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from intendant import BudgetExceeded, Workflow
 from intendant.planning.bounds import Bound, of_run
+from intendant.planning.curves import Curve, either, together
 from intendant.plugin import IntentHandler, IntentSpec, Message, ModelReply, ModelRequest, StepResult, Usage
 from intendant.testing import ScriptedProvider, engine
 
@@ -71,7 +72,7 @@ async def test_a_plan_says_that_a_price_is_not_known() -> None:
 def test_the_dearest_steps_take_the_tokens_of_a_run(steps, total, limit) -> None:
     """Against a search over all ways of sharing whole hundreds of tokens."""
     bounds = [Bound(tokens, micro if tokens else 0) for tokens, micro in steps]
-    found = of_run(bounds, total, limit)
+    found = of_run([Curve.of(bound.tokens, bound.micro_usd) for bound in bounds], total, limit)
     assert found.tokens == min(total, sum(bound.tokens for bound in bounds))
     most = sum(bound.micro_usd for bound in bounds)
     assert found.micro_usd <= (most if limit is None else min(most, limit))
@@ -81,3 +82,110 @@ def test_the_dearest_steps_take_the_tokens_of_a_run(steps, total, limit) -> None
         left -= taken
         spent += bound.micro_usd * taken / bound.tokens if bound.tokens else 0
     assert found.micro_usd >= (spent if limit is None else min(spent, limit)) - 1e-6
+
+
+PIECES = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 900)), max_size=4)
+
+
+def curve_of(pieces) -> Curve:
+    return together(Curve.of(tokens, micro) for tokens, micro in pieces)
+
+
+def at(curve: Curve, tokens: int) -> int:
+    return curve.cut(tokens, None).micro_usd
+
+
+@given(st.lists(PIECES, min_size=1, max_size=4), st.integers(0, 700))
+def test_of_branches_the_dearest_is_counted_for_each_number_of_tokens(branches, tokens) -> None:
+    curves = [curve_of(pieces) for pieces in branches]
+    found = either(curves)
+    assert found.tokens == max(curve.tokens for curve in curves)
+    assert found.micro_usd == max(curve.micro_usd for curve in curves)
+    assert at(found, tokens) >= max(at(curve, tokens) for curve in curves) - len(found.pieces)
+    if len(curves) == 1:
+        assert found == curves[0]
+
+
+@given(PIECES, st.integers(0, 600), st.integers(0, 1500), st.integers(0, 600))
+def test_a_limit_of_money_lets_the_dear_tokens_come_first(pieces, tokens, micro, fewer) -> None:
+    """A step with a budget in US$ may spend all of it on few tokens, where the run has only few."""
+    whole = curve_of(pieces)
+    found = whole.cut(tokens, micro)
+    assert found.tokens == min(tokens, whole.tokens)
+    assert found.micro_usd == min(micro, at(whole, tokens))
+    assert at(found, fewer) >= min(micro, at(whole, min(fewer, tokens))) - len(whole.pieces)
+
+
+def test_where_a_price_is_not_known_only_a_limit_says_what_is_spent() -> None:
+    unknown = Curve.of(100, None)
+    assert unknown.micro_usd is None
+    assert together([unknown, Curve.of(50, 10)]).cut(None, 70).micro_usd == 70
+    assert either([unknown, Curve.of(50, 10)]).cut(20, None).micro_usd is None
+    assert Curve.of(0, None).cut(None, 5).micro_usd == 0
+
+
+class Dearer(Dear):
+    """A provider of two models, of which one is dear."""
+
+    def models(self):
+        return {"fast": "scripted-1", "only": "scripted-1", "powerful": "scripted-2", "balanced": "scripted-1"}
+
+
+TWO_PRICES = {
+    "scripted/scripted-1": {"input": 1.0, "output": 1.0},
+    "scripted/scripted-2": {"input": 9.0, "output": 9.0},
+}
+
+
+async def spent(steps: list[dict], tokens: int = 20_000, **budget) -> tuple:
+    flow = Workflow.model_validate({"name": "t", "budget": {"tokens": tokens}, "steps": steps})
+    chosen = {"prices": {"models": TWO_PRICES}, "budget": {"tokens_per_step": 4000, **budget}}
+    async with engine(Asks(), Decides(), Dearer(), settings=chosen) as service:
+        plan = await service.plan(flow)
+        result = await service.run(flow)
+    return result.metrics, plan
+
+
+class Decides(IntentHandler):
+    """Takes the branch that it is told."""
+
+    spec = IntentSpec(name="decide", summary="Decide", examples=("Decide",))
+
+    def needs_model(self, step):
+        return False
+
+    async def handle(self, request):
+        return StepResult(output={"branch": request.input})
+
+
+@pytest.mark.parametrize("taken", ["dear", "long"])
+async def test_a_bound_holds_whichever_branch_is_taken(taken) -> None:
+    """One branch costs more money, another one more tokens."""
+    branches = {
+        "dear": {
+            "steps": [{"id": "a", "intent": "greedy", "model": "scripted/scripted-2", "budget": {"tokens": 900}}]
+        },
+        "long": {"steps": [{"id": "a", "intent": "greedy", "budget": {"tokens": 3000}}]},
+    }
+    metrics, plan = await spent([{"id": "gate", "intent": "decide", "input": taken, "branches": branches}])
+    assert (plan.max_tokens, plan.max_micro_usd) == (3000, 8100)
+    used, most = (metrics.micro_usd, 8100) if taken == "dear" else (metrics.tokens_used, 3000)
+    assert 0.8 * most <= used <= most
+
+
+async def test_a_budget_in_dollars_may_be_spent_on_few_tokens() -> None:
+    """The run has fewer tokens than the step's budget in US$ would pay for at its dearest model."""
+    dear = {"id": "a", "intent": "greedy", "model": "scripted/scripted-2", "budget": {"usd": 0.005}}
+    metrics, plan = await spent([dear], tokens=1000)
+    assert (plan.max_tokens, plan.max_micro_usd) == (1000, 5000)
+    assert 4000 <= metrics.micro_usd <= 5000
+
+
+async def test_the_budget_of_a_step_holds_for_all_that_is_within_it() -> None:
+    """Also where the step itself asks a model, and where what is within it runs because it failed."""
+
+    inner = {"id": "b", "intent": "greedy"}
+    step = {"id": "a", "intent": "greedy", "output": {"type": "string"}, "on_error": {"steps": [inner]}}
+    metrics, plan = await spent([{**step, "budget": {"tokens": 1500}}], overage_allowed=False)
+    assert plan.max_tokens == 1500
+    assert 0.8 * 1500 <= metrics.tokens_used <= 1500

@@ -30,7 +30,7 @@ from intendant.plugin import (
     operation,
 )
 from intendant.record.journal import Journal
-from intendant.record.rows import ApprovalRow, BudgetRow, HoldRow, RunRow, Spent
+from intendant.record.rows import ApprovalRow, BudgetRow, HoldRow, RunRow, SignalRow, Spent
 from intendant.record.store import (
     Store,
     approvals,
@@ -44,6 +44,7 @@ from intendant.record.store import (
     pruning,
     ratings,
     runs,
+    sent_signals,
     triggers,
 )
 from intendant.record.store.digests import COVERED, OUTSIDE
@@ -158,6 +159,10 @@ async def leave_more(store: Store) -> None:
         await journal.commit(approvals.ask(asked), log.event(events.ApprovalRequested, ask="Send it?"))
         for verdict in ("denied", "approved"):
             await store.do(approvals.decide("r_more", step, "ann", verdict, "a note"))
+    for name in ("first", "second"):
+        await store.do(sent_signals.send(SignalRow("r_more", name, "paid", '{"amount": 1}', "ann", 1.0)))
+    said = {"event": "paid", "signal": "first", "by": "ann", "sent_at": 1.0}
+    await journal.commit(sent_signals.take(journal.fence, "first", "s", ""), log.event(events.SignalTaken, **said))
     await journal.commit(
         approvals.close(journal.fence, "s", "approved"), log.event(events.ApprovalDecided, verdict="approved")
     )

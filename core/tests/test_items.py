@@ -222,7 +222,7 @@ async def test_two_items_of_one_key_are_refused_before_any_is_executed() -> None
         ("{id: a, intent: copy, on_error: stop}", "on_error", 3),
         ("{id: a, intent: copy, model: gpt}", "write provider/model", 3),
         ("{id: a, approve: {within: soon}}", "a duration is a number of seconds", 3),
-        ("{id: a, wait: {}}", "give either `for` or `until`", 3),
+        ("{id: a, wait: {}}", "give one of `for`, `until` and `event`", 3),
     ],
 )
 async def test_what_is_wrong_is_said_with_its_line_before_the_run(step, said, line) -> None:

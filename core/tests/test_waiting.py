@@ -6,7 +6,7 @@ from time import time
 
 import pytest
 
-from intendant import IntendantError, Workflow
+from intendant import IntendantError, Workflow, WorkflowError
 from intendant.events import ApprovalDecided, ApprovalRequested, StepSkipped, Suspended, WaitStarted
 from intendant.pilot import waiting
 from intendant.plugin import IntentHandler, IntentSpec, StepResult
@@ -231,3 +231,99 @@ finally: [{id: tidy, intent: copy, input: "{{ run.status }}"}]
         row = await service._engine.store.do(runs.find_run("last"))
         assert await service._engine.store.do(approvals.open_approvals()) == []
     assert (result.status, row.status, result.outputs["tidy"]) == ("cancelled", "cancelled", "cancelled")
+
+
+VOTE = "ask: Really?, by: [ann, bob, cid, dan], need: majority"
+
+
+async def test_a_majority_is_more_than_half_and_a_denial_is_a_vote(url) -> None:
+    run_id = await waits(url, asking(VOTE))
+    assert await decide(url, run_id, "denied", by="dan") == 3
+    assert await decide(url, run_id, by="ann") == 2
+    assert await decide(url, run_id, by="bob") == 1, "two of four are not more than half"
+    assert (await resumed(url))[0].status == "waiting"
+    assert await decide(url, run_id, by="cid") == 0
+    assert (await resumed(url))[0].status == "completed"
+
+
+async def test_a_majority_that_cannot_be_had_any_more_is_a_denial(url) -> None:
+    run_id = await waits(url, asking(VOTE))
+    await decide(url, run_id, "denied", by="ann", note="no")
+    assert (await resumed(url))[0].status == "waiting"
+    assert await decide(url, run_id, "denied", by="bob", note="never") == 0
+    result, _, _ = await resumed(url)
+    assert (result.status, result.failures["send"].message) == ("failed", "ann, bob denied it: no; never")
+
+
+async def test_all_have_to_approve_where_the_workflow_says_so(url) -> None:
+    run_id = await waits(url, asking("ask: x, by: [ann, bob], need: all"))
+    assert await decide(url, run_id, by="ann") == 1
+    assert await decide(url, run_id, by="bob") == 0
+
+
+LATER = "ask: Now?, by: ann, within: 200ms, otherwise: {by: [bob, cid], need: all, within: 300ms, otherwise: skip}"
+
+
+async def test_others_are_asked_when_the_time_of_the_first_is_over(url) -> None:
+    run_id = await waits(url, asking(LATER.replace("300ms", "1h")))
+    await asyncio.sleep(0.25)
+    result, _, seen = await resumed(url)
+    assert result.status == "waiting"
+    assert [event.by for event in seen if isinstance(event, ApprovalRequested)] == [("bob", "cid")]
+    with pytest.raises(IntendantError, match="'ann' may not decide"):
+        await decide(url, run_id, by="ann")
+    for by in ("bob", "cid"):
+        await decide(url, run_id, by=by)
+    assert (await resumed(url))[0].outputs["after"] == ["hello"]
+
+
+async def test_when_the_time_of_all_of_them_is_over_the_last_one_says_what_holds(url) -> None:
+    await waits(url, asking(LATER))
+    for _ in range(2):
+        await asyncio.sleep(0.35)
+        result, _, _ = await resumed(url)
+    assert (result.status, result.steps["send"].status) == ("completed", "skipped")
+
+
+NOTED = """
+name: t
+steps:
+  - {id: draft, intent: copy, input: hello}
+  - {id: send, intent: copy, approve: {ask: Send?}, input: "{{ steps.draft.output }}"}
+  - {id: halt, wait: {event: go}, needs: [send], join: done}
+  - id: after
+    intent: copy
+    needs: [halt]
+    when: "steps.send.approval.approved == (steps.send.status == 'completed')"
+    input: ["{{ steps.send.approval.note }}", "{{ steps.send.approval.by[0] }}", "{{ steps.draft.approval }}"]
+"""
+
+
+@pytest.mark.parametrize("verdict", ["approved", "denied"])
+async def test_later_steps_read_who_decided_and_why_whatever_process_executes_them(url, verdict) -> None:
+    async with engine(Copy(), db=url) as service:
+        first = await service.run(Workflow.parse(NOTED))
+    await decide(url, first.run_id, verdict, note="fine by me")
+    assert (await resumed(url))[0].status == "waiting"
+    async with engine(Copy(), db=url) as service:
+        await service.signal("last", "go")
+    result, _, _ = await resumed(url)
+    assert result.outputs["after"] == ["fine by me", "ann", None]
+
+
+@pytest.mark.parametrize(
+    ("approve", "said"),
+    [
+        ("need: majority", "`need: majority` needs to know of whom"),
+        ("by: [ann, ann], need: 2", "2 have to approve, and fewer may: ann"),
+        ("otherwise: {by: bob}", "say how long that is: within: 2d"),
+        ("need: most", "need: "),
+        ("otherwise: never, within: 2d", "otherwise: "),
+        ("otherwise: {bye: bob}, within: 2d", "'bye' is not known here"),
+    ],
+)
+def test_what_an_approval_cannot_say_is_refused(approve, said) -> None:
+    with pytest.raises(WorkflowError) as found:
+        asking(f"ask: x, {approve}")
+    assert said in str(found.value)
+    assert "5:" in str(found.value)

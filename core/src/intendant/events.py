@@ -25,6 +25,14 @@ from intendant.model.agent_events import (
     IntensityApplied as IntensityApplied,
     MemoryRecalled as MemoryRecalled,
 )
+from intendant.model.graph_events import (
+    ErrorHandled as ErrorHandled,
+    ItemsEnded as ItemsEnded,
+    ItemsStarted as ItemsStarted,
+    LoopPassed as LoopPassed,
+    RollbackStarted as RollbackStarted,
+    StepRolledBack as StepRolledBack,
+)
 from intendant.model.guarding import (
     LimitWatched as LimitWatched,
     RolloutMoved as RolloutMoved,
@@ -35,6 +43,8 @@ from intendant.model.pauses import (
     ApprovalDecided as ApprovalDecided,
     ApprovalRequested as ApprovalRequested,
     DoubtDecided as DoubtDecided,
+    SignalTaken as SignalTaken,
+    SignalWanted as SignalWanted,
     StepWaiting as StepWaiting,
     Suspended as Suspended,
     WaitStarted as WaitStarted,
@@ -312,32 +322,6 @@ class StepExecuted(Event):
     notes: tuple[str, ...] = ()
 
 
-class ErrorHandled(Event):
-    """A step failed for good, and the workflow says what is done then: the run goes on."""
-
-    type: Literal["error_handled"] = "error_handled"
-    severity: Severity = "warning"
-    how: Literal["continue", "output", "steps"]
-    failure: Failure
-
-
-class ItemsStarted(Event):
-    """A step begins to be executed for each item of a list."""
-
-    type: Literal["items_started"] = "items_started"
-    total: int
-    """Items of the list."""
-    kept: int = 0
-    """Of them, those that were done before and are not done again."""
-
-
-class ItemsEnded(Event):
-    """Items of a step ended; those that end within a moment are told of together."""
-
-    type: Literal["items_ended"] = "items_ended"
-    items: tuple[ItemEnded, ...]
-
-
 class StepSkipped(Event):
     """A step was not run, for the reason given."""
 
@@ -407,9 +391,14 @@ AnyEvent = Annotated[
     | ErrorHandled
     | ItemsStarted
     | ItemsEnded
+    | LoopPassed
+    | RollbackStarted
+    | StepRolledBack
     | ApprovalRequested
     | ApprovalDecided
     | WaitStarted
+    | SignalWanted
+    | SignalTaken
     | Suspended
     | StepSkipped
     | StepWaiting

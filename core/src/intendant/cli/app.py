@@ -37,6 +37,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "route": ("route",),
     "run": ("run", "resume", "fork"),
     "runs": ("runs", "show"),
+    "signal": ("signal",),
     "trust": ("trust",),
     "verify": ("verify",),
     "worker": ("worker",),

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 RunArgument = Annotated[str, typer.Argument(help="The run's id, the beginning of it, or `last`.")]
 StepArgument = Annotated[str, typer.Argument(help="The step, as `intendant approvals` names it.")]
 ItemOption = Annotated[str | None, typer.Option("--item", help="The item's key, where it is asked for each item.")]
-NoteOption = Annotated[str, typer.Option("--note", help="Why; kept with the decision.")]
+NoteOption = Annotated[
+    str, typer.Option("--note", "--comment", help="Why; kept with the decision, and later steps may read it.")
+]
 SHOWN = 2000
 """Characters that are printed of what would be sent."""
 
@@ -84,10 +86,12 @@ def _lines(row: "ApprovalRow") -> list[str]:
     money = "an unknown amount" if micro is None else amount("micro_usd", micro)
     lines.append(f"    costs at most: {cost['tokens_at_most']} tokens, {money}")
     if by or row.need > 1:
-        lines.append(f"    who decides: {', '.join(by) or 'anybody'}, {row.need} of them")
+        voted = f"; {row.denials} denials deny" if row.denials else ""
+        lines.append(f"    who decides: {', '.join(by) or 'anybody'}, {row.need} of them{voted}")
     if row.expires_at is not None:
         until = datetime.fromtimestamp(row.expires_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        lines.append(f"    until {until}, then: {row.otherwise}")
+        then = "others are asked" if row.otherwise == "ask" else row.otherwise
+        lines.append(f"    until {until}, then: {then}")
     return [*lines, f"    intendant approve {row.run_id} '{row.step_key}'"]
 
 
@@ -119,7 +123,7 @@ def deny(
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
-    """Deny what a step would do: it fails when the run goes on."""
+    """Deny what a step would do: it fails when the run goes on, unless others have to deny it too."""
     _decide(run, step, item, "denied", note, as_json=as_json, db=db, settings=settings)
 
 
@@ -150,7 +154,7 @@ def _decide(
         return
     print(f"{verdict}: step '{key}' of run {run_id}, by {by}")
     if wanted:
-        print(f"    {wanted} more must approve it")
+        print(f"    open still: {wanted} more would have to approve it")
     else:
         print(f"    to go on: intendant resume {run_id}")
 

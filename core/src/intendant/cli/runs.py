@@ -267,10 +267,12 @@ async def read_original(store: "Store", run_id: str, handle: str, tenant: str | 
 
 def _result(found: dict[str, Any]) -> RunResult:
     metrics = {name: found["metrics"][name] for name in Metrics.model_fields}
+    undone = [event for event in found["events"] if event["type"] == "step_rolled_back"]
     return RunResult(
         run_id=found["run_id"],
         workflow=found["workflow"],
         status=RunStatus(found["status"]),
         steps={key: StepOutcome.model_validate(value) for key, value in found["steps"].items()},
         metrics=Metrics.model_validate(metrics),
+        rolled_back={event["step_id"]: event.get("failure") for event in undone},
     )

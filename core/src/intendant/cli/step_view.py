@@ -1,13 +1,16 @@
 """One step of a run, as `intendant show RUN STEP` prints it: inputs, output, attempts, calls, deliveries."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import unquote
 
 from intendant.cli.shared import money
+from intendant.cli.view import is_item
 from intendant.model.errors import IntendantError, ReferenceFailed
+from intendant.model.placing import STATE
 from intendant.model.workflow import Json, Step, Workflow
 from intendant.pilot.items import keys_of
 from intendant.pilot.references import resolve
@@ -44,7 +47,7 @@ def step_of(found: Mapping[str, Any], plan: str, address: str) -> dict[str, Any]
         raise IntendantError(f"the run has no step '{address}'", hint=f"there is: {', '.join(close)}")
     told = [event for event in found["events"] if event["step_id"] == address]
     outcome = outcomes.get(address, {"status": "pending"})
-    items = [key for key in found["inner"] if key.startswith(f"{address}[") and key.endswith("]")]
+    items = [key for key in found["inner"] if key.startswith(f"{address}[") and is_item(key, address)]
     return {
         "run_id": found["run_id"],
         "step": address,
@@ -72,9 +75,10 @@ def _given(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[s
     """What the step was given: its references resolved where what they name is kept, else as they are written."""
     step = workflow.by_key[budget_key(address)].step
     scope = _scope(workflow, address, found)
-    item = address.endswith("]")
+    item = address.endswith("]") and step.is_map
     written = {
         "for_each": step.for_each if step.is_map and not item else None,
+        "state": f"{{{{ {STATE} }}}}" if step.loop is not None and address.endswith("]") else None,
         "item": f"{{{{ {step.item_name} }}}}" if item else None,
         "input": step.input,
         "prompt": step.prompt,
@@ -94,7 +98,11 @@ def _scope(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[s
         prefix = "/".join(parts[:length])
         placed = workflow.by_key.get(budget_key(prefix))
         if placed is not None and prefix.endswith("]"):
-            scope |= _item(placed.step, prefix, scope)
+            scope |= _variables(placed.step, prefix, scope, found)
+        if placed is not None and placed.step.flow is not None and length < len(parts):
+            # A sub-workflow sees nothing of what is around it.
+            part = {**about, "workflow": placed.step.flow.workflow.name}
+            scope = {"steps": {}, "inputs": _inputs_of(placed.step, scope), "run": part}
         scope = {**scope, "steps": {**scope["steps"], **_seen(f"{prefix}/", found)}}
     return scope
 
@@ -115,16 +123,38 @@ def _seen(prefix: str, found: Mapping[str, Any]) -> dict[str, Json]:
     }
 
 
-def _item(step: Step, address: str, scope: Mapping[str, Json]) -> dict[str, Json]:
-    """The item with that address, by its name; nothing where the list cannot be had again."""
+def _variables(step: Step, address: str, scope: Mapping[str, Json], found: Mapping[str, Any]) -> dict[str, Json]:
+    """The item and the state that a step with that address sees, by their names, where they can be had again."""
+    marks = _MARK.findall(address.rpartition("/")[2])
+    seen: dict[str, Json] = {}
+    if step.is_map:
+        seen |= _item(step, marks[0], scope)
+    if step.loop is not None and len(marks) > step.is_map:
+        number = int(marks[-1])
+        before = found["inner"].get(f"{address.removesuffix(f'[{number}]')}[{number - 1}]", {}).get("output")
+        state = step.loop.state if number == 1 else (before or {}).get("state")
+        seen[STATE] = _resolved(state, {**scope, **seen})
+    return seen
+
+
+def _inputs_of(step: Step, scope: Mapping[str, Json]) -> dict[str, Json]:
+    """The inputs of a sub-workflow, as far as they can be had again."""
+    declared = {} if step.flow is None else step.flow.workflow.inputs
+    values = {name: item.default for name, item in declared.items() if not item.required}
+    return {**values, **_resolved(step.with_, scope)}
+
+
+_MARK = re.compile(r"\[([^\]]*)\]")
+
+
+def _item(step: Step, wanted: str, scope: Mapping[str, Json]) -> dict[str, Json]:
+    """The item with that key, by its name; nothing where the list cannot be had again."""
     try:
         items = resolve(step.for_each, scope)
         keys = keys_of(step, items, scope) if isinstance(items, list) else []
     except IntendantError:
         return {}
-    known = {f"{budget_key(address)}[{key}]": index for index, key in enumerate(keys)}
-    place = known.get(f"{budget_key(address)}{address[address.rindex('[') :]}")
-    return {} if place is None else {step.item_name: items[place]}
+    return {step.item_name: items[keys.index(wanted)]} if wanted in keys else {}
 
 
 def _resolved(value: Json, scope: Mapping[str, Json]) -> Json:

@@ -1,6 +1,7 @@
 """What a running workflow looks like: one state, fed by events, shown as a live table or as plain lines."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 SHORT = 1.0
 """Seconds from which on it can be said how long the rest of a list takes."""
+A_SIGNAL = "a signal: "
+"""With this a reason begins why a step waits for one."""
 MINUTE, HOUR = 60, 3600
 SHOWN = 30
 """Rows of the live table; a longer workflow shows its last ones."""
@@ -158,24 +161,44 @@ def _of_graph(row: Row, event: events.Event) -> None:
             row.items, row.ended, row.kept, row.failed = event.total, event.kept, event.kept, 0
             row.note = _progress(row)
         case events.ItemsEnded():
-            own = [item for item in event.items if item.step.endswith("]")]
+            own = [item for item in event.items if is_item(item.step, event.step_id or "")]
             row.ended += len(own)
             row.failed += sum(item.status is StepStatus.failed for item in own)
             row.note = _progress(row)
+        case events.LoopPassed():
+            row.status, row.note = StepStatus.running, f"pass {event.number} of {event.most} at most"
         case events.TurnStarted():
             row.note = f"turn {event.turn}/{event.turns}"
         case events.ToolCalled() if event.outcome != "done":
             row.note = f"turn {event.turn}: {event.tool} {event.outcome}"
         case events.ToolCalled():
             row.note = f"turn {event.turn}: {event.tool}"
-        case events.ApprovalRequested():
-            row.status, row.note = StepStatus.waiting, f"asks: {event.ask}"
-        case events.StepWaiting():
-            row.status, row.note = StepStatus.waiting, event.reason
-        case events.WaitStarted():
-            row.status, row.note = StepStatus.waiting, f"waits until {_clock(event.until)}"
+        case events.StepRolledBack():
+            row.note = "rolled back" if event.failure is None else f"not rolled back: {event.failure.message}"
         case events.ErrorHandled():
             row.note = f"handled ({event.how}): {event.failure.message}"
+        case _ if waits := _waits(event):
+            row.status, row.note = StepStatus.waiting, waits
+
+
+def _waits(event: events.Event) -> str:
+    """What a step waits for that begins to wait; empty for other events."""
+    match event:
+        case events.ApprovalRequested():
+            return f"asks: {event.ask}"
+        case events.StepWaiting():
+            return event.reason
+        case events.WaitStarted():
+            return f"waits until {_clock(event.until)}"
+        case events.SignalWanted():
+            return f"waits for a signal: {event.event}"
+    return ""
+
+
+def is_item(address: str, step: str) -> bool:
+    """True if an address is that of an item of a step, and of nothing within it."""
+    rest = address.removeprefix(step)
+    return rest.startswith("[") and rest.index("]") == len(rest) - 1
 
 
 def _progress(row: Row) -> str:
@@ -220,6 +243,7 @@ _ENDS = (
     events.StepSkipped,
     events.ApprovalRequested,
     events.WaitStarted,
+    events.SignalWanted,
     events.StepWaiting,
 )
 
@@ -266,6 +290,9 @@ def summary(result: RunResult) -> list[str]:
         lines.append(f"error: {result.failure.message}")
     if kept := [key for key, outcome in result.steps.items() if outcome.is_done and outcome.reason]:
         lines.append(f"taken over: {', '.join(kept)}")
+    for address, fault in result.rolled_back.items():
+        undone = f"rolled back: step '{address}'"
+        lines.append(undone if fault is None else f"error: step '{address}' was not rolled back: {fault.message}")
     lines += [f"handled: step '{key}': {failure.message}" for key, failure in result.handled.items()]
     lines += [f"waiting: step '{key}': {reason}" for key, reason in result.waits.items()]
     if any(result.steps[key].in_doubt for key in result.waits if key in result.steps):
@@ -273,8 +300,16 @@ def summary(result: RunResult) -> list[str]:
     elif result.waits and all(reason.endswith(PAUSED) for reason in result.waits.values()):
         lines.append(f"    intendant resume {result.run_id}")
     elif result.waits:
-        lines.append(f"    intendant approvals {result.run_id}; then: intendant resume {result.run_id}")
+        lines.append(f"    {_what_next(result)}; then: intendant resume {result.run_id}")
     return lines
+
+
+def _what_next(result: RunResult) -> str:
+    """The command with which what a run waits for is given."""
+    wanted = [reason.removeprefix(A_SIGNAL) for reason in result.waits.values() if reason.startswith(A_SIGNAL)]
+    if len(wanted) < len(result.waits):
+        return f"intendant approvals {result.run_id}"
+    return f"intendant signal {result.run_id} {shlex.quote(wanted[0])}"
 
 
 def listener_for(view: RunView, out: TextIO | None = None) -> Callable[[events.Event], Any]:

@@ -92,12 +92,17 @@ class Approve(Frozen):
 
     ask: str = Field(default="", max_length=5000, description="What they are asked; may have references.")
     by: tuple[str, ...] = Field(default=(), description="Who may decide; anybody where absent.")
-    need: int = Field(default=1, ge=1, le=100, description="How many have to approve; one denial denies.")
+    need: Annotated[int, Field(ge=1, le=100)] | Literal["majority", "all"] = Field(
+        default=1,
+        description="How many have to approve, where one denial denies; or `majority`: more than half of those in "
+        "`by`, who are outvoted or not; or `all` of them.",
+    )
     within: Duration | None = Field(
         default=None, description="How long they have, such as `2h` or `3d`; without it there is no end."
     )
-    otherwise: Literal["deny", "approve", "skip"] = Field(
-        default="deny", description="What holds when that time is over."
+    otherwise: "Literal['deny', 'approve', 'skip'] | Approve" = Field(
+        default="deny",
+        description="What holds when that time is over: `deny`, `approve` or `skip`; or whom to ask then.",
     )
 
     @model_validator(mode="before")
@@ -110,21 +115,74 @@ class Approve(Frozen):
             return {**value, "by": [value["by"]]}
         return value
 
+    @field_validator("otherwise", mode="before")
+    @classmethod
+    def _no_question(cls, value: Json) -> Json:
+        """A question alone asks nobody else."""
+        if isinstance(value, str) and value not in ("deny", "approve", "skip"):
+            raise ValueError(f"'{value}' is none of deny, approve and skip; or say whom to ask then: {{by: bob}}")
+        return value
+
+    @model_validator(mode="after")
+    def _enough(self) -> "Approve":
+        """As many as are needed can decide, and others are asked only where the time of the first ends."""
+        if isinstance(self.need, str) and not self.by:
+            raise ValueError(f"`need: {self.need}` needs to know of whom: by: [ann, bob, cid]")
+        if self.by and self.wanted > len(set(self.by)):
+            known = ", ".join(dict.fromkeys(self.by))
+            raise ValueError(f"{self.wanted} have to approve, and fewer may: {known}")
+        if isinstance(self.otherwise, Approve) and self.within is None:
+            raise ValueError("`otherwise` asks others when the time is over: say how long that is: within: 2d")
+        return self
+
+    @property
+    def wanted(self) -> int:
+        """How many have to approve."""
+        if isinstance(self.need, int):
+            return self.need
+        known = len(set(self.by))
+        return known if self.need == "all" else known // 2 + 1
+
+    @property
+    def denials(self) -> int | None:
+        """How many denials deny; None for one."""
+        return len(set(self.by)) - self.wanted + 1 if self.need == "majority" else None
+
+    @property
+    def levels(self) -> "tuple[Approve, ...]":
+        """Who is asked, and who is asked when the time of those is over."""
+        return (self, *(self.otherwise.levels if isinstance(self.otherwise, Approve) else ()))
+
 
 class Wait(Frozen):
-    """Lets time pass; no process stays for it."""
+    """Lets time pass, or waits until something happens outside; no process stays for it."""
 
     for_: Json = Field(default=None, alias="for", description="How long, such as `90s`, `2h` or `3d`.")
     until: Json = Field(default=None, description="Until when, such as `2026-12-24T18:00:00+01:00`.")
+    event: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Until a signal of this name comes: `intendant signal RUN EVENT`; its payload is the output.",
+    )
+    within: Duration | None = Field(
+        default=None, description="How long a signal may take, such as `2h` or `3d`; without it there is no end."
+    )
+    otherwise: Literal["fail", "skip", "continue"] = Field(
+        default="fail",
+        description="What becomes of the step when that time is over; with `continue` its output is null.",
+    )
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "Wait":
-        if (self.for_ is None) == (self.until is None):
-            raise ValueError("give either `for` or `until`")
+    def _one_of_all(self) -> "Wait":
+        if sum(given is not None for given in (self.for_, self.until, self.event)) != 1:
+            raise ValueError("give one of `for`, `until` and `event`")
         if self.for_ is not None and not _is_reference(self.for_):
             seconds_of(self.for_)
         if self.until is not None and not _is_reference(self.until):
             time_of(self.until)
+        if self.event is None and self.model_fields_set & {"within", "otherwise"}:
+            raise ValueError("`within` and `otherwise` need an `event`")
         return self
 
 

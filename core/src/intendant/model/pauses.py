@@ -67,3 +67,26 @@ class DoubtDecided(Event):
     by: str
     answered: bool = False
     """True if the answer was given as well, so that the call is not made again."""
+
+
+class SignalWanted(Event):
+    """A step waits until something happens outside, which a signal says."""
+
+    type: Literal["signal_wanted"] = "signal_wanted"
+    event: str
+    """What the signal has to name."""
+    until: float | None = None
+    """Seconds since 1970 (UTC) when the step gives up; None where it does not."""
+
+
+class SignalTaken(Event):
+    """A step took a signal. No other step of the run gets it; its payload stands outside the journal."""
+
+    type: Literal["signal_taken"] = "signal_taken"
+    event: str
+    signal: str
+    """Its id."""
+    by: str = ""
+    """Who sent it."""
+    sent_at: float = 0.0
+    """Seconds since 1970, UTC."""

@@ -328,6 +328,8 @@ class RunResult(Frozen):
     """What the workflow's `returns` says; null where it has none, or where the run did not end well."""
     failure: Failure | None = None
     """Why the run itself failed, where no step did."""
+    rolled_back: Mapping[str, Failure | None] = Field(default_factory=dict)
+    """The steps that were undone (`on_failure: rollback`), by address, and why that failed where it did."""
 
     @property
     def outputs(self) -> dict[str, Json]:

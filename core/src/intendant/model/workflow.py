@@ -3,16 +3,18 @@
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path as FilePath
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
     Field,
+    GetJsonSchemaHandler,
     PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from intendant.model.base import MAX_AMOUNT, MAX_USD, Frozen, Json, Name
 from intendant.model.errors import Problem, WorkflowError
@@ -29,20 +31,27 @@ from intendant.model.graph_keys import (
     Wait,
 )
 from intendant.model.inputs import Input
+from intendant.model.placing import Placed, place, size_of
 from intendant.model.source import Document, Path, parse
+from intendant.model.sub_workflows import MAX_STEPS, Callers, embed
+from intendant.model.workflow_files import STDIN, standard_input, text_of
 
 __all__ = [
     "MAX_AMOUNT",
     "MAX_USD",
     "Branch",
+    "Flow",
     "Frozen",
     "InDoubt",
     "Input",
     "Json",
     "Limits",
+    "Loop",
     "OnError",
+    "OnFailure",
     "Placed",
     "Retry",
+    "Rollback",
     "Step",
     "Workflow",
 ]
@@ -50,15 +59,18 @@ __all__ = [
 InDoubt = Literal["idempotent", "retry", "hold", "fail"]
 """What becomes of a paid call that was in flight when its process died: the same call again under the same key;
 another call, the lost one charged; nothing until a person decides; or the step fails."""
-MAX_FILE_BYTES = 20_000_000
-STDIN = "standard input"
-"""What a workflow from there is called in messages."""
 MAX_TURNS = 8
 """Turns of a step with tools that does not say how many it may take."""
 ITEM = "item"
 """The name of an item where `as` gives none."""
 ON_ERROR = "on_error"
 """Stands in the address of a step that runs because another one failed."""
+
+
+ROLLBACK = "rollback"
+"""Stands in the address of a step that runs to undo what another one has done."""
+OnFailure = Literal["keep", "rollback"]
+"""What becomes of what completed steps have done where a run fails: it is kept, or undone."""
 
 
 class Step(Frozen):
@@ -152,6 +164,10 @@ class Step(Frozen):
     steps: tuple["Step", ...] | None = Field(
         default=None, min_length=1, max_length=1000, description="A group: these steps are one step for others."
     )
+    loop: "Loop | None" = Field(default=None, description="Steps that are executed again and again.")
+    flow: "Flow | None" = Field(
+        default=None, description="The path of a workflow file, whose steps are executed; `with` gives its inputs."
+    )
     returns: Json = Field(default=None, description="The output of a group; by default that of its last step.")
     branches: dict[Name, "Branch"] | None = Field(
         default=None, description="What is done in the branch that the step took."
@@ -165,6 +181,11 @@ class Step(Frozen):
         default=None,
         description="What is done where the step fails for good: `continue`, or an `output`, or `steps`.",
     )
+    rollback: "Rollback | None" = Field(
+        default=None,
+        description="What undoes the step, if it was completed, where the run fails and its workflow says "
+        "`on_failure: rollback`.",
+    )
     tools: tuple[ToolUse, ...] = Field(
         default=(),
         max_length=32,
@@ -177,7 +198,7 @@ class Step(Frozen):
         description="Of a step with `tools`: model calls at most, that for the answer included.",
     )
     approve: Approve | None = Field(default=None, description="Asks people before anything of the step happens.")
-    wait: Wait | None = Field(default=None, description="Lets time pass before the step.")
+    wait: Wait | None = Field(default=None, description="Lets time pass before the step, or waits for a signal.")
 
     @property
     def title(self) -> str:
@@ -202,7 +223,11 @@ class Step(Frozen):
     @classmethod
     def _item_as_input(cls, value: Json) -> Json:
         """A single step that is executed for each item works on the item, unless it says otherwise."""
-        if isinstance(value, dict) and "for_each" in value and not ({"input", "steps"} & value.keys()):
+        if (
+            isinstance(value, dict)
+            and "for_each" in value
+            and not ({"input", "steps", "loop", "flow"} & value.keys())
+        ):
             return {**value, "input": f"{{{{ {value.get('as') or ITEM} }}}}"}
         return value
 
@@ -212,9 +237,14 @@ class Step(Frozen):
         return self.steps is not None
 
     @property
+    def is_composite(self) -> bool:
+        """True if others do its work: it is a group, a loop, or a sub-workflow."""
+        return self.steps is not None or self.loop is not None or self.flow is not None
+
+    @property
     def is_work(self) -> bool:
         """True if a handler does it; false for groups, and for steps that only wait or ask."""
-        if self.steps is not None:
+        if self.is_composite:
             return False
         pauses = self.wait is not None or self.approve is not None
         said = self.intent or self.uses or self.prompt or self.with_ or self.options or self.tools
@@ -244,10 +274,14 @@ class Step(Frozen):
         """The steps within it: what their addresses begin with after its own, the steps, and their place."""
         if self.steps is not None:
             yield "", self.steps, ("steps",)
+        if self.loop is not None:
+            yield "", self.loop.steps, ("loop", "steps")
         for name, branch in (self.branches or {}).items():
             yield f"{name}/", branch.steps, ("branches", name, "steps")
         if isinstance(self.on_error, OnError) and self.on_error.steps is not None:
             yield f"{ON_ERROR}/", self.on_error.steps, (ON_ERROR, "steps")
+        if self.rollback is not None:
+            yield f"{ROLLBACK}/", self.rollback.steps, (ROLLBACK, "steps")
 
     @cached_property
     def connector(self) -> tuple[str, str] | None:
@@ -265,6 +299,39 @@ class Branch(Frozen):
     returns: Json = Field(default=None, description="The branch's result; by default the last step's output.")
 
 
+class Loop(Frozen):
+    """Steps that are executed again and again, at most `max` times, each time with the state that the time before
+    has left.
+    """
+
+    state: Json = Field(default=None, description="The state of the first pass; the steps see it as `state`.")
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=1000)
+    next: Json = Field(description="The state after a pass, such as a reference to one of its steps.")
+    while_: str = Field(
+        alias="while", description="A CEL condition, tested after each pass on the new state; false ends the loop."
+    )
+    max: int = Field(ge=1, le=1000, description="Passes at most.")
+
+
+class Flow(Frozen):
+    """A workflow that is a step of another one; written as the path of its file."""
+
+    file: str
+    """As it is written, relative to the file that names it."""
+    workflow: "Workflow"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> dict[str, Any]:
+        """What is written."""
+        return {"type": "string", "minLength": 1}
+
+
+class Rollback(Frozen):
+    """What undoes a step."""
+
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=1000)
+
+
 class OnError(Frozen):
     """What is done where a step fails for good: an output in its place, or steps, of which the last gives it."""
 
@@ -276,31 +343,6 @@ class OnError(Frozen):
         if ("output" in self.model_fields_set) == (self.steps is not None):
             raise ValueError("give either `output` or `steps`, or write `on_error: continue`")
         return self
-
-
-class Placed(NamedTuple):
-    """A step and where it stands, in the graph and in the file."""
-
-    key: str
-    """Its path in the graph, such as `label/draft`."""
-    step: Step
-    path: Path
-    """Where it stands in the document."""
-    outer: "Placed | None"
-    """The step that it is part of."""
-    siblings: tuple[Step, ...]
-    """The steps that are executed with it, itself among them."""
-    last: bool = False
-    """True for those of `finally`."""
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The names of items that its condition may use."""
-        outer = self.outer
-        if outer is None:
-            return ()
-        own = (outer.step.item_name,) if outer.step.is_map else ()
-        return (*outer.variables, *own)
 
 
 class Workflow(Frozen):
@@ -323,6 +365,10 @@ class Workflow(Frozen):
     finally_: tuple[Step, ...] = Field(
         default=(), alias="finally", max_length=1000, description="Steps that run at the end, whatever happened."
     )
+    on_failure: OnFailure = Field(
+        default="keep",
+        description="What becomes of what completed steps have done where the run fails: `keep`, or `rollback`.",
+    )
     returns: dict[str, Json] | None = Field(
         default=None, description="What the run gives back: names and references."
     )
@@ -339,19 +385,8 @@ class Workflow(Frozen):
         """
         path = FilePath(path)
         if str(path) == "-":
-            return cls.parse(_standard_input(), file=STDIN)
-        try:
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise WorkflowError([Problem(f"the file is larger than {MAX_FILE_BYTES} bytes", file=str(path))])
-            text = path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise WorkflowError([Problem("there is no such file", file=str(path))]) from None
-        except OSError as error:
-            raise WorkflowError([Problem(error.strerror or "cannot be read", file=str(path))]) from None
-        except UnicodeDecodeError as error:
-            problem = Problem(f"byte {error.start} is not UTF-8", "save the file as UTF-8", file=str(path))
-            raise WorkflowError([problem]) from None
-        return cls.parse(text, file=str(path))
+            return cls.parse(standard_input(), file=STDIN)
+        return cls.parse(text_of(path), file=str(path))
 
     @classmethod
     def parse(cls, text: str, *, file: str = "") -> Self:
@@ -367,32 +402,33 @@ class Workflow(Frozen):
         return cls.from_document(parse(text, file=file))
 
     @classmethod
-    def from_document(cls, document: Document) -> Self:
-        """Read a workflow from a parsed document."""
+    def from_document(cls, document: Document, callers: Callers | None = None) -> Self:
+        """Read a workflow from a parsed document.
+
+        Args:
+            document: The document.
+            callers: The files on the way to it, where it is part of another workflow.
+
+        Raises:
+            WorkflowError: It is not a workflow, or one that it is made of is not; carries all problems.
+        """
         if not isinstance(document.value, dict):
             raise WorkflowError([document.problem("a workflow is a map with `name` and `steps`")])
         value = prepared(document)
+        wrong = embed(value, document, Callers.of(document) if callers is None else callers)
         try:
             flow = cls.model_validate(value)
         except ValidationError as error:
-            raise WorkflowError(problems_of(error, document), draft=cls._draft(document, value, error)) from None
+            wrong += problems_of(error, document)
+            raise WorkflowError(wrong, draft=draft_of(cls, value, error, document)) from None
         flow._document = document  # noqa: SLF001  # its own
+        if not wrong and flow.size > MAX_STEPS:
+            wrong.append(
+                document.problem(f"it has {flow.size} steps with its sub-workflows, more than {MAX_STEPS}")
+            )
+        if wrong:
+            raise WorkflowError(wrong)
         return flow
-
-    @classmethod
-    def _draft(cls, document: Document, given: Any, error: ValidationError) -> Self | None:
-        """What is left when everything that is wrong is taken out; None if that is no workflow."""
-        from copy import deepcopy
-
-        value = deepcopy(given)
-        for item in error.errors():
-            take_out(value, path_of(item["loc"], value))
-        try:
-            draft = cls.model_validate(value)
-        except ValidationError:
-            return None
-        draft._document = document  # noqa: SLF001
-        return draft
 
     @property
     def document(self) -> Document:
@@ -416,11 +452,21 @@ class Workflow(Frozen):
         return {step.id: index for index, step in enumerate((*self.steps, *self.finally_))}
 
     @cached_property
+    def size(self) -> int:
+        """How many steps it has, those of its sub-workflows included each time that they are used."""
+        return size_of(self)
+
+    def problem(self, placed: Placed, message: str, path: Path = (), *, hint: str = "") -> Problem:
+        """A problem of a step, which may be one of a sub-workflow, at *path* in it."""
+        document = (self if placed.inside is None else placed.inside).document
+        return document.problem(message, (*placed.path, *path), hint=hint, step=placed.step.id)
+
+    @cached_property
     def placed(self) -> tuple[Placed, ...]:
         """All steps in the order of the file, those within others after them."""
         found: list[Placed] = []
-        _place(found, "", self.steps, ("steps",), None, last=False)
-        _place(found, "", self.finally_, ("finally",), None, last=True)
+        place(found, "", self.steps, ("steps",), None)
+        place(found, "", self.finally_, ("finally",), None, last=True)
         return tuple(found)
 
     @cached_property
@@ -438,33 +484,5 @@ class Workflow(Frozen):
         )
 
 
-def _standard_input() -> str:
-    """The text of standard input.
-
-    Raises:
-        WorkflowError: It is too long, or not UTF-8.
-    """
-    import sys
-
-    place = STDIN
-    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise WorkflowError([Problem(f"it is longer than {MAX_FILE_BYTES} bytes", file=place)])
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise WorkflowError([Problem(f"byte {error.start} is not UTF-8", file=place)]) from None
-
-
-def _place(
-    found: list[Placed], prefix: str, steps: tuple[Step, ...], path: Path, outer: Placed | None, *, last: bool
-) -> None:
-    for index, step in enumerate(steps):
-        placed = Placed(f"{prefix}{step.id}", step, (*path, index), outer, steps, last)
-        found.append(placed)
-        for name, body, place in step.bodies():
-            _place(found, f"{placed.key}/{name}", body, (*placed.path, *place), placed, last=last)
-
-
 # Last, as these functions look at the models.
-from intendant.model.workflow_problems import path_of, prepared, problems_of, take_out  # noqa: E402
+from intendant.model.workflow_problems import draft_of, prepared, problems_of  # noqa: E402

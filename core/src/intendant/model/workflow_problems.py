@@ -1,6 +1,7 @@
 """From a document to what the models read, and from what they refuse to problems with line and column."""
 
 from collections.abc import Iterable
+from copy import deepcopy
 from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
@@ -13,6 +14,7 @@ from intendant.model.errors import Problem
 from intendant.model.graph_keys import Approve, Limits, Retry, ToolUse, Wait
 from intendant.model.inputs import Input
 from intendant.model.source import Document, Path
+from intendant.model.sub_workflows import BODIES
 
 _HINTS = {
     "id": "an id has letters, digits and underscores only, such as `fetch_mails`",
@@ -20,7 +22,22 @@ _HINTS = {
 }
 IGNORED = "x-"
 """Keys that begin so are for people and for anchors."""
-_NEVER_DEFAULT = frozenset({"id", "name", "description", "steps", "for_each", "branches", "needs", "wait", "when"})
+_NEVER_DEFAULT = frozenset(
+    {
+        "id",
+        "name",
+        "description",
+        "steps",
+        "for_each",
+        "branches",
+        "needs",
+        "wait",
+        "when",
+        "loop",
+        "flow",
+        "rollback",
+    }
+)
 _OF_MAPS = frozenset({"as", "key", "concurrency", "gather", "on_item_error"})
 _OF_GROUPS = frozenset({"on_error", "join", "priority", "budget", "approve"})
 _MODELS: dict[str, type[BaseModel]] = {
@@ -55,8 +72,7 @@ def _without_ignored(value: dict[str, Any]) -> dict[str, Any]:
         if isinstance(kept.get(place), list):
             kept[place] = [_without_ignored(step) if isinstance(step, dict) else step for step in kept[place]]
     for name, body in _bodies(kept):
-        kept[name] = body
-        body["steps"] = [_without_ignored(step) if isinstance(step, dict) else step for step in body["steps"]]
+        kept[name] = _without_ignored(body)
     branches = kept.get("branches")
     if isinstance(branches, dict):
         kept["branches"] = {
@@ -68,9 +84,10 @@ def _without_ignored(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bodies(step: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
-    handler = step.get(models.ON_ERROR)
-    if isinstance(handler, dict) and isinstance(handler.get("steps"), list):
-        yield models.ON_ERROR, dict(handler)
+    for name in BODIES:
+        body = step.get(name)
+        if isinstance(body, dict) and isinstance(body.get("steps"), list):
+            yield name, dict(body)
 
 
 def _with_defaults(step: Any, defaults: dict[str, Any]) -> Any:
@@ -98,7 +115,9 @@ def _concerns(name: str, step: dict[str, Any]) -> bool:
         return "for_each" in step
     if name == "max_turns":
         return "tools" in step
-    works = "steps" not in step and ("wait" not in step or bool(step.keys() & {"intent", "uses", "prompt"}))
+    works = not step.keys() & {"steps", "loop", "flow"} and (
+        "wait" not in step or bool(step.keys() & {"intent", "uses", "prompt"})
+    )
     return works or name in _OF_GROUPS
 
 
@@ -178,6 +197,21 @@ def take_out(value: Any, path: Path) -> None:
         value.pop(last, None)
 
 
+def draft_of(
+    model: "type[models.Workflow]", given: Any, error: ValidationError, document: Document
+) -> "models.Workflow | None":
+    """What is left of a workflow when everything that is wrong is taken out; None if that is none."""
+    value = deepcopy(given)
+    for item in error.errors():
+        take_out(value, path_of(item["loc"], value))
+    try:
+        draft = model.model_validate(value)
+    except ValidationError:
+        return None
+    draft._document = document  # noqa: SLF001
+    return draft
+
+
 def _step_at(path: Path, document: Document) -> str:
     """The id of the innermost step on the way to *path*."""
     value, found = document.value, ""
@@ -205,6 +239,10 @@ def _fields_at(path: Path) -> list[str]:
             model = models.Branch
         elif before == models.ON_ERROR:
             model = models.OnError
+        elif before == "loop":
+            model = models.Loop
+        elif before == models.ROLLBACK:
+            model = models.Rollback
     return _names(model)
 
 

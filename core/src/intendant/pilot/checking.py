@@ -17,13 +17,14 @@ from intendant.model.errors import (
     StepError,
     WorkflowError,
 )
+from intendant.model.placing import STATE
 from intendant.model.requests import Options
 from intendant.model.source import Path
 from intendant.model.workflow import Json, Placed, Step, Workflow
 from intendant.pilot import references
 from intendant.pilot.conditions import Expression, input_names, step_names
-from intendant.pilot.graph import CONDITION_NAMES, Graph, find_in
-from intendant.pilot.graph_checks import graph_faults
+from intendant.pilot.graph import CONDITION_NAMES, Graph, find_in, inner_ids, looks_inside
+from intendant.pilot.graph_checks import graph_faults, input_faults
 from intendant.pilot.references import Reference
 from intendant.pilot.schemas import Schema
 from intendant.pilot.tool_checks import tool_faults
@@ -60,7 +61,8 @@ def check(workflow: Workflow, plugins: Plugins, inputs: Mapping[str, Json] | Non
 
 def _cycles(workflow: Workflow) -> Iterator[Problem]:
     """Steps that wait for each other, among those that are executed together."""
-    first = {id(placed.siblings): placed for placed in reversed(workflow.placed)}
+    own = [placed for placed in workflow.placed if placed.inside is None]
+    first = {id(placed.siblings): placed for placed in reversed(own)}
     for placed in first.values():
         ids = [step.id for step in placed.siblings]
         if len(set(ids)) == len(ids) and (cycle := Graph.of(placed.siblings).cycle()):
@@ -123,21 +125,38 @@ class _Checker:
         self.plugins = plugins
         self.ids: dict[int, set[str]] = {}
         self.visible: dict[int, frozenset[str]] = {}
+        self.parts: dict[int, Workflow] = {}
+        """The sub-workflows that were checked."""
 
     def problems(self) -> Iterator[Problem]:
         yield from self.defaults()
         yield from self.returned()
         for placed in self.workflow.placed:
+            if placed.inside is not None:
+                continue  # checked as a step of that
             yield from self.identity(placed)
             yield from self.needs(placed)
             yield from self.references(placed)
-            yield from self.condition(placed)
+            yield from self.conditions(placed)
             yield from graph_faults(self.workflow, placed)
+            yield from self.flow(placed)
             if placed.step.is_work:
                 yield from self.plugin(placed)
 
     def problem(self, placed: Placed, path: Path, message: str, hint: str = "") -> Problem:
-        return self.workflow.document.problem(message, (*placed.path, *path), hint=hint, step=placed.step.id)
+        return self.workflow.problem(placed, message, path, hint=hint)
+
+    def flow(self, placed: Placed) -> Iterator[Problem]:
+        """A sub-workflow, which is one by itself, and what its inputs are given."""
+        flow = placed.step.flow
+        if flow is None:
+            return
+        if id(flow.workflow) not in self.parts:
+            self.parts[id(flow.workflow)] = flow.workflow
+            yield from _Checker(flow.workflow, self.plugins).problems()
+            yield from _cycles(flow.workflow)
+        for path, message, hint in input_faults(flow, placed.step.with_):
+            yield self.problem(placed, path, message, hint)
 
     def identity(self, placed: Placed) -> Iterator[Problem]:
         """Ids differ among steps that are executed together; those of `finally` from those of the workflow too."""
@@ -186,15 +205,17 @@ class _Checker:
         fault = _fault_of_secret(item, placed) if item.root == "secrets" else self.reference_fault(item, placed)
         return item.path, fault
 
-    def scope(self, placed: Placed | None, key: str = "") -> tuple[frozenset[str], tuple[str, ...]]:
-        """The steps and the names of items that a key of a step may refer to."""
+    def scope(self, placed: Placed | None, path: Path = ()) -> tuple[frozenset[str], tuple[str, ...]]:
+        """The steps, and the names of items and states, that what stands at *path* in a step may refer to."""
         if placed is None:
             return frozenset(self.workflow.by_id), ()
         step, names, variables = placed.step, self.visible_from(placed), placed.variables
-        if key in ("returns", "branches"):
-            names |= {inner.id for _, body, _ in step.bodies() for inner in body}
-        if step.is_map and key not in ("for_each", "when", "approve", "wait"):
+        if looks_inside(path):
+            names |= inner_ids(step)
+        if step.is_map and path[:1] not in (("for_each",), ("when",), ("approve",), ("wait",)):
             variables = (*variables, step.item_name)
+        if path[:2] == ("loop", "next"):
+            variables = (*variables, STATE)
         return names, variables
 
     def visible_from(self, placed: Placed) -> frozenset[str]:
@@ -208,7 +229,7 @@ class _Checker:
         return found
 
     def reference_fault(self, ref: Reference, placed: Placed | None) -> tuple[str, str] | None:
-        steps, variables = self.scope(placed, str(ref.path[0]) if ref.path else "")
+        steps, variables = self.scope(placed, ref.path)
         if ref.root in variables:
             return None
         if ref.root not in references.ROOTS:
@@ -232,19 +253,23 @@ class _Checker:
             return f"'{{{{ {ref.text} }}}}' names no field of the step", hint
         return None
 
-    def condition(self, placed: Placed) -> Iterator[Problem]:
-        when = placed.step.when
-        if when is None:
-            return
-        steps, variables = self.scope(placed, "when")
+    def conditions(self, placed: Placed) -> Iterator[Problem]:
+        step = placed.step
+        if step.when is not None:
+            yield from self.condition(placed, step.when, ("when",), ("when",))
+        if step.loop is not None:  # it sees what `next` sees
+            yield from self.condition(placed, step.loop.while_, ("loop", "while"), ("loop", "next"))
+
+    def condition(self, placed: Placed, when: str, path: Path, sees: Path) -> Iterator[Problem]:
+        steps, variables = self.scope(placed, sees)
         try:
-            expression = Expression(when, (*CONDITION_NAMES, *variables))
+            expression = Expression(when, tuple(dict.fromkeys((*CONDITION_NAMES, *variables))))
         except ExpressionFailed as error:
-            yield self.problem(placed, ("when",), error.message, error.hint)
+            yield self.problem(placed, path, error.message, error.hint)
             return
         if not expression.is_condition:
             message = f"`{when}` is neither true nor false"
-            yield self.problem(placed, ("when",), message, "compare it with something")
+            yield self.problem(placed, path, message, "compare it with something")
         known: Iterable[str]
         for kind, names, known in (
             ("step", step_names(when), steps),
@@ -252,7 +277,7 @@ class _Checker:
         ):
             for name in sorted(names - set(known)):
                 message = f"there is no {kind} '{name}' (`{when}`)"
-                yield self.problem(placed, ("when",), message, _close(name, known))
+                yield self.problem(placed, path, message, _close(name, known))
 
     def plugin(self, placed: Placed) -> Iterator[Problem]:
         step, index = placed.step, placed
@@ -313,9 +338,10 @@ class _Checker:
             step = placed.step
             handler = self.plugins.intents.get(intents.get(placed.key, "")) if step.is_work else None
             if step.intent is None and handler is not None:
+                checker = self if placed.inside is None else _Checker(placed.inside, self.plugins)
                 if step.connector is None or step.options:
-                    yield from self.parameters(placed, step, handler.Parameters, step.parameters)
-                yield from self.handler_check(placed, step, handler)
+                    yield from checker.parameters(placed, step, handler.Parameters, step.parameters)
+                yield from checker.handler_check(placed, step, handler)
 
     def connector(self, index: Placed, step: Step, name: str, operation: str) -> Iterator[Problem]:
         connector = self.plugins.connectors.get(name)

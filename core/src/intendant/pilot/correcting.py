@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from intendant.model.errors import Problem, WorkflowError
+from intendant.model.errors import IntendantError, Problem, WorkflowError
 from intendant.model.results import StepStatus
-from intendant.model.workflow import Limits, Step, Workflow
+from intendant.model.workflow import ROLLBACK, Limits, Step, Workflow
 from intendant.pilot import references
 from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
@@ -31,9 +31,12 @@ async def corrected(
         limits: What it may spend in all from now on; None for what the corrected workflow says, where that is new.
 
     Raises:
+        IntendantError: The run is being rolled back.
         WorkflowError: One of them is not, the agent is another, or the workflow is wrong in itself.
     """
     rows = await engine.store.do(runs.steps_of(found.run_id))
+    if any(row.key == f"~{ROLLBACK}" for row in rows):
+        raise IntendantError(f"run {found.run_id} is being rolled back", hint="resume it without another workflow")
     done = [row.key for row in rows if row.status == StepStatus.completed.value]
     if problems := list(_differences(found.plan.workflow, workflow, done)):
         raise WorkflowError(problems)

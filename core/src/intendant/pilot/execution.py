@@ -155,9 +155,6 @@ class StepExecution:
             return self._waiting(error, due=error.due)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own code may raise anything
             return self._failed(self._explained(error), monotonic() - started)
-        finally:
-            if self._recorder.batch is None:  # items share what their step has
-                self._context.ledger.finish(self._address)
         return self._completed(result, text, monotonic() - started)
 
     # --- attempts ---

@@ -24,6 +24,9 @@ from intendant.planning.decided import Plan, StepPlan
 from intendant.record.journal import Journal
 from intendant.spending.step_budgets import budget_key
 
+APPROVAL = "~approval"
+"""Stands behind the address of a step under which is kept what people decided about it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -73,6 +76,16 @@ class RunState:
         return found
 
 
+@dataclass(slots=True)
+class Part:
+    """A sub-workflow, while it is executed: its steps see nothing of what is around it."""
+
+    name: str
+    inputs: Mapping[str, Json]
+    result: dict[str, Json] = field(default_factory=dict)
+    """What steps of its `finally` may know of it."""
+
+
 class Frame:
     """Steps that are executed together.
 
@@ -85,6 +98,7 @@ class Frame:
         recorder: Writes how they end.
         lenient: Whether the output of a step that was not executed reads as null.
         around: The step that it is a branch of, as far as that has come.
+        part: The sub-workflow whose steps they are; None for that of the frame around it, if that has one.
     """
 
     def __init__(
@@ -98,17 +112,20 @@ class Frame:
         recorder: Recorder | None = None,
         lenient: bool = False,
         around: tuple[str, StepOutcome] | None = None,
+        part: Part | None = None,
     ) -> None:
         self.run = run
         self.around = around
         self.address = address
-        self.outer = outer
+        self.outer = None if part is not None else outer
+        self.part: Part | None = part or (outer.part if outer else None)
         shape = run.shape(steps)
         self.steps, self.order, self.graph = shape.steps, shape.order, shape.graph
         inherited: Recorder = StepRecorder() if outer is None else outer.recorder
         self.recorder: Recorder = inherited if recorder is None else recorder
-        self.variables: Mapping[str, Json] = {**(outer.variables if outer else {}), **(variables or {})}
-        self.lenient: bool = lenient or (outer is not None and outer.lenient)
+        around_it = self.outer
+        self.variables: Mapping[str, Json] = {**(around_it.variables if around_it else {}), **(variables or {})}
+        self.lenient: bool = lenient or (around_it is not None and around_it.lenient)
         self.outcomes: dict[str, StepOutcome] = {}
         if run.kept:
             found = ((step, self.before(step)) for step in self.steps)
@@ -128,9 +145,10 @@ class Frame:
     def scope(self, step: Step | None = None, *, lenient: bool = False) -> dict[str, Json]:
         """What references of a step may name."""
         lenient = lenient or self.lenient or (step is not None and step.join != "all")
-        run = self.run
-        about = {"id": run.journal.run_id, "workflow": run.plan.workflow.name, **run.result}
-        places: dict[str, Json] = {"inputs": run.inputs, "run": about}
+        run, part = self.run, self.part
+        name, result = (run.plan.workflow.name, run.result) if part is None else (part.name, part.result)
+        about = {"id": run.journal.run_id, "workflow": name, **result}
+        places: dict[str, Json] = {"inputs": run.inputs if part is None else part.inputs, "run": about}
         return {**self.variables, "steps": StepsView(self, lenient=lenient), **places}
 
     def find(self, step_id: str) -> StepOutcome | None:
@@ -155,15 +173,28 @@ class Frame:
             StepError: It takes too long or too much memory.
         """
         condition = self.steps[step_id].when
-        if condition is None:
-            return True
+        return condition is None or self.holds(condition)
+
+    def holds(self, condition: str, more: Mapping[str, Json] | None = None) -> bool:
+        """The value of a condition.
+
+        Args:
+            condition: In CEL.
+            more: Variables besides those of the frame, or in their place.
+
+        Raises:
+            ExpressionFailed: It cannot be evaluated on the values there are.
+            StepError: It takes too long or too much memory.
+        """
+        more = more or {}
         names: Iterable[str] = step_names(condition)
         if computes_names(condition):  # then it may look at any step that has ended
             names = list(self.names())
-        steps = {name: _plain(outcome) for name in names if (outcome := self.find(name)) is not None}
+        found = ((name, self.find(name)) for name in names)
+        steps = {name: _plain(self.run, outcome) for name, outcome in found if outcome is not None}
         with bounded(self.run.context.bounds):
-            variables = (*CONDITION_NAMES, *self.variables)
-            return Expression(condition, variables).test(**{**self.scope(), "steps": steps})
+            variables = tuple(dict.fromkeys((*CONDITION_NAMES, *self.variables, *more)))
+            return Expression(condition, variables).test(**{**self.scope(), **more, "steps": steps})
 
     def sees_withheld(self, step_id: str) -> bool:
         """True if the step's `when` looks at a delivery that this dry run did not make."""
@@ -273,11 +304,11 @@ class StepsView(Mapping[str, Json]):
         outcome = self._frame.find(step_id)
         if outcome is None:
             if self._lenient:
-                return {"output": None, "status": StepStatus.pending.value, "notes": [], "error": None}
+                return {"output": None, "status": StepStatus.pending.value, **_NOTHING}
             raise KeyError(step_id)
         if not (outcome.is_done or self._lenient):
-            return _WithoutOutput(outcome)
-        seen = _plain(outcome, absent=True)
+            return _WithoutOutput(self._frame.run, outcome)
+        seen = _plain(self._frame.run, outcome, absent=True)
         return {**seen, "output": with_withheld(seen["output"])} if self._frame.run.context.dry else seen
 
     def __iter__(self) -> Iterator[str]:
@@ -287,11 +318,17 @@ class StepsView(Mapping[str, Json]):
         return sum(1 for _ in self._frame.names())
 
 
-def _plain(outcome: StepOutcome, *, absent: bool = False) -> dict[str, Json]:
+_NOTHING: Mapping[str, Json] = {"notes": [], "error": None, "approval": None}
+
+
+def _plain(run: RunState, outcome: StepOutcome, *, absent: bool = False) -> dict[str, Json]:
     """A step as references and conditions see it; without an `output` where it has none, unless *absent*."""
     failure = outcome.failure
     error = None if failure is None else {"code": failure.code, "message": failure.message}
+    kept = run.kept.get(f"{outcome.step_id}{APPROVAL}") if run.kept else None
+    approval = None if kept is None else kept.output
     seen: dict[str, Json] = {"status": outcome.status.value, "notes": list(outcome.notes), "error": error}
+    seen["approval"] = approval
     if outcome.is_done or absent:
         seen["output"] = outcome.output
     return seen
@@ -300,8 +337,8 @@ def _plain(outcome: StepOutcome, *, absent: bool = False) -> dict[str, Json]:
 class _WithoutOutput(dict[str, Json]):
     """A step that has no output, for a reference that needs one."""
 
-    def __init__(self, outcome: StepOutcome) -> None:
-        super().__init__(_plain(outcome))
+    def __init__(self, run: RunState, outcome: StepOutcome) -> None:
+        super().__init__(_plain(run, outcome))
         self._text = f"step '{outcome.step_id}' was {outcome.status.value} and has no output"
 
     def __contains__(self, key: object) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from intendant.model.errors import ReferenceFailed
 from intendant.model.source import Path
-from intendant.model.workflow import OnError, Step, Workflow
+from intendant.model.workflow import ROLLBACK, OnError, Step, Workflow
 from intendant.pilot import references
 from intendant.pilot.conditions import step_names
 from intendant.pilot.references import Reference
@@ -35,7 +35,7 @@ class Graph:
             # A step that has its own name in it means one of its own steps, or itself in `on_error`.
             needs[step.id] = tuple(
                 dict.fromkeys(
-                    name for name in names if name in dependants and not (name == step.id and step.steps)
+                    name for name in names if name in dependants and not (name == step.id and step.is_composite)
                 )
             )
             for need in needs[step.id]:
@@ -67,20 +67,35 @@ class Graph:
 
 def names_in(step: Step) -> Iterator[str]:
     """The steps that a step refers to, those within it included, but not those that are private to it."""
+    inner = inner_ids(step)
     for item in find_in(step):
-        if isinstance(item, Reference) and item.step:
+        if isinstance(item, Reference) and item.step and not (item.step in inner and looks_inside(item.path)):
             yield item.step
     if step.when:
         yield from sorted(step_names(step.when))
-    for name, body, _ in step.bodies():
+    if step.loop is not None:
+        yield from sorted(step_names(step.loop.while_) - inner)
+    for name, body, place in step.bodies():
+        if place[0] == ROLLBACK:
+            continue  # when it runs, nothing else does
         private = {inner.id for inner in body}
         if name:  # a branch, or a way for errors: it may look at the step that it belongs to
             private.add(step.id)
-        for inner in body:
-            yield from (found for found in names_in(inner) if found not in private)
+        for part in body:
+            yield from (found for found in names_in(part) if found not in private)
 
 
-ABOUT = ("status", "error")
+def inner_ids(step: Step) -> frozenset[str]:
+    """The ids of the steps within a step."""
+    return frozenset(inner.id for _, body, _ in step.bodies() for inner in body)
+
+
+def looks_inside(path: Path) -> bool:
+    """True if what stands in a key of a step sees the steps within it."""
+    return path[:1] in (("returns",), ("branches",)) or path[:2] == ("loop", "next")
+
+
+ABOUT = ("status", "error", "approval")
 """What a step has however it ended."""
 _FIELDS = re.compile(r"""(?<![\w.])steps\s*(?:\.\s*(\w+)|\[\s*['"](\w+)['"]\s*\])\s*(?:\.\s*(\w+))?""")
 
@@ -90,11 +105,14 @@ def _only_asked(step: Step) -> set[str]:
     asked = {match[1] or match[2] for match in _FIELDS.finditer(step.when or "") if match[3] in ABOUT}
     used = {match[1] or match[2] for match in _FIELDS.finditer(step.when or "") if match[3] not in ABOUT}
     used.update(step.needs)
+    inner = inner_ids(step)
     for item in find_in(step):
-        if isinstance(item, Reference) and item.step:
+        if isinstance(item, Reference) and item.step and not (item.step in inner and looks_inside(item.path)):
             (asked if len(item.parts) > 1 and item.parts[1] in ABOUT else used).add(item.step)
-    for _, body, _ in step.bodies():
-        used.update(name for inner in body for name in names_in(inner))
+    for _, body, place in step.bodies():
+        if place[0] == ROLLBACK:
+            continue
+        used.update(name for part in body for name in names_in(part))
     return asked - used
 
 
@@ -125,8 +143,12 @@ def find_in(step: Step) -> Iterator[Reference | tuple[Path, ReferenceFailed]]:
     if step.wait is not None:
         yield from references.find(step.wait.for_, ("wait", "for"))
         yield from references.find(step.wait.until, ("wait", "until"))
+        yield from references.find(step.wait.event, ("wait", "event"))
     for name, branch in (step.branches or {}).items():
         yield from references.find(branch.returns, ("branches", name, "returns"))
+    if step.loop is not None:
+        yield from references.find(step.loop.state, ("loop", "state"))
+        yield from references.find(step.loop.next, ("loop", "next"))
     if isinstance(step.on_error, OnError):
         yield from references.find(step.on_error.output, ("on_error", "output"))
 

@@ -21,7 +21,7 @@ from intendant.pilot.frames import Frame, counts_of, totals
 from intendant.pilot.graph import CONDITION_NAMES
 from intendant.pilot.recording import ItemBatch, ItemRecorder
 from intendant.pilot.references import ROOTS, resolve
-from intendant.pilot.steps import Place, group, work
+from intendant.pilot.steps import Place, composite, work
 from intendant.text.hashing import digest_of
 
 LONGEST_KEY = 80
@@ -193,7 +193,9 @@ class _Map:
             return before
         place = Place(address, ItemRecorder(batch, digest), {step.item_name: item})
         try:
-            return await (group(frame, step, place) if step.is_group else work(frame, step, place, self.scope))
+            if step.is_composite:
+                return await composite(frame, step, place)
+            return await work(frame, step, place, self.scope)
         except Fenced:
             raise
         except IntendantError as error:
@@ -249,11 +251,7 @@ class _Map:
             due = [outcome.due for outcome in self.waits if outcome.due is not None]
             reason = f"{len(self.waits)} of {len(self.items)} items wait; {self.waits[0].reason}"
             return frame.wait(step.id, reason, min(due) if due else None)
-        try:
-            return frame.complete(step.id, self._gathered(), notes=self._notes(), **facts)
-        finally:
-            if frame.recorder.batch is None:
-                frame.run.context.ledger.finish(self.address)
+        return frame.complete(step.id, self._gathered(), notes=self._notes(), **facts)
 
     def _notes(self) -> tuple[str, ...]:
         notes = [f"{len(self.items)} items"]

@@ -20,6 +20,7 @@ from intendant.pilot.client import Shared
 from intendant.pilot.correcting import corrected
 from intendant.pilot.engine import Engine
 from intendant.pilot.execution import RunContext, output_text
+from intendant.pilot.flows import failures_of
 from intendant.pilot.forking import fork_of
 from intendant.pilot.frames import Frame, RunState
 from intendant.pilot.graph import Graph
@@ -29,6 +30,7 @@ from intendant.pilot.opening import new_row
 from intendant.pilot.plans import plan_checked, record_plan
 from intendant.pilot.remembering import facts_of, learn, remembered
 from intendant.pilot.resuming import amounts_of, find_resumable, outcomes_of, with_limits
+from intendant.pilot.rollback import is_begun, restore, roll_back
 from intendant.pilot.run_ids import new_run_id, run_id_of
 from intendant.pilot.run_status import due_of, returned_by, status_of
 from intendant.pilot.sandbox import Bounds
@@ -111,6 +113,11 @@ class WorkflowOrchestrator:
     def outcomes(self) -> Mapping[str, StepOutcome]:
         """The steps that have ended."""
         return self.frame.outcomes
+
+    @property
+    def is_rolling_back(self) -> bool:
+        """True if the run had failed, and is resumed only to undo what it has done, which `complete` does."""
+        return is_begun(self.frame)
 
     @property
     def frame(self) -> Frame:
@@ -309,7 +316,7 @@ class WorkflowOrchestrator:
             threshold=settings.budget.overage_threshold,
             agent=workflow.agent,
             standing=self._engine.standing,
-            caps={item.key: item.step.budget for item in workflow.placed if item.step.budget is not None},
+            caps={item.key: item.limits for item in workflow.placed if item.limits is not None},
             outer=outer_step(journal.store),
         )
         await ledger.open(done)
@@ -330,6 +337,8 @@ class WorkflowOrchestrator:
         )
         run = RunState(plan, journal, context, values, settings.run.max_parallel, kept=dict(kept or {}))
         self._run, self._root = run, Frame(run, workflow.steps)
+        if is_begun(self._root):
+            restore(self._root)
 
     def _chain(self, plan: Plan) -> CompressionChain | None:
         """Compresses; None where compression is switched off for the run."""
@@ -398,6 +407,8 @@ class WorkflowOrchestrator:
         IntendantError: There is no such step, or it was done already, or is being done.
         """
         _known_step(self.frame, step_id)
+        if self.is_rolling_back:
+            raise IntendantError("the run failed and is being rolled back", hint="call `complete`")
         done = self.outcomes.get(step_id)
         if done is not None and done.is_done:
             raise IntendantError(f"step '{step_id}' was done already")
@@ -462,6 +473,7 @@ class WorkflowOrchestrator:
             seconds, paused = time() - run.started, run.paused
             run.journal.record(events.Suspended, waits=waits, seconds=seconds, paused=paused)
             return await self._end(run, status, frame.outcomes)
+        undone = {} if cancelled or failed else await roll_back(frame, run.plan.workflow.on_failure)
         last = await self._finally(run, frame, status)
         if status is RunStatus.completed and last.failure is not None:
             status = RunStatus.failed
@@ -474,16 +486,11 @@ class WorkflowOrchestrator:
         if not (run.plan.dry or cancelled):
             await rollout_guard.count(self._engine, run.journal, dict(run.plan.flags), run.started)
         outcomes = {**frame.outcomes, **last.outcomes}
-        return await self._end(run, status, outcomes, returned=returned, failure=failure)
+        return await self._end(run, status, outcomes, returned=returned, failure=failure, rolled_back=undone)
 
     async def _finally(self, run: RunState, frame: Frame, status: RunStatus) -> Frame:
         """Execute the steps that run whatever happened."""
-        failures = {
-            key: {"code": outcome.failure.code, "message": outcome.failure.message}
-            for key, outcome in frame.outcomes.items()
-            if outcome.failure is not None
-        }
-        run.result = {"status": status.value, "failures": failures}
+        run.result = {"status": status.value, "failures": failures_of(frame)}
         last = Frame(run, run.plan.workflow.finally_, outer=frame, lenient=True)
         # What an earlier process did at its end is done again: the run has another end now.
         last.outcomes.clear()

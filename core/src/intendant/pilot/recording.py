@@ -25,6 +25,8 @@ class Recorder(Protocol):
     """Of the item that they work on; empty where there is none."""
     batch: "ItemBatch | None"
     """What they are written with."""
+    repeats: bool
+    """True if a step may be executed several times within its budget: what is left is for the other times."""
 
     def tell(self, log: StepLog, kind: Callable[..., events.Event], **fields: Any) -> None:
         """Record something that happens within an attempt."""
@@ -34,10 +36,17 @@ class Recorder(Protocol):
 
 
 class StepRecorder:
-    """Writes each step with events of its own."""
+    """Writes each step with events of its own.
 
-    digest: str = ""
+    Args:
+        digest: Of what it works on, where it is a pass of a loop.
+    """
+
     batch: "ItemBatch | None" = None
+
+    def __init__(self, digest: str = "") -> None:
+        self.digest = digest
+        self.repeats = digest != ""
 
     def tell(self, log: StepLog, kind: Callable[..., events.Event], **fields: Any) -> None:
         """Record it at once."""
@@ -55,6 +64,7 @@ class Deferred:
         self._recorder = recorder
         self.digest = recorder.digest
         self.batch = recorder.batch
+        self.repeats = recorder.repeats
 
     def tell(self, log: StepLog, kind: Callable[..., events.Event], **fields: Any) -> None:
         """Record it at once."""
@@ -125,10 +135,11 @@ class ItemRecorder:
         digest: Of the item.
     """
 
-    __slots__ = ("batch", "digest")
+    __slots__ = ("batch", "digest", "repeats")
 
     def __init__(self, batch: ItemBatch, digest: str) -> None:
         self.batch: ItemBatch | None = batch
+        self.repeats = True
         self.digest = digest
 
     def tell(self, log: StepLog, kind: Callable[..., events.Event], **fields: Any) -> None:

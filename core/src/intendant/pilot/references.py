@@ -17,7 +17,7 @@ from intendant.model.source import Path
 from intendant.model.workflow import Json
 
 ROOTS = ("steps", "inputs", "run", "secrets")
-STEP_FIELDS = ("output", "status", "notes", "error")
+STEP_FIELDS = ("output", "status", "notes", "error", "approval")
 EACH = "*"
 _PART = re.compile(
     r"""\.(?P<key>[^\W\d][\w-]*)|\[\s*(?:(?P<index>-?\d{1,9})|(?P<each>\*)|'(?P<single>[^']*)'|"(?P<double>[^"]*)")\s*\]"""

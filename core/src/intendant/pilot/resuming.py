@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from intendant.model.errors import IntendantError, RecordBroken, RunActive, WorkflowError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunStatus, StepOutcome
-from intendant.model.workflow import Json, Limits, Workflow
+from intendant.model.workflow import ROLLBACK, Json, Limits, Workflow
 from intendant.pilot.engine import Engine
 from intendant.planning.decided import Plan
 from intendant.record.rows import BudgetRow, RunRow, StepRow
@@ -75,6 +75,9 @@ async def _read(engine: Engine, run: str, refuse: Callable[[RunRow], None]) -> R
     row = await store.do(runs.find_run(run, engine.tenant))
     await check_record(store, row.id)
     refuse(row)
+    ended = row.status in (RunStatus.failed.value, RunStatus.refused.value)
+    if ended and await store.do(runs.has_step(row.id, f"~{ROLLBACK}")):
+        raise IntendantError(f"run {row.id} failed and was rolled back", hint="run its workflow anew")
     if await store.do(erasure.is_erased(row.id)):
         raise IntendantError(f"what run {row.id} has done was erased", hint="run its workflow anew")
     try:

@@ -16,6 +16,7 @@ from intendant.model.requests import MemoryContext
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot.agent_view import agent_of
+from intendant.pilot.awaiting import send_signal
 from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
 from intendant.pilot.heartbeats import beating
@@ -385,6 +386,29 @@ class OrchestrationService:
         """
         await rate(self._engine, run, rating, step=step, comment=comment, by=by)
 
+    async def signal(
+        self, run: str, event: str, payload: Json = None, *, by: str = "", key: str | None = None
+    ) -> str:
+        """Tell a run that something happened for which a step of it waits, or will: `wait: {event: …}`. The signal
+        is stored until such a step takes it, which happens once. Does not go on with the run: `resume` does.
+
+        Args:
+            run: Its id, or the beginning of that; `last` for the newest.
+            event: What has happened.
+            payload: What the step gives as its output: a JSON value.
+            by: Who says so; kept with the signal.
+            key: The signal's id; one that was sent before under the same key is not stored again.
+
+        Returns:
+            The signal's id.
+
+        Raises:
+            RunNotFound: There is no such run.
+            IntendantError: No step of it waits for this event, it is completed, or the payload is no JSON value.
+        """
+        sent = await send_signal(self._engine, run, event, payload, by=by, key=key)
+        return sent.id
+
     async def _to_the_end(self, run: WorkflowOrchestrator, *, wait: bool = False) -> RunResult:
         """Execute what is left of a run, and end it."""
         try:
@@ -417,7 +441,8 @@ class OrchestrationService:
 
 async def _execute(run: WorkflowOrchestrator, *, wait: bool) -> None:
     seen = await decisions_of(run.frame) if wait else 0
-    await run_segment(run.frame)
+    if not run.is_rolling_back:
+        await run_segment(run.frame)
     # Deciding about a call in doubt takes the run over: nothing comes of staying for that.
     while wait and not (run.state.paused or all(outcome.in_doubt for outcome in run.frame.waiting)):
         await until_decided(run.frame, seen)

@@ -12,6 +12,7 @@ from intendant import events
 from intendant.model.errors import Fenced, IntendantError, StepError
 from intendant.model.results import Failure, StepOutcome, StepStatus
 from intendant.model.workflow import ON_ERROR, Json, OnError, Step
+from intendant.pilot.awaiting import await_event
 from intendant.pilot.execution import StepExecution, failure_of, output_text
 from intendant.pilot.frames import Frame
 from intendant.pilot.recording import Deferred, Recorder
@@ -50,24 +51,34 @@ async def execute(frame: Frame, step_id: str, given: Mapping[str, Json] | None =
     frame.outcomes[step_id] = outcome
     if outcome.status is StepStatus.failed and step.on_error is not None:
         outcome = frame.outcomes[step_id] = await _handled(frame, step, outcome)
+    if not frame.recorder.repeats and outcome.status is not StepStatus.waiting:
+        # Not before: its branches, and the steps of its `on_error`, have shares of their own.
+        frame.run.context.ledger.finish(f"{frame.address}{step_id}")
     return outcome
 
 
 async def _execute(frame: Frame, step: Step, given: Mapping[str, Json] | None) -> StepOutcome:
-    from intendant.pilot.items import run_items
-
     answer = Answer()
+    if step.wait is not None and step.wait.event is not None:
+        return await await_event(frame, step, step.wait)
     if step.wait is not None and (waits := await let_time_pass(frame, step)) is not None:
         return waits
     if step.approve is not None:
         answer = await ask_people(frame, step)
         if answer.outcome is not None:
             return answer.outcome
+    return await _done(frame, step, given, answer)
+
+
+async def _done(frame: Frame, step: Step, given: Mapping[str, Json] | None, answer: Answer) -> StepOutcome:
+    """Execute a step that need not wait, and may go on."""
+    from intendant.pilot.items import run_items
+
     if step.is_map:
         return await run_items(frame, step)
     place = Place(f"{frame.address}{step.id}", frame.recorder, {})
-    if step.is_group:
-        return await group(frame, step, place)
+    if step.is_composite:
+        return await composite(frame, step, place)
     if not step.is_work:
         passed = resolve(step.input, frame.scope(step)) if "input" in step.model_fields_set else answer.decision
         return frame.complete(step.id, passed)
@@ -110,48 +121,62 @@ async def _branch(frame: Frame, step: Step, place: Place, decided: StepOutcome) 
             f"`branches` needs an output with the `branch` that was taken, not {type(output).__name__}",
             hint="decide with intent: conditional",
         )
-        return _ended(frame, place, decided, failure=failure_of(error))
+        return ended(frame, place, decided, failure=failure_of(error))
     branch = branches.get(taken)
     if branch is None:
         note = f"there are no steps for the branch '{taken}'"
-        return _ended(frame, place, decided, output={**output, "result": None}, notes=(*decided.notes, note))
-    inner = await _body(frame, branch.steps, f"{place.address}/{taken}/", place, (step.id, decided))
+        return ended(frame, place, decided, output={**output, "result": None}, notes=(*decided.notes, note))
+    inner = await body(frame, branch.steps, f"{place.address}/{taken}/", place, (step.id, decided))
     if inner.waiting:
-        return _waits(frame, step, place, inner)
+        return waits(frame, step, place, inner)
     took = _sum(decided, inner)
     if (failed := inner.failure) is not None:
-        return _ended(frame, place, decided, failure=_within(failed, f"branch '{taken}', "), **took)
-    result = _result(inner, branch.steps, branch.returns, given="returns" in branch.model_fields_set)
-    return _ended(frame, place, decided, output={**output, "result": result}, **took)
+        return ended(frame, place, decided, failure=within(failed, f"branch '{taken}', "), **took)
+    result = result_of(inner, branch.steps, branch.returns, given="returns" in branch.model_fields_set)
+    return ended(frame, place, decided, output={**output, "result": result}, **took)
 
 
 # --- groups ---
 
 
+async def composite(frame: Frame, step: Step, place: Place) -> StepOutcome:
+    """Execute a step that others do the work of."""
+    from intendant.pilot.flows import run_flow
+    from intendant.pilot.loops import run_loop
+
+    if step.flow is not None:
+        return await run_flow(frame, step, place)
+    return await (group(frame, step, place) if step.loop is None else run_loop(frame, step, place))
+
+
 async def group(frame: Frame, step: Step, place: Place) -> StepOutcome:
     """Execute the steps of a group; its output is that of the last of them, or what `returns` says."""
     started, steps = monotonic(), step.steps or ()
-    inner = await _body(frame, steps, f"{place.address}/", place)
+    inner = await body(frame, steps, f"{place.address}/", place)
     if inner.waiting:
-        return _waits(frame, step, place, inner)
-    plan = frame.plan_of(step.id)
-    begun = StepOutcome(
+        return waits(frame, step, place, inner)
+    begun = begun_at(frame, step, place, started)
+    took = inner.totals()
+    if (failed := inner.failure) is not None:
+        return ended(frame, place, begun, failure=within(failed), **took)
+    output = result_of(inner, steps, step.returns, given="returns" in step.model_fields_set)
+    return ended(frame, place, begun, output=output, **took)
+
+
+def begun_at(frame: Frame, step: Step, place: Place, started: float) -> StepOutcome:
+    """The outcome of a composite step as far as it is the same however it ends."""
+    return StepOutcome(
         step_id=place.address,
         name=step.title,
         status=StepStatus.completed,
-        intent=plan.intent,
+        intent=frame.plan_of(step.id).intent,
         attempts=1,
         seconds=monotonic() - started,
         input_sha256=place.recorder.digest,
     )
-    took = inner.totals()
-    if (failed := inner.failure) is not None:
-        return _ended(frame, place, begun, failure=_within(failed), **took)
-    output = _result(inner, steps, step.returns, given="returns" in step.model_fields_set)
-    return _ended(frame, place, begun, output=output, **took)
 
 
-async def _body(
+async def body(
     frame: Frame,
     steps: Sequence[Step],
     address: str,
@@ -174,7 +199,7 @@ async def _body(
     return inner
 
 
-def _result(inner: Frame, steps: Sequence[Step], returns: Json, *, given: bool) -> Json:
+def result_of(inner: Frame, steps: Sequence[Step], returns: Json, *, given: bool) -> Json:
     """What a group comes to; null where the step that gives it was skipped."""
     if given:
         return resolve(returns, inner.scope(lenient=True))
@@ -191,12 +216,14 @@ def _sum(decided: StepOutcome, inner: Frame) -> dict[str, Any]:
     return took
 
 
-def _within(failed: tuple[str, Failure], where: str = "") -> Failure:
+def within(failed: tuple[str, Failure], where: str = "") -> Failure:
+    """The failure of a step within others, as theirs."""
     step_id, failure = failed
     return failure.model_copy(update={"message": f"{where}step '{step_id}': {failure.message}"})
 
 
-def _waits(frame: Frame, step: Step, place: Place, inner: Frame) -> StepOutcome:
+def waits(frame: Frame, step: Step, place: Place, inner: Frame) -> StepOutcome:
+    """That a step waits because of those within it."""
     waiting = inner.waiting
     due = [outcome.due for outcome in waiting if outcome.due is not None]
     reason = "; ".join(f"{outcome.step_id}: {outcome.reason}" for outcome in waiting[:3])
@@ -204,7 +231,7 @@ def _waits(frame: Frame, step: Step, place: Place, inner: Frame) -> StepOutcome:
     return outcome.model_copy(update={"step_id": place.address})
 
 
-def _ended(frame: Frame, place: Place, begun: StepOutcome, **facts: Any) -> StepOutcome:
+def ended(frame: Frame, place: Place, begun: StepOutcome, **facts: Any) -> StepOutcome:
     """Record how a step ended that is made of others.
 
     Raises:
@@ -222,8 +249,6 @@ def _ended(frame: Frame, place: Place, begun: StepOutcome, **facts: Any) -> Step
         return outcome
     text = output_text(outcome.output)
     place.recorder.save(log, outcome, text, partial(executed_event, log, outcome, text))
-    if place.recorder.batch is None:
-        frame.run.context.ledger.finish(place.address)
     return outcome
 
 
@@ -240,13 +265,13 @@ async def _handled(frame: Frame, step: Step, failed: StepOutcome) -> StepOutcome
     try:
         if isinstance(step.on_error, OnError) and step.on_error.steps is not None:
             how, place = "steps", Place(address, frame.recorder, {})
-            inner = await _body(frame, step.on_error.steps, f"{address}/{ON_ERROR}/", place)
+            inner = await body(frame, step.on_error.steps, f"{address}/{ON_ERROR}/", place)
             if inner.waiting:
-                return _waits(frame, step, place, inner)
+                return waits(frame, step, place, inner)
             if (again := inner.failure) is not None:
-                both = f"{failure.message}; then {_within(again, 'on_error, ').message}"
+                both = f"{failure.message}; then {within(again, 'on_error, ').message}"
                 return frame.fail(step.id, failure.model_copy(update={"message": both}))
-            output = _result(inner, step.on_error.steps, None, given=False)
+            output = result_of(inner, step.on_error.steps, None, given=False)
         elif isinstance(step.on_error, OnError):
             how, output = "output", resolve(step.on_error.output, frame.scope(step, lenient=True))
         text = output_text(output)

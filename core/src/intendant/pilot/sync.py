@@ -284,6 +284,10 @@ class SyncOrchestrationService:
         """See `OrchestrationService.memory`."""
         return SyncAgentMemory(self._service.memory(agent), self._thread)
 
+    def signal(self, run: str, event: str, payload: Json = None, *, by: str = "", key: str | None = None) -> str:
+        """See `OrchestrationService.signal`."""
+        return self._thread.call(self._service.signal(run, event, payload, by=by, key=key))
+
     def orchestrator(
         self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None
     ) -> "SyncOrchestrator":

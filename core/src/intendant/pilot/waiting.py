@@ -13,8 +13,9 @@ from intendant.model.errors import StepError
 from intendant.model.graph_keys import Approve, seconds_of, time_of
 from intendant.model.results import Failure, StepOutcome, StepStatus
 from intendant.model.workflow import Json, Step
+from intendant.pilot.awaiting import WAIT
 from intendant.pilot.execution import output_text
-from intendant.pilot.frames import Frame
+from intendant.pilot.frames import APPROVAL, Frame
 from intendant.pilot.references import resolve
 from intendant.record.journal import Journal, StepLog
 from intendant.record.rows import ApprovalRow, DecisionRow
@@ -29,8 +30,6 @@ LOOK_SECONDS = 0.5
 """How often a process that stays looks for decisions."""
 MOST_SHOWN = 50_000
 """Characters of what people are shown that are kept with the question."""
-WAIT = "~wait"
-"""Stands behind the address of a step under which its wait is kept."""
 
 
 class Answer(NamedTuple):
@@ -141,11 +140,10 @@ async def verdict_about(
     from intendant.record.store import approvals
 
     address, log = question.address, journal.step(question.step)
-    text = output_text(question.shown)
-    digest = digest_of(f"{journal.run_id}\n{question.ask}\n{text}")
     found = await journal.store.do(approvals.find(journal.run_id, address), journal.fence)
+    question, digest = _asked_now(journal.run_id, question, found)
     if found is None or found[0].input_sha256 != digest:
-        row = _row(journal.run_id, question, _cut(question.shown, text), digest)
+        row = _row(journal.run_id, question, _cut(question.shown, output_text(question.shown)), digest)
         asking, more = approvals.ask(row), None if also is None else also(row)
 
         def work(connection: Any) -> None:
@@ -163,6 +161,24 @@ async def verdict_about(
         said = log.event(events.ApprovalDecided, verdict=verdict, by=by, note=note)
         await journal.commit(approvals.close(journal.fence, address, verdict), said)
     return Verdict(verdict, row, by, note)
+
+
+def _asked_now(
+    run_id: str, question: Question, found: tuple[ApprovalRow, list[DecisionRow]] | None
+) -> tuple[Question, str]:
+    """The question as it is put now, and the digest of it: others are asked when the time of the first is over."""
+    text = output_text(question.shown)
+    levels = question.approve.levels
+    puts = [question._replace(approve=level) for level in levels]
+    known = [digest_of(f"{run_id}\n{question.ask}\n{text}" + "\nnext" * number) for number in range(len(puts))]
+    if found is None or found[0].input_sha256 not in known:
+        return puts[0], known[0]
+    row, decisions = found
+    at = known.index(row.input_sha256)
+    over = row.verdict is None and row.expires_at is not None and row.expires_at <= time()
+    if over and at + 1 < len(puts) and verdict_of(row, decisions, 0.0) is None:
+        at += 1
+    return puts[at], known[at]
 
 
 async def ask_people(frame: Frame, step: Step) -> Answer:
@@ -187,6 +203,7 @@ async def ask_people(frame: Frame, step: Step) -> Answer:
 
 def _answer(frame: Frame, step: Step, said: Verdict) -> Answer:
     decision = {"approved": said.verdict == "approved", "by": list(said.by), "note": said.note}
+    _keep(frame, step, decision)
     if said.verdict == "approved":
         return Answer(None, decision)
     if said.verdict == "skipped":
@@ -195,11 +212,30 @@ def _answer(frame: Frame, step: Step, said: Verdict) -> Answer:
     return Answer(frame.fail(step.id, failure), decision)
 
 
+def _keep(frame: Frame, step: Step, decision: Json) -> None:
+    """Keep what was decided, for later steps and for a process that goes on with the run."""
+    from intendant.record.journal import row_of
+    from intendant.record.store import runs
+
+    key = f"{frame.address}{step.id}{APPROVAL}"
+    before = frame.run.kept.get(key)
+    if before is not None and before.output == decision:
+        return
+    status = StepStatus.completed
+    kept = StepOutcome(
+        step_id=key, name=step.title, status=status, output=decision, input_sha256=frame.recorder.digest
+    )
+    journal = frame.run.journal
+    journal.commit_later(runs.save_step(journal.fence, row_of(kept, output_text(decision), time())))
+    frame.run.kept[key] = kept
+
+
 def verdict_of(row: ApprovalRow, decisions: list[DecisionRow], now: float) -> str | None:
     """What decisions come to: `approved`, `denied` or `skipped`; None while it is open."""
-    if any(item.verdict == "denied" for item in decisions):
+    said = [item.verdict for item in decisions]
+    if said.count("denied") >= (row.denials or 1):
         return "denied"
-    if sum(item.verdict == "approved" for item in decisions) >= row.need:
+    if said.count("approved") >= row.need:
         return "approved"
     if row.expires_at is None or now < row.expires_at:
         return None
@@ -213,13 +249,18 @@ def _row(run_id: str, question: Question, shown: str, digest: str) -> ApprovalRo
         step_key=question.address,
         ask=question.ask,
         deciders=json.dumps(list(approve.by)),
-        need=approve.need,
-        otherwise=approve.otherwise,
+        need=approve.wanted,
+        otherwise=_otherwise(approve),
         shown=shown,
         input_sha256=digest,
         asked_at=now,
         expires_at=None if approve.within is None else now + approve.within,
+        denials=approve.denials,
     )
+
+
+def _otherwise(approve: Approve) -> str:
+    return "ask" if isinstance(approve.otherwise, Approve) else approve.otherwise
 
 
 def _asked(log: StepLog, row: ApprovalRow, approve: Approve) -> events.ApprovalRequested:
@@ -227,9 +268,9 @@ def _asked(log: StepLog, row: ApprovalRow, approve: Approve) -> events.ApprovalR
         events.ApprovalRequested,
         ask=row.ask,
         by=approve.by,
-        need=approve.need,
+        need=approve.wanted,
         expires_at=row.expires_at,
-        otherwise=approve.otherwise,
+        otherwise=_otherwise(approve),
     )
 
 
@@ -259,8 +300,10 @@ def what_is_shown(frame: Frame, step: Step) -> dict[str, Json]:
         for name, value in (("with", step.with_), ("prompt", step.prompt), ("input", step.input)):
             if value not in (None, {}):
                 shown[name] = resolve(value, scope)
-    if step.is_group:
-        shown["steps"] = [inner.title for inner in step.steps or ()]
+    if step.flow is not None:
+        shown["flow"] = step.flow.file
+    elif step.is_composite:
+        shown["steps"] = [inner.title for name, body, _ in step.bodies() if not name for inner in body]
     return {**shown, "cost": _cost(frame, step)}
 
 
@@ -287,15 +330,16 @@ def _cut(shown: dict[str, Json], text: str) -> str:
 
 
 async def decisions_of(frame: Frame) -> int:
-    """How many decisions there are about steps of the run."""
-    from intendant.record.store import approvals
+    """How many decisions about steps of the run, and signals for them, there are."""
+    from intendant.record.store import approvals, sent_signals
 
     journal = frame.run.journal
-    return await journal.store.do(approvals.count(journal.run_id), journal.fence)
+    decided = await journal.store.do(approvals.count(journal.run_id), journal.fence)
+    return decided + await journal.store.do(sent_signals.count(journal.run_id), journal.fence)
 
 
 async def until_decided(frame: Frame, seen: int) -> None:
-    """Wait until there are more decisions than *seen*, or the first time that the run waits for has come."""
+    """Wait until there are more decisions and signals than *seen*, or the first time waited for has come."""
     due = [outcome.due for outcome in frame.waiting if outcome.due is not None]
     first = min(due) if due else None
     while await decisions_of(frame) == seen and not frame.run.paused:

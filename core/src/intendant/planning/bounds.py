@@ -5,7 +5,7 @@ call holds its worst case first, so no step and no run can pass these bounds, wh
 falls back.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from intendant.config.settings import Settings
@@ -13,6 +13,7 @@ from intendant.hooks.providers import Provider
 from intendant.model.errors import ProviderError
 from intendant.model.graph_keys import Limits
 from intendant.model.results import Route
+from intendant.planning.curves import Curve, together
 from intendant.spending.admission import MIN_OUTPUT_TOKENS
 from intendant.spending.alternatives import Alternatives
 from intendant.spending.pricing import PICO, Prices
@@ -77,46 +78,39 @@ class Bounds:
         return max(found)
 
 
+LEAST_CALL = 2
+"""Tokens that a call takes at least: one that is read, and one that is written."""
+
+
 def _cost(tokens: int, rate: tuple[int, int]) -> int:
+    """Micro-US$ that so many tokens cost at most.
+
+    What a call costs is rounded up to whole micro-US$. That is counted for calls of `MIN_OUTPUT_TOKENS`; more and
+    shorter ones may cost a micro-US$ each beyond the bound, where a token costs a fraction of one.
+    """
     per_token, per_call = rate
-    calls = tokens // MIN_OUTPUT_TOKENS  # a call that could not answer with so many tokens is not sent
-    return -(-(tokens * per_token + calls * per_call) // PICO)
+    calls = tokens // LEAST_CALL if per_call else 0
+    rounding = tokens // MIN_OUTPUT_TOKENS if per_token % PICO or per_call % PICO else 0
+    return -(-(tokens * per_token + calls * per_call) // PICO) + rounding
 
 
 def within(bound: Bound, limits: Limits | None) -> Bound:
     """The bound of what has a budget of its own."""
     if limits is None:
         return bound
-    tokens = bound.tokens if limits.tokens is None else min(bound.tokens, limits.tokens)
-    if limits.micro_usd is None:
-        return Bound(tokens, bound.micro_usd if tokens == bound.tokens else _scaled(bound, tokens))
-    known = bound.micro_usd
-    return Bound(tokens, limits.micro_usd if known is None else min(_scaled(bound, tokens) or 0, limits.micro_usd))
+    return _bound(Curve.of(bound.tokens, bound.micro_usd).cut(limits.tokens, limits.micro_usd))
 
 
-def _scaled(bound: Bound, tokens: int) -> int | None:
-    """The cost of so many of its tokens; calls cost by the token, so that it is in proportion."""
-    if bound.micro_usd is None or not bound.tokens:
-        return bound.micro_usd
-    return -(-bound.micro_usd * tokens // bound.tokens)
-
-
-def of_run(steps: Sequence[Bound], total: int, limit_micro: int | None) -> Bound:
+def of_run(steps: Iterable[Curve], total: int, limit_micro: int | None) -> Bound:
     """The bound of a run: its steps share its tokens, of which the dearest takes as many as it can.
 
     Args:
-        steps: The bounds of its steps.
+        steps: What its steps may spend.
         total: Tokens that it has.
         limit_micro: Micro-US$ that it may spend; None for no limit.
     """
-    left, micro, known = total, 0, True
-    rate = [(bound.micro_usd or 0) / bound.tokens if bound.tokens else 0.0 for bound in steps]
-    for index in sorted(range(len(steps)), key=lambda index: -rate[index]):
-        bound = steps[index]
-        known = known and bound.micro_usd is not None
-        taken = min(bound.tokens, left)
-        left -= taken
-        micro += -(-(bound.micro_usd or 0) * taken // bound.tokens) if bound.tokens else 0
-    if not known:
-        return Bound(total - left, limit_micro)
-    return Bound(total - left, micro if limit_micro is None else min(micro, limit_micro))
+    return _bound(together(steps).cut(total, limit_micro))
+
+
+def _bound(curve: Curve) -> Bound:
+    return Bound(curve.tokens, curve.micro_usd)

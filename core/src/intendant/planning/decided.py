@@ -120,7 +120,8 @@ class Plan(Frozen):
 def control(placed: Placed, needs: Sequence[str], items: Items) -> StepPlan:
     """The plan of a step that no handler does: a group, a wait, or a question to people."""
     step = placed.step
-    kind = "group" if step.is_group else "wait" if step.wait is not None else "approve"
+    kinds = {"flow": step.flow, "loop": step.loop, "group": step.steps, "wait": step.wait}
+    kind = next((name for name, given in kinds.items() if given is not None), "approve")
     return StepPlan(
         step_id=placed.key,
         name=step.title,
@@ -141,8 +142,16 @@ def control(placed: Placed, needs: Sequence[str], items: Items) -> StepPlan:
 
 
 def warned(plan: StepPlan, workflow: Workflow) -> StepPlan:
-    """The plan of a step, with a warning where it needs several steps that have conditions: it may never run."""
-    step = workflow.by_key[plan.step_id].step
+    """The plan of a step, with a warning where it needs several steps that have conditions: it may never run; and
+    where it says how it is undone, and nothing is.
+    """
+    placed = workflow.by_key[plan.step_id]
+    step = placed.step
+    if step.rollback is not None and "rollback" not in {
+        flow.on_failure for flow in (workflow, placed.inside or workflow)
+    }:
+        text = "its `rollback` never runs: the workflow has to say `on_failure: rollback`"
+        plan = plan.model_copy(update={"warnings": (*plan.warnings, text)})
     under = [need for need in plan.needs if workflow.by_key[need].step.when is not None]
     if step.join != "all" or len(under) <= 1:
         return plan

@@ -33,7 +33,7 @@ from intendant.model.results import Allocation, Classification, Route, Usage
 from intendant.model.workflow import Json, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, within
 from intendant.planning.decided import Plan, StepPlan, control, warned
-from intendant.planning.graph_bounds import Items, cap_of, items_of, of_workflow
+from intendant.planning.graph_bounds import Items, cap_of, is_idle, items_of, of_workflow
 from intendant.planning.prior import Prior
 from intendant.planning.routing import Router, difficulty
 from intendant.planning.shadowing import acting, compared, equal_shares
@@ -118,27 +118,30 @@ class Planner:
         drafts = self._drafts(workflow, found, items, references, memory=memory)
         free = max(0, total - taken.tokens - sum(draft.memory for draft in drafts.values()))
 
+        whole: dict[str, Bound] = {}
+
         def decide(switched: Mapping[str, bool]) -> tuple[dict[str, StepPlan], str, int]:
             shares, strategy, left = self._allocate(workflow, drafts, history or {}, free, switched, prior)
             router = self.router(workflow, switched, prior)
-            return self._work(drafts, needs, shares, router, total, prior), strategy, left
+            return self._work(drafts, needs, shares, router, total, prior, whole), strategy, left
 
-        work, strategy, unallocated = decide(acting(on))
-        shadowed = tuple(compared(work, decide(on)[0])) if on["shadow"] else ()
+        shadow = decide(on)[0] if on["shadow"] else None
+        work, strategy, unallocated = decide(acting(on))  # last, so that the bounds are those of what is done
+        shadowed = () if shadow is None else tuple(compared(work, shadow))
         steps = _in_order(workflow, work, needs, items)
         facts = {"strategy": strategy, "unallocated": unallocated, "flags": dict(on), "shadowed": shadowed}
-        return self._plan(workflow, steps, work, taken, prior=prior, **facts)
+        return self._plan(workflow, steps, whole, taken, prior=prior, **facts)
 
     def _plan(
         self,
         workflow: Workflow,
         steps: tuple[StepPlan, ...],
-        work: Mapping[str, StepPlan],
+        whole: Mapping[str, Bound],
         taken: Usage,
         **facts: Any,
     ) -> Plan:
         total, micro = self.total(workflow), self.total_micro_usd(workflow)
-        bound = of_workflow(workflow, work, total, micro)
+        bound = of_workflow(workflow, whole, total, micro, taken)
         return Plan(
             workflow=workflow,
             steps=steps,
@@ -165,10 +168,11 @@ class Planner:
         router: Router,
         total: int,
         prior: Prior | None,
+        whole: dict[str, Bound],
     ) -> dict[str, StepPlan]:
-        """The plans of the steps that handlers do."""
+        """The plans of the steps that handlers do; *whole* gets their bounds without budgets of their own."""
         return {
-            key: self._step(draft, needs[key], shares.get(key, 0), router, total, prior)
+            key: self._step(draft, needs[key], shares.get(key, 0), router, total, prior, whole)
             for key, draft in drafts.items()
         }
 
@@ -266,9 +270,7 @@ class Planner:
         for step, answer in zip(workflow.work, answers, strict=True):
             problem = self._refuse(answer)
             if problem is not None:
-                path = workflow.by_key[step.id].path
-                place = workflow.document.problem(problem[0], path, hint=problem[1], step=step.id)
-                problems.append(place)
+                problems.append(workflow.problem(workflow.by_key[step.id], problem[0], hint=problem[1]))
             elif answer is not None:
                 found[step.id] = answer
         if problems:
@@ -343,14 +345,14 @@ class Planner:
                 step_id=key,
                 intent=draft.spec.name,
                 baseline=settings.baselines.get(draft.spec.name, draft.spec.tokens)
-                * draft.items.times
+                * draft.items.usual
                 * min(draft.step.turns, USUAL_TURNS),
                 critical=draft.step.critical,
                 confidence=draft.classification.confidence,
                 cap=cap_of(workflow, key, settings.tokens_per_step * draft.items.times * draft.step.turns),
             )
             for key, draft in drafts.items()
-            if draft.needs_model
+            if draft.needs_model and not is_idle(workflow, key)
         )
         if not lines:
             return {}, settings.strategy, total
@@ -390,6 +392,7 @@ class Planner:
         router: Router,
         total: int,
         prior: Prior | None,
+        whole: dict[str, Bound],
     ) -> StepPlan:
         step, spec, classification = draft.step, draft.spec, draft.classification
         score, factors = router.difficulty(step, spec, draft.references)
@@ -402,7 +405,8 @@ class Planner:
         escalation = None
         if route is not None and step.tier is None and step.model is None:  # what the step names is kept to
             escalation = router.stronger(step.id, spec.name, score, factors, tokens, route)
-        bound = within(self._bounds.of_step((route, rewriting, escalation), tokens, total), step.budget)
+        whole[step.id] = self._bounds.of_step((route, rewriting, escalation), tokens, total)
+        bound = within(whole[step.id], step.budget)
         return StepPlan(
             step_id=step.id,
             name=step.title,

@@ -254,7 +254,7 @@ class ApprovalRow(NamedTuple):
     need: int
     """How many have to approve."""
     otherwise: str
-    """What holds when the time is over: `deny`, `approve` or `skip`."""
+    """What holds when the time is over: `deny`, `approve` or `skip`; or `ask`: others are asked then."""
     shown: str
     """What would be done and cost, as JSON."""
     input_sha256: str
@@ -263,6 +263,8 @@ class ApprovalRow(NamedTuple):
     expires_at: float | None = None
     verdict: str | None = None
     """What it came to: `approved`, `denied` or `skipped`; None while it is open."""
+    denials: int | None = None
+    """How many denials deny; None for one."""
 
 
 class DecisionRow(NamedTuple):
@@ -276,6 +278,20 @@ class DecisionRow(NamedTuple):
     verdict: str
     note: str
     at: float
+
+
+class SignalRow(NamedTuple):
+    """What somebody said has happened outside, for a run that waits for it or will."""
+
+    run_id: str
+    id: str
+    event: str
+    payload: str | None
+    """As JSON; None where it was erased."""
+    sent_by: str
+    at: float
+    taken_by: str | None = None
+    """The address of the step that took it; None while it is stored."""
 
 
 class Scope(NamedTuple):

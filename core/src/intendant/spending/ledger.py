@@ -22,11 +22,13 @@ from intendant.record.store.holds import LeaseLost
 from intendant.record.store.statements import Work
 from intendant.spending.nesting import OuterStep, least
 from intendant.spending.standing import Lease, StandingBudgets
-from intendant.spending.step_budgets import StepBudget, budget_key
+from intendant.spending.step_budgets import StepBudget, budget_key, group_names, groups_around
 
 if TYPE_CHECKING:
     from intendant.record.store import Store
 
+UNDOES = "/rollback/"
+"""Stands in the keys of steps that run when the run has failed, after all others."""
 HOLD_SECONDS = 3600.0
 """A hold that is open for longer is charged in full, and credited when its call ends after all."""
 
@@ -93,9 +95,8 @@ class RunLedger:
             for step_id, limit in allocations.items()
         }
         self._groups = {
-            key: StepBudget(self._scope_of(key), limits.tokens or 0, cap=limits, group=True)
-            for key, limits in caps.items()
-            if key not in allocations
+            name: StepBudget(self._scope_of(name), caps[key].tokens or 0, cap=caps[key], group=True)
+            for key, name in group_names(caps, allocations)
         }
         self._above: dict[str, tuple[StepBudget, ...]] = {}
         self._nested = any("/" in key for key in allocations)
@@ -188,9 +189,7 @@ class RunLedger:
         """The groups with budgets of their own that a step is part of, outermost first."""
         found = self._above.get(key)
         if found is None:
-            parts = key.split("/")
-            names = ("/".join(parts[:length]) for length in range(1, len(parts)))
-            found = tuple(self._groups[name] for name in names if name in self._groups)
+            found = tuple(self._groups[name] for name in groups_around(key) if name in self._groups)
             self._above[key] = found
         return found
 
@@ -249,10 +248,10 @@ class RunLedger:
         return None if found is None else max(0, found)
 
     def finish(self, step_id: str) -> None:
-        """A step has ended: what it and the steps within it leave goes to the pool."""
+        """A step has ended: what it and the steps within it leave goes to the pool, but for what undoes them."""
         inner = f"{step_id}/"
-        names = [step_id, *(key for key in self._steps if key.startswith(inner))] if self._nested else [step_id]
-        for name in names:
+        names = [key for key in self._steps if key.startswith(inner)] if self._nested else []
+        for name in (step_id, *(name for name in names if UNDOES not in name[len(step_id) :])):
             self._finish(name)
 
     def _finish(self, key: str) -> None:

@@ -29,7 +29,7 @@ def ask(row: ApprovalRow) -> Work[None]:
 
     def work(connection: Connection) -> None:
         session = session_of(connection)
-        values = (*row, new_salt())
+        values = (*row[:-1], new_salt(), row.denials)
         _ASK.write(session, [values])
         APPROVAL.note(session, values)
 
@@ -100,7 +100,7 @@ def decide(run_id: str, step_key: str, by: str, verdict: str, note: str = "") ->
     """Write down what a person decided; what the same person decided before is replaced.
 
     Returns (when the work is done):
-        How many approvals are still wanted; 0 after a denial.
+        How many approvals are still wanted; 0 where it is denied.
 
     Raises (when the work is done):
         IntendantError: Nothing is asked about this step, it is decided already, or this person may not decide.
@@ -120,8 +120,9 @@ def decide(run_id: str, step_key: str, by: str, verdict: str, note: str = "") ->
         values = (*key, verdict, note, time(), new_salt())
         _DECIDE.write(session, [values])
         DECISION.note(session, values, chain=EVERYTHING, was=was, run=run_id)
-        approved = sum(item.verdict == "approved" for item in _decisions(connection, row))
-        wanted = 0 if verdict == "denied" else max(0, row.need - approved)
+        said = [item.verdict for item in _decisions(connection, row)]
+        denied = said.count("denied") >= (row.denials or 1)
+        wanted = 0 if denied else max(0, row.need - said.count("approved"))
         if not wanted:
             liveness.wake(connection, run_id)
         return wanted

@@ -166,8 +166,10 @@ APPROVAL = Covered(tables.approval, ["run_id", "step_key"], payload=["ask", "sho
 DECISION = Covered(tables.decision, ["run_id", "step_key", "decided_by", "input_sha256"], payload=["note"])
 RATING = Covered(tables.rating, ["run_id", "step_key", "rated_by", "at"], payload=["comment"])
 PRUNED = Covered(tables.pruned, ["run_id"])
+SIGNAL = Covered(tables.signal, ["run_id", "id"], payload=["payload"])
 
-COVERED = (RUN, STEP, HOLD, LEDGER, BUDGET, WINDOW, LIMIT, DELIVERY, ORIGINAL, APPROVAL, DECISION, RATING, PRUNED)
+_TOLD = (APPROVAL, DECISION, SIGNAL, RATING)
+COVERED = (RUN, STEP, HOLD, LEDGER, BUDGET, WINDOW, LIMIT, DELIVERY, ORIGINAL, *_TOLD, PRUNED)
 OUTSIDE = {
     "event": "it is the chain itself",
     "lease": "slices of budgets for some seconds; the budgets are computed with them",

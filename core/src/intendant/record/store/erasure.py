@@ -17,6 +17,7 @@ from intendant.record.store.digests import (
     ORIGINAL,
     RATING,
     RUN,
+    SIGNAL,
     STEP,
     Covered,
     commitment,
@@ -35,13 +36,15 @@ PAYLOADS: dict[Covered, dict[str, Any]] = {
     RATING: {"comment": None},
     APPROVAL: {"ask": "", "shown": "{}"},
     DECISION: {"note": ""},
+    SIGNAL: {"payload": None},
 }
 """Columns that are erased, and what takes their place."""
 
 
 def erase(run_id: str, by: str) -> Work[int]:
-    """Erase inputs, memory, outputs, replies, receipts and originals of a run, comments of ratings, and what
-    people were shown and noted; returns of how many rows. What its agent remembers of it is deleted too.
+    """Erase inputs, memory, outputs, replies, receipts, originals and payloads of signals of a run, comments of
+    ratings, and what people were shown and noted; returns of how many rows. What its agent remembers of it is
+    deleted too.
 
     The salts under which their digests were made go too: what is left of a digest says nothing of a payload.
 

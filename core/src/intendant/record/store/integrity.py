@@ -29,6 +29,7 @@ from intendant.record.store.digests import (
     PRUNED,
     RATING,
     RUN,
+    SIGNAL,
     STEP,
     WINDOW,
     Covered,
@@ -37,7 +38,7 @@ from intendant.record.store.reconciling import Row, Sums, budget_faults, ledger_
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
 
-OF_RUN = (STEP, HOLD, LEDGER, DELIVERY, ORIGINAL, APPROVAL, DECISION, RATING, PRUNED)
+OF_RUN = (STEP, HOLD, LEDGER, DELIVERY, ORIGINAL, APPROVAL, DECISION, SIGNAL, RATING, PRUNED)
 """Tables whose rows belong to one run, by their column `run_id`."""
 BASE = ("spent_tokens", "spent_micro", "held_tokens", "held_micro")
 _MAC = re.compile("[0-9a-f]{8}:[0-9a-f]{64}")

@@ -253,6 +253,12 @@ def steps_of(run_id: str) -> Work[list[StepRow]]:
     return lambda connection: [StepRow._make(row) for row in connection.execute(query)]
 
 
+def has_step(run_id: str, key: str) -> Work[bool]:
+    """True if there is a row of a step under this key."""
+    query = select(step.c.key).where(step.c.run_id == run_id, step.c.key == key)
+    return lambda connection: connection.execute(query).first() is not None
+
+
 def events_of(run_id: str) -> Work[list[EventRow]]:
     """The journal of a run, in order."""
     query = select(*columns(event, EventRow)).where(event.c.run_id == run_id).order_by(event.c.seq)

@@ -232,13 +232,14 @@ approval = Table(
     Column("ask", Text, nullable=False),
     Column("deciders", Text, nullable=False),  # who may decide, as a JSON list; anybody where it is empty
     Column("need", Integer, nullable=False),
-    Column("otherwise", String(12), nullable=False),  # deny, approve, skip
+    Column("otherwise", String(12), nullable=False),  # deny, approve, skip, ask (others)
     Column("shown", Text, nullable=False),  # what would be done and cost, as JSON
     Column("input_sha256", String(64), nullable=False),  # of what is shown: decisions are for this alone
     Column("asked_at", Float, nullable=False),
     Column("expires_at", Float),
     Column("verdict", String(12)),  # approved, denied, skipped; null while it is open
     Column("salt", String(32)),
+    Column("denials", Integer),  # how many denials deny; null for one
 )
 
 decision = Table(
@@ -253,6 +254,20 @@ decision = Table(
     Column("at", Float, nullable=False),
     Column("salt", String(32)),
     CheckConstraint("verdict IN ('approved', 'denied')", name="verdict"),
+)
+
+signal = Table(
+    "signal",
+    metadata,
+    Column("run_id", _KEY, ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", _KEY, primary_key=True),  # as the sender gives it, so that a signal that is sent again is one
+    Column("event", _KEY, nullable=False),
+    Column("payload", Text),  # as JSON; null where it was erased
+    Column("sent_by", _KEY, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("salt", String(32)),
+    Column("taken_by", _KEY),  # the step that took it; null while it is stored
+    Column("taken_sha256", String(64)),  # of the item that the step works on
 )
 
 original = Table(

@@ -4,7 +4,7 @@ import sqlalchemy as sa  # noqa: TID253
 from alembic import op  # noqa: TID253
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 
 WAITING = sa.text("status = 'waiting'")
 RUNNING = sa.text("status = 'running'")
