@@ -6,14 +6,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 from typer.testing import CliRunner
 
 from intendant import IntendantError, Workflow, WorkflowError
 from intendant.cli.app import app_for
 from intendant.events import SignalTaken, SignalWanted
 from intendant.plugin import IntentHandler, IntentSpec, StepResult
-from intendant.record.store import database, integrity
+from intendant.record.store import integrity
 from intendant.record.store.spend_report import apart
 from intendant.testing import engine, sync_engine
 
@@ -220,19 +219,6 @@ def test_what_is_written_beside_an_event_is_refused() -> None:
     for wait in ("event: a, for: 2h", "for: 2h, within: 3d", ""):
         with pytest.raises(WorkflowError, match="wait: "):
             Workflow.parse(f"name: t\nsteps: [{{id: a, wait: {{{wait}}}}}]")
-
-
-def test_a_database_of_the_version_before_is_migrated(tmp_path) -> None:
-    url = f"sqlite:///{tmp_path}/x.db"
-    with sync_engine(Copy(), db=url) as service:
-        service.run(Workflow.parse("name: t\nsteps: [{id: a, intent: copy}, {id: b, approve: {ask: x}}]"))
-    with sqlite3.connect(tmp_path / "x.db") as connection:
-        connection.execute("DROP TABLE signal")
-        connection.execute("ALTER TABLE approval DROP COLUMN denials")
-        connection.execute("UPDATE intendant_version SET version_num = '0010'")
-    connection.close()
-    database.upgrade(create_engine(url))
-    assert apart(url, integrity.verify()).broken == []
 
 
 def test_the_command_sends_a_signal_and_the_run_says_how(tmp_path, monkeypatch) -> None:
