@@ -1,4 +1,4 @@
-"""The row of a new run."""
+"""What a run is opened with: its row, its ledger, and what its steps are executed with."""
 
 import json
 from collections.abc import Mapping
@@ -7,10 +7,17 @@ from time import time
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunStatus
 from intendant.model.workflow import Json
+from intendant.pilot.client import Shared
 from intendant.pilot.engine import Engine
+from intendant.pilot.execution import RunContext
+from intendant.pilot.limit_watch import enforced_limits
 from intendant.pilot.resuming import PLAN_VERSION, file_of
+from intendant.pilot.sandbox import Bounds
 from intendant.planning.decided import Plan
+from intendant.record.journal import Journal
 from intendant.record.rows import RunRow
+from intendant.spending.ledger import RunLedger
+from intendant.spending.nesting import outer_step
 
 
 def new_row(
@@ -30,4 +37,44 @@ def new_row(
         created_at=time(),
         tenant=engine.tenant,
         file=file_of(plan.workflow),
+    )
+
+
+def ledger_of(engine: Engine, plan: Plan, journal: Journal) -> RunLedger:
+    """The ledger of a run, with the limits that hold for it."""
+    budget = engine.settings.budget
+    limits = enforced_limits(plan, journal, budget.run_limit)
+    return RunLedger(
+        journal,
+        tokens=limits[0],
+        micro_usd=limits[1],
+        spent=(plan.planning_tokens, plan.planning_micro_usd),
+        allocations={step.step_id: step.tokens for step in plan.steps if step.needs_model},
+        overage=budget.overage_allowed,
+        threshold=budget.overage_threshold,
+        agent=plan.workflow.agent,
+        standing=engine.standing,
+        caps={item.key: item.limits for item in plan.workflow.placed if item.limits is not None},
+        outer=outer_step(journal.store),
+    )
+
+
+def context_of(
+    engine: Engine, plan: Plan, journal: Journal, ledger: RunLedger, memory: MemoryContext | None
+) -> RunContext:
+    """What the steps of a run are executed with; without a compression chain."""
+    settings, workflow = engine.settings, plan.workflow
+    return RunContext(
+        plugins=engine.plugins,
+        questions=engine.questions,
+        settings=settings,
+        gateway=engine.gateway,
+        journal=journal,
+        ledger=ledger,
+        chain=None,
+        shared=Shared(memory, workflow.description or workflow.name),
+        bounds=Bounds(settings.run.compute_seconds, settings.run.compute_megabytes),
+        secrets=engine.secrets,
+        dry=plan.dry,
+        folder=plan.folder,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from time import time
 from typing import Any
 
@@ -16,24 +17,21 @@ from intendant.pilot import rollout_guard
 from intendant.pilot.agent_rating import counts, ending
 from intendant.pilot.agent_view import agent_of, refuse_beyond
 from intendant.pilot.checking import check
-from intendant.pilot.client import Shared
 from intendant.pilot.correcting import corrected
 from intendant.pilot.engine import Engine
-from intendant.pilot.execution import RunContext, output_text
+from intendant.pilot.execution import output_text
 from intendant.pilot.flows import failures_of
 from intendant.pilot.forking import fork_of
 from intendant.pilot.frames import Frame, RunState
 from intendant.pilot.graph import Graph
 from intendant.pilot.heartbeats import lease_until
-from intendant.pilot.limit_watch import enforced_limits
-from intendant.pilot.opening import new_row
+from intendant.pilot.opening import context_of, ledger_of, new_row
 from intendant.pilot.plans import plan_checked, record_plan
 from intendant.pilot.remembering import facts_of, learn, remembered
 from intendant.pilot.resuming import amounts_of, find_resumable, outcomes_of, with_limits
 from intendant.pilot.rollback import is_begun, restore, roll_back
 from intendant.pilot.run_ids import new_run_id, run_id_of
 from intendant.pilot.run_status import due_of, returned_by, status_of
-from intendant.pilot.sandbox import Bounds
 from intendant.pilot.segments import run_segment
 from intendant.pilot.steps import execute
 from intendant.planning.compression import CompressionChain
@@ -42,8 +40,6 @@ from intendant.planning.run_facts import ObservationFold
 from intendant.record.journal import Journal, parse_events, row_of
 from intendant.record.rows import Fence
 from intendant.record.store import run_figures, runs
-from intendant.spending.ledger import RunLedger
-from intendant.spending.nesting import outer_step
 
 UNSET: Any = object()
 """Stands for an argument that the host has not given; null is a value."""
@@ -181,17 +177,9 @@ class WorkflowOrchestrator:
             await self._engine.store.do(runs.refuse_existing(run_id))
         check(workflow, self._engine.plugins, inputs or {})
         view = await agent_of(self._engine, workflow.agent, workflow.folder)
-        if memory is None:
-            memory = await remembered(self._engine, view, workflow, inputs)
-        plan = await plan_checked(
-            self._engine,
-            workflow,
-            ask_model=True,
-            memory=memory is not None,
-            inputs=inputs,
-            user=user,
-            agent=view,
-        )
+        memory = memory or await remembered(self._engine, view, workflow, inputs)
+        told: dict[str, Any] = {"inputs": inputs, "user": user, "agent": view}
+        plan = await plan_checked(self._engine, workflow, ask_model=True, memory=memory is not None, **told)
         plan = plan.model_copy(update={"dry": dry})
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
@@ -303,40 +291,14 @@ class WorkflowOrchestrator:
         memory: MemoryContext | None,
         kept: Mapping[str, StepOutcome] | None = None,
     ) -> None:
-        settings, workflow = self._engine.settings, plan.workflow
         done = {key for key, outcome in (kept or {}).items() if outcome.is_done and "[" not in key}
-        limits = enforced_limits(plan, journal, settings.budget.run_limit)
-        ledger = RunLedger(
-            journal,
-            tokens=limits[0],
-            micro_usd=limits[1],
-            spent=(plan.planning_tokens, plan.planning_micro_usd),
-            allocations={step.step_id: step.tokens for step in plan.steps if step.needs_model},
-            overage=settings.budget.overage_allowed,
-            threshold=settings.budget.overage_threshold,
-            agent=workflow.agent,
-            standing=self._engine.standing,
-            caps={item.key: item.limits for item in workflow.placed if item.limits is not None},
-            outer=outer_step(journal.store),
-        )
+        ledger = ledger_of(self._engine, plan, journal)
         await ledger.open(done)
-        context = RunContext(
-            plugins=self._engine.plugins,
-            questions=self._engine.questions,
-            settings=settings,
-            gateway=self._engine.gateway,
-            journal=journal,
-            ledger=ledger,
-            chain=self._chain(plan),
-            shared=Shared(memory, workflow.description or workflow.name),
-            bounds=Bounds(settings.run.compute_seconds, settings.run.compute_megabytes),
-            on_text=self._on_text,
-            secrets=self._engine.secrets,
-            dry=plan.dry,
-            folder=plan.folder,
-        )
-        run = RunState(plan, journal, context, values, settings.run.max_parallel, kept=dict(kept or {}))
-        self._run, self._root = run, Frame(run, workflow.steps)
+        context = context_of(self._engine, plan, journal, ledger, memory)
+        context = replace(context, chain=self._chain(plan), on_text=self._on_text)
+        max_parallel = self._engine.settings.run.max_parallel
+        run = RunState(plan, journal, context, values, max_parallel, kept=dict(kept or {}))
+        self._run, self._root = run, Frame(run, plan.workflow.steps)
         if is_begun(self._root):
             restore(self._root)
 

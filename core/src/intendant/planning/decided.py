@@ -160,3 +160,16 @@ def warned(plan: StepPlan, workflow: Workflow) -> StepPlan:
         f"it runs only where all of {names} do, which have conditions; to run after any of them, write `join: any`"
     )
     return plan.model_copy(update={"warnings": (*plan.warnings, text)})
+
+
+def in_order(
+    workflow: Workflow,
+    work: Mapping[str, StepPlan],
+    needs: Mapping[str, Sequence[str]],
+    items: Mapping[str, Items],
+) -> tuple[StepPlan, ...]:
+    """The plans of all steps, those that no handler does included."""
+    steps = (
+        work.get(placed.key) or control(placed, needs[placed.key], items[placed.key]) for placed in workflow.placed
+    )
+    return tuple(warned(step, workflow) for step in steps)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from intendant.config.flags import Subject, decided
 from intendant.config.logs import get_logger
@@ -18,7 +18,6 @@ from intendant.model.errors import (
     ProviderError,
     WorkflowError,
 )
-from intendant.model.graph_keys import ToolUse
 from intendant.model.requests import (
     BudgetLine,
     BudgetRequest,
@@ -29,14 +28,15 @@ from intendant.model.requests import (
     ModelOffer,
     Operation,
 )
-from intendant.model.results import Allocation, Classification, Route, Usage
+from intendant.model.results import Classification, Route, Usage
 from intendant.model.workflow import Json, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, within
-from intendant.planning.decided import Plan, StepPlan, control, warned
+from intendant.planning.decided import Plan, StepPlan, in_order
+from intendant.planning.drafts import Draft, changes_outside
 from intendant.planning.graph_bounds import Items, cap_of, is_idle, items_of, of_workflow
 from intendant.planning.prior import Prior
 from intendant.planning.routing import Router, difficulty
-from intendant.planning.shadowing import acting, compared, equal_shares
+from intendant.planning.shadowing import acting, compared, equal_shares, shares_without
 from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
 
@@ -47,21 +47,6 @@ USUAL_TURNS = 4
 """Turns of a step with tools that its share of the budget is reckoned with, at most: few take all they may."""
 CLOSE = 0.4
 """Two intents whose probabilities differ by less are worth a warning where the wrong one would matter."""
-
-
-class _Draft(NamedTuple):
-    """A step of work, before it has tokens and a model."""
-
-    step: Step
-    spec: IntentSpec
-    classification: Classification
-    needs_model: bool
-    memory: int
-    """Tokens for what is known before the run."""
-    items: Items
-    references: int
-    difficulty: float
-    """For sharing tokens; for routing, flags may leave factors out."""
 
 
 class Planner:
@@ -128,7 +113,7 @@ class Planner:
         shadow = decide(on)[0] if on["shadow"] else None
         work, strategy, unallocated = decide(acting(on))  # last, so that the bounds are those of what is done
         shadowed = () if shadow is None else tuple(compared(work, shadow))
-        steps = _in_order(workflow, work, needs, items)
+        steps = in_order(workflow, work, needs, items)
         facts = {"strategy": strategy, "unallocated": unallocated, "flags": dict(on), "shadowed": shadowed}
         return self._plan(workflow, steps, whole, taken, prior=prior, **facts)
 
@@ -162,7 +147,7 @@ class Planner:
 
     def _work(
         self,
-        drafts: Mapping[str, _Draft],
+        drafts: Mapping[str, Draft],
         needs: Mapping[str, Sequence[str]],
         shares: Mapping[str, int],
         router: Router,
@@ -184,7 +169,7 @@ class Planner:
         references: Mapping[str, int],
         *,
         memory: bool,
-    ) -> dict[str, _Draft]:
+    ) -> dict[str, Draft]:
         """What is known of each step of work before tokens are shared.
 
         Raises:
@@ -199,7 +184,7 @@ class Planner:
         told = {step.id for step in workflow.work if memory and wants[step.id] and specs[step.id].memory}
         line = self._memory_line(workflow, len(told))
         return {
-            step.id: _Draft(
+            step.id: Draft(
                 step,
                 specs[step.id],
                 found[step.id],
@@ -333,7 +318,7 @@ class Planner:
     def _allocate(
         self,
         workflow: Workflow,
-        drafts: Mapping[str, _Draft],
+        drafts: Mapping[str, Draft],
         history: Mapping[str, tuple[int, ...]],
         total: int,
         flags: Mapping[str, bool],
@@ -372,7 +357,7 @@ class Planner:
         try:
             answer = self._questions.allocate_budget(request)
         except PluginError as error:
-            answer = _failed(request, error.message)
+            answer = shares_without(request, error.message)
         if answer is None:
             raise PluginLoadError(
                 f"the budget strategy '{settings.strategy}' is not installed",
@@ -380,13 +365,13 @@ class Planner:
             )
         if (granted := sum(answer.tokens.values())) > total:
             reason = f"the strategy '{settings.strategy}' allocated {granted} of {total} tokens"
-            answer = _failed(request, reason)
+            answer = shares_without(request, reason)
             granted = sum(answer.tokens.values())
         return answer.tokens, answer.strategy, total - granted
 
     def _step(
         self,
-        draft: _Draft,
+        draft: Draft,
         needs: Sequence[str],
         share: int,
         router: Router,
@@ -423,7 +408,7 @@ class Planner:
             factors=factors,
             route=route,
             estimated_micro_usd=self._estimate(route, tokens),
-            side_effects=spec.side_effects or self._effect(step) or any(map(_changes, step.tools)),
+            side_effects=spec.side_effects or self._effect(step) or any(map(changes_outside, step.tools)),
             max_tokens=bound.tokens,
             max_micro_usd=bound.micro_usd,
             max_output_tokens=step.max_output_tokens,
@@ -508,27 +493,3 @@ class Planner:
         if found.margin >= CLOSE or found.intent not in specs or found.second not in specs:
             return False
         return specs[found.intent].side_effects != specs[found.second].side_effects
-
-
-def _in_order(
-    workflow: Workflow,
-    work: Mapping[str, StepPlan],
-    needs: Mapping[str, Sequence[str]],
-    items: Mapping[str, Items],
-) -> tuple[StepPlan, ...]:
-    """The plans of all steps, those that no handler does included."""
-    steps = (
-        work.get(placed.key) or control(placed, needs[placed.key], items[placed.key]) for placed in workflow.placed
-    )
-    return tuple(warned(step, workflow) for step in steps)
-
-
-def _changes(tool: ToolUse) -> bool:
-    """True if the model may change something outside with it."""
-    return tool.effects != "none" or tool.approve is not None
-
-
-def _failed(request: BudgetRequest, reason: str) -> Allocation:
-    """Equal shares, where the strategy fails: a run that can be done is not lost because of it."""
-    log.error("budget_strategy_failed", strategy=request.strategy, reason=reason)
-    return equal_shares(request, f"{request.strategy} (failed)")

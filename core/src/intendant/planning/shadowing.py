@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
+from intendant.config.logs import get_logger
 from intendant.hooks.sharing import share
 from intendant.model.requests import BudgetRequest
 from intendant.model.results import Allocation, Route
 from intendant.planning.decided import ShadowDecision, StepPlan
+
+log = get_logger("intendant.planning")
 
 
 def acting(flags: Mapping[str, bool]) -> Mapping[str, bool]:
@@ -58,3 +61,9 @@ def _saved(plan: StepPlan, other: StepPlan) -> int | None:
     if costs[0] is None or costs[1] is None or not other.tokens:
         return None
     return costs[0] - round(costs[1] * plan.tokens / other.tokens)
+
+
+def shares_without(request: BudgetRequest, reason: str) -> Allocation:
+    """Equal shares, where the strategy fails: a run that can be done is not lost because of it."""
+    log.error("budget_strategy_failed", strategy=request.strategy, reason=reason)
+    return equal_shares(request, f"{request.strategy} (failed)")
