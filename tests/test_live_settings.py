@@ -160,6 +160,13 @@ async def failures(trial: Trial) -> Any:
     return [outcome.failure.code for outcome in result.steps.values() if outcome.failure is not None]
 
 
+async def prior(trial: Trial) -> Any:
+    flow = {**FLOW, "agent": "eva", "steps": FLOW["steps"][:1]}
+    for _ in range(5):
+        await trial.run(flow)
+    return (await trial.plan(flow)).prior
+
+
 UNROUTED = {"flags": {"routing_enabled": False}}
 TIGHT = {"budget": {"tokens_per_workflow": 5000}}
 CASES: dict[str, Case] = {
@@ -171,6 +178,7 @@ CASES: dict[str, Case] = {
     "flags.token_governance_enabled": Case(False, of_steps("tokens"), TIGHT),
     "flags.intent_routing_enabled": Case(False, of_steps("difficulty")),
     "flags.ais_routing_enabled": Case(False, of_steps("difficulty")),
+    "flags.agent_prior_enabled": Case(False, prior),
     "flags.shadow": Case(True, of_plan("shadowed")),
     "budget.strategy": Case("equal", of_steps("tokens"), TIGHT),
     "budget.tokens_per_workflow": Case(9000, of_plan("budget_tokens")),

@@ -51,8 +51,13 @@ def app_for(arguments: list[str] | None = None) -> typer.Typer:
     Args:
         arguments: What was typed after `intendant`; None for all commands.
     """
-    for module in MODULES if arguments is None else _modules(arguments):
+    modules = list(MODULES) if arguments is None else _modules(arguments)
+    for module in modules:
         import_module(f"intendant.cli.{module}")
+    if arguments is not None and len(modules) == len(MODULES):  # none of ours is named: it may be an extension's
+        from intendant.cli.extension_commands import add_extension_commands
+
+        add_extension_commands(app, {command for commands in MODULES.values() for command in commands})
     return app
 
 

@@ -1,0 +1,284 @@
+"""Reads the part of JavaScript that most expressions of n8n are written in: paths, operators, calls, literals."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+
+class NotUnderstood(Exception):
+    """An expression is not of the part that can be translated; the message says what of it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Text, a number, true, false or null."""
+
+    value: str | float | int | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A variable, such as `$json`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """`of.key`, or `of[key]` where the key is computed; `?.` is taken for `.`."""
+
+    of: "Node"
+    key: "str | int | Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`function(arguments)`."""
+
+    function: "Node"
+    arguments: "tuple[Node, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`left operator right`; of a unary one `left` is None."""
+
+    operator: str
+    left: "Node | None"
+    right: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`test ? then : otherwise`."""
+
+    test: "Node"
+    then: "Node"
+    otherwise: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """`{name: value}`; the name of a spread element (`...x`) is None."""
+
+    fields: "tuple[tuple[str | None, Node], ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """`[a, b]`."""
+
+    elements: "tuple[Node, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """`name => body`."""
+
+    name: str
+    body: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text between backticks: texts and expressions by turns."""
+
+    parts: "tuple[str | Node, ...]"
+
+
+Node = Literal | Name | Member | Call | Operation | Choice | Object | Array | Template | Arrow
+
+_TOKEN = re.compile(
+    r"""\s*(?://[^\n]*\s*|/\*.*?\*/\s*)*(?:
+    (?P<number>\d+(?:\.\d+)?)|
+    (?P<name>[A-Za-z_$][\w$]*)|
+    (?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|
+    (?P<template>`(?:[^`\\]|\\.)*`)|
+    (?P<mark>===|!==|==|!=|<=|>=|&&|\|\||\?\?|\?\.|=>|\.\.\.|[-+*/%<>!?:.,()\[\]{}])
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+_BINDING = [("??", "||"), ("&&",), ("==", "!=", "===", "!=="), ("<", ">", "<=", ">="), ("+", "-"), ("*", "/", "%")]
+"""Binary operators, the weakest first."""
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0"}
+_CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "undefined": None}
+DEEPEST = 60
+"""How deep expressions may be nested."""
+
+
+def parse(text: str) -> Node:
+    """The tree of an expression.
+
+    Raises:
+        NotUnderstood: It is none, or of another part of the language.
+    """
+    reader = _Reader(text)
+    node = reader.expression()
+    reader.end()
+    return node
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self.tokens: list[tuple[str, str]] = []
+        self.at = 0
+        self.depth = 0
+        place = 0
+        while text[place:].strip():
+            found = _TOKEN.match(text, place)
+            if found is None or found.lastgroup is None:
+                raise NotUnderstood(f"`{text[place : place + 20].strip()}`")
+            self.tokens.append((found.lastgroup, found[found.lastgroup]))
+            place = found.end()
+
+    def peek(self) -> str:
+        return self.tokens[self.at][1] if self.at < len(self.tokens) else ""
+
+    def kind(self) -> str:
+        return self.tokens[self.at][0] if self.at < len(self.tokens) else ""
+
+    def take(self) -> tuple[str, str]:
+        if self.at >= len(self.tokens):
+            raise NotUnderstood("it ends too soon")
+        token = self.tokens[self.at]
+        self.at += 1
+        return token
+
+    def skip(self, mark: str) -> bool:
+        if self.kind() == "mark" and self.peek() == mark:
+            self.at += 1
+            return True
+        return False
+
+    def want(self, mark: str) -> None:
+        if not self.skip(mark):
+            self.refuse()
+
+    def refuse(self) -> NoReturn:
+        raise NotUnderstood(f"`{self.peek()}`" if self.peek() else "it ends too soon")
+
+    def end(self) -> None:
+        if self.at < len(self.tokens):
+            self.refuse()
+
+    def expression(self) -> Node:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise NotUnderstood("it is nested too deep")
+        node = self.binary(0)
+        if self.skip("?"):
+            then = self.expression()
+            self.want(":")
+            node = Choice(node, then, self.expression())
+        self.depth -= 1
+        return node
+
+    def binary(self, level: int) -> Node:
+        if level == len(_BINDING):
+            return self.unary()
+        node = self.binary(level + 1)
+        while self.kind() == "mark" and self.peek() in _BINDING[level]:
+            operator = self.take()[1]
+            node = Operation(operator.replace("===", "==").replace("!==", "!="), node, self.binary(level + 1))
+        return node
+
+    def unary(self) -> Node:
+        for operator in ("!", "-", "+"):
+            if self.skip(operator):
+                return Operation(operator, None, self.unary())
+        return self.postfix(self.primary())
+
+    def postfix(self, node: Node) -> Node:
+        while True:
+            if self.skip(".") or self.skip("?."):
+                if self.skip("["):
+                    node = self.computed(node)
+                    continue
+                kind, key = self.take()
+                if kind != "name":
+                    raise NotUnderstood(f"`.{key}`")
+                node = Member(node, key)
+            elif self.skip("["):
+                node = self.computed(node)
+            elif self.skip("("):
+                node = Call(node, self.several(")"))
+            else:
+                return node
+
+    def computed(self, node: Node) -> Node:
+        key = self.expression()
+        self.want("]")
+        if isinstance(key, Literal) and isinstance(key.value, str | int) and not isinstance(key.value, bool):
+            return Member(node, key.value)
+        return Member(node, key)
+
+    def several(self, last: str) -> tuple[Node, ...]:
+        found: list[Node] = []
+        while not self.skip(last):
+            found.append(self.expression())
+            if not self.skip(","):
+                self.want(last)
+                break
+        return tuple(found)
+
+    def primary(self) -> Node:  # noqa: PLR0911  # one kind of token each
+        kind, text = self.take()
+        match kind:
+            case "number":
+                return Literal(float(text) if "." in text else int(text))
+            case "text":
+                return Literal(unescaped(text[1:-1]))
+            case "template":
+                return Template(tuple(self.parts(text[1:-1])))
+            case "name" if self.skip("=>"):
+                return Arrow(text, self.expression())
+            case "name":
+                return Literal(_CONSTANTS[text]) if text in _CONSTANTS else Name(text)
+        if text == "(":
+            node = self.expression()
+            self.want(")")
+            if isinstance(node, Name) and self.skip("=>"):
+                return Arrow(node.name, self.expression())
+            return node
+        if text == "[":
+            return Array(self.several("]"))
+        if text == "{":
+            return self.object()
+        raise NotUnderstood(f"`{text}`")
+
+    def object(self) -> Node:
+        fields: list[tuple[str | None, Node]] = []
+        while not self.skip("}"):
+            if self.skip("..."):
+                fields.append((None, self.expression()))
+            else:
+                kind, key = self.take()
+                if kind not in ("name", "text", "number"):
+                    raise NotUnderstood(f"`{key}`")
+                name = unescaped(key[1:-1]) if kind == "text" else key
+                fields.append((name, self.expression() if self.skip(":") else Name(name)))
+            if not self.skip(","):
+                self.want("}")
+                break
+        return Object(tuple(fields))
+
+    @staticmethod
+    def parts(text: str) -> Sequence[str | Node]:
+        found: list[str | Node] = []
+        at = 0
+        while (start := text.find("${", at)) >= 0:
+            end = text.find("}", start)
+            if end < 0:
+                raise NotUnderstood("`${`")
+            found += [unescaped(text[at:start]), parse(text[start + 2 : end])]
+            at = end + 1
+        return [*found, unescaped(text[at:])]
+
+
+def unescaped(text: str) -> str:
+    """A text without the escapes that it is written with."""
+    if "\\u" in text:
+        text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: json.loads(f'"{found[0]}"'), text)
+    return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), text, flags=re.DOTALL)

@@ -1,0 +1,470 @@
+"""Nodes that work on records without asking anybody."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from intendant_n8n._builder import Builder, Outcome
+from intendant_n8n._conditions import condition_of
+from intendant_n8n._expressions import Scope, braces, literal
+from intendant_n8n._graph import Node
+from intendant_n8n._javascript import NotUnderstood
+
+Make = Callable[[Builder, Node], Outcome]
+ASSIGNMENTS, FLAGS = 3, 3.3
+"""Versions of Set from which on fields are listed, and from which on a flag says whether others are kept."""
+MINUTES = {"seconds": "s", "minutes": "m", "hours": "h", "days": "d"}
+
+
+def mapped(node: Node, reference: str, **facts: Any) -> Outcome:
+    """A node with one output."""
+    before = node.inputs[0][0][0] if node.inputs and len(node.inputs[0]) == 1 else ""
+    return Outcome(node, "mapped", outputs={0: reference}, before=before, **facts)
+
+
+def transform(builder: Builder, node: Node, *operations: Mapping[str, Any]) -> str:
+    """Add a step of operations on the records that come into a node."""
+    options = dict(operations[0]) if len(operations) == 1 else {"do": [dict(one) for one in operations]}
+    step = {"intent": "transform", "input": braces(builder.items(node)), "options": options}
+    return builder.add(node, step)
+
+
+# --- fields ---
+
+
+def set_fields(builder: Builder, node: Node) -> Outcome:
+    """Edit Fields (Set), of every version."""
+    scope = builder.scope(node)
+    parameters = node.parameters
+    if parameters.get("mode") == "raw":
+        fields, keep = _raw(parameters, scope), _keeps_others(node)
+    else:
+        fields = {name: scope.expression(_typed(value, kind)) for name, value, kind in _assignments(node)}
+        keep = _keeps_others(node)
+    if any("." in name for name in fields):
+        raise NotUnderstood("names with dots, which make nested fields")
+    if not fields and keep:
+        return mapped(node, builder.items(node), pairs=True)
+    operation: dict[str, Any] = {"op": "set", "fields": fields, "on_error": "null"}
+    if scope.values:
+        operation["values"] = dict(scope.values)
+    operations = [operation] if keep else [operation, {"op": "select", "fields": list(fields)}]
+    return mapped(node, transform(builder, node, *operations), pairs=True, single=single_source(builder, node))
+
+
+def single_source(builder: Builder, node: Node) -> bool:
+    """True if one record comes in."""
+    sources = [name for several in node.inputs for name, _ in several]
+    outcome = builder.shared.outcomes.get(sources[0]) if len(sources) == 1 else None
+    return outcome is not None and outcome.single
+
+
+def _assignments(node: Node) -> list[tuple[str, Any, str]]:
+    parameters = node.parameters
+    if isinstance(parameters.get("assignments"), dict):
+        listed = parameters["assignments"].get("assignments", [])
+        return [
+            (str(one["name"]), one.get("value"), one.get("type", "string")) for one in listed if one.get("name")
+        ]
+    if isinstance(parameters.get("fields"), dict):
+        listed = parameters["fields"].get("values", [])
+        found = []
+        for one in listed:
+            kind = str(one.get("type", "stringValue"))
+            found.append((str(one["name"]), one.get(kind), kind.removesuffix("Value")))
+        return found
+    found = []
+    for kind, several in parameters.get("values", {}).items():
+        found += [(str(one["name"]), one.get("value"), kind) for one in several if one.get("name")]
+    return found
+
+
+def _typed(value: Any, kind: str) -> Any:
+    """A value that is no expression, as its type says."""
+    if not isinstance(value, str) or value.startswith("="):
+        return value
+    if kind == "number":
+        try:
+            return float(value) if "." in value else int(value)
+        except ValueError:
+            raise NotUnderstood(f"the number '{value}'") from None
+    if kind == "boolean":
+        return value.lower() == "true"
+    if kind in ("array", "object"):
+        import json
+
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise NotUnderstood(f"a value of type {kind} that is not JSON") from None
+    return value
+
+
+def _raw(parameters: Mapping[str, Any], scope: Scope) -> dict[str, str]:
+    from intendant_n8n._json_text import read_json
+
+    value = read_json(parameters.get("jsonOutput", "{}"), scope)
+    if not isinstance(value, dict) or scope.computed:
+        raise NotUnderstood("JSON with computed parts")
+    fields = {}
+    for name, inner in value.items():
+        if isinstance(inner, str) and "{{" in inner:
+            inner = f"={inner}".replace("{{ item", "{{ $json")  # noqa: PLW2901
+            if re.search(r"\{\{ (?!\$json)", inner):
+                raise NotUnderstood("JSON that refers to other nodes")
+            fields[name] = scope.expression(inner)
+        else:
+            if "{{" in str(inner):
+                raise NotUnderstood("JSON with nested expressions")
+            fields[name] = literal(inner)
+    return fields
+
+
+def _keeps_others(node: Node) -> bool:
+    parameters = node.parameters
+    if node.version >= FLAGS:
+        return bool(parameters.get("includeOtherFields", False))
+    if node.version >= ASSIGNMENTS:
+        return bool(parameters.get("include", "all") != "none")
+    return not parameters.get("keepOnlySet", False)
+
+
+# --- conditions ---
+
+
+def if_node(builder: Builder, node: Node) -> Outcome:
+    """If: two outputs."""
+    items, scope = builder.items(node), builder.scope(node)
+    test = condition_of(
+        node.parameters.get("conditions", {}), scope, node.parameters.get("combineOperation", "all")
+    )
+    outputs = {
+        0: _filtered(builder, node, items, test, scope),
+        1: _filtered(builder, node, items, f"!{_wrapped(test)}", scope, "otherwise"),
+    }
+    return Outcome(node, "mapped", outputs=outputs)
+
+
+def _wrapped(test: str) -> str:
+    return test if test.startswith("(") and _closes_at_end(test) else f"({test})"
+
+
+def _closes_at_end(text: str) -> bool:
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0:
+            return place == len(text) - 1
+    return False
+
+
+def _filtered(builder: Builder, node: Node, items: str, test: str, scope: Scope, suffix: str = "") -> str:
+    options: dict[str, Any] = {"where": test}
+    if scope.values:
+        options["values"] = dict(scope.values)
+    return builder.add(node, {"intent": "filter", "input": braces(items), "options": options}, suffix)
+
+
+def filter_node(builder: Builder, node: Node) -> Outcome:
+    """Filter: what matches goes on."""
+    items, scope = builder.items(node), builder.scope(node)
+    combine = "any" if str(node.parameters.get("combineConditions", "")).upper() == "OR" else "all"
+    test = condition_of(node.parameters.get("conditions", {}), scope, combine)
+    return mapped(node, _filtered(builder, node, items, test, scope))
+
+
+def switch_node(builder: Builder, node: Node) -> Outcome:
+    """Switch: an output for each rule; a record goes to the first that matches."""
+    items, scope, parameters = builder.items(node), builder.scope(node), node.parameters
+    if parameters.get("mode") == "expression":
+        raise NotUnderstood("the mode `expression`")
+    tests = list(_rules(parameters, scope))
+    outputs: dict[int, str] = {}
+    every = bool(parameters.get("options", {}).get("allMatchingOutputs"))
+    before: list[str] = []
+    for number, test in tests:
+        only = " && ".join([*(f"!{_wrapped(one)}" for one in before), test]) if before and not every else test
+        outputs[number] = _filtered(builder, node, items, only, scope, str(number))
+        before.append(test)
+    fallback = parameters.get("options", {}).get("fallbackOutput", parameters.get("fallbackOutput"))
+    if before and (fallback == "extra" or isinstance(fallback, int)):
+        rest = " && ".join(f"!{_wrapped(one)}" for one in before)
+        outputs[len(tests) if fallback == "extra" else fallback] = _filtered(
+            builder, node, items, rest, scope, "rest"
+        )
+    return Outcome(node, "mapped", outputs=outputs)
+
+
+def _rules(parameters: Mapping[str, Any], scope: Scope) -> list[tuple[int, str]]:
+    rules = parameters.get("rules", {})
+    if "values" in rules:
+        return [(number, condition_of(one["conditions"], scope)) for number, one in enumerate(rules["values"])]
+    kind = parameters.get("dataType", "number")
+    found = []
+    for number, one in enumerate(rules.get("rules", [])):
+        test = {
+            "value1": parameters.get("value1"),
+            "value2": one.get("value2"),
+            "operation": one.get("operation", "equal"),
+        }
+        found.append((int(one.get("output", number)), condition_of({kind: [test]}, scope)))
+    return found
+
+
+# --- lists ---
+
+
+def split_out(builder: Builder, node: Node) -> Outcome:
+    """Split Out: a record for each element of a list."""
+    parameters = node.parameters
+    name = str(parameters.get("fieldToSplitOut", ""))
+    if not name or "," in name or name.startswith("="):
+        raise NotUnderstood("several fields, or a computed one, to split out")
+    if (
+        parameters.get("options", {}).get("destinationFieldName")
+        or parameters.get("include") == "selectedOtherFields"
+    ):
+        raise NotUnderstood("the fields that go along")
+    operation: dict[str, Any] = {"op": "flatten", "field": name.removeprefix("$json.")}
+    if parameters.get("include", "noOtherFields") == "noOtherFields":
+        operation["carry"] = []
+    return mapped(node, transform(builder, node, operation))
+
+
+def aggregate(builder: Builder, node: Node) -> Outcome:
+    """Aggregate: one record of all."""
+    parameters, items = node.parameters, builder.items(node)
+    if parameters.get("aggregate") == "aggregateAllItemData":
+        if parameters.get("include", "allFields") != "allFields":
+            raise NotUnderstood("the fields that go along")
+        name = str(parameters.get("destinationFieldName", "data"))
+        step = {"intent": "transform", "input": [{name: braces(items)}], "options": {"op": "limit", "count": 1}}
+        return mapped(node, builder.add(node, step), single=True)
+    measures = {}
+    for one in parameters.get("fieldsToAggregate", {}).get("fieldToAggregate", []):
+        field = str(one["fieldToAggregate"])
+        measures[str(one.get("outputFieldName") if one.get("renameField") else field.rpartition(".")[2])] = {
+            "list": field
+        }
+    if not measures:
+        raise NotUnderstood("no field to aggregate")
+    step = {"intent": "aggregate", "input": braces(items), "options": {"measures": measures}}
+    return mapped(node, _listed(builder, node, builder.add(node, step)), single=True)
+
+
+def _listed(builder: Builder, node: Node, output: str) -> str:
+    """A list of records of an output that is one record, or a list."""
+    step = {"intent": "transform", "input": [braces(output)], "options": {"op": "flatten", "depth": 1}}
+    return builder.add(node, step, "records")
+
+
+_MEASURES = {
+    "sum": ("sum", "sum_{}"),
+    "average": ("mean", "average_{}"),
+    "count": ("count", "count_{}"),
+    "countUnique": ("count_distinct", "unique_count_{}"),
+    "min": ("min", "min_{}"),
+    "max": ("max", "max_{}"),
+    "append": ("list", "appended_{}"),
+}
+
+
+def summarize(builder: Builder, node: Node) -> Outcome:
+    """Summarize: figures of groups."""
+    parameters = node.parameters
+    measures: dict[str, Any] = {}
+    for one in parameters.get("fieldsToSummarize", {}).get("values", []):
+        found = _MEASURES.get(one.get("aggregation", "count"))
+        if found is None or not one.get("field"):
+            raise NotUnderstood(f"the aggregation {one.get('aggregation')}")
+        measures[found[1].format(re.sub(r"[ .]", "_", one["field"]))] = {found[0]: one["field"]}
+    groups = [name.strip() for name in str(parameters.get("fieldsToSplitBy", "")).split(",") if name.strip()]
+    options: dict[str, Any] = {"measures": measures, "on_error": "skip"}
+    if groups:
+        options["group_by"] = groups
+    output = builder.add(node, {"intent": "aggregate", "input": braces(builder.items(node)), "options": options})
+    if groups:
+        return mapped(node, output)
+    return mapped(node, _listed(builder, node, output), single=True)
+
+
+def sort(builder: Builder, node: Node) -> Outcome:
+    """Sort."""
+    fields = node.parameters.get("sortFieldsUi", {}).get("sortField", [])
+    if node.parameters.get("type", "simple") != "simple" or not fields:
+        raise NotUnderstood("the kind of order")
+    by = [f"-{one['fieldName']}" if one.get("order") == "descending" else one["fieldName"] for one in fields]
+    return mapped(node, transform(builder, node, {"op": "sort", "by": by}))
+
+
+def limit(builder: Builder, node: Node) -> Outcome:
+    """Limit."""
+    count = node.parameters.get("maxItems", 1)
+    if node.parameters.get("keep", "firstItems") != "firstItems" or not isinstance(count, int):
+        raise NotUnderstood("the last records, or a computed number")
+    return mapped(node, transform(builder, node, {"op": "limit", "count": count}), single=False)
+
+
+def remove_duplicates(builder: Builder, node: Node) -> Outcome:
+    """Remove Duplicates, of one run."""
+    parameters = node.parameters
+    if parameters.get("operation", "removeDuplicateInputItems") != "removeDuplicateInputItems":
+        raise NotUnderstood("records of earlier runs")
+    compare = parameters.get("compare", "allFields")
+    if compare == "allFieldsExcept":
+        raise NotUnderstood("all fields but some")
+    fields = parameters.get("fieldsToCompare", "")
+    listed = fields.get("fields", []) if isinstance(fields, dict) else str(fields).split(",")
+    names = [one["fieldName"] if isinstance(one, dict) else one.strip() for one in listed]
+    by: Any = names if compare == "selectedFields" else "*"
+    step = {"intent": "filter", "input": braces(builder.items(node)), "options": {"unique_by": by}}
+    return mapped(node, builder.add(node, step))
+
+
+def item_lists(builder: Builder, node: Node) -> Outcome:
+    """Item Lists, from which the nodes above were made."""
+    operations: dict[str, Make] = {
+        "splitOutItems": split_out,
+        "aggregateItems": aggregate,
+        "concatenateItems": aggregate,
+        "removeDuplicates": remove_duplicates,
+        "limit": limit,
+        "sort": sort,
+        "summarize": summarize,
+    }
+    return operations[node.parameters.get("operation", "splitOutItems")](builder, node)
+
+
+# --- several inputs ---
+
+
+def merge(builder: Builder, node: Node) -> Outcome:
+    """Merge, of every version."""
+    parameters = node.parameters
+    mode = parameters.get("mode", "append")
+    how = parameters.get("combineBy", parameters.get("combinationMode", ""))
+    if mode in ("passThrough", "chooseBranch", "wait"):
+        chosen = (
+            1 if parameters.get("output", "input1") == "input2" or parameters.get("useDataOfInput") == "2" else 0
+        )
+        return mapped(node, builder.items(node, chosen))
+    if mode == "append":
+        first, *others = (builder.items(node, index) for index in range(max(1, len(node.inputs))))
+        options = {"merge": [braces(one) for one in others]}
+        return mapped(node, builder.add(node, {"intent": "aggregate", "input": braces(first), "options": options}))
+    if mode == "mergeByIndex" or how in ("combineByPosition", "mergeByPosition"):
+        return mapped(node, _by_position(builder, node))
+    if mode == "mergeByKey" or (mode == "combine" and how in ("", "combineByFields", "mergeByFields")):
+        left, right = _keys(parameters)
+        kinds = {"keepMatches": "inner", "enrichInput1": "left", "keepEverything": "outer"}
+        join = kinds.get(parameters.get("joinMode", "left" if mode == "mergeByKey" else "keepMatches"))
+        join = "left" if mode == "mergeByKey" else join
+        if join is None:
+            raise NotUnderstood(f"the mode {parameters.get('joinMode')}")
+        return mapped(node, _joined(builder, node, {"left": left, "right": right}, join))
+    raise NotUnderstood(f"the mode {how or mode}")
+
+
+def _keys(parameters: Mapping[str, Any]) -> tuple[str, str]:
+    if "propertyName1" in parameters:
+        return str(parameters["propertyName1"]), str(parameters.get("propertyName2", ""))
+    pairs = parameters.get("mergeByFields", {}).get("values", [])
+    if len(pairs) == 1:
+        return str(pairs[0].get("field1")), str(pairs[0].get("field2"))
+    name = str(parameters.get("fieldsToMatchString", parameters.get("fieldsToMatch", "")))
+    if not name or "," in name:
+        raise NotUnderstood("several fields to join on")
+    return name, name
+
+
+def _joined(builder: Builder, node: Node, on: Mapping[str, str], how: str) -> str:
+    join = {"with": braces(builder.items(node, 1)), "on": dict(on), "how": how}
+    step = {"intent": "aggregate", "input": braces(builder.items(node, 0)), "options": {"join": join}}
+    return builder.add(node, step)
+
+
+def _by_position(builder: Builder, node: Node) -> str:
+    numbered = []
+    for index, side in enumerate(("first", "second")):
+        step = {
+            "intent": "transform",
+            "input": braces(builder.items(node, index)),
+            "options": {"op": "set", "fields": {"place_in_list": "index"}},
+        }
+        numbered.append(builder.add(node, step, side))
+    join = {"with": braces(numbered[1]), "on": "place_in_list", "how": "inner"}
+    both = builder.add(node, {"intent": "aggregate", "input": braces(numbered[0]), "options": {"join": join}})
+    options = {"op": "drop", "fields": ["place_in_list"]}
+    return builder.add(node, {"intent": "transform", "input": braces(both), "options": options}, "joined")
+
+
+# --- others ---
+
+
+def passes(builder: Builder, node: Node) -> Outcome:
+    """A node that changes nothing."""
+    return mapped(node, builder.items(node), pairs=True, single=single_source(builder, node))
+
+
+def wait(builder: Builder, node: Node) -> Outcome:
+    """Wait for a time."""
+    amount, unit = (
+        node.parameters.get("amount", 1),
+        node.parameters.get("unit", "hours" if node.version == 1 else "seconds"),
+    )
+    if node.parameters.get("resume", "timeInterval") != "timeInterval" or unit not in MINUTES:
+        raise NotUnderstood("what it waits for")
+    if not isinstance(amount, int | float):
+        raise NotUnderstood("a computed time")
+    step = {"wait": {"for": f"{amount}{MINUTES[unit]}"}, "input": braces(builder.items(node))}
+    return mapped(node, builder.add(node, step), pairs=True, single=single_source(builder, node))
+
+
+def stop(builder: Builder, node: Node) -> Outcome:
+    """Stop and Error: fails the run where a record comes to it."""
+    message = node.parameters.get("errorMessage", node.parameters.get("message", "stopped"))
+    message = message if isinstance(message, str) and not message.startswith("=") else "stopped"
+    options = {"rules": [{"name": "stop", "rule": "false", "message": message}], "on_fail": "fail", "each": True}
+    step = {"intent": "validate", "input": braces(builder.items(node)), "options": options}
+    return mapped(node, builder.add(node, step))
+
+
+def respond(builder: Builder, node: Node) -> Outcome:
+    """Respond to Webhook: what the workflow returns."""
+    from intendant_n8n._json_text import read_json
+
+    items, parameters = builder.items(node), node.parameters
+    kind = parameters.get("respondWith", "firstIncomingItem")
+    if kind in ("json", "text"):
+        scope = builder.scope(node, f"{items}[0]")
+        body = parameters.get("responseBody", "")
+        builder.shared.returns = read_json(body, scope) if kind == "json" else scope.template(body)
+        if scope.computed:
+            builder.shared.returns = None
+            raise NotUnderstood("an answer that is computed")
+    elif kind in ("allIncomingItems", "firstIncomingItem"):
+        builder.shared.returns = braces(items if kind == "allIncomingItems" else f"{items}[0]")
+    elif kind != "noData":
+        raise NotUnderstood(f"an answer of kind {kind}")
+    return mapped(node, items, pairs=True)
+
+
+RECORDS: dict[str, Make] = {
+    "set": set_fields,
+    "if": if_node,
+    "filter": filter_node,
+    "switch": switch_node,
+    "splitOut": split_out,
+    "aggregate": aggregate,
+    "summarize": summarize,
+    "sort": sort,
+    "limit": limit,
+    "removeDuplicates": remove_duplicates,
+    "itemLists": item_lists,
+    "merge": merge,
+    "noOp": passes,
+    "wait": wait,
+    "stopAndError": stop,
+    "respondToWebhook": respond,
+}
+"""Nodes by the last part of their type."""
