@@ -300,7 +300,7 @@ class Extension(Plugin):
     def commands(self) -> Mapping[str, Callable[..., object]]:
         """Commands that it adds to `intendant`, by name: functions with typer's annotations. By default none.
 
-        A name of two words, such as `import n8n`, is a command of a group. Names of Intendant's own commands cannot be
-        taken. An `IntendantError` that one raises is shown as a message, with exit code 2.
+        A name of two words, such as `import n8n`, is a command of a group. Names of Intendant's own commands are
+        not taken. An `IntendantError` that one raises is shown as a message, with exit code 2.
         """
         return {}
