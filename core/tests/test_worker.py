@@ -10,6 +10,7 @@ from pathlib import Path
 from time import time
 
 import pytest
+from sqlalchemy import event
 
 from intendant import IntendantError, RunExists, Workflow
 from intendant.events import Suspended
@@ -18,7 +19,7 @@ from intendant.pilot import heartbeats, worker_loop as worker_module
 from intendant.pilot.run_triggers import Trigger, due_times, inputs_of, load_triggers
 from intendant.pilot.worker_loop import Worker
 from intendant.plugin import IntentHandler, IntentSpec, StepResult
-from intendant.record.store import approvals, runs
+from intendant.record.store import approvals, liveness, runs
 from intendant.testing import engine
 
 
@@ -395,3 +396,25 @@ def test_the_command_goes_on_with_what_is_due_and_prints_it(tmp_path) -> None:
     done = command("worker", "--once", "--json", *db)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["status"] == RunStatus.completed.value
+
+
+async def test_a_look_at_what_is_due_goes_by_an_index(url) -> None:
+    def plans(connection) -> list[str]:
+        found = []
+
+        def explain(_connection, _cursor, statement, parameters, _context, _many) -> None:
+            rows = connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            found.append(" ".join(str(row) for row in rows))
+
+        event.listen(connection.engine, "after_cursor_execute", explain)
+        try:
+            liveness.due_runs("t", 1.0, 10)(connection)
+            liveness.maybe_abandoned("t", "h", 1.0)(connection)
+        finally:
+            event.remove(connection.engine, "after_cursor_execute", explain)
+        return found
+
+    async with engine(Copy(), db=url) as service:
+        due, abandoned = await service._engine.store.do(plans)
+        assert "ix_run_due" in due
+        assert "ix_run_running" in abandoned

@@ -6,12 +6,16 @@ None of it belongs to the record: it says what processes should do, not what hap
 from time import time
 from typing import NamedTuple
 
-from sqlalchemy import Connection, or_, select, update  # noqa: TID253
+from sqlalchemy import Connection, literal_column, or_, select, update  # noqa: TID253
 
 from intendant.model.errors import IntendantError
 from intendant.record.rows import Fence, RunRow
 from intendant.record.store.statements import Work, columns
 from intendant.record.store.tables import run
+
+WAITING = run.c.status == literal_column("'waiting'")
+RUNNING = run.c.status == literal_column("'running'")
+"""Written into the statement: with a parameter in its place SQLite would not use an index of these rows alone."""
 
 
 class Due(NamedTuple):
@@ -68,7 +72,7 @@ def due_runs(tenant: str, now: float, limit: int) -> Work[list[Due]]:
     """Runs of a tenant that wait and are due, the longest first; those that are paused are not."""
     query = (
         select(run.c.id, run.c.due_at)
-        .where(run.c.status == "waiting", run.c.due_at <= now, run.c.pause_requested == 0, run.c.tenant == tenant)
+        .where(WAITING, run.c.due_at <= now, run.c.pause_requested == 0, run.c.tenant == tenant)
         .order_by(run.c.due_at)
         .limit(limit)
     )
@@ -80,7 +84,7 @@ def next_due(tenant: str) -> Work[float | None]:
     query = (
         select(run.c.due_at)
         .where(
-            run.c.status == "waiting",
+            WAITING,
             run.c.due_at.is_not(None),
             run.c.pause_requested == 0,
             run.c.tenant == tenant,
@@ -94,7 +98,7 @@ def next_due(tenant: str) -> Work[float | None]:
 def maybe_abandoned(tenant: str, host: str, now: float) -> Work[list[RunRow]]:
     """Runs whose owner sends no heartbeats any more, or is a process of *host*, which can be looked up."""
     query = select(*columns(run, RunRow)).where(
-        run.c.status == "running",
+        RUNNING,
         run.c.tenant == tenant,
         or_(run.c.lease_until < now, run.c.worker.startswith(f"{host}:", autoescape=True)),
     )

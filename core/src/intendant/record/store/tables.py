@@ -64,8 +64,8 @@ run = Table(
     Column("pause_requested", Integer, nullable=False, server_default="0"),
     Index("ix_run_created_at", "created_at"),
     Index("ix_run_tenant", "tenant", "created_at"),
-    Index("ix_run_due", "due_at", sqlite_where=text(_WAITING), postgresql_where=text(_WAITING)),
-    Index("ix_run_running", "lease_until", sqlite_where=text(_RUNNING), postgresql_where=text(_RUNNING)),
+    Index("ix_run_due", "tenant", "due_at", sqlite_where=text(_WAITING), postgresql_where=text(_WAITING)),
+    Index("ix_run_running", "tenant", "lease_until", sqlite_where=text(_RUNNING), postgresql_where=text(_RUNNING)),
 )
 
 step = Table(

@@ -14,8 +14,10 @@ def upgrade() -> None:
     """Add two columns, indexes by which a worker finds what it has to do, and a table."""
     op.add_column("run", sa.Column("due_at", sa.Float(), nullable=True))
     op.add_column("run", sa.Column("pause_requested", sa.Integer(), server_default="0", nullable=False))
-    op.create_index("ix_run_due", "run", ["due_at"], sqlite_where=WAITING, postgresql_where=WAITING)
-    op.create_index("ix_run_running", "run", ["lease_until"], sqlite_where=RUNNING, postgresql_where=RUNNING)
+    op.create_index("ix_run_due", "run", ["tenant", "due_at"], sqlite_where=WAITING, postgresql_where=WAITING)
+    op.create_index(
+        "ix_run_running", "run", ["tenant", "lease_until"], sqlite_where=RUNNING, postgresql_where=RUNNING
+    )
     op.create_table(
         "schedule",
         sa.Column("tenant", sa.String(length=300), nullable=False),
