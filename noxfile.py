@@ -211,6 +211,8 @@ def trials(session: nox.Session) -> None:
     session.run("pytest", "-q", "-n", "auto", *killed, "--timeout=3000", env={**many, "INTENDANT_TRIALS": "300"})
     graphs = "core/tests/test_certificates.py"
     session.run("pytest", "-q", "-n", "auto", graphs, "--timeout=3000", env={**many, "INTENDANT_GRAPHS": "10000"})
+    machine = "core/tests/test_graph_machine.py"
+    session.run("pytest", "-q", machine, "--timeout=6000", env={**many, "INTENDANT_MACHINES": "2000"})
     session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000", "--seed", seed)
     session.run("python", "tests/benchmarks/writer.py", "--kills", "50", "--seed", seed)
 

@@ -42,7 +42,7 @@ class Maker:
         if self.chance.random() < 0.3:
             made["on_failure"] = "rollback"
         if self.chance.random() < 0.25:
-            made["finally"] = self.body(self.depth, 1)
+            made["finally"] = [self.asking()]
             if self.capped:
                 made["finally"][0]["budget"] = {"tokens": self.tokens()}
         return made
@@ -150,7 +150,7 @@ class Maker:
         if self.chance.random() < 0.3:
             part["on_failure"] = "rollback"
         if self.chance.random() < 0.3:
-            part["finally"] = self.body(self.depth, 1)
+            part["finally"] = [self.asking()]
         step["flow"] = {"file": "part.yaml", "workflow": part}
 
 

@@ -58,14 +58,22 @@ def graph_faults(workflow: Workflow, placed: Placed) -> Iterator[Problem]:
         yield from _event_faults(step, problem)
     if step.id in (ON_ERROR, ROLLBACK):
         yield problem(("id",), f"'{step.id}' cannot be an id", "it stands in addresses of steps")
+    yield from _end_faults(placed, problem)
+    if step.join != "all" and not _has_needs(placed):
+        yield problem(("join",), "`join` needs steps to join", "name them: needs: [a, b]")
+
+
+def _end_faults(placed: Placed, make: Callable[..., Problem]) -> Iterator[Problem]:
+    """What runs when the run has ended waits for nobody: no process would come back for it."""
+    step = placed.step
     if _undoes(placed):
         for name in ("approve", "wait", "rollback"):
             if getattr(step, name) is not None:
-                yield problem(
-                    (name,), f"a step that undoes another one has no `{name}`", "it runs when a run has failed"
-                )
-    if step.join != "all" and not _has_needs(placed):
-        yield problem(("join",), "`join` needs steps to join", "name them: needs: [a, b]")
+                message = f"a step that undoes another one has no `{name}`"
+                yield make((name,), message, "it runs when the run has failed")
+    elif placed.last and (step.approve is not None or (step.wait is not None and step.wait.event is not None)):
+        name = "wait" if step.approve is None else "approve"
+        yield make((name,), f"a step of `finally` has no `{name}`", "ask, or wait, in a step of the workflow")
 
 
 def _undoes(placed: Placed) -> bool:
