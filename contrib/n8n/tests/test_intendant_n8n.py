@@ -229,6 +229,14 @@ def test_what_cannot_be_translated_asks_a_person_and_is_listed_with_the_reason()
     assert (result.status, list(result.waits)) == ("waiting", ["sheet"])
 
 
+def test_braces_that_are_no_expression_stay_what_they_are() -> None:
+    stop = node("Stop {{ $json.a }}", "stopAndError", 1, errorMessage="failed: {{ $json.message }}")
+    odd = node("Odd {{ x }}", "nothingOfOurs", 1, text="{{ $json.a }}")
+    made = convert(workflow(START, odd, stop))
+    with SyncOrchestrationService(db="none") as service:
+        assert service.plan(Workflow.parse(made.text())).steps
+
+
 @pytest.mark.parametrize("document", [[], {}, {"nodes": 3}, {"nodes": [{}]}, {"nodes": [3]}, None, "text"])
 def test_what_is_no_export_is_refused(document) -> None:
     with pytest.raises(IntendantError):

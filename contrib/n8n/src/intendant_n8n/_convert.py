@@ -178,7 +178,7 @@ def _placeholder(builder: Builder, node: Node, reason: str) -> Outcome:
         items = builder.items(node)
     except NotUnderstood:
         items = builder.shared.input("items", "What the workflow works on: a list of records.", [{}], "array")
-    step: dict[str, Any] = {"approve": {"ask": f"{ask}."}, "input": braces(items)}
+    step: dict[str, Any] = {"approve": {"ask": _shown(f"{ask}.")}, "input": braces(items)}
     step["x-n8n"] = {"type": node.full, "parameters": _shown(node.parameters)}
     reference = builder.add(node, step)
     number = max(len(node.outputs), 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 from intendant_n8n._builder import Builder, Outcome
 from intendant_n8n._conditions import condition_of
-from intendant_n8n._expressions import Scope, braces, literal
+from intendant_n8n._expressions import Scope, braces, escaped, literal
 from intendant_n8n._graph import Node
 from intendant_n8n._javascript import NotUnderstood
 
@@ -424,7 +424,11 @@ def stop(builder: Builder, node: Node) -> Outcome:
     """Stop and Error: fails the run where a record comes to it."""
     message = node.parameters.get("errorMessage", node.parameters.get("message", "stopped"))
     message = message if isinstance(message, str) and not message.startswith("=") else "stopped"
-    options = {"rules": [{"name": "stop", "rule": "false", "message": message}], "on_fail": "fail", "each": True}
+    options = {
+        "rules": [{"name": "stop", "rule": "false", "message": escaped(message)}],
+        "on_fail": "fail",
+        "each": True,
+    }
     step = {"intent": "validate", "input": braces(builder.items(node)), "options": options}
     return mapped(node, builder.add(node, step))
 
