@@ -189,3 +189,15 @@ async def test_the_budget_of_a_step_holds_for_all_that_is_within_it() -> None:
     metrics, plan = await spent([{**step, "budget": {"tokens": 1500}}], overage_allowed=False)
     assert plan.max_tokens == 1500
     assert 0.8 * 1500 <= metrics.tokens_used <= 1500
+
+
+async def test_a_model_that_is_asked_for_want_of_money_may_be_dearer_by_the_token() -> None:
+    """It costs less for a usual call, and more for one with a long answer."""
+    prices = {
+        "scripted/scripted-1": {"input": 8.0, "output": 8.0},
+        "scripted/scripted-2": {"input": 1.0, "output": 9.0},
+    }
+    steps = [{"id": "a", "intent": "greedy", "budget": {"tokens": 1000}}]
+    flow = Workflow.model_validate({"name": "t", "budget": {"tokens": 1000}, "steps": steps})
+    async with engine(Asks(), Dearer(), settings={"prices": {"models": prices}}) as service:
+        assert (await service.plan(flow)).max_micro_usd == 9000

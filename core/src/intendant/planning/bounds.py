@@ -64,9 +64,11 @@ class Bounds:
 
     def _dearest(self, route: Route) -> tuple[int, int] | None:
         """Pico-US$ for a token and for a call of the dearest model that may be asked; None if one is not known."""
-        fallbacks = self._alternatives.fallbacks(route) if self._settings.calls.fallback else ()
+        others = self._alternatives.fallbacks(route) if self._settings.calls.fallback else ()
+        # What is cheaper as a whole may be dearer by the token that is written.
+        cheaper = (model for asked in (route, *others) for model in self._alternatives.cheaper(asked))
         found = []
-        for candidate in (route, *fallbacks):
+        for candidate in (route, *others, *cheaper):
             try:
                 card = self._prices.card(candidate.provider, candidate.model)
             except ProviderError:
@@ -75,7 +77,7 @@ class Bounds:
                 (max(step.input, step.output, step.reasoning, step.cache_read, *step.writes), step.call)
                 for step in card.steps
             ]
-        return max(found)
+        return max(rate for rate, _ in found), max(call for _, call in found)
 
 
 LEAST_CALL = 2
