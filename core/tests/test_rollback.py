@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -286,6 +287,7 @@ def test_a_rollback_that_was_killed_goes_on_where_it_was(url, tmp_path) -> None:
     assert apart(url, integrity.verify()).broken == []
 
 
+@pytest.mark.skipif(find_spec("intendant_connector_file") is None, reason="needs intendant-connector-file")
 def test_the_command_exits_with_1_and_show_says_what_was_undone(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("flow.yaml").write_text("""
