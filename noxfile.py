@@ -50,8 +50,9 @@ TEST_TOOLS = (
     "fpdf2>=2.8",
     "openpyxl>=3.1.5",
     "pymap>=0.36.7",
+    "opentelemetry-sdk>=1.40",
 )
-"""With the peers that connectors are tested against."""
+"""With the peers that connectors, and extensions, are tested against."""
 
 
 def sync(session: nox.Session, *options: str) -> None:
