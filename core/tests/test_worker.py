@@ -421,3 +421,29 @@ async def test_a_look_at_what_is_due_goes_by_an_index(url) -> None:
     async with engine(Copy(), db=url) as service:
         (due,) = await service._engine.store.do(plans)
         assert "ix_run_due" in due
+
+
+async def test_a_run_that_ends_says_that_it_lives_and_is_not_paused_any_more(url, monkeypatch) -> None:
+    """What runs whatever happened may take long: nobody else takes the run over, and all of it is executed."""
+    monkeypatch.setattr(heartbeats, "LEASE_SECONDS", 0.15)
+    last = (
+        "finally:\n  - {id: last, intent: copy, input: 1}\n  - {id: end, intent: copy, needs: [last], input: 2}\n"
+    )
+    copy = Copy()
+
+    def slower(event) -> None:
+        if event.step_id == "last":
+            copy.seconds = 0.4
+
+    async with engine(copy, db=url) as there, engine(Copy(), db=url) as here:
+        monkeypatch.setattr(type(there._engine), "worker", "elsewhere:1")
+        running = asyncio.create_task(there.run(Workflow.parse(CHAIN + last), on_event=slower))
+        while "two" not in copy.done:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        await here.pause("last")
+        await asyncio.sleep(0.25)
+        assert copy.done == ["one", "two"]
+        assert await work(here) == []
+        assert (await running).status == "completed"
+        assert copy.done == ["one", "two", "last", "end"]

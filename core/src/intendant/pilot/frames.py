@@ -58,10 +58,16 @@ class RunState:
     result: dict[str, Json] = field(default_factory=dict)
     """What steps of `finally` may know of the run."""
     paused: bool = False
-    """True once somebody has asked that no other step is started."""
+    """True once no other step is to be started."""
+    ending: bool = False
+    """True once the run ends: what runs whatever happened, and what undoes steps, is not paused any more."""
     handed_over: bool = False
     """True if that is because this process ends: another one is to go on with the run at once."""
     _shapes: dict[int, Shape] = field(default_factory=dict)
+
+    def pause(self) -> None:
+        """Start no other step, unless the run is ending already."""
+        self.paused = self.paused or not self.ending
 
     @property
     def origin(self) -> str:

@@ -25,7 +25,7 @@ def lease_until() -> float:
 
 @asynccontextmanager
 async def beating(run: RunState) -> AsyncIterator[None]:
-    """Send heartbeats of a run while the block is executed, and set `run.paused` once somebody asks for that."""
+    """Send heartbeats of a run while the block is executed, and pause the run once that is asked for."""
     task = asyncio.create_task(_beat(run), name=f"intendant:heartbeats:{run.journal.run_id}")
     try:
         yield
@@ -41,7 +41,7 @@ async def _beat(run: RunState) -> None:
         await asyncio.sleep(BEAT_SECONDS)
         try:
             if await journal.store.do(liveness.beat(journal.fence, lease_until())):
-                run.paused = True
+                run.pause()
         except IntendantError as error:
             # The run's own next write meets the same fault, and says so; this task only misses one beat.
             log.warning("heartbeat_failed", run_id=journal.run_id, error=str(error))

@@ -435,6 +435,7 @@ class WorkflowOrchestrator:
             seconds, paused = time() - run.started, run.paused
             run.journal.record(events.Suspended, waits=waits, seconds=seconds, paused=paused)
             return await self._end(run, status, frame.outcomes)
+        run.ending, run.paused = True, False
         undone = {} if cancelled or failed else await roll_back(frame, run.plan.workflow.on_failure)
         last = await self._finally(run, frame, status)
         if status is RunStatus.completed and last.failure is not None:

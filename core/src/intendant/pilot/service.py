@@ -19,6 +19,7 @@ from intendant.pilot.agent_view import agent_of
 from intendant.pilot.awaiting import send_signal
 from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
+from intendant.pilot.frames import RunState
 from intendant.pilot.heartbeats import beating
 from intendant.pilot.operations import Operations
 from intendant.pilot.orchestrator import WorkflowOrchestrator
@@ -69,13 +70,13 @@ class OrchestrationService:
         secrets: SecretSource | None = None,
     ) -> None:
         self._engine = Engine(settings, plugins=plugins, discover=discover, db=db, secrets=secrets)
-        self._running: set[WorkflowOrchestrator] = set()
+        self._running: dict[str, RunState] = {}
 
     @classmethod
     def of(cls, engine: Engine) -> Self:
         """The service of an engine that exists already."""
         service = cls.__new__(cls)
-        service._engine, service._running = engine, set()  # noqa: SLF001  # its own
+        service._engine, service._running = engine, {}  # noqa: SLF001  # its own
         return service
 
     @property
@@ -359,8 +360,9 @@ class OrchestrationService:
         """Let the runs that this service executes start no other step. They end as `waiting` when the steps that
         are being executed have ended, and are due at once for workers of other processes.
         """
-        for run in self._running:
-            run.state.paused = run.state.handed_over = True
+        for run in self._running.values():
+            run.pause()
+            run.handed_over = run.paused
 
     def _beating(
         self, on_event: Listener | Iterable[Listener], on_text: TextListener | None
@@ -411,22 +413,13 @@ class OrchestrationService:
 
     async def _to_the_end(self, run: WorkflowOrchestrator, *, wait: bool = False) -> RunResult:
         """Execute what is left of a run, and end it."""
+        run_id, state = run.run_id, run.state
+        self._running[run_id] = state
         try:
-            self._running.add(run)
-            async with beating(run.state):
-                await _execute(run, wait=wait)
-        except asyncio.CancelledError:
-            await run.complete(cancelled=True)
-            raise
-        except Fenced:
-            raise  # another process owns the run now
-        except Exception:
-            with suppress(StoreError):  # the database may be what failed
-                await run.complete(failed=True)
-            raise
+            async with beating(state):  # also while it ends, which may take as long as its steps
+                return await _ended(run, wait=wait)
         finally:
-            self._running.discard(run)
-        return await run.complete()
+            del self._running[run_id]
 
     async def aclose(self) -> None:
         """Give connections back, and commit what is left."""
@@ -437,6 +430,21 @@ class OrchestrationService:
 
     async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
+
+
+async def _ended(run: WorkflowOrchestrator, *, wait: bool) -> RunResult:
+    try:
+        await _execute(run, wait=wait)
+    except asyncio.CancelledError:
+        await run.complete(cancelled=True)
+        raise
+    except Fenced:
+        raise  # another process owns the run now
+    except Exception:
+        with suppress(StoreError):  # the database may be what failed
+            await run.complete(failed=True)
+        raise
+    return await run.complete()
 
 
 async def _execute(run: WorkflowOrchestrator, *, wait: bool) -> None:
