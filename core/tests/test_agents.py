@@ -178,8 +178,22 @@ async def test_runs_that_end_at_the_same_time_are_all_counted(url) -> None:
         settings = one.settings.agents
     row, observed = await kept(url)
     assert (row.runs, len(observed)) == (41, 41)
-    rows = [observed[run_id] for run_id in sorted(observed, reverse=True)]
+    store = Store(url)
+    began = {row.id: row.created_at for row in await store.do(runs.list_runs(100))}
+    store.close()
+    rows = [observed[run_id] for run_id in sorted(observed, key=lambda run: (began[run], run), reverse=True)]
     assert json.loads(row.scores)["combined"] == computed(rows, 41, settings).combined
+
+
+async def test_runs_count_by_when_they_began_whatever_their_ids_are(url) -> None:
+    async with service(url) as made:
+        keys = [None, "b", None, "a"]
+        started = [(await made.run(flow(), key=key)).run_id for key in keys]
+    store = Store(url)
+    row = await store.do(profiles.find("default", "clerk"))
+    found = await store.do(profiles.observations_of(row.id, 10))
+    store.close()
+    assert [run_id for run_id, _ in found] == started[::-1]
 
 
 async def test_what_says_nothing_of_an_agent_is_not_counted(url) -> None:
@@ -366,6 +380,18 @@ async def test_it_is_refused_before_anything_of_it_is_planned_or_written(folder)
         with pytest.raises(WorkflowError, match="at most 5,000 tokens"):
             await made.plan(asking)
     assert provider.calls == []
+
+
+async def test_a_fork_is_a_run_that_its_agent_has_to_be_allowed(folder) -> None:
+    async with engine(Ask(), Note(), ScriptedProvider("hi"), db="sqlite:///x.db") as made:
+        await made.run(flow())
+    define(folder, "[limits]\ntokens = 5000\n")
+    async with engine(Ask(), Note(), ScriptedProvider("hi"), db="sqlite:///x.db") as made:
+        with pytest.raises(IntendantError, match="at most 5,000 tokens"):
+            await made.fork("last", "a", limits=Limits(tokens=6000))
+        seen = []
+        assert (await made.fork("last", "a", on_event=seen.append)).status == "completed"
+        assert next(event.budget_tokens for event in seen if event.type == "initialized") == 5000
 
 
 async def test_budget_and_limits_hold_where_the_workflow_says_none(folder) -> None:

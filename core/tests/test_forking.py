@@ -158,6 +158,14 @@ async def test_a_fork_has_limits_of_its_own(made) -> None:
     assert (await service.fork("last", "b", limits=Limits(tokens=1))).status == "refused"
 
 
+async def test_no_fork_is_made_where_the_master_switch_is_off(made) -> None:
+    service, _ = made
+    await service.run(Workflow.parse(FILE))
+    await service.steering.change({"flags.orchestration_enabled": False}, by="ann")
+    with pytest.raises(IntendantError, match="orchestration_enabled is off"):
+        await service.fork("last", "b")
+
+
 async def test_a_fork_that_was_broken_off_is_resumed_and_pays_nothing_twice(made) -> None:
     service, calls = made
     await service.run(Workflow.parse(FILE))

@@ -13,6 +13,7 @@ from intendant.model.errors import IntendantError, WorkflowError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import StepOutcome, Usage
 from intendant.model.workflow import Json, Step, Workflow
+from intendant.pilot.agent_view import agent_of
 from intendant.pilot.correcting import changed_keys
 from intendant.pilot.engine import Engine
 from intendant.pilot.graph import Graph, names_in
@@ -79,7 +80,7 @@ async def fork_of(
     Raises:
         RunNotFound: There is no such run.
         RecordBroken: What is kept of it was changed by something else than Intendant.
-        WorkflowError: The workflow or the inputs are wrong.
+        WorkflowError: The workflow or the inputs are wrong, or its agent may not do it.
         IntendantError: There is no such step, or what the run has done was erased.
     """
     found = await find_kept(engine, run)
@@ -94,7 +95,8 @@ async def fork_of(
     changed = {name for name in {*values, *found.inputs} if values.get(name) != found.inputs.get(name)}
     origin = found.plan.origin or found.run_id
     plan = found.plan
-    if workflow is not None or changed:
+    view = await agent_of(engine, new.agent, new.folder)
+    if workflow is not None or changed or view.allowance.known:  # what the agent may do may have changed as well
         _refuse_another_agent(old, new)
         plan = await _planned(engine, new, values, memory=found.memory is not None)
     plan = plan.model_copy(

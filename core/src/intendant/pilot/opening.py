@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from time import time
 
+from intendant.model.errors import IntendantError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunStatus
 from intendant.model.workflow import Json
@@ -78,3 +79,8 @@ def context_of(
         dry=plan.dry,
         folder=plan.folder,
     )
+
+
+def switched_off() -> IntendantError:
+    """Why no run is opened where the master switch is off."""
+    return IntendantError("the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true")

@@ -25,7 +25,7 @@ from intendant.pilot.forking import fork_of
 from intendant.pilot.frames import Frame, RunState
 from intendant.pilot.graph import Graph
 from intendant.pilot.heartbeats import lease_until
-from intendant.pilot.opening import context_of, ledger_of, new_row
+from intendant.pilot.opening import context_of, ledger_of, new_row, switched_off
 from intendant.pilot.plans import plan_checked, record_plan
 from intendant.pilot.remembering import facts_of, learn, remembered
 from intendant.pilot.resuming import amounts_of, find_resumable, outcomes_of, with_limits
@@ -268,8 +268,13 @@ class WorkflowOrchestrator:
         """
         if self._run is not None:
             raise IntendantError("a run is active already", hint="call `complete` or `reset` first")
+        settings = await self._engine.steering.refresh()
         found = await fork_of(self._engine, run, start, inputs, workflow)
+        whose = Subject(found.plan.workflow.agent, None, self._engine.tenant)
+        if not is_on(settings.flags.orchestration_enabled, whose):
+            raise switched_off()
         check(found.plan.workflow, self._engine.plugins, found.inputs)
+        await refuse_beyond(self._engine, found.plan, limits)
         plan = with_limits(found.plan, None, *amounts_of(limits)).model_copy(update={"dry": dry})
         run_id = new_run_id()
         try:

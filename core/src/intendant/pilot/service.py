@@ -11,7 +11,7 @@ from intendant.config.secrets import SecretSource
 from intendant.config.settings import Settings
 from intendant.events import Event
 from intendant.hooks.bases import Plugin
-from intendant.model.errors import Fenced, IntendantError, Problem, SettingsError, StoreError, WorkflowError
+from intendant.model.errors import Fenced, Problem, SettingsError, StoreError, WorkflowError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Limits, Workflow
@@ -21,6 +21,7 @@ from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
 from intendant.pilot.frames import RunState
 from intendant.pilot.heartbeats import beating
+from intendant.pilot.opening import switched_off
 from intendant.pilot.operations import Operations
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
@@ -213,9 +214,7 @@ class OrchestrationService:
         """
         run = self._beating(on_event, on_text)
         if not await run.initialize(workflow, inputs, memory, dry=dry, key=key, user=user):
-            raise IntendantError(
-                "the flag orchestration_enabled is off", hint="set flags.orchestration_enabled=true"
-            )
+            raise switched_off()
         return await self._to_the_end(run, wait=wait)
 
     async def resume(

@@ -54,7 +54,8 @@ def finish_run(
     def work(connection: Connection) -> None:
         runs.finish_run(fence, status)(connection)
         row = locked(connection, tenant, name)
-        values = {"agent_id": row.id, "data": observed, "at": time()}
+        began = connection.execute(select(run.c.created_at).where(run.c.id == fence.run_id)).scalar_one()
+        values = {"agent_id": row.id, "data": observed, "at": began}
         own = observation.c.run_id == fence.run_id
         known = connection.execute(update(observation).where(own).values(values)).rowcount
         if not known:
@@ -68,9 +69,12 @@ def finish_run(
 
 
 def _newest(connection: Connection, agent_id: int, limit: int) -> list[str]:
-    """Observations by the age of their runs, whose ids sort by time; not by when they ended."""
+    """Observations by when their runs began; not by when they ended."""
     query = select(observation.c.data).where(observation.c.agent_id == agent_id)
-    return list(connection.execute(query.order_by(observation.c.run_id.desc()).limit(limit)).scalars())
+    return list(connection.execute(query.order_by(*_BY_AGE).limit(limit)).scalars())
+
+
+_BY_AGE = (observation.c.at.desc(), observation.c.run_id.desc())
 
 
 def find(tenant: str, name: str) -> Work[AgentRow | None]:
@@ -93,7 +97,7 @@ def list_agents(tenant: str) -> Work[list[AgentRow]]:
 def observations_of(agent_id: int, limit: int) -> Work[list[tuple[str, str]]]:
     """The ids of an agent's newest runs and what they were like, as JSON, the newest first."""
     query = select(observation.c.run_id, observation.c.data).where(observation.c.agent_id == agent_id)
-    query = query.order_by(observation.c.run_id.desc()).limit(limit)
+    query = query.order_by(*_BY_AGE).limit(limit)
     return lambda connection: [(row[0], row[1]) for row in connection.execute(query)]
 
 

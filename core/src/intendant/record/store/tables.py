@@ -377,8 +377,8 @@ observation = Table(
     Column("run_id", _KEY, primary_key=True),
     Column("agent_id", Integer, ForeignKey("agent.id", ondelete="CASCADE"), nullable=False),
     Column("data", Text, nullable=False),  # what the run was like, as JSON; the agent's figures are made of them
-    Column("at", Float, nullable=False),
-    Index("ix_observation_agent", "agent_id", "run_id"),
+    Column("at", Float, nullable=False),  # when the run began
+    Index("ix_observation_agent", "agent_id", "at", "run_id"),
 )
 
 memory = Table(

@@ -35,7 +35,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_observation")),
     )
-    op.create_index("ix_observation_agent", "observation", ["agent_id", "run_id"], unique=False)
+    op.create_index("ix_observation_agent", "observation", ["agent_id", "at", "run_id"], unique=False)
     _memory()
 
 
