@@ -351,6 +351,25 @@ async def test_each_file_of_a_folder_starts_one_run_also_for_a_worker_that_is_st
         assert await work(service, skipping) == []
 
 
+async def test_a_file_whose_run_cannot_be_started_is_tried_again(url, tmp_path, monkeypatch) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox/a").write_text("x")
+    os.utime(tmp_path / "inbox/a", (1, 1))
+    triggers = {
+        "t": Trigger(flow=str(tmp_path / "flow.yaml"), folder=str(tmp_path / "inbox"), missed="once", inputs={})
+    }
+    monkeypatch.setattr(worker_module, "FIRST_PAUSE_SECONDS", 0.05)
+    done = []
+    async with engine(Copy(), db=url) as service:
+        worker = Worker(service._engine, triggers, on_done=done.append)
+        await worker.run(until_idle=True)
+        assert [item.error.code for item in done] == ["workflow_wrong"]  # there is no such file yet
+        (tmp_path / "flow.yaml").write_text("name: t\nsteps: [{id: a, intent: copy, input: 1}]")
+        await asyncio.sleep(0.1)
+        await worker.run(until_idle=True)
+        assert [item.result.status for item in done[1:]] == ["completed"]
+
+
 @needs_cron
 async def test_a_time_that_is_due_starts_one_run_whichever_worker_sees_it(url, tmp_path, monkeypatch) -> None:
     (tmp_path / "flow.yaml").write_text(FLOW.format(intent="copy"))

@@ -69,6 +69,7 @@ class Worker:
         self._on_done = on_done
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._queue: deque[Firing] = deque()
+        self._failed: dict[str, Firing] = {}
         self._out: dict[str, set[float]] = {name: set() for name in self._triggers}
         self._pauses: dict[str, tuple[float, float]] = {}
         self._started = time()
@@ -120,11 +121,17 @@ class Worker:
         if time() - self._looked > ABANDONED_SECONDS:
             self._looked = time()
             await self._abandoned()
-        self._queue.extend(await self._firings())
+        self._queue.extend([*self._again(), *await self._firings()])
         while self._queue and self._room:
             firing = self._queue.popleft()
             self._start(firing.key, "trigger", firing.name, partial(self._fire, firing))
         return len(self._tasks) - before
+
+    def _again(self) -> list[Firing]:
+        """Firings that could not start a run, whose pause is over."""
+        now = time()
+        over = [key for key in self._failed if self._pauses[key][0] <= now]
+        return [self._failed.pop(key) for key in over]
 
     async def _due(self) -> None:
         room, now = self._room, time()
@@ -168,17 +175,20 @@ class Worker:
 
     async def _fire(self, firing: Firing) -> RunResult | None:
         trigger, out = self._triggers[firing.name], self._out[firing.name]
+        result: RunResult | None = None
         try:
             flow = Workflow.load(Path(trigger.flow))
-            return await self._service.run(flow, inputs_of(trigger, firing), key=firing.key)
+            result = await self._service.run(flow, inputs_of(trigger, firing), key=firing.key)
         except RunExists:
-            return None  # another worker was faster, or this one before it was started again
-        finally:
-            # Only now: a worker that dies before finds the same times again, and their keys tell what was started.
-            out.discard(firing.at)
-            if not out and trigger.cron is not None:
-                noted = schedules.note_seen(self._engine.tenant, firing.name, firing.at)
-                await self._engine.store.do(noted)
+            pass  # another worker was faster, or this one before it was started again
+        except IntendantError:
+            self._failed[firing.key] = firing
+            raise
+        # Only now: a worker that dies before finds the same times again, and their keys tell what was started.
+        out.discard(firing.at)
+        if not out and trigger.cron is not None:
+            await self._engine.store.do(schedules.note_seen(self._engine.tenant, firing.name, firing.at))
+        return result
 
     def _start(self, key: str, why: Kind, what: str, work: Callable[[], Awaitable[RunResult | None]]) -> None:
         if key not in self._tasks:
