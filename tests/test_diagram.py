@@ -1,12 +1,10 @@
 """A workflow and a run as a diagram: every step, what comes before it, what it may take or took, and what became of it."""
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from typer.testing import CliRunner
-
-from intendant.cli.app import app_for
 
 FLOW = """
 name: hostile <b>"&
@@ -25,18 +23,10 @@ steps:
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    """A command in a folder with the workflow; returns its output."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "flow.yaml").write_text(FLOW)
-    app = app_for()
-
-    def command(*words: str, code: int = 0) -> str:
-        result = CliRunner().invoke(app, [*words, "--db", f"sqlite:///{tmp_path}/x.db"])
-        assert result.exit_code == code, result.output
-        return result.stdout
-
-    return command
+def run(command):
+    """The command, beside the workflow; gives its output."""
+    Path("flow.yaml").write_text(FLOW)
+    return lambda *words, code=0: command(*words, code=code).out
 
 
 def test_a_workflow_is_drawn_with_its_groups_and_what_comes_before_what(run) -> None:
@@ -93,5 +83,5 @@ def test_boxes_do_not_overlap_and_are_inside_the_picture(run, tmp_path) -> None:
             assert x >= a + c or a >= x + w or y >= b + d or b >= y + h
 
 
-def test_what_is_neither_a_file_nor_a_run_is_refused(run) -> None:
-    run("graph", "nothing.yaml", code=2)
+def test_what_is_neither_a_file_nor_a_run_is_refused(command) -> None:
+    assert "there is no run 'nothing.yaml'" in command("graph", "nothing.yaml", code=2).err

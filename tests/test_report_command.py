@@ -1,12 +1,8 @@
 """`intendant report` and `intendant alerts`, on real runs."""
 
-import json
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
-
-from intendant.cli.app import app_for
 
 FLOW = """
 name: small
@@ -19,22 +15,11 @@ DB = ("--db", "sqlite:///x.db")
 
 
 @pytest.fixture
-def intendant(tmp_path, monkeypatch):
-    """The command, in an empty folder without anybody's settings."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    (tmp_path / "flow.yaml").write_text(FLOW)
-    (tmp_path / "bad.yaml").write_text(FLOW.replace("n: 3", "m: 3").replace("name: small", "name: '<b>bad</b>'"))
-
-    def run(*arguments: str, code: int = 0):
-        done = CliRunner().invoke(app_for(), [*arguments, *DB])
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        assert done.exit_code == code, done.output + done.stderr
-        return SimpleNamespace(out=done.stdout, err=done.stderr, json=lambda: json.loads(done.stdout))
-
-    return run
+def intendant(command):
+    """The command, beside a workflow and one that fails."""
+    Path("flow.yaml").write_text(FLOW)
+    Path("bad.yaml").write_text(FLOW.replace("n: 3", "m: 3").replace("name: small", "name: '<b>bad</b>'"))
+    return command
 
 
 def test_a_report_tells_what_runs_came_to(intendant) -> None:

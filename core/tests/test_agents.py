@@ -4,12 +4,9 @@ do.
 
 import asyncio
 import json
-import os
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, text
 from typer.testing import CliRunner
 
 from intendant import IntendantError, SettingsError, Workflow, WorkflowError
@@ -29,9 +26,6 @@ from intendant.record.journal import read_events
 from intendant.record.rows import RunRow
 from intendant.record.store import Store, profiles, runs
 from intendant.testing import ScriptedProvider, engine
-
-SERVER = os.environ.get("INTENDANT_TEST_POSTGRESQL", "")
-needs_server = pytest.mark.skipif(not SERVER, reason="needs a PostgreSQL server: run `nox -s postgresql`")
 
 
 class Ask(IntentHandler):
@@ -71,22 +65,6 @@ class Strong(Tier):
     """For all others."""
 
     name, rank = "powerful", 30
-
-
-@pytest.fixture(params=["file", pytest.param("postgresql", marks=needs_server)])
-def url(request, tmp_path):
-    """A database of each sort that several processes can use, empty."""
-    if request.param == "file":
-        yield f"sqlite:///{tmp_path}/runs.db"
-        return
-    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
-    name = f"test_{uuid4().hex}"
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield server.url.set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
 
 
 def flow(agent: str = "clerk", **step) -> Workflow:

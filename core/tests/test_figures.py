@@ -10,7 +10,7 @@ import pytest
 from intendant import Settings, Workflow
 from intendant.config.catalogue import all_keys
 from intendant.model.errors import StepError
-from intendant.pilot import operation
+from intendant.pilot import alerting
 from intendant.plugin import (
     Connector,
     ConnectorCall,
@@ -76,7 +76,7 @@ async def test_figures_are_the_same_live_and_from_the_store_and_agree_with_the_m
     async with engine(Ask()) as service:
         result = await service.run(FLOW)
         store = service._engine.store
-        live = (await operation.figures(service._engine, Scope()))[0]
+        live = (await alerting.figures(service._engine, Scope()))[0]
         again = figures_of(await read_events(store, result.run_id))
         assert live == again
         assert live == RunFigures.of_json(json.loads(json.dumps(live.as_json())))
@@ -93,10 +93,10 @@ async def test_a_run_that_is_resumed_has_one_row_of_figures() -> None:
     ask.failing = True
     async with engine(ask) as service:
         result = await service.run(FLOW)
-        assert (await operation.figures(service._engine, Scope()))[0].status == "failed"
+        assert (await alerting.figures(service._engine, Scope()))[0].status == "failed"
         ask.failing = False
         await service.resume(result.run_id)
-        found = await operation.figures(service._engine, Scope())
+        found = await alerting.figures(service._engine, Scope())
         assert [(one.status, one.steps[1].status, one.steps[1].code) for one in found] == [
             ("completed",) * 2 + ("",)
         ]
@@ -109,10 +109,10 @@ async def test_figures_of_runs_without_them_are_made_when_they_are_asked_for() -
 
     async with engine(Ask()) as service:
         await service.run(FLOW)
-        before = await operation.figures(service._engine, Scope(agent="mailer"))
+        before = await alerting.figures(service._engine, Scope(agent="mailer"))
         await service._engine.store.do(lambda connection: connection.execute(delete(run_figure)) and None)
-        assert await operation.figures(service._engine, Scope(agent="mailer")) == before
-        assert await operation.figures(service._engine, Scope(agent="nobody")) == []
+        assert await alerting.figures(service._engine, Scope(agent="mailer")) == before
+        assert await alerting.figures(service._engine, Scope(agent="nobody")) == []
 
 
 async def test_a_run_whose_journal_was_damaged_is_counted_as_unreadable() -> None:
@@ -126,7 +126,7 @@ async def test_a_run_whose_journal_was_damaged_is_counted_as_unreadable() -> Non
         for work in (delete(run_figure), update(event).values(data="{")):
             await service._engine.store.do(triggers.drop)
             await service._engine.store.do(lambda connection, work=work: connection.execute(work) and None)
-        assert health(await operation.figures(service._engine, Scope())).statuses == {"unreadable": 1}
+        assert health(await alerting.figures(service._engine, Scope())).statuses == {"unreadable": 1}
 
 
 # --- dashboards ---
@@ -282,7 +282,7 @@ async def test_the_same_call_again_and_again_is_a_loop() -> None:
             flow = {"name": "x", "steps": [{"id": "a", "intent": "loop", "prompt": "x", "input": times}]}
             result = await service.run(Workflow.model_validate(flow))
             found[times] = result.run_id
-        states = alerts.raised(await operation.rules(service._engine))
+        states = alerts.raised(await alerting.rules(service._engine))
         assert [(state.rule, state.subject) for state in states] == [("loop", f"{found[6]}/a")]
         assert "6 times" in states[0].text
 
@@ -373,15 +373,15 @@ async def test_an_alert_is_delivered_once_and_not_while_it_is_silent() -> None:
         made = service._engine
         await service.run(FLOW)
         await service.steering.change({"alerts.silence.handler_failures": 9e12}, by="eva")
-        states = await operation.rules(made)
-        assert [one.outcome for one in await operation.deliver(made, states)] == ["silent"]
+        states = await alerting.rules(made)
+        assert [one.outcome for one in await alerting.deliver(made, states)] == ["silent"]
         await service.steering.change({"alerts.silence.handler_failures": 0.0}, by="eva")
-        states = await operation.rules(made)
-        assert [one.outcome for one in await operation.deliver(made, states)] == ["delivered"]
-        assert [one.outcome for one in await operation.deliver(made, states)] == ["before"]
+        states = await alerting.rules(made)
+        assert [one.outcome for one in await alerting.deliver(made, states)] == ["delivered"]
+        assert [one.outcome for one in await alerting.deliver(made, states)] == ["before"]
         assert len(box.given) == 1
         assert "handler_failures: 50.0% of the steps fail" in str(box.given[0])
-        assert (await operation.rules(made))[0].samples == 2, "its own run is no part of the figures"
+        assert (await alerting.rules(made))[0].samples == 2, "its own run is no part of the figures"
 
 
 # --- what is shown ---

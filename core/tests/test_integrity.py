@@ -8,10 +8,9 @@ import shutil
 import sqlite3
 from pathlib import Path
 from time import sleep
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import BigInteger, Float, Integer, String, Text, create_engine, text
+from sqlalchemy import BigInteger, Float, Integer, String, Text, text
 
 from intendant import IntendantError, Workflow, events
 from intendant.model.errors import RecordBroken
@@ -636,25 +635,6 @@ def test_no_payload_is_in_the_journal(made) -> None:
 
 
 # --- several processes, other databases ---
-
-SERVER = os.environ.get("INTENDANT_TEST_POSTGRESQL", "")
-needs_server = pytest.mark.skipif(not SERVER, reason="needs a PostgreSQL server: run `nox -s postgresql`")
-
-
-@pytest.fixture(params=["file", pytest.param("postgresql", marks=needs_server)])
-def url(request, tmp_path):
-    """A database that several processes may use, empty."""
-    if request.param == "file":
-        yield f"sqlite:///{tmp_path}/runs.db"
-        return
-    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
-    name = f"test_{uuid4().hex}"
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield server.url.set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
 
 
 async def test_engines_that_write_at_once_leave_a_whole_record(url) -> None:

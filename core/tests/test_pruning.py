@@ -1,8 +1,5 @@
 """Runs whose time is over go as a whole; what they took of standing budgets stays, and the record is whole."""
 
-import os
-from uuid import uuid4
-
 import pytest
 from sqlalchemy import create_engine, select, text
 
@@ -14,8 +11,6 @@ from intendant.record.store import Store, budgets, database, holds, integrity, l
 from intendant.record.store.tables import budget
 from intendant.testing import engine
 
-SERVER = os.environ.get("INTENDANT_TEST_POSTGRESQL", "")
-needs_server = pytest.mark.skipif(not SERVER, reason="needs a PostgreSQL server: run `nox -s postgresql`")
 FLOW = Workflow.model_validate(
     {"name": "x", "agent": "mailer", "steps": [{"id": "a", "intent": "ask", "prompt": "hello"}]}
 )
@@ -29,22 +24,6 @@ class Ask(IntentHandler):
     async def handle(self, request):
         ask = ModelRequest(messages=(Message(content=request.prompt),), max_output_tokens=20)
         return StepResult(output=(await request.model.complete(ask)).text)
-
-
-@pytest.fixture(params=["file", pytest.param("postgresql", marks=needs_server)])
-def url(request, tmp_path):
-    """An empty database."""
-    if request.param == "file":
-        yield f"sqlite:///{tmp_path}/runs.db"
-        return
-    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
-    name = f"test_{uuid4().hex}"
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield server.url.set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
 
 
 async def spent(store: Store) -> dict[str, int]:

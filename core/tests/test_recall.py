@@ -1,7 +1,6 @@
 """Recall: a labelled set in ten languages, plain BM25 beside it, and the index at 100,000 memories."""
 
 import asyncio
-import os
 import random
 import statistics
 import sys
@@ -9,10 +8,8 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from time import perf_counter
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from intendant.planning.recall import Candidate, frequencies_of, rank, weight
 from intendant.record.store import Store, memories
@@ -22,24 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from recall_set import BM25, Question, labelled
 
 TEXTS, QUESTIONS = labelled()
-SERVER = os.environ.get("INTENDANT_TEST_POSTGRESQL", "")
-needs_server = pytest.mark.skipif(not SERVER, reason="needs a PostgreSQL server: run `nox -s postgresql`")
 FIVE = 5
-
-
-@pytest.fixture(params=["file", pytest.param("postgresql", marks=needs_server)])
-def url(request, tmp_path):
-    if request.param == "file":
-        yield f"sqlite:///{tmp_path}/runs.db"
-        return
-    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
-    name = f"test_{uuid4().hex}"
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield server.url.set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
 
 
 def share(found: dict[Question, bool]) -> float:

@@ -1,13 +1,11 @@
 """Standing limits of agents and tenants: kept in the store, for all processes, per day and month; leases of them."""
 
 import asyncio
-import os
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, select, text, update
+from sqlalchemy import select, text, update
 
 from intendant import BudgetExceeded, Workflow
 from intendant.model.errors import StoreError
@@ -21,24 +19,6 @@ from intendant.testing import ScriptedProvider, engine
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
 DAY = 86_400.0
-SERVER = os.environ.get("INTENDANT_TEST_POSTGRESQL", "")
-needs_server = pytest.mark.skipif(not SERVER, reason="needs a PostgreSQL server: run `nox -s postgresql`")
-
-
-@pytest.fixture(params=["file", pytest.param("postgresql", marks=needs_server)])
-def url(request, tmp_path):
-    """A database that several processes may use, empty."""
-    if request.param == "file":
-        yield f"sqlite:///{tmp_path}/x.db"
-        return
-    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
-    name = f"test_{uuid4().hex}"
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield server.url.set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    server.dispose()
 
 
 @pytest.fixture

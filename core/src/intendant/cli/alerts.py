@@ -48,12 +48,12 @@ def _default(
 
 @guarded
 def _list(*, show_all: bool, deliver: bool, as_json: bool, db: str | None, settings: list[str] | None) -> None:
-    from intendant.pilot import operation
+    from intendant.pilot import alerting
     from intendant.record.alerts import as_json as document
 
     with Session(settings, db) as session:
-        states = session.do(operation.rules(session.engine))
-        sent = session.do(operation.deliver(session.engine, states)) if deliver else []
+        states = session.do(alerting.rules(session.engine))
+        sent = session.do(alerting.deliver(session.engine, states)) if deliver else []
     outcomes = {one.state.key: one.outcome for one in sent}
     shown = [state for state in states if show_all or state.raised]
     if as_json:

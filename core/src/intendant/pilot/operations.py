@@ -5,8 +5,8 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from intendant.config.flags import Rollout, Subject, decided
-from intendant.pilot import operation, rollout_guard, settings_view
-from intendant.pilot.operation import Delivered
+from intendant.pilot import alerting, rollout_guard, settings_view
+from intendant.pilot.alerting import Delivered
 from intendant.pilot.rating import rate
 from intendant.pilot.settings_view import KeyState, LayerValue
 from intendant.record.alerts import RuleState
@@ -46,7 +46,7 @@ class Operations:
             since: Seconds since 1970, as for *until*, which is exclusive.
             until: See *since*.
         """
-        return await operation.figures(self._engine, Scope(None, agent, since, until))
+        return await alerting.figures(self._engine, Scope(None, agent, since, until))
 
     async def report(
         self,
@@ -64,14 +64,14 @@ class Operations:
         """
         engine = self._engine
         if run is not None:
-            figures = await operation.run_figures_of(engine, run)
-            rated = await operation.ratings_of(engine, figures.run_id)
+            figures = await alerting.run_figures_of(engine, run)
+            rated = await alerting.ratings_of(engine, figures.run_id)
             said = f"{figures.workflow}, {figures.status or 'running'}"
             return Report(f"Run {figures.run_id}", said, [figures], (), [one.rating for one in rated], time())
         states = await self.rules()
         runs = await self.figures(agent=agent, since=since, until=until)
         ids = {one.run_id for one in runs}
-        rated = [one for one in await operation.ratings_of(engine, since=since) if one.run_id in ids]
+        rated = [one for one in await alerting.ratings_of(engine, since=since) if one.run_id in ids]
         title = "All agents" if agent is None else f"Agent {agent}"
         threshold = engine.settings.classification.threshold
         return Report(title, period, runs, states, [one.rating for one in rated], time(), threshold)
@@ -86,7 +86,7 @@ class Operations:
 
     async def rules(self) -> list[RuleState]:
         """How each rule of alerts stands; those that are raised first."""
-        return await operation.rules(self._engine)
+        return await alerting.rules(self._engine)
 
     async def deliver(self, states: Sequence[RuleState]) -> list[Delivered]:
         """Deliver alerts that are raised, each once; see `alerts.uses`.
@@ -94,7 +94,7 @@ class Operations:
         Raises:
             SettingsError: No connector is named, or it cannot be used so.
         """
-        return await operation.deliver(self._engine, states)
+        return await alerting.deliver(self._engine, states)
 
     async def rate(
         self, run: str, rating: int, *, step: str | None = None, comment: str = "", by: str | None = None
@@ -104,11 +104,11 @@ class Operations:
 
     async def ratings(self, run: str | None = None) -> "list[Rated]":
         """The ratings that count."""
-        return await operation.ratings_of(self._engine, run)
+        return await alerting.ratings_of(self._engine, run)
 
     async def limits(self) -> "list[LimitState]":
         """Standing budgets, and what is spent and held of them."""
-        return await operation.limits_of(self._engine)
+        return await alerting.limits_of(self._engine)
 
     # --- settings and flags ---
 
