@@ -129,6 +129,14 @@ def test_a_node_gives_what_it_gives_in_n8n(kind, version, parameters, expected) 
     assert one(kind, LIST, version, **parameters)["it", 0] == expected
 
 
+def test_fields_may_be_written_as_json() -> None:
+    text = '={"a": "{{ $json.n }}", "b": [{{ $json.n }}, "x {{ $json.who }}"], "c": {"d": null}}'
+    assert one("set", [ANN, BOB], 3.4, mode="raw", jsonOutput=text)["it", 0] == [
+        {"a": "1", "b": [1, "x Ann"], "c": {"d": None}},
+        {"a": "20", "b": [20, "x bob"], "c": {"d": None}},
+    ]
+
+
 def test_elements_of_a_list_become_records() -> None:
     assert one("splitOut", [ANN], 1, fieldToSplitOut="tags")["it", 0] == [{"tags": "a"}, {"tags": "b"}]
 

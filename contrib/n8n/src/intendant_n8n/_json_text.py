@@ -1,12 +1,26 @@
 """JSON that holds expressions, as nodes have it in text fields."""
 
 import json
+import re
 from typing import Any
 
-from intendant_n8n._expressions import Scope, pieces
-from intendant_n8n._javascript import Array, Call, Literal, Member, Name, NotUnderstood, Object, parse
+from intendant_n8n._expressions import Scope, escaped, pieces
+from intendant_n8n._javascript import (
+    Array,
+    Call,
+    Literal,
+    Member,
+    Name,
+    Node,
+    NotUnderstood,
+    Object,
+    Template,
+    parse,
+)
 
-_MARK = "\x00{}\x00"
+_WITHIN, _BARE = "\x00{}\x00", "\x00{}\x01"
+"""Stand for expressions while the JSON around them is read: within a text, and in place of a value."""
+_MARK = re.compile("\x00(\\d+)([\x00\x01])")
 
 
 def read_json(text: Any, scope: Scope) -> Any:
@@ -15,46 +29,72 @@ def read_json(text: Any, scope: Scope) -> Any:
     Raises:
         NotUnderstood: It is not JSON, or an expression cannot be translated.
     """
-    if not isinstance(text, str):
-        return scope.template(text)
+    return _filled(json_tree(text), scope) if isinstance(text, str) else scope.template(text)
+
+
+def json_tree(text: str) -> Node:
+    """A JSON text with expressions, or one expression that makes an object, as a tree.
+
+    Raises:
+        NotUnderstood: It is not JSON, or an expression is not understood.
+    """
     if not text.startswith("="):
-        return _loads(text)
+        return _node(_loads(text), [])
     whole = text[1:].strip()
-    if whole.startswith("{{") and whole.endswith("}}") and isinstance(tree := _tree(whole[2:-2]), Object | Array):
-        return _of_tree(tree, scope)
-    references: list[str] = []
+    tree = _parsed(whole[2:-2]) if whole.startswith("{{") and whole.endswith("}}") else None
+    if isinstance(tree, Object | Array):
+        return tree
+    found: list[Node] = []
     made: list[str] = []
     quoted = False
     for plain, part in pieces(text[1:]):
         if plain:
-            made.append(part)
             quoted = _ends_within_quotes(part, quoted)
-            continue
-        mark = _MARK.format(len(references))
-        references.append(scope.template(f"={{{{{_without_stringify(part)}}}}}"))
-        made.append(mark if quoted else json.dumps(mark))
-    joined = "".join(made)
-    if len(references) == 1 and joined.strip() == json.dumps(_MARK.format(0)):
-        return references[0]
-    return _filled(_loads(joined), references)
+        made.append(
+            part if plain else _WITHIN.format(len(found)) if quoted else json.dumps(_BARE.format(len(found)))
+        )
+        if not plain:
+            found.append(_without_stringify(parse(part)))
+    return _node(_loads("".join(made)), found)
 
 
-def _tree(text: str) -> Any:
+def _parsed(text: str) -> Node | None:
     try:
         return parse(text)
     except NotUnderstood:
         return None  # several expressions, or one that is refused below with its reason
 
 
-def _of_tree(tree: Any, scope: Scope) -> Any:
-    """A value that is written in JavaScript."""
+def _node(value: Any, found: list[Node]) -> Node:
+    """A value of JSON as a tree, with the expressions in their places."""
+    if isinstance(value, dict):
+        if any(_MARK.search(name) for name in value):
+            raise NotUnderstood("a name that is computed")
+        return Object(tuple((name, _node(inner, found)) for name, inner in value.items()))
+    if isinstance(value, list):
+        return Array(tuple(_node(inner, found) for inner in value))
+    if not isinstance(value, str) or not (marks := list(_MARK.finditer(value))):
+        return Literal(value)
+    if marks[0][2] == "\x01":
+        return found[int(marks[0][1])]
+    texts = _MARK.split(value)[::3]
+    parts: list[str | Node] = [texts[0]]
+    for mark, rest in zip(marks, texts[1:], strict=True):
+        parts += [found[int(mark[1])], rest]
+    return Template(tuple(parts))
+
+
+def _filled(tree: Node, scope: Scope) -> Any:
+    """The value of a tree, with references in place of expressions."""
     match tree:
         case Object() if all(name is not None for name, _ in tree.fields):
-            return {name: _of_tree(value, scope) for name, value in tree.fields}
+            return {name: _filled(value, scope) for name, value in tree.fields}
         case Array():
-            return [_of_tree(value, scope) for value in tree.elements]
+            return [_filled(value, scope) for value in tree.elements]
         case Literal():
-            return tree.value
+            return escaped(tree.value) if isinstance(tree.value, str) else tree.value
+        case Template():
+            return "".join(escaped(part) if isinstance(part, str) else scope.filled(part) for part in tree.parts)
     return scope.filled(tree)
 
 
@@ -77,20 +117,8 @@ def _ends_within_quotes(text: str, quoted: bool) -> bool:
     return quoted
 
 
-def _without_stringify(text: str) -> str:
-    node = parse(text)
-    if isinstance(node, Call) and node.function == Member(Name("JSON"), "stringify"):
-        inner = text[text.index("(") + 1 : text.rindex(")")]
-        return inner.partition(", null")[0]
-    return text
-
-
-def _filled(value: Any, references: list[str]) -> Any:
-    if isinstance(value, dict):
-        return {_filled(key, references): _filled(inner, references) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_filled(inner, references) for inner in value]
-    if isinstance(value, str):
-        for number, reference in enumerate(references):
-            value = value.replace(_MARK.format(number), reference)
-    return value
+def _without_stringify(node: Node) -> Node:
+    """`JSON.stringify(value)` within JSON is the value."""
+    if isinstance(node, Call) and node.function == Member(Name("JSON"), "stringify") and node.arguments:
+        return node.arguments[0]
+    return node

@@ -1,14 +1,16 @@
 """Nodes that work on records without asking anybody."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from intendant_n8n._builder import Builder, Outcome
 from intendant_n8n._conditions import condition_of
-from intendant_n8n._expressions import Scope, braces, escaped, literal
+from intendant_n8n._expressions import Scope, braces, escaped
 from intendant_n8n._graph import Node
-from intendant_n8n._javascript import NotUnderstood
+from intendant_n8n._javascript import NotUnderstood, Object
+from intendant_n8n._json_text import json_tree, read_json
 
 Make = Callable[[Builder, Node], Outcome]
 ASSIGNMENTS, FLAGS = 3, 3.3
@@ -91,8 +93,6 @@ def _typed(value: Any, kind: str) -> Any:
     if kind == "boolean":
         return value.lower() == "true"
     if kind in ("array", "object"):
-        import json
-
         try:
             return json.loads(value)
         except ValueError:
@@ -101,23 +101,10 @@ def _typed(value: Any, kind: str) -> Any:
 
 
 def _raw(parameters: Mapping[str, Any], scope: Scope) -> dict[str, str]:
-    from intendant_n8n._json_text import read_json
-
-    value = read_json(parameters.get("jsonOutput", "{}"), scope)
-    if not isinstance(value, dict) or scope.computed:
-        raise NotUnderstood("JSON with computed parts")
-    fields = {}
-    for name, inner in value.items():
-        if isinstance(inner, str) and "{{" in inner:
-            inner = f"={inner}".replace("{{ item", "{{ $json")  # noqa: PLW2901
-            if re.search(r"\{\{ (?!\$json)", inner):
-                raise NotUnderstood("JSON that refers to other nodes")
-            fields[name] = scope.expression(inner)
-        else:
-            if "{{" in str(inner):
-                raise NotUnderstood("JSON with nested expressions")
-            fields[name] = literal(inner)
-    return fields
+    tree = json_tree(str(parameters.get("jsonOutput", "{}")))
+    if not isinstance(tree, Object):
+        raise NotUnderstood("JSON that is no object")
+    return {str(name): scope.cel(value) for name, value in tree.fields}
 
 
 def _keeps_others(node: Node) -> bool:
@@ -435,8 +422,6 @@ def stop(builder: Builder, node: Node) -> Outcome:
 
 def respond(builder: Builder, node: Node) -> Outcome:
     """Respond to Webhook: what the workflow returns."""
-    from intendant_n8n._json_text import read_json
-
     items, parameters = builder.items(node), node.parameters
     kind = parameters.get("respondWith", "firstIncomingItem")
     if kind in ("json", "text"):

@@ -1,4 +1,4 @@
-"""Intendant's flags for whoever asks through OpenFeature: the same share, lists and tenants, the same subjects."""
+"""Intendant's flags as a provider of OpenFeature: the same shares, lists, tenants and subjects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar

@@ -150,7 +150,7 @@ class Approve(Frozen):
 
     @property
     def levels(self) -> "tuple[Approve, ...]":
-        """Who is asked, and who is asked when the time of those is over."""
+        """The people who are asked first, then those who are asked when that time is over, and so on."""
         return (self, *(self.otherwise.levels if isinstance(self.otherwise, Approve) else ()))
 
 

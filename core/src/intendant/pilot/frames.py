@@ -141,6 +141,16 @@ class Frame:
         """What was decided about a step."""
         return self.run.plan.by_id[budget_key(f"{self.address}{step_id}")]
 
+    def require(self, step_id: str) -> None:
+        """Pass if there is a step of this id.
+
+        Raises:
+            IntendantError: There is none; names those that there are.
+        """
+        if step_id not in self.steps:
+            known = ", ".join(list(self.steps)[:20])
+            raise IntendantError(f"the workflow has no step '{step_id}'", hint=f"its steps: {known}")
+
     def before(self, step_id: str) -> StepOutcome | None:
         """How the step stood when another process left it, done or not; None if it is about another item."""
         found = self.run.kept.get(f"{self.address}{step_id}")

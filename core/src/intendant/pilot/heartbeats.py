@@ -1,4 +1,4 @@
-"""Heartbeats: a process says that it is still at a run, and hears whether the run is to pause."""
+"""Heartbeats renew the lease of a process on a run, and fetch a request to pause the run."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,16 +11,16 @@ from intendant.pilot.frames import RunState
 from intendant.record.store import liveness
 
 LEASE_SECONDS = 20.0
-"""After this without a heartbeat another process may take a run over."""
+"""TTL of a lease: without a heartbeat for so long, another process may take the run over."""
 BEAT_SECONDS = 2.0
 """Between two heartbeats."""
 
 log = get_logger("intendant.heartbeats")
 
 
-def lease_until() -> float:
-    """Until when a process that says now that it lives owns a run, in seconds since 1970."""
-    return time() + LEASE_SECONDS
+def lease_until(*, beats: bool = True) -> float | None:
+    """When a lease expires that is renewed now, in seconds since 1970; None for a run without heartbeats."""
+    return time() + LEASE_SECONDS if beats else None
 
 
 @asynccontextmanager

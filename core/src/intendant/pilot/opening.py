@@ -14,6 +14,7 @@ from intendant.pilot.execution import RunContext
 from intendant.pilot.limit_watch import enforced_limits
 from intendant.pilot.resuming import PLAN_VERSION, file_of
 from intendant.pilot.sandbox import Bounds
+from intendant.planning.compression import CompressionChain
 from intendant.planning.decided import Plan
 from intendant.record.journal import Journal
 from intendant.record.rows import RunRow
@@ -63,7 +64,7 @@ def ledger_of(engine: Engine, plan: Plan, journal: Journal) -> RunLedger:
 def context_of(
     engine: Engine, plan: Plan, journal: Journal, ledger: RunLedger, memory: MemoryContext | None
 ) -> RunContext:
-    """What the steps of a run are executed with; without a compression chain."""
+    """What the steps of a run are executed with."""
     settings, workflow = engine.settings, plan.workflow
     return RunContext(
         plugins=engine.plugins,
@@ -72,13 +73,19 @@ def context_of(
         gateway=engine.gateway,
         journal=journal,
         ledger=ledger,
-        chain=None,
+        chain=_chain(engine, plan),
         shared=Shared(memory, workflow.description or workflow.name),
         bounds=Bounds(settings.run.compute_seconds, settings.run.compute_megabytes),
         secrets=engine.secrets,
         dry=plan.dry,
         folder=plan.folder,
     )
+
+
+def _chain(engine: Engine, plan: Plan) -> CompressionChain | None:
+    """Compresses; None where compression is switched off for the run."""
+    on = plan.flags or engine.planner.flags_of(plan.workflow)  # a run of an earlier version has none
+    return CompressionChain(engine.questions, shadow=on["shadow"]) if on["compression_enabled"] else None
 
 
 def switched_off() -> IntendantError:

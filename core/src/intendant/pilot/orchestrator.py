@@ -34,7 +34,6 @@ from intendant.pilot.run_ids import new_run_id, run_id_of
 from intendant.pilot.run_status import due_of, returned_by, status_of
 from intendant.pilot.segments import run_segment
 from intendant.pilot.steps import execute
-from intendant.planning.compression import CompressionChain
 from intendant.planning.decided import Plan
 from intendant.planning.run_facts import ObservationFold
 from intendant.record.journal import Journal, parse_events, row_of
@@ -183,13 +182,7 @@ class WorkflowOrchestrator:
         plan = plan.model_copy(update={"dry": dry})
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
-        try:
-            journal = await self._open(run_id, plan, values, memory)
-            await self._begin(plan, journal, values, memory)
-        except asyncio.CancelledError:
-            self._withdraw(Fence(run_id, 1))
-            raise
-        record_plan(plan, journal, values, self._engine.settings)
+        journal = await self._opened(run_id, plan, values, memory)
         if memory is not None or view.allowance.memory:
             journal.record(events.MemoryRecalled, **facts_of(memory or MemoryContext()))
         return True
@@ -230,7 +223,12 @@ class WorkflowOrchestrator:
         check(found.plan.workflow, self._engine.plugins, found.inputs)
         await refuse_beyond(self._engine, found.plan, limits)
         store, worker = self._engine.store, self._engine.worker
-        other = {**found.other, "due_at": None, "pause_requested": 0, "lease_until": self._lease()}
+        other = {
+            **found.other,
+            "due_at": None,
+            "pause_requested": 0,
+            "lease_until": lease_until(beats=self._beats),
+        }
         claimed = await store.do(
             runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro, other=other)
         )
@@ -276,17 +274,31 @@ class WorkflowOrchestrator:
         check(found.plan.workflow, self._engine.plugins, found.inputs)
         await refuse_beyond(self._engine, found.plan, limits)
         plan = with_limits(found.plan, None, *amounts_of(limits)).model_copy(update={"dry": dry})
-        run_id = new_run_id()
+        await self._opened(new_run_id(), plan, found.inputs, found.memory, found.kept)
+
+    async def _opened(
+        self,
+        run_id: str,
+        plan: Plan,
+        values: dict[str, Json],
+        memory: MemoryContext | None,
+        kept: Mapping[str, StepOutcome] | None = None,
+    ) -> Journal:
+        """Open a run, with steps of another one that are *kept*, and record its plan."""
+        lease = lease_until(beats=self._beats)
+        row = new_row(self._engine, run_id, plan, values, memory)._replace(lease_until=lease)
         try:
-            journal = await self._open(run_id, plan, found.inputs, found.memory)
-            await self._begin(plan, journal, found.inputs, found.memory, found.kept)
-            record_plan(plan, journal, found.inputs, self._engine.settings)
-            now = time()
-            rows = [row_of(outcome, output_text(outcome.output), now) for outcome in found.kept.values()]
-            await journal.commit(runs.save_steps(journal.fence, rows))
+            journal = self._journal(plan, await self._engine.store.do(runs.open_run(row)))
+            await self._begin(plan, journal, values, memory, kept)
+            record_plan(plan, journal, values, self._engine.settings)
+            if kept:
+                now = time()
+                rows = [row_of(outcome, output_text(outcome.output), now) for outcome in kept.values()]
+                await journal.commit(runs.save_steps(journal.fence, rows))
         except asyncio.CancelledError:
             self._withdraw(Fence(run_id, 1))
             raise
+        return journal
 
     async def _begin(
         self,
@@ -299,35 +311,16 @@ class WorkflowOrchestrator:
         done = {key for key, outcome in (kept or {}).items() if outcome.is_done and "[" not in key}
         ledger = ledger_of(self._engine, plan, journal)
         await ledger.open(done)
-        context = context_of(self._engine, plan, journal, ledger, memory)
-        context = replace(context, chain=self._chain(plan), on_text=self._on_text)
+        context = replace(context_of(self._engine, plan, journal, ledger, memory), on_text=self._on_text)
         max_parallel = self._engine.settings.run.max_parallel
         run = RunState(plan, journal, context, values, max_parallel, kept=dict(kept or {}))
         self._run, self._root = run, Frame(run, plan.workflow.steps)
         if is_begun(self._root):
             restore(self._root)
 
-    def _chain(self, plan: Plan) -> CompressionChain | None:
-        """Compresses; None where compression is switched off for the run."""
-        on = plan.flags or self._engine.planner.flags_of(plan.workflow)  # a run of an earlier version has none
-        if not on["compression_enabled"]:
-            return None
-        return CompressionChain(self._engine.questions, shadow=on["shadow"])
-
-    def _lease(self) -> float | None:
-        """Until when this process owns the run without a further heartbeat; None where it sends none."""
-        return lease_until() if self._beats else None
-
     def _withdraw(self, fence: Fence) -> None:
         """Close a run that was cancelled while it was opened: what was submitted is committed all the same."""
         self._engine.store.do_later(runs.withdraw(fence))
-
-    async def _open(
-        self, run_id: str, plan: Plan, inputs: Mapping[str, Json], memory: MemoryContext | None
-    ) -> Journal:
-        store = self._engine.store
-        row = new_row(self._engine, run_id, plan, inputs, memory)._replace(lease_until=self._lease())
-        return self._journal(plan, await store.do(runs.open_run(row)))
 
     def _journal(self, plan: Plan, fence: Fence, earlier: Sequence[Event] = ()) -> Journal:
         """The run's journal, which is watched for what the run is like."""
@@ -370,10 +363,7 @@ class WorkflowOrchestrator:
             self._busy.discard(step_id)
 
     def _refuse_done(self, step_id: str) -> None:
-        """Raises:
-        IntendantError: There is no such step, or it was done already, or is being done.
-        """
-        _known_step(self.frame, step_id)
+        self.frame.require(step_id)
         if self.is_rolling_back:
             raise IntendantError("the run failed and is being rolled back", hint="call `complete`")
         done = self.outcomes.get(step_id)
@@ -389,17 +379,17 @@ class WorkflowOrchestrator:
             ExpressionFailed: The condition cannot be evaluated on the values there are.
             StepError: It takes too long or too much memory.
         """
-        _known_step(self.frame, step_id)
+        self.frame.require(step_id)
         return self.frame.should_run(step_id)
 
     def skip(self, step_id: str, reason: str) -> None:
         """Record that a step is not run."""
-        _known_step(self.frame, step_id)
+        self.frame.require(step_id)
         self.frame.skip(step_id, reason)
 
     def fail(self, step_id: str, error: IntendantError) -> None:
         """Record that a step failed before it began."""
-        _known_step(self.frame, step_id)
+        self.frame.require(step_id)
         self.frame.fail(step_id, error)
 
     def record(self, step_id: str, output: Json, *, notes: Sequence[str] = ()) -> StepOutcome:
@@ -492,9 +482,3 @@ class WorkflowOrchestrator:
         """Give the run up: it ends as cancelled, and another may be initialized."""
         if self._run is not None:
             await self.complete(cancelled=True)
-
-
-def _known_step(frame: Frame, step_id: str) -> None:
-    if step_id not in frame.steps:
-        known = ", ".join(list(frame.steps)[:20])
-        raise IntendantError(f"the workflow has no step '{step_id}'", hint=f"its steps: {known}")

@@ -170,7 +170,7 @@ def _refuse_other_version(row: RunRow) -> None:
 
 
 def may_live(row: RunRow) -> bool:
-    """False only if the owner of a run is a process of this machine that has ended, or sends no heartbeats."""
+    """False only if the owner of a run is a process of this machine that has ended, or its lease has expired."""
     if row.lease_until is not None and row.lease_until < time():
         return False
     host, _, pid = (row.worker or "").rpartition(":")

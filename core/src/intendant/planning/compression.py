@@ -221,7 +221,7 @@ class CompressionChain:
         is left or none can select.
         """
         tokens = task.count(exact.base)
-        # Who selects from what was a page should know that it was one.
+        # A compressor that selects from the text of a page needs to know that it was one.
         kind = "html" if task.kind == "html" else exact.kind
         # Both ends of what may be aimed at, each with the size that its encoded selection has.
         low, high = (0, 0), (tokens, exact.tokens)

@@ -102,7 +102,6 @@ class Planner:
         items = items_of(workflow, inputs or {})
         drafts = self._drafts(workflow, found, items, references, memory=memory)
         free = max(0, total - taken.tokens - sum(draft.memory for draft in drafts.values()))
-
         whole: dict[str, Bound] = {}
 
         def decide(switched: Mapping[str, bool]) -> tuple[dict[str, StepPlan], str, int]:
@@ -113,9 +112,8 @@ class Planner:
         shadow = decide(on)[0] if on["shadow"] else None
         work, strategy, unallocated = decide(acting(on))  # last, so that the bounds are those of what is done
         shadowed = () if shadow is None else tuple(compared(work, shadow))
-        steps = in_order(workflow, work, needs, items)
         facts = {"strategy": strategy, "unallocated": unallocated, "flags": dict(on), "shadowed": shadowed}
-        return self._plan(workflow, steps, whole, taken, prior=prior, **facts)
+        return self._plan(workflow, in_order(workflow, work, needs, items), whole, taken, prior=prior, **facts)
 
     def _plan(
         self,
@@ -142,8 +140,7 @@ class Planner:
 
     def flags_of(self, workflow: Workflow, user: str | None = None) -> dict[str, bool]:
         """Which flags are on for a run of *workflow*, for *user* where the host names one."""
-        settings = self._settings
-        return decided(settings.flags, Subject(workflow.agent, user, settings.budget.tenant))
+        return decided(self._settings.flags, Subject(workflow.agent, user, self._settings.budget.tenant))
 
     def _work(
         self,

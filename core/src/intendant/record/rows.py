@@ -45,7 +45,7 @@ class RunRow(NamedTuple):
     file: str | None = None
     """The workflow's file; None for a workflow that was made in code."""
     lease_until: float | None = None
-    """Until when its owner says that it lives; None where it says nothing."""
+    """When the lease of its owner expires; None where that has none."""
     due_at: float | None = None
     """When a run that waits is to be gone on with; None for not before something is decided."""
     pause_requested: int = 0

@@ -25,14 +25,14 @@ class Due(NamedTuple):
     due_at: float
 
 
-def beat(fence: Fence, until: float) -> Work[bool]:
-    """Note that the owner of a run lives; returns True if somebody asked the run to pause.
+def beat(fence: Fence, until: float | None) -> Work[bool]:
+    """Renew the lease of a run's owner; returns True if a pause of the run was requested.
 
-    A process that has lost the run changes nothing.
+    A process that no longer owns the run changes nothing.
 
     Args:
         fence: The epoch under which it owns the run.
-        until: When another process may take the run over, in seconds since 1970, unless this is said again.
+        until: When the lease expires, in seconds since 1970.
     """
     own = (run.c.id == fence.run_id, run.c.epoch == fence.epoch, run.c.status == "running")
     change = update(run).where(*own).values(lease_until=until)

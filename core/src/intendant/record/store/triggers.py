@@ -1,8 +1,8 @@
-"""Triggers that forbid to change what is only ever added to: the database itself refuses, whoever asks.
+"""Triggers that keep tables append-only: the database itself refuses updates and deletes, from any client.
 
-They guard against mistakes, and against whoever has no right to change the schema; who has it can drop them, and
-is found by `integrity`. Events and charges are deleted only of runs that stand in `pruned`, which is written first
-and committed to the chain of everything; of a rating only the comment and its salt may be taken away.
+They guard against mistakes, and against clients that have no right to change the schema. A client that has it can
+drop them; `integrity` finds that. Events and charges are deleted only of runs that stand in `pruned`, which is
+written first and committed to the chain of everything; of a rating only the comment and its salt may be deleted.
 
 SQLite drops a table's triggers with the table: a migration that makes one of these anew calls `create` afterwards.
 """
