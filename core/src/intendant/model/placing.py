@@ -12,6 +12,11 @@ STATE = "state"
 """The name of a loop's state in references."""
 
 
+def has_bodies(step: "Step") -> bool:
+    """True if there are steps within a step, of whatever kind."""
+    return step.is_composite or not (step.branches is None and step.on_error is None and step.rollback is None)
+
+
 class Placed(NamedTuple):
     """A step and where it stands, in the graph and in the file."""
 

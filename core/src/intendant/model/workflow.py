@@ -238,7 +238,7 @@ class Step(Frozen):
 
     @property
     def is_composite(self) -> bool:
-        """True if others do its work: it is a group, a loop, or a sub-workflow."""
+        """True for a group, a loop or a sub-workflow: others do its work."""
         return self.steps is not None or self.loop is not None or self.flow is not None
 
     @property

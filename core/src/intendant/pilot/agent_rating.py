@@ -24,11 +24,16 @@ somebody.
 
 
 def ending(
-    engine: Engine, plan: Plan, fence: Fence, status: RunStatus, fold: ObservationFold, due: float | None = None
+    engine: Engine,
+    plan: Plan,
+    fence: Fence,
+    status: RunStatus,
+    fold: ObservationFold | None,
+    due: float | None = None,
 ) -> "Work[None]":
-    """Work that notes how a run ended, and what that makes of its agent; *due*: when a run that waits goes on."""
+    """Work that notes how a run ended, and what that makes of its agent; *due* is when a waiting run goes on."""
     agent = plan.workflow.agent
-    if not counts(plan, status):
+    if fold is None or not counts(plan, status):
         return runs.finish_run(fence, status.value, due)
     chosen = engine.settings.agents
 
@@ -41,7 +46,12 @@ def ending(
 
 def counts(plan: Plan, status: RunStatus) -> bool:
     """True if a run that ended so says something of its agent."""
-    return status in COUNTED and not plan.dry and plan.workflow.agent != NOBODY
+    return status in COUNTED and is_rated(plan)
+
+
+def is_rated(plan: Plan) -> bool:
+    """True if a run says something of its agent."""
+    return not plan.dry and plan.workflow.agent != NOBODY
 
 
 def observation(data: str) -> Observation:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from intendant.model.errors import ReferenceFailed
+from intendant.model.placing import has_bodies
 from intendant.model.source import Path
 from intendant.model.workflow import ROLLBACK, OnError, Step, Workflow
 from intendant.pilot import references
@@ -87,6 +88,8 @@ def names_in(step: Step) -> Iterator[str]:
 
 def inner_ids(step: Step) -> frozenset[str]:
     """The ids of the steps within a step."""
+    if not has_bodies(step):
+        return frozenset()
     return frozenset(inner.id for _, body, _ in step.bodies() for inner in body)
 
 

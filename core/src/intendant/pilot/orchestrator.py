@@ -14,7 +14,7 @@ from intendant.model.requests import MemoryContext
 from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome
 from intendant.model.workflow import Json, Limits, Workflow
 from intendant.pilot import rollout_guard
-from intendant.pilot.agent_rating import counts, ending
+from intendant.pilot.agent_rating import counts, ending, is_rated
 from intendant.pilot.agent_view import agent_of, refuse_beyond
 from intendant.pilot.checking import check
 from intendant.pilot.correcting import corrected
@@ -79,7 +79,7 @@ class WorkflowOrchestrator:
         self._root: Frame | None = None
         self._last: RunState | None = None
         self._busy: set[str] = set()
-        self._fold: ObservationFold  # of the run that is active
+        self._fold: ObservationFold | None = None  # of the run that is active, where its agent is rated
 
     def is_active(self) -> bool:
         """True between `initialize` and `complete`."""
@@ -223,12 +223,7 @@ class WorkflowOrchestrator:
         check(found.plan.workflow, self._engine.plugins, found.inputs)
         await refuse_beyond(self._engine, found.plan, limits)
         store, worker = self._engine.store, self._engine.worker
-        other = {
-            **found.other,
-            "due_at": None,
-            "pause_requested": 0,
-            "lease_until": lease_until(beats=self._beats),
-        }
+        other = {**found.other, **runs.WOKEN, "lease_until": lease_until(beats=self._beats)}
         claimed = await store.do(
             runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro, other=other)
         )
@@ -324,8 +319,9 @@ class WorkflowOrchestrator:
 
     def _journal(self, plan: Plan, fence: Fence, earlier: Sequence[Event] = ()) -> Journal:
         """The run's journal, which is watched for what the run is like."""
-        self._fold = ObservationFold(plan, earlier)
-        return Journal(self._engine.store, fence, (self._fold.add, *self._listeners), earlier)
+        self._fold = ObservationFold(plan, earlier) if is_rated(plan) else None
+        watching = () if self._fold is None else (self._fold.add,)
+        return Journal(self._engine.store, fence, (*watching, *self._listeners), earlier)
 
     async def execute_step(
         self,

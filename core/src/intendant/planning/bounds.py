@@ -36,6 +36,11 @@ class Bounds:
         self._prices = prices
         self._settings = settings
         self._alternatives = Alternatives(providers, prices, settings.routing.providers)
+        self._rates: dict[tuple[str, str, str, bool], tuple[int, int] | None] = {}
+
+    def refresh(self) -> None:
+        """Look the rates of models up again; what providers offer may have changed since the plan before."""
+        self._rates.clear()
 
     def of_step(self, routes: Iterable[Route | None], share: int, total: int) -> Bound:
         """The bound of a step.
@@ -49,7 +54,7 @@ class Bounds:
         if not asked:
             return Bound(0, 0)
         tokens = self._tokens(share, total)
-        rates = [self._dearest(route) for route in asked]
+        rates = [self._rate(route) for route in asked]
         if None in rates:
             return Bound(tokens, None)
         return Bound(tokens, _cost(tokens, max(rate or (0, 0) for rate in rates)))
@@ -61,6 +66,12 @@ class Bounds:
         if budget.overage_threshold is None:
             return total
         return min(total, int(share * budget.overage_threshold))
+
+    def _rate(self, route: Route) -> tuple[int, int] | None:
+        asked = (route.provider, route.model, route.tier, route.pinned)
+        if asked not in self._rates:
+            self._rates[asked] = self._dearest(route)
+        return self._rates[asked]
 
     def _dearest(self, route: Route) -> tuple[int, int] | None:
         """Pico-US$ for a token and for a call of the dearest model that may be asked; None if one is not known."""

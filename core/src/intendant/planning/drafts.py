@@ -7,6 +7,7 @@ from intendant.model.requests import IntentSpec
 from intendant.model.results import Classification
 from intendant.model.workflow import Step
 from intendant.planning.graph_bounds import Items
+from intendant.planning.routing import difficulty
 
 
 class Draft(NamedTuple):
@@ -20,8 +21,11 @@ class Draft(NamedTuple):
     """Tokens for what is known before the run."""
     items: Items
     references: int
-    difficulty: float
-    """For sharing tokens; for routing, flags may leave factors out."""
+
+    @property
+    def difficulty(self) -> float:
+        """For sharing tokens; for routing, flags may leave factors out."""
+        return difficulty(self.step, self.spec, references=self.references)[0]
 
 
 def changes_outside(tool: ToolUse) -> bool:

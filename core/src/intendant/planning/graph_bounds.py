@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from intendant.model.placing import tighter
+from intendant.model.placing import has_bodies, tighter
 from intendant.model.results import Usage
 from intendant.model.workflow import ON_ERROR, ROLLBACK, Json, Placed, Step, Workflow
 from intendant.planning.bounds import Bound, of_run
@@ -116,9 +116,10 @@ def _curves(prefix: str, workflow: Workflow, bounds: Mapping[str, Bound], *, und
 def _curve(prefix: str, step: Step, bounds: Mapping[str, Bound], *, undone: bool) -> Curve:
     """What a step may spend, and all that is within it."""
     key = f"{prefix}{step.id}"
-    parts: list[Curve] = []
-    if (own := bounds.get(key)) is not None:
-        parts.append(Curve.of(own.tokens, own.micro_usd))
+    own = bounds.get(key)
+    parts = [] if own is None else [Curve.of(own.tokens, own.micro_usd)]
+    if step.budget is None and not has_bodies(step):
+        return parts[0] if parts else Curve()
     branches: list[Curve] = []
     after: dict[str, Curve] = {}
     for name, body, place in step.bodies():

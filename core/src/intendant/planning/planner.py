@@ -35,7 +35,7 @@ from intendant.planning.decided import Plan, StepPlan, in_order
 from intendant.planning.drafts import Draft, changes_outside
 from intendant.planning.graph_bounds import Items, cap_of, is_idle, items_of, of_workflow
 from intendant.planning.prior import Prior
-from intendant.planning.routing import Router, difficulty
+from intendant.planning.routing import Router
 from intendant.planning.shadowing import acting, compared, equal_shares, shares_without
 from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
@@ -94,6 +94,7 @@ class Planner:
             PluginLoadError: The configured budget strategy is not installed.
             SettingsError: A step needs a model, and the only provider that has any is not configured.
         """
+        self._bounds.refresh()
         on = self.flags_of(workflow) if flags is None else flags
         if not on["intents_enabled"]:
             known, model = None, None
@@ -189,7 +190,6 @@ class Planner:
                 line if step.id in told else 0,
                 items[step.id],
                 references[step.id],
-                difficulty(step, specs[step.id], references=references[step.id])[0],
             )
             for step in workflow.work
         }

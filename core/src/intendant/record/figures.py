@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from intendant import events
@@ -153,11 +153,7 @@ class RunFigures:
 
     def as_json(self) -> dict[str, Any]:
         """What is not as usual: short to store."""
-        usual = _USUAL_STEP
-        steps = [
-            {name: value for name, value in asdict(step).items() if value != usual[name]} for step in self.steps
-        ]
-        return {**{name: value for name, value in asdict(self).items() if value != _USUAL[name]}, "steps": steps}
+        return {**_unusual(self, _USUAL), "steps": [_unusual(step, _USUAL_STEP) for step in self.steps]}
 
     @classmethod
     def of_json(cls, data: dict[str, Any]) -> "RunFigures":
@@ -168,6 +164,12 @@ class RunFigures:
             for step in data.get("steps", ())
         ]
         return cls(**known, steps=steps)
+
+
+def _unusual(figures: RunFigures | StepFigures, usual: dict[str, Any]) -> dict[str, Any]:
+    # Not by `asdict`, which copies every value: this is done at the end of each run.
+    values = ((name, getattr(figures, name)) for name in usual)
+    return {name: value for name, value in values if value != usual[name]}
 
 
 _USUAL = {item.name: item.default for item in fields(RunFigures)}

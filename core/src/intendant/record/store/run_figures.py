@@ -25,10 +25,10 @@ UNREADABLE = "unreadable"
 
 def save(figures: RunFigures, tenant: str) -> Work[None]:
     """Write the figures of a run that has ended, in place of those of an earlier end."""
+    at = figures.at or time()
+    text = json.dumps(figures.as_json(), ensure_ascii=False, separators=(",", ":"))
 
     def work(connection: Connection) -> None:
-        at = figures.at or time()
-        text = json.dumps(figures.as_json(), ensure_ascii=False, separators=(",", ":"))
         _SAVE.write(session_of(connection), [(figures.run_id, tenant, figures.agent, at, text)])
 
     return work
@@ -36,10 +36,11 @@ def save(figures: RunFigures, tenant: str) -> Work[None]:
 
 def with_figures(finish: Work[None], figures: RunFigures, tenant: str) -> Work[None]:
     """Do the work that ends a run, and write its figures."""
+    saving = save(figures, tenant)
 
     def work(connection: Connection) -> None:
         finish(connection)
-        save(figures, tenant)(connection)
+        saving(connection)
 
     return work
 

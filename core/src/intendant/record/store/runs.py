@@ -18,6 +18,8 @@ from intendant.record.store.tables import budget, event, run, step
 from intendant.record.store.writer import fenced
 
 _RUN = select(*columns(run, RunRow))
+WOKEN: Mapping[str, Any] = {"due_at": None, "pause_requested": 0}
+"""Columns of a run that is gone on with: it waits for nothing, and nobody has asked for a pause."""
 _STEPS = Insert(step, STEP.columns, conflict="update")
 
 
