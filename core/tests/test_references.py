@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from intendant.pilot.references import Reference, find, read, resolve
+from intendant.model.references import Reference, find, read
+from intendant.pilot.references import resolve
 from intendant.plugin import ReferenceFailed
 
 SCOPE = {

@@ -54,11 +54,14 @@ class OtelExtension(Extension):
         self._spans: dict[tuple[str, str], Span] = {}
         self._calls: dict[tuple[str, str], float] = {}
         self._instruments: dict[str, Any] = {}
+        self._heard = False
 
     def on_event(self, event: Event) -> None:
         """Begin or end the span that *event* is about."""
         told = _TOLD.get(type(event))
-        if told is not None:
+        if isinstance(event, Initialized | Resumed):
+            self._heard = _is_configured()
+        if told is not None and self._heard:
             told(self, event)
 
     # --- runs and steps ---
@@ -195,6 +198,16 @@ class OtelExtension(Extension):
             found = meter.create_counter(name, unit) if counts else meter.create_histogram(name, unit)
             self._instruments[name] = found
         return found
+
+
+PLACEHOLDERS = (trace.__name__, metrics.__name__)
+"""Modules of the providers that stand in while the host has set none."""
+
+
+def _is_configured() -> bool:
+    """True if the host has set up an SDK. Without one the API drops everything, at a cost for each call."""
+    providers = (trace.get_tracer_provider(), metrics.get_meter_provider())
+    return any(not type(each).__module__.startswith(PLACEHOLDERS) for each in providers)
 
 
 def _nano(at: float) -> int:

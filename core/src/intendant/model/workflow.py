@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from intendant.model.base import MAX_AMOUNT, MAX_USD, Frozen, Json, Name
-from intendant.model.errors import Problem, WorkflowError
+from intendant.model.errors import Problem, ReferenceFailed, WorkflowError
 from intendant.model.graph_keys import (
     MODEL,
     OPERATION,
@@ -32,6 +32,7 @@ from intendant.model.graph_keys import (
 )
 from intendant.model.inputs import Input
 from intendant.model.placing import Placed, place, size_of
+from intendant.model.references import Reference, references_of
 from intendant.model.source import Document, Path, parse
 from intendant.model.sub_workflows import MAX_STEPS, Callers, embed
 from intendant.model.workflow_files import STDIN, standard_input, text_of
@@ -286,10 +287,12 @@ class Step(Frozen):
     @cached_property
     def connector(self) -> tuple[str, str] | None:
         """The connector's name and the operation's, taken from `uses`."""
-        if self.uses is None:
-            return None
-        name, _, operation = self.uses.rpartition(".")
-        return name, operation
+        return None if self.uses is None else self.uses.rpartition(".")[::2]
+
+    @cached_property
+    def references(self) -> tuple[Reference | tuple[Path, ReferenceFailed], ...]:
+        """The references that it makes itself, and what looks like one and is none, with its place in the step."""
+        return tuple(references_of(self))
 
 
 class Branch(Frozen):

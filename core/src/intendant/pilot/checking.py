@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from intendant.hooks.bases import IntentHandler
 from intendant.hooks.registry import Plugins
+from intendant.model import references
 from intendant.model.errors import (
     ExpressionFailed,
     NoHandlerError,
@@ -18,14 +19,14 @@ from intendant.model.errors import (
     WorkflowError,
 )
 from intendant.model.placing import STATE
+from intendant.model.references import Reference
 from intendant.model.requests import Options
 from intendant.model.source import Path
 from intendant.model.workflow import Json, Placed, Step, Workflow
-from intendant.pilot import references
 from intendant.pilot.conditions import Expression, input_names, step_names
-from intendant.pilot.graph import CONDITION_NAMES, Graph, find_in, inner_ids, looks_inside
+from intendant.pilot.graph import CONDITION_NAMES, Graph, inner_ids, looks_inside
 from intendant.pilot.graph_checks import graph_faults, input_faults
-from intendant.pilot.references import Reference
+from intendant.pilot.prepared import Prepared
 from intendant.pilot.schemas import Schema
 from intendant.pilot.tool_checks import tool_faults
 
@@ -40,18 +41,22 @@ SAMPLES: Mapping[str, Json] = {
 """A value of each type that an input may declare, to see whether a parameter takes it."""
 
 
-def check(workflow: Workflow, plugins: Plugins, inputs: Mapping[str, Json] | None = None) -> None:
-    """Everything about a workflow that can be known to be wrong before it runs.
+def check(prepared: Prepared, plugins: Plugins, inputs: Mapping[str, Json] | None = None) -> None:
+    """Everything about a workflow that can be known to be wrong before it runs. With what was found right before,
+    only the inputs are checked.
 
     Args:
-        workflow: The workflow.
+        prepared: The workflow.
         plugins: What is installed.
         inputs: The values given for this run; None to check the workflow alone.
 
     Raises:
         WorkflowError: Something is wrong; carries every problem, in the order of the file.
     """
-    problems = [*_Checker(workflow, plugins).problems(), *_cycles(workflow)]
+    workflow, problems = prepared.workflow, list[Problem]()
+    if not prepared.is_checked:
+        problems += [*_Checker(workflow, plugins).problems(), *_cycles(workflow)]
+        prepared.is_checked = not problems
     if inputs is not None:
         problems += _input_problems(workflow, inputs)
     if problems:
@@ -191,7 +196,7 @@ class _Checker:
                 yield self.problem(placed, ("needs", place), f"there is no step '{need}'", _close(need, known))
 
     def references(self, placed: Placed) -> Iterator[Problem]:
-        for item in find_in(placed.step):
+        for item in placed.step.references:
             path, fault = self.seen(item, placed)
             if fault is not None:
                 yield self.problem(placed, path, *fault)

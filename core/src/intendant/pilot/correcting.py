@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from intendant.model import references
 from intendant.model.errors import IntendantError, Problem, WorkflowError
 from intendant.model.results import StepStatus
 from intendant.model.workflow import ROLLBACK, Limits, Step, Workflow
-from intendant.pilot import references
 from intendant.pilot.checking import check
 from intendant.pilot.engine import Engine
 from intendant.pilot.plans import plan_checked
@@ -42,7 +42,7 @@ async def corrected(
         raise WorkflowError(problems)
     values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
     values |= {name: value for name, value in found.inputs.items() if name in workflow.inputs}
-    check(workflow, engine.plugins, values)
+    check(engine.prepared.of(workflow), engine.plugins, values)
     plan = await plan_checked(engine, workflow, ask_model=False, memory=found.memory is not None, inputs=values)
     spent = {"planning_tokens": found.plan.planning_tokens, "planning_micro_usd": found.plan.planning_micro_usd}
     plan = plan.model_copy(update=spent)

@@ -11,10 +11,11 @@ from uuid import uuid4
 
 from intendant.config.secrets import Secrets, SecretSource
 from intendant.config.settings import Settings, default_db
-from intendant.hooks.bases import Plugin
+from intendant.hooks.bases import Extension, Plugin
 from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import IntendantError, StoreError
+from intendant.pilot.prepared import PreparedWorkflows
 from intendant.pilot.steering import Steering
 from intendant.planning.planner import Planner
 from intendant.spending.gateway import Gateway
@@ -71,6 +72,11 @@ class Engine:
         self.questions = Questions(self.plugins.manager)
         self.prices = Prices(self.settings.prices.models)
         self.planner = Planner(self.plugins, self.settings, self.prices)
+        self.prepared = PreparedWorkflows()
+        extensions = self.plugins.extensions.values()
+        self.observers = tuple(
+            each.on_event for each in extensions if type(each).on_event is not Extension.on_event
+        )
         self.steering = Steering(self)
         self._db = db or self.settings.store.db or os.environ.get("INTENDANT_DB") or None
         self._process = os.getpid()

@@ -118,7 +118,7 @@ def _refuse_another_agent(old: Workflow, new: Workflow) -> None:
 async def _planned(engine: Engine, workflow: Workflow, values: Mapping[str, Json], *, memory: bool) -> Plan:
     from intendant.pilot.checking import check
 
-    check(workflow, engine.plugins, values)
+    check(engine.prepared.of(workflow), engine.plugins, values)
     return await plan_checked(engine, workflow, ask_model=True, memory=memory, inputs=values)
 
 

@@ -16,7 +16,8 @@ from intendant.model.results import Failure, ItemCounts, StepOutcome, StepStatus
 from intendant.model.workflow import Json, Step
 from intendant.pilot.conditions import Expression, computes_names, step_names
 from intendant.pilot.execution import RunContext, executed_event, failed_event, failure_of, output_text
-from intendant.pilot.graph import CONDITION_NAMES, Graph
+from intendant.pilot.graph import CONDITION_NAMES
+from intendant.pilot.prepared import Prepared
 from intendant.pilot.recording import Recorder, StepRecorder
 from intendant.pilot.references import holds_withheld, with_withheld
 from intendant.pilot.sandbox import bounded
@@ -28,26 +29,13 @@ APPROVAL = "~approval"
 """Stands behind the address of a step under which is kept what people decided about it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What all frames of the same steps share."""
-
-    steps: Mapping[str, Step]
-    order: Mapping[str, int]
-    graph: Graph
-
-    @classmethod
-    def of(cls, steps: Sequence[Step]) -> "Shape":
-        """The shape of steps that are executed together."""
-        order = {step.id: index for index, step in enumerate(steps)}
-        return cls({step.id: step for step in steps}, order, Graph.of(steps))
-
-
 @dataclass(slots=True)
 class RunState:
     """The state of a run that has begun."""
 
     plan: Plan
+    prepared: Prepared
+    """What follows from the plan's workflow."""
     journal: Journal
     context: RunContext
     inputs: dict[str, Json]
@@ -63,7 +51,6 @@ class RunState:
     """True once the run ends: what runs whatever happened, and what undoes steps, is not paused any more."""
     handed_over: bool = False
     """True if that is because this process ends: another one is to go on with the run at once."""
-    _shapes: dict[int, Shape] = field(default_factory=dict)
 
     def pause(self) -> None:
         """Start no other step, unless the run is ending already."""
@@ -73,13 +60,6 @@ class RunState:
     def origin(self) -> str:
         """The run of which the items have the same digests: itself, or the one that it was forked from."""
         return self.plan.origin or self.journal.run_id
-
-    def shape(self, steps: Sequence[Step]) -> Shape:
-        """The shape of steps of the plan's workflow."""
-        found = self._shapes.get(id(steps))
-        if found is None:
-            found = self._shapes[id(steps)] = Shape.of(steps)
-        return found
 
 
 @dataclass(slots=True)
@@ -125,7 +105,7 @@ class Frame:
         self.address = address
         self.outer = None if part is not None else outer
         self.part: Part | None = part or (outer.part if outer else None)
-        shape = run.shape(steps)
+        shape = run.prepared.shape(steps)
         self.steps, self.order, self.graph = shape.steps, shape.order, shape.graph
         inherited: Recorder = StepRecorder() if outer is None else outer.recorder
         self.recorder: Recorder = inherited if recorder is None else recorder

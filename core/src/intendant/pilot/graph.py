@@ -5,13 +5,11 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from intendant.model.errors import ReferenceFailed
 from intendant.model.placing import has_bodies
+from intendant.model.references import Reference
 from intendant.model.source import Path
-from intendant.model.workflow import ROLLBACK, OnError, Step, Workflow
-from intendant.pilot import references
+from intendant.model.workflow import ROLLBACK, Step
 from intendant.pilot.conditions import step_names
-from intendant.pilot.references import Reference
 
 CONDITION_NAMES = ("steps", "inputs", "run")
 
@@ -69,7 +67,7 @@ class Graph:
 def names_in(step: Step) -> Iterator[str]:
     """The steps that a step refers to, those within it included, but not those that are private to it."""
     inner = inner_ids(step)
-    for item in find_in(step):
+    for item in step.references:
         if isinstance(item, Reference) and item.step and not (item.step in inner and looks_inside(item.path)):
             yield item.step
     if step.when:
@@ -109,7 +107,7 @@ def _only_asked(step: Step) -> set[str]:
     used = {match[1] or match[2] for match in _FIELDS.finditer(step.when or "") if match[3] not in ABOUT}
     used.update(step.needs)
     inner = inner_ids(step)
-    for item in find_in(step):
+    for item in step.references:
         if isinstance(item, Reference) and item.step and not (item.step in inner and looks_inside(item.path)):
             (asked if len(item.parts) > 1 and item.parts[1] in ABOUT else used).add(item.step)
     for _, body, place in step.bodies():
@@ -117,59 +115,3 @@ def _only_asked(step: Step) -> set[str]:
             continue
         used.update(name for part in body for name in names_in(part))
     return asked - used
-
-
-REFERRING = (
-    ("with", "with_"),
-    ("options", "options"),
-    ("prompt", "prompt"),
-    ("input", "input"),
-    ("returns", "returns"),
-    ("for_each", "for_each"),
-    ("key", "key"),
-)
-"""The keys of a step that may hold references, as they are written and as the model calls them."""
-
-
-def find_in(step: Step) -> Iterator[Reference | tuple[Path, ReferenceFailed]]:
-    """The references that a step itself makes; their paths begin at the step."""
-    for name, field in REFERRING:
-        value = getattr(step, field)
-        if value:
-            yield from references.find(value, (name,))
-    for number, tool in enumerate(step.tools):
-        yield from references.find(tool.with_, ("tools", number, "with"))
-        if tool.approve is not None:
-            yield from references.find(tool.approve.ask, ("tools", number, "approve", "ask"))
-    if step.approve is not None:
-        yield from references.find(step.approve.ask, ("approve", "ask"))
-    if step.wait is not None:
-        yield from references.find(step.wait.for_, ("wait", "for"))
-        yield from references.find(step.wait.until, ("wait", "until"))
-        yield from references.find(step.wait.event, ("wait", "event"))
-    for name, branch in (step.branches or {}).items():
-        yield from references.find(branch.returns, ("branches", name, "returns"))
-    if step.loop is not None:
-        yield from references.find(step.loop.state, ("loop", "state"))
-        yield from references.find(step.loop.next, ("loop", "next"))
-    if isinstance(step.on_error, OnError):
-        yield from references.find(step.on_error.output, ("on_error", "output"))
-
-
-def needs_of(workflow: Workflow) -> dict[str, tuple[str, ...]]:
-    """The steps that each step of a workflow needs, all by their paths in the graph."""
-    graphs: dict[int, Graph] = {}
-    needs: dict[str, tuple[str, ...]] = {}
-    for placed in workflow.placed:
-        if (graph := graphs.get(id(placed.siblings))) is None:
-            graph = graphs[id(placed.siblings)] = Graph.of(placed.siblings)
-        prefix = placed.key.removesuffix(placed.step.id)
-        needs[placed.key] = tuple(f"{prefix}{need}" for need in graph.needs[placed.step.id])
-    return needs
-
-
-def reference_counts(workflow: Workflow) -> dict[str, int]:
-    """How many references each step makes."""
-    return {
-        placed.key: sum(isinstance(item, Reference) for item in find_in(placed.step)) for placed in workflow.placed
-    }

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from intendant.model import references
 from intendant.model.errors import ExpressionFailed, Problem
 from intendant.model.inputs import Input
 from intendant.model.placing import STATE
+from intendant.model.references import ROOTS
 from intendant.model.source import Path
 from intendant.model.workflow import ON_ERROR, ROLLBACK, Flow, Json, Placed, Step, Workflow
-from intendant.pilot import references
 from intendant.pilot.conditions import Expression
-from intendant.pilot.references import ROOTS
 
 OF_MAPS = (
     ("as", "as_"),

@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from intendant import events
 from intendant.model.errors import ExpressionFailed, Fenced, IntendantError, StepError
+from intendant.model.references import ROOTS
 from intendant.model.results import PAUSED, Failure, StepOutcome, StepStatus
 from intendant.model.workflow import Json, Step
 from intendant.pilot.conditions import Expression
@@ -20,7 +21,7 @@ from intendant.pilot.execution import failure_of, output_text
 from intendant.pilot.frames import Frame, counts_of, totals
 from intendant.pilot.graph import CONDITION_NAMES
 from intendant.pilot.recording import ItemBatch, ItemRecorder
-from intendant.pilot.references import ROOTS, resolve
+from intendant.pilot.references import resolve
 from intendant.pilot.steps import Place, composite, work
 from intendant.text.hashing import digest_of
 

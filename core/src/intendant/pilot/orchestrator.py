@@ -72,8 +72,7 @@ class WorkflowOrchestrator:
     ) -> None:
         self._engine = engine
         self._beats = beats
-        observers = (extension.on_event for extension in engine.plugins.extensions.values())
-        self._listeners = (*observers, *listeners)
+        self._listeners = (*engine.observers, *listeners)
         self._on_text = on_text
         self._run: RunState | None = None
         self._root: Frame | None = None
@@ -174,7 +173,7 @@ class WorkflowOrchestrator:
         run_id = new_run_id() if key is None else run_id_of(key, self._engine.tenant)
         if key is not None:  # before planning, which may ask a model
             await self._engine.store.do(runs.refuse_existing(run_id))
-        check(workflow, self._engine.plugins, inputs or {})
+        check(self._engine.prepared.of(workflow), self._engine.plugins, inputs or {})
         view = await agent_of(self._engine, workflow.agent, workflow.folder)
         memory = memory or await remembered(self._engine, view, workflow, inputs)
         told: dict[str, Any] = {"inputs": inputs, "user": user, "agent": view}
@@ -220,7 +219,7 @@ class WorkflowOrchestrator:
         if workflow is not None:
             found, limits = await corrected(self._engine, found, workflow, limits)
         tokens, micro = amounts_of(limits)
-        check(found.plan.workflow, self._engine.plugins, found.inputs)
+        check(self._engine.prepared.of(found.plan.workflow), self._engine.plugins, found.inputs)
         await refuse_beyond(self._engine, found.plan, limits)
         store, worker = self._engine.store, self._engine.worker
         other = {**found.other, **runs.WOKEN, "lease_until": lease_until(beats=self._beats)}
@@ -266,7 +265,7 @@ class WorkflowOrchestrator:
         whose = Subject(found.plan.workflow.agent, None, self._engine.tenant)
         if not is_on(settings.flags.orchestration_enabled, whose):
             raise switched_off()
-        check(found.plan.workflow, self._engine.plugins, found.inputs)
+        check(self._engine.prepared.of(found.plan.workflow), self._engine.plugins, found.inputs)
         await refuse_beyond(self._engine, found.plan, limits)
         plan = with_limits(found.plan, None, *amounts_of(limits)).model_copy(update={"dry": dry})
         await self._opened(new_run_id(), plan, found.inputs, found.memory, found.kept)
@@ -308,7 +307,8 @@ class WorkflowOrchestrator:
         await ledger.open(done)
         context = replace(context_of(self._engine, plan, journal, ledger, memory), on_text=self._on_text)
         max_parallel = self._engine.settings.run.max_parallel
-        run = RunState(plan, journal, context, values, max_parallel, kept=dict(kept or {}))
+        prepared = self._engine.prepared.of(plan.workflow)
+        run = RunState(plan, prepared, journal, context, values, max_parallel, kept=dict(kept or {}))
         self._run, self._root = run, Frame(run, plan.workflow.steps)
         if is_begun(self._root):
             restore(self._root)

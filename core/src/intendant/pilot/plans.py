@@ -1,6 +1,6 @@
 """Plans a workflow with the engine of a process: its history, remembered answers, and a model where allowed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from intendant import events
 from intendant.config.settings import Settings
@@ -12,10 +12,13 @@ from intendant.pilot.agent_view import AgentView, agent_of
 from intendant.pilot.checking import check_classified
 from intendant.pilot.classification_support import ClassificationSupport
 from intendant.pilot.engine import Engine
-from intendant.pilot.graph import needs_of, reference_counts
-from intendant.planning.decided import Plan
-from intendant.record.journal import Journal
+from intendant.pilot.prepared import Grounds
+from intendant.planning.decided import Plan, StepPlan
+from intendant.planning.graph_bounds import items_of
+from intendant.planning.prior import Prior
+from intendant.record.journal import Journal, StepLog
 from intendant.record.store import runs
+from intendant.spending.alternatives import offers
 
 
 async def plan_checked(
@@ -65,18 +68,25 @@ async def _planned(
     flags = engine.planner.flags_of(workflow, user)
     if strategy is not None and strategy.uses_history and flags["adaptive_budget_enabled"]:
         history = await engine.store.do(runs.usage_history(workflow.agent, engine.tenant))
-    needs, counts = needs_of(workflow), reference_counts(workflow)
+    prepared = engine.prepared.of(workflow)
+    needs, counts = prepared.needs, prepared.references
     if all(step.intent is not None for step in workflow.work):
-        return await engine.planner.plan(
-            workflow,
-            needs,
-            counts,
-            history=history,
-            memory=memory,
-            inputs=inputs,
-            flags=flags,
-            prior=view.prior,
-        )
+        grounds = _grounds(engine, workflow, inputs or {}, flags, view.prior) if not (history or memory) else None
+        plan = None if grounds is None else prepared.planned(grounds)
+        if plan is None:
+            plan = await engine.planner.plan(
+                workflow,
+                needs,
+                counts,
+                history=history,
+                memory=memory,
+                inputs=inputs,
+                flags=flags,
+                prior=view.prior,
+            )
+            if grounds is not None:
+                prepared.keep(grounds, plan)
+        return plan
     support = ClassificationSupport(engine)
     client = support.client(workflow) if ask_model and flags["intents_enabled"] else None
     try:
@@ -101,56 +111,79 @@ async def _planned(
     return plan
 
 
+def _grounds(
+    engine: Engine, workflow: Workflow, inputs: Mapping[str, Json], flags: Mapping[str, bool], prior: Prior | None
+) -> Grounds:
+    """What the plan of a workflow follows from; what providers offer may have changed since the plan before."""
+    offered = offers(engine.plugins.providers, engine.settings.routing.providers)
+    return Grounds(engine.planner, offered, flags, prior, items_of(workflow, inputs))
+
+
 def record_plan(plan: Plan, journal: Journal, inputs: Mapping[str, Json], settings: Settings) -> None:
     """Record what was decided, and where the *settings* in force came from."""
-    journal.record(
-        events.Initialized,
-        workflow=plan.workflow.name,
-        agent=plan.workflow.agent,
-        steps=len(plan.steps),
-        budget_tokens=plan.budget_tokens,
-        budget_micro_usd=plan.budget_micro_usd,
-        budget_strategy=plan.strategy,
-        inputs=inputs,
-        planning_tokens=plan.planning_tokens,
-        planning_micro_usd=plan.planning_micro_usd,
-        settings=dict(settings.in_force),
-        forked_from=plan.forked_from,
-        settings_version=settings.version,
-        flags=dict(plan.flags),
-    )
-    for shadowed in plan.shadowed:
-        journal.step(shadowed.step_id).record(
+    made: list[events.Event] = [
+        journal.event(
+            events.Initialized,
+            workflow=plan.workflow.name,
+            agent=plan.workflow.agent,
+            steps=len(plan.steps),
+            budget_tokens=plan.budget_tokens,
+            budget_micro_usd=plan.budget_micro_usd,
+            budget_strategy=plan.strategy,
+            inputs=inputs,
+            planning_tokens=plan.planning_tokens,
+            planning_micro_usd=plan.planning_micro_usd,
+            settings=dict(settings.in_force),
+            forked_from=plan.forked_from,
+            settings_version=settings.version,
+            flags=dict(plan.flags),
+        )
+    ]
+    made += [
+        journal.step(shadowed.step_id).event(
             events.ShadowDecided,
             what=shadowed.what,
             wanted=shadowed.wanted,
             instead=shadowed.instead,
             saved_micro_usd=shadowed.saved_micro_usd,
         )
+        for shadowed in plan.shadowed
+    ]
     if plan.prior is not None:
-        prior = plan.prior
-        journal.record(
-            events.IntensityApplied, score=prior.score, runs=prior.runs, preset=prior.preset, reason=prior.reason
+        made.append(
+            journal.event(
+                events.IntensityApplied,
+                score=plan.prior.score,
+                runs=plan.prior.runs,
+                preset=plan.prior.preset,
+                reason=plan.prior.reason,
+            )
         )
     for step in plan.steps:
-        found, log = step.classification, journal.step(step.step_id)
-        if found.intent is not None:
-            log.record(
-                events.IntentClassified,
-                intent=found.intent,
-                confidence=found.confidence,
-                method=found.method,
-                second=found.second,
-            )
-        if not step.needs_model:
-            continue
-        log.record(events.TokenBudgetAllocated, tokens=step.tokens, strategy=plan.strategy)
-        if step.route is not None:
-            log.record(
-                events.Routed,
-                tier=step.route.tier,
-                provider=step.route.provider,
-                model=step.route.model,
-                reason=step.route.reason,
-                difficulty=step.difficulty,
-            )
+        made += _decided(step, journal.step(step.step_id), plan.strategy)
+    journal.append(*made)
+
+
+def _decided(step: StepPlan, log: StepLog, strategy: str) -> Iterator[events.Event]:
+    """What was decided about a step."""
+    found = step.classification
+    if found.intent is not None:
+        yield log.event(
+            events.IntentClassified,
+            intent=found.intent,
+            confidence=found.confidence,
+            method=found.method,
+            second=found.second,
+        )
+    if not step.needs_model:
+        return
+    yield log.event(events.TokenBudgetAllocated, tokens=step.tokens, strategy=strategy)
+    if step.route is not None:
+        yield log.event(
+            events.Routed,
+            tier=step.route.tier,
+            provider=step.route.provider,
+            model=step.route.model,
+            reason=step.route.reason,
+            difficulty=step.difficulty,
+        )

@@ -1,179 +1,15 @@
-"""References: `{{ steps.fetch.output.rows[0].id }}`, `{{ inputs.folder }}`, `{{ run.id }}`.
-
-A value that is one whole reference keeps its type; inside other text a reference is written as text (data as
-JSON). Paths go by `.key`, `['any key']`, `[0]`, `[-1]` and `[*]` (each element of a list). Text in quotation marks
-stands for itself, so that `{{ '{{' }}` writes two braces. `{{ default(steps.a.output, []) }}` is the second value
-where the first is null or absent.
-"""
+"""Puts in place of references what they name; `model.references` reads them."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from functools import lru_cache
 
 from intendant.model.errors import ReferenceFailed
-from intendant.model.source import Path
+from intendant.model.references import SHOWN, Part, Reference, read, scan
 from intendant.model.workflow import Json
 
-ROOTS = ("steps", "inputs", "run", "secrets")
-STEP_FIELDS = ("output", "status", "notes", "error", "approval")
-EACH = "*"
-_PART = re.compile(
-    r"""\.(?P<key>[^\W\d][\w-]*)|\[\s*(?:(?P<index>-?\d{1,9})|(?P<each>\*)|'(?P<single>[^']*)'|"(?P<double>[^"]*)")\s*\]"""
-)
-_DEFAULT = re.compile(
-    r"""default\(\s*(?P<of>[A-Za-z_]\w*(?:\.[^\W\d][\w-]*|\[\s*(?:-?\d{1,9}|\*|'[^']*'|"[^"]*")\s*\])*)\s*,(?P<value>.*)\)\s*$""",
-    re.DOTALL,
-)
-_ROOT = re.compile(r"[A-Za-z_]\w*")
-_LITERAL = re.compile(r"""\s*(?:'([^']*)'|"([^"]*)")\s*\}\}""")
-_STOP = re.compile(r"""\}\}|\[\s*(?P<quote>['"])""")
 LONGEST_KNOWN = 300
 """Characters of a text of which it is remembered what it refers to."""
-SHOWN = 100
-"""Characters of a reference that an error shows."""
-
-Part = str | int | None
-"""A key, an index, or None for each element."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """One reference and where it stands."""
-
-    text: str
-    root: str
-    parts: tuple[Part, ...]
-    path: Path = ()
-    """Where in the document its text stands."""
-    otherwise: tuple[Json, ...] = ()
-    """The value where it names nothing, if one was given."""
-
-    @property
-    def step(self) -> str | None:
-        """The step it refers to."""
-        return str(self.parts[0]) if self.root == "steps" and self.parts else None
-
-    @property
-    def input(self) -> str | None:
-        """The input it refers to."""
-        return str(self.parts[0]) if self.root == "inputs" and self.parts else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What stands between braces, and where in its text."""
-
-    start: int
-    end: int
-    text: str
-    literal: bool = False
-
-
-def _scan(text: str) -> Iterator[_Found]:
-    """All that stands between braces, in time linear in the text. Braces within quoted keys are part of these."""
-    at = 0
-    last = {quote: text.rfind(quote) for quote in "'\""}
-    closing = text.rfind("}}")
-    while 0 <= (start := text.find("{{", at)) < closing:
-        literal = _LITERAL.match(text, start + 2)
-        if literal is not None:
-            at = literal.end()
-            yield _Found(start, at, literal[1] if literal[1] is not None else literal[2], literal=True)
-            continue
-        end = _end_of(text, start + 2, last)
-        if end < 0:
-            return
-        at = end + 2
-        yield _Found(start, at, text[start + 2 : end].strip())
-
-
-def _end_of(text: str, at: int, last: Mapping[str, int]) -> int:
-    """Where the braces that close a reference are; below 0 if there are none."""
-    while (stop := _STOP.search(text, at)) is not None:
-        quote = stop["quote"]
-        if quote is None:
-            return stop.start()
-        at = text.index(quote, stop.end()) + 1 if last[quote] >= stop.end() else stop.end()
-    return -1
-
-
-def read(text: str, path: Path = ()) -> Reference:
-    """A reference from the text between its braces.
-
-    Raises:
-        ReferenceFailed: It is not a reference.
-    """
-    shown = text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
-    if (call := _DEFAULT.match(text)) is not None:
-        return replace(read(call["of"], path), text=text, otherwise=(_literal(call["value"], shown),))
-    root = _ROOT.match(text)
-    if root is None:
-        hint = "write {{ steps.<id>.output }}; {{ '{{' }} stands for two braces"
-        raise ReferenceFailed(f"'{{{{ {shown} }}}}' is not a reference", hint=hint)
-    parts: list[Part] = []
-    at = root.end()
-    while at < len(text):
-        part = _PART.match(text, at)
-        if part is None:
-            raise ReferenceFailed(
-                f"'{{{{ {shown} }}}}' is not a reference: '{text[at : at + SHOWN]}' is not understood",
-                hint="paths go by .key, ['any key'], [0] and [*]; conditions belong under `when`",
-            )
-        at = part.end()
-        match part.lastgroup:
-            case "index":
-                parts.append(int(part["index"]))
-            case "each":
-                parts.append(None)
-            case group:
-                parts.append(part[group or "key"])
-    return Reference(text, root[0], tuple(parts), path)
-
-
-def _literal(text: str, shown: str) -> Json:
-    """The value that is written as the second argument of `default`."""
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] == "'":
-        return text[1:-1]
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise ReferenceFailed(
-            f"'{{{{ {shown} }}}}' is not a reference: '{text}' is no value",
-            hint="write a value in JSON, such as [], {}, 0, null or 'text'",
-        ) from None
-
-
-def find(value: Json, path: Path = ()) -> Iterator[Reference | tuple[Path, ReferenceFailed]]:
-    """All references in a value, and for each text that is not one, its place and what is wrong."""
-    if isinstance(value, str):
-        yield from _find_in_text(value, path)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from find(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from find(item, (*path, index))
-
-
-def _find_in_text(text: str, path: Path) -> Iterator[Reference | tuple[Path, ReferenceFailed]]:
-    opened = text.count("{{")
-    for found in _scan(text):
-        opened -= found.literal and found.text.count("{{")
-        opened -= 1
-        if found.literal:
-            continue
-        try:
-            yield read(found.text, path)
-        except ReferenceFailed as error:
-            yield path, error
-        else:
-            opened -= found.text.count("{{")  # in a quoted key
-    if opened > 0:
-        hint = "write {{ steps.<id>.output }}; {{ '{{' }} stands for two braces"
-        yield path, ReferenceFailed("'{{' is not closed", hint=hint)
 
 
 def resolve(value: Json, scope: Mapping[str, Json]) -> Json:
@@ -198,7 +34,7 @@ def _resolve_text(text: str, scope: Mapping[str, Json]) -> Json:
         return look_up(whole, scope)
     pieces: list[str] = []
     at, first, last = 0, len(text) - len(text.lstrip()), len(text.rstrip())
-    for found in _scan(text):
+    for found in scan(text):
         value = found.text if found.literal else look_up(_read_once(found.text), scope)
         if (found.start, found.end) == (first, last):  # the whole value is one reference
             return value
@@ -210,7 +46,7 @@ def _resolve_text(text: str, scope: Mapping[str, Json]) -> Json:
 @lru_cache(maxsize=2048)
 def _whole(text: str) -> Reference | None:
     """The reference that the whole text is; None if it is something else."""
-    found = list(_scan(text))
+    found = list(scan(text))
     if len(found) != 1 or found[0].literal:
         return None
     first, last = len(text) - len(text.lstrip()), len(text.rstrip())

@@ -132,7 +132,7 @@ class OrchestrationService:
 
     def _problems(self, flow: Workflow, inputs: Mapping[str, Json] | None) -> list[Problem]:
         try:
-            check(flow, self._engine.plugins, inputs)
+            check(self._engine.prepared.of(flow), self._engine.plugins, inputs)
         except WorkflowError as error:
             return list(error.problems)
         return []
@@ -151,7 +151,7 @@ class OrchestrationService:
             WorkflowError: The workflow or its inputs are wrong; carries every problem.
         """
         await self._engine.steering.refresh()
-        check(workflow, self._engine.plugins, inputs)
+        check(self._engine.prepared.of(workflow), self._engine.plugins, inputs)
         view = await agent_of(self._engine, workflow.agent, workflow.folder)
         told = await remembered(self._engine, view, workflow, inputs, use=False) is not None
         return await plan_checked(

@@ -56,9 +56,9 @@ class Journal:
         self.run_id = fence.run_id
         self.metrics = MetricsFold()
         self.figures = FiguresFold()
+        self._listeners: tuple[Listener, ...] = ()
+        self._tell(earlier)
         self._listeners = tuple(listeners)
-        for event in earlier:
-            self._count(event)
 
     def listen(self, listener: Listener) -> None:
         """Call *listener* with each event from now on."""
@@ -86,12 +86,10 @@ class Journal:
         """
         self.append(_make(kind, {**fields, "run_id": self.run_id}))
 
-    def append(self, event: Event) -> None:
-        """Write an event that `event` has made; otherwise as `record`."""
-        self.store.append_event(_row(event), self.fence)
-        self._count(event)
-        if self._listeners:
-            self._notify(event)
+    def append(self, *made: Event) -> None:
+        """Write events that `event` has made; otherwise as `record`."""
+        self.store.append_events([_row(event) for event in made], self.fence)
+        self._tell(made)
 
     async def commit(self, work: "Work[ResultT]", *events: Event) -> ResultT:
         """Do *work* and write *events* in one transaction; returns after it is committed.
@@ -99,7 +97,7 @@ class Journal:
         If *work* raises, its error is raised here, and no event is written.
         """
         result = await self.store.do(work, self.fence, [_row(event) for event in events])
-        self._committed(events)
+        self._tell(events)
         return result
 
     def committing(self, work: "Work[ResultT]", *events: Event) -> "Awaitable[ResultT]":
@@ -111,7 +109,7 @@ class Journal:
             StoreError: The database cannot be written.
         """
         done = self.store.begin(work, self.fence, [_row(event) for event in events])
-        self._committed(events)
+        self._tell(events)
         return done
 
     def commit_later(self, work: "Work[Any]", *events: Event) -> None:
@@ -123,25 +121,18 @@ class Journal:
             StoreError: The database cannot be written.
         """
         self.store.do_later(work, self.fence, [_row(event) for event in events])
-        self._committed(events)
+        self._tell(events)
 
-    def _committed(self, events: Iterable[Event]) -> None:
-        for event in events:
-            self._count(event)
-            if self._listeners:
-                self._notify(event)
-
-    def _count(self, event: Event) -> None:
-        self.metrics.add(event)
-        self.figures.add(event)
-
-    def _notify(self, event: Event) -> None:
-        for listener in self._listeners:
-            try:
-                listener(event)
-            except (Exception, SystemExit, CancelledError):
-                # A faulty listener must not break the run that it watches.
-                log.exception("listener_failed", listener=repr(listener), event_type=event.type)
+    def _tell(self, told: Iterable[Event]) -> None:
+        for event in told:
+            self.metrics.add(event)
+            self.figures.add(event)
+            for listener in self._listeners:
+                try:
+                    listener(event)
+                except (Exception, SystemExit, CancelledError):
+                    # A faulty listener must not break the run that it watches.
+                    log.exception("listener_failed", listener=repr(listener), event_type=event.type)
 
 
 class StepLog:

@@ -53,7 +53,7 @@ class Store:
         self._key = self.keys[0] if self.keys else None
         prepare = partial(_upgrade_own, key=self._key) if own_file else database.prepare
         self._writer = Writer(engine, prepare, self._key)
-        self.append_event = self._writer.append
+        self.append_events = self._writer.append
 
     async def do(
         self, work: Work[ResultT], fence: Fence | None = None, events: Sequence[NewEvent] = ()

@@ -59,14 +59,14 @@ class Writer:
         self._careful = 0
         self.inbox = Inbox(self._thread.start)
 
-    def append(self, row: NewEvent, fence: Fence | None = None) -> None:
-        """Write an event; committed soon, in order, without waiting. Blocks while the queue is full.
+    def append(self, rows: Sequence[NewEvent], fence: Fence | None = None) -> None:
+        """Write events; committed soon, in order, without waiting. Blocks while the queue is full.
 
         Raises:
             Fenced: Earlier work under this fence was refused.
             StoreError: Earlier events could not be committed, or the queue stayed full.
         """
-        self.inbox.put(Job(None, fence, (row,)))
+        self.inbox.put(Job(None, fence, rows))
 
     def submit(
         self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[NewEvent] = ()
