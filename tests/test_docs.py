@@ -11,6 +11,7 @@ from intendant.hooks import specs
 from intendant.hooks.kinds import GROUPS, base_of
 from intendant.hooks.registry import Plugins
 from intendant.pilot.checking import check
+from intendant.pilot.prepared import Prepared
 from intendant.plugin import Step
 
 ROOT = Path(__file__).parent.parent
@@ -101,7 +102,7 @@ def test_the_reference_of_connectors_is_what_the_code_says(monkeypatch) -> None:
 def test_workflows_in_readmes_of_plugins_can_be_run(readme) -> None:
     for text in blocks(readme, "yaml"):
         if text.startswith("name:"):
-            check(Workflow.parse(text, file=readme.name), PLUGINS)
+            check(Prepared(Workflow.parse(text, file=readme.name)), PLUGINS)
 
 
 def test_the_table_of_jobs_was_measured_with_the_examples_as_they_are(monkeypatch) -> None:

@@ -212,7 +212,8 @@ async def test_a_run_that_is_claimed_within_a_batch_refuses_what_its_former_owne
     journal.append(skipped(journal, 1))
     claimed = any_store.begin(runs.claim("r", "heir"))
     journal.append(skipped(journal, 2))
-    late = journal.committing(nothing, skipped(journal, 3))
+    late = asyncio.create_task(journal.commit(nothing, skipped(journal, 3)))
+    await asyncio.sleep(0)
     heir = Journal(any_store, (await claimed).fence)
     with pytest.raises(Fenced):
         await late

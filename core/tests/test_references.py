@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from intendant.model.references import Reference, find, read
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 from intendant.plugin import ReferenceFailed
 
 SCOPE = {

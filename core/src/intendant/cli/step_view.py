@@ -13,7 +13,7 @@ from intendant.model.errors import IntendantError, ReferenceFailed
 from intendant.model.placing import STATE
 from intendant.model.workflow import Json, Step, Workflow
 from intendant.pilot.items import keys_of
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 from intendant.planning.decided import Plan
 from intendant.spending.step_budgets import budget_key
 

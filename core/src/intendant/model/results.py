@@ -107,7 +107,9 @@ class Usage(Frozen):
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in Usage.model_fields})
+        if not other.model_fields_set or not self.model_fields_set:
+            return self if self.model_fields_set else other
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in Usage.__pydantic_fields__})
 
 
 class ToolCall(Frozen):

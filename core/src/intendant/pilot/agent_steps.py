@@ -11,7 +11,7 @@ from intendant.model.graph_keys import Approve, ToolUse
 from intendant.model.workflow import Json, Step
 from intendant.pilot.agent_turns import Agent
 from intendant.pilot.deliveries import ConnectorUse, Permit
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 from intendant.pilot.tool_offers import OfferedTool, offer
 from intendant.pilot.tool_use import ToolBox
 from intendant.planning.decided import StepPlan

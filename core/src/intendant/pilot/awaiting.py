@@ -17,7 +17,7 @@ from intendant.model.workflow import Json, Step, Workflow
 from intendant.pilot.engine import Engine
 from intendant.pilot.execution import output_text
 from intendant.pilot.frames import Frame
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 from intendant.planning.decided import Plan
 from intendant.record.rows import SignalRow
 

@@ -41,7 +41,7 @@ from intendant.pilot.agent_steps import agent_of
 from intendant.pilot.client import Shared, StepModel
 from intendant.pilot.deliveries import ConnectorUse
 from intendant.pilot.recording import Recorder, StepRecorder
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 from intendant.pilot.sandbox import Bounds, bounded
 from intendant.pilot.schemas import Schema
 from intendant.planning.compression import CompressionChain

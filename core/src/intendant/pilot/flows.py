@@ -9,7 +9,7 @@ from intendant.model.results import Failure, RunStatus, StepOutcome
 from intendant.model.workflow import Flow, Json, Step, Workflow
 from intendant.pilot.frames import Frame, Part, totals
 from intendant.pilot.graph_checks import fault_of
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 from intendant.pilot.steps import Place, begun_at, ended, result_of, waits, within
 
 

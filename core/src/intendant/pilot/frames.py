@@ -19,7 +19,7 @@ from intendant.pilot.execution import RunContext, executed_event, failed_event, 
 from intendant.pilot.graph import CONDITION_NAMES
 from intendant.pilot.prepared import Prepared
 from intendant.pilot.recording import Recorder, StepRecorder
-from intendant.pilot.references import holds_withheld, with_withheld
+from intendant.pilot.resolving import holds_withheld, with_withheld
 from intendant.pilot.sandbox import bounded
 from intendant.planning.decided import Plan, StepPlan
 from intendant.record.journal import Journal

@@ -21,7 +21,7 @@ from intendant.pilot.execution import failure_of, output_text
 from intendant.pilot.frames import Frame, counts_of, totals
 from intendant.pilot.graph import CONDITION_NAMES
 from intendant.pilot.recording import ItemBatch, ItemRecorder
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 from intendant.pilot.steps import Place, composite, work
 from intendant.text.hashing import digest_of
 

@@ -14,7 +14,7 @@ from intendant.model.workflow import Json, Loop, Step
 from intendant.pilot.execution import failure_of, output_text
 from intendant.pilot.frames import Frame, totals
 from intendant.pilot.recording import ItemRecorder, Recorder, StepRecorder
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 from intendant.pilot.steps import Place, begun_at, body, ended, waits, within
 from intendant.text.hashing import digest_of
 

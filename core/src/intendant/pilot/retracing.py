@@ -11,7 +11,7 @@ from intendant.model.workflow import ON_ERROR, Json, OnError, Step
 from intendant.pilot.flows import part_of
 from intendant.pilot.frames import Frame, Part, RunState
 from intendant.pilot.items import keys_of
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 
 MARK = re.compile(r"\[([^\]]*)\]")
 """What tells an item of a list, or a pass of a loop, in an address."""

@@ -8,7 +8,7 @@ from intendant.model.results import Failure, RunStatus, StepOutcome, StepStatus
 from intendant.model.workflow import Json
 from intendant.pilot.execution import failure_of
 from intendant.pilot.frames import Frame, RunState
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 
 
 def status_of(frame: Frame) -> RunStatus:

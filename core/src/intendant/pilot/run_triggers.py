@@ -31,7 +31,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from intendant.model.errors import IntendantError
 from intendant.model.workflow import Frozen, Json
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 
 QUIET_SECONDS = 1.0
 """A file that was changed within this may still be being written: it is looked at again."""

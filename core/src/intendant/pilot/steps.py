@@ -16,7 +16,7 @@ from intendant.pilot.awaiting import await_event
 from intendant.pilot.execution import StepExecution, failure_of, output_text
 from intendant.pilot.frames import Frame
 from intendant.pilot.recording import Deferred, Recorder
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 from intendant.pilot.waiting import Answer, ask_people, let_time_pass
 
 

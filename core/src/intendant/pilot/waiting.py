@@ -16,7 +16,7 @@ from intendant.model.workflow import Json, Step
 from intendant.pilot.awaiting import WAIT
 from intendant.pilot.execution import output_text
 from intendant.pilot.frames import APPROVAL, Frame
-from intendant.pilot.references import resolve
+from intendant.pilot.resolving import resolve
 from intendant.record.journal import Journal, StepLog
 from intendant.record.rows import ApprovalRow, DecisionRow
 from intendant.text.hashing import digest_of

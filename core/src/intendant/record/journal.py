@@ -2,7 +2,7 @@
 
 import json
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from time import time
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
@@ -99,18 +99,6 @@ class Journal:
         result = await self.store.do(work, self.fence, [_row(event) for event in events])
         self._tell(events)
         return result
-
-    def committing(self, work: "Work[ResultT]", *events: Event) -> "Awaitable[ResultT]":
-        """Queue *work* and *events* for one transaction at once; the result can be awaited, and is ready when it
-        is committed. Listeners are notified at once. Cancelling the waiter does not roll back.
-
-        Raises:
-            Fenced: Another process owns the run now.
-            StoreError: The database cannot be written.
-        """
-        done = self.store.begin(work, self.fence, [_row(event) for event in events])
-        self._tell(events)
-        return done
 
     def commit_later(self, work: "Work[Any]", *events: Event) -> None:
         """Queue *work* and *events* for one transaction, in order with all other writes. Nothing waits for it: if

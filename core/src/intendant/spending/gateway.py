@@ -298,7 +298,7 @@ class Gateway:
             self._traffic.note(route.provider, route.model, error)
             raise
         self._traffic.note(route.provider, route.model, None)
-        return await self._settled(call, held, reply)
+        return self._settled(call, held, reply)
 
     async def _quoted(self, call: Call) -> Quote:
         """What the call may take, with the marks for the provider's prompt cache that pay."""
@@ -362,8 +362,8 @@ class Gateway:
 
     # --- how a try ends ---
 
-    async def _settled(self, call: Call, held: Held, checked: CheckedReply) -> ModelReply:
-        """Charge an answer; it is returned when the charge is committed, so that it is never asked for again."""
+    def _settled(self, call: Call, held: Held, checked: CheckedReply) -> ModelReply:
+        """Charge an answer and keep it, so that it is not asked for again."""
         scope, row, route, reply = call.scope, held.row, held.route, checked.reply
         reported = reply.usage if held.quote.provider.charges else Usage()
         price = held.quote.card.price(reported)
@@ -384,7 +384,7 @@ class Gateway:
         )
         scope.usage += usage
         scope.produced_by = label_of(reply)
-        await scope.ledger.settle(row, spent, text, event)
+        scope.ledger.settle(row, spent, text, event)
         if fault:
             message = f"{route.provider}/{route.model} answered what cannot be stored: {fault}"
             raise ProviderError(message, hint="this is a fault of the provider's plugin; the call was charged")

@@ -378,20 +378,17 @@ class RunLedger:
     async def _recall(self, error: BaseException) -> bool:
         return is_standing(error) and await self.standing.recall(self.agent) > 0
 
-    async def settle(self, row: HoldRow, spent: Spent, reply: str | None, event: events.TokensSettled) -> None:
-        """Charge what a call took and keep its answer, in one commit with its event. The caller gets the answer
-        after that: what was answered is never asked, and paid, again.
-        """
-        done = self._journal.committing(holds.settle(row.key, spent, reply), event)
-        # All that belongs to it is done now: a caller that is cancelled while it waits leaves nothing half done.
+    # A call ends without waiting for its commit, which the writer begins within milliseconds: whatever its answer
+    # leads to (the next hold, a delivery, the end of the run) is committed after it, in order. A process that dies
+    # before leaves a hold, which is in doubt like that of any call in flight, and never charged with too little.
+
+    def settle(self, row: HoldRow, spent: Spent, reply: str | None, event: events.TokensSettled) -> None:
+        """Charge what a call took and keep its answer, in one commit with its event."""
+        self._journal.commit_later(holds.settle(row.key, spent, reply), event)
         step = self._close(row, spent)
         beyond = spent.tokens - row.tokens
         if beyond > 0 or spent.micro > row.micro:
             self._overrun(row, max(0, beyond), spent.micro - row.micro, max(0, -step.left))
-        await done
-
-    # A call without an answer ends without waiting for its commit: what is held next is committed after it, in
-    # order, and a process that dies before leaves a hold, which is in doubt and never charged with too little.
 
     def cut_off(self, row: HoldRow, spent: Spent, event: events.TokensSettled) -> None:
         """Charge what came of a stream that broke off, in one commit with its event."""

@@ -13,7 +13,7 @@ older rows, at the end of its table, changes no digest.
 
 from collections.abc import Sequence
 from hashlib import sha256
-from json import dumps
+from json import JSONEncoder
 from os import urandom
 from typing import Any
 
@@ -28,6 +28,8 @@ there are and how they ended, standing limits, holds that expired, what was eras
 """
 NONE = ""
 """The digest of a row that is not there."""
+_WRITE = JSONEncoder(default=repr).encode
+"""`json.dumps`, which makes an encoder for each call."""
 
 
 class Covered:
@@ -87,7 +89,7 @@ class Covered:
         while made and made[-1] is None:
             made.pop()
         made.append(self.name)
-        return sha256(dumps(made, default=repr).encode()).hexdigest()
+        return sha256(_WRITE(made).encode()).hexdigest()
 
     def rows(self, session: Session, where: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The covered columns of the rows for which *where* holds; `?` stands for a value."""
@@ -129,7 +131,7 @@ def commitment(table: str, key: str, digest: str, more: dict[str, Any] | None = 
     `was`: the digest before, in the chain of everything; `run`: the run of the row there; `base`: what was spent
     and held of a budget when it was opened: tokens and micro-US$ spent, tokens and micro-US$ held.
     """
-    return dumps([table, key, digest, more] if more else [table, key, digest])
+    return _WRITE([table, key, digest, more] if more else [table, key, digest])
 
 
 def payload_digest(salt: str, text: str) -> str:

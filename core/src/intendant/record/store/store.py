@@ -68,7 +68,7 @@ class Store:
         if writer.inbox.full:
             await writer.inbox.has_room()
         try:
-            result: ResultT = await writer.submit(work, fence, events)
+            result = await self.begin(work, fence, events)
         except (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error) as error:
             raise StoreError(f"the database cannot be used: {database.short(error)}") from error
         if self._late is not None:
