@@ -57,4 +57,5 @@ def is_on(flag: Flag, subject: Subject | str) -> bool:
 
 def decided(flags: BaseModel, subject: Subject) -> dict[str, bool]:
     """Which of *flags*, the section of the settings, are on for *subject*."""
-    return {name: is_on(getattr(flags, name), subject) for name in type(flags).__pydantic_fields__}
+    values = {name: getattr(flags, name) for name in type(flags).__pydantic_fields__}
+    return {name: flag if isinstance(flag, bool) else is_on(flag, subject) for name, flag in values.items()}

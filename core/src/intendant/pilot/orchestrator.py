@@ -448,7 +448,8 @@ class WorkflowOrchestrator:
         last = Frame(run, run.plan.workflow.finally_, outer=frame, lenient=True)
         # What an earlier process did at its end is done again: the run has another end now.
         last.outcomes.clear()
-        await run_segment(last)
+        if last.steps:
+            await run_segment(last)
         return last
 
     async def _end(

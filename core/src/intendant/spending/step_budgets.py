@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from intendant.model.graph_keys import Limits
 
@@ -66,6 +67,7 @@ def _above(key: str) -> Iterator[str]:
     return ("/".join(parts[:length]) for length in range(1, len(parts)))
 
 
+@lru_cache(maxsize=4096)
 def budget_key(address: str) -> str:
     """The step whose budget a call counts to: items of a list share that of their step."""
     return _ITEM.sub("", address) if "[" in address else address
