@@ -134,6 +134,8 @@ def test_only_the_gateway_calls_providers_and_only_questions_calls_hooks() -> No
     for file in sorted(CORE.rglob("*.py")):
         text = file.read_text()
         where = str(file.relative_to(CORE))
+        if where == "testing/provider_contract.py":
+            continue  # no run can import it: `testing` is above all wings
         if re.search(r"\bprovider\.(complete|stream)\(", text):
             assert where == "spending/gateway.py"
         if "submit_batch(" in text:

@@ -4,10 +4,12 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from intendant import testing
 from intendant.plugin import (
     AddressRefused,
     ConnectorCall,
@@ -20,7 +22,7 @@ from intendant.plugin import (
     StepResult,
     ToolCall,
 )
-from intendant.testing import ConnectorContract, ScriptedProvider, run_steps
+from intendant.testing import ConnectorContract, Place, ScriptedProvider, run_steps
 from intendant_mcp import McpConnector
 
 SERVER = str(Path(__file__).with_name("mcp_server.py"))
@@ -29,6 +31,15 @@ SERVER = str(Path(__file__).with_name("mcp_server.py"))
 class TestMcpContract(ConnectorContract):
     plugin = McpConnector
     entry_point = "mcp"
+
+    @pytest.fixture(autouse=True)
+    def _log(self, log):
+        self.log = log
+
+    @asynccontextmanager
+    async def place(self):
+        uses = {"tools": testing.Use({}), "call": testing.Use({"tool": "add", "arguments": {"a": 2, "b": 3}})}
+        yield Place(stdio(self.log), uses)
 
 
 def call(value=None):

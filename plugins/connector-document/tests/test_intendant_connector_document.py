@@ -3,12 +3,15 @@
 import io
 import struct
 import zipfile
+from contextlib import asynccontextmanager
 from datetime import date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from intendant.plugin import ConnectorCall, ConnectorError
-from intendant.testing import ConnectorContract
+from intendant.testing import ConnectorContract, Place, Use
 from intendant_connector_document import DocumentConnector
 
 CALL = ConnectorCall(None, "k", "r", "s")
@@ -17,6 +20,13 @@ CALL = ConnectorCall(None, "k", "r", "s")
 class TestDocumentContract(ConnectorContract):
     plugin = DocumentConnector
     entry_point = "document"
+
+    @asynccontextmanager
+    async def place(self):
+        with TemporaryDirectory() as folder:
+            path = Path(folder).resolve() / "a.pdf"
+            path.write_bytes(pdf("One page"))
+            yield Place(DocumentConnector({"roots": [folder]}), {"read": Use({"path": str(path)})})
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """What the feed connector promises, against a real server."""
 
+from contextlib import asynccontextmanager
+
 import pytest
 
 from intendant.plugin import ConnectorCall, ConnectorError
-from intendant.testing import ConnectorContract
+from intendant.testing import ConnectorContract, Place, Use, WireServer
 from intendant_connector_feed import FeedConnector
 
 CALL = ConnectorCall(None, "k", "r", "s")
@@ -25,6 +27,11 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>
 class TestFeedContract(ConnectorContract):
     plugin = FeedConnector
     entry_point = "feed"
+
+    @asynccontextmanager
+    async def place(self):
+        async with WireServer(lambda _sent: (200, RSS, {})).running() as url:
+            yield Place(FeedConnector({"allow": ["127.0.0.1"]}), {"read": Use({"url": url})})
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import stat
 import sys
 import sysconfig
 import tempfile
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from intendant.plugin import ConnectorCall, ConnectorError, Watch
-from intendant.testing import ConnectorContract
+from intendant.testing import ConnectorContract, Place, Use
 from intendant_connector_file import FileConnector
 from intendant_connector_file._csv import read_csv
 from intendant_connector_file._write import encode, to_csv
@@ -24,6 +25,18 @@ from intendant_connector_file._write import encode, to_csv
 class TestFileContract(ConnectorContract):
     plugin = FileConnector
     entry_point = "file"
+
+    @asynccontextmanager
+    async def place(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = {"path": str(Path(folder).resolve() / "a.txt")}
+            uses = {
+                "write": Use(path, "one"),
+                "append": Use(path, "two"),
+                "read": Use(path),
+                "list": Use({"path": str(Path(folder).resolve() / "*")}),
+            }
+            yield Place(FileConnector({"roots": [folder]}), uses)
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ import asyncio
 import os
 import shutil
 import subprocess
+from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from intendant.plugin import ConnectorCall, ConnectorError
-from intendant.testing import ConnectorContract
+from intendant.testing import ConnectorContract, Place, Use
 from intendant_connector_git import GitConnector
 
 CALL = ConnectorCall(None, "key", "run", "step")
@@ -18,6 +20,12 @@ CALL = ConnectorCall(None, "key", "run", "step")
 class TestGitContract(ConnectorContract):
     plugin = GitConnector
     entry_point = "git"
+
+    @asynccontextmanager
+    async def place(self):
+        with TemporaryDirectory() as folder:
+            Repository(Path(folder) / "repo").commit("one")
+            yield Place(GitConnector({"roots": [folder]}), {"log": Use({"repo": f"{folder}/repo"})})
 
 
 class Repository:

@@ -1,12 +1,13 @@
 """What the http connector promises, against a real server."""
 
 import json
+from contextlib import asynccontextmanager
 
 import pytest
 from werkzeug import Response
 
 from intendant.plugin import ConnectorCall, ConnectorError, Effect
-from intendant.testing import ConnectorContract, run_steps
+from intendant.testing import ConnectorContract, Place, Use, WireServer, run_steps
 from intendant_connector_http import HttpConnector
 from intendant_connector_http._paging import link_of
 
@@ -17,6 +18,19 @@ LOCAL = {"allow": ["localhost"]}
 class TestHttpContract(ConnectorContract):
     plugin = HttpConnector
     entry_point = "http"
+
+    @asynccontextmanager
+    async def place(self):
+        async with WireServer(lambda _sent: (200, {"ok": True}, {})).running() as url:
+            changing = {"url": url, "json": {"a": 1}}
+            uses = {
+                "get": Use({"url": url}),
+                "post": Use(changing),
+                "put": Use(changing),
+                "delete": Use({"url": url}),
+                "request": Use({**changing, "method": "PATCH"}),
+            }
+            yield Place(HttpConnector({"allow": ["127.0.0.1"]}), uses)
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.policy import default
 
 import pytest
 
 from intendant.plugin import AddressRefused, ConnectorCall, ConnectorError
-from intendant.testing import ConnectorContract
+from intendant.testing import ConnectorContract, Place, Use
 from intendant_connector_mail import MailConnector
 from intendant_connector_mail._imap import _folder, _quoted
 
@@ -25,6 +26,17 @@ KEY = "d" * 64
 class TestMailContract(ConnectorContract):
     plugin = MailConnector
     entry_point = "mail"
+
+    @pytest.fixture(autouse=True)
+    def _servers(self, smtp, imap):
+        self.smtp, self.imap = smtp, imap
+
+    @asynccontextmanager
+    async def place(self):
+        sent = {**self.smtp.account, "to": "bo@x.example", "subject": "S"}
+        yield Place(
+            MailConnector(LOCAL), {"send": Use(sent, "Hello"), "fetch": Use({**self.imap, "folder": "Ships"})}
+        )
 
 
 def call(value="Hello \u00fc"):

@@ -2,13 +2,13 @@
 
 import os
 import sqlite3
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from hypothesis import given, strategies as st
 
 from intendant.plugin import AddressRefused, ConnectorCall, ConnectorError
-from intendant.testing import ConnectorContract
+from intendant.testing import ConnectorContract, Place, Use
 from intendant_connector_sql import SqlConnector
 from intendant_connector_sql._statements import check_read, check_single
 
@@ -20,6 +20,16 @@ on_server = pytest.mark.skipif(not SERVER, reason="INTENDANT_TEST_POSTGRESQL nam
 class TestSqlContract(ConnectorContract):
     plugin = SqlConnector
     entry_point = "sql"
+
+    @asynccontextmanager
+    async def place(self):
+        uses = {
+            "execute": Use(
+                {"url": URL, "sql": "insert into orders (name) values (:n)", "parameters": {"n": "Cy"}}
+            ),
+            "query": Use({"url": URL, "sql": "select * from orders"}),
+        }
+        yield Place(SqlConnector({"writes": True}), uses)
 
 
 def call(value=None):

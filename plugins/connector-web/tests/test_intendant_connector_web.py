@@ -1,9 +1,11 @@
 """What the web connector promises, against a real server."""
 
+from contextlib import asynccontextmanager
+
 import pytest
 
 from intendant.plugin import ConnectorCall, ConnectorError
-from intendant.testing import ConnectorContract
+from intendant.testing import ConnectorContract, Place, Use, WireServer
 from intendant_connector_web import WebConnector
 
 CALL = ConnectorCall(None, "k", "r", "s")
@@ -22,6 +24,11 @@ PAGE = """<!doctype html><html lang="en"><head><title> Prices  of
 class TestWebContract(ConnectorContract):
     plugin = WebConnector
     entry_point = "web"
+
+    @asynccontextmanager
+    async def place(self):
+        async with WireServer(lambda _sent: (200, PAGE, {"Content-Type": "text/html"})).running() as url:
+            yield Place(WebConnector({"allow": ["127.0.0.1"]}), {"page": Use({"url": url})})
 
 
 @pytest.fixture

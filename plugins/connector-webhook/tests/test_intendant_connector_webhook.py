@@ -3,12 +3,13 @@
 import hmac
 import json
 from base64 import b64decode, b64encode
+from contextlib import asynccontextmanager
 from hashlib import sha256
 
 import pytest
 
 from intendant.plugin import ConnectorCall, ConnectorError
-from intendant.testing import ConnectorContract
+from intendant.testing import ConnectorContract, Place, Use, WireServer
 from intendant_connector_webhook import WebhookConnector, sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -17,6 +18,11 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 class TestWebhookContract(ConnectorContract):
     plugin = WebhookConnector
     entry_point = "webhook"
+
+    @asynccontextmanager
+    async def place(self):
+        async with WireServer(lambda _sent: (200, {"ok": True}, {})).running() as url:
+            yield Place(WebhookConnector({"allow": ["127.0.0.1"]}), {"post": Use({"url": url}, {"a": 1})})
 
 
 def call(value):

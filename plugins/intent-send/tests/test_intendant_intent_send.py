@@ -35,6 +35,9 @@ class TestSendContract(IntentContract):
     plugin = SendHandler
     entry_point = "send"
 
+    steps = ({"uses": "board.post", "input": {"text": "hello"}, "with": {"channel": "a"}},)
+    beside = (Board,)
+
 
 STEP = {"id": "s", "intent": "send", "uses": "board.post", "input": {"text": "hello"}, "with": {"channel": "a"}}
 

@@ -3,6 +3,7 @@ import math
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from intendant.plugin import (
     Tool,
     ToolCall,
 )
-from intendant.testing import OnlyTier, ProviderContract, WireServer, nobody, run_steps
+from intendant.testing import HANG, OnlyTier, Peer, ProviderContract, Scenario, WireServer, nobody, run_steps
 from intendant_provider_anthropic import MODELS, AnthropicProvider
 
 KEY = "sk-ant-test-0123456789abcdef"
@@ -41,6 +42,15 @@ HERE = {"models": {"fast": "claude-haiku-5-5"}}
 class TestAnthropicProvider(ProviderContract):
     plugin = AnthropicProvider
     entry_point = "anthropic"
+
+    @asynccontextmanager
+    async def peer(self, scenario: Scenario) -> AsyncIterator[Peer]:
+        server = WireServer()
+        counted = {"input_tokens": scenario.input_tokens, "output_tokens": scenario.output_tokens}
+        server.answer(HANG if scenario.hangs else message(scenario.text, usage=counted), scenario.status)
+        async with server.running() as url:
+            made = AnthropicProvider({"base_url": url, "api_key": KEY, "models": {"fast": scenario.model}})
+            yield Peer(made, lambda: server.asked()["max_tokens"])
 
 
 @pytest.fixture
@@ -466,3 +476,11 @@ async def test_without_tools_none_are_sent(server: WireServer) -> None:
     server.answer(message())
     assert not (await ask()).calls
     assert not {"tools", "tool_choice"} & server.sent.keys()
+
+
+async def test_a_key_of_the_settings_is_sent(server: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    server.answer(message())
+    await ask(api_key="sk-of-the-settings")
+    assert "sk-of-the-settings" in str(server.requests[0].headers)

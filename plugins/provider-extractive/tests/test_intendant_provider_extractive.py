@@ -42,6 +42,8 @@ class TestExtractiveProvider(ProviderContract):
     plugin = ExtractiveProvider
     entry_point = "extractive"
 
+    request = ModelRequest(messages=(Message(content="."),), source=RECORDS, task="summarize")
+
 
 async def ask(
     source: Any,

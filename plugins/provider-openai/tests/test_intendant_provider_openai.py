@@ -3,6 +3,7 @@ import math
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from intendant.plugin import (
     Tool,
     ToolCall,
 )
-from intendant.testing import OnlyTier, ProviderContract, WireServer, nobody, run_steps
+from intendant.testing import HANG, OnlyTier, Peer, ProviderContract, Scenario, WireServer, nobody, run_steps
 from intendant_provider_openai import MODELS, OpenaiProvider
 from intendant_provider_openai._ranks import tokenizer
 
@@ -38,6 +39,16 @@ OBJECT = {
 class TestOpenaiProvider(ProviderContract):
     plugin = OpenaiProvider
     entry_point = "openai"
+
+    @asynccontextmanager
+    async def peer(self, scenario: Scenario) -> AsyncIterator[Peer]:
+        server = WireServer()
+        counted = {"prompt_tokens": scenario.input_tokens, "completion_tokens": scenario.output_tokens}
+        body = completion(scenario.text, usage={**counted, "total_tokens": sum(counted.values())})
+        server.answer(HANG if scenario.hangs else body, scenario.status)
+        async with server.running() as url:
+            made = OpenaiProvider({"base_url": f"{url}/v1", "api_key": KEY, "models": {"fast": scenario.model}})
+            yield Peer(made, lambda: server.asked().get("max_completion_tokens") or server.asked()["max_tokens"])
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
+from .connector_contract import (
+    ConnectorContract as ConnectorContract,
+    Place as Place,
+    Use as Use,
+)
+from .contract_base import PluginContract as PluginContract
 from .contracts import (
     BudgetContract as BudgetContract,
     ClassifierContract as ClassifierContract,
     CompressorContract as CompressorContract,
-    ConnectorContract as ConnectorContract,
-    IntentContract as IntentContract,
-    PluginContract as PluginContract,
-    ProviderContract as ProviderContract,
     TierContract as TierContract,
     sweep as sweep,
 )
@@ -17,6 +19,12 @@ from .fakes import (
     refusal as refusal,
     run_steps as run_steps,
     sync_engine as sync_engine,
+)
+from .intent_contract import IntentContract as IntentContract
+from .provider_contract import (
+    Peer as Peer,
+    ProviderContract as ProviderContract,
+    Scenario as Scenario,
 )
 from .wire import (
     CUT as CUT,

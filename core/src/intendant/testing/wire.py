@@ -122,17 +122,20 @@ class WireServer:
         if isinstance(body, str) and body in (CUT, RESET, HANG):
             await self._stop(body, reader, writer)
             return
+        more = {"content-type": "application/json", **{name.lower(): value for name, value in more.items()}}
+        if isinstance(body, list):
+            more["content-type"] = "text/event-stream"
         named = "".join(f"{name}: {value}\r\n" for name, value in more.items())
         writer.write(f"HTTP/1.1 {status} X\r\nconnection: close\r\n{named}".encode())
         if isinstance(body, list):
             await self._stream(body, reader, writer)
         else:
             data = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else _json(body)
-            writer.write(b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(data) + data)
+            writer.write(b"content-length: %d\r\n\r\n" % len(data) + data)
         await writer.drain()
 
     async def _stream(self, pieces: list[Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        writer.write(b"transfer-encoding: chunked\r\n\r\n")
         for piece in pieces:
             if isinstance(piece, str):
                 await self._stop(piece, reader, writer)

@@ -94,11 +94,13 @@ class AnthropicProvider(HttpProvider):
         return bool(self.api_key())
 
     def make_client(self, key: str, http_client: "AsyncClient") -> "AsyncAnthropic":  # noqa: ARG002
-        """The SDK's client, which finds the key, or the token, by itself."""
+        """The SDK's client; without a key in the settings it finds one, or a token, in the environment."""
         from anthropic import AsyncAnthropic
 
         settings: AnthropicSettings = self.settings
-        return AsyncAnthropic(base_url=settings.base_url, max_retries=0, http_client=http_client)
+        return AsyncAnthropic(
+            api_key=settings.api_key or None, base_url=settings.base_url, max_retries=0, http_client=http_client
+        )
 
     def touch(self, client: Any) -> None:
         """What calls and counts use."""
