@@ -20,6 +20,7 @@ from intendant.hooks.bases import (
     Tier as Tier,
     TierSettings as TierSettings,
     WeightedShares as WeightedShares,
+    cheapest as cheapest,
 )
 from intendant.hooks.connectors import (
     Connector as Connector,
@@ -110,6 +111,7 @@ from intendant.model.requests import (
     ModelClient as ModelClient,
     ModelOffer as ModelOffer,
     ModelRequest as ModelRequest,
+    OfferedModel as OfferedModel,
     Operation as Operation,
     Options as Options,
     PromptReuse as PromptReuse,

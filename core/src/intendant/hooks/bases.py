@@ -1,7 +1,7 @@
 """What plugin authors subclass. Each class asks for one method, named by the verb of its kind."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError
@@ -15,6 +15,7 @@ from intendant.model.requests import (
     ClassifyRequest,
     CompressRequest,
     IntentSpec,
+    OfferedModel,
     Options,
     ParametersT,
     RouteRequest,
@@ -173,13 +174,19 @@ class Tier(Plugin):
         if request.difficulty > hardest and not request.last_resort:
             return None
         for offer in request.offers:
-            model = offer.models.get(self.name)
+            model = offer.models.get(self.name) or self.choose(offer.catalogue)
             if settings.model is not None:
                 provider, _, model = settings.model.partition("/")
                 if provider != offer.provider:
                     continue
             if model:
                 return self._to(offer.provider, model, request, hardest)
+        return None
+
+    def choose(self, models: Sequence[OfferedModel]) -> str | None:  # noqa: ARG002  # for subclasses
+        """This tier's model at a provider that names none for it, out of all that it has; None, the default, where
+        none will do. `cheapest` finds one by what it can.
+        """
         return None
 
     def _to(self, provider: str, model: str, request: RouteRequest, hardest: float) -> Route:
@@ -192,6 +199,36 @@ class Tier(Plugin):
             temperature=settings.temperature,
             reason=f"difficulty {request.difficulty:.1f} of at most {hardest:g}",
         )
+
+
+def cheapest(
+    models: Iterable[OfferedModel], *, images: bool = False, tools: bool = False, window: int = 0
+) -> str | None:
+    """The name of the cheapest model that can do what is asked; None if there is none. What costs an unknown price
+    comes last, and a window that is not known has room for anything.
+
+    Args:
+        models: What a provider has.
+        images: It must be able to see pictures.
+        tools: It must be able to call tools.
+        window: Tokens that it must be able to read and write in one call.
+    """
+    able = [
+        model
+        for model in models
+        if model.images >= images and model.tools >= tools and (model.window is None or model.window >= window)
+    ]
+    unknown = float("inf")
+    # A call reads about three times what it writes.
+    found = min(
+        able,
+        key=lambda model: (
+            unknown if model.input_usd is None else 3 * model.input_usd + (model.output_usd or 0.0),
+            model.name,
+        ),
+        default=None,
+    )
+    return None if found is None else found.name
 
 
 class BudgetStrategy(Plugin):

@@ -153,6 +153,10 @@ class Provider(Plugin):
     def models(self) -> Mapping[str, str]:
         """Its model for each tier, by tier name. Must not use the network nor import an SDK."""
 
+    def catalogue(self) -> Sequence[str]:
+        """All models that it can be asked for, by default those of the tiers. Must not use the network."""
+        return tuple(dict.fromkeys(self.models().values()))
+
     def token_counting(self, model: str) -> TokenCounting:  # noqa: ARG002  # for subclasses
         """How tokens of *model* are counted; by default as for a model whose tokenizer is not known."""
         return TokenCounting()

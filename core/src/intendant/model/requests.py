@@ -215,12 +215,30 @@ class CompressRequest(Frozen):
     """Forms that need decoding by the reader are welcome too: values split into prefixes and references."""
 
 
+class OfferedModel(Frozen):
+    """What is known of a model before it is asked."""
+
+    name: str
+    input_usd: float | None = None
+    """US$ for a million input tokens, at the lowest rate; None if the price is not known."""
+    output_usd: float | None = None
+    """US$ for a million output tokens."""
+    window: int | None = None
+    """Tokens that it reads and writes at most in one call; None if that is not known."""
+    images: bool = False
+    """True if it can be shown pictures."""
+    tools: bool = False
+    """True if it can be offered tools."""
+
+
 class ModelOffer(Frozen):
     """A provider that can be used now, and the models it has for the tiers."""
 
     provider: str
     models: Mapping[str, str]
     """Model by tier name."""
+    catalogue: tuple[OfferedModel, ...] = ()
+    """All models that it can be asked for, for tiers that it names none for."""
     charges: bool = True
     """False if it computes its answers without a language model."""
 

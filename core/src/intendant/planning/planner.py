@@ -197,7 +197,7 @@ class Planner:
     @cached_property
     def offers(self) -> tuple[ModelOffer, ...]:
         """The providers that can be used, preferred first; looked up once, when the first plan is made."""
-        return offers(self._plugins.providers, self._settings.routing.providers)
+        return offers(self._plugins.providers, self._settings.routing.providers, self._prices)
 
     def router(
         self, workflow: Workflow, flags: Mapping[str, bool] | None = None, prior: Prior | None = None

@@ -1,44 +1,67 @@
 """Which models there are, and which others may do what one cannot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from intendant.config.logs import get_logger
 from intendant.hooks.providers import Provider
 from intendant.model.errors import ProviderError, SettingsError
-from intendant.model.requests import ModelOffer
+from intendant.model.requests import ModelOffer, OfferedModel
 from intendant.model.results import Route
-from intendant.spending.pricing import Prices
+from intendant.spending.pricing import PICO, Prices
 
 log = get_logger("intendant.plugins")
 SAMPLE = (1000, 300)
 """Tokens in and out by which models are compared."""
 
 
-def offers(providers: Mapping[str, Provider], preferred: Sequence[str] = ()) -> tuple[ModelOffer, ...]:
+def offers(
+    providers: Mapping[str, Provider], preferred: Sequence[str] = (), prices: Prices | None = None
+) -> tuple[ModelOffer, ...]:
     """What the providers that can be used now have for the tiers.
 
     Args:
         providers: By name, in their own order.
         preferred: Names of those that come first.
+        prices: What models cost; without them, only which models there are for the tiers is told.
     """
     names = [name for name in preferred if name in providers]
     names += [name for name in providers if name not in names]
-    found = (_offer(name, providers[name]) for name in names)
+    found = (_offer(name, providers[name], prices) for name in names)
     return tuple(offer for offer in found if offer is not None)
 
 
-def _offer(name: str, provider: Provider) -> ModelOffer | None:
+def _offer(name: str, provider: Provider, prices: Prices | None) -> ModelOffer | None:
     """What a provider offers; None if it cannot be used, or its own code fails."""
     try:
         if not provider.available():
             return None
-        return ModelOffer(provider=name, models=dict(provider.models()), charges=provider.charges)
+        known = () if prices is None else tuple(_described(name, provider, prices))
+        models = dict(provider.models())
+        return ModelOffer(provider=name, models=models, catalogue=known, charges=provider.charges)
     except SettingsError as error:
         log.warning("provider_not_offered", provider=name, reason=str(error))
         return None
     except Exception:
         log.exception("plugin_raised", plugin=f"provider:{name}")
         return None
+
+
+def _described(name: str, provider: Provider, prices: Prices) -> Iterator[OfferedModel]:
+    """All models of a provider, with what they cost and can."""
+    for model in provider.catalogue():
+        try:
+            card = prices.card(name, model, free=not provider.charges)
+            usd: tuple[float | None, float | None] = (card.steps[0].input / PICO, card.steps[0].output / PICO)
+        except ProviderError:
+            usd = (None, None)
+        yield OfferedModel(
+            name=model,
+            input_usd=usd[0],
+            output_usd=usd[1],
+            window=provider.context_window(model),
+            images=provider.images,
+            tools=provider.tools,
+        )
 
 
 def misconfigured(providers: Mapping[str, Provider]) -> SettingsError | None:
