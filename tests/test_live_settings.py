@@ -160,6 +160,11 @@ async def failures(trial: Trial) -> Any:
     return [outcome.failure.code for outcome in result.steps.values() if outcome.failure is not None]
 
 
+async def mapped(trial: Trial) -> Any:
+    each = {"id": "each", "intent": "generate", "prompt": "Say {{ item }}", "for_each": ["a", "b"]}
+    return (await trial.run({**FLOW, "steps": [each]})).status
+
+
 async def prior(trial: Trial) -> Any:
     flow = {**FLOW, "agent": "eva", "steps": FLOW["steps"][:1]}
     for _ in range(5):
@@ -202,6 +207,7 @@ CASES: dict[str, Case] = {
         0.9, of_steps("route"), UNROUTED, "routing.tiers.balanced.temperature"
     ),
     "run.max_parallel": Case(1, at_once, provider=Slow),
+    "run.max_items": Case(1, mapped),
     "run.step_timeout": Case(0.01, failures, provider=Slow),
 }
 POLICY = {

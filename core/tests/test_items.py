@@ -432,3 +432,16 @@ async def test_after_kill_9_nothing_that_was_committed_is_repeated_and_nothing_i
         if line.startswith("sent"):
             _, key, index = line.split()
             assert keys.get(index, key) == key  # a letter that is sent again has the same key
+
+
+async def test_a_list_that_is_longer_than_may_be_asks_nothing() -> None:
+    provider = ScriptedProvider("an answer")
+    rows = {"id": "rows", "intent": "copy", "input": list(range(6))}
+    each = {"id": "each", "intent": "ask", "for_each": "{{ steps.rows.output }}", "input": "x"}
+    flow = Workflow.model_validate({"name": "w", "steps": [rows, each]})
+    async with engine(Copy(), Ask(), provider, settings={"run": {"max_items": 5}}) as service:
+        result = await service.run(flow)
+    failure = result.failures["each"]
+    assert "6 items, more than the 5" in failure.message
+    assert "run.max_items" in failure.hint
+    assert not provider.calls

@@ -1,6 +1,6 @@
 """Prices: compiled rates say what the price data says, for every model that can be had, to the micro-dollar."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import ceil
 
@@ -10,9 +10,11 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import TimeOfDateConstraint
 from hypothesis import given, strategies as st
 
+from intendant import Workflow
 from intendant.config.settings import PriceSetting
-from intendant.plugin import ProviderError, Usage
+from intendant.plugin import IntentHandler, IntentSpec, ProviderError, Usage
 from intendant.spending.pricing import Prices, known_models
+from intendant.testing import ScriptedProvider, engine
 
 NOON = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 OURS = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "output_reasoning")
@@ -135,3 +137,62 @@ def test_a_model_that_is_not_paid_by_the_token_has_no_price_by_the_token() -> No
 def test_known_models_are_those_of_the_data() -> None:
     assert "claude-haiku-5-5" in known_models("anthropic")
     assert known_models("nobody") == ()
+
+
+# --- prices that may not be right any more, or here ---
+
+
+def test_a_factor_holds_for_all_prices_of_the_data_and_for_none_by_hand() -> None:
+    usage = Usage(input_tokens=10_000, output_tokens=1_000)
+    hand = {"anthropic/mine": PriceSetting(input=1, output=2)}
+    plain, dearer = Prices(hand, lambda: NOON), Prices(hand, lambda: NOON, {"anthropic": 1.1})
+    ratio = [prices.of("anthropic", "claude-sonnet-5-5", usage).micro_usd for prices in (plain, dearer)]
+    assert ratio[1] == ceil(Decimal(ratio[0]) * Decimal("1.1"))
+    assert dearer.of("anthropic", "mine", usage) == plain.of("anthropic", "mine", usage)
+    assert dearer.card("anthropic", "claude-sonnet-5-5").version.endswith(" times 1.1")
+
+
+def test_data_grows_older_and_what_it_announces_makes_it_no_younger() -> None:
+    prices = Prices(now=lambda: NOON)
+    assert prices.days_old() is None, "no price of the data is in use"
+    prices.card("anthropic", "claude-sonnet-5-5")
+    later = Prices(now=lambda: NOON + timedelta(days=3650))
+    later.card("anthropic", "claude-sonnet-5-5")
+    assert 0 <= prices.days_old() < 3650 - 365 < later.days_old()
+
+
+class Named(ScriptedProvider):
+    """Has a model that the price data knows, at an address that may cost more."""
+
+    name = "anthropic"
+
+    def models(self):
+        return {"only": "claude-sonnet-5-5"}
+
+    def surcharge(self):
+        return "eu.example is not example"
+
+
+async def warnings_of(**prices) -> str:
+    step = {"id": "a", "intent": "generate", "prompt": "Say hello"}
+    flow = Workflow.model_validate({"name": "w", "steps": [step]})
+    async with engine(Named(), Generate(), settings={"prices": prices}) as service:
+        return "\n".join((await service.plan(flow)).steps[0].warnings)
+
+
+async def test_a_plan_warns_of_old_prices_and_of_an_address_that_may_cost_more(monkeypatch) -> None:
+    monkeypatch.setattr(Prices, "days_old", lambda _self: 200)
+    said = await warnings_of()
+    assert "began 200 days ago: upgrade the package genai-prices" in said
+    assert "eu.example is not example: if it costs more than usual, set prices.factors.anthropic" in said
+    assert not await warnings_of(warn_after_days=365, factors={"anthropic": 1.1})
+    assert not await warnings_of(models={"anthropic/claude-sonnet-5-5": {"input": 1, "output": 2}})
+
+
+class Generate(IntentHandler):
+    """Writes."""
+
+    spec = IntentSpec(name="generate", summary="Write", examples=("Write it",))
+
+    async def handle(self, request):
+        raise AssertionError("a plan executes nothing")

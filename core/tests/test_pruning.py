@@ -1,5 +1,7 @@
 """Runs whose time is over go as a whole; what they took of standing budgets stays, and the record is whole."""
 
+from itertools import pairwise
+
 import pytest
 from sqlalchemy import create_engine, select, text
 
@@ -134,3 +136,19 @@ async def test_storage_is_told_by_table(url) -> None:
         rows = await service._engine.store.do(pruning.storage())
         assert {row.table for row in rows if row.rows} >= {"event", "run", "hold", "ledger", "run_figure"}
         assert all(row.bytes for row in rows if row.rows)
+
+
+async def test_storage_grows_in_a_line(url) -> None:
+    """Twice the runs are twice the rows, however many there were before; none is rewritten into a later one."""
+
+    async def rows_of(store) -> int:
+        return sum(row.rows for row in await store.do(pruning.storage()) if row.table in ("event", "step", "hold"))
+
+    async with engine(Ask(), db=url) as service:
+        store, counts = service._engine.store, []
+        for _ in range(4):
+            for _ in range(3):
+                await service.run(FLOW)
+            counts.append(await rows_of(store))
+        grown = [later - before for before, later in pairwise(counts)]
+        assert max(grown) <= 1.1 * min(grown), counts  # what is noted now and then is a row or two

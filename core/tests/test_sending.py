@@ -570,6 +570,31 @@ async def test_what_cannot_be_shown_pictures_is_not_sent_any() -> None:
     assert provider.calls == []
 
 
+class Glancing(Seeing):
+    """Its pictures take a thousand tokens at most, however many bytes they have."""
+
+    def token_counting(self, model):
+        return TokenCounting(len, exact=True, image=1000)
+
+
+class LookAtMuch(Look):
+    """Shows a picture of a megabyte."""
+
+    async def handle(self, request):
+        picture = Image(media_type="image/png", data="A" * 1_400_000)
+        message = Message(content="what is it?", images=(picture,))
+        return StepResult(output=(await request.model.complete(ModelRequest(messages=(message,)))).text)
+
+
+async def test_a_picture_is_held_with_what_its_model_takes_for_one() -> None:
+    provider = Glancing(reply())
+    async with engine(LookAtMuch(), provider, settings=QUICK) as service:
+        result = await service.run(flow({}))
+    assert not result.failures
+    hold, _ = provider.calls[0]
+    assert 1000 <= hold.tokens - hold.max_output_tokens < 1200
+
+
 def test_waits_grow_up_to_the_longest_and_never_beyond_the_deadline() -> None:
     backoff = Backoff(attempts=9, delay=1.0, max_delay=6.0)
     assert [backoff.next_delay() for _ in range(5)] == [1, 2, 4, 6, 6]

@@ -118,7 +118,7 @@ async def read_costs(
 
     def work(connection: Any) -> dict[str, Any]:
         groups = spend_report.sums(connection, scope, by)
-        fold = SavingsFold(models, engine.settings.prices.models, scope)
+        fold = SavingsFold(models, engine.settings.prices.models, scope, engine.settings.prices.factors)
         for event in spend_report.journal_rows(connection, scope):
             fold.add(event)
         held = spend_report.still_held(connection, scope)

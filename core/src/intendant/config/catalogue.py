@@ -35,6 +35,7 @@ LIVE = frozenset(
         "routing.default_tier",
         "routing.tiers",
         "run.max_parallel",
+        "run.max_items",
         "run.step_timeout",
         "alerts.window_seconds",
         "alerts.least",
@@ -62,6 +63,7 @@ HOLES = {
     "calls.limits": "provider",
     "plugins.settings": "plugin",
     "prices.models": "model",
+    "prices.factors": "provider",
     "alerts.silence": "rule",
     "alerts.parameters": "parameter",
 }

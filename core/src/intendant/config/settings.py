@@ -151,6 +151,8 @@ class RunSettings(Section):
 
     max_parallel: int = Field(default=16, ge=1, le=1000)
     """Steps of a run that may be executed at once."""
+    max_items: int = Field(default=100_000, ge=1, le=10_000_000)
+    """Items that one `for_each` may have: how many there are may follow from what a model found."""
     step_timeout: float | None = Field(default=300.0, gt=0)
     """Seconds for a step that names no `timeout`; None for no limit."""
     call_timeout: float = Field(default=120.0, gt=0)
@@ -257,10 +259,14 @@ class PriceSetting(Section):
 
 
 class PriceSettings(Section):
-    """Prices of models that the price data does not know."""
+    """What models cost, beside the price data."""
 
     models: dict[str, PriceSetting] = Field(default_factory=dict)
-    """By `provider/model`."""
+    """Prices that the data does not know, or that differ from it, by `provider/model`."""
+    factors: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(default_factory=dict)
+    """What prices of the data are multiplied by, by provider: regions, priority tiers and resellers cost more."""
+    warn_after_days: int = Field(default=120, ge=1)
+    """Plans warn where the newest price in the data is older."""
 
 
 class Settings(Section):

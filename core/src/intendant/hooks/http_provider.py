@@ -134,6 +134,11 @@ class HttpProvider(Provider):
         host = urlsplit(self.base_url).hostname
         return f".{host}".endswith(f".{self.vendor.domain}")
 
+    def surcharge(self) -> str:
+        """Another address of the vendor's, which may be regional."""
+        host, usual = (urlsplit(url).hostname for url in (self.base_url, self.vendor.url))
+        return f"{host} is not {usual}" if self.is_own and host != usual else ""
+
     def api_key(self) -> str:
         """The key; empty if there is none."""
         settings: HttpSettings = self.settings

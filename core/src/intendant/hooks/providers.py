@@ -157,6 +157,12 @@ class Provider(Plugin):
         """All models that it can be asked for, by default those of the tiers. Must not use the network."""
         return tuple(dict.fromkeys(self.models().values()))
 
+    def surcharge(self) -> str:
+        """Why calls may cost more than the published prices, such as a regional address; empty if nothing is known
+        of that. Must not use the network.
+        """
+        return ""
+
     def token_counting(self, model: str) -> TokenCounting:  # noqa: ARG002  # for subclasses
         """How tokens of *model* are counted; by default as for a model whose tokenizer is not known."""
         return TokenCounting()

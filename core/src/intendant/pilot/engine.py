@@ -70,7 +70,7 @@ class Engine:
             secrets=self.secrets,
         )
         self.questions = Questions(self.plugins.manager)
-        self.prices = Prices(self.settings.prices.models)
+        self.prices = Prices(self.settings.prices.models, factors=self.settings.prices.factors)
         self.planner = Planner(self.plugins, self.settings, self.prices)
         self.prepared = PreparedWorkflows()
         extensions = self.plugins.extensions.values()

@@ -39,12 +39,19 @@ async def run_items(frame: Frame, step: Step) -> StepOutcome:
     Items that were done before are kept, where both their key and what they are agree.
 
     Raises:
-        StepError: It has no list, two items have the same key, or the outputs cannot be gathered.
+        StepError: It has no list or one that is too long, two items have the same key, or the outputs cannot be
+            gathered.
     """
     scope = frame.scope(step)
     items = resolve(step.for_each, scope)
     if not isinstance(items, list):
         raise StepError(f"`for_each` is {_kind(items)}, not a list", hint="name a list, such as steps.read.output")
+    most = frame.run.context.settings.run.max_items
+    if len(items) > most:
+        raise StepError(
+            f"`for_each` has {len(items):,} items, more than the {most:,} that one list may have",
+            hint="shorten the list, or raise run.max_items",
+        )
     return await _Map(frame, step, items, keys_of(step, items, scope)).run()
 
 

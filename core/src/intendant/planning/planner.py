@@ -34,6 +34,7 @@ from intendant.planning.bounds import Bound, Bounds, within
 from intendant.planning.decided import Plan, StepPlan, in_order
 from intendant.planning.drafts import Draft, changes_outside
 from intendant.planning.graph_bounds import Items, cap_of, is_idle, items_of, of_workflow
+from intendant.planning.price_doubts import price_doubts
 from intendant.planning.prior import Prior
 from intendant.planning.routing import Router
 from intendant.planning.shadowing import acting, compared, equal_shares, shares_without
@@ -476,6 +477,7 @@ class Planner:
                 f"the price of {route.provider}/{route.model} is set to {price:,.0f} US$ for a million tokens: "
                 "is that meant?"
             )
+        warnings += price_doubts(self._prices, self._settings.prices, self._plugins.providers, route)
         return tuple(warnings)
 
     def _price_in_doubt(self, route: Route) -> float:

@@ -74,11 +74,17 @@ class SavingsFold:
         models: The models that each provider has for tiers.
         by_hand: Prices from the settings.
         scope: Which calls are meant.
+        factors: What other prices are multiplied by, by provider.
     """
 
     def __init__(
-        self, models: Mapping[str, Sequence[str]], by_hand: Mapping[str, PriceSetting], scope: Scope
+        self,
+        models: Mapping[str, Sequence[str]],
+        by_hand: Mapping[str, PriceSetting],
+        scope: Scope,
+        factors: Mapping[str, float] | None = None,
     ) -> None:
+        self._factors = factors
         self._models = models
         self._by_hand = by_hand
         self._scope = scope
@@ -218,14 +224,14 @@ class SavingsFold:
         hour = int(at // HOUR)
         if hour not in self._prices:
             moment = datetime.fromtimestamp(hour * HOUR, UTC)
-            self._prices[hour] = Prices(self._by_hand, now=lambda: moment)
+            self._prices[hour] = Prices(self._by_hand, lambda: moment, self._factors)
         return self._prices[hour]
 
     def _dearest(self, provider: str) -> str | None:
         """The dearest model that a provider has for a tier; None if that is not known."""
         if provider in self._saved.models:
             return self._saved.models[provider]
-        prices, costs = Prices(self._by_hand), dict[str, int]()
+        prices, costs = Prices(self._by_hand, factors=self._factors), dict[str, int]()
         known = self._models.get(provider, ())
         for model in known:
             try:

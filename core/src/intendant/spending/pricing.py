@@ -7,7 +7,7 @@ not known is refused where a limit in dollars is to be kept: an unknown price is
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from math import ceil
@@ -25,6 +25,7 @@ Lane = Literal["standard", "batch"]
 PICO = 1_000_000
 """Rates are in millionths of a micro-US$ for each token: US$ per million tokens, times this."""
 FREE = "free"
+_DATA = "genai-prices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +121,17 @@ class Prices:
     Args:
         by_hand: Prices from the settings, by `provider/model`; they win.
         now: The time, for prices that begin on a day or hold for hours of it.
+        factors: What the other prices of a provider are multiplied by.
     """
 
     def __init__(
-        self, by_hand: Mapping[str, PriceSetting] | None = None, now: Callable[[], datetime] | None = None
+        self,
+        by_hand: Mapping[str, PriceSetting] | None = None,
+        now: Callable[[], datetime] | None = None,
+        factors: Mapping[str, float] | None = None,
     ) -> None:
         self._by_hand = by_hand or {}
+        self._factors = factors or {}
         self._now = now or (lambda: datetime.now(UTC))
         self._cards: dict[tuple[str, str, Lane], tuple[RateCard, datetime | None]] = {}
 
@@ -169,7 +175,19 @@ class Prices:
             raise _not_known(provider, model)
         # Prices may begin on a day or hold for hours of one; each such border is on a full hour.
         until = now.replace(minute=0, second=0, microsecond=0).timestamp() + 3600
-        return RateCard(_steps(found), _data_version()), datetime.fromtimestamp(until, UTC)
+        factor = self._factors.get(provider, 1.0)
+        version = _data_version() if factor == 1.0 else f"{_data_version()} times {factor:g}"
+        return RateCard(_steps(found, factor), version), datetime.fromtimestamp(until, UTC)
+
+    def days_old(self) -> int | None:
+        """Days since the newest price in the data began; None if none in use is from the data. What the data
+        announces for days to come does not count.
+        """
+        if not any(card.version.startswith(_DATA) for card, _ in self._cards.values()):
+            return None
+        today = self._now().date()
+        begun = [day for day in _first_days() if day <= today]
+        return (today - max(begun)).days if begun else None
 
 
 def known_models(provider: str) -> tuple[str, ...]:
@@ -214,18 +232,18 @@ def _by_hand(hand: PriceSetting, lane: Lane) -> Rates:
     )
 
 
-def _steps(found: "ModelPrice") -> tuple[Rates, ...]:
+def _steps(found: "ModelPrice", factor: float) -> tuple[Rates, ...]:
     """The staircase of a model's prices."""
     named = {name: value for name, value in vars(found).items() if value is not None}
     tiers = {tier.start for value in named.values() for tier in getattr(value, "tiers", ())}
-    return tuple(_rates(named, above) for above in (-1, *sorted(tiers)))
+    return tuple(_rates(named, above, Decimal(str(factor))) for above in (-1, *sorted(tiers)))
 
 
-def _rates(named: Mapping[str, Any], above: int) -> Rates:
+def _rates(named: Mapping[str, Any], above: int, factor: Decimal) -> Rates:
     def rate(*names: str) -> int:
         """The first of *names* that has a price."""
         found = next((named[name] for name in names if name in named), 0)
-        return _pico(_at(found, above))
+        return _pico(Decimal(str(_at(found, above))) * factor)
 
     return Rates(
         above=above,
@@ -254,4 +272,20 @@ def _pico(dollars: Decimal | float) -> int:
 def _data_version() -> str:
     from importlib.metadata import version
 
-    return f"genai-prices {version('genai-prices')}"
+    return f"{_DATA} {version('genai-prices')}"
+
+
+@lru_cache(maxsize=1)
+def _first_days() -> frozenset[date]:
+    """The days on which prices of the data begin."""
+    from genai_prices.data_snapshot import get_snapshot
+    from genai_prices.types import StartDateConstraint
+
+    return frozenset(
+        item.constraint.start_date
+        for provider in get_snapshot().providers
+        for model in provider.models
+        if isinstance(model.prices, list)
+        for item in model.prices
+        if isinstance(item.constraint, StartDateConstraint)
+    )
