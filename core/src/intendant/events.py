@@ -175,8 +175,12 @@ class OverageDrawn(Event):
     """What it may spend now."""
 
 
+CONNECTOR = "connector"
+"""In `TokensSettled.produced_by`: a connector's use was charged, and no model was asked."""
+
+
 class TokensReserved(Event):
-    """A model call is about to be sent; its worst case is held."""
+    """A model call, or a connector's use that costs money, is about to be made; its worst case is held."""
 
     type: Literal["tokens_reserved"] = "tokens_reserved"
     call: str
@@ -197,7 +201,7 @@ class TokensReserved(Event):
 
 
 class TokensSettled(Event):
-    """A model call ended; what it took is charged."""
+    """A model call, or a connector's use that costs money, ended; what it took is charged."""
 
     type: Literal["tokens_settled"] = "tokens_settled"
     call: str
@@ -213,6 +217,11 @@ class TokensSettled(Event):
     """The model that the provider says has answered, where that is not the one that was asked."""
     corrected: str = ""
     """Why `usage` is not what the provider reported; empty if it is."""
+
+    @property
+    def is_use(self) -> bool:
+        """True if a connector's use was charged, and no model was asked."""
+        return self.produced_by == CONNECTOR
 
 
 class CallDegraded(Event):

@@ -122,7 +122,7 @@ class OtelExtension(Extension):
 
     def _answered(self, event: TokensSettled) -> None:
         begun = self._calls.pop((event.run_id, event.call), None)
-        if begun is None or event.outcome in ("replayed", "cached"):
+        if begun is None or event.outcome in ("replayed", "cached") or event.is_use:
             return
         chosen = self._names
         attributes: dict[str, Any] = {names.OPERATION: "chat", names.REQUEST_MODEL: event.model}

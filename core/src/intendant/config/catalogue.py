@@ -64,6 +64,7 @@ HOLES = {
     "plugins.settings": "plugin",
     "prices.models": "model",
     "prices.factors": "provider",
+    "prices.uses": "operation",
     "alerts.silence": "rule",
     "alerts.parameters": "parameter",
 }

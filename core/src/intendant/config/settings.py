@@ -265,6 +265,9 @@ class PriceSettings(Section):
     """Prices that the data does not know, or that differ from it, by `provider/model`."""
     factors: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(default_factory=dict)
     """What prices of the data are multiplied by, by provider: regions, priority tiers and resellers cost more."""
+    uses: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """US$ for one use of a connector's operation, by `connector.operation`, such as `http.get`: held before it,
+    charged after it. By default what the connector says."""
     warn_after_days: int = Field(default=120, ge=1)
     """Plans warn where the newest price in the data is older."""
 

@@ -28,6 +28,9 @@ class ConnectorCall:
     """The folder of the workflow's file, where relative paths are looked for first; empty if it has none."""
     notes: list[str] = field(default_factory=list)
     """Add what the step's reader should know."""
+    charged: list[int] = field(default_factory=list)
+    """Add what the use has cost, in micro-US$, where that is known. Without it, what `Connector.cost_of` said is
+    charged."""
 
 
 class Effect(NamedTuple):
@@ -128,6 +131,15 @@ class Connector(Plugin):
         if mark is None:
             raise KeyError(name)
         return Effect(*mark)
+
+    async def cost_of(self, name: str, parameters: BaseModel) -> int:  # noqa: ARG002  # for subclasses
+        """What operation *name* with these parameters costs at most at the service that charges for it, in
+        micro-US$; by default 0. It is held in the budgets before the operation is done, and charged afterwards.
+
+        Raises:
+            ConnectorError: It cannot be told.
+        """
+        return 0
 
     async def parameters_known(self, name: str, fixed: Mapping[str, Json]) -> Mapping[str, Json]:  # noqa: ARG002
         """What is known more closely of parameters of operation *name* where *fixed* are given: JSON Schemas by

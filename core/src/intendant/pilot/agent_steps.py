@@ -15,6 +15,8 @@ from intendant.pilot.resolving import resolve
 from intendant.pilot.tool_offers import OfferedTool, offer
 from intendant.pilot.tool_use import ToolBox
 from intendant.planning.decided import StepPlan
+from intendant.spending.calls import CallScope
+from intendant.spending.paid_uses import PaidUses
 
 if TYPE_CHECKING:
     from intendant.pilot.execution import RunContext
@@ -28,6 +30,7 @@ async def agent_of(
     address: str,
     key: str,
     plan: StepPlan,
+    calls: CallScope,
 ) -> Agent:
     """The agent of one attempt at a step.
 
@@ -39,6 +42,7 @@ async def agent_of(
         address: Where the step stands in the run.
         key: The idempotency key of what the step delivers.
         plan: What was decided about the step.
+        calls: The attempt, to which what tools cost is charged.
 
     Raises:
         ConnectorError: A connector cannot tell what its tool takes.
@@ -46,7 +50,7 @@ async def agent_of(
     """
     prompt = str(given["prompt"] if "prompt" in given else resolve(step.prompt or "", scope))
     value = given["input"] if "input" in given else resolve(step.input, scope)
-    uses = _Uses(context, step, scope, address, plan)
+    uses = _Uses(context, step, scope, address, plan, calls)
     tools = [await uses.offered(tool) for tool in step.tools]
     box = ToolBox(tools, uses.use, key, None if context.dry else uses.ask)
     said = f"{key}\x1f{step.model_dump_json()}\x1f{prompt}\x1f{value!r}"
@@ -63,6 +67,7 @@ class _Uses:
     scope: Mapping[str, Json]
     address: str
     plan: StepPlan
+    calls: CallScope
 
     async def offered(self, use: ToolUse) -> OfferedTool:
         """A tool as the model is told of it.
@@ -90,6 +95,7 @@ class _Uses:
             dry=context.dry,
             folder=context.folder,
             permit=permit,
+            paid=PaidUses(self.calls, context.settings.prices.uses),
         )
 
     def filled(self, tool: OfferedTool, given: Mapping[str, Json], secrets: UsedSecrets) -> Mapping[str, Json]:

@@ -3,6 +3,7 @@ is never made twice: not by a retry, not by another process, not after a crash.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from pydantic import BaseModel
 
@@ -15,6 +16,7 @@ from intendant.model.errors import ConnectorError, IntendantError, PossiblySent
 from intendant.model.workflow import InDoubt, Json
 from intendant.record.journal import Journal
 from intendant.record.store import outbox
+from intendant.spending.paid_uses import PaidUses
 
 log = get_logger("intendant.steps")
 REPEATED: tuple[InDoubt, ...] = ("retry", "idempotent")
@@ -41,6 +43,7 @@ class ConnectorUse:
         dry: Changes to the outside are not made, only told.
         folder: The folder of the workflow's file.
         permit: Asked before something is changed outside.
+        paid: Holds and charges what uses cost.
 
     Attributes:
         notes: What the step's reader should know of what the connector did.
@@ -61,7 +64,9 @@ class ConnectorUse:
         dry: bool = False,
         folder: str = "",
         permit: Permit | None = None,
+        paid: PaidUses,
     ) -> None:
+        self._paid = paid
         self.notes: list[str] = []
         self.delivering = False
         self._permit = permit
@@ -159,7 +164,11 @@ class ConnectorUse:
 
     async def _do(self, values: Mapping[str, Json], call: ConnectorCall, used: UsedSecrets) -> Json:
         try:
-            return used.scrubbed(await self._connector.do(self._operation.name, values, call))
+            name, operation = self._connector.name, self._operation.name
+            said = await self._connector.cost_of(operation, self._connector.checked(operation, values))
+            most = self._paid.most(name, operation, said)
+            do = partial(self._connector.do, operation, values, call)
+            return used.scrubbed(await self._paid.pay(name, operation, most, do, call.charged))
         except Exception as error:  # a plugin's own code
             if not len(used) and isinstance(error, IntendantError):
                 raise

@@ -51,6 +51,7 @@ from intendant.spending.calls import CallScope
 from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
 from intendant.spending.nesting import inside
+from intendant.spending.paid_uses import PaidUses
 from intendant.spending.retrying import Backoff
 from intendant.text.hashing import digest_of
 
@@ -194,12 +195,12 @@ class StepExecution:
         on_text = None if context.on_text is None else partial(context.on_text, self._address)
         hint = context.plugins.model_hint if self._plan.needs_model and self._plan.route is None else ""
         asked = (self._step, self._references, self._given, self._address, self._key, self._plan)
-        agent = await agent_of(context, *asked) if self._step.tools else None
+        agent = await agent_of(context, *asked, calls) if self._step.tools else None
         model = StepModel(context.gateway, calls, self._plan, context.chain, context.shared, on_text, hint, agent)
         try:
             async with asyncio.timeout(limit) as clock:
                 with inside(context.ledger, self._address):
-                    result = await self._handled(self._request(model))
+                    result = await self._handled(self._request(model, calls))
         except TimeoutError:
             if not clock.expired():
                 raise
@@ -209,8 +210,7 @@ class StepExecution:
             ) from None
         finally:
             model.close()
-            if calls.calls:
-                self._usage += calls.usage
+            self._usage += calls.usage
             self._tokens_saved += model.tokens_saved
             self._told = () if agent is None else agent.notes()
             self._produced_by = calls.produced_by
@@ -251,7 +251,7 @@ class StepExecution:
 
     # --- what the handler is given ---
 
-    def _request(self, model: StepModel) -> StepRequest[Any]:
+    def _request(self, model: StepModel, calls: CallScope) -> StepRequest[Any]:
         """The step with its references resolved."""
         step, given, scope = self._step, self._given, self._references
         return StepRequest(
@@ -263,7 +263,7 @@ class StepExecution:
             parameters=self._parameters(step, {} if step.uses else self._with(UsedSecrets(None))),
             idempotency_key=self._key,
             model=model,
-            use_connector=self._connector(),
+            use_connector=self._connector(calls),
         )
 
     @property
@@ -297,7 +297,7 @@ class StepExecution:
             where = "options" if step.uses else "with"
             raise StepError(f"`{where}` is wrong: {first_error(error)}") from None
 
-    def _connector(self) -> UseConnector:
+    def _connector(self, calls: CallScope) -> UseConnector:
         if self._step.connector is None:
             return _no_connector
         name, operation = self._step.connector
@@ -313,6 +313,7 @@ class StepExecution:
             in_doubt=self._step.in_doubt,
             dry=context.dry,
             folder=context.folder,
+            paid=PaidUses(calls, context.settings.prices.uses),
         )
         return self._use
 

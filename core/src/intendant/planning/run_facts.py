@@ -147,6 +147,8 @@ class ObservationFold:
         self._beyond.add(budget_key(event.step_id or ""))
 
     def _settled(self, event: events.TokensSettled) -> None:
+        if event.is_use:
+            return
         address = event.step_id or ""
         self._asked[address] += 1
         if event.outcome in REUSED:

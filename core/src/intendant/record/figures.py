@@ -248,9 +248,11 @@ class FiguresFold:
             return
         if event.outcome == "in_doubt":
             self._doubtful[event.call] = (step, event.usage.tokens, event.usage.micro_usd)
+        step.micro_usd += event.usage.micro_usd
+        if event.is_use:
+            return
         step.calls += 1
         step.used += event.usage.tokens
-        step.micro_usd += event.usage.micro_usd
         self._repeated(event, (event.model, event.usage.input_tokens, event.usage.output_tokens))
 
     def _tool(self, event: events.ToolCalled) -> None:

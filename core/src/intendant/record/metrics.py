@@ -60,13 +60,13 @@ class MetricsFold:
             pass
         elif (charged := self._doubtful.pop(event.call, None)) is not None:  # what it took is known now
             self._totals["tokens_used"] -= charged.tokens
-            self._totals["calls"] -= 1
+            self._totals["calls"] -= not event.is_use
             self._totals["micro_usd"] -= charged.micro_usd
         if event.outcome == "in_doubt":
             self._doubtful[event.call] = event.usage
         if event.outcome in ("answered", "in_doubt", "cut_off"):
             self._totals["tokens_used"] += event.usage.tokens
-            self._totals["calls"] += 1
+            self._totals["calls"] += not event.is_use
             self._totals["micro_usd"] += event.usage.micro_usd
         elif event.outcome == "cached":
             self._totals["calls_cached"] += 1
