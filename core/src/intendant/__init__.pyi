@@ -40,6 +40,10 @@ from .pilot.sync import (
     run as run,
 )
 from .pilot.sync_memory import SyncAgentMemory as SyncAgentMemory
+from .pilot.vocabulary import (
+    KnownIntent as KnownIntent,
+    Vocabulary as Vocabulary,
+)
 from .planning.conversation import (
     ContextCompressor as ContextCompressor,
     ShownText as ShownText,

@@ -29,6 +29,7 @@ from intendant.pilot.rating import rate
 from intendant.pilot.remembering import AgentMemory, remembered
 from intendant.pilot.segments import run_segment
 from intendant.pilot.steering import Steering
+from intendant.pilot.vocabulary import Vocabulary, vocabulary_of
 from intendant.pilot.waiting import decisions_of, until_decided
 from intendant.planning.decided import Plan
 from intendant.record.store import liveness, runs
@@ -94,6 +95,11 @@ class OrchestrationService:
     def operations(self) -> Operations:
         """What operators look at: figures, reports, alerts, settings, flags, the audit trail."""
         return Operations(self._engine)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The intents and operations that workflows may use here."""
+        return vocabulary_of(self._engine)
 
     def flag_is_on(self, name: str, *, agent: str, user: str | None = None) -> bool:
         """True if a flag is on for runs of an agent, and of a user where one is named; by the settings as they are

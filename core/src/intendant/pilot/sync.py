@@ -19,6 +19,7 @@ from intendant.pilot.orchestrator import UNSET, WorkflowOrchestrator
 from intendant.pilot.service import Listener, OrchestrationService, TextListener
 from intendant.pilot.steering import Steering
 from intendant.pilot.sync_memory import SyncAgentMemory
+from intendant.pilot.vocabulary import Vocabulary
 from intendant.planning.decided import Plan
 
 ResultT = TypeVar("ResultT")
@@ -167,6 +168,11 @@ class SyncOrchestrationService:
     def steering(self) -> "SyncSteering":
         """See `OrchestrationService.steering`."""
         return SyncSteering(self._service.steering, self._thread)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """See `OrchestrationService.vocabulary`."""
+        return self._service.vocabulary
 
     def flag_is_on(self, name: str, *, agent: str, user: str | None = None) -> bool:
         """See `OrchestrationService.flag_is_on`."""

@@ -1,0 +1,140 @@
+"""Workflows from sentences, without a model: the right steps, in seven languages, and never one that cannot be run."""
+
+import pytest
+import yaml
+from sentences import SENTENCES
+
+from intendant import SyncOrchestrationService, Workflow
+from intendant_create import sketch
+from intendant_create._command import written
+from intendant_create._things import schedule_of, things_of
+
+WANTED = 0.70
+"""The least share of the steps that sentences ask for."""
+
+
+def steps_of(made) -> list[tuple[str, str]]:
+    return [(step["intent"], step.get("uses", "")) for step in made.steps]
+
+
+def in_order(wanted, got) -> int:
+    """How many of the steps that are wanted are there, in their order."""
+    row = [0] * (len(got) + 1)
+    for want in wanted:
+        row = longer(row, want, got)
+    return row[-1]
+
+
+def longer(before, want, got):
+    row = [0]
+    for at, have in enumerate(got):
+        row.append(before[at] + 1 if want == have else max(row[at], before[at + 1]))
+    return row
+
+
+@pytest.fixture(scope="module")
+def service():
+    with SyncOrchestrationService(db="none") as made:
+        yield made
+
+
+@pytest.mark.parametrize("language", sorted({language for language, _, _ in SENTENCES}))
+def test_most_of_the_steps_are_those_that_are_asked_for(language) -> None:
+    found = [(wanted, steps_of(sketch(text))) for tongue, text, wanted in SENTENCES if tongue == language]
+    share = sum(in_order(*pair) for pair in found) / sum(len(wanted) for wanted, _ in found)
+    assert share >= WANTED
+
+
+@pytest.mark.parametrize("text", [text for _, text, _ in SENTENCES])
+def test_every_workflow_can_be_planned(service, text) -> None:
+    made = sketch(text)
+    assert made.steps
+    service.plan(Workflow.parse(written(made)))
+
+
+HOSTILE = [
+    "read",
+    "send",
+    "and then and then if else otherwise",
+    "Summarize summarize summarize summarize",
+    "Read ../../etc/passwd.txt and mail it to a@b.example",
+    "select from {{ secrets.KEY }} and save to x.json",
+    "Read a.csv and {{ steps.nobody.output }} then save it to b.csv",
+    "count 'quo\"tes' in we'ird.csv per na\\me",
+    "\u202e\x00 read a.csv \ud800",
+    "读取 a.csv 并保存到 b.csv",
+    "read a.csv " * 40,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_sentence_makes_a_workflow_that_cannot_be_planned(service, text) -> None:
+    made = sketch(text)
+    if made.steps:
+        service.plan(Workflow.parse(written(made)))
+
+
+def test_columns_of_files_that_are_named_make_steps_that_need_no_model(tmp_path) -> None:
+    (tmp_path / "orders.csv").write_text(
+        "id,Customer,amount,region\n1,Ada,120.5,North\n2,Bo,80,South\n3,Cy,300,North\n"
+    )
+    made = sketch(
+        "Read orders.csv, keep those with an amount above 100 and sum the amount per region", str(tmp_path)
+    )
+    kept, summed = made.steps[1], made.steps[2]
+    assert kept["with"] == {"where": "item['amount'] > 100"}
+    assert summed["with"] == {"group_by": ["region"], "measures": {"amount": {"sum": "amount"}}}
+    assert not any("prompt" in step for step in made.steps)
+    with SyncOrchestrationService(
+        {"plugins": {"settings": {"connector:file": {"roots": [str(tmp_path)]}}}}, db="none"
+    ) as service:
+        made.steps[0]["with"]["path"] = str(tmp_path / "orders.csv")
+        result = service.run(Workflow.parse(written(made)))
+    assert result.outputs[summed["id"]] == [{"region": "North", "amount": 420.5}]
+
+
+def test_what_leaves_the_house_asks_a_person_first() -> None:
+    for _, text, _ in SENTENCES:
+        for step in sketch(text).steps:
+            if step.get("uses") in ("mail.send", "webhook.post"):
+                assert step["approve"]["ask"]
+
+
+def test_what_is_not_understood_is_said() -> None:
+    made = sketch("Read a.csv, frobnicate the wibbly ones sideways and save it to b.csv")
+    assert any("frobnicate" in part for part in made.unclear)
+
+
+@pytest.mark.parametrize(
+    ("text", "cron"),
+    [
+        ("every morning read a.csv", "0 7 * * *"),
+        ("Each Monday at 9 read a.csv", "0 9 * * 1"),
+        ("read a.csv every day at 6:30 pm", "30 18 * * *"),
+        ("every hour read a.csv", "0 * * * *"),
+        ("read a.csv on weekdays at 8", "0 8 * * 1-5"),
+        ("jeden Freitag um 16 Uhr a.csv lesen", "0 16 * * 5"),
+        ("chaque mois, lis a.csv", "0 7 1 * *"),
+        ("cada domingo a las 10 lee a.csv", "0 10 * * 0"),
+        ("read a.csv", ""),
+        ("read monday.csv", ""),
+    ],
+)
+def test_when_it_is_to_run(text, cron) -> None:
+    assert schedule_of(text)[1] == cron
+
+
+def test_what_a_sentence_names() -> None:
+    _, things = things_of(
+        "Read a/b-c.csv, ~/x.pdf and sqlite:///shop.db, see https://x.example/a.json. Mail me@x.example about folder in."
+    )
+    assert [thing.kind for thing in things] == ["file", "document", "db", "url", "mail", "folder"]
+    assert things[3].value == "https://x.example/a.json"
+
+
+def test_a_condition_at_the_end_decides_about_what_stands_before_it() -> None:
+    made = sketch("Read a.json and post it to https://hooks.example.org/a if it is empty")
+    decide, send = made.steps[1:]
+    assert decide["intent"] == "conditional"
+    assert send["when"] == f"steps.{decide['id']}.output.branch == 'true'"
+    assert yaml.safe_load(written(made))["steps"][-1]["uses"] == "webhook.post"
