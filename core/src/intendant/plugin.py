@@ -28,6 +28,11 @@ from intendant.hooks.connectors import (
     Effect as Effect,
     operation as operation,
 )
+from intendant.hooks.dispatchers import (
+    Dispatcher as Dispatcher,
+    DispatcherHealth as DispatcherHealth,
+    Runner as Runner,
+)
 from intendant.hooks.file_roots import (
     FileRoots as FileRoots,
     load_file as load_file,

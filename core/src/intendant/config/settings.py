@@ -151,6 +151,8 @@ class RunSettings(Section):
 
     max_parallel: int = Field(default=16, ge=1, le=1000)
     """Steps of a run that may be executed at once."""
+    dispatcher: str = "embedded"
+    """What brings runs to processes (`intendant worker`): `embedded`, each worker its own, or an installed one."""
     max_items: int = Field(default=100_000, ge=1, le=10_000_000)
     """Items that one `for_each` may have: how many there are may follow from what a model found."""
     step_timeout: float | None = Field(default=300.0, gt=0)

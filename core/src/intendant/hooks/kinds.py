@@ -16,6 +16,7 @@ GROUPS: Mapping[str, str] = {
     "provider": "intendant.providers",
     "connector": "intendant.connectors",
     "extension": "intendant.extensions",
+    "dispatcher": "intendant.dispatchers",
 }
 """Each kind's entry-point group."""
 _BASES = {
@@ -27,6 +28,7 @@ _BASES = {
     "provider": "providers:Provider",
     "connector": "connectors:Connector",
     "extension": "bases:Extension",
+    "dispatcher": "dispatchers:Dispatcher",
 }
 
 

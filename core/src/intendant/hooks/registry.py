@@ -25,6 +25,7 @@ from intendant.hooks.bases import (
 )
 from intendant.hooks.connectors import Connector
 from intendant.hooks.discovery import PluginRecord, PluginState
+from intendant.hooks.dispatchers import Dispatcher
 from intendant.hooks.hints import install_hint
 from intendant.hooks.providers import Provider
 from intendant.hooks.redaction import hide
@@ -221,6 +222,11 @@ class Plugins:
     def extensions(self) -> dict[str, Extension]:
         """Extensions by name."""
         return self._of("extension", Extension)
+
+    @cached_property
+    def dispatchers(self) -> dict[str, Dispatcher]:
+        """Dispatchers by name, without the one that is built in."""
+        return self._of("dispatcher", Dispatcher)  # type: ignore[type-abstract]
 
     def __repr__(self) -> str:
         return f"<Plugins {', '.join(self._plugins)}>"

@@ -50,7 +50,9 @@ class RunState:
     ending: bool = False
     """True once the run ends: what runs whatever happened, and what undoes steps, is not paused any more."""
     handed_over: bool = False
-    """True if that is because this process ends: another one is to go on with the run at once."""
+    """True if another process is to go on with the run."""
+    due: float | None = None
+    """When, in seconds since 1970; None for at once."""
 
     def pause(self) -> None:
         """Start no other step, unless the run is ending already."""

@@ -60,6 +60,7 @@ class WorkflowOrchestrator:
         listeners: Called with each event; must be quick.
         on_text: Called with a step's id and the next piece of a model's answer.
         beats: The caller sends heartbeats of the run (`heartbeats.beating`); others may take it over without them.
+        priority: Of a run that it opens, for workers: higher ones first.
     """
 
     def __init__(
@@ -69,8 +70,10 @@ class WorkflowOrchestrator:
         on_text: Callable[[str, str], object] | None = None,
         *,
         beats: bool = False,
+        priority: int = 0,
     ) -> None:
         self._engine = engine
+        self._priority = priority
         self._beats = beats
         self._listeners = (*engine.observers, *listeners)
         self._on_text = on_text
@@ -280,7 +283,9 @@ class WorkflowOrchestrator:
     ) -> Journal:
         """Open a run, with steps of another one that are *kept*, and record its plan."""
         lease = lease_until(beats=self._beats)
-        row = new_row(self._engine, run_id, plan, values, memory)._replace(lease_until=lease)
+        row = new_row(self._engine, run_id, plan, values, memory)._replace(
+            lease_until=lease, priority=self._priority
+        )
         try:
             journal = self._journal(plan, await self._engine.store.do(runs.open_run(row)))
             await self._begin(plan, journal, values, memory, kept)

@@ -6,12 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from intendant.config.flags import Subject, is_on
 from intendant.config.secrets import SecretSource
 from intendant.config.settings import Settings
 from intendant.events import Event
 from intendant.hooks.bases import Plugin
-from intendant.model.errors import Fenced, Problem, SettingsError, StoreError, WorkflowError
+from intendant.model.errors import Fenced, Problem, StoreError, WorkflowError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Limits, Workflow
@@ -22,14 +21,12 @@ from intendant.pilot.engine import Engine
 from intendant.pilot.frames import RunState
 from intendant.pilot.heartbeats import beating
 from intendant.pilot.opening import switched_off
-from intendant.pilot.operations import Operations
 from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
 from intendant.pilot.rating import rate
-from intendant.pilot.remembering import AgentMemory, remembered
+from intendant.pilot.remembering import remembered
 from intendant.pilot.segments import run_segment
-from intendant.pilot.steering import Steering
-from intendant.pilot.vocabulary import Vocabulary, vocabulary_of
+from intendant.pilot.service_view import ServiceView
 from intendant.pilot.waiting import decisions_of, until_decided
 from intendant.planning.decided import Plan
 from intendant.record.store import liveness, runs
@@ -38,7 +35,7 @@ Listener = Callable[[Event], None]
 TextListener = Callable[[str, str], object]
 
 
-class OrchestrationService:
+class OrchestrationService(ServiceView):
     """Plans and runs workflows. Several may live in one process; they share nothing.
 
     `SyncOrchestrationService` is the same for code without an event loop.
@@ -80,38 +77,6 @@ class OrchestrationService:
         service = cls.__new__(cls)
         service._engine, service._running = engine, {}  # noqa: SLF001  # its own
         return service
-
-    @property
-    def settings(self) -> Settings:
-        """The settings in force."""
-        return self._engine.settings
-
-    @property
-    def steering(self) -> Steering:
-        """Changes settings while the service runs."""
-        return self._engine.steering
-
-    @property
-    def operations(self) -> Operations:
-        """What operators look at: figures, reports, alerts, settings, flags, the audit trail."""
-        return Operations(self._engine)
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The intents and operations that workflows may use here."""
-        return vocabulary_of(self._engine)
-
-    def flag_is_on(self, name: str, *, agent: str, user: str | None = None) -> bool:
-        """True if a flag is on for runs of an agent, and of a user where one is named; by the settings as they are
-        known now (`steering.refresh` reads them again).
-
-        Raises:
-            SettingsError: There is no such flag.
-        """
-        flag = getattr(self.settings.flags, name, None)
-        if name not in type(self.settings.flags).__pydantic_fields__ or flag is None:
-            raise SettingsError(f"there is no flag {name}", hint="`intendant flags list` shows all")
-        return is_on(flag, Subject(agent, user, self._engine.tenant))
 
     def load(self, path: str | Path, inputs: Mapping[str, Json] | None = None) -> Workflow:
         """Read a workflow file and check it against what is installed; reports all mistakes together.
@@ -164,14 +129,6 @@ class OrchestrationService:
             self._engine, workflow, ask_model=ask_model, memory=told, inputs=inputs, agent=view
         )
 
-    def memory(self, agent: str) -> AgentMemory:
-        """What an agent remembers, to be read and changed.
-
-        Raises:
-            IntendantError: The agent is `default`, which remembers nothing.
-        """
-        return AgentMemory(self._engine, agent)
-
     def orchestrator(
         self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None
     ) -> WorkflowOrchestrator:
@@ -222,6 +179,45 @@ class OrchestrationService:
         if not await run.initialize(workflow, inputs, memory, dry=dry, key=key, user=user):
             raise switched_off()
         return await self._to_the_end(run, wait=wait)
+
+    async def submit(
+        self,
+        workflow: Workflow,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        memory: MemoryContext | None = None,
+        key: str | None = None,
+        user: str | None = None,
+        priority: int = 0,
+        not_before: float | None = None,
+    ) -> str:
+        """Plan *workflow* and open its run, for a worker (`intendant worker`) to execute.
+
+        Args:
+            workflow: The workflow.
+            inputs: Values for its inputs.
+            memory: What is known before the run.
+            key: An idempotency key; see `run`.
+            user: Whose run it is, for rollouts by user.
+            priority: Workers take runs of higher ones first.
+            not_before: Seconds since 1970 before which no worker takes it; None for at once.
+
+        Returns:
+            The run's id.
+
+        Raises:
+            WorkflowError: The workflow or its inputs are wrong.
+            RunExists: There is a run of this key.
+            IntendantError: The flag `orchestration_enabled` is off.
+        """
+        run = WorkflowOrchestrator(self._engine, beats=True, priority=priority)
+        if not await run.initialize(workflow, inputs, memory, key=key, user=user):
+            raise switched_off()
+        run_id, state = run.run_id, run.state
+        state.pause()
+        state.handed_over, state.due = True, not_before
+        await self._to_the_end(run)
+        return run_id
 
     async def resume(
         self,

@@ -272,6 +272,22 @@ class SyncOrchestrationService:
             )
         )
 
+    def submit(
+        self,
+        workflow: Workflow,
+        inputs: Mapping[str, Json] | None = None,
+        *,
+        memory: MemoryContext | None = None,
+        key: str | None = None,
+        user: str | None = None,
+        priority: int = 0,
+        not_before: float | None = None,
+    ) -> str:
+        """See `OrchestrationService.submit`."""
+        about: dict[str, Any] = {"memory": memory, "key": key, "user": user}
+        submitted = self._service.submit(workflow, inputs, **about, priority=priority, not_before=not_before)
+        return self._thread.call(submitted)
+
     def pause(self, run: str) -> str:
         """See `OrchestrationService.pause`."""
         return self._thread.call(self._service.pause(run))

@@ -2,17 +2,17 @@
 
 import asyncio
 import socket
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
 from typing import Literal, NamedTuple
 
 from intendant.config.logs import get_logger
-from intendant.model.errors import IntendantError, RunActive, RunExists
+from intendant.hooks.dispatchers import Dispatcher
+from intendant.model.errors import IntendantError, PluginLoadError, RunActive, RunExists
 from intendant.model.results import RunResult
 from intendant.model.workflow import Workflow
+from intendant.pilot.embedded_dispatch import EmbeddedDispatcher
 from intendant.pilot.engine import Engine
 from intendant.pilot.resuming import may_live
 from intendant.pilot.run_triggers import Firing, FolderWatch, Trigger, due_times, inputs_of
@@ -25,6 +25,14 @@ ABANDONED_SECONDS = 2.0
 """Between two looks for runs whose process has died."""
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 3600.0
+SUBMITTED_SECONDS = 60.0
+"""A run that was submitted, and is due all the same after so long, is submitted again."""
+LONGEST_DRAIN_SECONDS = 86_400.0
+"""A worker that is stopped waits for what it is at; a second signal does not."""
+IDLE_SECONDS = 0.02
+"""Between two looks of a worker that ends when nothing is due."""
+LOOKED_AT = 4
+"""Due runs that are looked at for each that may be executed, so that agents take turns."""
 """A run that cannot be gone on with is tried again after a pause, twice as long each time."""
 
 log = get_logger("intendant.worker")
@@ -42,16 +50,34 @@ class Done(NamedTuple):
     error: IntendantError | None = None
 
 
+def dispatcher_of(engine: Engine, name: str | None = None) -> Dispatcher:
+    """The dispatcher of that name, or of the settings.
+
+    Raises:
+        PluginLoadError: None of that name is installed.
+    """
+    wanted = name or engine.settings.run.dispatcher
+    if wanted == EmbeddedDispatcher.name:
+        return EmbeddedDispatcher()
+    found = engine.plugins.dispatchers.get(wanted)
+    if found is None:
+        hint = engine.plugins.unavailable_hint("dispatcher", wanted)
+        raise PluginLoadError(f"the dispatcher '{wanted}' is not installed", hint=hint)
+    return found
+
+
 class Worker:
-    """Goes on with the runs of one database, and one tenant.
+    """Goes on with the runs of one database, and one tenant: looks for those that are due or were abandoned, opens
+    those of triggers, and submits them to a dispatcher, which brings them to a process.
 
     Several workers may share a database: each run is done by one of them.
 
     Args:
         engine: What runs are made with.
         triggers: What starts runs, by name.
-        concurrency: How many runs it is at, at a time.
-        on_done: Called with each thing that it did.
+        concurrency: How many runs this process is at, at a time.
+        on_done: Called with each thing that this process did.
+        dispatcher: Brings runs to processes; by default they are executed here.
     """
 
     def __init__(
@@ -61,14 +87,16 @@ class Worker:
         *,
         concurrency: int = 10,
         on_done: Callable[[Done], object] = lambda _done: None,
+        dispatcher: Dispatcher | None = None,
     ) -> None:
         self._engine = engine
         self._service = OrchestrationService.of(engine)
         self._triggers = triggers or {}
         self._concurrency = concurrency
         self._on_done = on_done
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._queue: deque[Firing] = deque()
+        self._dispatcher = EmbeddedDispatcher() if dispatcher is None else dispatcher
+        self._why: dict[str, tuple[Kind, str]] = {}
+        self._submitted: dict[str, float] = {}
         self._failed: dict[str, Firing] = {}
         self._out: dict[str, set[float]] = {name: set() for name in self._triggers}
         self._pauses: dict[str, tuple[float, float]] = {}
@@ -81,11 +109,6 @@ class Worker:
             if trigger.folder is not None
         }
 
-    @property
-    def busy(self) -> int:
-        """How many runs it is at."""
-        return len(self._tasks)
-
     async def run(self, *, until_idle: bool = False) -> None:
         """Work until cancelled; then let the runs that it is at start no other step, and return when these have
         ended: other workers go on with the runs at once. Cancelled a second time, it cancels the runs.
@@ -93,39 +116,31 @@ class Worker:
         Args:
             until_idle: Return once nothing is due.
         """
+        await self._dispatcher.start(self, worker=self._engine.worker, concurrency=self._concurrency)
         try:
             while True:
                 started = await self.look()
-                if until_idle and not (started or self._tasks or self._queue):
+                health = await self._dispatcher.health()
+                if until_idle and not (started or health.busy or health.waiting):
                     return
-                if self._tasks and (until_idle or not self._room):
-                    await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
-                else:
-                    await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(IDLE_SECONDS if until_idle else LOOK_SECONDS)
         except asyncio.CancelledError:
             self._service.hand_over()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)  # which a second one cancels
+            await self._dispatcher.stop(LONGEST_DRAIN_SECONDS)
         finally:
-            for task in self._tasks.values():
-                task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-
-    @property
-    def _room(self) -> int:
-        return max(0, self._concurrency - len(self._tasks))
+            await self._dispatcher.stop(0.0)
 
     async def look(self) -> int:
-        """Start what is due, as far as there is room; returns how many runs were started."""
-        before = len(self._tasks)
-        await self._due()
+        """Submit what is due; returns how many runs that are new."""
+        started: int = await self._due()
         if time() - self._looked > ABANDONED_SECONDS:
             self._looked = time()
-            await self._abandoned()
-        self._queue.extend([*self._again(), *await self._firings()])
-        while self._queue and self._room:
-            firing = self._queue.popleft()
-            self._start(firing.key, "trigger", firing.name, partial(self._fire, firing))
-        return len(self._tasks) - before
+            started += await self._abandoned()
+        for firing in [*self._again(), *await self._firings()]:
+            started += await self._fire(firing)
+        return started
+
+    # --- what there is to do ---
 
     def _again(self) -> list[Firing]:
         """Firings that could not start a run, whose pause is over."""
@@ -133,25 +148,30 @@ class Worker:
         over = [key for key in self._failed if self._pauses[key][0] <= now]
         return [self._failed.pop(key) for key in over]
 
-    async def _due(self) -> None:
-        room, now = self._room, time()
-        if not room:
-            return
+    async def _due(self) -> int:
+        now = time()
         waiting = sum(until > now for until, _ in self._pauses.values())
-        query = liveness.due_runs(self._engine.tenant, now, room + len(self._tasks) + waiting)
-        for run in await self._engine.store.do(query):
-            if not self._room:
-                return
-            if self._pauses.get(run.id, (0.0, 0.0))[0] <= now:
-                self._start(run.id, "due", run.id, partial(self._service.resume, run.id))
+        query = liveness.due_runs(self._engine.tenant, now, LOOKED_AT * self._concurrency + waiting)
+        found = await self._engine.store.do(query)
+        return sum([await self._submit(each.id, "due", each.id, each.agent, each.priority) for each in found])
 
-    async def _abandoned(self) -> None:
+    async def _abandoned(self) -> int:
         host = socket.gethostname()
-        for row in await self._engine.store.do(liveness.maybe_abandoned(self._engine.tenant, host, time())):
-            if not self._room:
-                return
-            if not may_live(row) and self._pauses.get(row.id, (0.0, 0.0))[0] <= time():
-                self._start(row.id, "abandoned", row.id, partial(self._service.resume, row.id))
+        found = await self._engine.store.do(liveness.maybe_abandoned(self._engine.tenant, host, time()))
+        dead = [row for row in found if not may_live(row)]
+        for name in {row.worker for row in dead if row.worker}:
+            await self._dispatcher.reap(name)
+        return sum([await self._submit(row.id, "abandoned", row.id, row.agent, row.priority) for row in dead])
+
+    async def _submit(self, run_id: str, why: Kind, what: str, agent: str, priority: int) -> int:
+        """Hand a run to the dispatcher, once; 1 if it is new."""
+        now = time()
+        if self._pauses.get(run_id, (0.0, 0.0))[0] > now or self._submitted.get(run_id, 0.0) > now:
+            return 0
+        self._why.setdefault(run_id, (why, what))
+        self._submitted[run_id] = now + SUBMITTED_SECONDS
+        await self._dispatcher.submit(run_id, queue=agent, priority=priority)
+        return 1
 
     async def _firings(self) -> list[Firing]:
         if not self._triggers:
@@ -173,43 +193,48 @@ class Worker:
             firings += due
         return firings
 
-    async def _fire(self, firing: Firing) -> RunResult | None:
+    async def _fire(self, firing: Firing) -> int:
+        """Open the run that a trigger starts; 1 if it is new."""
         trigger, out = self._triggers[firing.name], self._out[firing.name]
-        result: RunResult | None = None
         try:
             flow = Workflow.load(Path(trigger.flow))
-            result = await self._service.run(flow, inputs_of(trigger, firing), key=firing.key)
+            run_id = await self._service.submit(flow, inputs_of(trigger, firing), key=firing.key)
         except RunExists:
-            pass  # another worker was faster, or this one before it was started again
-        except IntendantError:
+            run_id = ""  # another worker was faster, or this one before it was started again
+        except IntendantError as error:
             self._failed[firing.key] = firing
-            raise
+            self._pause(firing.key, "trigger", firing.name, error)
+            return 0
+        self._pauses.pop(firing.key, None)
         # Only now: a worker that dies before finds the same times again, and their keys tell what was started.
         out.discard(firing.at)
         if not out and trigger.cron is not None:
             await self._engine.store.do(schedules.note_seen(self._engine.tenant, firing.name, firing.at))
-        return result
+        return await self._submit(run_id, "trigger", firing.name, flow.agent, 0) if run_id else 0
 
-    def _start(self, key: str, why: Kind, what: str, work: Callable[[], Awaitable[RunResult | None]]) -> None:
-        if key not in self._tasks:
-            self._tasks[key] = asyncio.create_task(self._guarded(key, why, what, work), name=f"intendant:{key}")
+    # --- for the dispatcher ---
 
-    async def _guarded(
-        self, key: str, why: Kind, what: str, work: Callable[[], Awaitable[RunResult | None]]
-    ) -> None:
+    async def run_segment(self, run_id: str) -> str:
+        """Go on with a run until it ends or has to wait; see `Runner.run_segment`."""
         try:
-            result = await work()
+            result = await self._service.resume(run_id)
         except RunActive:
-            return  # another worker is at it
+            return "elsewhere"
         except IntendantError as error:
-            _, pause = self._pauses.get(key, (0.0, FIRST_PAUSE_SECONDS / 2))
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-            self._pauses[key] = (time() + pause, pause)
-            log.warning("run_not_continued", run=what, error=error.message, again_in_seconds=pause)
-            self._on_done(Done(why, what, error=error))
-        else:
-            self._pauses.pop(key, None)
-            if result is not None:
-                self._on_done(Done(why, what, result))
+            why, what = self._why.get(run_id, ("due", run_id))
+            self._pause(run_id, why, what, error)
+            return "failed"
         finally:
-            del self._tasks[key]
+            self._submitted.pop(run_id, None)
+        why, what = self._why.pop(run_id, ("due", run_id))
+        self._pauses.pop(run_id, None)
+        self._on_done(Done(why, what, result))
+        return result.status.value
+
+    def _pause(self, key: str, why: Kind, what: str, error: IntendantError) -> None:
+        """What failed is tried again, after a pause that grows."""
+        _, pause = self._pauses.get(key, (0.0, FIRST_PAUSE_SECONDS / 2))
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        self._pauses[key] = (time() + pause, pause)
+        log.warning("run_not_continued", run=what, error=error.message, again_in_seconds=pause)
+        self._on_done(Done(why, what, error=error))

@@ -49,6 +49,8 @@ class RunRow(NamedTuple):
     due_at: float | None = None
     """When a run that waits is to be gone on with; None for not before something is decided."""
     pause_requested: int = 0
+    priority: int = 0
+    """Workers take runs of higher ones first."""
 
 
 class StepRow(NamedTuple):

@@ -8,7 +8,8 @@ import sys
 import lazy_loader
 
 if "pytest" in sys.modules:  # so that an assertion of a contract that fails shows its values
-    _contracts = ("contract_base", "contracts", "intent_contract", "provider_contract", "connector_contract")
+    _kinds = ("intent", "provider", "connector", "dispatcher")
+    _contracts = ("contract_base", "contracts", *(f"{kind}_contract" for kind in _kinds))
     sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{module}" for module in _contracts))
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

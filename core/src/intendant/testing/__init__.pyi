@@ -11,6 +11,10 @@ from .contracts import (
     TierContract as TierContract,
     sweep as sweep,
 )
+from .dispatcher_contract import (
+    DispatcherContract as DispatcherContract,
+    Runs as Runs,
+)
 from .fakes import (
     EqualShares as EqualShares,
     OnlyTier as OnlyTier,

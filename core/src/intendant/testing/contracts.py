@@ -30,6 +30,7 @@ from intendant.model.workflow import Step
 from intendant.spending.tokens import estimate_tokens
 from intendant.testing.connector_contract import ConnectorContract
 from intendant.testing.contract_base import PluginContract, settled
+from intendant.testing.dispatcher_contract import DispatcherContract
 from intendant.testing.intent_contract import IntentContract
 from intendant.testing.provider_contract import ProviderContract
 from intendant.testing.watching import watched
@@ -160,6 +161,7 @@ CONTRACTS: dict[str, type[PluginContract]] = {
     "classify": ClassifierContract,
     "provider": ProviderContract,
     "connector": ConnectorContract,
+    "dispatcher": DispatcherContract,
 }
 
 

@@ -6,12 +6,12 @@ None of it belongs to the record: it says what processes should do, not what hap
 from time import time
 from typing import NamedTuple
 
-from sqlalchemy import Connection, literal_column, or_, select, update  # noqa: TID253
+from sqlalchemy import Connection, case, func, literal, literal_column, or_, select, update  # noqa: TID253
 
 from intendant.model.errors import IntendantError
 from intendant.record.rows import Fence, RunRow
 from intendant.record.store.statements import Work, columns
-from intendant.record.store.tables import run
+from intendant.record.store.tables import budget, event, run
 
 WAITING = run.c.status == literal_column("'waiting'")
 RUNNING = run.c.status == literal_column("'running'")
@@ -23,6 +23,8 @@ class Due(NamedTuple):
 
     id: str
     due_at: float
+    agent: str
+    priority: int
 
 
 def beat(fence: Fence, until: float | None) -> Work[bool]:
@@ -69,11 +71,11 @@ def pause(run_id: str) -> Work[str]:
 
 
 def due_runs(tenant: str, now: float, limit: int) -> Work[list[Due]]:
-    """Runs of a tenant that wait and are due, the longest first; those that are paused are not."""
+    """Runs of a tenant that wait and are due, higher priorities and the longest first; paused ones are not."""
     query = (
-        select(run.c.id, run.c.due_at)
+        select(run.c.id, run.c.due_at, run.c.agent, run.c.priority)
         .where(WAITING, run.c.due_at <= now, run.c.pause_requested == 0, run.c.tenant == tenant)
-        .order_by(run.c.due_at)
+        .order_by(run.c.priority.desc(), run.c.due_at)
         .limit(limit)
     )
     return lambda connection: [Due._make(row) for row in connection.execute(query)]
@@ -93,6 +95,57 @@ def next_due(tenant: str) -> Work[float | None]:
         .limit(1)
     )
     return lambda connection: connection.execute(query).scalar()
+
+
+class AtWork(NamedTuple):
+    """A run that a process is at."""
+
+    run_id: str
+    workflow: str
+    agent: str
+    worker: str | None
+    since: float
+    """When the process began or took it over, in seconds since 1970."""
+    lease_until: float | None
+    held_tokens: int
+    held_micro: int
+
+
+def at_work(tenant: str) -> Work[list[AtWork]]:
+    """The runs that processes are at, by process, with what is held for their calls."""
+    began = (
+        select(func.max(event.c.at))
+        .where(event.c.run_id == run.c.id, event.c.type.in_(("initialized", "resumed")))
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            run.c.id,
+            run.c.workflow,
+            run.c.agent,
+            run.c.worker,
+            func.coalesce(began, run.c.created_at),
+            run.c.lease_until,
+            func.coalesce(budget.c.held_tokens, 0),
+            func.coalesce(budget.c.held_micro, 0),
+        )
+        .select_from(run.outerjoin(budget, budget.c.id == literal("run:") + run.c.id))
+        .where(RUNNING, run.c.tenant == tenant)
+        .order_by(run.c.worker, run.c.created_at)
+    )
+    return lambda connection: [AtWork._make(row) for row in connection.execute(query)]
+
+
+def queue_of(tenant: str, now: float) -> Work[tuple[int, int]]:
+    """How many of a tenant's runs are due, and how many wait for a time or for somebody."""
+    due = case((run.c.due_at <= now, 1), else_=0)
+    query = select(func.coalesce(func.sum(due), 0), func.count()).where(WAITING, run.c.tenant == tenant)
+
+    def work(connection: Connection) -> tuple[int, int]:
+        found, waiting = connection.execute(query).one()
+        return int(found), int(waiting) - int(found)
+
+    return work
 
 
 def maybe_abandoned(tenant: str, host: str, now: float) -> Work[list[RunRow]]:
