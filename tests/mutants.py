@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ SUITES = ("core/tests", "tests", "plugins")
 LEFT_OUT = ("tests/e2e", "tests/test_ledger_trials.py", "tests/test_writer_kills.py", "tests/test_docs.py")
 """Too slow for each mutant, or about the text of the sources."""
 MOST_TESTS = 60
-"""So many of the tests that reach a line are tried."""
+"""So many of the tests that reach a line are tried: those that reach most of its module, then others by chance."""
+OF_THE_MODULE = 45
+"""How many of them are those."""
 SECONDS = 150
 """A mutant that lets its tests run for longer is seen: it hangs."""
 
@@ -96,6 +99,16 @@ def tests_by_line(file: Path, module: str) -> Mapping[int, Sequence[str]]:
     for line, contexts in data.contexts_by_lineno(str(SOURCES / module)).items():
         lines[line] = sorted({name.rpartition("|")[0] for name in contexts if "|" in name})
     return lines
+
+
+def chosen_of(tests: Sequence[str], by_line: Mapping[int, Sequence[str]], chance: random.Random) -> Sequence[str]:
+    """The tests of a line that are tried: thousands reach some, and most of these are about something else."""
+    if len(tests) <= MOST_TESTS:
+        return tests
+    lines = Counter(test for found in by_line.values() for test in found)
+    about = sorted(tests, key=lambda test: (-lines[test], test))
+    first, rest = about[:OF_THE_MODULE], about[OF_THE_MODULE:]
+    return [*first, *chance.sample(rest, MOST_TESTS - OF_THE_MODULE)]
 
 
 def is_seen(mutant: Mutant, tests: Sequence[str], copy: Path) -> bool:
@@ -161,7 +174,7 @@ def main() -> int:
             tests = reached[mutant.module].get(mutant.line, ())
             if not tests:
                 return False
-            chosen = random.Random(f"{options.seed}{mutant}").sample(tests, min(len(tests), MOST_TESTS))
+            chosen = chosen_of(tests, reached[mutant.module], random.Random(f"{options.seed}{mutant}"))
             copy = copies.get()
             try:
                 return is_seen(mutant, chosen, copy)
