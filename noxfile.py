@@ -306,6 +306,7 @@ def postgresql(session: nox.Session) -> None:
                 "core/tests/test_pruning.py",
                 "core/tests/test_costs.py",
                 "plugins/connector-sql/tests",
+                "contrib/dbos/tests",
                 *session.posargs,
                 env={"INTENDANT_TEST_POSTGRESQL": url},
             )
