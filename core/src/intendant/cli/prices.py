@@ -7,8 +7,8 @@ import typer  # noqa: TID253
 
 from intendant.cli.shared import JsonOption, Session, SetOption, command, print_json
 from intendant.cli.terminal import make_console
-from intendant.config.logs import get_logger
 from intendant.model.errors import IntendantError, ProviderError, SettingsError
+from intendant.pilot.cost_record import models_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from intendant.pilot.engine import Engine
     from intendant.spending.pricing import Rates
 
-log = get_logger("intendant.plugins")
 KINDS = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "batch_input", "batch_output")
 HEADS = ("in", "out", "cache\nread", "cache\nwrite", "1 h\nwrite", "batch\nin", "batch\nout")
 NOT_KNOWN = "not known: calls are refused where money is limited"
@@ -62,21 +61,6 @@ def of_tiers(engine: "Engine") -> list[dict[str, Any]]:
             tiers.setdefault(model, []).append(tier)
         rows += [_row(engine, offer.provider, model, names) for model, names in tiers.items()]
     return rows
-
-
-def models_of(engine: "Engine", provider: str) -> dict[str, str]:
-    """A provider's model for each tier; tiers may name another one in their settings."""
-    try:
-        models = dict(engine.plugins.providers[provider].models())
-    except Exception:
-        log.exception("plugin_raised", plugin=f"provider:{provider}")
-        models = {}
-    for tier in engine.plugins.tiers.values():
-        wanted, _, model = str(getattr(tier.settings, "model", None) or "").partition("/")
-        if wanted == provider:
-            models[tier.name] = model
-    order = [*engine.plugins.tiers, *models]
-    return {tier: models[tier] for tier in order if tier in models}
 
 
 def _unusable(engine: "Engine") -> list[str]:

@@ -20,14 +20,13 @@ from intendant.cli.shared import (
     print_json,
 )
 from intendant.cli.view import RunView, summary
-from intendant.model.errors import IntendantError, RecordBroken
+from intendant.model.errors import IntendantError
 from intendant.model.results import Metrics, RunResult, RunStatus, StepOutcome, StepStatus
+from intendant.pilot.run_record import UNREADABLE, broken_record, read_original, read_run
 
 if TYPE_CHECKING:
     from intendant.config.settings import Settings
-    from intendant.record.rows import RunRow
     from intendant.record.store import Store
-    from intendant.record.store.ratings import Rated
 
 ResultT = TypeVar("ResultT")
 
@@ -138,7 +137,7 @@ def show(
         try:
             _show(found, show_events=show_events)
         except UNREADABLE as error:
-            raise _broken(found["run_id"], found["journal"]["broken"], error) from None
+            raise broken_record(found["run_id"], found["journal"]["broken"], error) from None
     if found["journal"]["broken"]:
         raise typer.Exit(BROKEN)
 
@@ -175,94 +174,6 @@ def _show(found: dict[str, Any], *, show_events: bool) -> None:
         print(f"broken: {fault['table']} {fault['key']}: {fault['reason']}")
     ledger = found["ledger"]
     print(f"ledger: {ledger['tokens']} tokens, {money(ledger['micro_usd'])}, {ledger['open_holds']} holds open")
-
-
-async def read_run(store: "Store", run_id: str, tenant: str | None = None) -> dict[str, Any]:
-    """Everything that is kept of a run of a tenant, as JSON.
-
-    Raises:
-        RunNotFound: There is no such run.
-        RecordBroken: It was changed so that it cannot be read.
-    """
-    from intendant.record.store import integrity, runs
-
-    row = await store.do(runs.find_run(run_id, tenant))
-    verified = await store.do(integrity.verify(row.id, store.keys))
-    broken = [fault._asdict() for fault in verified.broken]
-    try:
-        return await _everything(store, row, broken)
-    except UNREADABLE as error:
-        raise _broken(row.id, broken, error) from None
-
-
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
-"""What reading rows raises that something else than Intendant has changed."""
-
-
-def _broken(run_id: str, broken: list[dict[str, Any]], error: Exception) -> RecordBroken:
-    first = f"{broken[0]['table']} {broken[0]['key']}: {broken[0]['reason']}" if broken else str(error)
-    return RecordBroken(
-        f"the record of run {run_id} is broken: {first}", hint=f"see all of it: intendant verify {run_id}"
-    )
-
-
-async def _everything(store: "Store", row: "RunRow", broken: list[dict[str, Any]]) -> dict[str, Any]:
-    from intendant.record.journal import parse_events
-    from intendant.record.metrics import MetricsFold
-    from intendant.record.store import bookings, ratings, runs
-    from intendant.record.store.chain import verify
-
-    stored = await store.do(runs.events_of(row.id))
-    fold = MetricsFold()
-    for event in parse_events(stored):
-        fold.add(event)
-    steps: dict[str, Any] = {}
-    inner: dict[str, Any] = {}
-    for step in await store.do(runs.steps_of(row.id)):
-        output = None if step.output is None else json.loads(step.output)
-        within = any(mark in step.key for mark in "[/~")
-        (inner if within else steps)[step.key] = {**json.loads(step.outcome), "output": output}
-    totals = await store.do(bookings.totals_of_run(row.id))
-    first = verify(stored, last_hash=row.last_hash)
-    return {
-        "run_id": row.id,
-        "workflow": row.workflow,
-        "agent": row.agent,
-        "status": row.status,
-        "plan": row.plan,
-        "inputs": json.loads(row.inputs),
-        "steps": steps,
-        "inner": inner,
-        "metrics": fold.result().summary(),
-        "ledger": totals._asdict(),
-        "journal": {"events": len(stored), "first_broken": first, "broken": broken},
-        "events": [json.loads(item.data) for item in stored],
-        "ratings": [_rating(rated) for rated in await store.do(ratings.ratings(row.id))],
-    }
-
-
-def _rating(rated: "Rated") -> dict[str, Any]:
-    said = {"step": rated.step_key, "rating": rated.rating, "by": rated.rated_by}
-    return said | {"at": rated.at, "comment": rated.comment}
-
-
-async def read_original(store: "Store", run_id: str, handle: str, tenant: str | None = None) -> str:
-    """The text that a run compressed.
-
-    Raises:
-        RunNotFound: There is no such run.
-        IntendantError: It kept no such text.
-    """
-    from intendant.record.store import originals, runs
-
-    row = await store.do(runs.find_run(run_id, tenant))
-    text = await store.do(originals.find(row.id, handle))
-    if text is None:
-        raise IntendantError(
-            f"the run {row.id} kept no original '{handle}'",
-            hint="the events `token_compressed` name them: intendant show RUN --events",
-        )
-    return text
 
 
 def _result(found: dict[str, Any]) -> RunResult:

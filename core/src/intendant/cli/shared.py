@@ -16,6 +16,7 @@ from intendant.cli.signals import run_until_done
 from intendant.config.logs import get_logger
 from intendant.hooks.redaction import redacted
 from intendant.model.errors import BudgetExceeded, IntendantError, Problem, RecordBroken, WorkflowError
+from intendant.model.money import money as money  # noqa: PLC0414  # what commands share
 
 if TYPE_CHECKING:
     from intendant.config.settings import Settings
@@ -259,10 +260,3 @@ class Session:
         self._loop.run_until_complete(self.engine.aclose())
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
-
-
-def money(micro_usd: int | None) -> str:
-    """Micro-US$ as people read it."""
-    if micro_usd is None:
-        return "?"
-    return "-" if micro_usd == 0 else f"${micro_usd / 1_000_000:.4f}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from intendant import events
 from intendant.cli.shared import hint_of_failure, money
+from intendant.model.placing import is_item
 from intendant.model.results import PAUSED, RunResult, RunStatus, StepStatus, Usage
 from intendant.record.metrics import REUSED
 
@@ -193,12 +194,6 @@ def _waits(event: events.Event) -> str:
         case events.SignalWanted():
             return f"waits for a signal: {event.event}"
     return ""
-
-
-def is_item(address: str, step: str) -> bool:
-    """True if an address is that of an item of a step, and of nothing within it."""
-    rest = address.removeprefix(step)
-    return rest.startswith("[") and rest.index("]") == len(rest) - 1
 
 
 def _progress(row: Row) -> str:

@@ -103,3 +103,9 @@ def tighter(one: Limits | None, other: Limits) -> Limits | None:
     tokens = min((limits.tokens for limits in given if limits.tokens is not None), default=None)
     usd = min((limits.usd for limits in given if limits.usd is not None), default=None)
     return None if tokens is None and usd is None else Limits(tokens=tokens, usd=usd)
+
+
+def is_item(address: str, step: str) -> bool:
+    """True if an address is that of an item of a step, and of nothing within it."""
+    rest = address.removeprefix(step)
+    return rest.startswith("[") and rest.index("]") == len(rest) - 1

@@ -1,12 +1,11 @@
 """A graph as an SVG picture: steps in rows, each below all that come before it. Nothing is fetched to show it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from intendant.cli.diagram import Node
-
+PLANNED = "planned"
+"""The state of a step that no run has come to."""
 WIDEST = 34
 """Characters of a line in a box."""
 CHARACTER, LINE = 7.7, 16
@@ -25,10 +24,26 @@ path{fill:none;stroke:#8a8a99;stroke-width:1.3}#end path{fill:#8a8a99;stroke:non
 
 
 @dataclass(slots=True)
+class Node:
+    """A step as it is drawn."""
+
+    key: str
+    """Its path in the graph, such as `label/draft`."""
+    title: str
+    facts: tuple[str, ...]
+    """What it does, where, and what it takes, a line each."""
+    state: str = PLANNED
+    needs: tuple[str, ...] = ()
+    """The keys of steps of the same level that come before it."""
+    inner: list["Node"] = field(default_factory=list)
+    """The steps within it."""
+
+
+@dataclass(slots=True)
 class _Box:
     """A step's place."""
 
-    node: "Node"
+    node: Node
     width: float
     height: float
     head: float
@@ -48,23 +63,35 @@ class _Level:
     rows: list[list[_Box]] = field(default_factory=list)
 
 
-def svg(title: str, nodes: list["Node"]) -> str:
-    """The picture, as a document of its own."""
+Linked = Callable[[Node], str]
+"""The address that a step leads to."""
+
+
+def svg(title: str, nodes: list[Node], link: Linked | None = None, *, styled: bool = True) -> str:
+    """The picture, as a document of its own.
+
+    Args:
+        title: What it is of.
+        nodes: The steps.
+        link: Where a step leads to; None for no links.
+        styled: With its style sheet; a page has one of its own, with the classes of `STYLE`.
+    """
     level = _layout(nodes)
     width = max(level.width, len(title) * CHARACTER) + 2 * MARGIN
     height = level.height + 2 * MARGIN + LINE * 2
-    body = _drawn(level, MARGIN, MARGIN + LINE * 2)
+    body = _drawn(level, MARGIN, MARGIN + LINE * 2, link)
+    style = f"<style>{STYLE}</style>\n" if styled else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n"
+        f"<title>{escape(title)}</title>\n{style}"
         '<defs><marker id="end" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0,0 L8,4 L0,8 z"/></marker></defs>\n'
         f'<text class="title" x="{MARGIN}" y="{MARGIN + LINE}">{escape(title)}</text>\n{body}</svg>\n'
     )
 
 
-def _layout(nodes: list["Node"]) -> _Level:
+def _layout(nodes: list[Node]) -> _Level:
     boxes = [_box(node) for node in nodes]
     level = _Level(boxes)
     rank: dict[str, int] = {}
@@ -97,7 +124,7 @@ def _ordered(boxes: list[_Box]) -> list[_Box]:
     return ordered
 
 
-def _box(node: "Node") -> _Box:
+def _box(node: Node) -> _Box:
     lines = _lines(node)
     width = max(len(text) for text in lines) * CHARACTER + 2 * MARGIN
     head = len(lines) * LINE + MARGIN
@@ -107,22 +134,22 @@ def _box(node: "Node") -> _Box:
     return _Box(node, max(width, inner.width + 2 * MARGIN), head + inner.height + MARGIN, head, inner.boxes)
 
 
-def _lines(node: "Node") -> list[str]:
+def _lines(node: Node) -> list[str]:
     return [text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…" for text in (node.title, *node.facts)]
 
 
-def _drawn(level: _Level, x: float, y: float) -> str:
-    return _drawn_boxes(level.boxes, x, y)
+def _drawn(level: _Level, x: float, y: float, link: Linked | None) -> str:
+    return _drawn_boxes(level.boxes, x, y, link)
 
 
-def _drawn_boxes(boxes: list[_Box], x: float, y: float) -> str:
+def _drawn_boxes(boxes: list[_Box], x: float, y: float, link: Linked | None) -> str:
     places = {box.node.key: box for box in boxes}
     pairs = ((places.get(need), box) for box in boxes for need in box.node.needs)
     edges = [_edge(before, box, x, y) for before, box in pairs if before is not None]
-    return "".join(edges) + "".join(_drawn_box(box, x + box.x, y + box.y) for box in boxes)
+    return "".join(edges) + "".join(_drawn_box(box, x + box.x, y + box.y, link) for box in boxes)
 
 
-def _drawn_box(box: _Box, x: float, y: float) -> str:
+def _drawn_box(box: _Box, x: float, y: float, link: Linked | None) -> str:
     state = box.node.state if box.node.state.isalpha() else ""
     kind = f"group {state}" if box.inner else state
     what = escape(f"{box.node.key}: {box.node.state}")
@@ -135,10 +162,12 @@ def _drawn_box(box: _Box, x: float, y: float) -> str:
         at = y + MARGIN / 2 + LINE * (number + 0.8)
         parts.append(f'<text class="{style}" x="{x + MARGIN:.1f}" y="{at:.1f}">{escape(text)}</text>')
     parts.append("</g>\n")
+    if link is not None:
+        parts = [f'<a href="{escape(link(box.node))}">', *parts, "</a>"]
     if box.inner:
         width = max(inner.x + inner.width for inner in box.inner) - min(inner.x for inner in box.inner)
         left = x + (box.width - width) / 2 - min(inner.x for inner in box.inner)
-        parts.append(_drawn_boxes(box.inner, left, y + box.head))
+        parts.append(_drawn_boxes(box.inner, left, y + box.head, link))
     return "".join(parts)
 
 
