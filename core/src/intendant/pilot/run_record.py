@@ -1,30 +1,54 @@
 """Everything that is kept of one run, as JSON."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from intendant.model.errors import IntendantError, RecordBroken
 
 if TYPE_CHECKING:
-    from intendant.record.rows import RunRow
+    from intendant.record.rows import EventRow, RunRow
     from intendant.record.store import Store
     from intendant.record.store.ratings import Rated
 
+MOST_EVENTS = 10_000
+"""Events of one step that are looked at."""
 
-async def read_run(store: "Store", run_id: str, tenant: str | None = None) -> dict[str, Any]:
+
+async def read_run(
+    store: "Store",
+    run_id: str,
+    tenant: str | None = None,
+    *,
+    step: str | None = None,
+    kinds: Sequence[str] = (),
+) -> dict[str, Any]:
     """Everything that is kept of a run of a tenant, as JSON.
+
+    Args:
+        store: Where it is kept.
+        run_id: The run's id, the beginning of it, or `last`.
+        tenant: Whose runs are looked at; None for all.
+        step: Of its events only those of this step; the record is not verified then.
+        kinds: The same for events of these types.
 
     Raises:
         RunNotFound: There is no such run.
         RecordBroken: It was changed so that it cannot be read.
     """
-    from intendant.record.store import integrity, runs
+    from intendant.record.store import browsing, integrity, runs
 
     row = await store.do(runs.find_run(run_id, tenant))
+    if step is not None or kinds:
+        wanted = browsing.events_between(row.id, limit=MOST_EVENTS, kinds=kinds, step=step)
+        try:
+            return await _everything(store, row, [], await store.do(wanted), whole=False)
+        except UNREADABLE as error:
+            raise broken_record(row.id, [], error) from None
     verified = await store.do(integrity.verify(row.id, store.keys))
     broken = [fault._asdict() for fault in verified.broken]
     try:
-        return await _everything(store, row, broken)
+        return await _everything(store, row, broken, await store.do(runs.events_of(row.id)))
     except UNREADABLE as error:
         raise broken_record(row.id, broken, error) from None
 
@@ -41,13 +65,19 @@ def broken_record(run_id: str, broken: list[dict[str, Any]], error: Exception) -
     )
 
 
-async def _everything(store: "Store", row: "RunRow", broken: list[dict[str, Any]]) -> dict[str, Any]:
+async def _everything(
+    store: "Store",
+    row: "RunRow",
+    broken: list[dict[str, Any]],
+    stored: "list[EventRow]",
+    *,
+    whole: bool = True,
+) -> dict[str, Any]:
     from intendant.record.journal import parse_events
     from intendant.record.metrics import MetricsFold
     from intendant.record.store import bookings, ratings, runs
     from intendant.record.store.chain import verify
 
-    stored = await store.do(runs.events_of(row.id))
     fold = MetricsFold()
     for event in parse_events(stored):
         fold.add(event)
@@ -58,7 +88,7 @@ async def _everything(store: "Store", row: "RunRow", broken: list[dict[str, Any]
         within = any(mark in step.key for mark in "[/~")
         (inner if within else steps)[step.key] = {**json.loads(step.outcome), "output": output}
     totals = await store.do(bookings.totals_of_run(row.id))
-    first = verify(stored, last_hash=row.last_hash)
+    first = verify(stored, last_hash=row.last_hash) if whole else None
     return {
         "run_id": row.id,
         "workflow": row.workflow,

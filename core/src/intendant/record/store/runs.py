@@ -211,6 +211,8 @@ class Wanted(NamedTuple):
     agent: str | None = None
     workflow: str | None = None
     since: float | None = None
+    before: float | None = None
+    """Runs that began earlier than that, in seconds since 1970: where the page before has ended."""
 
 
 class Listed(NamedTuple):
@@ -245,6 +247,8 @@ def list_runs(limit: int = 20, wanted: Wanted | None = None) -> Work[list[Listed
             query = query.where(run.c[name] == value)
     if wanted.since is not None:
         query = query.where(run.c.created_at >= wanted.since)
+    if wanted.before is not None:
+        query = query.where(run.c.created_at < wanted.before)
     query = query.order_by(desc(run.c.created_at)).limit(limit)
     return lambda connection: [Listed._make(row) for row in connection.execute(query)]
 

@@ -1,0 +1,87 @@
+"""Pictures as SVG without styles of their own: classes of the page's style sheet, so that light and dark fit."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup, escape
+
+WIDE, HIGH = 1000, 16
+"""Of a bar's drawing; the page stretches it."""
+CHART_WIDE, CHART_HIGH, FOOT, HEAD = 720, 170, 22, 18
+
+
+class Part(NamedTuple):
+    """A part of a bar."""
+
+    kind: str
+    """A class: `spent`, `held`, `saved`, …"""
+    start: float
+    """From 0 to 1."""
+    share: float
+    said: str
+
+
+def bar(parts: Sequence[Part], said: str, mark: float | None = None) -> Markup:
+    """A bar of parts; what it says stands in it for those who do not see it.
+
+    Args:
+        parts: Its parts.
+        said: All of it, in words.
+        mark: Where a limit is, from 0 to 1.
+    """
+    drawn = [f'<rect class="track" x="0" y="3" width="{WIDE}" height="10" rx="3"/>']
+    for part in parts:
+        if part.share <= 0:
+            continue
+        left = max(0.0, min(1.0, part.start)) * WIDE
+        wide = max(3.0, min(1.0 - part.start, part.share) * WIDE)
+        title = f"<title>{escape(part.said)}</title>"
+        drawn.append(
+            f'<rect class="{part.kind}" x="{min(left, WIDE - 3):.1f}" y="3" width="{wide:.1f}" height="10" rx="2">{title}</rect>'
+        )
+    if mark is not None:
+        drawn.append(f'<rect class="mark" x="{mark * WIDE - 2:.1f}" y="0" width="4" height="16"/>')
+    return Markup(
+        f'<svg class="bar" role="img" viewBox="0 0 {WIDE} {HIGH}" preserveAspectRatio="none" '
+        f'aria-label="{escape(said)}">{"".join(drawn)}</svg>'
+    )
+
+
+class Column(NamedTuple):
+    """A column of a chart."""
+
+    label: str
+    value: float
+    said: str
+
+
+def columns(title: str, rows: Sequence[Column]) -> Markup:
+    """A chart of columns, such as days."""
+    if not rows:
+        return Markup('<p class="empty">Nothing to show yet.</p>')
+    most = max(row.value for row in rows) or 1.0
+    step = CHART_WIDE / max(len(rows), 7)
+    every = max(1, len(rows) * 70 // CHART_WIDE)
+    parts = []
+    for number, row in enumerate(rows):
+        high = 0.0 if row.value <= 0 else max(2.0, (CHART_HIGH - FOOT - HEAD) * row.value / most)
+        left = number * step
+        parts.append(
+            f'<g><title>{escape(row.label)}: {escape(row.said)}</title><rect class="spent" x="{left + 2:.1f}" '
+            f'y="{CHART_HIGH - FOOT - high:.1f}" width="{max(1.0, min(step - 4, 60)):.1f}" height="{high:.1f}" rx="2"/></g>'
+        )
+        middle = left + 2 + max(1.0, min(step - 4, 60)) / 2
+        if number % every == 0:
+            parts.append(
+                f'<text x="{middle:.1f}" y="{CHART_HIGH - 6}" text-anchor="middle">{escape(row.label)}</text>'
+            )
+        if row.value == most:
+            parts.append(
+                f'<text class="value" x="{middle:.1f}" y="{CHART_HIGH - FOOT - high - 5:.1f}" text-anchor="middle">{escape(row.said)}</text>'
+            )
+    base = f'<line class="axis" x1="0" x2="{CHART_WIDE}" y1="{CHART_HIGH - FOOT}" y2="{CHART_HIGH - FOOT}"/>'
+    said = "; ".join(f"{row.label}: {row.said}" for row in rows[:60])
+    return Markup(
+        f'<svg class="chart" role="img" viewBox="0 0 {CHART_WIDE} {CHART_HIGH}"><title>{escape(title)}</title>'
+        f"<desc>{escape(said)}</desc>{base}{''.join(parts)}</svg>"
+    )

@@ -1,0 +1,138 @@
+"""The pages of one run."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
+from time import time
+from typing import Any
+
+from starlette.responses import Response, StreamingResponse
+
+from intendant_dashboard._access import Refused
+from intendant_dashboard._desk import Ask, money, page, whole
+from intendant_dashboard._draw import Part, bar
+
+MOST_STREAMS = 100
+"""Pages that are kept up to date at a time; others are as they were loaded."""
+MOST_STEPS = 500
+"""Steps that a page shows."""
+
+
+@page("/run")
+async def run(ask: Ask) -> Response:
+    """The steps of a run as a waterfall; kept up to date while it runs."""
+    operations = ask.service.operations
+    row = await operations.run(ask.text("id", "last"))
+    figures = await operations.figures_of(row.id)
+    rating = await operations.ratings(row.id)
+    context = await live_context(ask, row, figures)
+    return ask.page("run.html", row.workflow, row=row, live=row.status == "running", rating=rating, **context)
+
+
+async def live_context(ask: Ask, row: Any, figures: Any) -> dict[str, Any]:
+    """What the part of the page needs that changes while a run runs."""
+    now = time()
+    rows = [step_row(step, row, now) for step in figures.steps[:MOST_STEPS]]
+    begun = [step.begun for step in figures.steps if step.begun is not None]
+    start = min(begun, default=row.created_at)
+    end = max((each["end"] for each in rows if each["end"]), default=start)
+    for each in rows:
+        each["bar"] = time_bar(each, start, max(end - start, 0.001))
+    operations = ask.service.operations
+    asked = await operations.approvals(row.id) if row.status in ("running", "waiting") else []
+    found = await operations.budgets(row.id)
+    return {
+        "run_id": row.id,
+        "figures": figures,
+        "rows": rows,
+        "status": row.status,
+        "took": (row.finished_at or now) - row.created_at,
+        "span": max(end - start, 0.0),
+        "done": sum(bool(step.status) for step in figures.steps),
+        "allocated": sum(step.allocated for step in figures.steps),
+        "asked": asked,
+        "budgets": [line for each in found for line in budget_lines(each)],
+    }
+
+
+def step_row(step: Any, row: Any, now: float) -> dict[str, Any]:
+    """A step's line."""
+    status = step.status
+    if not status and step.begun is not None:
+        status = row.status if row.status in ("running", "waiting") else "cancelled"
+    over = step.begun is not None and not step.status and row.status == "running"
+    taken = now - step.begun if over else step.seconds
+    end = None if step.begun is None else step.begun + taken
+    return {
+        **asdict(step),
+        "is_over": step.is_over,
+        "status": status,
+        "seconds": taken if step.begun else None,
+        "end": end,
+    }
+
+
+def time_bar(step: dict[str, Any], start: float, span: float) -> Any:
+    """When a step ran, within its run."""
+    if step["begun"] is None:
+        return bar([], "not begun")
+    at, share = (step["begun"] - start) / span, (step["end"] - step["begun"]) / span
+    kinds = {"running": "running", "failed": "failed", "waiting": "waiting", "skipped": "skipped"}
+    said = f"from {step['begun'] - start:.2f} s on, {step['seconds']:.2f} s"
+    return bar([Part(kinds.get(step["status"], "spent"), at, share, said)], said)
+
+
+def budget_lines(row: Any) -> list[dict[str, Any]]:
+    """The lines of a budget: tokens, and money where that is limited."""
+    name = row.id.partition(":")[2] if row.id.startswith("step:") else "the whole run"
+    name = name.partition("/")[2] if row.id.startswith("step:") else name
+    lines = [_line(name, "tokens", row.spent_tokens, row.held_tokens, row.limit_tokens, whole)]
+    if row.limit_micro is not None or row.id.startswith("run:"):
+        lines.append(_line(name, "US$", row.spent_micro, row.held_micro, row.limit_micro, money))
+    return lines
+
+
+def _line(name: str, unit: str, spent: int, held: int, limit: int | None, said: Any) -> dict[str, Any]:
+    most = limit or (spent + held) or 1
+    parts = [
+        Part("spent", 0, spent / most, f"spent {said(spent)}"),
+        Part("held", spent / most, held / most, f"held {said(held)}"),
+    ]
+    words = f"spent {said(spent)}, held {said(held)}" + (f" of {said(limit)}" if limit else ", no limit")
+    return {
+        "name": name,
+        "unit": unit,
+        "bar": bar(parts, words),
+        "spent": said(spent),
+        "held": said(held) if held else "–",
+        "limit": said(limit) if limit is not None else "none",
+        "left": said(limit - spent - held) if limit is not None else "–",
+    }
+
+
+@page("/run/live")
+async def live(ask: Ask) -> Response:
+    """The changing part of a run's page, whenever something has happened (server-sent events)."""
+    row = await ask.service.operations.run(ask.text("id"))
+    if ask.desk.streams >= MOST_STREAMS:
+        raise Refused(503, "too many pages are kept up to date", "close some, or load the page again")
+    return StreamingResponse(_told(ask, row.id), media_type="text/event-stream")
+
+
+async def _told(ask: Ask, run_id: str) -> AsyncIterator[str]:
+    operations = ask.service.operations
+    ask.desk.streams += 1
+    try:
+        async for figures in operations.watch(run_id):
+            row = await operations.run(run_id)
+            context = await live_context(ask, row, figures)
+            text = ask.desk.text(ask.request, "_run_live.html", identity=ask.identity, **context)
+            yield sent(text.splitlines())
+        yield sent(["the run has ended, or waits"], "ended")
+    finally:
+        ask.desk.streams -= 1
+
+
+def sent(lines: Sequence[str], event: str = "") -> str:
+    """A server-sent event."""
+    name = f"event: {event}\n" if event else ""
+    return name + "".join(f"data: {line}\n" for line in lines) + "\n"
