@@ -189,12 +189,12 @@ class Guard:
             return Identity(*found, csrf="")
         cookie = request.cookies.get(self._keys.cookie)
         identity = None if cookie is None else self._keys.by_session(cookie)
-        path = path_of(request.scope)
-        if identity is None and not any(
-            path == each or (each.endswith("/") and path.startswith(each)) for each in self._open
-        ):
+        if identity is None and not self._is_open(path_of(request.scope)):
             raise Refused(401, "you are not signed in", "sign in with your token")
         return identity
+
+    def _is_open(self, path: str) -> bool:
+        return any(path == each or (each.endswith("/") and path.startswith(each)) for each in self._open)
 
 
 def path_of(scope: Scope) -> str:

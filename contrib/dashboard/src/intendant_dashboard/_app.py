@@ -14,10 +14,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from intendant import IntendantError, OrchestrationService, RunNotFound
 from intendant_dashboard import _actions, _operate_pages, _pages, _run_pages  # noqa: F401  # they register pages
 from intendant_dashboard._access import SAFE, Guard, Identity, Keys, Refused, check_csrf, check_origin, path_of
-from intendant_dashboard._desk import ACTIONS, PAGES, Ask, Desk, address, checked, form_of
+from intendant_dashboard._desk import ACTIONS, LONGEST, PAGES, Ask, Desk, address, checked, form_of
 
 OPEN = ("/sign-in", "/static/")
 LOG_NAME = "intendant.dashboard"
+UNKNOWN = 401
+"""The status of answers to those that are not signed in."""
 
 
 def make_app(
@@ -124,11 +126,11 @@ class _Answers:
         state, path = request.scope["state"], request.scope["_path"]
         wants_page = "text/html" in request.headers.get("accept", "")
         bearer = "authorization" in request.headers
-        if refused.status == 401 and wants_page and not bearer and request.method in SAFE:
+        if refused.status == UNKNOWN and wants_page and not bearer and request.method in SAFE:
             query = request.scope.get("query_string", b"").decode("latin-1")
             aim = "" if path == "/" and not query else path + (f"?{query}" if query else "")
             return RedirectResponse(address(request, "/sign-in", next=aim[:1500]), 303)
-        headers = {"www-authenticate": "Bearer"} if refused.status == 401 else {}
+        headers = {"www-authenticate": "Bearer"} if refused.status == UNKNOWN else {}
         if not wants_page:
             text = refused.message + (f"\n{refused.hint}" if refused.hint else "")
             return PlainTextResponse(f"{text}\n", refused.status, headers)
@@ -146,7 +148,7 @@ def _root(request: Request) -> str:
 def _inside(aim: str) -> str:
     """An address within the dashboard; empty for any other."""
     bad = not aim.startswith("/") or aim.startswith(("//", "/\\")) or any(mark in aim for mark in "\\\r\n\t#")
-    return "" if bad or len(aim) > 2000 else aim
+    return "" if bad or len(aim) > LONGEST else aim
 
 
 _FILES: dict[str, bytes] = {}

@@ -5,7 +5,7 @@ import socket
 import sys
 from typing import Annotated
 
-import typer
+import typer  # noqa: TID253  # this is a module of the command line
 
 from intendant import OrchestrationService, Settings, SettingsError
 from intendant_dashboard import LOOPBACK, dashboard

@@ -20,6 +20,12 @@ from intendant import OrchestrationService
 from intendant_dashboard._access import Identity, Keys, Refused
 
 MICRO = 1_000_000
+NONE = "\u2013"
+"""What stands for no value."""
+MINUTE = 60
+TENTH = 0.1
+DECIMALS = ((100 * MICRO, 2), (MICRO // 100, 4), (0, 6))
+"""Decimals of an amount, from so many micro-US$ on."""
 MOST_BODY = 1_000_000
 """Bytes of a form."""
 MOST_FIELDS = 200
@@ -261,45 +267,48 @@ def action(path: str) -> Callable[[Page], Page]:
 
 
 def money(micro: float | None) -> str:
-    """Micro-US$ as US dollars."""
+    """Micro-US$ as US dollars: with so many decimals that small amounts can be told apart."""
     if micro is None:
         return "?"
     if not micro:
         return "$0"
-    dollars = micro / MICRO
-    return f"${dollars:,.2f}" if abs(dollars) >= 100 else f"${dollars:,.4f}"
+    size = abs(micro)
+    decimals = next(places for least, places in DECIMALS if size >= least)
+    return f"{'-' if micro < 0 else ''}${size / MICRO:,.{decimals}f}"
 
 
 def whole(value: float | None) -> str:
     """A whole number with its thousands set apart."""
-    return "–" if value is None else f"{value:,.0f}"
+    return NONE if value is None else f"{value:,.0f}"
 
 
 def percent(value: float | None) -> str:
     """A share."""
-    return "–" if value is None else f"{value:.0%}" if value >= 0.1 or not value else f"{value:.1%}"
+    return NONE if value is None else f"{value:.0%}" if value >= TENTH or not value else f"{value:.1%}"
 
 
 def seconds(value: float | None) -> str:
     """A time that something took."""
     if value is None:
-        return "–"
+        return NONE
     if value < 1:
         return f"{1000 * value:.0f} ms"
-    if value < 60:
+    if value < MINUTE:
         return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
+    minutes, rest = divmod(round(value), MINUTE)
+    hours, minutes = divmod(minutes, MINUTE)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def when(at: float | None) -> Markup:
     """A point in time (UTC), as an element that says the whole of it."""
     if at is None:
-        return Markup("–")
+        return Markup(NONE)
     moment = datetime.fromtimestamp(at, UTC)
     whole_text, short = moment.strftime("%Y-%m-%d %H:%M:%S UTC"), moment.strftime("%m-%d %H:%M:%S")
-    return Markup(f'<time datetime="{moment.isoformat()}" title="{whole_text}">{short}</time>')
+    return Markup(  # noqa: S704  # made of numbers
+        f'<time datetime="{moment.isoformat()}" title="{whole_text}">{short}</time>'
+    )
 
 
 def as_json(value: Any) -> str:

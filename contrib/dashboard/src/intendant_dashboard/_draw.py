@@ -37,11 +37,12 @@ def bar(parts: Sequence[Part], said: str, mark: float | None = None) -> Markup:
         wide = max(3.0, min(1.0 - part.start, part.share) * WIDE)
         title = f"<title>{escape(part.said)}</title>"
         drawn.append(
-            f'<rect class="{part.kind}" x="{min(left, WIDE - 3):.1f}" y="3" width="{wide:.1f}" height="10" rx="2">{title}</rect>'
+            f'<rect class="{part.kind}" x="{min(left, WIDE - 3):.1f}" y="3" width="{wide:.1f}" '
+            f'height="10" rx="2">{title}</rect>'
         )
     if mark is not None:
         drawn.append(f'<rect class="mark" x="{mark * WIDE - 2:.1f}" y="0" width="4" height="16"/>')
-    return Markup(
+    return Markup(  # noqa: S704  # every text is escaped
         f'<svg class="bar" role="img" viewBox="0 0 {WIDE} {HIGH}" preserveAspectRatio="none" '
         f'aria-label="{escape(said)}">{"".join(drawn)}</svg>'
     )
@@ -63,25 +64,24 @@ def columns(title: str, rows: Sequence[Column]) -> Markup:
     step = CHART_WIDE / max(len(rows), 7)
     every = max(1, len(rows) * 70 // CHART_WIDE)
     parts = []
+    wide = max(1.0, min(step - 4, 60))
     for number, row in enumerate(rows):
         high = 0.0 if row.value <= 0 else max(2.0, (CHART_HIGH - FOOT - HEAD) * row.value / most)
-        left = number * step
-        parts.append(
-            f'<g><title>{escape(row.label)}: {escape(row.said)}</title><rect class="spent" x="{left + 2:.1f}" '
-            f'y="{CHART_HIGH - FOOT - high:.1f}" width="{max(1.0, min(step - 4, 60)):.1f}" height="{high:.1f}" rx="2"/></g>'
-        )
-        middle = left + 2 + max(1.0, min(step - 4, 60)) / 2
+        left, top = number * step + 2, CHART_HIGH - FOOT - high
+        title = f"<title>{escape(row.label)}: {escape(row.said)}</title>"
+        box = f'<rect class="spent" x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{high:.1f}" rx="2"/>'
+        parts.append(f"<g>{title}{box}</g>")
         if number % every == 0:
-            parts.append(
-                f'<text x="{middle:.1f}" y="{CHART_HIGH - 6}" text-anchor="middle">{escape(row.label)}</text>'
-            )
+            parts.append(_text("label", left + wide / 2, CHART_HIGH - 6, row.label))
         if row.value == most:
-            parts.append(
-                f'<text class="value" x="{middle:.1f}" y="{CHART_HIGH - FOOT - high - 5:.1f}" text-anchor="middle">{escape(row.said)}</text>'
-            )
+            parts.append(_text("value", left + wide / 2, top - 5, row.said))
     base = f'<line class="axis" x1="0" x2="{CHART_WIDE}" y1="{CHART_HIGH - FOOT}" y2="{CHART_HIGH - FOOT}"/>'
     said = "; ".join(f"{row.label}: {row.said}" for row in rows[:60])
-    return Markup(
+    return Markup(  # noqa: S704  # every text is escaped
         f'<svg class="chart" role="img" viewBox="0 0 {CHART_WIDE} {CHART_HIGH}"><title>{escape(title)}</title>'
         f"<desc>{escape(said)}</desc>{base}{''.join(parts)}</svg>"
     )
+
+
+def _text(kind: str, middle: float, top: float, text: str) -> str:
+    return f'<text class="{kind}" x="{middle:.1f}" y="{top:.1f}" text-anchor="middle">{escape(text)}</text>'

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 
 from intendant_dashboard._access import Refused
-from intendant_dashboard._desk import Ask, money, page, whole
+from intendant_dashboard._desk import NONE, Ask, money, page, whole
 from intendant_dashboard._draw import Part, bar
 
 MOST_STREAMS = 100
@@ -103,9 +103,9 @@ def _line(name: str, unit: str, spent: int, held: int, limit: int | None, said: 
         "unit": unit,
         "bar": bar(parts, words),
         "spent": said(spent),
-        "held": said(held) if held else "–",
+        "held": said(held) if held else NONE,
         "limit": said(limit) if limit is not None else "none",
-        "left": said(limit - spent - held) if limit is not None else "–",
+        "left": said(limit - spent - held) if limit is not None else NONE,
     }
 
 

@@ -222,7 +222,7 @@ class FiguresFold:
         step = self._step(event)
         step.tier, step.model = event.tier, f"{event.provider}/{event.model}"
 
-    def _started(self, event: events.StepStarted) -> None:
+    def _started(self, event: events.StepStarted | events.ItemsStarted) -> None:
         step = self._step(event)
         if step.begun is None:
             step.begun = event.at
@@ -308,6 +308,7 @@ class FiguresFold:
         events.TokenBudgetAllocated: _allocated,
         events.Routed: _routed,
         events.StepStarted: _started,
+        events.ItemsStarted: _started,
         events.TokenCompressed: _compressed,
         events.ContentExpanded: _expanded,
         events.TokensSettled: _settled,
