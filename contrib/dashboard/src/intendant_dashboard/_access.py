@@ -129,7 +129,7 @@ def _sign(token: bytes, use: str, text: str) -> str:
 
 
 class Guard:
-    """Lets a request pass that may: the host is ours, and who asks is known. Adds the headers that every answer has.
+    """Lets a request pass that may: the host is ours, and who asks is known. Adds the headers of every answer.
 
     Args:
         app: What is guarded.

@@ -12,7 +12,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from intendant import IntendantError, OrchestrationService, RunNotFound
-from intendant_dashboard import _actions, _operate_pages, _pages, _run_pages  # noqa: F401  # they register pages
+from intendant_dashboard import _actions, _money_pages, _operate_pages, _pages, _run_pages  # noqa: F401  # they register pages
 from intendant_dashboard._access import SAFE, Guard, Identity, Keys, Refused, check_csrf, check_origin, path_of
 from intendant_dashboard._desk import ACTIONS, LONGEST, PAGES, Ask, Desk, address, checked, form_of
 

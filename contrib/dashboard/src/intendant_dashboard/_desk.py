@@ -2,17 +2,17 @@
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
-from html import escape
 from importlib.resources import files
 from time import time
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -179,6 +179,7 @@ class Desk:
         self.keys = keys
         self.streams = 0
         """Pages that are kept up to date now."""
+        self._kept: dict[str, tuple[float, Any]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._templates = Environment(
             loader=FunctionLoader(_source),
@@ -189,7 +190,7 @@ class Desk:
             auto_reload=False,
         )
         self._templates.filters.update(FILTERS)
-        self._templates.globals["now"] = time
+        self._templates.globals.update(whole=whole, money=money, seconds=seconds)
 
     def page(
         self,
@@ -219,12 +220,25 @@ class Desk:
             request=request, url=url, here=here, path=path, **context
         )
 
+    async def kept(self, name: str, seconds: float, make: Callable[[], Awaitable[Any]]) -> Any:
+        """What *make* gives; the same for some seconds, as many pages show it."""
+        at, value = self._kept.get(name, (0.0, None))
+        if time() - at > seconds:
+            value = await make()
+            self._kept[name] = (time(), value)
+        return value
+
     def later(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         """Begin something that goes on when its request is over."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logging.getLogger("intendant.dashboard").error("run_not_executed: %s", error)
 
     async def aclose(self) -> None:
         """Cancel what goes on: runs that were begun here end as cancelled, and are recorded so."""
@@ -303,12 +317,11 @@ def seconds(value: float | None) -> str:
 def when(at: float | None) -> Markup:
     """A point in time (UTC), as an element that says the whole of it."""
     if at is None:
-        return Markup(NONE)
+        return escape(NONE)
     moment = datetime.fromtimestamp(at, UTC)
     whole_text, short = moment.strftime("%Y-%m-%d %H:%M:%S UTC"), moment.strftime("%m-%d %H:%M:%S")
-    return Markup(  # noqa: S704  # made of numbers
-        f'<time datetime="{moment.isoformat()}" title="{whole_text}">{short}</time>'
-    )
+    made = Markup('<time datetime="{}" title="{}">{}</time>')
+    return made.format(moment.isoformat(), whole_text, short)
 
 
 def as_json(value: Any) -> str:
@@ -338,10 +351,3 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "short": short,
     "words": words,
 }
-
-
-def attributes(**values: Any) -> str:
-    """Attributes of an element, escaped."""
-    return "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for name, value in values.items()
-    )

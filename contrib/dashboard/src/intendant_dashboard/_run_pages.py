@@ -1,18 +1,26 @@
 """The pages of one run."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from time import time
 from typing import Any
 
+from markupsafe import Markup
 from starlette.responses import Response, StreamingResponse
 
 from intendant_dashboard._access import Refused
 from intendant_dashboard._desk import NONE, Ask, money, page, whole
 from intendant_dashboard._draw import Part, bar
+from intendant_dashboard._pages import refusals_of
+from intendant_dashboard._telling import read
 
 MOST_STREAMS = 100
 """Pages that are kept up to date at a time; others are as they were loaded."""
+EVENTS = 200
+"""Events of a page."""
+MOST_TEXT = 200_000
+"""Characters of a text that a page shows."""
 MOST_STEPS = 500
 """Steps that a page shows."""
 
@@ -85,13 +93,22 @@ def budget_lines(row: Any) -> list[dict[str, Any]]:
     """The lines of a budget: tokens, and money where that is limited."""
     name = row.id.partition(":")[2] if row.id.startswith("step:") else "the whole run"
     name = name.partition("/")[2] if row.id.startswith("step:") else name
-    lines = [_line(name, "tokens", row.spent_tokens, row.held_tokens, row.limit_tokens, whole)]
+    lines = [budget_line(name, "tokens", (row.spent_tokens, row.held_tokens, row.limit_tokens), whole)]
     if row.limit_micro is not None or row.id.startswith("run:"):
-        lines.append(_line(name, "US$", row.spent_micro, row.held_micro, row.limit_micro, money))
+        lines.append(budget_line(name, "US$", (row.spent_micro, row.held_micro, row.limit_micro), money))
     return lines
 
 
-def _line(name: str, unit: str, spent: int, held: int, limit: int | None, said: Any) -> dict[str, Any]:
+def budget_line(name: str, unit: str, sums: tuple[int, int, int | None], said: Any) -> dict[str, Any]:
+    """A line of a table of budgets.
+
+    Args:
+        name: Whose budget it is.
+        unit: What it counts.
+        sums: What is spent and held, and the limit.
+        said: Writes an amount.
+    """
+    spent, held, limit = sums
     most = limit or (spent + held) or 1
     parts = [
         Part("spent", 0, spent / most, f"spent {said(spent)}"),
@@ -136,3 +153,107 @@ def sent(lines: Sequence[str], event: str = "") -> str:
     """A server-sent event."""
     name = f"event: {event}\n" if event else ""
     return name + "".join(f"data: {line}\n" for line in lines) + "\n"
+
+
+@page("/run/graph")
+async def graph(ask: Ask) -> Response:
+    """The graph of a run; items of one step are together."""
+    row = await ask.service.operations.run(ask.text("id"))
+    drawn = await ask.service.operations.graph(
+        row.id, lambda node: ask.url("/step", run=row.id, step=node.key), styled=False
+    )
+    # The core escapes what it draws.
+    return ask.page("run_graph.html", row.workflow, row=row, drawn=Markup(drawn))  # noqa: S704
+
+
+@page("/run/refusals")
+async def refusals(ask: Ask) -> Response:
+    """Why something of a run was refused."""
+    return await refusals_of(ask, await ask.service.operations.run(ask.text("id")))
+
+
+@page("/run/events")
+async def events(ask: Ask) -> Response:
+    """The journal of a run, in order."""
+    operations, after = ask.service.operations, ask.number("after", 0, 0, 10**9)
+    row = await operations.run(ask.text("id"))
+    kind, step = ask.some("type"), ask.some("step")
+    found = await operations.events(
+        row.id, after=after, limit=EVENTS + 1, kinds=(kind,) if kind else (), step=step
+    )
+    more = found[EVENTS - 1].seq if len(found) > EVENTS else None
+    return ask.page(
+        "run_events.html",
+        row.workflow,
+        row=row,
+        events=[read(each) for each in found[:EVENTS]],
+        more=more,
+        after=after,
+        kind=kind,
+        step=step,
+    )
+
+
+@page("/run/compression")
+async def compression(ask: Ask) -> Response:
+    """What was compressed in a run, and what was dropped."""
+    operations = ask.service.operations
+    row = await operations.run(ask.text("id"))
+    found = await operations.events(row.id, limit=EVENTS, kinds=("token_compressed", "content_expanded"))
+    told = [read(each) for each in found]
+    most = max((one["data"].get("tokens_before", 0) for one in told), default=1) or 1
+    for one in told:
+        before, left = one["data"].get("tokens_before", 0), one["data"].get("tokens_after", 0)
+        parts = [
+            Part("spent", 0, left / most, f"{left} left"),
+            Part("saved", left / most, (before - left) / most, "saved"),
+        ]
+        one["bar"] = bar(parts, f"{before} tokens before, {left} after")
+    return ask.page("run_compression.html", row.workflow, row=row, events=told)
+
+
+@page("/original")
+async def original(ask: Ask) -> Response:
+    """A text as it was before compression, beside what was kept of it."""
+    operations, handle = ask.service.operations, ask.text("handle")
+    row = await operations.run(ask.text("run"))
+    text = await operations.original(row.id, handle)
+    found = await operations.events(row.id, limit=EVENTS, kinds=("token_compressed",))
+    event = next((one for one in map(read, found) if one["data"].get("original") == handle), None)
+    return ask.page(
+        "original.html",
+        row.workflow,
+        row=row,
+        handle=handle,
+        text=text[:MOST_TEXT],
+        cut=len(text) > MOST_TEXT,
+        event=event,
+    )
+
+
+@page("/step")
+async def step(ask: Ask) -> Response:
+    """One step: what it was given and gave, its attempts, calls and deliveries."""
+    operations = ask.service.operations
+    row = await operations.run(ask.text("run"))
+    told = await operations.step(row.id, ask.text("step"))
+    found = await operations.events(row.id, limit=EVENTS, step=told["step"])
+    return ask.page(
+        "step.html", told["step"], row=row, told=told, events=[read(each) for each in found], most=MOST_TEXT
+    )
+
+
+@page("/run/fork")
+async def fork(ask: Ask) -> Response:
+    """Branch from a step: a new run that takes over what this one has done before it."""
+    operations = ask.service.operations
+    row = await operations.run(ask.text("id"))
+    figures = await operations.figures_of(row.id)
+    return ask.page(
+        "run_fork.html",
+        row.workflow,
+        row=row,
+        steps=[(one.step, one.step) for one in figures.steps],
+        chosen=ask.text("step"),
+        inputs=json.loads(row.inputs),
+    )

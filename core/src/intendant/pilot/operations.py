@@ -289,6 +289,12 @@ class Operations:
         threshold = engine.settings.classification.threshold
         return Report(title, period, runs, states, [one.rating for one in rated], time(), threshold)
 
+    async def report_page(self, report: Report) -> str:
+        """A report as one HTML page that fetches nothing and runs no script."""
+        from intendant.record.report_page import page
+
+        return page(report)
+
     async def prometheus(self) -> str:
         """Figures, standing budgets and alerts in the text format of Prometheus."""
         from intendant.record.prometheus import exposition

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
@@ -33,6 +33,9 @@ class Steering:
     Args:
         engine: The engine.
     """
+
+    reset: ClassVar[object] = RESET
+    """What `change` takes for a key that is to leave the database's layer."""
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine

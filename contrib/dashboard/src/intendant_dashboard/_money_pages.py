@@ -1,0 +1,134 @@
+"""Where money went, what was saved, and what may be spent."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from intendant_dashboard._desk import Ask, money, page, whole
+from intendant_dashboard._draw import Column, Part, bar, columns
+from intendant_dashboard._pages import NEWEST, plot_of
+from intendant_dashboard._run_pages import budget_line
+
+GROUPS = ("workflow", "agent", "intent", "tier", "model", "day")
+
+
+@page("/money")
+async def spent(ask: Ask) -> Response:
+    """Where money went, by what is asked for."""
+    by, agent = ask.one_of("by", *GROUPS), ask.some("agent")
+    figures = await ask.service.operations.newest_figures(NEWEST, agent=agent, since=ask.day("since"))
+    groups: dict[str, list[int]] = {}
+    for name, sums in _amounts(figures, by):
+        known = groups.setdefault(name or "(none)", [0, 0, 0, 0])
+        for number, value in enumerate(sums):
+            known[number] += value
+    whole_sum = sum(sums[3] for sums in groups.values())
+    order = sorted(groups.items(), key=lambda item: item[0] if by == "day" else -item[1][3])
+    saved = sum(one.saved * one.micro_usd / one.tokens for one in figures if one.tokens)
+    return ask.page(
+        "money.html",
+        "Money",
+        by=by,
+        agent=agent,
+        since=ask.text("since"),
+        groups=[("workflow", "workflow"), *((each, each) for each in GROUPS[1:])],
+        rows=[_row(name, sums, whole_sum) for name, sums in order],
+        days=_days(figures),
+        plot=plot_of(figures),
+        runs=len(figures),
+        full=len(figures) == NEWEST,
+        spent=sum(one.micro_usd for one in figures),
+        tokens=sum(one.tokens for one in figures),
+        saved_tokens=sum(one.saved for one in figures),
+        saved=saved,
+        shadow=sum(one.shadow_micro_usd for one in figures),
+        overhead=sum(one.planning_micro_usd for one in figures),
+    )
+
+
+def _amounts(figures: Sequence[Any], by: str) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
+    """Calls, tokens, saved tokens and micro-US$, by name."""
+    for one in figures:
+        if by in ("workflow", "agent", "day"):
+            name = _day(one.at) if by == "day" else getattr(one, by)
+            yield name, (sum(step.calls for step in one.steps), one.tokens, one.saved, one.micro_usd)
+            continue
+        for step in one.steps:
+            yield getattr(step, by), (step.calls, step.used, step.saved, step.micro_usd)
+        if one.planning_tokens:
+            yield "(telling intents)", (0, one.planning_tokens, 0, one.planning_micro_usd)
+
+
+def _row(name: str, sums: Sequence[int], all_of_it: int) -> dict[str, Any]:
+    share = sums[3] / all_of_it if all_of_it else 0.0
+    said = f"{share:.0%} of {money(all_of_it)}"
+    return {
+        "name": name,
+        "calls": sums[0],
+        "tokens": sums[1],
+        "saved": sums[2],
+        "micro_usd": sums[3],
+        "share": share,
+        "bar": bar([Part("spent", 0, share, said)], said),
+    }
+
+
+def _day(at: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+
+
+def _days(figures: Sequence[Any]) -> Any:
+    days: dict[str, int] = {}
+    for one in sorted(figures, key=lambda each: each.at):
+        days[_day(one.at)] = days.get(_day(one.at), 0) + one.micro_usd
+    return columns("Cost by day", [Column(day[5:], value, money(value)) for day, value in days.items()])
+
+
+@page("/budgets")
+async def budgets(ask: Ask) -> Response:
+    """Standing budgets of agents and tenants: what is held beside what is spent."""
+    lines = []
+    for row in await ask.service.operations.limits():
+        name = f"{row.scope}, {row.per} {row.period}"
+        if row.limit_tokens is not None:
+            lines.append(budget_line(name, "tokens", (row.spent_tokens, row.held_tokens, row.limit_tokens), whole))
+        if row.limit_micro is not None:
+            lines.append(budget_line(name, "US$", (row.spent_micro, row.held_micro, row.limit_micro), money))
+    running = []
+    for run in await ask.service.operations.runs(20, status="running"):
+        for own in (await ask.service.operations.budgets(run.id))[:1]:
+            sums = (own.spent_tokens, own.held_tokens, own.limit_tokens)
+            running.append(budget_line(f"{run.workflow} {run.id}", "tokens", sums, whole))
+    return ask.page("budgets.html", "Budgets", lines=lines, running=running)
+
+
+@page("/run/money")
+async def of_run(ask: Ask) -> Response:
+    """Where the money of a run went, and what it would have cost without orchestration."""
+    operations = ask.service.operations
+    row = await operations.run(ask.text("id"))
+    found = await operations.costs(row.id, by=ask.one_of("by", "step", "model", "intent", "tier"))
+    estimate = found["estimate"]
+    without, spent_micro = estimate["without_micro_usd"], estimate["spent_micro_usd"]
+    most = max(without or 0, spent_micro, 1)
+    return ask.page(
+        "run_money.html",
+        row.workflow,
+        row=row,
+        found=found,
+        estimate=estimate,
+        with_bar=bar([Part("spent", 0, spent_micro / most, "spent")], money(spent_micro)),
+        without_bar=bar([Part("saved", 0, (without or 0) / most, "without")], money(without)),
+        rows=[
+            {
+                **group,
+                "bar": bar(
+                    [Part("spent", 0, group["share"] or 0, money(group["micro_usd"]))], money(group["micro_usd"])
+                ),
+            }
+            for group in found["groups"]
+        ],
+    )
