@@ -7,7 +7,7 @@ from markupsafe import Markup, escape
 
 WIDE, HIGH = 1000, 16
 """Of a bar's drawing; the page stretches it."""
-CHART_WIDE, CHART_HIGH, FOOT, HEAD = 720, 170, 22, 18
+CHART_WIDE, CHART_HIGH, FOOT, HEAD = 520, 200, 24, 20
 
 
 class Part(NamedTuple):

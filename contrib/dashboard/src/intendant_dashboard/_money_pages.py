@@ -6,8 +6,8 @@ from typing import Any
 from starlette.responses import Response
 
 from intendant_dashboard._desk import Ask, money, page, whole
-from intendant_dashboard._draw import Column, Part, bar, columns
-from intendant_dashboard._pages import NEWEST, plot_of
+from intendant_dashboard._draw import Part, bar
+from intendant_dashboard._pages import NEWEST, day_of, days_of, plot_of
 from intendant_dashboard._run_pages import budget_line
 
 GROUPS = ("workflow", "agent", "intent", "tier", "model", "day")
@@ -34,7 +34,7 @@ async def spent(ask: Ask) -> Response:
         since=ask.text("since"),
         groups=[("workflow", "workflow"), *((each, each) for each in GROUPS[1:])],
         rows=[_row(name, sums, whole_sum) for name, sums in order],
-        days=_days(figures),
+        days=days_of(figures),
         plot=plot_of(figures),
         runs=len(figures),
         full=len(figures) == NEWEST,
@@ -51,7 +51,7 @@ def _amounts(figures: Sequence[Any], by: str) -> Iterator[tuple[str, tuple[int, 
     """Calls, tokens, saved tokens and micro-US$, by name."""
     for one in figures:
         if by in ("workflow", "agent", "day"):
-            name = _day(one.at) if by == "day" else getattr(one, by)
+            name = day_of(one.at) if by == "day" else getattr(one, by)
             yield name, (sum(step.calls for step in one.steps), one.tokens, one.saved, one.micro_usd)
             continue
         for step in one.steps:
@@ -72,19 +72,6 @@ def _row(name: str, sums: Sequence[int], all_of_it: int) -> dict[str, Any]:
         "share": share,
         "bar": bar([Part("spent", 0, share, said)], said),
     }
-
-
-def _day(at: float) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
-
-
-def _days(figures: Sequence[Any]) -> Any:
-    days: dict[str, int] = {}
-    for one in sorted(figures, key=lambda each: each.at):
-        days[_day(one.at)] = days.get(_day(one.at), 0) + one.micro_usd
-    return columns("Cost by day", [Column(day[5:], value, money(value)) for day, value in days.items()])
 
 
 @page("/budgets")

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from time import time
 from typing import Any, NamedTuple
 
 from starlette.responses import HTMLResponse, Response
 
 from intendant_dashboard._access import Refused
-from intendant_dashboard._desk import Ask, page
+from intendant_dashboard._desk import MINUTE, Ask, money, page
+from intendant_dashboard._draw import Column, columns
 from intendant_dashboard._telling import ADVICE, REFUSALS, read
 
 STATUSES = ("", "running", "waiting", "completed", "partial", "failed", "cancelled")
@@ -18,6 +20,7 @@ NEWEST = 500
 """Runs that sums are made of, at most: the newest of the period."""
 KEPT_SECONDS = 10.0
 DAY = 86_400
+FEW = 3
 
 
 @page("/")
@@ -42,13 +45,31 @@ async def overview(ask: Ask) -> Response:
         tokens=sum(one.tokens for one in figures),
         saved=sum(one.saved for one in figures),
         plot=plot_of(figures),
+        days=days_of(figures),
     )
 
 
-def plot_of(figures: Sequence[Any]) -> dict[str, Any]:
-    """Points of a plot: what runs have cost, by the time when they ended."""
+def plot_of(figures: Sequence[Any]) -> dict[str, Any] | None:
+    """Points of a plot: what runs have cost, by the time when they ended; None where they are too few, or too close
+    to each other, to be told apart.
+    """
     points = sorted((one.at, one.micro_usd / 1_000_000) for one in figures)
+    if len(points) < FEW or points[-1][0] - points[0][0] < MINUTE:
+        return None
     return {"label": "US$ of a run", "x": [round(at) for at, _ in points], "y": [usd for _, usd in points]}
+
+
+def day_of(at: float) -> str:
+    """The day (UTC) of a point in time."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+
+
+def days_of(figures: Sequence[Any]) -> Any:
+    """A chart of what was spent by day."""
+    days: dict[str, int] = {}
+    for one in sorted(figures, key=lambda each: each.at):
+        days[day_of(one.at)] = days.get(day_of(one.at), 0) + one.micro_usd
+    return columns("Cost by day", [Column(day[5:], value, money(value)) for day, value in days.items()])
 
 
 @page("/runs")
@@ -82,10 +103,11 @@ async def compare(ask: Ask) -> Response:
     for name in ("a", "b"):
         if ask.text(name):
             row = await operations.run(ask.text(name))
-            sides.append((row, await operations.figures_of(row.id)))
+            took = None if row.finished_at is None else row.finished_at - row.created_at
+            sides.append((row, await operations.figures_of(row.id), took))
     lines: list[dict[str, Any]] = []
     if len(sides) == len("ab"):
-        first, second = ({step.step: step for step in figures.steps} for _, figures in sides)
+        first, second = ({step.step: step for step in figures.steps} for _, figures, _ in sides)
         lines = [
             {"step": key, "a": first.get(key), "b": second.get(key)} for key in dict.fromkeys([*first, *second])
         ]

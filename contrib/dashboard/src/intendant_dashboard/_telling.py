@@ -16,7 +16,10 @@ REFUSALS = (
     "approval_decided",
 )
 """Events that say why something was not done, or done otherwise than planned."""
-COMMON = frozenset({"type", "run_id", "step_id", "at", "severity", "schema_version"})
+COMMON = frozenset({"type", "run_id", "step_id", "at", "severity", "call", "key", "price_version"})
+"""Fields that say nothing to people, or that stand beside."""
+LINE = 60
+"""Characters of a value that fit into a line."""
 ADVICE = {
     "budget_exceeded": "raise the budget of the workflow or the standing limit, or let the step take less",
     "limit_watched": "the limit is only watched: `enforce` it to refuse such calls",
@@ -32,17 +35,26 @@ def read(row: Any) -> dict[str, Any]:
 
 def said(event: Mapping[str, Any]) -> str:
     """What is particular about an event, in a line."""
-    told = [f"{words(name)} {_short(value)}" for name, value in event.items() if name not in COMMON and _is(value)]
-    return " · ".join(told[:8])
+    return " · ".join(_pairs(event, 10))
 
 
-def _is(value: Any) -> bool:
-    return value not in (None, "", 0, 0.0, False, [], {})
+def _pairs(values: Mapping[str, Any], most: int) -> list[str]:
+    told: list[str] = []
+    for name, value in values.items():
+        if name in COMMON or value in (None, "", 0, False, [], {}):
+            continue
+        if isinstance(value, dict) and name not in ("settings", "flags"):
+            told += _pairs(value, 4)
+        else:
+            told.append(f"{words(name)} {_short(value)}")
+    return told[:most]
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:59]}…"  # noqa: PLR2004  # what fits into a line
+    return text if len(text) <= LINE else f"{text[: LINE - 1]}…"
 
 
 def why(event: Mapping[str, Any]) -> str:

@@ -22,10 +22,10 @@
     const money = (value) => (value == null ? "" : "$" + value.toFixed(value < 1 ? 4 : 2));
     made.set(element, new uPlot({
       width: element.clientWidth, height: 200, tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
-      cursor: { y: false }, scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1e-6)] } },
+      cursor: { y: false }, scales: { x: { range: (_, low, high) => (high - low < 600 ? [low - 300, high + 300] : [low, high]) }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1e-6)] } },
       axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map(money) }],
       series: [{ value: "{YYYY}-{MM}-{DD} {HH}:{mm} UTC" }, {
-        label: said.label, stroke: colour("--spent"), fill: colour("--spent") + "22", width: 1.5, points: { size: 5 },
+        label: said.label, spanGaps: true, stroke: colour("--spent"), fill: colour("--spent") + "22", width: 1.5, points: { size: 5 },
         value: (_, value) => money(value),
       }],
     }, [said.x, said.y], element));
