@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
@@ -52,7 +53,7 @@ def flow(name: str, last: dict) -> Workflow:
     steps = [
         {"id": f"step{number}", "intent": "ask", "prompt": "do", "input": ["words"] * 20} for number in range(9)
     ]
-    for before, step in zip(steps, steps[1:], strict=False):
+    for before, step in pairwise(steps):
         step["needs"] = [before["id"]]
     steps.append({"id": "last", "intent": "ask", "needs": ["step8"], **last})
     return Workflow.model_validate(
@@ -74,6 +75,7 @@ async def executed(db: str) -> list[str]:
 def copied(file: Path, runs: list[str], events: int) -> None:
     """Copies of runs until there are so many events."""
     connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=OFF")
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("PRAGMA foreign_keys=OFF")
     columns = {table: [row[1] for row in connection.execute(f"PRAGMA table_info({table})")] for table in COPIED}
@@ -86,10 +88,10 @@ def copied(file: Path, runs: list[str], events: int) -> None:
     while made < events:
         # Of a hundred runs one waits, and five have failed.
         which = 2 if number % 100 == 0 else 1 if number % 20 == 1 else 0
-        copy(connection, columns, runs[which], number)
+        copy(connection, columns, runs[which], sizes[which], number)
         made, number = made + sizes[which], number + 1
     connection.execute("COMMIT")
-    connection.execute("ANALYZE")
+    connection.execute("PRAGMA journal_mode=WAL")
     total = connection.execute("SELECT count(*) FROM event").fetchone()[0]
     print(f"{total:,} events of {number + len(runs):,} runs, {file.stat().st_size / 1e6:,.0f} MB")
     connection.close()
@@ -105,18 +107,22 @@ def large_run(connection: sqlite3.Connection, run: str, columns: list[str]) -> N
     )
 
 
-def copy(connection: sqlite3.Connection, columns: dict[str, list[str]], run: str, number: int) -> None:
+def copy(connection: sqlite3.Connection, columns: dict[str, list[str]], run: str, size: int, number: int) -> None:
     """A copy of a run under another id, earlier, and of another agent."""
     values = {
         "old": run,
         "new": f"r_{number:022x}",
         "ago": 60.0 + PERIOD * (number * 7919 % 10_007) / 10_007,
         "agent": f"agent{number % AGENTS}",
-        "last": 200,
+        "last": size,
+        "low": f"step:{run}/",
+        "high": f"step:{run}0",
     }
     for table, names in columns.items():
         chosen = ", ".join(column(table, name) for name in names)
-        where = {"run": "id = :old", "budget": "id LIKE '%' || :old || '%'"}.get(table, "run_id = :old")
+        where = {"run": "id = :old", "budget": "id = 'run:' || :old OR id BETWEEN :low AND :high"}.get(
+            table, "run_id = :old"
+        )
         where += " AND seq <= :last" if table == "event" else ""
         connection.execute(f"INSERT INTO {table} SELECT {chosen} FROM {table} WHERE {where}", values)
 
@@ -130,7 +136,9 @@ def column(table: str, name: str) -> str:
     if name == "agent":
         return ":agent"
     if name in ("id", "run_id", "key", "hold_key", "scope", "parent", "chain", "data", "figures"):
-        return f"replace(CASE WHEN '{table}' IN ('hold', 'ledger') AND '{name}' IN ('key', 'hold_key') THEN :new || {name} ELSE {name} END, :old, :new)"
+        # Keys of calls are digests: the run's id before them makes others of them.
+        value = f":new || {name}" if name == "hold_key" or (table, name) == ("hold", "key") else name
+        return f"replace({value}, :old, :new)"
     return name
 
 

@@ -10,6 +10,8 @@ from intendant_dashboard._draw import Part, bar
 from intendant_dashboard._pages import NEWEST, day_of, days_of, plot_of
 from intendant_dashboard._run_pages import budget_line
 
+MOST_ESTIMATED = 20_000
+"""Events of a run; of a larger one a page does not read all to estimate what was saved."""
 GROUPS = ("workflow", "agent", "intent", "tier", "model", "day")
 
 
@@ -97,16 +99,18 @@ async def of_run(ask: Ask) -> Response:
     """Where the money of a run went, and what it would have cost without orchestration."""
     operations = ask.service.operations
     row = await operations.run(ask.text("id"))
-    found = await operations.costs(row.id, by=ask.one_of("by", "step", "model", "intent", "tier"))
-    estimate = found["estimate"]
-    without, spent_micro = estimate["without_micro_usd"], estimate["spent_micro_usd"]
+    small = (row.events or 0) <= MOST_ESTIMATED
+    by = ask.one_of("by", "step", "model", "intent", "tier")
+    found = await operations.costs(row.id, by=by, estimate=small)
+    estimate = found["estimate"] or {"without_micro_usd": None}
+    without, spent_micro = estimate["without_micro_usd"], found["total"]["micro_usd"]
     most = max(without or 0, spent_micro, 1)
     return ask.page(
         "run_money.html",
         row.workflow,
         row=row,
         found=found,
-        estimate=estimate,
+        estimate=found["estimate"],
         with_bar=bar([Part("spent", 0, spent_micro / most, "spent")], money(spent_micro)),
         without_bar=bar([Part("saved", 0, (without or 0) / most, "without")], money(without)),
         rows=[

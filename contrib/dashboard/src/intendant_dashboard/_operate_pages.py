@@ -21,7 +21,7 @@ async def decisions(ask: Ask) -> Response:
     """What people are asked, and calls in doubt."""
     run = ask.some("run")
     asked = [_asked(row) for row in await ask.service.operations.approvals(run)]
-    doubts = await ask.service.operations.doubts(waiting=not ask.text("all"))
+    doubts = await ask.service.operations.doubts()
     return ask.page(
         "decisions.html", "Decisions", asked=asked, doubts=doubts, done=ask.text("done"), meaning=DOUBT
     )

@@ -50,9 +50,7 @@ async def overview(ask: Ask) -> Response:
 
 
 def plot_of(figures: Sequence[Any]) -> dict[str, Any] | None:
-    """Points of a plot: what runs have cost, by the time when they ended; None where they are too few, or too close
-    to each other, to be told apart.
-    """
+    """Points of a plot: what runs have cost, by the time when they ended; None for too few, or too close ones."""
     points = sorted((one.at, one.micro_usd / 1_000_000) for one in figures)
     if len(points) < FEW or points[-1][0] - points[0][0] < MINUTE:
         return None

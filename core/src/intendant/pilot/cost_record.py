@@ -22,6 +22,7 @@ async def read_costs(
     *,
     period: tuple[float | None, float | None] = (None, None),
     agent: str | None = None,
+    estimate: bool = True,
 ) -> dict[str, Any]:
     """Where the money went, as JSON.
 
@@ -31,6 +32,7 @@ async def read_costs(
         by: `model`, `agent`, `intent`, `day`, `tier`, or `step` of a run.
         period: From when, and before when, in seconds since 1970; None for no end.
         agent: Only what this agent spent.
+        estimate: Estimate what was saved, for which every event is read; else `estimate` is None.
 
     Raises:
         RunNotFound: There is no such run.
@@ -46,11 +48,12 @@ async def read_costs(
     def work(connection: Any) -> dict[str, Any]:
         groups = spend_report.sums(connection, scope, by)
         fold = SavingsFold(models, engine.settings.prices.models, scope, engine.settings.prices.factors)
-        for event in spend_report.journal_rows(connection, scope):
+        for event in spend_report.journal_rows(connection, scope) if estimate else ():
             fold.add(event)
         held = spend_report.still_held(connection, scope)
         classified = scope.run_id is not None and spend_report.classified_apart(connection, scope.run_id)
-        return cost_document(scope, by, groups, held, fold.result(), classified=classified)
+        found = cost_document(scope, by, groups, held, fold.result(), classified=classified)
+        return found if estimate else {**found, "estimate": None}
 
     await engine.store.flush()  # it is opened, and migrated where it is our own
     if engine.store_url == "none":

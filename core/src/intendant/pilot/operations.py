@@ -175,6 +175,7 @@ class Operations:
         agent: str | None = None,
         since: float | None = None,
         until: float | None = None,
+        estimate: bool = True,
     ) -> dict[str, Any]:
         """Where the money went, and an estimate of what was saved, as `intendant cost --json` prints it. Without a
         run it reads every event of the period.
@@ -185,11 +186,13 @@ class Operations:
             agent: Only what this agent spent.
             since: Seconds since 1970, as for *until*, which is exclusive.
             until: See *since*.
+            estimate: Estimate what was saved; without it no event is read, and `estimate` is None.
 
         Raises:
             RunNotFound: There is no such run.
         """
-        return await cost_record.read_costs(self._engine, run, by, period=(since, until), agent=agent)
+        period = (since, until)
+        return await cost_record.read_costs(self._engine, run, by, period=period, agent=agent, estimate=estimate)
 
     # --- people's decisions ---
 

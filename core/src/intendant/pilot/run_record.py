@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from intendant.record.store import Store
     from intendant.record.store.ratings import Rated
 
-MOST_EVENTS = 10_000
+MOST_EVENTS = 2_000
 """Events of one step that are looked at."""
 
 

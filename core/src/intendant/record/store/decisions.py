@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from sqlalchemy import Connection, select, update  # noqa: TID253
+from sqlalchemy import Connection, literal_column, select, update  # noqa: TID253
 
 from intendant.model.errors import IntendantError
 from intendant.record.rows import DoubtRow, HoldRow, Spent
@@ -13,7 +13,8 @@ from intendant.record.store.statements import Work, columns
 from intendant.record.store.tables import hold, run, step
 
 Decision = Literal["settle", "retry", "drop"]
-OPEN = (hold.c.state == "in_doubt", hold.c.decided.is_(None))
+# A constant, not a parameter: only so does the planner use the partial index.
+OPEN = (hold.c.state == literal_column("'in_doubt'"), hold.c.decided.is_(None))
 _WAITS = (step.c.run_id == hold.c.run_id) & (step.c.key == hold.c.step_key) & (step.c.status == "waiting")
 
 

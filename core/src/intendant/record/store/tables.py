@@ -16,7 +16,7 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     text,
 )
 
-HEAD = "0015"
+HEAD = "0016"
 """The migration these tables correspond to."""
 VERSION_TABLE = "intendant_version"
 """Ours alone: a host's own alembic in the same database uses another."""
@@ -32,6 +32,7 @@ metadata = MetaData(
 
 _KEY = String(300)
 _OPEN = "state = 'held'"
+_DOUBTFUL = "state = 'in_doubt'"
 _LEASED = "lease IS NOT NULL"
 _WAITING = "status = 'waiting'"
 _RUNNING = "status = 'running'"
@@ -64,6 +65,7 @@ run = Table(
     Column("pause_requested", Integer, nullable=False, server_default="0"),
     Index("ix_run_created_at", "created_at"),
     Index("ix_run_tenant", "tenant", "created_at"),
+    Index("ix_run_status", "tenant", "status", "created_at"),
     Index("ix_run_due", "tenant", "due_at", sqlite_where=text(_WAITING), postgresql_where=text(_WAITING)),
     Index("ix_run_running", "tenant", "lease_until", sqlite_where=text(_RUNNING), postgresql_where=text(_RUNNING)),
 )
@@ -160,6 +162,7 @@ hold = Table(
     CheckConstraint("state IN ('held', 'settled', 'released', 'in_doubt')", name="state"),
     Index("ix_hold_run_id", "run_id"),
     Index("ix_hold_open", "expires_at", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
+    Index("ix_hold_doubt", "created_at", sqlite_where=text(_DOUBTFUL), postgresql_where=text(_DOUBTFUL)),
     Index("ix_hold_lease", "lease", sqlite_where=text(_LEASED), postgresql_where=text(_LEASED)),
 )
 
