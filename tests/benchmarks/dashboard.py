@@ -102,6 +102,7 @@ def large_run(connection: sqlite3.Connection, run: str, columns: list[str]) -> N
     last = connection.execute("SELECT max(seq) FROM event WHERE run_id = ?", (run,)).fetchone()[0]
     chosen = ", ".join("seq + :shift" if name == "seq" else name for name in columns)
     insert = f"INSERT INTO event SELECT {chosen} FROM event WHERE run_id = :run AND seq <= :last"
+    connection.execute("UPDATE run SET events = ? WHERE id = ?", (LARGE, run))
     connection.executemany(
         insert, [{"run": run, "last": last, "shift": last * turn} for turn in range(1, LARGE // last)]
     )

@@ -1,6 +1,7 @@
 """A real dashboard on a loopback port, over a database with real runs."""
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -14,7 +15,16 @@ import pytest
 import uvicorn
 
 from intendant import OrchestrationService, Workflow
-from intendant.plugin import IntentHandler, IntentSpec, Message, ModelRequest, StepError, StepResult
+from intendant.plugin import (
+    Compression,
+    Compressor,
+    IntentHandler,
+    IntentSpec,
+    Message,
+    ModelRequest,
+    StepError,
+    StepResult,
+)
 from intendant.testing import ScriptedProvider, engine
 from intendant_dashboard import dashboard
 
@@ -63,6 +73,32 @@ SEND = {"id": "send", "intent": "ask", "prompt": "Send it", "needs": ["read"], "
 SLOW = {"id": "slow", "intent": "ask", "prompt": "slowly", "needs": ["read"]}
 
 
+LONG = {
+    "id": "long",
+    "intent": "ask",
+    "prompt": "Short",
+    "input": "\n".join(f"The {chr(97 + n % 26) * 5} goes on and on." for n in range(300)),
+}
+
+
+class First(Compressor):
+    """Keeps the beginning of a text."""
+
+    name = "first"
+
+    def compress(self, request):
+        kept = request.text[: len(request.text) * request.target_tokens // (2 * request.tokens)]
+        return Compression(
+            text=kept,
+            tokens_before=request.tokens,
+            tokens_after=request.count(kept),
+            strategy="first",
+            lossless=False,
+            quality=0.9,
+            dropped=("the rest of the lines",),
+        )
+
+
 class Site:
     """A dashboard that is served, the service behind it, and runs that are in its database."""
 
@@ -73,7 +109,10 @@ class Site:
         self.loop = asyncio.new_event_loop()
         self.handler = Ask()
         self.service: OrchestrationService = engine(
-            self.handler, ScriptedProvider("an answer of some words"), db=f"sqlite:///{folder / 'runs.db'}"
+            self.handler,
+            First(),
+            ScriptedProvider("an answer of some words"),
+            db=f"sqlite:///{folder / 'runs.db'}",
         )
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -143,5 +182,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )
     made.completed = made.run(flow("letters"))
     made.waiting = made.run(flow("asks", SEND))
+    made.compressed = made.run(flow("a long letter", LONG, budget={"tokens": 3600}))
+    events = made.do(made.service.operations.events(made.compressed, kinds=("token_compressed",)))
+    made.original = json.loads(events[-1].data)["original"]
     yield made
     made.close()

@@ -34,6 +34,7 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        desk.warm()
         yield
         await desk.aclose()
 

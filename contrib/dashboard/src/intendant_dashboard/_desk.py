@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.resources import files
 from time import time
@@ -16,7 +17,7 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from intendant import OrchestrationService
+from intendant import IntendantError, OrchestrationService
 from intendant_dashboard._access import Identity, Keys, Refused
 
 MICRO = 1_000_000
@@ -239,6 +240,15 @@ class Desk:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logging.getLogger("intendant.dashboard").error("run_not_executed: %s", error)
+
+    def warm(self) -> None:
+        """Read what takes longer the first time, so that no page has to wait for it."""
+
+        async def read() -> None:
+            with suppress(IntendantError):  # the pages say so
+                await self.service.operations.rules()
+
+        self.later(read())
 
     async def aclose(self) -> None:
         """Cancel what goes on: runs that were begun here end as cancelled, and are recorded so."""

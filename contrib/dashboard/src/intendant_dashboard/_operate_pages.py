@@ -9,6 +9,8 @@ from intendant import IntendantError
 from intendant_dashboard._desk import Ask, page
 
 MOST_MEMORIES = 200
+MOST_ASKED = 40
+"""Questions that a page shows, the oldest."""
 DOUBT = {
     "settle": "It was charged: its provider's record says with what.",
     "retry": "It stays charged in full, and is made again.",
@@ -20,10 +22,18 @@ DOUBT = {
 async def decisions(ask: Ask) -> Response:
     """What people are asked, and calls in doubt."""
     run = ask.some("run")
-    asked = [_asked(row) for row in await ask.service.operations.approvals(run)]
+    rows = await ask.service.operations.approvals(run)
+    asked = [_asked(row) for row in rows[:MOST_ASKED]]
+    more = len(rows) - len(asked)
     doubts = await ask.service.operations.doubts()
     return ask.page(
-        "decisions.html", "Decisions", asked=asked, doubts=doubts, done=ask.text("done"), meaning=DOUBT
+        "decisions.html",
+        "Decisions",
+        asked=asked,
+        more=more,
+        doubts=doubts[:MOST_ASKED],
+        done=ask.text("done"),
+        meaning=DOUBT,
     )
 
 

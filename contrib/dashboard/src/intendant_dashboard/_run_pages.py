@@ -1,7 +1,9 @@
 """The pages of one run."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from time import time
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 from starlette.responses import Response, StreamingResponse
 
+from intendant import IntendantError, compress_async
 from intendant_dashboard._access import Refused
 from intendant_dashboard._desk import NONE, Ask, money, page, whole
 from intendant_dashboard._draw import Part, bar
@@ -21,6 +24,9 @@ EVENTS = 200
 """Events of a page."""
 MOST_TEXT = 200_000
 """Characters of a text that a page shows."""
+MOST_AGAIN = 60_000
+"""Characters of a text that is compressed again to be shown."""
+MOST_LINES = 5000
 MOST_STEPS = 500
 """Steps that a page shows."""
 
@@ -220,6 +226,7 @@ async def original(ask: Ask) -> Response:
     text = await operations.original(row.id, handle)
     found = await operations.events(row.id, limit=EVENTS, kinds=("token_compressed",))
     event = next((one for one in map(read, found) if one["data"].get("original") == handle), None)
+    made = await _again(text, event["data"]) if event is not None else None
     return ask.page(
         "original.html",
         row.workflow,
@@ -228,7 +235,33 @@ async def original(ask: Ask) -> Response:
         text=text[:MOST_TEXT],
         cut=len(text) > MOST_TEXT,
         event=event,
+        made=made,
+        lines=None if made is None else marked(text, made),
     )
+
+
+async def _again(text: str, event: Mapping[str, Any]) -> str | None:
+    """The text as the compressors of now make it from the original: what was sent is not kept. None where they
+    cannot, or where it would take long.
+    """
+    if len(text) > MOST_AGAIN:
+        return None
+    strategy = str(event.get("strategy", "auto"))
+    for name in (strategy, "auto"):
+        with suppress(IntendantError):
+            return (await compress_async(text, tokens=int(event.get("tokens_after", 0)), strategy=name)).text
+    return None
+
+
+def marked(before: str, after: str) -> list[tuple[bool, str]]:
+    """The lines of a text, and whether each is kept in another one."""
+    kept = Counter(line.strip() for line in after.splitlines())
+    found = []
+    for line in before.splitlines()[:MOST_LINES]:
+        there = kept[line.strip()] > 0 or not line.strip()
+        kept[line.strip()] -= there
+        found.append((there, line))
+    return found
 
 
 @page("/step")

@@ -80,10 +80,11 @@ def svg(title: str, nodes: list[Node], link: Linked | None = None, *, styled: bo
     width = max(level.width, len(title) * CHARACTER) + 2 * MARGIN
     height = level.height + 2 * MARGIN + LINE * 2
     body = _drawn(level, MARGIN, MARGIN + LINE * 2, link)
+    role = "img" if link is None else "group"  # a picture hides its links from screen readers
     style = f"<style>{STYLE}</style>\n" if styled else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}">\n'
+        f'viewBox="0 0 {width:.0f} {height:.0f}" role="{role}" aria-label="{escape(title)}">\n'
         f"<title>{escape(title)}</title>\n{style}"
         '<defs><marker id="end" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0,0 L8,4 L0,8 z"/></marker></defs>\n'

@@ -37,3 +37,14 @@
     addEventListener("resize", all);
   }
 })();
+
+// What has to be scrolled sideways can be reached with the keyboard.
+(() => {
+  const reach = () => document.querySelectorAll(".wide, pre").forEach((element) => {
+    if (element.scrollWidth > element.clientWidth || element.scrollHeight > element.clientHeight) element.tabIndex = 0;
+  });
+  reach();
+  addEventListener("resize", reach);
+  addEventListener("toggle", reach, true);
+  document.addEventListener("htmx:after:swap", reach);
+})();

@@ -9,13 +9,14 @@ from intendant.record.rows import DoubtRow, HoldRow, Spent
 from intendant.record.store import holds
 from intendant.record.store.digests import HOLD
 from intendant.record.store.session import session_of
-from intendant.record.store.statements import Work, columns
+from intendant.record.store.statements import Work
 from intendant.record.store.tables import hold, run, step
 
 Decision = Literal["settle", "retry", "drop"]
 # A constant, not a parameter: only so does the planner use the partial index.
 OPEN = (hold.c.state == literal_column("'in_doubt'"), hold.c.decided.is_(None))
-_WAITS = (step.c.run_id == hold.c.run_id) & (step.c.key == hold.c.step_key) & (step.c.status == "waiting")
+MOST = 10_000
+"""Calls in doubt that are looked at, the oldest: there are as many as calls were in flight when processes died."""
 
 
 def open_doubts(tenant: str, *, waiting: bool = True) -> Work[list[DoubtRow]]:
@@ -25,12 +26,22 @@ def open_doubts(tenant: str, *, waiting: bool = True) -> Work[list[DoubtRow]]:
         tenant: Whose runs are looked at.
         waiting: Those only for which a step waits; else all that are charged in full.
     """
+    # With a limit of its own, so that the planner begins with the few rows that the partial index has.
+    doubtful = select(hold).where(*OPEN).order_by(hold.c.created_at).limit(MOST).subquery()
+    waits = (
+        (step.c.run_id == doubtful.c.run_id) & (step.c.key == doubtful.c.step_key) & (step.c.status == "waiting")
+    )
     query = (
-        select(*columns(hold, HoldRow), step.c.status.label("step_status"), run.c.workflow, run.c.status)
-        .join(run, run.c.id == hold.c.run_id)
-        .outerjoin(step, _WAITS)
-        .where(*OPEN, run.c.tenant == tenant)
-        .order_by(hold.c.created_at, hold.c.key)
+        select(
+            *(doubtful.c[name] for name in HoldRow.__slots__),
+            step.c.status.label("step_status"),
+            run.c.workflow,
+            run.c.status,
+        )
+        .join(run, run.c.id == doubtful.c.run_id)
+        .outerjoin(step, waits)
+        .where(run.c.tenant == tenant)
+        .order_by(doubtful.c.created_at, doubtful.c.key)
     )
 
     def work(connection: Connection) -> list[DoubtRow]:
