@@ -212,6 +212,8 @@ def trials(session: nox.Session) -> None:
     session.run("pytest", "-q", "-n", "auto", *killed, "--timeout=3000", env={**many, "INTENDANT_TRIALS": "300"})
     graphs = "core/tests/test_certificates.py"
     session.run("pytest", "-q", "-n", "auto", graphs, "--timeout=3000", env={**many, "INTENDANT_GRAPHS": "10000"})
+    requests = {**many, "INTENDANT_BAD_REQUESTS": "10000"}
+    session.run("pytest", "-q", "contrib/dashboard", "-k", "breaks_a_page", "--timeout=3000", env=requests)
     machine = "core/tests/test_graph_machine.py"
     session.run("pytest", "-q", machine, "--timeout=6000", env={**many, "INTENDANT_MACHINES": "2000"})
     session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000", "--seed", seed)
@@ -235,6 +237,18 @@ def startup(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """The dashboard in the system's Chromium, if there is one here; screenshots go to browser-output/."""
+    chromium = os.environ.get("INTENDANT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        session.skip("there is no Chromium on this machine (Debian: apt-get install chromium)")
+    sync(session, "--compile-bytecode")
+    session.install("playwright>=1.65", "axe-playwright-python>=0.1.8")
+    env = {**COMPILED, "INTENDANT_CHROMIUM": chromium, "INTENDANT_SCREENSHOTS": str(ROOT / "browser-output")}
+    session.run("pytest", "-q", "contrib/dashboard/tests/test_browser.py", *session.posargs, env=env)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Benchmarks, with their tables and plots in bench-output/."""
     sync(session, "--compile-bytecode")
@@ -242,6 +256,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/benchmarks/startup.py")
     session.run("python", "tests/benchmarks/overhead.py", *session.posargs)
     session.run("python", "tests/benchmarks/ledger.py")
+    session.run("python", "tests/benchmarks/dashboard.py")
     session.run("python", "tests/benchmarks/writer.py", "--kills", "50")
     session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000")
     documents = ROOT.parent / "shared/data/compression"

@@ -78,7 +78,8 @@ def columns(title: str, rows: Sequence[Column]) -> Markup:
     base = f'<line class="axis" x1="0" x2="{CHART_WIDE}" y1="{CHART_HIGH - FOOT}" y2="{CHART_HIGH - FOOT}"/>'
     said = "; ".join(f"{row.label}: {row.said}" for row in rows[:60])
     return Markup(  # noqa: S704  # every text is escaped
-        f'<svg class="chart" role="img" viewBox="0 0 {CHART_WIDE} {CHART_HIGH}"><title>{escape(title)}</title>'
+        f'<svg class="chart" role="img" viewBox="0 0 {CHART_WIDE} {CHART_HIGH}" '
+        f'preserveAspectRatio="xMinYMax meet"><title>{escape(title)}</title>'
         f"<desc>{escape(said)}</desc>{base}{''.join(parts)}</svg>"
     )
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from starlette.responses import Response, StreamingResponse
 
 from intendant import IntendantError, compress_async
+from intendant.plugin import Compression
 from intendant_dashboard._access import Refused
 from intendant_dashboard._desk import NONE, Ask, money, page, whole
 from intendant_dashboard._draw import Part, bar
@@ -235,21 +236,21 @@ async def original(ask: Ask) -> Response:
         text=text[:MOST_TEXT],
         cut=len(text) > MOST_TEXT,
         event=event,
-        made=made,
-        lines=None if made is None else marked(text, made),
+        made=None if made is None else made.text,
+        # A text in another form keeps its lines in another form: nothing could be marked.
+        lines=None if made is None or made.lossless else marked(text, made.text),
     )
 
 
-async def _again(text: str, event: Mapping[str, Any]) -> str | None:
+async def _again(text: str, event: Mapping[str, Any]) -> Compression | None:
     """The text as the compressors of now make it from the original: what was sent is not kept. None where they
     cannot, or where it would take long.
     """
     if len(text) > MOST_AGAIN:
         return None
-    strategy = str(event.get("strategy", "auto"))
-    for name in (strategy, "auto"):
-        with suppress(IntendantError):
-            return (await compress_async(text, tokens=int(event.get("tokens_after", 0)), strategy=name)).text
+    with suppress(IntendantError):
+        strategy, tokens = str(event.get("strategy", "")), int(event.get("tokens_after", 0))
+        return await compress_async(text, tokens=tokens, strategy=strategy)
     return None
 
 

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-WIDTH, ROW, LABEL = 640, 24, 190
+WIDTH, ROW, LABEL = 640, 24, 200
 HEIGHT = 160
+WIDEST = 90
+"""Pixels of a column: a single day does not fill the plot."""
 LEAST = 2
 """Pixels of a bar that is not zero."""
 LONGEST = 26
@@ -59,7 +61,7 @@ def columns(title: str, rows: Sequence[Bar]) -> str:
     if not rows:
         return _nothing(title)
     most = max(row.value for row in rows) or 1.0
-    step = WIDTH / len(rows)
+    step = min(WIDTH / len(rows), WIDEST)
     every = max(1, len(rows) // 12)
     parts = []
     for number, row in enumerate(rows):

@@ -25,21 +25,22 @@ CSS = """
 @media(prefers-color-scheme:dark){:root{--ink:#e8ebf0;--soft:#a3adbb;--page:#14171c;--card:#1e232b;
 --line:#363d48;--bar:#7fb2ec;--behind:#33455c;--bad:#ff8a80}}
 *{box-sizing:border-box}
-body{margin:0 auto;padding:2rem 1rem 4rem;max-width:62rem;background:var(--page);color:var(--ink);
+body{margin:0 auto;padding:2rem 1rem 4rem;max-width:72rem;background:var(--page);color:var(--ink);
 font:16px/1.5 system-ui,sans-serif}
 h1{font-size:1.6rem;margin:0}
 h2{font-size:1.15rem;margin:2rem 0 .5rem}
 p.period,.none,small{color:var(--soft)}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.75rem;margin:1.25rem 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(12rem,45%),1fr));gap:.75rem;margin:1.25rem 0}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.75rem}
 .tile b{display:block;font-size:1.35rem}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr));gap:1rem}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(30rem,100%),1fr));gap:1rem;
+align-items:start}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.75rem}
 figcaption{font-weight:600;margin-bottom:.5rem}
 svg{width:100%;height:auto}
-svg text{font-size:12px;fill:var(--ink)}
+svg text{font-size:13px;fill:var(--ink)}
 .bar{fill:var(--bar)}.behind{fill:var(--behind)}.bar.bad{fill:var(--bad)}
-.wide{overflow-x:auto}
+.wide{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line)}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
