@@ -7,7 +7,7 @@ import pytest
 from intendant import IntendantError, RunNotFound, Workflow
 from intendant.events import read_event
 from intendant.plugin import IntentHandler, IntentSpec, Message, ModelRequest, StepResult
-from intendant.record.store import browsing
+from intendant.record.store import browsing, run_figures
 from intendant.record.store.auditing import Wish
 from intendant.testing import ScriptedProvider, engine
 
@@ -241,25 +241,15 @@ async def test_lists_are_read_through_indexes(service) -> None:
         asked = (
             "SELECT id FROM run WHERE tenant = 'default' AND status = 'failed' ORDER BY created_at DESC LIMIT 20",
             "SELECT * FROM hold WHERE state = 'in_doubt' AND decided IS NULL ORDER BY created_at LIMIT 9",
+            str(run_figures.missing_query("default").compile(compile_kwargs={"literal_binds": True})),
         )
         return [
             " ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}"))
             for query in asked
         ]
 
-    runs, holds = await service._engine.store.do(plans)
+    runs, holds, missing = await service._engine.store.do(plans)
     assert "ix_run_status (tenant=? AND status=?)" in runs
     assert "ix_hold_doubt" in holds
-    assert "TEMP B-TREE" not in runs + holds
-
-
-async def test_figures_that_are_missing_are_looked_for_once(service) -> None:
-    """Runs of an earlier version have none; that they are all there is known for some minutes."""
-    from intendant.record.store.tables import run_figure
-
-    run = (await service.run(flow())).run_id
-    store = service._engine.store
-    await store.do(lambda connection: connection.execute(run_figure.delete()))
-    assert [one.run_id for one in await service.operations.figures()] == [run]
-    await store.do(lambda connection: connection.execute(run_figure.delete()))
-    assert await service.operations.figures() == []
+    assert "COVERING INDEX ix_run_ended (tenant=?)" in missing
+    assert "TEMP B-TREE" not in runs + holds + missing

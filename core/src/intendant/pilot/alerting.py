@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from time import monotonic, time
+from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from intendant.model.errors import IntendantError, SettingsError
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 MOST_MISSING = 5000
 """Figures of so many runs of an earlier version are made anew at most, when they are asked for."""
 
-SEEN_SECONDS = 600.0
-"""For so long no runs without figures are looked for again: only processes of an earlier version leave some."""
-
 
 async def figures(engine: "Engine", scope: Scope) -> list[RunFigures]:
     """The figures of a tenant's runs that ended within a scope, in the order in which they ended. Those of runs of
@@ -31,15 +28,11 @@ async def figures(engine: "Engine", scope: Scope) -> list[RunFigures]:
     from intendant.record.store import run_figures
 
     store = engine.store
-    seen = engine.figures_seen_at
-    if seen is not None and monotonic() - seen < SEEN_SECONDS:
-        return await store.do(run_figures.figures_within(scope._replace(tenant=engine.tenant)))
     while missing := await store.do(run_figures.missing(engine.tenant)):
         for run_id in missing[:MOST_MISSING]:
             await store.do(run_figures.compute(run_id, engine.tenant))
         if len(missing) < run_figures.AT_ONCE:
             break
-    engine.figures_seen_at = monotonic()
     return await store.do(run_figures.figures_within(scope._replace(tenant=engine.tenant)))
 
 

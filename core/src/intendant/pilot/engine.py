@@ -79,8 +79,6 @@ class Engine:
         )
         self.steering = Steering(self)
         self._db = db or self.settings.store.db or os.environ.get("INTENDANT_DB") or None
-        self.figures_seen_at: float | None = None
-        """When every run that had ended had figures, by the monotonic clock; None where nobody has looked."""
         self._process = os.getpid()
         self._store: Store | None = None
         self._gateway: Gateway | None = None

@@ -32,6 +32,8 @@ metadata = MetaData(
 
 _KEY = String(300)
 _OPEN = "state = 'held'"
+_ENDED = "finished_at IS NOT NULL AND plan_version > 0"
+_OF_ENDED = ("tenant", "created_at", "id", "finished_at", "plan_version")
 _DOUBTFUL = "state = 'in_doubt'"
 _LEASED = "lease IS NOT NULL"
 _WAITING = "status = 'waiting'"
@@ -66,6 +68,7 @@ run = Table(
     Index("ix_run_created_at", "created_at"),
     Index("ix_run_tenant", "tenant", "created_at"),
     Index("ix_run_status", "tenant", "status", "created_at"),
+    Index("ix_run_ended", *_OF_ENDED, sqlite_where=text(_ENDED), postgresql_where=text(_ENDED)),
     Index("ix_run_due", "tenant", "due_at", sqlite_where=text(_WAITING), postgresql_where=text(_WAITING)),
     Index("ix_run_running", "tenant", "lease_until", sqlite_where=text(_RUNNING), postgresql_where=text(_RUNNING)),
 )
