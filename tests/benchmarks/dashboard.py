@@ -84,7 +84,7 @@ def copied(file: Path, runs: list[str], events: int) -> None:
     ]
     connection.execute("BEGIN")
     large_run(connection, runs[0], columns["event"])
-    made, number = LARGE + sum(sizes), 0
+    made, number = LARGE // sizes[0] * sizes[0] + sum(sizes[1:]), 0
     while made < events:
         # Of a hundred runs one waits, and five have failed.
         which = 2 if number % 100 == 0 else 1 if number % 20 == 1 else 0

@@ -45,7 +45,8 @@ def _asked(row: Any) -> dict[str, Any]:
 @page("/alerts")
 async def alerts(ask: Ask) -> Response:
     """How each rule stands."""
-    return ask.page("alerts.html", "Alerts", rules=await ask.service.operations.rules())
+    rules = await ask.service.operations.rules()
+    return ask.page("alerts.html", "Alerts", rules=rules, least=ask.service.settings.alerts.least)
 
 
 @page("/settings")

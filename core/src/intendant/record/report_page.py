@@ -37,7 +37,7 @@ p.period,.none,small{color:var(--soft)}
 align-items:start}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.75rem}
 figcaption{font-weight:600;margin-bottom:.5rem}
-svg{width:100%;height:auto}
+svg{width:100%;max-width:46rem;height:auto}
 svg text{font-size:13px;fill:var(--ink)}
 .bar{fill:var(--bar)}.behind{fill:var(--behind)}.bar.bad{fill:var(--bad)}
 .wide{overflow-x:auto;margin:1rem 0}
@@ -112,7 +112,10 @@ def sentences(seen: Health, spent: Costs, ratings: Sequence[int] = ()) -> str:
     if not seen.runs:
         return "No run ended in this time."
     done = seen.statuses.get("completed", 0) / seen.runs
-    text = f"{seen.runs:,} runs cost {usd(spent.micro_usd)}; {done:.0%} of them completed. "
+    if seen.runs == 1:
+        text = f"The run cost {usd(spent.micro_usd)}, and {'completed' if done else 'did not complete'}. "
+    else:
+        text = f"{seen.runs:,} runs cost {usd(spent.micro_usd)}; {done:.0%} of them completed. "
     if seen.saved_tokens:
         text += f"Compression saved {seen.saved_tokens:,} tokens ({seen.saved_share:.0%}), about "
         text += f"{usd(spent.saved_micro_usd)}. "
