@@ -613,6 +613,75 @@ def test_it_mounts_into_a_hosts_application_in_one_line(site, tmp_path) -> None:
     done.result(10)
 
 
+def test_the_command_serves_a_database_says_where_and_makes_a_token(tmp_path) -> None:
+    import signal
+    import subprocess
+    import sys
+
+    import httpx2
+
+    command = [
+        sys.executable,
+        "-m",
+        "intendant",
+        "dashboard",
+        "--port",
+        "0",
+        "--db",
+        f"sqlite:///{tmp_path / 'x.db'}",
+    ]
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+    ) as started:
+        try:
+            base = started.stdout.readline().split()[-1]
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", base)
+            token = started.stdout.readline().rpartition("#")[2].strip()
+            assert len(token) >= 32
+            with httpx2.Client(base_url=base, headers={"accept": "text/html"}) as client:
+                assert client.get("/runs").status_code == 303
+                assert "No such runs" in client.get("/runs", headers={"authorization": f"Bearer {token}"}).text
+        finally:
+            started.send_signal(signal.SIGINT)
+            _, errors = started.communicate(timeout=30)
+    assert started.returncode == 130
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"token": ["a", "b"]}, "two tokens for 'operator'"),
+        ({"token": ["ada:x"], "host": "0.0.0.0"}, "too short"),
+        ({"token": ["same"], "read_token": ["same"]}, "given twice"),
+        ({"token": ["x"], "port": "taken"}, "cannot listen"),
+    ],
+)
+def test_the_command_says_what_is_wrong(site, options, said) -> None:
+    from intendant_dashboard._command import serve
+
+    chosen = {
+        "port": 0,
+        "host": "127.0.0.1",
+        "token": None,
+        "read_token": None,
+        "allowed_host": None,
+        "db": "none",
+    }
+    chosen |= {name: site.port if value == "taken" else value for name, value in options.items()}
+    with pytest.raises(SettingsError, match=said):
+        serve(**chosen)
+
+
+def test_a_session_over_https_is_kept_to_https(site) -> None:
+    """Also behind a proxy that ends TLS."""
+    with site.client() as client:
+        origin = {"origin": site.base.replace("http:", "https:")}
+        answer = client.post("/sign-in", data={"token": TOKEN}, headers=origin)
+        assert "Secure" in answer.headers["set-cookie"]
+
+
 def test_the_files_of_others_are_here_with_their_licences() -> None:
     from importlib.resources import files
 

@@ -117,7 +117,8 @@ class _Answers:
             self._desk.keys.cookie,
             self._desk.keys.session(found[0]),
             path=_root(request),
-            secure=request.url.scheme == "https",
+            # Behind a proxy that ends TLS, only the page's origin says so.
+            secure="https" in (request.url.scheme, request.headers.get("origin", "").partition(":")[0]),
             httponly=True,
             samesite="strict",
         )

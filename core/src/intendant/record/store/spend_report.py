@@ -5,12 +5,14 @@ to the day (UTC) on which it was held, as in the budgets of days and months, whe
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (  # noqa: TID253
     BigInteger,
     ColumnElement,
     Connection,
+    Engine,
     Integer,
     Subquery,
     case,
@@ -22,6 +24,7 @@ from sqlalchemy import (  # noqa: TID253
     select,
 )
 from sqlalchemy.exc import SQLAlchemyError  # noqa: TID253
+from sqlalchemy.pool import NullPool  # noqa: TID253
 
 from intendant.model.errors import StoreError
 from intendant.record.rows import Charged, JournalRow, Scope
@@ -58,8 +61,7 @@ def apart(url: str, work: Work[WorkT]) -> WorkT:
     Raises:
         StoreError: The database cannot be read.
     """
-    sqlite = url.startswith("sqlite")
-    engine = create_engine(url) if sqlite else create_engine(url, isolation_level="REPEATABLE READ")
+    sqlite, engine = url.startswith("sqlite"), _reader(url)
     try:
         with engine.connect() as connection:
             if sqlite:
@@ -68,8 +70,14 @@ def apart(url: str, work: Work[WorkT]) -> WorkT:
     except SQLAlchemyError as error:
         short = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise StoreError(f"the database {engine.url!r} cannot be read: {short}") from None
-    finally:
-        engine.dispose()
+
+
+@lru_cache(maxsize=8)
+def _reader(url: str) -> Engine:
+    """An engine that keeps no connection, but the statements that it has compiled."""
+    if url.startswith("sqlite"):
+        return create_engine(url, poolclass=NullPool)
+    return create_engine(url, poolclass=NullPool, isolation_level="REPEATABLE READ")
 
 
 def sums(connection: Connection, scope: Scope, by: By) -> list[Charged]:
