@@ -99,6 +99,15 @@ class First(Compressor):
         )
 
 
+class Dies(ScriptedProvider):
+    """Gets a call, and never answers: its process is as good as dead."""
+
+    async def complete(self, hold, request):
+        self.calls.append((hold, request))
+        await asyncio.sleep(3600)
+        return await super().complete(hold, request)
+
+
 class Site:
     """A dashboard that is served, the service behind it, and runs that are in its database."""
 
@@ -108,11 +117,12 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.loop = asyncio.new_event_loop()
         self.handler = Ask()
+        self.db = f"sqlite:///{folder / 'runs.db'}"
         self.service: OrchestrationService = engine(
             self.handler,
             First(),
             ScriptedProvider("an answer of some words"),
-            db=f"sqlite:///{folder / 'runs.db'}",
+            db=self.db,
         )
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -141,6 +151,26 @@ class Site:
         return self.until(
             lambda: next((row.id for row in self.do(self.service.operations.runs()) if row.id not in before), "")
         )
+
+    def doubtful(self) -> str:
+        """A run that waits for a decision about a call that was in flight when its process died."""
+
+        async def make() -> str:
+            dead = Dies()
+            steps = [{"id": "dear", "intent": "ask", "prompt": "dear", "in_doubt": "hold"}]
+            workflow = Workflow.model_validate(
+                {"name": "dear letters", "budget": {"tokens": 5000}, "steps": steps}
+            )
+            async with engine(Ask(), dead, db=self.db) as other:
+                run = asyncio.create_task(other.run(workflow))
+                while not dead.calls:
+                    await asyncio.sleep(0.01)
+                result = await self.service.resume("last", take_over=True)
+                run.cancel()
+                await asyncio.gather(run, return_exceptions=True)
+            return result.run_id
+
+        return self.do(make())
 
     @staticmethod
     def until(look: Callable[[], Any]) -> Any:

@@ -215,6 +215,31 @@ def test_a_denied_step_fails_and_others_may_not_decide(site) -> None:
         assert posted(site, client, "/approve", run=run, step="send", verdict="maybe").status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("form", "tokens"),
+    [
+        ({"decision": "drop"}, 0),
+        ({"decision": "retry"}, None),
+        ({"decision": "settle", "input_tokens": "11", "output_tokens": "3", "answer": "what it said"}, 14),
+    ],
+)
+def test_a_call_in_doubt_is_decided(site, form, tokens) -> None:
+    run = site.doubtful()
+    (row,) = [each for each in site.do(site.service.operations.doubts()) if each.hold.run_id == run]
+    with site.signed_in() as client:
+        assert row.hold.key[:12] in client.get("/decisions").text
+        assert posted(site, client, "/doubt", hold=row.hold.key, decision="perhaps").status_code == 400
+        assert posted(site, client, "/doubt", hold=row.hold.key, decision="settle").status_code == 400
+        assert posted(site, client, "/doubt", hold=row.hold.key, **form).status_code == 303
+        assert row.hold.key[:12] not in client.get("/decisions").text
+        (event,) = site.do(site.service.operations.events(run, kinds=("doubt_decided",)))
+        assert (json.loads(event.data)["by"], json.loads(event.data)["decision"]) == ("ada", form["decision"])
+        spent = site.do(site.service.operations.budgets(run))[0].spent_tokens
+        assert spent == (row.hold.tokens if tokens is None else tokens)
+        posted(site, client, "/run/act", run=run, what="resume")
+        site.until(lambda: site.status(run) == "completed")
+
+
 def test_a_setting_is_changed_with_its_history_and_taken_back(site) -> None:
     key = "classification.threshold"
     with site.signed_in() as client:

@@ -27,8 +27,6 @@ AT_ONCE = 1000
 """Events that are read at a time."""
 LOOK_SECONDS = 0.5
 """How often a run that is watched is looked at."""
-MOST_DRAWN = 20_000
-"""Events of a run of more than that are not read to draw its graph: its steps say enough."""
 
 
 async def reading(engine: "Engine", work: "Work[ResultT]") -> ResultT:
