@@ -186,7 +186,7 @@ class Site:
 
     def client(self, token: str | None = None, **options: Any) -> httpx2.Client:
         headers = {"accept": "text/html", **({"authorization": f"Bearer {token}"} if token else {})}
-        return httpx2.Client(base_url=self.base, headers=headers, **options)
+        return httpx2.Client(base_url=self.base, headers=headers, verify=False, **options)
 
     @contextmanager
     def signed_in(self, token: str = TOKEN) -> Iterator[httpx2.Client]:

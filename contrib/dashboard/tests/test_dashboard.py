@@ -16,7 +16,7 @@ from intendant_dashboard import dashboard
 
 TOKEN, READ_TOKEN = "an-operator's-token", "a-reader's-token"
 EVIL = "<script>alert(1)</script>"
-BAD_REQUESTS = int(os.environ.get("INTENDANT_BAD_REQUESTS", "250"))
+BAD_REQUESTS = int(os.environ.get("INTENDANT_BAD_REQUESTS", "200"))
 ACTIONS = [
     "/run/act",
     "/run/rate",
