@@ -11,11 +11,12 @@ Example:
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from intendant import OrchestrationService
 from intendant.plugin import Extension
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
+
+    from intendant import OrchestrationService
 
 __all__ = ["Dashboard", "dashboard"]
 
@@ -23,7 +24,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def dashboard(
-    service: OrchestrationService,
+    service: "OrchestrationService",
     *,
     token: str | Mapping[str, str],
     read_token: str | Mapping[str, str] | None = None,
