@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from intendant import IntendantError, RunStatus, Workflow
+from intendant import IntendantError, RunNotFound, RunStatus, Workflow
 from intendant.events import Completed, StepExecuted
 from intendant.plugin import Extension, IntentHandler, IntentSpec, Options, StepRequest, StepResult, hookimpl
 from intendant.testing import engine, sync_engine
@@ -171,3 +171,18 @@ def test_a_plugin_for_another_interface_is_refused_with_the_reason() -> None:
 
     with pytest.raises(PluginLoadError, match="version 99 of the plugin interface"):
         sync_engine(Broken())
+
+
+def test_a_host_reads_the_runs_of_its_tenant() -> None:
+    with sync_engine(Repeat()) as service:
+        done = [service.run(flow()) for _ in range(3)]
+        listed = service.runs(2, workflow="t")
+        assert [each.id for each in listed] == [result.run_id for result in done[:0:-1]]
+        assert service.runs(status="failed") == []
+        row = service.get(done[0].run_id)
+        assert (row.workflow, row.status) == ("t", "completed")
+        told = service.events(done[0].run_id)
+        assert {"initialized", "step_executed"} < {event.type for event in told}
+        assert told[-1].type == "completed"
+        with pytest.raises(RunNotFound):
+            service.get("nosuch")

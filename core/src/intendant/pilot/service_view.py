@@ -1,5 +1,7 @@
 """What a service tells about itself and its runs, without executing anything."""
 
+from typing import TYPE_CHECKING
+
 from intendant.config.flags import Subject, is_on
 from intendant.config.settings import Settings
 from intendant.model.errors import SettingsError
@@ -8,6 +10,12 @@ from intendant.pilot.operations import Operations
 from intendant.pilot.remembering import AgentMemory
 from intendant.pilot.steering import Steering
 from intendant.pilot.vocabulary import Vocabulary, vocabulary_of
+from intendant.record.journal import read_events
+
+if TYPE_CHECKING:
+    from intendant.events import Event
+    from intendant.record.rows import RunRow
+    from intendant.record.store.runs import Listed
 
 
 class ServiceView:
@@ -54,3 +62,38 @@ class ServiceView:
             IntendantError: The agent is `default`, which remembers nothing.
         """
         return AgentMemory(self._engine, agent)
+
+    # --- runs ---
+
+    async def runs(
+        self, limit: int = 20, *, status: str | None = None, agent: str | None = None, workflow: str | None = None
+    ) -> "list[Listed]":
+        """The newest runs of the tenant first, with what they took; `operations.runs` has more filters.
+
+        Args:
+            limit: How many at most.
+            status: Those that stand so, such as `failed`.
+            agent: Those of an agent.
+            workflow: Those of a workflow, by its name.
+        """
+        return await self.operations.runs(limit, status=status, agent=agent, workflow=workflow)
+
+    async def get(self, run: str) -> "RunRow":
+        """A run's own row: its workflow, inputs and status, and which process is at it.
+
+        Args:
+            run: Its id, or the beginning of that; `last` for the newest.
+
+        Raises:
+            RunNotFound: There is none, or more than one.
+        """
+        return await self.operations.run(run)
+
+    async def events(self, run: str) -> "list[Event]":
+        """What has happened in a run so far, in order; `stream` follows one while it is executed.
+
+        Raises:
+            RunNotFound: There is none, or more than one.
+        """
+        row = await self.get(run)
+        return await read_events(self._engine.store, row.id)

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from intendant.config.secrets import SecretSource
 from intendant.config.settings import Settings
+from intendant.events import Event
 from intendant.hooks.bases import Plugin
 from intendant.model.errors import IntendantError
 from intendant.model.requests import MemoryContext
@@ -21,6 +22,10 @@ from intendant.pilot.steering import Steering
 from intendant.pilot.sync_memory import SyncAgentMemory
 from intendant.pilot.vocabulary import Vocabulary
 from intendant.planning.decided import Plan
+
+if TYPE_CHECKING:
+    from intendant.record.rows import RunRow
+    from intendant.record.store.runs import Listed
 
 ResultT = TypeVar("ResultT")
 
@@ -271,6 +276,20 @@ class SyncOrchestrationService:
                 wait=wait,
             )
         )
+
+    def runs(
+        self, limit: int = 20, *, status: str | None = None, agent: str | None = None, workflow: str | None = None
+    ) -> "list[Listed]":
+        """See `OrchestrationService.runs`."""
+        return self._thread.call(self._service.runs(limit, status=status, agent=agent, workflow=workflow))
+
+    def get(self, run: str) -> "RunRow":
+        """See `OrchestrationService.get`."""
+        return self._thread.call(self._service.get(run))
+
+    def events(self, run: str) -> list[Event]:
+        """See `OrchestrationService.events`."""
+        return self._thread.call(self._service.events(run))
 
     def submit(
         self,
