@@ -16,6 +16,8 @@ from intendant.pilot.resuming import PLAN_VERSION, file_of
 from intendant.pilot.sandbox import Bounds
 from intendant.planning.compression import CompressionChain
 from intendant.planning.decided import Plan
+from intendant.planning.run_routing import RunRouter
+from intendant.planning.shadowing import acting
 from intendant.record.journal import Journal
 from intendant.record.rows import RunRow
 from intendant.spending.ledger import RunLedger
@@ -79,7 +81,16 @@ def context_of(
         secrets=engine.secrets,
         dry=plan.dry,
         folder=plan.folder,
+        router=_router(engine, plan),
     )
+
+
+def _router(engine: Engine, plan: Plan) -> RunRouter | None:
+    """Chooses models for the steps of a run; None where routing is off for it."""
+    if not plan.candidates:
+        return None
+    router = engine.planner.router(plan.workflow, acting(plan.flags), plan.prior)
+    return RunRouter(router, plan.candidates, engine.prices, engine.plugins.providers, engine.planner.policy)
 
 
 def _chain(engine: Engine, plan: Plan) -> CompressionChain | None:

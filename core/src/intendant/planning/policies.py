@@ -8,6 +8,7 @@ counts.
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ class Choice:
         """All that may be asked."""
         return (*self.ask, self.last) if self.last else self.ask
 
+    def renamed(self, names: Mapping[str, str]) -> "Choice":
+        """The choice with other names for its models."""
+        return Choice(tuple(names[name] for name in self.ask), names.get(self.last, ""), self.agree)
+
     def run(self, ask: Ask) -> tuple[str, tuple[str, ...]]:
         """The model whose answer counts, and all that were asked."""
         said: dict[str, str] = {}
@@ -70,6 +75,23 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Picked:
+    """What a policy says of a prompt.
+
+    Attributes:
+        choice: The models to ask; None where it does not say.
+        reason: Why.
+        scores: What is expected of models.
+        novel: True if the prompt is unlike those that it was learned from.
+    """
+
+    choice: Choice | None
+    reason: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    novel: bool = False
+
+
+@dataclass(frozen=True)
 class Policy:
     """The choices for each intent, and what they were learned from.
 
@@ -86,6 +108,43 @@ class Policy:
     baseline: Mapping[str, str]
     figures: Mapping[str, Any] = field(default_factory=dict)
     gains: Gains | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all of it: the version of the policy."""
+        return str(self.document()["digest"])
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """All that may be asked."""
+        found = [choice.models for choices in (*self.intents.values(), self.default) for choice in choices]
+        found += [(self.gains.weak, self.gains.strong)] if self.gains is not None else []
+        return tuple(dict.fromkeys(name for models in found for name in models))
+
+    @property
+    def dominated(self) -> Mapping[str, str]:
+        """Models that another one beats in quality and in price, with that one."""
+        return dict(self.figures.get("dominated", {}))
+
+    @property
+    def most_lost(self) -> float:
+        """Points of mean score that it loses at most against the baseline: the upper confidence bound."""
+        return float(self.figures.get("most_lost", 0.0))
+
+    def decide(self, intent: str, prompt: str, models: Collection[str]) -> "Picked":
+        """What is asked for a prompt, of *models*; no choice where the intent is not known or the prompt is unlike
+        those that it was learned from.
+        """
+        if intent not in self.intents:
+            return Picked(None, f"the policy knows nothing of '{intent}'", novel=True)
+        gains = self.gains
+        if gains is not None and {gains.weak, gains.strong} <= set(models):
+            gain = gains.expected(intent, prompt)
+            model = gains.strong if gain > gains.enough else gains.weak
+            reason = f"{gains.strong} is expected to add {gain:+.3f}"
+            return Picked(Choice((model,)), reason, {gains.strong: gain, gains.weak: 0.0})
+        choice = self.choice(intent, models)
+        return Picked(choice, f"the policy asks {choice} for '{intent}'" if choice else "its models are not there")
 
     def choice(self, intent: str, models: Collection[str]) -> Choice | None:
         """The first choice of which all *models* are there; None if there is none."""
