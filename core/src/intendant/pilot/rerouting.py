@@ -66,16 +66,17 @@ class Rerouting:
                 sender.move_to(self.decided.route)
 
     async def _agreed(self, sender: Sender, request: ModelRequest, on_text: OnText | None) -> ModelReply:
-        """Ask the models in turn until enough say the same, else the last one."""
+        """Ask the models in turn until enough say the same, or an answer has the right form; else the last one."""
         replies: list[ModelReply] = []
         choice, routes = self.decided.choice, self.decided.routes
         for name in choice.ask:
             reply = await sender.send_to(routes[name], request, None)
             like = [each for each in replies if same_answer(each.text, reply.text)]
-            if len(like) + 1 >= choice.agree:
+            if choice.accepts(reply.text) if choice.agree == 1 else len(like) + 1 >= choice.agree:
+                found = (*like, reply)[0]
                 if on_text is not None:
-                    on_text(like[0].text)
-                return like[0]
+                    on_text(found.text)
+                return found
             replies.append(reply)
         return await sender.send_to(routes[choice.last], request, on_text)
 

@@ -46,7 +46,7 @@ def difficulty(
     *,
     references: int,
     prompt: str | None = None,
-    data: Json = None,
+    data_bytes: int | None = None,
     by_intent: bool = True,
     by_measures: bool = True,
 ) -> tuple[float, dict[str, float]]:
@@ -57,7 +57,8 @@ def difficulty(
         spec: Its intent; gives reasoning depth, output complexity and tier bias.
         references: How many references the step makes.
         prompt: What is asked, its references resolved; None before the run: the step's own text counts.
-        data: The input, its references resolved; None before the run: what stands in the step itself counts.
+        data_bytes: Of the input, its references resolved (`size_of`); None before the run: what stands in the step
+            itself counts.
         by_intent: False leaves out what the intent declares: its factors count as `MIDDLE`, and it has no bias.
         by_measures: False leaves out what is measured of the step: those factors count as `MIDDLE`.
     """
@@ -65,7 +66,7 @@ def difficulty(
         asked = (step.prompt or "") if prompt is None else prompt
         measures = {
             "prompt_length": _length(step.name) + _length(step.description) + _length(asked),
-            "data_size": size_of(step.input if data is None else data),
+            "data_size": size_of(step.input) if data_bytes is None else data_bytes,
             "conditions": _conditions(step),
             "references": references,
         }
@@ -79,7 +80,9 @@ def difficulty(
 
 def weighed(factors: Mapping[str, float], bias: float) -> float:
     """The difficulty that factors and a bias make, 0 to 10."""
-    total = sum(weight * factors[name] for name, weight in WEIGHTS.items()) + bias
+    total = bias
+    for name, weight in WEIGHTS.items():
+        total += weight * factors[name]
     return min(10.0, max(0.0, total))
 
 

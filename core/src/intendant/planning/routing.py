@@ -60,11 +60,16 @@ class Router:
         self._offers = tuple(offers)
 
     def difficulty(
-        self, step: Step, spec: IntentSpec, references: int, prompt: str | None = None, data: Json = None
+        self,
+        step: Step,
+        spec: IntentSpec,
+        references: int,
+        prompt: str | None = None,
+        data_bytes: int | None = None,
     ) -> tuple[float, dict[str, float]]:
         """How hard a step is, by what is switched on; see `difficulty`."""
         on = {"by_intent": self.by_intent, "by_measures": self._by_measures}
-        return difficulty(step, spec, references=references, prompt=prompt, data=data, **on)
+        return difficulty(step, spec, references=references, prompt=prompt, data_bytes=data_bytes, **on)
 
     def shifted(self, score: float) -> float:
         """A difficulty with the agent's part, as tiers are asked."""
@@ -88,8 +93,7 @@ class Router:
         self, step_id: str, intent: str, score: float, factors: Mapping[str, float], excluded: tuple[str, ...]
     ) -> Route | None:
         """What tiers answer, without those *excluded*; where each declines, the strongest of them."""
-        request = self._request(step_id, intent, score, factors, 0).model_copy(update={"excluded": excluded})
-        found = self._questions.route(request)
+        found = self._questions.route(self._request(step_id, intent, score, factors, 0, excluded))
         if found is not None:
             return self._reasoned(self._limited(found))
         left = [name for name in self._tiers if name not in excluded]
@@ -121,7 +125,13 @@ class Router:
         return route.model_copy(update={name: value for name, value in said.items() if value is not None})
 
     def _request(
-        self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int
+        self,
+        step_id: str,
+        intent: str,
+        score: float,
+        factors: Mapping[str, float],
+        tokens: int,
+        excluded: tuple[str, ...] = (),
     ) -> RouteRequest:
         return RouteRequest(
             step_id=step_id,
@@ -130,6 +140,7 @@ class Router:
             factors=factors,
             offers=self._offers,
             tokens=tokens,
+            excluded=excluded,
             max_difficulties=self._hardest,
             intensity=None if self._prior is None else self._prior.score,
         )

@@ -8,13 +8,12 @@ that the plan's bound counts can be chosen.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from intendant.hooks.providers import Provider
 from intendant.model.errors import ProviderError
 from intendant.model.requests import IntentSpec
 from intendant.model.results import Route
-from intendant.model.routing_events import RouteCandidate
 from intendant.model.workflow import Json, Step
 from intendant.planning.decided import StepPlan
 from intendant.planning.difficulty import size_of, weighed
@@ -70,6 +69,28 @@ class Decided:
     facts: Mapping[str, Any]
 
 
+class _Candidate(NamedTuple):
+    """A model that could be asked; see the event's `RouteCandidate`."""
+
+    name: str
+    route: Route
+    micro_usd: int | None
+    score: float | None
+    refused: str
+
+    def facts(self) -> dict[str, Any]:
+        """As the event has it."""
+        route = self.route
+        return {
+            "tier": route.tier,
+            "provider": route.provider,
+            "model": route.model,
+            "micro_usd": self.micro_usd,
+            "score": self.score,
+            "refused": self.refused,
+        }
+
+
 class RunRouter:
     """Chooses models for the steps of one run.
 
@@ -115,11 +136,13 @@ class RunRouter:
             excluded: Tiers whose answers failed.
             why: How they failed.
         """
-        on = self._router.difficulty(asked.step, asked.spec, 0, asked.prompt, asked.data)
+        data_bytes = size_of(asked.data, MOST_BYTES)
+        on = self._router.difficulty(asked.step, asked.spec, 0, asked.prompt, data_bytes)
         factors = {**on[1], "references": asked.plan.factors.get("references", on[1]["references"])}
         own = weighed(factors, asked.spec.tier_bias if self._router.by_intent else 0.0)
-        listed = self._listed(asked, excluded)
-        blocked = {each.tier for each in listed if each.refused} | set(excluded)
+        read = (len(asked.prompt) + data_bytes) // BYTES_PER_TOKEN + SHORT
+        listed = [self._candidate(self._candidates[name], read, asked, excluded) for name in self._in_order]
+        blocked = {each.route.tier for each in listed if each.refused} | set(excluded)
         if not any(not each.refused for each in listed):
             blocked = set(excluded)
         by_tiers = self._router.tier_of(asked.step.id, asked.spec.name, own, factors, tuple(sorted(blocked)))
@@ -139,7 +162,7 @@ class RunRouter:
         self,
         asked: Asked,
         by_tiers: Route,
-        listed: tuple[RouteCandidate, ...],
+        listed: list[_Candidate],
         free: set[str],
         facts: dict[str, Any],
         why: str,
@@ -151,27 +174,23 @@ class RunRouter:
             said = self._policy.decide(asked.spec.name, asked.prompt, known)
             facts |= {"policy": self._policy.digest, "novel": said.novel}
             ours = {known[name]: value for name, value in said.scores.items() if name in known}
-            listed = tuple(each.model_copy(update={"score": ours.get(each.name)}) for each in listed)
+            listed = [each._replace(score=ours.get(each.name)) for each in listed]
             if said.choice is not None:
                 choice, reason = said.choice.renamed(known), said.reason
             else:
                 reason = f"{said.reason}; {reason}"
-        facts |= {"candidates": listed, "ask": choice.ask, "last": choice.last, "agree": choice.agree}
+        facts["candidates"] = tuple(each.facts() for each in listed)
+        facts |= {"ask": choice.ask, "last": choice.last, "agree": choice.agree}
         facts["reason"] = f"{why}; {reason}" if why else reason
         routes = {name: self._route(name, by_tiers, facts["reason"]) for name in choice.models}
         return Decided(routes[choice.ask[0]], choice, routes, facts)
 
     def _route(self, name: str, by_tiers: Route, reason: str) -> Route:
         if name == name_of(by_tiers):
-            return by_tiers.model_copy(update={"reason": reason})
+            return by_tiers if by_tiers.reason == reason else by_tiers.model_copy(update={"reason": reason})
         return self._candidates[name].model_copy(update={"reason": reason})
 
-    def _listed(self, asked: Asked, excluded: tuple[str, ...]) -> tuple[RouteCandidate, ...]:
-        """All candidates, with what they cost and why they cannot be asked."""
-        read = (len(asked.prompt) + size_of(asked.data, MOST_BYTES)) // BYTES_PER_TOKEN + SHORT
-        return tuple(self._candidate(self._candidates[name], read, asked, excluded) for name in self._in_order)
-
-    def _candidate(self, route: Route, read: int, asked: Asked, excluded: tuple[str, ...]) -> RouteCandidate:
+    def _candidate(self, route: Route, read: int, asked: Asked, excluded: tuple[str, ...]) -> "_Candidate":
         longest = route.max_output_tokens
         cost, least = self._costs(
             route, read, min(longest, max(SHORT, read // ANSWER_SHARE)), min(longest, USEFUL)
@@ -184,9 +203,7 @@ class RunRouter:
             refused = "window"
         elif least is not None and asked.micro_left is not None and least > asked.micro_left:
             refused = "budget"
-        return RouteCandidate(
-            tier=route.tier, provider=route.provider, model=route.model, micro_usd=cost, refused=refused
-        )
+        return _Candidate(name_of(route), route, cost, None, refused)
 
     def _costs(self, route: Route, read: int, *written: int) -> tuple[int | None, ...]:
         """Micro-US$ of calls that write so many tokens; None where the price is not known."""
