@@ -6,6 +6,9 @@ import pytest
 
 from intendant import IntendantError, Workflow
 from intendant.events import RouteDecided
+from intendant.pilot.rating import rate
+from intendant.pilot.route_rows import made_again, outcome_rows
+from intendant.planning.outcomes import read_outcomes
 from intendant.planning.policies import Choice, Policy
 from intendant.plugin import (
     IntentHandler,
@@ -229,3 +232,23 @@ async def test_a_policy_that_may_lose_too_much_is_not_used(tmp_path) -> None:
 async def test_a_policy_that_cannot_be_read_is_told_before_anything_is_asked(tmp_path) -> None:
     with pytest.raises(IntendantError, match=r"p\.json cannot be read"):
         await done(flow({"id": "a"}), Lab(), {"routing": {"policy": str(tmp_path / "p.json")}})
+
+
+async def test_a_recorded_choice_is_made_again_and_rows_to_learn_from_come_of_runs(tmp_path, url) -> None:
+    """Ratings are the scores; a model that was refused has none."""
+    lab = Lab(tiny=REFUSED)
+    tiers = [tier("low", 1, 3.6), tier("mid", 2, 5.0), tier("top", 3, 10.0)]
+    prices = {name: {"input": a, "output": b} for name, (a, b) in PRICES.items()}
+    settings = {"prices": {"models": prices}, "routing": {"default_tier": "mid"}}
+    async with engine(Ask(), Source(), lab, *tiers, settings=settings, db=url) as made:
+        result = await made.run(flow({"id": "a", "prompt": "Say {{ inputs.x }}"}, inputs={"x": {}}), {"x": "hi"})
+        again = await made_again(made._engine, result.run_id)
+        assert [(event.ask, now) for event, now in again] == [(("lab/tiny",), ""), (("lab/middle",), "")]
+        await rate(made._engine, result.run_id, 4, step="a")
+        (row,) = await outcome_rows(made._engine.store, made._engine.tenant, 10)
+    assert (row["intent"], row["prompt"]) == ("ask", "Say hi")
+    scores = {name: said["score"] for name, said in row["outcomes"].items()}
+    assert scores == {"lab/tiny": 0.0, "lab/middle": 0.75}
+    assert all(said["cost"] > 0 for said in row["outcomes"].values())
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    assert read_outcomes([tmp_path / "rows.jsonl"])[0].outcomes["lab/middle"].answer == "by middle"

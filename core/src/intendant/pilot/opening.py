@@ -81,11 +81,11 @@ def context_of(
         secrets=engine.secrets,
         dry=plan.dry,
         folder=plan.folder,
-        router=_router(engine, plan),
+        router=router_of(engine, plan),
     )
 
 
-def _router(engine: Engine, plan: Plan) -> RunRouter | None:
+def router_of(engine: Engine, plan: Plan) -> RunRouter | None:
     """Chooses models for the steps of a run; None where routing is off for it."""
     if not plan.candidates:
         return None

@@ -167,6 +167,13 @@ class Policy:
         choice = self.choice(intent, models)
         return Picked(choice, f"the policy asks {choice} for '{intent}'" if choice else "its models are not there")
 
+    def again(self, intent: str, scores: Mapping[str, float | None]) -> Choice | None:
+        """What `decide` came to for a prompt that was not novel, by what it expected of the models then."""
+        gains = self.gains
+        if intent in self.intents and gains is not None and scores.get(gains.strong) is not None:
+            return Choice((gains.strong if (scores[gains.strong] or 0.0) > gains.enough else gains.weak,))
+        return self.choice(intent, scores.keys()) if intent in self.intents else None
+
     def usual(self, models: Collection[str]) -> Choice | None:
         """What is asked where nothing is known of an intent or a prompt: the first choice of `default` that is
         there.

@@ -14,6 +14,7 @@ from intendant.hooks.providers import Provider
 from intendant.model.errors import ProviderError
 from intendant.model.requests import IntentSpec
 from intendant.model.results import Route
+from intendant.model.routing_events import RouteDecided
 from intendant.model.workflow import Json, Step
 from intendant.planning.decided import StepPlan
 from intendant.planning.difficulty import size_of, weighed
@@ -213,6 +214,25 @@ class RunRouter:
         except ProviderError:
             return (None,) * len(written)
         return tuple(card.worst(read, tokens) for tokens in written)
+
+    def again(self, event: RouteDecided, spec: IntentSpec) -> Choice | None:
+        """The choice that a recorded decision comes to now; None if none. Of the prompt, whose text is not in the
+        record, it goes by what the event says: whether it was novel, and what the policy expected of the models.
+        """
+        own = weighed(event.factors, spec.tier_bias if self._router.by_intent else 0.0)
+        blocked = {each.tier for each in event.candidates if each.refused} | set(event.excluded)
+        free = {each.name for each in event.candidates if not each.refused}
+        blocked = blocked if free else set(event.excluded)
+        by_tiers = self._router.tier_of("", spec.name, own, event.factors, tuple(sorted(blocked)))
+        if by_tiers is None or name_of(by_tiers) not in self._candidates:
+            return None
+        usual = Choice((name_of(by_tiers),))
+        if self._policy is None or event.novel:
+            return usual
+        known = {theirs: ours for theirs, ours in self._of_policy.items() if ours in (free or {usual.ask[0]})}
+        scores = {each.name: each.score for each in event.candidates if each.score is not None}
+        said = self._policy.again(spec.name, {name: scores.get(ours) for name, ours in known.items()})
+        return usual if said is None else said.renamed(known)
 
     def stronger(self, route: Route) -> Route | None:
         """The model of the next tier above that of *route* which has another one."""
