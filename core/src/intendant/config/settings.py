@@ -101,6 +101,9 @@ class ClassificationSettings(Section):
 class CompressionSettings(Section):
     """How far content may be compressed."""
 
+    calibration: Path | None = None
+    """What `intendant compress --calibrate` wrote: by it floors that have a risk are held. None: by the project's
+    own documents."""
     policies: dict[str, CompressionPolicy] = Field(default_factory=dict)
     """By intent; what a policy does not name stays as its handler declares."""
 

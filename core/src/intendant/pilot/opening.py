@@ -96,7 +96,10 @@ def router_of(engine: Engine, plan: Plan) -> RunRouter | None:
 def _chain(engine: Engine, plan: Plan) -> CompressionChain | None:
     """Compresses; None where compression is switched off for the run."""
     on = plan.flags or engine.planner.flags_of(plan.workflow)  # a run of an earlier version has none
-    return CompressionChain(engine.questions, shadow=on["shadow"]) if on["compression_enabled"] else None
+    if not on["compression_enabled"]:
+        return None
+    own = engine.settings.compression.calibration
+    return CompressionChain(engine.questions, shadow=on["shadow"], calibration="" if own is None else str(own))
 
 
 def switched_off() -> IntendantError:
