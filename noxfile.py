@@ -254,6 +254,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def value(session: nox.Session) -> None:
+    """What whole workloads cost with and without: routing, an agent's context, documents, and a mix of them."""
+    sync(session, "--compile-bytecode")
+    data = ROOT.parent / "shared/data"
+    if not data.is_dir():
+        session.error("it needs outcomes, runs and documents: see the head of tests/benchmarks/value.py")
+    session.run("python", "tests/benchmarks/value.py", str(data), *session.posargs)
+
+
+@nox.session
 def peers(session: nox.Session) -> None:
     """What gets through other people's budgets, and through ours; and what their routers add to a call."""
     session.install("litellm", "pydantic-ai-slim", "openai", "./core", "./plugins/provider-openai")

@@ -159,8 +159,8 @@ class CompressionChain:
     async def _held(
         self, text: str, before: int, target: int, policy: CompressionPolicy, *, lossless_only: bool, **told: Any
     ) -> Fitted:
-        """The smallest of the calibrated sizes, from the target on, whose quality is what the policy's floor and risk
-        ask for; else the content with nothing left out. Just as the calibration chose, or it would not hold.
+        """The smallest of the calibrated sizes, from the target on, whose quality is what floor and risk ask for;
+        else the content with nothing left out. Just as the calibration chose, or it would not hold.
         """
         least = least_quality(policy.floor, policy.risk or 0.0, self._calibration)
         plain = policy.model_copy(update={"risk": None, "floor": 0.0})
