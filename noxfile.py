@@ -251,6 +251,8 @@ def bench(session: nox.Session) -> None:
     if labelled.is_file():
         session.install("numpy>=2", "scipy>=1.14")
     session.run("python", "tests/benchmarks/classification.py", *([str(labelled)] if labelled.is_file() else []))
+    if documents.is_dir():
+        session.run("python", "tests/benchmarks/value.py", str(documents.parent))
 
 
 @nox.session

@@ -32,6 +32,8 @@ SURE = 1.645
 """Standard errors of a one-sided bound of 95 %."""
 RIGHT, RARE = 0.5, 0.1
 """The score of a right answer at least; a form that fewer of them have is none of theirs."""
+SHARES, TOLERATED = (1.0, 0.85, 0.7, 0.5), 1.2
+"""Shares of the allowed loss that are tried, and what may be lost on rows left out, in multiples of it."""
 GRID = 2000
 """Parts of the allowed loss in which choices are reckoned."""
 LEAST_COMPARED = 10
@@ -90,9 +92,9 @@ def train(rows: Sequence[OutcomeRow], max_loss: float) -> Policy:
         by_intent.setdefault(row.intent, []).append(row)
     values = {intent: _values(found, baseline.get(intent) or baseline[""]) for intent, found in by_intent.items()}
     flattery = _flattery(values) if "" not in baseline else 0.0
-    figures = _left_out(values, max_loss, flattery)
+    share, figures = _share(values, max_loss, flattery)
     options = {intent: _options(found, -1) for intent, found in values.items()}
-    picked = _picked(options, (max_loss + flattery) * len(rows))
+    picked = _picked(options, (share * max_loss + flattery) * len(rows))
     intents = {
         intent: list(dict.fromkeys([picked[intent], *_next(options[intent], max_loss)]))[:RANKED]
         for intent in options
@@ -283,6 +285,18 @@ def _loss_without(sums: Sequence[_Sums], skip: int) -> float:
     parts = [part for place, part in enumerate(sums) if place != skip]
     rows = sum(part.rows for part in parts)
     return sum(part.loss for part in parts) / rows if rows else USUAL_SPREAD
+
+
+def _share(values: Mapping[str, _Values], max_loss: float, flattery: float) -> tuple[float, dict[str, float]]:
+    """The share of the allowed loss that choices may be picked for, and what comes of it on rows left out.
+
+    The more choices there are, the luckier the best of them looked: then less may be lost on the rows that they
+    are picked by.
+    """
+    found = {share: _left_out(values, share * max_loss, flattery) for share in SHARES}
+    good = [share for share in SHARES if found[share]["loss"] <= TOLERATED * max_loss]
+    share = good[0] if good else SHARES[-1]
+    return share, found[share]
 
 
 def _left_out(values: Mapping[str, _Values], max_loss: float, flattery: float) -> dict[str, float]:
