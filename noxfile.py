@@ -266,6 +266,18 @@ def bench(session: nox.Session) -> None:
     if labelled.is_file():
         session.install("numpy>=2", "scipy>=1.14")
     session.run("python", "tests/benchmarks/classification.py", *([str(labelled)] if labelled.is_file() else []))
+    if documents.is_dir():
+        session.run("python", "tests/benchmarks/value.py", str(documents.parent))
+
+
+@nox.session
+def value(session: nox.Session) -> None:
+    """What whole workloads cost with and without: routing, an agent's context, documents, and a mix of them."""
+    sync(session, "--compile-bytecode")
+    data = ROOT.parent / "shared/data"
+    if not data.is_dir():
+        session.error("it needs outcomes, runs and documents: see the head of tests/benchmarks/value.py")
+    session.run("python", "tests/benchmarks/value.py", str(data), *session.posargs)
 
 
 @nox.session

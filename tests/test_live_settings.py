@@ -211,6 +211,7 @@ CASES: dict[str, Case] = {
     "run.step_timeout": Case(0.01, failures, provider=Slow),
 }
 POLICY = {
+    "risk": 0.1,
     "target": 0.4,
     "protect": ["EUR"],
     "expansions": 2,

@@ -20,11 +20,11 @@ def rows_of(number=300, seed=3):
     found = []
     for place in range(number):
         intent = ("sums", "facts")[place % 2]
-        right, wrong = str(place), f"{place}?"
+        right = str(place)
 
-        def said(chance, cost, wrong=wrong, right=right):
+        def said(chance, cost, right=right):
             good = draw.random() < chance
-            return Outcome(float(good), cost, right if good else wrong + str(draw.random()))
+            return Outcome(float(good), cost, right if good else str(1000 + draw.randrange(10**9)))
 
         outcomes = {
             "small": said(0.8, 0.1),
@@ -96,7 +96,8 @@ def test_answers_are_compared_by_what_they_say(one, other, same):
 def test_a_model_that_is_not_there_makes_way_for_the_next_choice():
     policy = train(rows_of(), 0.02)
     first = policy.choice("sums", {"small", "tiny", "large"})
-    assert policy.choice("sums", {"small", "tiny"}) == Choice(("small",)) != first
+    assert policy.choice("sums", {"small", "tiny"}) in (Choice(("small",)), Choice(("tiny",)))
+    assert len(first.models) > 1
     assert policy.choice("unknown", {"small", "tiny", "large"}) == Choice(("large",))
     assert policy.choice("sums", {"other"}) is None
 

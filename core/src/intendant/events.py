@@ -50,6 +50,7 @@ from intendant.model.pauses import (
     WaitStarted as WaitStarted,
 )
 from intendant.model.results import Failure, RunStatus, Usage
+from intendant.model.routing_events import RouteCandidate as RouteCandidate, RouteDecided as RouteDecided
 from intendant.model.workflow import Json
 
 SCHEMA_VERSION = 1
@@ -381,6 +382,7 @@ AnyEvent = Annotated[
     | IntentClassified
     | TokenBudgetAllocated
     | Routed
+    | RouteDecided
     | StepStarted
     | TokenCompressed
     | ContentExpanded

@@ -19,8 +19,8 @@ def route(difficulty: float) -> Route | None:
 
 def test_leaves_harder_steps_to_stronger_tiers() -> None:
     """The border belongs to this tier; what lies above does not."""
-    assert route(6.5) is not None
-    assert route(6.5 + 0.01) is None
+    assert route(5.5) is not None
+    assert route(5.5 + 0.01) is None
 
 
 def test_limits_the_answer() -> None:

@@ -42,6 +42,18 @@ def compress(
     protect: Annotated[
         list[str] | None, typer.Option("--protect", help="Keep what this regular expression matches.")
     ] = None,
+    floor: Annotated[
+        float, typer.Option("--floor", min=0, max=1, help="Share of critical facts that must survive.")
+    ] = 0.0,
+    risk: Annotated[
+        float | None, typer.Option("--risk", help="Share of documents that may fall below the floor, such as 0.1.")
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option("--calibration", help="What --calibrate wrote; by default the project's own.")
+    ] = None,
+    calibrate: Annotated[
+        Path | None, typer.Option("--calibrate", help="Write a calibration of rows `text`, `query`, `facts`.")
+    ] = None,
     query: Annotated[str, typer.Option("--query", help="What is wanted of the text.")] = "",
     encoding: Annotated[
         str | None, typer.Option("--encoding", help="Of the text, such as cp1252; by default UTF-8.")
@@ -59,10 +71,16 @@ def compress(
     shows already becomes a reference, and lines of long texts go that are unlikely to be needed; each row is
     decided once.
     """
+    if calibrate is not None:
+        _calibrate(file, encoding, calibrate)
+        return
     if conversation:
         _conversations(file, encoding, lossless=lossless)
         return
     from intendant.planning.standalone import compress as make_smaller, default_counter
+
+    own = "" if calibration is None else str(calibration)
+    held = _held(floor, risk, own)
 
     def made(text: str, wanted: str) -> "Compression":
         short = target is None and tokens is None and default_counter()(text) <= SHORT
@@ -74,24 +92,67 @@ def compress(
             lossless=lossless or short,
             dense=dense,
             protect=tuple(protect or ()),
+            floor=floor,
+            risk=risk,
+            calibration=own,
             query=wanted or query,
         )
 
     if file is not None and file.suffix == ".jsonl":
-        _each(file, encoding, made)
+        _each(file, encoding, made, held)
         return
     text = _read(file, encoding)
     done = made(text, "")
     _tell_lost(text, done)
     if as_json:
-        print_json(_document(text, done))
+        print_json(_document(text, done, held))
     elif diff:
         _show_diff(text, done)
     else:
         write_document(done.text)
 
 
-def _each(file: Path, encoding: str | None, made: "Callable[[str, str], Compression]") -> None:
+def _held(floor: float, risk: float | None, calibration: str) -> dict[str, Any]:
+    """What the receipt says of a floor that has a risk."""
+    from intendant.planning.risk import least_quality, read, shipped
+
+    if risk is None:
+        return {}
+    known = read(Path(calibration)) if calibration else shipped()
+    asked = least_quality(floor, risk, calibration)
+    return {"floor": floor, "risk": risk, "least_quality": asked, "calibrated_on": len(known.documents)}
+
+
+def _calibrate(file: Path | None, encoding: str | None, out: Path) -> None:
+    """Compress documents whose critical facts are given, and write what survives at which quality."""
+    from intendant.planning.risk import calibrate as measured
+    from intendant.planning.standalone import compress as make_smaller
+
+    if file is None or file.suffix != ".jsonl":
+        raise IntendantError("--calibrate needs a file of rows", hint="name a .jsonl file")
+
+    def made(text: str, query: str, size: float) -> tuple[str, float]:
+        done = make_smaller(text, target=size, query=query)
+        return done.text, done.quality
+
+    rows = []
+    for number, row in _rows(file, encoding):
+        facts = row.get("facts") if isinstance(row, dict) else None
+        if isinstance(row, str) or not isinstance(facts, list) or not all(isinstance(one, str) for one in facts):
+            why = row if isinstance(row, str) else "it has no `facts`, a list of texts that stand in `text`"
+            raise IntendantError(f"{file}, line {number}: {why}")
+        rows.append((row["text"], str(row.get("query") or ""), facts))
+    found = measured(rows, made)
+    try:
+        out.write_text(json.dumps(found.document()) + "\n", "utf-8")
+    except OSError as error:
+        raise IntendantError(f"{out} cannot be written: {error.strerror}") from None
+    print(f"wrote {out}: {len(found.documents)} documents")
+
+
+def _each(
+    file: Path, encoding: str | None, made: "Callable[[str, str], Compression]", held: dict[str, Any]
+) -> None:
     """Compress the text of each line of a JSONL file."""
     bad = lossy = 0
     for number, row in _rows(file, encoding):
@@ -101,7 +162,7 @@ def _each(file: Path, encoding: str | None, made: "Callable[[str, str], Compress
             continue
         done = made(row["text"], str(row.get("query") or ""))
         lossy += _is_lossy(done)
-        print(json.dumps({"id": row.get("id"), **_document(row["text"], done)}, ensure_ascii=False))
+        print(json.dumps({"id": row.get("id"), **_document(row["text"], done, held)}, ensure_ascii=False))
     if lossy:
         print(f"lossy: {lossy} texts lost content; `receipt.lost` names their lost facts", file=sys.stderr)
     _end(bad)
@@ -207,7 +268,7 @@ def _tell_lost(text: str, done: "Compression") -> None:
     print(f"lossy: {left}{dropped}; {facts} (--lossless leaves nothing out)", file=sys.stderr)
 
 
-def _document(text: str, done: "Compression") -> dict[str, Any]:
+def _document(text: str, done: "Compression", held: dict[str, Any]) -> dict[str, Any]:
     from intendant.planning.standalone import default_counter
 
     return {
@@ -224,6 +285,7 @@ def _document(text: str, done: "Compression") -> dict[str, Any]:
             "preserving": done.preserving,
             "dropped": list(done.dropped),
             "lost": _lost(text, done)[:MOST_LOST],
+            **held,
         },
     }
 

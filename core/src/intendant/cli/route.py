@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 import typer  # noqa: TID253
 
-from intendant.cli.shared import app, command, print_json
+from intendant.cli.shared import (
+    FAILED,
+    DbOption,
+    JsonOption,
+    Session,
+    SetOption,
+    app,
+    command,
+    money,
+    print_json,
+)
 from intendant.model.errors import IntendantError
 
 MOST_SHOWN = 12
@@ -96,6 +106,64 @@ def _show(document: dict[str, Any]) -> None:
         print(f"{number:7} calls of {model}")
     if (found := document.get("curve")) is not None:
         print(f"APGR {found['APGR']}, CPT50 {found['CPT50']}, CPT80 {found['CPT80']} ({found['rows']} rows)")
+
+
+@command(group=route)
+def export(
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the rows are written; else they are printed.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many runs.")] = 1000,
+    db: DbOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Write what models answered in your own runs as outcomes, to learn from: with ratings as scores, where there
+    are any.
+    """
+    from intendant.pilot.route_rows import outcome_rows
+
+    with Session(settings, db) as session:
+        rows = session.do(outcome_rows(session.engine.store, session.engine.tenant, limit))
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if out is None:
+        print(text, end="")
+        return
+    try:
+        out.write_text(text, "utf-8")
+    except OSError as error:
+        raise IntendantError(f"{out} cannot be written: {error.strerror}") from None
+    print(f"wrote {out}: {len(rows)} rows")
+
+
+@command(group=route)
+def check(
+    run: Annotated[str, typer.Argument(help="The run's id, the beginning of it, or `last`.")] = "last",
+    *,
+    as_json: JsonOption = False,
+    db: DbOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Make a run's recorded choices again, and say which would be others now."""
+    from intendant.pilot.route_rows import made_again
+
+    with Session(settings, db) as session:
+        found = session.do(made_again(session.engine, run))
+    differing = [each for each in found if each[1]]
+    if as_json:
+        print_json(
+            [event.model_dump(mode="json", exclude={"run_id", "severity"}) | {"now": now} for event, now in found]
+        )
+    else:
+        for event, now in found:
+            print(f"{event.step_id}: {' = '.join(event.ask)}, difficulty {event.difficulty:.2f}; {event.reason}")
+            for each in event.candidates:
+                cost = "?" if each.micro_usd is None else money(each.micro_usd)
+                print(f"    {each.tier}: {each.name} {cost} {each.refused}".rstrip())
+            print(f"    {now or 'the same when made again'}")
+        print(f"{len(found) - len(differing)} of {len(found)} choices are the same")
+    if differing:
+        raise typer.Exit(FAILED)
 
 
 @command(group=route)

@@ -123,7 +123,7 @@ class RunView:
         match event:
             case events.IntentClassified():
                 row.intent = event.intent or "?"
-            case events.Routed():
+            case events.Routed() | events.RouteDecided():
                 row.tier = event.tier
             case events.StepStarted():
                 row.status, row.started = StepStatus.running, monotonic()

@@ -31,7 +31,7 @@ LIVE = frozenset(
         "budget.critical_factor",
         "budget.baselines",
         "classification",
-        "compression",
+        "compression.policies",
         "routing.default_tier",
         "routing.tiers",
         "run.max_parallel",

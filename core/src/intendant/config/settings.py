@@ -101,6 +101,9 @@ class ClassificationSettings(Section):
 class CompressionSettings(Section):
     """How far content may be compressed."""
 
+    calibration: Path | None = None
+    """What `intendant compress --calibrate` wrote: by it floors that have a risk are held. None: by the project's
+    own documents."""
     policies: dict[str, CompressionPolicy] = Field(default_factory=dict)
     """By intent; what a policy does not name stays as its handler declares."""
 
@@ -125,6 +128,10 @@ class RoutingSettings(Section):
     """Preferred first; others follow in their own order."""
     tiers: dict[str, TierLimits] = Field(default_factory=dict)
     """By tier."""
+    policy: Path | None = None
+    """What `intendant route train` wrote: chooses models for the intents that it knows. None: tiers choose."""
+    max_loss: float = Field(default=0.03, ge=0, le=1)
+    """Points of mean score (0 to 1) that a policy may lose, by its upper confidence bound; else it is not used."""
 
 
 class AgentSettings(Section):

@@ -23,7 +23,7 @@ HARMLESS = frozenset(
         "budget.critical_factor",
         "budget.baselines",
         "classification",
-        "compression",
+        "compression.policies",
         "routing.default_tier",
         "run.max_parallel",
         "run.step_timeout",

@@ -58,6 +58,9 @@ class CompressionPolicy(Frozen):
     """A compressor's name; `auto`: lossless ones first, then the others, until it fits; `none`: never."""
     floor: float = Field(default=0.8, ge=0, le=1)
     """Expected share of critical facts that must survive; below it the compression is refused."""
+    risk: float | None = Field(default=None, gt=0, lt=1)
+    """Share of documents that may fall below `floor`: it then holds for new documents of the kinds that it was
+    calibrated on, not just on average. None: the floor is what is expected of each."""
 
 
 class MemoryContext(Frozen):

@@ -12,6 +12,7 @@ from intendant.model.workflow import Json
 from intendant.pilot.agent_turns import Agent
 from intendant.pilot.asking import marked
 from intendant.pilot.expanding import complete_expanding
+from intendant.pilot.rerouting import Rerouting
 from intendant.planning import receipts
 from intendant.planning.compression import CompressionChain, Fitted, to_text, untouched
 from intendant.planning.decided import StepPlan
@@ -139,6 +140,7 @@ class StepModel:
         """By compression, so far."""
         self._closed = False
         self._stronger: list[StepModel] = []
+        self._ways: Rerouting | None = None
 
     @property
     def tokens_left(self) -> int | None:
@@ -212,8 +214,24 @@ class StepModel:
             )
         if self.route is None:
             raise ProviderError("no provider can be used", billed=False)
+        if self._ways is not None:
+            return await self._ways.send(self, request, on_text)
+        return await self.send_to(self.route, request, on_text)
+
+    async def send_to(self, route: Route, request: ModelRequest, on_text: OnText | None) -> ModelReply:
+        """One call to the model of *route*."""
         shrink = self._shrunk if self._fits and self._chain is not None else None
-        return await self._gateway.complete(self._scope, self.route, request, on_text=on_text, shrink=shrink)
+        return await self._gateway.complete(self._scope, route, request, on_text=on_text, shrink=shrink)
+
+    def decided(self, ways: Rerouting) -> None:
+        """Ask what was chosen for this attempt, now that its references are resolved."""
+        self._ways = ways
+        self.move_to(ways.decided.route)
+
+    def move_to(self, route: Route) -> None:
+        """Ask this model from now on."""
+        self.route = route
+        self._charges = self._gateway.charges(route)
 
     async def _reminded(self, route: Route, request: ModelRequest) -> ModelRequest:
         """The request with what is known before the run, first, so that all calls begin with the same bytes."""
@@ -349,9 +367,10 @@ class StepModel:
 
     def stronger(self) -> "StepModel | None":
         """A client of the step's escalation model, with the same budget; see `ModelClient.stronger`."""
-        if self._plan.escalation is None:
+        escalation = self._plan.escalation if self._ways is None else self._ways.stronger()
+        if escalation is None:
             return None
-        plan = self._plan.model_copy(update={"route": self._plan.escalation, "escalation": None})
+        plan = self._plan.model_copy(update={"route": escalation, "escalation": None})
         shared, agent = self._shared, self._agent
         client = StepModel(self._gateway, self._scope, plan, self._chain, shared, None, self._model_hint, agent)
         self._stronger.append(client)

@@ -40,20 +40,21 @@ from intendant.model.workflow import Json, Retry, Step
 from intendant.pilot.agent_steps import agent_of
 from intendant.pilot.client import Shared, StepModel
 from intendant.pilot.deliveries import ConnectorUse
-from intendant.pilot.recording import Recorder, StepRecorder
+from intendant.pilot.recording import Recorder, StepRecorder, executed_event, failed_event
+from intendant.pilot.rerouting import choose
 from intendant.pilot.resolving import resolve
 from intendant.pilot.sandbox import Bounds, bounded
 from intendant.pilot.schemas import Schema
 from intendant.planning.compression import CompressionChain
 from intendant.planning.decided import StepPlan
-from intendant.record.journal import Journal, StepLog
+from intendant.planning.run_routing import Asked, RunRouter
+from intendant.record.journal import Journal
 from intendant.spending.calls import CallScope
 from intendant.spending.gateway import Gateway
 from intendant.spending.ledger import RunLedger
 from intendant.spending.nesting import inside
 from intendant.spending.paid_uses import PaidUses
 from intendant.spending.retrying import Backoff
-from intendant.text.hashing import digest_of
 
 log = get_logger("intendant.steps")
 ONCE = Retry(attempts=1)
@@ -85,6 +86,8 @@ class RunContext:
     """Steps change nothing outside."""
     folder: str = ""
     """The folder of the workflow's file."""
+    router: RunRouter | None = None
+    """Chooses models for what steps are given; None where routing is off."""
 
 
 class StepExecution:
@@ -122,6 +125,8 @@ class StepExecution:
         self._use: ConnectorUse | None = None
         self._attempts = 0
         self._generation = 0
+        self._failed_tiers: dict[str, str] = {}
+        self._tier: str | None = None
         self._usage = NOTHING
         self._tokens_saved = 0
         self._told: tuple[str, ...] = ()
@@ -180,6 +185,8 @@ class StepExecution:
             return False
         if isinstance(error, StepError) and not error.retryable:
             self._generation += 1  # the answers were no good: a replay of them would fail again
+            if self._tier is not None:
+                self._failed_tiers[self._tier] = f"{self._tier} failed ({error.code})"
         wanted = retry.on == "any" or (isinstance(error, IntendantError) and error.retryable)
         if wanted and self._attempts < retry.attempts:
             failure = Failure(error=type(error).__name__, message=redacted(str(error)))
@@ -200,7 +207,7 @@ class StepExecution:
         try:
             async with asyncio.timeout(limit) as clock:
                 with inside(context.ledger, self._address):
-                    result = await self._handled(self._request(model, calls))
+                    result = await self._handled(self._chosen(model, self._request(model, calls)))
         except TimeoutError:
             if not clock.expired():
                 raise
@@ -210,6 +217,7 @@ class StepExecution:
             ) from None
         finally:
             model.close()
+            self._tier = model.route.tier if model.route is not None else None
             self._usage += calls.usage
             self._tokens_saved += model.tokens_saved
             self._told = () if agent is None else agent.notes()
@@ -241,6 +249,15 @@ class StepExecution:
         step = self._step
         limit = step.timeout if step.timeout is not None else self._context.settings.run.step_timeout
         return None if limit is None else limit + step.max_wait
+
+    def _chosen(self, model: StepModel, request: StepRequest[Any]) -> StepRequest[Any]:
+        """The request; its model is chosen by it, where there is something to choose."""
+        if (router := self._context.router) is not None and router.decides(self._plan, self._step):
+            spec = self._context.plugins.intents[self._plan.intent].spec
+            left = self._context.ledger.micro_left(self._address)
+            asked = Asked(self._step, self._plan, spec, request.prompt, request.input, left)
+            choose(model, router, asked, self._log, self._recorder, self._failed_tiers)
+        return request
 
     def _handled(self, request: StepRequest[Any]) -> Awaitable[Any]:
         answer = self._context.questions.handle_intent(request)
@@ -348,7 +365,7 @@ class StepExecution:
             output=result.output,
             notes=notes,
             produced_by=self._produced_by,
-            tier=plan.route.tier if plan.route and self._usage.calls else None,
+            tier=self._tier if self._usage.calls else None,
             usage=self._usage,
             tokens_saved=self._tokens_saved,
             seconds=seconds,
@@ -415,34 +432,6 @@ class StepExecution:
             hint="this is a fault of the plugin; report it there",
             code="plugin_raised",
         )
-
-
-def executed_event(log: StepLog, outcome: StepOutcome, text: str) -> events.StepExecuted:
-    """The event of a step that was completed, with its output as JSON text."""
-    return log.event(
-        events.StepExecuted,
-        intent=outcome.intent or "",
-        seconds=outcome.seconds,
-        attempts=outcome.attempts,
-        usage=outcome.usage,
-        tokens_saved=outcome.tokens_saved,
-        produced_by=outcome.produced_by,
-        output_bytes=len(text),
-        output_sha256=digest_of(text),
-        notes=outcome.notes,
-    )
-
-
-def failed_event(log: StepLog, outcome: StepOutcome) -> events.StepFailed:
-    """The event of a step that failed for good."""
-    return log.event(
-        events.StepFailed,
-        failure=outcome.failure or Failure(error="", message=""),
-        seconds=outcome.seconds,
-        attempts=outcome.attempts,
-        usage=outcome.usage,
-        cancelled=outcome.status is StepStatus.cancelled,
-    )
 
 
 def _is_being_cancelled() -> bool:

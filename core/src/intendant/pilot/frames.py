@@ -15,10 +15,10 @@ from intendant.model.errors import IntendantError, ReferenceFailed
 from intendant.model.results import Failure, ItemCounts, StepOutcome, StepStatus, Usage
 from intendant.model.workflow import Json, Step
 from intendant.pilot.conditions import Expression, computes_names, step_names
-from intendant.pilot.execution import RunContext, executed_event, failed_event, failure_of, output_text
+from intendant.pilot.execution import RunContext, failure_of, output_text
 from intendant.pilot.graph import CONDITION_NAMES
 from intendant.pilot.prepared import Prepared
-from intendant.pilot.recording import Recorder, StepRecorder
+from intendant.pilot.recording import Recorder, StepRecorder, executed_event, failed_event
 from intendant.pilot.resolving import holds_withheld, with_withheld
 from intendant.pilot.sandbox import bounded
 from intendant.planning.decided import Plan, StepPlan

@@ -16,6 +16,8 @@ from intendant.pilot.resuming import PLAN_VERSION, file_of
 from intendant.pilot.sandbox import Bounds
 from intendant.planning.compression import CompressionChain
 from intendant.planning.decided import Plan
+from intendant.planning.run_routing import RunRouter
+from intendant.planning.shadowing import acting
 from intendant.record.journal import Journal
 from intendant.record.rows import RunRow
 from intendant.spending.ledger import RunLedger
@@ -79,13 +81,25 @@ def context_of(
         secrets=engine.secrets,
         dry=plan.dry,
         folder=plan.folder,
+        router=router_of(engine, plan),
     )
+
+
+def router_of(engine: Engine, plan: Plan) -> RunRouter | None:
+    """Chooses models for the steps of a run; None where routing is off for it."""
+    if not plan.candidates:
+        return None
+    router = engine.planner.router(plan.workflow, acting(plan.flags), plan.prior)
+    return RunRouter(router, plan.candidates, engine.prices, engine.plugins.providers, engine.planner.policy)
 
 
 def _chain(engine: Engine, plan: Plan) -> CompressionChain | None:
     """Compresses; None where compression is switched off for the run."""
     on = plan.flags or engine.planner.flags_of(plan.workflow)  # a run of an earlier version has none
-    return CompressionChain(engine.questions, shadow=on["shadow"]) if on["compression_enabled"] else None
+    if not on["compression_enabled"]:
+        return None
+    own = engine.settings.compression.calibration
+    return CompressionChain(engine.questions, shadow=on["shadow"], calibration="" if own is None else str(own))
 
 
 def switched_off() -> IntendantError:

@@ -6,9 +6,10 @@ from time import time
 from typing import Any, Protocol
 
 from intendant import events
-from intendant.model.results import StepOutcome
+from intendant.model.results import Failure, StepOutcome, StepStatus
 from intendant.record.journal import Journal, StepLog, row_of
 from intendant.record.rows import StepRow
+from intendant.text.hashing import digest_of
 
 MAX_ITEMS = 128
 """Items of one event: more would make it long to read, and a kill would cost more work."""
@@ -149,3 +150,31 @@ class ItemRecorder:
         """Write it with others."""
         if self.batch is not None:
             self.batch.add(outcome, text)
+
+
+def executed_event(log: StepLog, outcome: StepOutcome, text: str) -> events.StepExecuted:
+    """The event of a step that was completed, with its output as JSON text."""
+    return log.event(
+        events.StepExecuted,
+        intent=outcome.intent or "",
+        seconds=outcome.seconds,
+        attempts=outcome.attempts,
+        usage=outcome.usage,
+        tokens_saved=outcome.tokens_saved,
+        produced_by=outcome.produced_by,
+        output_bytes=len(text),
+        output_sha256=digest_of(text),
+        notes=outcome.notes,
+    )
+
+
+def failed_event(log: StepLog, outcome: StepOutcome) -> events.StepFailed:
+    """The event of a step that failed for good."""
+    return log.event(
+        events.StepFailed,
+        failure=outcome.failure or Failure(error="", message=""),
+        seconds=outcome.seconds,
+        attempts=outcome.attempts,
+        usage=outcome.usage,
+        cancelled=outcome.status is StepStatus.cancelled,
+    )

@@ -237,7 +237,7 @@ def ended(frame: Frame, place: Place, begun: StepOutcome, **facts: Any) -> StepO
     Raises:
         OutputInvalid: The output is not JSON.
     """
-    from intendant.pilot.execution import executed_event, failed_event
+    from intendant.pilot.recording import executed_event, failed_event
 
     log = frame.run.journal.step(place.address)
     failure = facts.get("failure")

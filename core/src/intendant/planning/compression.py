@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import chain, islice
+from typing import Any
 
 from intendant.hooks.questions import Questions
 from intendant.model.requests import CompressionPolicy, CompressRequest, ModelClient
 from intendant.model.results import Compression
 from intendant.model.workflow import Json
 from intendant.planning.fidelity import expected_retention
+from intendant.planning.risk import SIZES, least_quality
 from intendant.text.content_kinds import kind_of
 
 MAX_ROUNDS = 20
@@ -109,13 +111,15 @@ class CompressionChain:
     Args:
         questions: The engine's hooks.
         shadow: What it would have done is recorded, and the content stays as it is.
+        calibration: The file by which floors that have a risk are held; by default that of the project.
 
     Attributes:
         shadow: As given.
     """
 
-    def __init__(self, questions: Questions, *, shadow: bool = False) -> None:
+    def __init__(self, questions: Questions, *, shadow: bool = False, calibration: str = "") -> None:
         self._questions = questions
+        self._calibration = calibration
         self.shadow = shadow
 
     async def fit(
@@ -142,12 +146,32 @@ class CompressionChain:
         before = count(text)
         if before <= target_tokens or policy.strategy == "none":
             return Fitted(untouched(text, before))
+        if policy.risk is not None:
+            told = {"count": count, "query": query, "intent": intent, "dense": dense, "context": context}
+            return await self._held(text, before, target_tokens, policy, lossless_only=lossless_only, **told)
         task = _Task(text, kind_of(text), before, policy, count, query, intent, dense, model, tuple(context))
         start = _State(text, before, task.kind, text)
         exact = await self._encoded(task, start, target_tokens)
         if exact.tokens <= target_tokens or lossless_only:
             return Fitted(self._compression(task, exact))
         return await self._selected(task, exact, target_tokens)
+
+    async def _held(
+        self, text: str, before: int, target: int, policy: CompressionPolicy, *, lossless_only: bool, **told: Any
+    ) -> Fitted:
+        """The smallest of the calibrated sizes, from the target on, whose quality is what floor and risk ask for;
+        else the content with nothing left out. Just as the calibration chose, or it would not hold.
+        """
+        least = least_quality(policy.floor, policy.risk or 0.0, self._calibration)
+        plain = policy.model_copy(update={"risk": None, "floor": 0.0})
+        first = max((size for size in SIZES if size * before <= target), default=SIZES[0])
+        for size in () if lossless_only else (size for size in SIZES if size >= first):
+            fitted = await self.fit(text, int(before * size), policy=plain, **told)
+            done = fitted.compression
+            if done.quality >= least and not fitted.refused:
+                return Fitted(done, refused=done.tokens_after > target)
+        exact = await self.fit(text, target, policy=plain, lossless_only=True, **told)
+        return Fitted(exact.compression, refused=exact.compression.tokens_after > target)
 
     async def _encoded(self, task: _Task, state: _State, target: int) -> _State:
         """The content re-encoded, by one compressor after the other, as far as needed."""

@@ -98,6 +98,10 @@ class Plan(Frozen):
     """The first of the runs that it was forked from: its items have the digests of that one."""
     flags: Mapping[str, bool] = Field(default_factory=dict)
     """Which flags are on for this run; it keeps them when it is resumed."""
+    candidates: tuple[Route, ...] = ()
+    """The models among which steps that name none are routed when they run: those of the tiers, cheapest first,
+    and those of the policy. Empty where routing is off.
+    """
     shadowed: tuple[ShadowDecision, ...] = ()
     """What would have been decided otherwise, in shadow mode."""
     prior: Prior | None = None

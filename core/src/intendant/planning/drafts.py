@@ -6,8 +6,8 @@ from intendant.model.graph_keys import ToolUse
 from intendant.model.requests import IntentSpec
 from intendant.model.results import Classification
 from intendant.model.workflow import Step
+from intendant.planning.difficulty import difficulty
 from intendant.planning.graph_bounds import Items
-from intendant.planning.routing import difficulty
 
 
 class Draft(NamedTuple):

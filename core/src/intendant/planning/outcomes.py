@@ -106,15 +106,17 @@ def normal_answer(text: str) -> str:
 
     A list of one text, as some logs keep answers, counts as the text.
     """
-    if text.startswith(("['", '["')):
-        text = _unlisted(text)
+    text = unlisted(text)
     said = " ".join(text[-_LONG:].lower().split()).strip(" .\"'`*[]()$")
     if (number := _NUMBER.fullmatch(said)) is not None:
         return f"{float(number[0].replace(',', '')):g}"
     return re.sub(r"[\s\"'`*$\\{}]+", "", said)
 
 
-def _unlisted(text: str) -> str:
+def unlisted(text: str) -> str:
+    """The text of a list of one text; other texts as they are."""
+    if not text.startswith(("['", '["')):
+        return text
     try:
         found = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):

@@ -34,6 +34,8 @@ from intendant.planning.bounds import Bound, Bounds, within
 from intendant.planning.decided import Plan, StepPlan, in_order
 from intendant.planning.drafts import Draft, changes_outside
 from intendant.planning.graph_bounds import Items, cap_of, is_idle, items_of, of_workflow
+from intendant.planning.policies import Policy
+from intendant.planning.policy_use import usable_policy
 from intendant.planning.price_doubts import price_doubts
 from intendant.planning.prior import Prior
 from intendant.planning.routing import Router
@@ -42,8 +44,6 @@ from intendant.spending.alternatives import misconfigured, offers
 from intendant.spending.pricing import Prices
 
 log = get_logger("intendant.planning")
-DEAREST = 2000.0
-"""US$ for a million tokens: more than three times what the dearest model takes."""
 USUAL_TURNS = 4
 """Turns of a step with tools that its share of the budget is reckoned with, at most: few take all they may."""
 CLOSE = 0.4
@@ -106,15 +106,18 @@ class Planner:
         free = max(0, total - taken.tokens - sum(draft.memory for draft in drafts.values()))
         whole: dict[str, Bound] = {}
 
-        def decide(switched: Mapping[str, bool]) -> tuple[dict[str, StepPlan], str, int]:
+        def decide(switched: Mapping[str, bool]) -> tuple[dict[str, StepPlan], str, int, tuple[Route, ...]]:
             shares, strategy, left = self._allocate(workflow, drafts, history or {}, free, switched, prior)
             router = self.router(workflow, switched, prior)
-            return self._work(drafts, needs, shares, router, total, prior, whole), strategy, left
+            work = self._work(drafts, needs, shares, router, total, prior, whole)
+            return work, strategy, left, router.candidates
 
         shadow = decide(on)[0] if on["shadow"] else None
-        work, strategy, unallocated = decide(acting(on))  # last, so that the bounds are those of what is done
+        # Last, so that the bounds are those of what is done.
+        work, strategy, unallocated, candidates = decide(acting(on))
         shadowed = () if shadow is None else tuple(compared(work, shadow))
         facts = {"strategy": strategy, "unallocated": unallocated, "flags": dict(on), "shadowed": shadowed}
+        facts["candidates"] = candidates
         return self._plan(workflow, in_order(workflow, work, needs, items), whole, taken, prior=prior, **facts)
 
     def _plan(
@@ -200,6 +203,11 @@ class Planner:
         """The providers that can be used, preferred first; looked up once, when the first plan is made."""
         return offers(self._plugins.providers, self._settings.routing.providers, self._prices)
 
+    @cached_property
+    def policy(self) -> Policy | None:
+        """What was learned from outcomes; None if the settings name none, or it may not be used."""
+        return usable_policy(self._settings.routing, tuple(self._plugins.tiers), self.offers, self._prices)
+
     def router(
         self, workflow: Workflow, flags: Mapping[str, bool] | None = None, prior: Prior | None = None
     ) -> Router:
@@ -215,6 +223,7 @@ class Planner:
             by_intent=on["intent_routing_enabled"],
             by_measures=on["ais_routing_enabled"],
             prior=prior,
+            policy=self.policy,
         )
 
     def total(self, workflow: Workflow) -> int:
@@ -385,10 +394,12 @@ class Planner:
         rewriting = (
             router.route(step.id, "compress", 0.0, {}, tokens) if compression.abstractive and route else None
         )
-        escalation = None
+        escalation: Route | None = None
+        others: tuple[Route, ...] = ()
         if route is not None and step.tier is None and step.model is None:  # what the step names is kept to
             escalation = router.stronger(step.id, spec.name, score, factors, tokens, route)
-        whole[step.id] = self._bounds.of_step((route, rewriting, escalation), tokens, total)
+            others = router.candidates
+        whole[step.id] = self._bounds.of_step((route, rewriting, escalation, *others), tokens, total)
         bound = within(whole[step.id], step.budget)
         return StepPlan(
             step_id=step.id,
@@ -472,19 +483,8 @@ class Planner:
                 f"the price of {route.provider}/{route.model}, or of a fallback, is not known: calls are refused; "
                 f'set prices.models."{route.provider}/{route.model}"'
             )
-        if route is not None and (price := self._price_in_doubt(route)):
-            warnings.append(
-                f"the price of {route.provider}/{route.model} is set to {price:,.0f} US$ for a million tokens: "
-                "is that meant?"
-            )
         warnings += price_doubts(self._prices, self._settings.prices, self._plugins.providers, route)
         return tuple(warnings)
-
-    def _price_in_doubt(self, route: Route) -> float:
-        """A price set by hand that no model has, as one of a thousand times too much; 0 if there is none."""
-        price = self._settings.prices.models.get(f"{route.provider}/{route.model}")
-        dearest = 0.0 if price is None else max(price.input, price.output)
-        return dearest if dearest > DEAREST else 0.0
 
     def _side_effects_differ(self, found: Classification) -> bool:
         """True if the second guess is close, and only one of the two changes something outside the run."""

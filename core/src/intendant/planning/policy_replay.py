@@ -57,11 +57,9 @@ def decisions(rows: Sequence[OutcomeRow], policy: Policy) -> Iterator[Decision]:
 
 
 def _decided(row: OutcomeRow, policy: Policy) -> tuple[tuple[str, ...], str]:
-    gains = policy.gains
-    if gains is not None and {gains.weak, gains.strong} <= row.outcomes.keys():
-        model = gains.strong if gains.expected(row.intent, row.prompt) > gains.enough else gains.weak
-        return (model,), model
-    choice = policy.choice(row.intent, row.outcomes.keys())
+    choice = policy.decide(row.intent, row.prompt, row.outcomes.keys()).choice
+    if choice is None:
+        choice = policy.usual(row.outcomes.keys())
     if choice is None:
         model = min(row.outcomes)
         return (model,), model

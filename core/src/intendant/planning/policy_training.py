@@ -1,31 +1,43 @@
 """Learns a policy from outcomes: a choice for each intent, so that together they cost least at the allowed loss.
 
-A choice is compared with the baseline row by row, and a doubt is added to its loss, the more the fewer the rows.
-How much may be lost by that reckoning is set by leaving each fifth of the rows out in turn: on it, no more than
-the allowed loss is lost.
+A choice is compared with the baseline row by row, and a part of a row is added to what it lost, which counts the
+more the fewer the rows. What is said of the whole policy is measured on rows that its choices were not made by.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from zlib import crc32
 
-from intendant.planning import gains
+from intendant.planning import gains, novelty
+from intendant.planning.answer_checks import FAULTY, form_of
 from intendant.planning.outcomes import OutcomeRow
 from intendant.planning.policies import Choice, Policy
 
 FOLDS = 5
-CHEAP = 8
-"""Models, the cheapest for what they score, among which agreement is sought."""
-DOUBT, USUAL_ROWS, USUAL_SPREAD = 0.5, 4, 0.3
-"""Standard errors added to a loss; the spread of single losses that is assumed, as if of that many rows."""
+GOOD, CHEAPEST, LAST = 4, 2, 3
+"""Models among which agreement is sought: so many that score best of those that cost at most a quarter of the best
+one, and so many that cost least; and those that may decide. The more, the luckier the best choice looks.
+"""
+DOUBT_ROWS, USUAL_SPREAD = 0.3, 0.3
+"""Rows that a choice is taken to lose besides those that it lost, where it has fewer than `MANY`; the loss of one
+that has none.
+"""
+MANY = 100
 COVERED = 0.5
 """Share of an intent's rows that a model must have, so that it may be chosen."""
-ALLOWED = (-2.0, -1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
-"""Losses, doubts included, that are tried, in multiples of the allowed one."""
-MARGIN = 0.9
-"""Share of the allowed loss that may be lost on left-out rows; the rest is for chance."""
+SURE = 1.645
+"""Standard errors of a one-sided bound of 95 %."""
+RIGHT, RARE = 0.5, 0.1
+"""The score of a right answer at least; a form that fewer of them have is none of theirs."""
+SHARES, TOLERATED = (1.0, 0.85, 0.7, 0.5), 1.2
+"""Shares of the allowed loss that are tried, and what may be lost on rows left out, in multiples of it."""
+GRID = 2000
+"""Parts of the allowed loss in which choices are reckoned."""
+LEAST_COMPARED = 10
+"""Rows of an intent by which two models are compared."""
 RANKED = 6
 """Choices that are kept for an intent."""
 
@@ -52,9 +64,7 @@ class _Sums:
         """The loss a row, with its doubt."""
         if not self.rows:
             return USUAL_SPREAD
-        mean = self.loss / self.rows
-        spread = max(self.square - self.rows * mean * mean, 0.0) + USUAL_ROWS * USUAL_SPREAD**2
-        return mean + DOUBT * math.sqrt(spread / (self.rows + USUAL_ROWS) / self.rows)
+        return (self.loss + (DOUBT_ROWS if self.rows < MANY else 0.0)) / self.rows
 
 
 _Values = Mapping[Choice, Sequence[_Sums]]
@@ -81,9 +91,10 @@ def train(rows: Sequence[OutcomeRow], max_loss: float) -> Policy:
     for row in rows:
         by_intent.setdefault(row.intent, []).append(row)
     values = {intent: _values(found, baseline.get(intent) or baseline[""]) for intent, found in by_intent.items()}
-    allowed, figures = _allowed(values, max_loss, flattered="" not in baseline)
+    flattery = _flattery(values) if "" not in baseline else 0.0
+    share, figures = _share(values, max_loss, flattery)
     options = {intent: _options(found, -1) for intent, found in values.items()}
-    picked = _picked(options, allowed * len(rows))
+    picked = _picked(options, (share * max_loss + flattery) * len(rows))
     intents = {
         intent: list(dict.fromkeys([picked[intent], *_next(options[intent], max_loss)]))[:RANKED]
         for intent in options
@@ -95,8 +106,9 @@ def train(rows: Sequence[OutcomeRow], max_loss: float) -> Policy:
         intents,
         [Choice((model,)) for model in default],
         baseline,
-        {**figures, "rows": len(rows), "max_loss": max_loss},
+        {**figures, "rows": len(rows), "max_loss": max_loss, "dominated": dominated(by_intent)},
         _gains(rows),
+        novelty.learn([row.prompt for row in rows]),
     )
 
 
@@ -144,14 +156,31 @@ def _values(rows: Sequence[OutcomeRow], usual: str) -> dict[Choice, list[_Sums]]
     models = [model for model in sorted(means) if means[model][2] >= COVERED * len(rows)] or sorted(means)
     choices = [Choice((model,)) for model in {**dict.fromkeys(models), usual: None}]
     if any(row.outcomes[model].answer for row in rows[:20] for model in models if model in row.outcomes):
-        choices += _agreements(models, means)
+        choices += _agreements(models, means, _forms(rows, usual))
     return {choice: _sums(choice, rows, usual) for choice in choices}
 
 
-def _agreements(models: Sequence[str], means: Mapping[str, tuple[float, float, int]]) -> Iterator[Choice]:
-    """Two or three models of which two must agree, before a dearer one that scores as well or better."""
-    cheap = sorted(models, key=lambda model: (means[model][1], model))[:CHEAP]
-    best = sorted(models, key=lambda model: (-means[model][0], means[model][1], model))[: CHEAP // 2]
+def _forms(rows: Sequence[OutcomeRow], usual: str) -> tuple[str, ...]:
+    """The forms in which right answers of the model *usual* come, rare ones aside."""
+    right = [row.outcomes[usual] for row in rows if usual in row.outcomes and row.outcomes[usual].score >= RIGHT]
+    found = Counter(form_of(outcome.answer) for outcome in right)
+    return tuple(
+        sorted(form for form, number in found.items() if number >= RARE * len(right) and form not in FAULTY)
+    )
+
+
+def _agreements(
+    models: Sequence[str], means: Mapping[str, tuple[float, float, int]], forms: tuple[str, ...]
+) -> Iterator[Choice]:
+    """Cheap models whose answers must have one of *forms*, or of which some must agree, before a dearer one."""
+    by_cost = sorted(models, key=lambda model: (means[model][1], model))
+    best = sorted(models, key=lambda model: (-means[model][0], means[model][1], model))[:LAST]
+    good = [model for model in by_cost if means[model][1] <= means[best[0]][1] / 4]
+    good = sorted(good, key=lambda model: -means[model][0])[:GOOD]
+    cheap = sorted({*good, *by_cost[:CHEAPEST]}, key=lambda model: (means[model][1], model))
+    for model, last in product(cheap, best):
+        if last != model and means[last][1] > means[model][1]:
+            yield Choice((model,), last, 1, forms)
     for number in (2, 3):
         for ask in combinations(cheap, number):
             spent = sum(means[model][1] for model in ask)
@@ -205,22 +234,40 @@ def _is_usual(sums: _Sums, choice: Choice) -> bool:
 
 
 def _picked(options: Mapping[str, Sequence[_Option]], allowed: float) -> dict[str, Choice]:
-    """The options that together cost least and lose at most *allowed*: greedily, by saving for loss."""
-    at = dict.fromkeys(options, 0)
+    """The options that together cost least and lose at most *allowed* (a knapsack, by dynamic programming)."""
     left = allowed - sum(found[0].loss for found in options.values())
-    while True:
-        best: tuple[float, str, int] | None = None
-        for intent, found in options.items():
-            now = found[at[intent]]
-            for place in range(at[intent] + 1, len(found)):
-                loss, saved = found[place].loss - now.loss, now.cost - found[place].cost
-                if loss <= left and (best is None or saved / max(loss, 1e-9) > best[0]):
-                    best = (saved / max(loss, 1e-9), intent, place)
-        if best is None:
-            return {intent: options[intent][place].choice for intent, place in at.items()}
-        _, intent, place = best
-        left -= options[intent][place].loss - options[intent][at[intent]].loss
-        at[intent] = place
+    if left <= 0:
+        return {intent: found[0].choice for intent, found in options.items()}
+    best: list[tuple[float, tuple[int, ...]] | None] = [(0.0, ()), *[None] * GRID]
+    for found in options.values():
+        steps = [round((each.loss - found[0].loss) / left * GRID) for each in found]
+        after: list[tuple[float, tuple[int, ...]] | None] = [None] * (GRID + 1)
+        for used, known in enumerate(best):
+            if known is None:
+                continue
+            for place, step in enumerate(steps):
+                if used + step > GRID:
+                    break  # the least loss comes first
+                cost = known[0] + found[place].cost
+                there = after[used + step]
+                if there is None or cost < there[0]:
+                    after[used + step] = (cost, (*known[1], place))
+        best = _undominated(after)
+    places = min((known for known in best if known is not None), key=lambda known: known[0])[1]
+    return {intent: found[place].choice for (intent, found), place in zip(options.items(), places, strict=True)}
+
+
+def _undominated(
+    found: Sequence[tuple[float, tuple[int, ...]] | None],
+) -> list[tuple[float, tuple[int, ...]] | None]:
+    """Only those that cost less than all that lose less."""
+    kept: list[tuple[float, tuple[int, ...]] | None] = []
+    least = math.inf
+    for known in found:
+        better = known is not None and known[0] < least
+        least = known[0] if known is not None and better else least
+        kept.append(known if better else None)
+    return kept
 
 
 def _flattery(values: Mapping[str, _Values]) -> float:
@@ -240,23 +287,67 @@ def _loss_without(sums: Sequence[_Sums], skip: int) -> float:
     return sum(part.loss for part in parts) / rows if rows else USUAL_SPREAD
 
 
-def _allowed(values: Mapping[str, _Values], max_loss: float, *, flattered: bool) -> tuple[float, dict[str, float]]:
-    """The loss a row, doubts included, that may be picked for, and what was lost and saved on left-out rows."""
-    flattery = _flattery(values) if flattered else 0.0
-    without = [{intent: _options(found, skip) for intent, found in values.items()} for skip in range(FOLDS)]
-    best = (min(ALLOWED) * max_loss, {"loss": 0.0, "saved": -1.0})
-    for share in ALLOWED:
-        whole = _Sums()
-        for skip, options in enumerate(without):
-            rows = sum(sum(part.rows for part in next(iter(found.values()))) for found in values.values())
-            picked = _picked(options, share * max_loss * rows * (FOLDS - 1) / FOLDS)
-            for intent, choice in picked.items():
-                whole.add(values[intent][choice][skip])
-        loss = whole.loss / max(whole.rows, 1) - flattery
-        saved = 1 - whole.cost / whole.usual if whole.usual else 0.0
-        if loss <= max_loss * MARGIN and saved > best[1]["saved"]:
-            best = (share * max_loss, {"loss": round(loss, 5), "saved": round(saved, 5)})
-    return best
+def _share(values: Mapping[str, _Values], max_loss: float, flattery: float) -> tuple[float, dict[str, float]]:
+    """The share of the allowed loss that choices may be picked for, and what comes of it on rows left out.
+
+    The more choices there are, the luckier the best of them looked: then less may be lost on the rows that they
+    are picked by.
+    """
+    found = {share: _left_out(values, share * max_loss, flattery) for share in SHARES}
+    good = [share for share in SHARES if found[share]["loss"] <= TOLERATED * max_loss]
+    share = good[0] if good else SHARES[-1]
+    return share, found[share]
+
+
+def _left_out(values: Mapping[str, _Values], max_loss: float, flattery: float) -> dict[str, float]:
+    """What is lost and saved on rows that the choices were not made by: each fold is left out in turn."""
+    whole = _Sums()
+    for skip in range(FOLDS):
+        options = {intent: _options(found, skip) for intent, found in values.items()}
+        rows = sum(
+            part.rows
+            for found in values.values()
+            for place, part in enumerate(next(iter(found.values())))
+            if place != skip
+        )
+        for intent, choice in _picked(options, (max_loss + flattery) * rows).items():
+            whole.add(values[intent][choice][skip])
+    number = max(whole.rows, 1)
+    loss = whole.loss / number - flattery
+    error = math.sqrt(max(whole.square / number - (whole.loss / number) ** 2, 0.0) / number)
+    saved = 1 - whole.cost / whole.usual if whole.usual else 0.0
+    return {"loss": round(loss, 5), "saved": round(saved, 5), "most_lost": round(loss + SURE * error, 5)}
+
+
+def dominated(by_intent: Mapping[str, Sequence[OutcomeRow]]) -> dict[str, str]:
+    """Models that another one beats in quality and in cost over the rows that both have, with that one.
+
+    It must have a fifth of the rows, and be worse in no intent where both have as many as ten.
+    """
+    rows = [row for found in by_intent.values() for row in found]
+    models = sorted({model for row in rows for model in row.outcomes})
+    found: dict[str, str] = {}
+    for model in models:
+        for other in models:
+            if other != model and other not in found and _beats(other, model, by_intent, len(rows)):
+                found[model] = other
+                break
+    return found
+
+
+def _beats(other: str, model: str, by_intent: Mapping[str, Sequence[OutcomeRow]], size: int) -> bool:
+    better, cheaper, number = 0.0, 0.0, 0
+    for rows in by_intent.values():
+        pairs = [
+            (row.outcomes[other], row.outcomes[model]) for row in rows if {other, model} <= row.outcomes.keys()
+        ]
+        gain = sum(mine.score - yours.score for mine, yours in pairs)
+        if len(pairs) >= LEAST_COMPARED and gain < 0:
+            return False
+        better += gain
+        cheaper += sum(yours.cost - mine.cost for mine, yours in pairs)
+        number += len(pairs)
+    return number >= size / 5 and better > 0 and cheaper > 0
 
 
 def _gains(rows: Sequence[OutcomeRow]) -> gains.Gains | None:

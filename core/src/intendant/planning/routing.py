@@ -1,83 +1,20 @@
-"""How hard a step is, and which tier it goes to."""
+"""Which tier a step goes to, by how hard it is."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from intendant.config.settings import TierLimits
 from intendant.hooks.questions import Questions
 from intendant.model.requests import IntentSpec, ModelOffer, RouteRequest
 from intendant.model.results import Route
 from intendant.model.workflow import Json, Step
+from intendant.planning.difficulty import MIDDLE, difficulty
+from intendant.planning.policies import Policy
+from intendant.planning.policy_use import routes_of
 from intendant.planning.prior import Prior
 
-MIDDLE = 5.0
-"""What a factor counts as that is switched off."""
 DIRECT_OUTPUT = 1024
 """The longest answer, in tokens, of a call that no tier has a say in."""
-WEIGHTS: Mapping[str, float] = {
-    "prompt_length": 0.20,
-    "data_size": 0.15,
-    "conditions": 0.15,
-    "references": 0.15,
-    "reasoning": 0.20,
-    "output_complexity": 0.15,
-}
-"""What each factor counts for in a step's difficulty."""
-
-_STEPS: Mapping[str, tuple[int, int, int]] = {
-    "prompt_length": (200, 500, 1000),  # characters
-    "data_size": (1024, 10_240, 51_200),  # bytes
-    "conditions": (2, 5, 10),
-    "references": (2, 5, 10),
-}
-_SCORES = (2.0, 5.0, 7.0, 9.0)
-
-
-def difficulty(
-    step: Step,
-    spec: IntentSpec,
-    *,
-    references: int,
-    data_bytes: int = 0,
-    by_intent: bool = True,
-    by_measures: bool = True,
-) -> tuple[float, dict[str, float]]:
-    """A step's difficulty from 0 to 10, and the factors it is made of.
-
-    Args:
-        step: The step.
-        spec: Its intent; gives reasoning depth, output complexity and tier bias.
-        references: How many references the step makes.
-        data_bytes: Size of its input, as far as it is known before the run.
-        by_intent: False leaves out what the intent declares: its factors count as `MIDDLE`, and it has no bias.
-        by_measures: False leaves out what is measured of the step: those factors count as `MIDDLE`.
-    """
-    measures = {
-        "prompt_length": len(step.name) + len(step.description) + len(step.prompt or ""),
-        "data_size": data_bytes + _literal_bytes(step.input),
-        "conditions": _conditions(step),
-        "references": references,
-    }
-    factors = {name: _SCORES[sum(value > edge for edge in _STEPS[name])] for name, value in measures.items()}
-    if not by_measures:
-        factors = dict.fromkeys(factors, MIDDLE)
-    factors["reasoning"] = spec.reasoning if by_intent else MIDDLE
-    factors["output_complexity"] = spec.output_complexity if by_intent else MIDDLE
-    bias = spec.tier_bias if by_intent else 0.0
-    score = sum(WEIGHTS[name] * value for name, value in factors.items()) + bias
-    return min(10.0, max(0.0, score)), factors
-
-
-def _literal_bytes(value: Json) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(len(key) + _literal_bytes(item) for key, item in value.items())
-    return sum(_literal_bytes(item) for item in value) if isinstance(value, list) else 0
-
-
-def _conditions(step: Step) -> int:
-    text = f"{step.when or ''} {step.parameters.get('where', '')}"
-    return sum(text.count(mark) for mark in ("&&", "||", "?", "==", "!=", "<", ">"))
 
 
 class Router:
@@ -93,6 +30,7 @@ class Router:
         by_intent: See `difficulty`, as for `by_measures`.
         by_measures: See `difficulty`.
         prior: What is known of the agent; moves the difficulty of steps that name neither tier nor model.
+        policy: What was learned from outcomes.
     """
 
     def __init__(
@@ -107,24 +45,63 @@ class Router:
         by_intent: bool = True,
         by_measures: bool = True,
         prior: Prior | None = None,
+        policy: Policy | None = None,
     ) -> None:
-        self._by_intent, self._by_measures = by_intent, by_measures
+        self.by_intent, self._by_measures = by_intent, by_measures
         self._limits = limits or {}
         self._hardest = {
             name: each.max_difficulty for name, each in self._limits.items() if each.max_difficulty is not None
         }
         self._questions = questions
-        self._prior = prior
+        self._prior, self._policy = prior, policy
         self._default_tier = default_tier
         self._enabled = enabled
         self._tiers = tuple(tiers)
         self._offers = tuple(offers)
 
-    def difficulty(self, step: Step, spec: IntentSpec, references: int) -> tuple[float, dict[str, float]]:
+    def difficulty(
+        self,
+        step: Step,
+        spec: IntentSpec,
+        references: int,
+        prompt: str | None = None,
+        data_bytes: int | None = None,
+    ) -> tuple[float, dict[str, float]]:
         """How hard a step is, by what is switched on; see `difficulty`."""
-        return difficulty(
-            step, spec, references=references, by_intent=self._by_intent, by_measures=self._by_measures
+        on = {"by_intent": self.by_intent, "by_measures": self._by_measures}
+        return difficulty(step, spec, references=references, prompt=prompt, data_bytes=data_bytes, **on)
+
+    def shifted(self, score: float) -> float:
+        """A difficulty with the agent's part, as tiers are asked."""
+        return score if self._prior is None else self._prior.difficulty(score)
+
+    @cached_property
+    def candidates(self) -> tuple[Route, ...]:
+        """The models among which steps are routed when they run: what each tier answers where it has to, cheapest
+        tier first, then what the policy knows besides; empty where routing is off.
+        """
+        if not self._enabled:
+            return ()
+        found = (
+            self._without("", "", MIDDLE, {}, 0, tuple(name for name in self._tiers if name != tier))
+            for tier in self._tiers
         )
+        of_tiers = tuple(route for route in found if route is not None)
+        return of_tiers if self._policy is None else (*of_tiers, *routes_of(self._policy, of_tiers, self._offers))
+
+    def tier_of(
+        self, step_id: str, intent: str, score: float, factors: Mapping[str, float], excluded: tuple[str, ...]
+    ) -> Route | None:
+        """What tiers answer, without those *excluded*; where each declines, the strongest of them."""
+        found = self._questions.route(self._request(step_id, intent, score, factors, 0, excluded))
+        if found is not None:
+            return self._reasoned(self._limited(found))
+        left = [name for name in self._tiers if name not in excluded]
+        for tier in reversed(left):  # too hard for those that are left: the strongest of them
+            others = tuple(name for name in self._tiers if name != tier)
+            if (route := self._without(step_id, intent, score, factors, 0, others)) is not None:
+                return self._reasoned(route)
+        return None
 
     def route(
         self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int
@@ -148,15 +125,22 @@ class Router:
         return route.model_copy(update={name: value for name, value in said.items() if value is not None})
 
     def _request(
-        self, step_id: str, intent: str, score: float, factors: Mapping[str, float], tokens: int
+        self,
+        step_id: str,
+        intent: str,
+        score: float,
+        factors: Mapping[str, float],
+        tokens: int,
+        excluded: tuple[str, ...] = (),
     ) -> RouteRequest:
         return RouteRequest(
             step_id=step_id,
             intent=intent,
-            difficulty=score if self._prior is None else self._prior.difficulty(score),
+            difficulty=self.shifted(score),
             factors=factors,
             offers=self._offers,
             tokens=tokens,
+            excluded=excluded,
             max_difficulties=self._hardest,
             intensity=None if self._prior is None else self._prior.score,
         )

@@ -13,6 +13,7 @@ from intendant.model.errors import IntendantError
 from intendant.model.requests import CompressionPolicy
 from intendant.model.results import Compression
 from intendant.planning.compression import CompressionChain, remembering
+from intendant.planning.risk import AIM
 from intendant.spending.tokens import TokenCounter, estimate_tokens
 
 
@@ -37,12 +38,12 @@ def strategies() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def installed() -> CompressionChain:
+def installed(calibration: str = "") -> CompressionChain:
     """The chain of the installed compressors; none of the other plugins is imported."""
     from intendant.hooks import discovery
 
     keys = [record.key for record in discovery.list_plugins(kinds=["compress"])]
-    return CompressionChain(Questions(Plugins(only=keys or ["compress:"]).manager))
+    return CompressionChain(Questions(Plugins(only=keys or ["compress:"]).manager), calibration=calibration)
 
 
 def compress(
@@ -56,6 +57,8 @@ def compress(
     dense: bool = False,
     protect: tuple[str, ...] = (),
     floor: float = 0.0,
+    risk: float | None = None,
+    calibration: str = "",
     count: Callable[[str], int] | None = None,
 ) -> Compression:
     """Make *text* smaller.
@@ -71,6 +74,9 @@ def compress(
             such forms less well.
         protect: Regular expressions: what they match is kept, or nothing is done.
         floor: Expected share of critical facts that must survive (0 to 1).
+        risk: Share of documents that may fall below *floor* (0 to 1), as calibrated. Without a target or tokens as
+            much is saved as that admits.
+        calibration: The file of a calibration of your own documents; by default that of the project.
         count: Counts tokens; by default the tokenizer of an installed provider, else an estimate.
 
     Returns:
@@ -97,6 +103,8 @@ def compress(
             dense=dense,
             protect=protect,
             floor=floor,
+            risk=risk,
+            calibration=calibration,
             count=count,
         )
     )
@@ -113,6 +121,8 @@ async def compress_async(
     dense: bool = False,
     protect: tuple[str, ...] = (),
     floor: float = 0.0,
+    risk: float | None = None,
+    calibration: str = "",
     count: Callable[[str], int] | None = None,
 ) -> Compression:
     """`compress` for code with an event loop."""
@@ -125,13 +135,14 @@ async def compress_async(
     counter = remembering(count or default_counter())
     if tokens is None:
         # Without a target a lossless compression goes as far as it can, and another one to a half.
-        share = target if target is not None else 0.0 if lossless else 0.5
+        usual = 0.0 if lossless else 0.5 if risk is None else AIM
+        share = target if target is not None else usual
         tokens = int(counter(text) * share)
     try:
-        policy = CompressionPolicy(strategy=strategy, floor=floor, protect=protect)
+        policy = CompressionPolicy(strategy=strategy, floor=floor, risk=risk, protect=protect)
     except ValidationError as error:
         raise IntendantError(f"the compression cannot be done: {error.errors()[0]['msg']}") from None
-    fitted = await installed().fit(
+    fitted = await installed(calibration).fit(
         text, tokens, policy=policy, count=counter, query=query, lossless_only=lossless, dense=dense
     )
     return fitted.compression

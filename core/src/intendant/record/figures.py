@@ -222,6 +222,10 @@ class FiguresFold:
         step = self._step(event)
         step.tier, step.model = event.tier, f"{event.provider}/{event.model}"
 
+    def _decided(self, event: events.RouteDecided) -> None:
+        step = self._step(event)
+        step.tier, step.model = event.tier, event.ask[0]
+
     def _started(self, event: events.StepStarted | events.ItemsStarted) -> None:
         step = self._step(event)
         if step.begun is None:
@@ -307,6 +311,7 @@ class FiguresFold:
         events.IntentClassified: _classified,
         events.TokenBudgetAllocated: _allocated,
         events.Routed: _routed,
+        events.RouteDecided: _decided,
         events.StepStarted: _started,
         events.ItemsStarted: _started,
         events.TokenCompressed: _compressed,

@@ -67,7 +67,8 @@ class LocalClassifier(Classifier):
         more = self._from_examples(view, found, intents)
         if around and found and found[0].startswith(BARE):
             more = {name: more.get(name, 0.0) + around.get(name, 0.0) for name in {*more, *around}}
-        probabilities = learned.probabilities(found, more)
+        known = learned.known(found)
+        probabilities = learned.probabilities(known, more)
         ranked = sorted(zip(probabilities, learned.intents, strict=True), reverse=True)
         nothing = probabilities[learned.intents.index(NONE)]
         if nothing < learned.abstain:
@@ -80,7 +81,7 @@ class LocalClassifier(Classifier):
             confidence=round(learned.confidence(top), 3),
             second=None if second == NONE else second,
             margin=round(max(top - next_top, 0.0), 3),
-            signals=signals(view, found, learned, best, second),
+            signals=signals(view, known, learned, best, second),
             method=self.name,
         )
         return self._declared(view, intents, answer)

@@ -1,12 +1,13 @@
 """Why a step was classified as it was, in words that a user understands."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from intendant.plugin import Signal
 from intendant_classify_local._features import BARE, is_plain
-from intendant_classify_local._model import NONE, Model
+from intendant_classify_local._model import NONE, Known, Model
 from intendant_classify_local._view import StepView
 
 MEANINGS = {
@@ -48,19 +49,32 @@ _SHOWN = 40
 """Characters of a text that are shown; the sentence then fits a terminal's line."""
 
 
-def signals(view: StepView, found: Sequence[str], model: Model, best: str, second: str) -> tuple[Signal, ...]:
-    """The reasons that counted most, at most four: for *best* first, then what spoke strongly for *second*."""
+def signals(view: StepView, found: Sequence[Known], model: Model, best: str, second: str) -> tuple[Signal, ...]:
+    """The reasons that counted most, at most four: for *best* first, then what spoke strongly for *second*.
+
+    Args:
+        view: The step.
+        found: What the model knows of its features.
+        model: The model.
+        best: The label that it is.
+        second: The next one.
+    """
     first, other = model.intents.index(best), model.intents.index(second)
-    sums, alone = _by_source(
-        view, [(name, model.weights[name]) for name in found if name in model.weights], first, other, model.unit
-    )
+    against: dict[str, int] = defaultdict(int)
+    for _, name, row in found:
+        against[_source(name)] += row[first] - row[other]
+    sums = _shown_sums(view, against, model.unit)
     ranked = sorted(((weight, source) for source, weight in sums.items() if source), reverse=True)
     told = [(weight, source, best) for weight, source in ranked[:3] if weight > _WORTH_TELLING] or [
         (weight, source, best) for weight, source in ranked[:1] if weight > 0
     ]
     if not told:
         # All speaks a little more for the second; what spoke most for the best is still a reason.
-        strongest = max(((weight, source) for source, weight in alone.items() if source), default=(0.0, ""))
+        alone: dict[str, int] = defaultdict(int)
+        for _, name, row in found:
+            alone[_source(name)] += row[first]
+        said = _shown_sums(view, alone, model.unit)
+        strongest = max(((weight, source) for source, weight in said.items() if source), default=(0.0, ""))
         told = [(*strongest, best)] if strongest[0] > 0 else []
     if ranked and ranked[-1][0] < -2 * _WORTH_TELLING:
         told.append((-ranked[-1][0], ranked[-1][1], second))
@@ -70,23 +84,13 @@ def signals(view: StepView, found: Sequence[str], model: Model, best: str, secon
     )
 
 
-def _by_source(
-    view: StepView, rows: Iterable[tuple[str, Sequence[int]]], first: int, other: int, unit: float
-) -> tuple[dict[str, float], dict[str, float]]:
-    """What each source says for the first label against the other, and for the first alone."""
-    against: dict[str, int] = {}
-    alone: dict[str, int] = {}
-    for name, row in rows:
-        source = _source(name)
-        said = row[first]
-        against[source] = against.get(source, 0) + said - row[other]
-        alone[source] = alone.get(source, 0) + said
-    found: tuple[dict[str, float], dict[str, float]] = ({}, {})
-    for sums, units in zip(found, (against, alone), strict=True):
-        for source, value in units.items():
-            where = _shown(source, view)
-            sums[where] = sums.get(where, 0.0) + unit * value
-    return found
+def _shown_sums(view: StepView, units: Mapping[str, int], unit: float) -> dict[str, float]:
+    """What each source says, by where the user finds it."""
+    sums: dict[str, float] = {}
+    for source, value in units.items():
+        where = _shown(source, view)
+        sums[where] = sums.get(where, 0.0) + unit * value
+    return sums
 
 
 def _shown(source: str, view: StepView) -> str:

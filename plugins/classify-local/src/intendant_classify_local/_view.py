@@ -163,7 +163,7 @@ class StepView:
 
 
 def _text(source: Mapping[str, Any], keys: tuple[str, ...]) -> str:
-    if source.keys().isdisjoint(keys):
+    if not source or source.keys().isdisjoint(keys):
         return ""
     for key in keys:
         value = source.get(key)

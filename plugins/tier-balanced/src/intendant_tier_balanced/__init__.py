@@ -1,4 +1,4 @@
-"""The tier `balanced`: steps of a difficulty up to 6.5."""
+"""The tier `balanced`: steps of a difficulty up to 5.5."""
 
 from intendant.plugin import Tier, TierSettings
 
@@ -8,7 +8,7 @@ __all__ = ["BalancedSettings", "BalancedTier"]
 class BalancedSettings(TierSettings):
     """Settings of the tier `balanced`."""
 
-    max_difficulty: float = 6.5
+    max_difficulty: float = 5.5
     max_output_tokens: int = 4096
 
 
