@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validat
 from typing_extensions import TypeVar
 
 from intendant.model.described import Described
+from intendant.model.record_access import ListRecords, Records
 from intendant.model.results import Compression, ModelReply, Route, ToolCall
 from intendant.model.workflow import Frozen, Json, Step
 
@@ -448,3 +449,5 @@ class StepRequest(Generic[ParametersT_co]):
     """The step's prompt with all references resolved."""
     idempotency_key: str = ""
     """The same for each attempt at the step of a run; hand it on to whatever can recognise a repetition."""
+    records: Records = field(default_factory=ListRecords, repr=False)
+    """Reads the input and writes the output batch by batch, for handlers that declare `flows`."""

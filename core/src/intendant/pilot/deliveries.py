@@ -3,6 +3,7 @@ is never made twice: not by a retry, not by another process, not after a crash.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from pydantic import BaseModel
@@ -13,7 +14,9 @@ from intendant.config.secrets import Secrets, UsedSecrets
 from intendant.hooks.connectors import Connector, ConnectorCall, Effect
 from intendant.hooks.redaction import redacted
 from intendant.model.errors import ConnectorError, IntendantError, PossiblySent
+from intendant.model.record_access import RecordSource, is_reference
 from intendant.model.workflow import InDoubt, Json
+from intendant.pilot.record_space import RunRecords
 from intendant.record.journal import Journal
 from intendant.record.store import outbox
 from intendant.spending.paid_uses import PaidUses
@@ -39,6 +42,7 @@ class ConnectorUse:
         step_id: The step.
         key: The idempotency key of what it delivers.
         secrets: Where secrets are found.
+        records: What the run keeps of records that are too many to be held.
         in_doubt: What the step says about deliveries that may have been made.
         dry: Changes to the outside are not made, only told.
         folder: The folder of the workflow's file.
@@ -60,6 +64,7 @@ class ConnectorUse:
         key: str,
         *,
         secrets: Secrets,
+        records: RunRecords,
         in_doubt: InDoubt | None = None,
         dry: bool = False,
         folder: str = "",
@@ -79,6 +84,7 @@ class ConnectorUse:
         self._step_id = step_id
         self._key = key
         self._secrets = secrets
+        self._records = records
         self._in_doubt = in_doubt
         self._dry = dry
         self._uses = 0
@@ -167,12 +173,22 @@ class ConnectorUse:
             name, operation = self._connector.name, self._operation.name
             said = await self._connector.cost_of(operation, self._connector.checked(operation, values))
             most = self._paid.most(name, operation, said)
-            do = partial(self._connector.do, operation, values, call)
-            return used.scrubbed(await self._paid.pay(name, operation, most, do, call.charged))
+            do = partial(self._connector.do, operation, values, await self._given(call))
+            done = await self._paid.pay(name, operation, most, do, call.charged)
+            if isinstance(done, RecordSource):
+                return await self._records.keep_source(name, done)
+            return used.scrubbed(done)
         except Exception as error:  # a plugin's own code
             if not len(used) and isinstance(error, IntendantError):
                 raise
             raise self._explained(error, used) from None
+
+    async def _given(self, call: ConnectorCall) -> ConnectorCall:
+        """The call, with records that its input refers to."""
+        if is_reference(call.input) and self._connector.flows(self._operation.name):
+            return replace(call, input=self._records.stream(call.input))
+        held = await self._records.held(call.input)
+        return call if held is call.input else replace(call, input=held)
 
     def _explained(self, error: Exception, used: UsedSecrets) -> IntendantError:
         """An error of the connector, without secrets."""

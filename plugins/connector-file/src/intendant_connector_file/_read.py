@@ -101,11 +101,16 @@ def read_jsonl(text: str, name: str, watch: Watch = UNWATCHED) -> list[Json]:
         if number % LOOKS == 0:
             watch.look()
         if line.strip():
-            values.append(_line(line, f"{name}, line {number}"))
+            values.append(line_value(line, f"{name}, line {number}"))
     return values
 
 
-def _line(line: str, place: str) -> Json:
+def line_value(line: str, place: str) -> Json:
+    """The value of one line of JSONL.
+
+    Raises:
+        ConnectorError: It is not JSON; says where.
+    """
     try:
         return _loads(line)
     except json.JSONDecodeError as error:

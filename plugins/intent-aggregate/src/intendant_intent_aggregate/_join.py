@@ -44,27 +44,41 @@ def join(left: list[Record], options: Join, notes: list[str]) -> list[Record]:
     """
     right = as_records(options.with_, "`join.with`")
     left_key, right_key = options.keys
-    index: dict[Hashable, list[int]] = {}
-    for position, record in enumerate(right):
-        value = field_of(record, right_key)
-        if not is_nothing(value):
-            index.setdefault(identity_of(value), []).append(position)
-    joiner = _Joiner(options, right, index)
+    joiner = Joiner(options, right, index_of(right, right_key))
     rows = list(joiner.rows(left))
-    others = [position for position in range(len(right)) if position not in joiner.used]
     if options.how == "outer":
-        rows += [joiner.alone(right[position]) for position in others]
-    notes.append(
-        f"joined {len(left)} records with {len(right)}: {len(rows)} rows; "
-        f"without a match: {joiner.unmatched} on the left, {len(others)} on the right"
-    )
+        rows += joiner.rest()
+    notes.append(joiner.told(len(left), len(rows)))
     if not joiner.used and left and right and _kinds_differ(left, right, options):
         notes.append(f"nothing matched: {left_key} and {right_key} are of different types, such as 17 and '17'")
     return rows
 
 
-class _Joiner:
-    def __init__(self, options: Join, right: list[Record], index: dict[Hashable, list[int]]) -> None:
+def index_of(right: list[Record], key: str) -> dict[Hashable, list[int]]:
+    """Positions of records by their keys; a null key is none."""
+    index: dict[Hashable, list[int]] = {}
+    for position, record in enumerate(right):
+        value = field_of(record, key)
+        if not is_nothing(value):
+            index.setdefault(identity_of(value), []).append(position)
+    return index
+
+
+class Joiner:
+    """Joins records with a right side that is held.
+
+    Args:
+        options: How.
+        right: The right side.
+        index: Its positions, by key.
+        bounded: Whether rows are counted against `MOST_ROWS` and `MOST_CELLS`: not where they flow.
+    """
+
+    def __init__(
+        self, options: Join, right: list[Record], index: dict[Hashable, list[int]], *, bounded: bool = True
+    ) -> None:
+        self._bounded = bounded
+        self._made = self._filled = 0
         self.options, self.right, self.index = options, right, index
         self.used: set[int] = set()
         self.unmatched = 0
@@ -72,25 +86,37 @@ class _Joiner:
         self.columns = list(dict.fromkeys(name for record in right for name in record))
 
     def rows(self, left: list[Record]) -> Iterator[Record]:
-        made = filled = 0
+        """The left records joined; call it with one batch after the other."""
         for number, record in enumerate(left):
             value = field_of(record, self.key[0])
             found = self.index.get(identity_of(value), [])
             self.used.update(found)
             self.unmatched += not found
-            made += len(found)
-            if made > MOST_ROWS:
+            self._made += len(found)
+            if self._made > MOST_ROWS and self._bounded:
                 raise StepError(
                     f"the join has more than {MOST_ROWS} rows", hint="the key is not unique on either side"
                 )
             for position in found:
                 yield self.both(record, self.right[position], number)
-            filled += not found
-            if filled * len(self.columns) > MOST_CELLS and self.options.how != "inner":
+            self._filled += not found
+            wide = self._filled * len(self.columns) > MOST_CELLS and self._bounded
+            if wide and self.options.how != "inner":
                 hint = "drop fields of the right side before"
                 raise StepError(f"rows without a match get more than {MOST_CELLS} null values", hint=hint)
             if not found and self.options.how != "inner":
                 yield self.both(record, dict.fromkeys(self.columns), number, fill=True)
+
+    def rest(self) -> list[Record]:
+        """The right records that found no match."""
+        return [self.alone(record) for position, record in enumerate(self.right) if position not in self.used]
+
+    def told(self, read: int, made: int) -> str:
+        """What came of it, in words."""
+        return (
+            f"joined {read} records with {len(self.right)}: {made} rows; without a match: "
+            f"{self.unmatched} on the left, {len(self.right) - len(self.used)} on the right"
+        )
 
     def both(self, left: Record, right: Record, number: int, *, fill: bool = False) -> Record:
         """A left record with the fields of a right one; with *fill*, only those it has not."""

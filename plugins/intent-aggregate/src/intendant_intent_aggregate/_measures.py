@@ -75,14 +75,15 @@ class Figures:
         field = measure.field
         if field is True:
             return len(records) if measure.kind == "count" else self._whole(measure.kind, records)
-        values = self._values(str(field), records)
+        values = self.values(str(field), records)
         return _KINDS[measure.kind](self, str(field), values)
 
     def _whole(self, kind: str, records: Records) -> Json:
         items = [record for _, record in records]
         return items if kind == "collect" else (items[0] if kind == "first" else items[-1]) if items else None
 
-    def _values(self, field: str, records: Records) -> list[tuple[int, Json]]:
+    def values(self, field: str, records: Records) -> list[tuple[int, Json]]:
+        """The values of a field that are not null; the others are counted."""
         values = [(index, field_of(record, field)) for index, record in records]
         there = [(index, value) for index, value in values if not is_nothing(value)]
         if len(there) < len(values):
@@ -104,25 +105,36 @@ class Figures:
                 found.append(number)
         return found
 
-    def extreme(self, field: str, values: list[tuple[int, Json]], *, largest: bool) -> Json:
-        """The smallest or largest value: by number if all are numbers or write one, else by text."""
-        if not values:
-            return None
-        numbers = [(number, value) for _, value in values if (number := read_number(value)) is not None]
-        if len(numbers) == len(values):
-            choose: Any = max if largest else min
-            return choose(numbers, key=lambda pair: pair[0])[1]
-        if not all(isinstance(value, str) for _, value in values):
-            index, odd = next((index, value) for index, value in values if read_number(value) is None)
-            raise StepError(
-                f"record {index}: {field} is {describe_value(odd)}, "
-                "which cannot be compared with the other values",
-                hint="min and max compare numbers with numbers, or texts with texts",
-            )
-        return (max if largest else min)(value for _, value in values)
+    def notes(self) -> list[str]:
+        """What was left out."""
+        notes = [f"{field}: {count} null values left out" for field, count in self.skipped.items()]
+        notes += [
+            f"{field}: {count} values that are no numbers left out" for field, count in self.unreadable.items()
+        ]
+        if self.texts:
+            notes.append(f"{self.texts} texts read as numbers")
+        return notes
 
 
-def _median(numbers: list[Decimal]) -> Json:
+def extreme_of(field: str, values: list[tuple[int, Json]], *, largest: bool) -> Json:
+    """The smallest or largest value: by number if all are numbers or write one, else by text."""
+    if not values:
+        return None
+    numbers = [(number, value) for _, value in values if (number := read_number(value)) is not None]
+    if len(numbers) == len(values):
+        choose: Any = max if largest else min
+        return choose(numbers, key=lambda pair: pair[0])[1]
+    if not all(isinstance(value, str) for _, value in values):
+        index, odd = next((index, value) for index, value in values if read_number(value) is None)
+        raise StepError(
+            f"record {index}: {field} is {describe_value(odd)}, which cannot be compared with the other values",
+            hint="min and max compare numbers with numbers, or texts with texts",
+        )
+    return (max if largest else min)(value for _, value in values)
+
+
+def median(numbers: list[Decimal]) -> Json:
+    """The middle one, or the mean of the two in the middle; null where there is none."""
     if not numbers:
         return None
     ordered, middle = sorted(numbers), len(numbers) // 2
@@ -142,9 +154,9 @@ _KINDS: dict[str, Callable[[Figures, str, list[tuple[int, Json]]], Json]] = {
     "count": lambda _figures, _field, values: len(values),
     "sum": _sum,
     "mean": _mean,
-    "median": lambda figures, field, values: _median(figures.numbers(field, values)),
-    "min": lambda figures, field, values: figures.extreme(field, values, largest=False),
-    "max": lambda figures, field, values: figures.extreme(field, values, largest=True),
+    "median": lambda figures, field, values: median(figures.numbers(field, values)),
+    "min": lambda _figures, field, values: extreme_of(field, values, largest=False),
+    "max": lambda _figures, field, values: extreme_of(field, values, largest=True),
     "first": lambda _figures, _field, values: values[0][1] if values else None,
     "last": lambda _figures, _field, values: values[-1][1] if values else None,
     "collect": lambda _figures, _field, values: [value for _, value in values],

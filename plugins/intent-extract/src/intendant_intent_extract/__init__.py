@@ -14,6 +14,7 @@ from intendant.plugin import (
     StepError,
     StepRequest,
     StepResult,
+    is_reference,
     prompt_clash,
 )
 from intendant.records import composed
@@ -108,6 +109,8 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
         if request.step.uses is not None:
             data = await request.use_connector(request.input)
             count = f": {len(data)} records" if isinstance(data, list) else ""
+            if is_reference(data):
+                return await self._flowing(request, data)
             note = f"read through {request.step.uses}{count}"
             if request.parameters.fields:
                 pulled = await self._pull(data, request.parameters)
@@ -126,6 +129,23 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
         from intendant_intent_extract._model import answer
 
         return await answer(request)
+
+    async def _flowing(self, request: StepRequest[ExtractParameters], data: Json) -> StepResult:
+        """Records that are too many to be held: left where they are, or with fields pulled out of each batch."""
+        note = f"read through {request.step.uses}: {data['bytes']} bytes, whose records flow"
+        if request.prompt:
+            raise StepError(
+                "there are too many records to ask a model about at once",
+                hint="filter them in a step without a prompt first",
+            )
+        if not request.parameters.fields:
+            return StepResult(output=data, notes=(note,))
+        writer = request.records.writer()
+        count = 0
+        async for batch in request.records.batches(data):
+            await writer.add((await self._pull(batch, request.parameters)).output)
+            count += len(batch)
+        return StepResult(output=await writer.finish(), notes=(f"{note}: {count}",))
 
     async def _pull(self, value: Json, options: ExtractParameters) -> StepResult:
         items = value if isinstance(value, list) else [value]

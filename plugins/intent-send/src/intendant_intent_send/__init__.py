@@ -43,6 +43,10 @@ class SendHandler(IntentHandler):
         side_effects=True,
     )
 
+    def flows(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
+        """Always: the connector is handed what flows, or a list where it needs one."""
+        return True
+
     def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
         """Never."""
         return False
