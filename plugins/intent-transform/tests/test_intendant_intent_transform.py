@@ -109,13 +109,21 @@ async def test_every_operation_answers_or_refuses_whatever_it_is_given(op, value
         "field": "x",
         "into": "z",
         "days": 1,
-        "to": "x",
+        "to": {"truncate_date": "day", "convert_unit": "m"}.get(op, "x"),
+        "rows": "x",
+        "columns": ["x"] if op != "pivot" else "x",
+        "values": {} if op == "set" else "x",
+        "keep": "first" if op == "unique" else "x",
+        "where": "item == 1",
+        "length": 3,
         "label": "x",
         "value": "y",
     }
     known = {name: item for name, item in needed.items() if name in OPS[op].model_fields}
     if op == "set":
         known["fields"] = {"x": "item.y"}
+    if op == "reduce":
+        known["with"] = "count"
     outcome = await outcome_of(value, {"op": op, **known})
     assert outcome.failure is None or outcome.failure.error == "StepError", outcome.failure
 
