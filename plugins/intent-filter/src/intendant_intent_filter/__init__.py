@@ -21,10 +21,22 @@ from intendant.plugin import (
 from intendant.records import as_list, field_of, identity_of, record_name
 from intendant_intent_filter._conditions import NAMES, Condition, contains, hint_of
 from intendant_intent_filter._parameters import ContainsAny, FilterParameters
+from intendant_intent_filter._sets import Between, Members, SimilarBy, Window, tests_of, without_similar
 
-__all__ = ["ContainsAny", "FilterHandler", "FilterParameters"]
+__all__ = ["Between", "ContainsAny", "FilterHandler", "FilterParameters", "Members", "SimilarBy", "Window"]
 
-OPTIONS = ("where", "contains_any", "unique_by", "limit", "offset")
+OPTIONS = (
+    "where",
+    "contains_any",
+    "between",
+    "only_in",
+    "not_in",
+    "unique_by",
+    "similar_by",
+    "window",
+    "limit",
+    "offset",
+)
 """Parameters that filter without a model."""
 SYSTEM = "You judge records: whether each is one to keep, by what is asked."
 PAUSE = 500
@@ -58,8 +70,10 @@ class FilterHandler(IntentHandler[FilterParameters]):
     )
 
     def flows(self, step: Step) -> bool:
-        """True without a model, unless the last of several alike is kept: which that is, is known at the end."""
-        return not self.needs_model(step) and step.parameters.get("keep") != "last"
+        """True without a model, unless all records have to be seen before the first is kept."""
+        given = step.parameters
+        whole = given.get("keep") == "last" or any(name in given for name in ("similar_by", "window"))
+        return not self.needs_model(step) and not whole
 
     def needs_model(self, step: Step) -> bool:
         """True where a prompt alone says what to keep."""
@@ -99,7 +113,13 @@ class FilterHandler(IntentHandler[FilterParameters]):
         notes: list[str] = []
         kept = await _matching(items, options, notes)
         kept = _containing(kept, options.contains_any, items)
+        for test in tests_of(options.between, options.only_in, options.not_in):
+            kept = [index for index in kept if test(items[index])]
         kept = _unique(kept, options, items, notes)
+        if options.similar_by is not None:
+            kept = await without_similar(options.similar_by, kept, items, notes)
+        if options.window is not None:
+            kept = options.window.first(kept, items)
         end = None if options.limit is None else options.offset + options.limit
         output = [items[index] for index in kept[options.offset : end]]
         notes.insert(0, f"kept {len(output)} of {len(items)} records, dropped {len(items) - len(output)}")

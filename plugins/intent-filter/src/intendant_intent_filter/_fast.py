@@ -38,13 +38,8 @@ async def filtered_fast(request: StepRequest[FilterParameters], table: Table) ->
         TableUnfit: They have to be read one by one.
     """
     options = request.parameters
-    if (
-        options.where is None
-        or options.contains_any
-        or options.unique_by
-        or options.offset
-        or options.limit is not None
-    ):
+    given = {name for name, value in options.model_dump(exclude_defaults=True).items() if value is not None}
+    if options.where is None or given - {"where", "values", "on_error"}:
         raise TableUnfit
     condition = _Translation(options.where, table.columns, options.values)
     statement = condition.truth()

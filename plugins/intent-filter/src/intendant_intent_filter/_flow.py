@@ -8,6 +8,7 @@ from intendant.records import field_of, identity_of, record_name
 from intendant_intent_filter._conditions import Condition, contains, hint_of
 from intendant_intent_filter._fast import filtered_fast
 from intendant_intent_filter._parameters import FilterParameters
+from intendant_intent_filter._sets import tests_of
 
 
 async def filtered(request: StepRequest[FilterParameters]) -> StepResult:
@@ -41,6 +42,7 @@ class _Sieve:
         self._options = options
         self._condition = None if options.where is None else Condition(options.where, options.values)
         self._words = None if options.contains_any is None else options.contains_any.wanted
+        self._tests = tests_of(options.between, options.only_in, options.not_in)
         self._seen: set[bytes] = set()
         self._failed: list[str] = []
         self._failures = self._duplicates = self._matched = self._kept = self._read = 0
@@ -62,6 +64,8 @@ class _Sieve:
         if options.contains_any is not None and self._words is not None:
             fields, words = options.contains_any.fields, self._words
             found = [item for item in found if any(contains(field_of(item, name), words) for name in fields)]
+        for test in self._tests:
+            found = [item for item in found if test(item)]
         if options.unique_by is not None:
             found = list(self._once(found))
         start = max(0, options.offset - self._matched)

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from intendant.plugin import Json, Options
 from intendant.records import caseless
+from intendant_intent_filter._sets import Between, Members, SimilarBy, Window
 
 
 class ContainsAny(Options):
@@ -33,10 +34,20 @@ class FilterParameters(Options):
     values: dict[str, Json] = Field(default_factory=dict)
     """What the condition may use as `values.<name>`; the place for references."""
     contains_any: ContainsAny | None = None
+    between: Between | None = None
+    """Records whose date lies within a time."""
+    only_in: Members | None = None
+    """Records that another list has too."""
+    not_in: Members | None = None
+    """Records that another list has not: the difference of both."""
     unique_by: str | list[str] | None = None
     """Fields whose values may occur once only; `*` for the whole record."""
     keep: Literal["first", "last"] = "first"
     """Which of several alike is kept."""
+    similar_by: SimilarBy | None = None
+    """Drops records that are nearly the same as one before; needs the extra `fuzzy`."""
+    window: Window | None = None
+    """Keeps the first records of each group."""
     offset: int = Field(0, ge=0)
     limit: int | None = Field(None, ge=0)
     on_error: Literal["fail", "drop", "keep"] = "fail"
