@@ -9,7 +9,7 @@ from intendant.plugin import Json, StepError, StepRequest, StepResult, TableUnfi
 from intendant.records import as_records, composed, field_of, identity_of, in_order
 from intendant_intent_aggregate._fast import grouped
 from intendant_intent_aggregate._join import Joiner, index_of
-from intendant_intent_aggregate._measures import Figures, Measure, Records, extreme_of, median
+from intendant_intent_aggregate._measures import Figures, Measure, Records, extreme_of, median, percentile
 from intendant_intent_aggregate._numbers import as_json, ratio, read_number, total
 from intendant_intent_aggregate._parameters import AggregateParameters
 
@@ -150,7 +150,7 @@ class _Running:
     """One figure of one group, of the records so far."""
 
     def __init__(self, measure: Measure) -> None:
-        self._measure = measure
+        self.measure = measure
         self.count = 0
         self.sum = Decimal(0)
         self.numbers: list[Decimal] = []
@@ -161,7 +161,7 @@ class _Running:
 
     def add(self, figures: Figures, records: Records) -> None:
         """Take further records in."""
-        field, kind = self._measure.field, self._measure.kind
+        field, kind = self.measure.field, self.measure.kind
         if field is True:
             self.count += len(records)
             if kind != "count":
@@ -176,7 +176,7 @@ class _Running:
                 numbers = figures.numbers(name, values)
                 self.count += len(numbers)
                 self.sum = total((self.sum, *numbers))
-            case "median":
+            case "median" | "percentile":
                 self.numbers += figures.numbers(name, values)
             case "count_distinct":
                 self.distinct.update(identity_of(value) for _, value in values)
@@ -208,11 +208,16 @@ class _Running:
 
     def value(self) -> Json:
         """The figure."""
-        return _ENDS[self._measure.kind](self)
+        return _ENDS[self.measure.kind](self)
 
     def mean(self) -> Json:
         """The sum by the count."""
         return ratio(self.sum, self.count) if self.count else None
+
+    def percentile(self) -> Json:
+        """The value so far up."""
+        wanted = self.measure.percentile
+        return None if wanted is None else percentile(self.numbers, wanted.p)
 
     def first(self) -> Json:
         """The value that was kept; null if none was."""
@@ -220,7 +225,7 @@ class _Running:
 
     def extreme(self) -> Json:
         """The smallest or largest value."""
-        return extreme_of(str(self._measure.field), self._least, largest=self._measure.kind == "max")
+        return extreme_of(str(self.measure.field), self._least, largest=self.measure.kind == "max")
 
 
 _ENDS: dict[str, Callable[["_Running"], Json]] = {
@@ -228,6 +233,7 @@ _ENDS: dict[str, Callable[["_Running"], Json]] = {
     "sum": lambda running: as_json(running.sum),
     "mean": _Running.mean,
     "median": lambda running: median(running.numbers),
+    "percentile": _Running.percentile,
     "count_distinct": lambda running: len(running.distinct),
     "min": _Running.extreme,
     "max": _Running.extreme,

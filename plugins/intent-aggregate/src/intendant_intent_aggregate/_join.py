@@ -1,12 +1,13 @@
 """Joins two lists of records, as in SQL: what is null never matches, several matches multiply."""
 
+from bisect import bisect_right
 from collections.abc import Hashable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from intendant.plugin import Json, Options, StepError
-from intendant.records import as_records, composed, field_of, identity_of, is_nothing
+from intendant.records import as_records, composed, field_of, identity_of, is_nothing, order_of
 
 Record = dict[str, Json]
 MOST_ROWS = 1_000_000
@@ -26,9 +27,25 @@ class Join(Options):
 
     with_: list[Json] = Field(alias="with")
     on: str | Keys
-    how: Literal["inner", "left", "outer"] = "inner"
+    how: Literal["inner", "left", "outer", "asof"] = "inner"
+    """`asof`: as `left`, with the one record that was the latest at the time of the left one."""
+    at: str | Keys | None = None
+    """With `asof`: the field of the time, or of another order, on both sides or on each: numbers, or texts that
+    sort, such as ISO dates."""
     prefix: str = ""
     """Put before the names of the right side's fields."""
+
+    @model_validator(mode="after")
+    def _timed(self) -> "Join":
+        if (self.how == "asof") != (self.at is not None):
+            raise ValueError("`how: asof` and `at`, the field of the time, belong together")
+        return self
+
+    @property
+    def times(self) -> tuple[str, str]:
+        """The time's field on the left and on the right."""
+        at = self.at or ""
+        return (at, at) if isinstance(at, str) else (at.left, at.right)
 
     @property
     def keys(self) -> tuple[str, str]:
@@ -79,6 +96,8 @@ class Joiner:
     ) -> None:
         self._bounded = bounded
         self._made = self._filled = 0
+        self._timed: dict[Hashable, list[tuple[tuple[int, Any], int]]] = {}
+        """Positions in the order of their times, by key."""
         self.options, self.right, self.index = options, right, index
         self.used: set[int] = set()
         self.unmatched = 0
@@ -90,6 +109,8 @@ class Joiner:
         for number, record in enumerate(left):
             value = field_of(record, self.key[0])
             found = self.index.get(identity_of(value), [])
+            if self.options.how == "asof":
+                found = self._latest(found, record, number)
             self.used.update(found)
             self.unmatched += not found
             self._made += len(found)
@@ -106,6 +127,25 @@ class Joiner:
                 raise StepError(f"rows without a match get more than {MOST_CELLS} null values", hint=hint)
             if not found and self.options.how != "inner":
                 yield self.both(record, dict.fromkeys(self.columns), number, fill=True)
+
+    def _latest(self, found: list[int], record: Record, number: int) -> list[int]:
+        """Of the records of a key, the last one whose time is not after that of the left record."""
+        left, right = self.options.times
+        time = field_of(record, left)
+        if is_nothing(time) or not found:
+            return []
+        key = identity_of(field_of(self.right[found[0]], self.key[1]))
+        if key not in self._timed:
+            there = [position for position in found if not is_nothing(field_of(self.right[position], right))]
+            pairs = [(order_of(field_of(self.right[position], right)), position) for position in there]
+            self._timed[key] = sorted(pairs)
+        pairs = self._timed[key]
+        if pairs and pairs[0][0][0] != order_of(time)[0]:
+            raise StepError(
+                f"record {number}: {left} and {right} are of different types", hint="such as 17 and '17'"
+            )
+        place = bisect_right(pairs, (order_of(time), len(self.right)))
+        return [pairs[place - 1][1]] if place else []
 
     def rest(self) -> list[Record]:
         """The right records that found no match."""

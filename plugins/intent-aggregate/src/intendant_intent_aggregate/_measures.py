@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -15,6 +16,15 @@ Records = list[tuple[int, dict[str, Json]]]
 """Records with their positions in the input."""
 
 
+class Percentile(Options):
+    """A value below which so many of the values lie, between two of them by their distance."""
+
+    of: str
+    """The field."""
+    p: float = Field(ge=0, le=100)
+    """Of a hundred: 50 is the median."""
+
+
 class Measure(Options):
     """One figure of a group: exactly one of these, each with the field it is about."""
 
@@ -23,6 +33,7 @@ class Measure(Options):
     sum: str | None = None
     mean: str | None = None
     median: str | None = None
+    percentile: Percentile | None = None
     min: str | None = None
     max: str | None = None
     first: Arg | None = None
@@ -35,7 +46,9 @@ class Measure(Options):
     @model_validator(mode="after")
     def _one(self) -> "Measure":
         if len(self.model_fields_set) != 1 or self.field is None:
-            raise ValueError("write one of count, sum, mean, median, min, max, first, last, list, count_distinct")
+            raise ValueError(
+                "write one of count, sum, mean, median, percentile, min, max, first, last, list, count_distinct"
+            )
         return self
 
     @property
@@ -46,8 +59,8 @@ class Measure(Options):
     @property
     def field(self) -> Arg | None:
         """The field it is about; True for the records themselves."""
-        value: Arg | None = getattr(self, self.kind) if self.model_fields_set else None
-        return value
+        value: Arg | Percentile | None = getattr(self, self.kind) if self.model_fields_set else None
+        return value.of if isinstance(value, Percentile) else value
 
 
 class Figures:
@@ -76,6 +89,8 @@ class Figures:
         if field is True:
             return len(records) if measure.kind == "count" else self._whole(measure.kind, records)
         values = self.values(str(field), records)
+        if measure.percentile is not None:
+            return percentile(self.numbers(str(field), values), measure.percentile.p)
         return _KINDS[measure.kind](self, str(field), values)
 
     def _whole(self, kind: str, records: Records) -> Json:
@@ -139,6 +154,19 @@ def median(numbers: list[Decimal]) -> Json:
         return None
     ordered, middle = sorted(numbers), len(numbers) // 2
     return as_json(ordered[middle]) if len(ordered) % 2 else ratio(total(ordered[middle - 1 : middle + 1]), 2)
+
+
+def percentile(numbers: list[Decimal], p: float) -> Json:
+    """The value at *p* of a hundred of the way from the smallest to the largest; null where there is none."""
+    if not numbers:
+        return None
+    ordered = sorted(numbers)
+    place = Fraction(str(p)) * (len(ordered) - 1) / 100
+    below = int(place)
+    low = Fraction(ordered[below])
+    high = Fraction(ordered[min(below + 1, len(ordered) - 1)])
+    exact = low + (high - low) * (place - below)
+    return exact.numerator if exact.denominator == 1 else exact.numerator / exact.denominator
 
 
 def _sum(figures: Figures, field: str, values: list[tuple[int, Json]]) -> Json:
