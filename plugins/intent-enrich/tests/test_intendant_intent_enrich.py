@@ -144,7 +144,7 @@ def test_contradictory_parameters_are_refused(parameters, says):
         EnrichHandler.Parameters.model_validate({"from": [], "on": "a", **parameters})
 
 
-@pytest.mark.parametrize(("step", "says"), [({}, "`input` is missing"), ({"uses": "file.read"}, "no connector")])
+@pytest.mark.parametrize(("step", "says"), [({}, "`input` is missing"), ({"uses": "file.read"}, "`on` is missing")])
 def test_mistakes_are_seen_before_the_run(step, says):
     assert says in EnrichHandler().check(Step.model_validate({"id": "e", **step}))[0]
 

@@ -418,8 +418,11 @@ class ModelClient(Protocol):
 class UseConnector(Protocol):
     """Does the operation that a step's `uses` names."""
 
-    def __call__(self, value: Json = None) -> Awaitable[Json]:
+    def __call__(self, value: Json = None, parameters: Mapping[str, Json] | None = None) -> Awaitable[Json]:
         """Do the operation on *value*; returns what the connector returns.
+
+        *parameters* take the place of those of the step's `with`, or are added to them, by dotted paths such as
+        `query.id`.
 
         Each call in a step is a delivery of its own, in the order of the calls: a retried step does not repeat
         those that were delivered.

@@ -89,8 +89,12 @@ class ConnectorUse:
         self._dry = dry
         self._uses = 0
 
-    async def __call__(self, value: Json = None) -> Json:
+    async def __call__(self, value: Json = None, parameters: Mapping[str, Json] | None = None) -> Json:
         """Do the operation on *value*; the n-th use in each attempt is the same delivery.
+
+        Args:
+            value: What it works on.
+            parameters: What takes the place of parameters of the step, by dotted paths.
 
         Raises:
             ConnectorError: It failed, or an earlier attempt may already have done it.
@@ -100,15 +104,15 @@ class ConnectorUse:
         self._uses += 1
         call = ConnectorCall(value, key, self._journal.run_id, self._step_id, self._folder, self.notes)
         used = UsedSecrets(self._secrets)
-        values = self._fill(used)
-        parameters = self._checked(values, used)
-        effect = await self._effect(parameters, used)
+        more = parameters or {}
+        values = _placed(self._fill(used), more)
+        effect = await self._effect(self._checked(values, used), used)
         if not effect.side_effects:
             return await self._do(values, call, used)
         if self._dry:
             if self._permit is not None:
                 await self._permit(effect)
-            return self._withheld(call)
+            return self._withheld(call, more)
         return await self._deliver(values, call, used, effect)
 
     async def _deliver(
@@ -144,10 +148,10 @@ class ConnectorUse:
         await journal.commit(outbox.finish(key, receipt), self._event(events.DeliveryFinished, key))
         return receipt
 
-    def _withheld(self, call: ConnectorCall) -> Json:
+    def _withheld(self, call: ConnectorCall, more: Mapping[str, Json]) -> Json:
         """What would be delivered, as the receipt of a dry run; secrets are masked."""
         self._journal.append(self._event(events.DeliveryWithheld, call.idempotency_key))
-        values = dict(self._fill(UsedSecrets(None)))
+        values = dict(_placed(self._fill(UsedSecrets(None)), more))
         return {"dry": True, "operation": self._name, "with": values, "input": call.input}
 
     @property
@@ -209,3 +213,17 @@ class ConnectorUse:
 
     def _event(self, kind: type[events.Event], key: str, **more: bool) -> events.Event:
         return self._log.event(kind, operation=self._name, key=key, **more)
+
+
+def _placed(values: Mapping[str, Json], more: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Parameters with others put in by their paths; the given ones are not changed."""
+    made = dict(values)
+    for path, value in more.items():
+        *outer, last = path.split(".")
+        inner = made
+        for name in outer:
+            found = inner.get(name)
+            inner[name] = dict(found) if isinstance(found, dict) else {}
+            inner = inner[name]
+        inner[last] = value
+    return made

@@ -488,5 +488,5 @@ def output_text(output: Json) -> str:
     return text
 
 
-async def _no_connector(value: Json = None) -> Json:  # noqa: ARG001  # part of the protocol
+async def _no_connector(value: Json = None, parameters: Any = None) -> Json:  # noqa: ARG001  # the protocol
     raise StepError("the step uses no connector", hint="name one: `uses: connector.operation`")
