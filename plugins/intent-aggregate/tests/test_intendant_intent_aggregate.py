@@ -25,7 +25,17 @@ ORDERS = [
 class TestAggregateContract(IntentContract):
     plugin = AggregateHandler
     entry_point = "aggregate"
-    steps = ({"input": [{"n": 1}], "with": {"measures": {"n": {"sum": "n"}}}},)
+    steps = (
+        {"input": [{"n": 1}], "with": {"measures": {"n": {"sum": "n"}}}},
+        {"input": [{"id": 1}], "with": {"group_by": "id", "include_null": True, "measures": {"m": {"list": "n"}}}},
+        {"input": [{"id": 1}], "with": {"group_by": ["id", "a.b"], "include_null": True}},
+        {"input": [{"id": 1}], "with": {"join": {"with": [{"id": 1, "x": 2}], "on": "id", "how": "outer"}}},
+        {
+            "input": [{"id": 1}],
+            "with": {"on_error": "skip", "measures": {"p": {"percentile": {"of": "n", "p": 9}}}},
+        },
+        {"input": [{"id": 1}], "with": {"on_error": "skip", "measures": {"s": {"mean": "id"}, "d": {"max": "n"}}}},
+    )
 
 
 async def run(value, **parameters):

@@ -17,7 +17,14 @@ CASES = [
 class TestConditionalContract(IntentContract):
     plugin = ConditionalHandler
     entry_point = "conditional"
-    steps = ({"input": 5, "with": {"if": "input > 3"}},)
+    steps = (
+        {"input": 5, "with": {"if": "input > 3"}},
+        {"input": {"id": 1}, "with": {"switch": "input.id", "routes": {"1": "a"}, "default": "b"}},
+        {
+            "input": {"id": 1},
+            "with": {"measure": "input.id", "levels": [{"below": 3, "then": "a"}, {"then": "b"}]},
+        },
+    )
 
 
 async def run(value, **parameters):

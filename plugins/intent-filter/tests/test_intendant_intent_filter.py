@@ -22,7 +22,15 @@ ORDERS = [
 class TestFilterContract(IntentContract):
     plugin = FilterHandler
     entry_point = "filter"
-    steps = ({"input": [{"n": 1}, {"n": 2}], "with": {"where": "item.n > 1"}},)
+    steps = (
+        {"input": [{"n": 1}, {"n": 2}], "with": {"where": "item.n > 1"}},
+        {"input": [{"id": 1}], "with": {"unique_by": ["id", "a.b"], "offset": 0, "limit": 5}},
+        {"input": [{"id": 1}], "with": {"contains_any": {"fields": ["id", "name"], "words": "a, é"}}},
+        {"input": [{"id": 1}], "with": {"window": {"by": "id", "sort_by": ["-n", "name"]}}},
+        {"input": [{"id": 1}], "with": {"not_in": {"records": [{"id": 2}, 3, None], "by": "id"}}},
+        {"input": [{"id": 1}], "with": {"between": {"field": "id", "last_days": 3}}},
+        {"input": [{"id": 1}], "with": {"where": "item.id == 1", "on_error": "drop"}},
+    )
 
 
 async def run(value, **parameters):

@@ -14,7 +14,23 @@ from intendant_intent_transform import OPS, TransformHandler
 class TestTransformContract(IntentContract):
     plugin = TransformHandler
     entry_point = "transform"
-    steps = ({"input": [{"n": 1}], "with": {"op": "set", "fields": {"m": "item.n + 1"}}},)
+    steps = (
+        {"input": [{"n": 1}], "with": {"op": "set", "fields": {"m": "item.n + 1"}}},
+        {"input": [{"id": 1}], "with": {"op": "sort", "by": "id"}},
+        {"input": [{"id": 1}], "with": {"op": "unique"}},
+        {"input": [{"id": 1}], "with": {"op": "to_csv"}},
+        {"input": [{"id": 1}], "with": {"op": "to_markdown_table"}},
+        {"input": [{"id": 1}], "with": {"op": "expand", "field": "id"}},
+        {"input": [{"id": 1}], "with": {"op": "unpivot", "keep": "id"}},
+        {
+            "input": [{"id": 1}],
+            "with": {"op": "pivot", "rows": "id", "columns": "id", "values": "id", "combine": "list"},
+        },
+        {"input": [{"id": 1}], "with": {"op": "truncate_date", "field": "id", "to": "week"}},
+        {"input": [{"id": 1}], "with": {"op": "convert_unit", "field": "id", "from_unit": "km", "to": "mi"}},
+        {"input": [{"id": 1}], "with": {"op": "reduce", "with": "concat"}},
+        {"input": "text", "with": {"op": "shorten", "length": 3}},
+    )
 
 
 async def outcome_of(value, *do):

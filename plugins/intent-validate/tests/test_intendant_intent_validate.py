@@ -24,7 +24,12 @@ GOOD = {"id": "a", "total": 10, "items": [1], "state": "open"}
 class TestValidateContract(IntentContract):
     plugin = ValidateHandler
     entry_point = "validate"
-    steps = ({"input": [{"n": 1}], "with": {"schema": {"type": "object"}}},)
+    steps = (
+        {"input": [{"n": 1}], "with": {"schema": {"type": "object"}}},
+        {"input": [{"id": 1}], "with": {"unique": ["id", ["id", "n"]], "on_fail": "report"}},
+        {"input": [{"id": 1}], "with": {"rules": [{"name": "r", "rule": "item.id == 1"}], "on_fail": "drop"}},
+        {"input": [{"id": 1}], "with": {"repair": {"trim": True, "types": {"id": "text", "n": "number"}}}},
+    )
 
 
 async def run(value, **parameters):
