@@ -64,8 +64,8 @@ class SendHandler(IntentHandler):
             )
         return found
 
-    async def handle(self, request: StepRequest) -> StepResult:
-        """The receipt of the delivery.
+    async def handle(self, request: StepRequest[SendParameters]) -> StepResult:
+        """The receipt of the delivery; of several, `{deliveries, records}`.
 
         Raises:
             StepError: There is no connector or nothing to send.
@@ -75,5 +75,10 @@ class SendHandler(IntentHandler):
             raise StepError("there is no connector to send through", hint="add `uses`, such as `uses: file.write`")
         if request.input is None:
             raise StepError("there is nothing to send: the input is null", hint="give the step an `input`")
+        options = request.parameters
+        if options.digest is not None:
+            return await digested(request, options.digest)
+        if options.size is not None:
+            return await in_parts(request, options.size)
         receipt = await request.use_connector(request.input)
         return StepResult(output=receipt, notes=(f"delivered through {request.step.uses}",))
