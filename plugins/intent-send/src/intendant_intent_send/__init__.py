@@ -1,11 +1,12 @@
 """Delivers the input through a connector. No model is asked."""
 
 from intendant.plugin import CompressionPolicy, IntentHandler, IntentSpec, Step, StepError, StepRequest, StepResult
+from intendant_intent_send._deliveries import Digest, SendParameters, digested, in_parts
 
-__all__ = ["SendHandler"]
+__all__ = ["Digest", "SendHandler", "SendParameters"]
 
 
-class SendHandler(IntentHandler):
+class SendHandler(IntentHandler[SendParameters]):
     """Delivers the input through the connector that the step uses; the output is the connector's receipt."""
 
     spec = IntentSpec(
@@ -43,9 +44,9 @@ class SendHandler(IntentHandler):
         side_effects=True,
     )
 
-    def flows(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
-        """Always: the connector is handed what flows, or a list where it needs one."""
-        return True
+    def flows(self, step: Step) -> bool:
+        """True but for a digest: the connector is handed what flows, or a list where it needs one."""
+        return "digest" not in step.options
 
     def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
         """Never."""
@@ -62,6 +63,8 @@ class SendHandler(IntentHandler):
             found.append(
                 "send writes no text of its own: compose it in a generate step, and give its output as `input`"
             )
+        if "digest" in step.options and "size" in step.options:
+            found.append("`digest` is one text, and `size` makes several deliveries: give one of them")
         return found
 
     async def handle(self, request: StepRequest[SendParameters]) -> StepResult:
