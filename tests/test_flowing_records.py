@@ -337,3 +337,24 @@ def test_the_engine_reads_its_table_only():
         ):
             with pytest.raises(TableUnfit):
                 list(engine.rows(statement))
+
+
+@pytest.mark.parametrize("records", ["list", "reference"])
+async def test_parquet_is_read_by_the_types_of_its_columns(records):
+    """Numbers stay numbers, null is null, dates are texts; what is no Parquet is refused."""
+    duckdb = pytest.importorskip("duckdb")
+    made = "SELECT 1 AS id, 'Köln' AS town, 2.5::DOUBLE AS n, DATE '2026-05-31' AS day, [1, 2] AS list"
+    duckdb.sql(f"COPY ({made} UNION ALL SELECT 2, NULL, NULL, NULL, NULL) TO 'in.parquet'")
+    read = {"path": "in.parquet", "records": records}
+    steps = [
+        {"id": "read", "intent": "extract", "uses": "file.read", "with": read},
+        {"id": "all", "intent": "filter", "input": "{{ steps.read.output }}", "with": {"where": "item.id < 3"}},
+    ]
+    result = await run(Workflow.model_validate({"name": "f", "steps": steps}))
+    assert result.outputs["all"] == [
+        {"id": 1, "town": "Köln", "n": 2.5, "day": "2026-05-31", "list": [1, 2]},
+        {"id": 2, "town": None, "n": None, "day": None, "list": None},
+    ]
+    Path("in.parquet").write_text("no parquet")
+    result = await run(Workflow.model_validate({"name": "f", "steps": steps}))
+    assert "no file of Parquet" in result.failures["read"].message

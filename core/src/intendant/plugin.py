@@ -84,6 +84,7 @@ from intendant.hooks.table_engine import (
     TableEngine as TableEngine,
     TableUnfit as TableUnfit,
     literal as literal,
+    open_parquet as open_parquet,
     open_table as open_table,
     quoted as quoted,
 )

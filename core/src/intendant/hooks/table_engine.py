@@ -16,6 +16,7 @@ MEMORY = "100MB"
 THREADS = 2
 BUFFER = 8 << 20
 """Bytes that each thread reads at once; a row may be a fourth as long."""
+_PATTERN = re.compile(r"[*?\[\]{}\0]")
 NO_NULL = "\x01null\x01"
 """What stands for null in tables: nothing that is written in any, so that empty values stay empty."""
 
@@ -27,15 +28,9 @@ class TableEngine:
         source: What stands behind FROM. Columns have their names; each value is text, empty where it is.
     """
 
-    def __init__(self, connection: Any, table: Table) -> None:
+    def __init__(self, connection: Any, source: str) -> None:
         self._connection = connection
-        columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in table.columns)
-        path, delimiter = literal(table.path), literal(table.delimiter)
-        self.source = (
-            f"read_csv({path}, header=true, auto_detect=false, columns={{{columns}}}, delim={delimiter}, "
-            "quote='\"', escape='\"', strict_mode=true, null_padding=false, compression='none', "
-            f"buffer_size={BUFFER}, nullstr={literal(NO_NULL)})"
-        )
+        self.source = source
 
     def rows(
         self, statement: str, values: Sequence[Json] = (), size: int = 5000
@@ -72,15 +67,41 @@ def open_table(table: Table) -> Iterator[TableEngine]:
     Raises:
         TableUnfit: DuckDB is not installed, or cannot be started.
     """
+    if not _usable(table):
+        raise TableUnfit("its names differ by case only or are reserved, or its path is a pattern")
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in table.columns)
+    source = (
+        f"read_csv({literal(table.path)}, header=true, auto_detect=false, columns={{{columns}}}, "
+        f"delim={literal(table.delimiter)}, quote='\"', escape='\"', strict_mode=true, null_padding=false, "
+        f"compression='none', buffer_size={BUFFER}, nullstr={literal(NO_NULL)})"
+    )
+    with _locked(table.path) as connection:
+        yield TableEngine(connection, source)
+
+
+@contextmanager
+def open_parquet(path: str) -> Iterator[TableEngine]:
+    """An engine for a file of Parquet, whose columns have their own types.
+
+    Raises:
+        TableUnfit: DuckDB is not installed, or the path is a pattern.
+    """
+    if _PATTERN.search(path):
+        raise TableUnfit("its path is a pattern")
+    with _locked(path) as connection:
+        yield TableEngine(connection, f"read_parquet({literal(path)})")
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[Any]:
+    """A connection that can read one file."""
     try:
         import duckdb
     except ImportError:
         raise TableUnfit("duckdb is not installed") from None
-    if not _usable(table):
-        raise TableUnfit("its names differ by case only or are reserved, or its path is a pattern")
     with duckdb.connect(":memory:") as connection:
         for setting in (
-            f"SET allowed_paths=[{literal(table.path)}]",
+            f"SET allowed_paths=[{literal(path)}]",
             f"SET memory_limit='{MEMORY}'",
             f"SET threads={THREADS}",
             "SET autoinstall_known_extensions=false",
@@ -90,13 +111,13 @@ def open_table(table: Table) -> Iterator[TableEngine]:
             "SET lock_configuration=true",
         ):
             connection.execute(setting)
-        yield TableEngine(connection, table)
+        yield connection
 
 
 def _usable(table: Table) -> bool:
     names = {name.lower() for name in table.columns}
     plain = len(names) == len(table.columns) and not any(name.startswith("__") or "\0" in name for name in names)
-    return plain and not re.search(r"[*?\[\]{}\0]", table.path)
+    return plain and not _PATTERN.search(table.path)
 
 
 def quoted(name: str) -> str:

@@ -30,11 +30,11 @@ __all__ = ["Append", "FileConnector", "FileSettings", "List", "Read", "Write"]
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 ResultT = TypeVar("ResultT")
-ReadFormat = Literal["auto", "text", "json", "jsonl", "csv", "mbox", "eml", "bytes-base64"]
+ReadFormat = Literal["auto", "text", "json", "jsonl", "csv", "parquet", "mbox", "eml", "bytes-base64"]
 WriteFormat = Literal["auto", "text", "json", "jsonl", "csv", "markdown"]
 WILD = frozenset("*?[")
 MAX_FILES = 100_000
-MANY = ("jsonl", "csv", "mbox", "eml")
+MANY = ("jsonl", "csv", "parquet", "mbox", "eml")
 """Formats of many records: those of several files are put together."""
 DATA_KEYS = {"text": "text", "json": "data", "bytes-base64": "base64"}
 
@@ -204,9 +204,13 @@ class FileConnector(Connector):
         found: list[tuple[Path, str, Json]] = []
         for path in paths:
             watch.look()
+            kind = _read.format_of(path, parameters.format)
+            if kind == "parquet":
+                real = roots.resolve(path)
+                found.append((path, kind, _flow.held(_flow.parquet(real), table["max_cells"], path.name)))
+                continue
             data = load_file(roots.resolve(path), left)
             left -= len(data)
-            kind = _read.format_of(path, parameters.format)
             found.append((path, kind, _read.read(data, path, kind, how)))
         return _together(found) if several else found[0][2]
 

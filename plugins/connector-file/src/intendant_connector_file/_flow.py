@@ -10,12 +10,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from intendant.plugin import ConnectorError, Json, RecordSource, Table, encoding_of, open_regular
+from intendant.plugin import (
+    ConnectorError,
+    Json,
+    RecordSource,
+    Table,
+    TableUnfit,
+    encoding_of,
+    open_parquet,
+    open_regular,
+)
 from intendant_connector_file._csv import TypeGuess, named, typed_cell
 from intendant_connector_file._dialect import opened, rows, sniff
 from intendant_connector_file._read import line_value
 
-FORMATS = ("csv", "jsonl")
+FORMATS = ("csv", "jsonl", "parquet")
 HEAD = 1 << 20
 """Bytes of a file's beginning by which its form is told."""
 ROWS = 5000
@@ -49,6 +58,8 @@ def source_of(paths: Sequence[Path], format_: str, encoding: str | None, table: 
     if format_ == "jsonl":
         first = next(_json_lines(paths[0], codec), [])
         return RecordSource(about_all, size, tuple(first[0]) if first and isinstance(first[0], dict) else ())
+    if format_ == "parquet":
+        return RecordSource(about_all, size, tuple(parquet_columns(paths[0])))
     about_all["table"] = {key: value for key, value in table.items() if key != "max_cells"}
     reader = _Csv(paths[0], codec, table)
     plain = len(paths) == 1 and codec == "utf-8" and not head.startswith(b"\xef\xbb\xbf") and not reader.skipped
@@ -85,11 +96,68 @@ def batches(about: Mapping[str, Any]) -> Iterator[list[Json]]:
     check(about)
     for was in about["files"]:
         path = Path(was["path"])
+        if about["format"] == "parquet":
+            yield from parquet(path)
+            continue
         codec = encoding_of(_head(path), about["encoding"])
         if about["format"] == "jsonl":
             yield from _json_lines(path, codec)
         else:
             yield from _Csv(path, codec, about["table"]).records(about.get("kinds"))
+
+
+def parquet(path: Path) -> Iterator[list[Json]]:
+    """The rows of a file of Parquet as records; dates and times as texts, in ISO 8601 but for a blank.
+
+    Raises:
+        ConnectorError: It is none, or the library is not installed.
+    """
+    try:
+        with open_parquet(str(path)) as engine:
+            for rows_ in engine.rows(f"SELECT to_json(t)::VARCHAR FROM {engine.source} AS t", size=ROWS):  # noqa: S608
+                yield [line_value(row[0], path.name) for row in rows_]
+    except TableUnfit as error:
+        raise _unreadable(path, error) from None
+
+
+def held(batches_: Iterator[list[Json]], max_cells: int, name: str) -> list[Json]:
+    """All records at once.
+
+    Raises:
+        ConnectorError: They have too many cells.
+    """
+    found: list[Json] = []
+    for batch in batches_:
+        found += batch
+        if found and len(found) * len(found[0]) > max_cells:
+            raise ConnectorError(
+                f"{name}: more than {max_cells} cells",
+                hint="read it with `records: reference`, or raise the setting max_cells of connector:file",
+            )
+    return found
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """The names of its columns.
+
+    Raises:
+        ConnectorError: It is no file of Parquet, or the library is not installed.
+    """
+    try:
+        with open_parquet(str(path)) as engine:
+            found = [row for rows_ in engine.rows(f"DESCRIBE SELECT * FROM {engine.source}") for row in rows_]  # noqa: S608
+    except TableUnfit as error:
+        raise _unreadable(path, error) from None
+    return [str(row[0]) for row in found]
+
+
+def _unreadable(path: Path, error: TableUnfit) -> ConnectorError:
+    missing = "not installed" in str(error)
+    hint = "pip install intendant-connector-file[parquet]" if missing else ""
+    what = (
+        "Parquet needs a library that is not installed" if missing else f"it is no file of Parquet: {error}"[:300]
+    )
+    return ConnectorError(f"{path.name}: {what}", hint=hint)
 
 
 def _open(path: Path) -> Any:

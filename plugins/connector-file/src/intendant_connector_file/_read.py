@@ -19,6 +19,7 @@ SUFFIXES = {
     ".tsv": "csv",
     ".mbox": "mbox",
     ".eml": "eml",
+    ".parquet": "parquet",
 }
 _LARGE = re.compile(r"[eE]\+?\d{3}|\d{309}")
 """What a number that is too large for a double has; others need not be looked at one by one."""

@@ -63,7 +63,7 @@ class NotifyConnector(Connector):
                 told = f"; {', '.join(map(str, sent))} got it" if sent else ""
                 raise ConnectorError(
                     f"the target '{name}' has not taken the notice{told}",
-                    hint="see its address in the setting targets of connector:notify, and whether its service is up",
+                    hint="see the setting targets of connector:notify, and whether the service is up",
                 )
             sent.append(name)
         return {"sent": sent}
