@@ -23,7 +23,7 @@ from intendant.plugin import (
     load_file,
     operation,
 )
-from intendant_connector_file import _flow, _read, _stream, _write
+from intendant_connector_file import _archive, _flow, _read, _stream, _write
 from intendant_connector_file._csv import MAX_CELLS
 
 __all__ = ["Append", "FileConnector", "FileSettings", "List", "Read", "Write"]
@@ -62,7 +62,8 @@ class Read(Options):
     """What to read, and how."""
 
     path: str = Field(min_length=1)
-    """A file, a folder of mails, or a pattern such as `mails/**/*.eml`."""
+    """A file, a folder of mails, or a pattern such as `mails/**/*.eml`; `reports.zip/2026/*.csv` goes into an
+    archive."""
     format: ReadFormat = "auto"
     """By default what the name's ending stands for."""
     encoding: str | None = None
@@ -188,6 +189,8 @@ class FileConnector(Connector):
                 hint="see the setting max_bytes of connector:file",
             )
         roots = self.roots(call)
+        if (inside := _archive.split(parameters.path)) is not None:
+            return self._archived(inside, parameters, call, watch)
         place, paths = self._found(parameters.path, call, watch)
         several = bool(WILD & set(parameters.path)) and paths != [Path(place).expanduser().resolve()]
         if len(paths) == 1 and paths[0].is_dir() and parameters.format in ("auto", "eml"):
@@ -213,6 +216,30 @@ class FileConnector(Connector):
             left -= len(data)
             found.append((path, kind, _read.read(data, path, kind, how)))
         return _together(found) if several else found[0][2]
+
+    def _archived(self, inside: tuple[str, str], parameters: Read, call: ConnectorCall, watch: Watch) -> Json:
+        """What files within a ZIP archive hold."""
+        _, paths = self._found(inside[0], call, watch)
+        if len(paths) != 1:
+            raise ConnectorError(
+                f"{inside[0]} is not one archive", hint="name one, such as reports.zip/2026/*.csv"
+            )
+        archive = self.roots(call).resolve(paths[0])
+        how = _read.How(
+            parameters.encoding,
+            {**parameters.table, "max_cells": self.settings.max_cells},
+            parameters.links,
+            watch,
+        )
+        found: list[tuple[Path, str, Json]] = []
+        bounds = (parameters.max_bytes, self.settings.max_files)
+        for name, data in _archive.members(archive, inside[1], *bounds):
+            watch.look()
+            kind = _read.format_of(Path(name), parameters.format)
+            if kind == "parquet":
+                raise ConnectorError(f"{name}: Parquet is not read within an archive", hint="unpack it before")
+            found.append((Path(name), kind, _read.read(data, Path(name), kind, how)))
+        return _together(found) if WILD & set(inside[1]) else found[0][2]
 
     def _flowing(
         self, roots: FileRoots, paths: Sequence[Path], parameters: Read, table: Mapping[str, Any]

@@ -213,7 +213,7 @@ class _Csv:
         self.titles: list[str] = [f"column_{index + 1}" for index in range(len(first))]
         if table["header"] and first:
             titles = [title.strip() for title in first]
-            while len(titles) > 1 and not titles[-1]:
+            while len(titles) > 1 and not titles[-1] and table["names"] != "repair":
                 titles.pop()
                 self.cut += 1
             self.titles = named(titles, path.name, repair=table["names"] == "repair")
