@@ -6,6 +6,7 @@ place of is said in docs/conformance.md.
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -375,26 +376,26 @@ async def test_items_take_branches_of_their_own():
 
 
 async def test_a_hundred_records_are_asked_about_in_few_calls():
-    """One question about all of them, not a call for each."""
+    """One question about many of them, not a call for each."""
 
     def answer(request: ModelRequest) -> str:
-        content = request.messages[-1].content
-        schema = json.dumps(request.json_schema)
-        assert "label" in schema
-        count = content.count("ticket number")
-        return json.dumps({"answers": [{"index": n, "label": "other"} for n in range(count)]})
+        records = re.findall(r'"n": ?(\d+)', request.messages[-1].content)
+        return json.dumps({"answers": [{"n": int(n), "label": "other"} for n in records]})
 
     provider = ScriptedProvider(answer)
     step = {
         "id": "label",
         "intent": "enrich",
+        "batch": 50,
         "input": [{"text": f"ticket number {n}"} for n in range(100)],
         "prompt": "Label it",
         "with": {"allowed": {"label": ["bug", "other"]}},
     }
     settings = {"prices": {"models": {"scripted/scripted-1": {"input": 1.0, "output": 2.0}}}}
-    await run([step], provider, settings=settings, budget={"tokens": 100_000})
-    assert 1 <= len(provider.calls) <= 8
+    result = await run([step], provider, settings=settings, budget={"tokens": 100_000})
+    assert result.status == "completed", result.failures
+    assert [row["label"] for row in result.outputs["label"]] == ["other"] * 100
+    assert len(provider.calls) == 2
 
 
 # --- small facts --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from intendant import OrchestrationService, Workflow, WorkflowError
 from intendant.plugin import Step
 from intendant.records import identity_of as identity
-from intendant.testing import IntentContract, run_steps
+from intendant.testing import IntentContract, ScriptedProvider, run_steps
 from intendant_intent_filter import FilterHandler
 
 ORDERS = [
@@ -316,3 +316,18 @@ async def test_the_first_of_each_group():
     step = {"id": "f", "intent": "filter", "input": rows, "with": {"window": {"by": "g", "sort_by": "-n"}}}
     result = await run_steps([step], FilterHandler())
     assert result.steps["f"].output == [{"g": "b", "n": 2}, {"g": "a", "n": 3}]
+
+
+async def test_a_model_says_why():
+    """The reasons of the records stand in the notes, where they are asked for."""
+    answers = [
+        {"n": 0, "keep": True, "reason": "it asks for money"},
+        {"n": 1, "keep": False, "reason": "a greeting"},
+    ]
+    provider = ScriptedProvider(json.dumps({"answers": answers}))
+    rows = [{"id": "a", "text": "Refund!"}, {"id": "b", "text": "Hello"}]
+    step = {"id": "f", "intent": "filter", "input": rows, "prompt": "Keep complaints", "with": {"reasons": True}}
+    result = await run_steps([step], FilterHandler(), provider)
+    outcome = result.steps["f"]
+    assert outcome.output == rows[:1], outcome.failure
+    assert "record 1 (id 'b'): a greeting" in outcome.notes

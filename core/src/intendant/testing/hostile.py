@@ -81,7 +81,7 @@ BAD_ANSWERS: dict[str, Callable[[ModelRequest], str | ModelReply]] = {
     "malformed JSON": _said(MALFORMED),
     "JSON of another schema": _said('{"somebody": {"else\'s": ["shape"]}, "answers": 17}'),
     "a refusal": _said("I can't help with that.", "refusal"),
-    "cut off": _said('{"answers": [{"index": 0, "keep": tr', "length"),
+    "cut off": _said('{"answers": [{"n": 0, "keep": tr', "length"),
     "nothing": _said(""),
     "blanks": _said(" \n\t "),
     "null": _said("null"),

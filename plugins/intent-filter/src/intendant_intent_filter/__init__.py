@@ -39,6 +39,8 @@ OPTIONS = (
 )
 """Parameters that filter without a model."""
 SYSTEM = "You judge records: whether each is one to keep, by what is asked."
+REASONS = 50
+"""Reasons that the notes show."""
 PAUSE = 500
 """Records between two looks at whether the step was cancelled."""
 
@@ -133,7 +135,11 @@ async def _judged(request: StepRequest[FilterParameters]) -> StepResult:
         return StepResult(output=[], notes=("there were no records; no model was asked",))
     task = f"Which of these items are to be kept? {request.prompt}\n`keep` is null where the item does not tell."
     keep: Json = {"type": ["boolean", "null"]}
-    found = await ask_each(request, items, system=SYSTEM, task=task, properties={"keep": keep})
+    properties: dict[str, Json] = {"keep": keep}
+    if request.parameters.reasons:
+        properties = {"reason": {"type": "string", "maxLength": 300}, **properties}
+        task += " `reason` says in one sentence why it is to be kept or not."
+    found = await ask_each(request, items, system=SYSTEM, task=task, properties=properties)
     wanted = [None if answer is None else answer["keep"] for answer in found.values]
     unknown = [index for index, value in enumerate(wanted) if value is None]
     policy = request.parameters.unknown
@@ -147,6 +153,9 @@ async def _judged(request: StepRequest[FilterParameters]) -> StepResult:
     if unknown:
         deed = {"keep": "kept", "drop": "dropped"}[policy]
         notes.append(f"of {len(unknown)} records the model cannot tell; they were {deed}")
+    said = [(index, answer) for index, answer in enumerate(found.values) if answer is not None]
+    if request.parameters.reasons:
+        notes += [f"{record_name(items[index], index)}: {answer['reason']}" for index, answer in said[:REASONS]]
     return StepResult(output=kept, notes=(*notes, *found.notes))
 
 

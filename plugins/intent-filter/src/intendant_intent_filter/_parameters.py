@@ -52,6 +52,8 @@ class FilterParameters(Options):
     limit: int | None = Field(None, ge=0)
     on_error: Literal["fail", "drop", "keep"] = "fail"
     """What happens to a record whose condition cannot be evaluated."""
+    reasons: bool = False
+    """With a prompt: the model says why of each record, and the notes show the first reasons."""
     unknown: Literal["keep", "drop", "fail"] = "keep"
     """With a prompt: what happens to a record of which the model cannot tell."""
 
