@@ -1,21 +1,31 @@
 """What the notify connector promises, against a real service on this machine."""
 
 import json
+from contextlib import asynccontextmanager
 
 import pytest
 from pytest_httpserver import HTTPServer
 
 from intendant.plugin import ConnectorCall, ConnectorError
-from intendant.testing import ConnectorContract
+from intendant.testing import ConnectorContract, Place, Use, WireServer
 from intendant_connector_notify import NotifyConnector
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 """Of a module that Apprise imports before Python 3.13."""
 
 
+pytest.importorskip("apprise")
+
+
 class TestNotifyContract(ConnectorContract):
     plugin = NotifyConnector
     entry_point = "notify"
+
+    @asynccontextmanager
+    async def place(self):
+        async with WireServer(lambda _sent: (200, {"ok": True}, {})).running() as url:
+            targets = {"team": url.replace("http://", "json://")}
+            yield Place(NotifyConnector({"targets": targets}), {"send": Use({"to": "team"}, "Hello")})
 
 
 def made(server: HTTPServer, *paths: str) -> NotifyConnector:
@@ -70,3 +80,12 @@ async def test_workflows_name_targets_that_the_settings_have(targets, to, says) 
 async def test_nothing_is_not_told(httpserver: HTTPServer) -> None:
     with pytest.raises(ConnectorError, match="nothing to tell"):
         await made(httpserver, "a").do("send", {"to": "a"}, call("  "))
+
+
+async def test_without_apprise_it_says_what_to_install(monkeypatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(ConnectorError, match="not installed") as caught:
+        await NotifyConnector({"targets": {"a": "json://x"}}).do("send", {"to": "a"}, call("x"))
+    assert caught.value.hint == "pip install intendant-connector-notify[apprise]"

@@ -28,7 +28,8 @@ class TestWebContract(ConnectorContract):
     @asynccontextmanager
     async def place(self):
         async with WireServer(lambda _sent: (200, PAGE, {"Content-Type": "text/html"})).running() as url:
-            yield Place(WebConnector({"allow": ["127.0.0.1"]}), {"page": Use({"url": url})})
+            uses = {"page": Use({"url": url}), "parse": Use({}, PAGE)}
+            yield Place(WebConnector({"allow": ["127.0.0.1"]}), uses)
 
 
 @pytest.fixture

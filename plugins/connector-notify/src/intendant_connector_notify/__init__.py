@@ -74,7 +74,14 @@ class NotifyConnector(Connector):
         Raises:
             ConnectorError: There is none of that name, or it is no address.
         """
-        from apprise import Apprise, AppriseAsset
+        try:
+            from apprise import Apprise, AppriseAsset
+        except ImportError:
+            raise ConnectorError(
+                "Apprise is not installed",
+                hint="pip install intendant-connector-notify[apprise]",
+                delivered=False,
+            ) from None
 
         address = self.settings.targets.get(name)
         if address is None:
