@@ -259,6 +259,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/benchmarks/dashboard.py")
     session.run("python", "tests/benchmarks/writer.py", "--kills", "50")
     session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000")
+    session.run("python", "tests/benchmarks/records.py", "--gigabyte")
     documents = ROOT.parent / "shared/data/compression"
     session.install("headroom-ai>=0.42", "toon-format>=1.2")
     session.run("python", "tests/benchmarks/compression.py", *([str(documents)] if documents.is_dir() else []))

@@ -95,6 +95,15 @@ def transforming(chance: Chance) -> dict[str, Any]:
         "days_between": {"from": name(), "to": name(), "into": "z"},
         "add_days": {"field": name(), "days": 5},
         "to_bar_chart": {"label": name(), "value": name()},
+        "truncate_date": {"field": name(), "to": chance.choice(["hour", "week", "quarter"])},
+        "to_timezone": {"field": name(), "from_timezone": chance.choice(["UTC", None])},
+        "convert_unit": {"field": name(), "to": "mi", "from_unit": chance.choice(["km", None])},
+        "pivot": {"rows": name(), "columns": name(), "values": name(), "combine": chance.choice(["sum", "list"])},
+        "unpivot": {"keep": name()},
+        "expand": {"field": name()},
+        "reduce": chance.choice([{"with": "sum", "field": name()}, {"with": "merge"}, {"each": "[item]"}]),
+        "partition": {"where": chance.choice(CONDITIONS)},
+        "shorten": {"length": 3},
     }
     return {"op": op, **more.get(op, {})}
 
@@ -108,6 +117,10 @@ STEPS: dict[str, list[Any]] = {
         lambda c: {"where": "item.a.replace('a', item.b).replace('b', item.a) == ''", "on_error": "drop"},
         lambda c: {"contains_any": {"fields": [c.name()], "words": ["a", "caf\u00e9"]}},
         lambda c: {"unique_by": c.choice(["*", c.name()])},
+        lambda c: {"window": {"by": c.name(), "sort_by": f"-{c.name()}"}},
+        lambda c: {"not_in": {"records": [1, {"a": 1}], "by": c.choice([None, c.name()])}},
+        lambda c: {"between": {"field": c.name(), "last_days": 2}},
+        lambda c: {"similar_by": {"fields": c.name()}},
     ],
     "transform": [transforming],
     "aggregate": [

@@ -80,6 +80,14 @@ from intendant.hooks.reported import (
 )
 from intendant.hooks.sharing import share as share
 from intendant.hooks.specs import hookimpl as hookimpl
+from intendant.hooks.table_engine import (
+    TableEngine as TableEngine,
+    TableUnfit as TableUnfit,
+    literal as literal,
+    open_parquet as open_parquet,
+    open_table as open_table,
+    quoted as quoted,
+)
 from intendant.hooks.wrapping import (
     unwrapped_value as unwrapped_value,
     wrapped_schema as wrapped_schema,
@@ -102,6 +110,14 @@ from intendant.model.errors import (
     SecretMissing as SecretMissing,
     StepError as StepError,
     StepTimeout as StepTimeout,
+)
+from intendant.model.record_access import (
+    Records as Records,
+    RecordSource as RecordSource,
+    RecordStream as RecordStream,
+    RecordWriter as RecordWriter,
+    Table as Table,
+    is_reference as is_reference,
 )
 from intendant.model.requests import (
     BudgetLine as BudgetLine,

@@ -6,6 +6,7 @@ from typing import Any
 from unicodedata import normalize
 
 from intendant.model.errors import StepError
+from intendant.model.record_access import is_reference
 from intendant.model.workflow import Json
 
 SHOWN = 40
@@ -45,6 +46,8 @@ def as_records(value: Json, what: str = "the input") -> list[dict[str, Json]]:
 
 def describe_value(value: Json) -> str:
     """What *value* is, for messages."""
+    if is_reference(value):
+        return "a reference to records"
     if isinstance(value, dict):
         return f"a record with {', '.join(map(str, list(value)[:8])) or 'no fields'}"
     if isinstance(value, list):

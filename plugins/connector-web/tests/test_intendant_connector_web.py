@@ -28,7 +28,8 @@ class TestWebContract(ConnectorContract):
     @asynccontextmanager
     async def place(self):
         async with WireServer(lambda _sent: (200, PAGE, {"Content-Type": "text/html"})).running() as url:
-            yield Place(WebConnector({"allow": ["127.0.0.1"]}), {"page": Use({"url": url})})
+            uses = {"page": Use({"url": url}), "parse": Use({}, PAGE)}
+            yield Place(WebConnector({"allow": ["127.0.0.1"]}), uses)
 
 
 @pytest.fixture
@@ -119,3 +120,18 @@ async def test_hostile_pages_are_refused(read, body, says):
 )
 async def test_broken_pages_are_read_as_far_as_they_go(read, body):
     assert isinstance((await read(body, links=True))["text"], str)
+
+
+async def test_html_that_is_here_is_read_without_a_network():
+    """Tables, text and links of a file or a mail; several texts give a list."""
+    connector = WebConnector()
+    call = ConnectorCall(PAGE, "k", "r", "s")
+    page = await connector.do("parse", {"select": "#content", "links": True}, call)
+    assert page["tables"][0]["rows"][0] == {"Ship": "Ada", "Price": "12 EUR", "column_3": "x"}
+    assert [link["url"] for link in page["links"]] == ["https://x.example/a?b=1"]
+    assert "url" not in page
+    several = await connector.do("parse", {}, ConnectorCall([PAGE, "<p>Hi</p>"], "k", "r", "s"))
+    assert [found["text"][:2] for found in several] == ["Pr", "Hi"]
+    for wrong in (None, 5, [], [1], {"html": "x"}):
+        with pytest.raises(ConnectorError, match="no text of HTML"):
+            await connector.do("parse", {}, ConnectorCall(wrong, "k", "r", "s"))

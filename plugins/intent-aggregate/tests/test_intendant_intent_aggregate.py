@@ -25,7 +25,17 @@ ORDERS = [
 class TestAggregateContract(IntentContract):
     plugin = AggregateHandler
     entry_point = "aggregate"
-    steps = ({"input": [{"n": 1}], "with": {"measures": {"n": {"sum": "n"}}}},)
+    steps = (
+        {"input": [{"n": 1}], "with": {"measures": {"n": {"sum": "n"}}}},
+        {"input": [{"id": 1}], "with": {"group_by": "id", "include_null": True, "measures": {"m": {"list": "n"}}}},
+        {"input": [{"id": 1}], "with": {"group_by": ["id", "a.b"], "include_null": True}},
+        {"input": [{"id": 1}], "with": {"join": {"with": [{"id": 1, "x": 2}], "on": "id", "how": "outer"}}},
+        {
+            "input": [{"id": 1}],
+            "with": {"on_error": "skip", "measures": {"p": {"percentile": {"of": "n", "p": 9}}}},
+        },
+        {"input": [{"id": 1}], "with": {"on_error": "skip", "measures": {"s": {"mean": "id"}, "d": {"max": "n"}}}},
+    )
 
 
 async def run(value, **parameters):
@@ -326,3 +336,34 @@ async def test_rows_without_a_match_have_their_limit():
     outcome = await run(left, join={"with": right, "on": "k", "how": "left"})
     assert "more than 10000000 null values" in outcome.failure.message
     assert (await run(left, join={"with": right, "on": "k"})).output == []
+
+
+@pytest.mark.parametrize(("p", "expected"), [(0, 1), (50, 2.5), (95, 8.95), (100, 10), (33.4, 2.002)])
+async def test_percentiles_lie_between_values(p, expected):
+    """As spreadsheets (PERCENTILE.INC) and numpy have them, computed exactly."""
+    assert await figure([1, "2", 3, 10, None], percentile={"of": "x", "p": p}) == expected
+
+
+@given(st.lists(st.integers(-100, 100), min_size=1, max_size=20), st.integers(0, 100))
+async def test_a_percentile_is_within_its_values_and_the_median_at_half(values, p):
+    found = await figure(values, percentile={"of": "x", "p": p})
+    assert min(values) <= found <= max(values)
+    assert await figure(values, percentile={"of": "x", "p": 50}) == await figure(values, median="x")
+
+
+async def test_an_as_of_join_takes_what_was_known_then():
+    """The latest record of the key whose time is not after the left one; none before the first."""
+    rates = [
+        {"currency": "EUR", "from": "2026-01-01", "rate": 1.1},
+        {"currency": "EUR", "from": "2026-03-01", "rate": 1.2},
+        {"currency": "CHF", "from": "2026-02-01", "rate": 1.0},
+        {"currency": "EUR", "from": None, "rate": 9},
+    ]
+    trades = [
+        {"currency": "EUR", "day": day} for day in ("2025-12-31", "2026-01-01", "2026-02-28", "2026-05-01", None)
+    ]
+    join = {"with": rates, "on": "currency", "how": "asof", "at": {"left": "day", "right": "from"}}
+    outcome = await run(trades, join=join)
+    assert [row["rate"] for row in outcome.output] == [None, 1.1, 1.1, 1.2, None]
+    wrong = await run([{"currency": "EUR", "day": 5}], join=join)
+    assert "different types" in wrong.failure.message

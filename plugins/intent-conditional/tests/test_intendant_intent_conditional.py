@@ -2,7 +2,7 @@
 
 import pytest
 
-from intendant import OrchestrationService, Workflow
+from intendant import OrchestrationService, Workflow, WorkflowError
 from intendant.plugin import Step
 from intendant.testing import IntentContract, run_steps
 from intendant_intent_conditional import ConditionalHandler
@@ -17,7 +17,14 @@ CASES = [
 class TestConditionalContract(IntentContract):
     plugin = ConditionalHandler
     entry_point = "conditional"
-    steps = ({"input": 5, "with": {"if": "input > 3"}},)
+    steps = (
+        {"input": 5, "with": {"if": "input > 3"}},
+        {"input": {"id": 1}, "with": {"switch": "input.id", "routes": {"1": "a"}, "default": "b"}},
+        {
+            "input": {"id": 1},
+            "with": {"measure": "input.id", "levels": [{"below": 3, "then": "a"}, {"then": "b"}]},
+        },
+    )
 
 
 async def run(value, **parameters):
@@ -127,3 +134,72 @@ async def test_only_the_branch_that_was_taken_runs(total, done):
     states = {name: outcome.status.value for name, outcome in result.steps.items()}
     assert states == {"gate": "completed", "approve": "skipped", "book": "skipped"} | {done: "completed"}
     assert result.metrics.tokens_used == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "branch", "matched"),
+    [
+        ({"state": "open"}, "handle", True),
+        ({"state": 17}, "count", True),
+        ({"state": 17.0}, "count", True),
+        ({"state": True}, "yes", True),
+        ({"state": None}, "none", True),
+        ({"state": "?"}, "rest", False),
+    ],
+)
+async def test_a_switch_takes_the_route_of_a_value(value, branch, matched):
+    routes = {"open": "handle", "17": "count", "true": "yes", "null": "none"}
+    outcome = await run(value, switch="input.state", routes=routes, default="rest")
+    assert outcome.output == {"branch": branch, "matched": matched, "value": value}
+
+
+LEVELS = [
+    {"below": 500, "then": "auto"},
+    {"below": 5000, "then": "manager"},
+    {"below": 25_000, "then": "director"},
+    {"then": "board"},
+]
+
+
+@pytest.mark.parametrize(
+    ("total", "branch"),
+    [(-5, "auto"), (499.99, "auto"), (500, "manager"), (5000, "director"), (25_000, "board"), (1e9, "board")],
+)
+async def test_a_figure_escalates_level_by_level(total, branch):
+    outcome = await run({"total": total}, measure="input.total", levels=LEVELS)
+    assert outcome.output["branch"] == branch
+
+
+async def test_what_has_no_route_and_no_level_is_an_error():
+    """The message says the value, what there is, and what to do about it."""
+    outcome = await run({"state": "new"}, switch="input.state", routes={"open": "a"})
+    assert outcome.failure.message == '`input.state` is text "new": there is no route for it, and no `default`'
+    assert outcome.failure.hint == "there are: open"
+    outcome = await run({"total": "9"}, measure="input.total", levels=LEVELS)
+    assert "not a number" in outcome.failure.message
+    outcome = await run({"total": 9}, measure="input.total", levels=LEVELS[:1])
+    assert outcome.output["branch"] == "auto"
+    outcome = await run({"total": 900}, measure="input.total", levels=LEVELS[:1])
+    assert "above all levels" in outcome.failure.message
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"switch": "input.state"}, "belong together"),
+        ({"measure": "input", "levels": [{"then": "a"}, {"below": 3, "then": "b"}]}, "every level but the last"),
+        (
+            {"measure": "input", "levels": [{"below": 3, "then": "a"}, {"below": 2, "then": "b"}]},
+            "begin with the lowest",
+        ),
+        ({"if": "true", "switch": "input", "routes": {"a": "b"}}, "give either `if` or `switch`"),
+    ],
+)
+async def test_forms_that_do_not_fit_together_are_refused(given, says):
+    with pytest.raises(WorkflowError, match=says):
+        await run(1, **given)
+
+
+def test_a_switch_that_does_not_parse_is_seen_before_the_run():
+    step = Step.model_validate({"id": "c", "input": 1, "with": {"switch": "input.", "routes": {"a": "b"}}})
+    assert any("`switch` is wrong" in message for message in ConditionalHandler().check(step))

@@ -27,7 +27,10 @@ ON = {"left": "account", "right": "id"}
 class TestEnrichContract(IntentContract):
     plugin = EnrichHandler
     entry_point = "enrich"
-    steps = ({"input": [{"n": 1}], "with": {"from": [{"n": 1, "m": 2}], "on": "n"}},)
+    steps = (
+        {"input": [{"n": 1}], "with": {"from": [{"n": 1, "m": 2}], "on": "n"}},
+        {"input": [{"id": 1}], "with": {"from": {"1": {"m": 2}}, "on": "id", "missing": "keep"}},
+    )
 
 
 async def run(value, **parameters):
@@ -144,7 +147,9 @@ def test_contradictory_parameters_are_refused(parameters, says):
         EnrichHandler.Parameters.model_validate({"from": [], "on": "a", **parameters})
 
 
-@pytest.mark.parametrize(("step", "says"), [({}, "`input` is missing"), ({"uses": "file.read"}, "no connector")])
+@pytest.mark.parametrize(
+    ("step", "says"), [({}, "`input` is missing"), ({"uses": "file.read"}, "`on` is missing")]
+)
 def test_mistakes_are_seen_before_the_run(step, says):
     assert says in EnrichHandler().check(Step.model_validate({"id": "e", **step}))[0]
 

@@ -401,3 +401,74 @@ async def test_a_workflow_of_three_extractions_spends_nothing():
     assert result.steps["due"].output == [{"due": "2026-04-02"}]
     assert result.steps["orders"].output == [{"id": 1}, {"id": 2}]
     assert result.metrics.tokens_used == 0
+
+
+# --- parts, by JMESPath -----------------------------------------------------------------------------------------
+
+ORDERS = {"orders": [{"id": 1, "state": "open", "by": {"name": "Ada"}}, {"id": 2, "state": "paid", "by": None}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("orders[?state=='open'].{id: id, who: by.name}", [{"id": 1, "who": "Ada"}]),
+        ("length(orders)", 2),
+        ("orders[*].by.name", ["Ada"]),
+        ("nothing.here", None),
+    ],
+)
+async def test_a_path_selects_a_part(path, found):
+    outcome = await run(ORDERS, **{"with": {"path": path}})
+    assert (outcome.output, outcome.usage.calls) == (found, 0)
+
+
+async def test_a_path_selects_of_what_was_read():
+    outcome = await run(
+        None, Shelf(), uses="shelf.take", **{"with": {"name": "orders"}, "options": {"path": "[*].id"}}
+    )
+    assert outcome.output == [1, 2]
+
+
+async def test_a_path_that_is_none_is_seen_before_the_run():
+    with pytest.raises(WorkflowError, match="`path` is no JMESPath expression"):
+        await run(ORDERS, **{"with": {"path": "orders["}})
+    outcome = await run(ORDERS, **{"with": {"path": "length(orders[0].id)"}})
+    assert outcome.failure.message.startswith("`path` does not apply to the data")
+
+
+# --- evidence ---------------------------------------------------------------------------------------------------
+
+TOTAL = {
+    "type": "object",
+    "properties": {"total": {"type": ["number", "null"]}, "mail": {"type": ["string", "null"]}},
+    "required": ["total", "mail"],
+}
+
+
+def said(total, mail, *quotes):
+    return json.dumps(
+        {
+            "data": {"total": total, "mail": mail},
+            "quotes": [{"field": field, "quote": quote} for field, quote in quotes],
+        }
+    )
+
+
+async def test_values_rest_on_words_of_the_input():
+    """A value without a quote, or with words that stand nowhere, is sent back; the notes show the quotes."""
+    made_up = said(1190, "a@b.c", ("total", "Total:\n1,190.00"), ("mail", "a@b.c"))
+    right = said(1190, None, ("total", "Total: 1,190.00"))
+    provider = ScriptedProvider(made_up, right)
+    outcome = await run(INVOICE, provider, prompt="The total", output=TOTAL, **{"with": {"evidence": True}})
+    assert outcome.output == {"total": 1190, "mail": None}
+    assert "total: “Total: 1,190.00”" in outcome.notes
+    assert "the quote of mail does not stand in the data" in provider.calls[1][1].messages[-1].content
+    outcome = await run(
+        INVOICE, ScriptedProvider(said(5, None)), prompt="The total", output=TOTAL, **{"with": {"evidence": True}}
+    )
+    assert "total has no quote" in outcome.failure.message
+
+
+async def test_evidence_is_of_a_model_s_answer():
+    with pytest.raises(WorkflowError, match="`evidence` needs a `prompt`"):
+        await run(INVOICE, **{"with": {"evidence": True, "fields": {"a": {"kind": "email"}}}})

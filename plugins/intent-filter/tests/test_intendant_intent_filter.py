@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from intendant import OrchestrationService, Workflow, WorkflowError
 from intendant.plugin import Step
 from intendant.records import identity_of as identity
-from intendant.testing import IntentContract, run_steps
+from intendant.testing import IntentContract, ScriptedProvider, run_steps
 from intendant_intent_filter import FilterHandler
 
 ORDERS = [
@@ -22,7 +22,15 @@ ORDERS = [
 class TestFilterContract(IntentContract):
     plugin = FilterHandler
     entry_point = "filter"
-    steps = ({"input": [{"n": 1}, {"n": 2}], "with": {"where": "item.n > 1"}},)
+    steps = (
+        {"input": [{"n": 1}, {"n": 2}], "with": {"where": "item.n > 1"}},
+        {"input": [{"id": 1}], "with": {"unique_by": ["id", "a.b"], "offset": 0, "limit": 5}},
+        {"input": [{"id": 1}], "with": {"contains_any": {"fields": ["id", "name"], "words": "a, é"}}},
+        {"input": [{"id": 1}], "with": {"window": {"by": "id", "sort_by": ["-n", "name"]}}},
+        {"input": [{"id": 1}], "with": {"not_in": {"records": [{"id": 2}, 3, None], "by": "id"}}},
+        {"input": [{"id": 1}], "with": {"between": {"field": "id", "last_days": 3}}},
+        {"input": [{"id": 1}], "with": {"where": "item.id == 1", "on_error": "drop"}},
+    )
 
 
 async def run(value, **parameters):
@@ -259,3 +267,67 @@ async def test_a_condition_ends_with_its_step():
     run = {"compute_seconds": 3600}
     result = await run_steps([step], FilterHandler(), inputs={"value": value}, run=run)
     assert result.steps["f"].failure.error == "StepTimeout"
+
+
+# --- sets, dates, likeness, windows ---------------------------------------------------------------------------
+
+PAYMENTS = [
+    {"id": 1, "who": "Ada Lovelace", "day": "2026-05-01", "sum": 5},
+    {"id": 2, "who": "lovelace ada", "day": "31 May 2026", "sum": 9},
+    {"id": 3, "who": "Ada Lovelce", "day": "2026-06-01T00:00:00Z", "sum": 7},
+    {"id": 4, "who": "Bo", "day": "soon", "sum": 1},
+    {"id": 5, "who": None, "day": None, "sum": 2},
+]
+
+
+async def kept_ids(**parameters):
+    step = {"id": "f", "intent": "filter", "input": PAYMENTS, "with": parameters}
+    result = await run_steps([step], FilterHandler())
+    outcome = result.steps["f"]
+    assert outcome.failure is None, outcome.failure
+    return [record["id"] for record in outcome.output]
+
+
+async def test_dates_lie_within_a_time_with_both_its_ends():
+    assert await kept_ids(between={"field": "day", "from": "2026-05-01", "to": "2026-05-31"}) == [1, 2]
+    assert await kept_ids(between={"field": "day", "from": "1 June 2026"}) == [3]
+    assert await kept_ids(between={"field": "day", "last_days": 1}) == []
+
+
+async def test_what_another_list_has_or_has_not():
+    """By fields under either name, by plain values, or by the whole record; null is in no list."""
+    others = [{"key": 1}, {"key": 4.0}, {"key": "2"}]
+    assert await kept_ids(not_in={"records": others, "by": "id", "other_by": "key"}) == [2, 3, 5]
+    assert await kept_ids(only_in={"records": ["Bo", None], "by": "who"}) == [4]
+    assert await kept_ids(not_in={"records": PAYMENTS[:2]}) == [3, 4, 5]
+    assert await kept_ids(not_in={"records": []}) == [1, 2, 3, 4, 5]
+
+
+async def test_what_is_nearly_the_same_is_dropped():
+    """Whatever the order of the words, case and typing errors; records without a text are like none."""
+    pytest.importorskip("rapidfuzz")
+    assert await kept_ids(similar_by={"fields": "who", "threshold": 0.85}) == [1, 4, 5]
+    assert await kept_ids(similar_by={"fields": "who", "threshold": 1}) == [1, 3, 4, 5]
+
+
+async def test_the_first_of_each_group():
+    assert await kept_ids(window={"sort_by": "-sum", "count": 2}) == [2, 3]
+    rows = [{"g": "a", "n": 1}, {"g": "b", "n": 2}, {"g": "a", "n": 3}, {"g": "b", "n": None}]
+    step = {"id": "f", "intent": "filter", "input": rows, "with": {"window": {"by": "g", "sort_by": "-n"}}}
+    result = await run_steps([step], FilterHandler())
+    assert result.steps["f"].output == [{"g": "b", "n": 2}, {"g": "a", "n": 3}]
+
+
+async def test_a_model_says_why():
+    """The reasons of the records stand in the notes, where they are asked for."""
+    answers = [
+        {"n": 0, "keep": True, "reason": "it asks for money"},
+        {"n": 1, "keep": False, "reason": "a greeting"},
+    ]
+    provider = ScriptedProvider(json.dumps({"answers": answers}))
+    rows = [{"id": "a", "text": "Refund!"}, {"id": "b", "text": "Hello"}]
+    step = {"id": "f", "intent": "filter", "input": rows, "prompt": "Keep complaints", "with": {"reasons": True}}
+    result = await run_steps([step], FilterHandler(), provider)
+    outcome = result.steps["f"]
+    assert outcome.output == rows[:1], outcome.failure
+    assert "record 1 (id 'b'): a greeting" in outcome.notes

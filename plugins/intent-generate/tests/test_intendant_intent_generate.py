@@ -294,3 +294,75 @@ async def test_writes_data_without_any_model() -> None:
     assert "no language model could be asked" in failure.message
     assert all(part in failure.hint for part in ("ANTHROPIC_API_KEY", "template", "allow_extractive: true"))
     assert "fraud" not in str(failure)
+
+
+# --- guardrails -------------------------------------------------------------------------------------------------
+
+GUARD = {
+    "max_words": 8,
+    "must_mention": ["refund", ["Ada", "Ms Lovelace"]],
+    "forbidden": ["sue", "guarantee"],
+    "rules": [{"rule": "!text.contains('!')", "message": "no exclamation marks"}],
+}
+
+
+async def test_a_text_that_breaks_its_guard_is_sent_back_with_what_is_wrong():
+    outcome, calls = await generate(
+        {"who": "Ada"},
+        "We guarantee it!",
+        "Dear Ada, a REFUND is due.",
+        prompt="Write",
+        **{"with": {"guard": GUARD}},
+    )
+    assert outcome.output == "Dear Ada, a REFUND is due."
+    told = calls[1].messages[-1].content
+    for problem in (
+        "does not mention refund",
+        "does not mention Ada or Ms Lovelace",
+        "must not say 'guarantee'",
+        "no exclamation",
+    ):
+        assert problem in told
+
+
+async def test_a_text_that_never_fits_fails_the_step():
+    outcome, _ = await generate({}, "We guarantee it!", prompt="Write", **{"with": {"guard": GUARD}})
+    assert "no answer fits" in outcome.failure.message
+    assert "it must not say 'guarantee'" in outcome.failure.message
+
+
+async def test_a_guard_may_only_report():
+    """Then the text is the output, it is asked for once, and the notes say what it breaks."""
+    outcome, calls = await generate(
+        {}, "Hi!", prompt="Write", **{"with": {"guard": {**GUARD, "on_break": "report"}}}
+    )
+    assert (outcome.output, len(calls)) == ("Hi!", 1)
+    assert "the text does not keep to its guard: no exclamation marks" in outcome.notes
+
+
+async def test_words_are_forbidden_as_a_whole_and_templates_are_guarded_too():
+    """`sue` stands in `issue`, which is another word."""
+    template = {"template": "{text}", "guard": {"forbidden": ["sue"]}}
+    outcome, calls = await generate({"text": "An issue."}, **{"with": template})
+    assert (outcome.output, calls) == ("An issue.", [])
+    outcome, _ = await generate({"text": "We will SUE."}, **{"with": template})
+    assert outcome.failure.message == "the text does not keep to its guard: it must not say 'sue'"
+
+
+async def test_data_is_guarded_by_rules_on_its_value():
+    rules = [{"rule": "value.stars <= 5"}]
+    outcome, calls = await generate(
+        {},
+        '{"title": "Fine", "stars": 9}',
+        '{"title": "Fine", "stars": 4}',
+        prompt="Write",
+        output=SCHEMA,
+        **{"with": {"guard": {"rules": rules}}},
+    )
+    assert outcome.output["stars"] == 4
+    assert "`value.stars <= 5` does not hold" in calls[1].messages[-1].content
+
+
+async def test_a_guard_that_is_no_condition_is_seen_before_the_run():
+    with pytest.raises(WorkflowError, match=r"guard.rules\[0\].rule"):
+        await generate({}, prompt="Write", **{"with": {"guard": {"rules": [{"rule": "text ="}]}}})

@@ -113,3 +113,65 @@ async def test_a_workflow_of_three_deliveries_keeps_their_order():
     assert [value for _, value, _ in board.posted] == ["first", "after 1", "after 2"]
     assert len({key for _, _, key in board.posted}) == 3
     assert result.metrics.tokens_used == 0
+
+
+# --- several deliveries, and digests ----------------------------------------------------------------------------
+
+PEOPLE = [{"id": n, "who": {"name": f"p{n}"}, "note": "two\nlines" if n == 1 else None} for n in range(5)]
+
+
+class Shaky(Board):
+    """Refuses the second delivery once."""
+
+    name = "shaky"
+    calls = 0
+
+    @operation(side_effects=True)
+    async def post(self, parameters: Post, call: ConnectorCall) -> Json:
+        """Post a notice."""
+        self.calls += 1
+        if self.calls == 2:
+            raise ConnectorError("busy", retryable=True, delivered=False)
+        self.posted.append((parameters.channel, call.input, call.idempotency_key))
+        return {"number": len(self.posted)}
+
+
+async def test_many_records_are_delivered_in_parts_each_once():
+    """A step that is tried again goes on after the parts that were delivered."""
+    board = Shaky()
+    step = {
+        **STEP,
+        "uses": "shaky.post",
+        "input": PEOPLE,
+        "options": {"size": 2},
+        "retry": {"attempts": 3, "delay": 0},
+    }
+    result = await run_steps([step], SendHandler(), board)
+    outcome = result.steps["s"]
+    assert outcome.failure is None, outcome.failure
+    assert [len(value) for _, value, _ in board.posted] == [2, 2, 1]
+    assert (outcome.output["records"], len(outcome.output["deliveries"])) == (5, 3)
+    assert len({key for _, _, key in board.posted}) == 3
+
+
+async def test_a_digest_is_one_text_about_all_records():
+    board = Board()
+    digest = {"before": "{count} people", "each": "- {who.name}: {note}", "most": 3, "after": "that is all"}
+    result = await run_steps([{**STEP, "input": PEOPLE, "options": {"digest": digest}}], SendHandler(), board)
+    assert result.steps["s"].failure is None, result.steps["s"].failure
+    assert board.posted[0][1] == "5 people\n- p0: \n- p1: two lines\n- p2: \n… and 2 more\nthat is all"
+
+
+async def test_a_digest_of_nothing_is_not_sent_unless_asked():
+    board = Board()
+    result = await run_steps([{**STEP, "input": [], "options": {"digest": {"each": "{a}"}}}], SendHandler(), board)
+    assert (result.steps["s"].output, board.posted) == ({"delivered": False}, [])
+    digest = {"each": "{a}", "empty": "nothing new"}
+    await run_steps([{**STEP, "input": [], "options": {"digest": digest}}], SendHandler(), board)
+    assert board.posted[0][1] == "nothing new"
+
+
+async def test_a_digest_names_a_field_that_is_not_there():
+    step = {**STEP, "input": PEOPLE, "options": {"digest": {"each": "{name}"}}}
+    result = await run_steps([step], SendHandler(), Board())
+    assert result.steps["s"].failure.message == "record 0 (id 0) has no field 'name'"

@@ -14,7 +14,23 @@ from intendant_intent_transform import OPS, TransformHandler
 class TestTransformContract(IntentContract):
     plugin = TransformHandler
     entry_point = "transform"
-    steps = ({"input": [{"n": 1}], "with": {"op": "set", "fields": {"m": "item.n + 1"}}},)
+    steps = (
+        {"input": [{"n": 1}], "with": {"op": "set", "fields": {"m": "item.n + 1"}}},
+        {"input": [{"id": 1}], "with": {"op": "sort", "by": "id"}},
+        {"input": [{"id": 1}], "with": {"op": "unique"}},
+        {"input": [{"id": 1}], "with": {"op": "to_csv"}},
+        {"input": [{"id": 1}], "with": {"op": "to_markdown_table"}},
+        {"input": [{"id": 1}], "with": {"op": "expand", "field": "id"}},
+        {"input": [{"id": 1}], "with": {"op": "unpivot", "keep": "id"}},
+        {
+            "input": [{"id": 1}],
+            "with": {"op": "pivot", "rows": "id", "columns": "id", "values": "id", "combine": "list"},
+        },
+        {"input": [{"id": 1}], "with": {"op": "truncate_date", "field": "id", "to": "week"}},
+        {"input": [{"id": 1}], "with": {"op": "convert_unit", "field": "id", "from_unit": "km", "to": "mi"}},
+        {"input": [{"id": 1}], "with": {"op": "reduce", "with": "concat"}},
+        {"input": "text", "with": {"op": "shorten", "length": 3}},
+    )
 
 
 async def outcome_of(value, *do):
@@ -109,13 +125,21 @@ async def test_every_operation_answers_or_refuses_whatever_it_is_given(op, value
         "field": "x",
         "into": "z",
         "days": 1,
-        "to": "x",
+        "to": {"truncate_date": "day", "convert_unit": "m"}.get(op, "x"),
+        "rows": "x",
+        "columns": ["x"] if op != "pivot" else "x",
+        "values": {} if op == "set" else "x",
+        "keep": "first" if op == "unique" else "x",
+        "where": "item == 1",
+        "length": 3,
         "label": "x",
         "value": "y",
     }
     known = {name: item for name, item in needed.items() if name in OPS[op].model_fields}
     if op == "set":
         known["fields"] = {"x": "item.y"}
+    if op == "reduce":
+        known["with"] = "count"
     outcome = await outcome_of(value, {"op": op, **known})
     assert outcome.failure is None or outcome.failure.error == "StepError", outcome.failure
 

@@ -24,7 +24,12 @@ GOOD = {"id": "a", "total": 10, "items": [1], "state": "open"}
 class TestValidateContract(IntentContract):
     plugin = ValidateHandler
     entry_point = "validate"
-    steps = ({"input": [{"n": 1}], "with": {"schema": {"type": "object"}}},)
+    steps = (
+        {"input": [{"n": 1}], "with": {"schema": {"type": "object"}}},
+        {"input": [{"id": 1}], "with": {"unique": ["id", ["id", "n"]], "on_fail": "report"}},
+        {"input": [{"id": 1}], "with": {"rules": [{"name": "r", "rule": "item.id == 1"}], "on_fail": "drop"}},
+        {"input": [{"id": 1}], "with": {"repair": {"trim": True, "types": {"id": "text", "n": "number"}}}},
+    )
 
 
 async def run(value, **parameters):
@@ -200,3 +205,87 @@ async def test_every_record_either_passes_or_is_rejected(numbers):
     outcome = await run(numbers, rules=[{"name": "positive", "rule": "item > 0"}], on_fail="report")
     assert outcome.output["passed"] == [number for number in numbers if number > 0]
     assert outcome.output["rejected"] == [number for number in numbers if number <= 0]
+
+
+# --- across records -------------------------------------------------------------------------------------------
+
+
+def messages(outcome):
+    return [(found["index"], found["rule"], found["message"]) for found in outcome.output["violations"]]
+
+
+async def test_values_that_occur_twice_are_named_with_the_first():
+    rows = [{"a": 1, "b": "x"}, {"a": 1.0, "b": "y"}, {"a": None, "b": "x"}, {"b": "x"}, {"a": 2, "b": "x"}]
+    outcome = await run(rows, unique=["a", ["a", "b"]], on_fail="report")
+    assert messages(outcome) == [
+        (1, "unique a", "number 1.0 is that of record 0 too"),
+        (3, "unique a, b", 'null, text "x" is that of record 2 too'),
+    ]
+    assert [entry["index"] for entry in outcome.output["report"]] == [1, 3]
+
+
+async def test_references_lead_to_other_lists():
+    """Of records or of values; null refers to nothing."""
+    rows = [{"customer": 1}, {"customer": 9}, {"customer": None}, {"customer": "1"}]
+    references = [{"field": "customer", "records": [{"id": 1}, {"id": 2}], "by": "id"}]
+    outcome = await run(rows, references=references, on_fail="drop")
+    assert outcome.output["passed"] == [{"customer": 1}, {"customer": None}]
+    assert messages(outcome)[0] == (1, "reference customer", "number 9 is not in the other list")
+    outcome = await run(rows[:1], references=[{"field": "customer", "records": [1]}])
+    assert outcome.output["valid"]
+
+
+async def test_data_that_is_too_old_is_not_valid():
+    old = await run(
+        [{"t": "2020-01-01"}, {"t": "never"}], fresh={"field": "t", "max_age": "7 days"}, on_fail="report"
+    )
+    assert (old.output["valid"], old.output["failed"], old.output["total"]) == (False, 0, 1)
+    assert "older than 7 days" in old.output["violations"][0]["message"]
+    new = await run(
+        [{"t": "2020-01-01"}, {"t": "2999-12-31T23:00:00Z"}], fresh={"field": "t", "max_age": "1 hour"}
+    )
+    assert new.output["valid"]
+    wrong = await run([{"t": 1}], fresh={"field": "t", "max_age": "soon"})
+    assert wrong.failure.message == "`max_age` is 'soon', which is no age"
+
+
+async def test_records_are_put_right_before_they_are_checked():
+    """What can be converted is, and counted; what cannot stays, and is a fault with its reason."""
+    rows = [
+        {"n": " 12 ", "x": "1.250,5", "d": "31 May 2026", "b": "Yes", "s": " "},
+        {"n": "12.5", "x": 3, "d": "1/2/2026", "b": "?"},
+    ]
+    types = {"n": "integer", "x": "number", "d": "date", "b": "boolean"}
+    repair = {"trim": True, "empty_as_null": True, "types": types, "defaults": {"country": "TR"}}
+    outcome = await run(rows, repair=repair, schema={"required": ["country"]}, on_fail="report")
+    assert outcome.output["passed"] == [
+        {"n": 12, "x": 1250.5, "d": "2026-05-31", "b": True, "s": None, "country": "TR"}
+    ]
+    (bad,) = outcome.output["report"]
+    assert bad["index"] == 1
+    assert bad["reasons"] == [
+        'n: text "12.5" cannot be read as integer',
+        'd: text "1/2/2026" cannot be read as date',
+        'b: text "?" cannot be read as boolean',
+    ]
+    assert "2 values of country filled in" in outcome.notes
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner),
+        max_leaves=8,
+    )
+)
+async def test_any_input_is_checked_or_refused(value):
+    """Whatever comes, no check across records raises anything but a message for users."""
+    outcome = await run(
+        value,
+        unique=["a", ["a", "b"]],
+        references=[{"field": "a", "records": [value]}],
+        fresh={"field": "b", "max_age": "1 day"},
+        repair={"trim": True, "types": {"a": "number", "b": "date"}},
+        on_fail="report",
+    )
+    assert outcome.failure is None or outcome.failure.error == "StepError", outcome.failure

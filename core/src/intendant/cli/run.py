@@ -1,5 +1,6 @@
 """`intendant run`, `intendant resume` and `intendant fork`."""
 
+import json
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
@@ -14,6 +15,7 @@ from intendant.cli.shared import (
     REFUSED,
     WAITING,
     DbOption,
+    FullOption,
     JsonOption,
     Session,
     SetOption,
@@ -43,6 +45,9 @@ CODES = {
     RunStatus.cancelled: INTERRUPTED,
 }
 
+LARGE = 100_000
+"""Characters of an output up to which `--json` prints it."""
+
 
 @command()
 def run(
@@ -54,6 +59,7 @@ def run(
     ] = False,
     wait: WaitOption = False,
     as_json: JsonOption = False,
+    full: FullOption = False,
     db: DbOption = None,
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
@@ -68,7 +74,7 @@ def run(
         values = read_inputs(flow, inputs or [])
         work = partial(session.service.run, flow, values, dry=dry, wait=wait)
         result = _shown(session, work, as_json=as_json)
-    _end(result, as_json=as_json)
+    _end(result, as_json=as_json, full=full)
 
 
 @command()
@@ -92,6 +98,7 @@ def resume(
     usd: Annotated[float | None, typer.Option(help="The same in US$.", min=0, max=MAX_USD)] = None,
     wait: WaitOption = False,
     as_json: JsonOption = False,
+    full: FullOption = False,
     db: DbOption = None,
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
@@ -106,7 +113,7 @@ def resume(
         work = partial(session.service.resume, run, take_over=take_over, limits=limits, workflow=flow, wait=wait)
         earlier = session.do(_earlier(session.engine, run))
         result = _shown(session, work, earlier, as_json=as_json)
-    _end(result, as_json=as_json)
+    _end(result, as_json=as_json, full=full)
 
 
 @command()
@@ -132,6 +139,7 @@ def fork(
     ] = False,
     wait: WaitOption = False,
     as_json: JsonOption = False,
+    full: FullOption = False,
     db: DbOption = None,
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
@@ -150,7 +158,7 @@ def fork(
             session.service.fork, run, start, inputs=values, workflow=flow, limits=limits, dry=dry, wait=wait
         )
         result = _shown(session, work, as_json=as_json)
-    _end(result, as_json=as_json)
+    _end(result, as_json=as_json, full=full)
 
 
 async def _workflow_of(engine: "Engine", run: str) -> Workflow:
@@ -159,9 +167,9 @@ async def _workflow_of(engine: "Engine", run: str) -> Workflow:
     return (await find_kept(engine, run)).plan.workflow
 
 
-def _end(result: RunResult, *, as_json: bool) -> NoReturn:
+def _end(result: RunResult, *, as_json: bool, full: bool) -> NoReturn:
     if as_json:
-        print_json(as_document(result))
+        print_json(as_document(result, full=full))
     else:
         print("\n".join(summary(result)))
     raise typer.Exit(CODES[result.status])
@@ -254,8 +262,17 @@ def read_inputs(flow: Workflow, assignments: list[str]) -> dict[str, Json]:
     return values
 
 
-def as_document(result: RunResult) -> dict[str, Any]:
-    """A run as one JSON document."""
+def as_document(result: RunResult, *, full: bool = True) -> dict[str, Any]:
+    """A run as one JSON document; outputs of more than `LARGE` characters as references, unless *full*."""
     document = {**result.model_dump(mode="json"), "metrics": result.metrics.summary(), "outputs": result.outputs}
     handled = {key: failure.model_dump(mode="json") for key, failure in result.handled.items()}
-    return {**document, "handled": handled, "waits": result.waits}
+    document = {**document, "handled": handled, "waits": result.waits}
+    if full:
+        return document
+    for key, step in document["steps"].items():
+        text = json.dumps(step["output"], ensure_ascii=False)
+        if len(text) > LARGE:
+            shown = {"$output": f"intendant show {result.run_id} {key} --full", "characters": len(text)}
+            step["output"] = shown
+            document["outputs"] = {**document["outputs"], **({key: shown} if key in document["outputs"] else {})}
+    return document

@@ -50,6 +50,9 @@ DbOption = Annotated[
     str | None, typer.Option("--db", help="Where runs are kept: a database URL, or `none` for memory only.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+FullOption = Annotated[
+    bool, typer.Option("--full", help="With --json: print outputs whole that are large, instead of references.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", help="A setting, such as budget.strategy=equal. May be repeated."),

@@ -123,6 +123,12 @@ class IntentHandler(Plugin, Generic[ParametersT]):
         """
         return False
 
+    def flows(self, step: Step) -> bool:  # noqa: ARG002  # for subclasses
+        """True if it reads the input of this step through `request.records`, and so takes a reference to records
+        that are too many to be held. By default False: it is given a list, as long as that can be held.
+        """
+        return False
+
     def check(self, step: Step) -> list[str]:  # noqa: ARG002  # for subclasses
         """What is wrong with *step*, seen before anything runs; empty if nothing is. By default nothing."""
         return []

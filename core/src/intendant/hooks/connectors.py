@@ -1,7 +1,7 @@
 """The base class of connectors: places that steps read from and write to."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, get_type_hints
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from intendant.hooks.bases import Plugin, first_error
 from intendant.model.errors import ConnectorError
+from intendant.model.record_access import RecordSource
 from intendant.model.requests import Operation
 from intendant.model.workflow import Json
 
@@ -42,11 +43,11 @@ class Effect(NamedTuple):
     """True if doing it twice leaves the same state as doing it once."""
 
 
-OperationMethod = Callable[..., Awaitable[Json]]
+OperationMethod = Callable[..., Awaitable[Json | RecordSource]]
 
 
 def operation(
-    *, side_effects: bool, idempotent: bool = False, varies: bool = False
+    *, side_effects: bool, idempotent: bool = False, varies: bool = False, flows: bool = False
 ) -> Callable[[OperationMethod], OperationMethod]:
     """Mark a method of a `Connector` as something that workflows may use.
 
@@ -54,11 +55,14 @@ def operation(
         side_effects: True if it changes anything outside.
         idempotent: True if doing it twice leaves the same state as doing it once.
         varies: True if `effect_of` may say less of a use with certain parameters.
+        flows: True if it takes records that are too many to be held: `call.input` is then a
+            `RecordStream` in place of a list, which is read in a thread.
     """
 
     def mark(method: OperationMethod) -> OperationMethod:
         method.__intendant_operation__ = (side_effects, idempotent)  # type: ignore[attr-defined]
         method.__intendant_varies__ = varies  # type: ignore[attr-defined]
+        method.__intendant_flows__ = flows  # type: ignore[attr-defined]
         return method
 
     return mark
@@ -162,7 +166,7 @@ class Connector(Plugin):
             message = f"`with` of {self.name}.{name} is wrong: {first_error(error)}"
             raise ConnectorError(message, delivered=False) from None
 
-    async def do(self, name: str, parameters: Mapping[str, Json], call: ConnectorCall) -> Json:
+    async def do(self, name: str, parameters: Mapping[str, Json], call: ConnectorCall) -> Json | RecordSource:
         """Do operation *name*.
 
         Raises:
@@ -170,6 +174,29 @@ class Connector(Plugin):
         """
         method: OperationMethod = getattr(self, name)
         return await method(self.checked(name, parameters), call)
+
+    def flows(self, name: str) -> bool:
+        """True if operation *name* takes records that are too many to be held."""
+        return bool(getattr(inspect.getattr_static(self, name), "__intendant_flows__", False))
+
+    def open_records(self, about: Mapping[str, Json]) -> Iterator[list[Json]]:
+        """Read again what a `RecordSource` of this connector stands for, in batches; it runs in a thread.
+
+        Args:
+            about: What the source said.
+
+        Raises:
+            ConnectorError: It cannot be read, or has changed since.
+        """
+        raise ConnectorError(f"the connector '{self.name}' has no records that can be read again: {sorted(about)}")
+
+    def check_records(self, about: Mapping[str, Json]) -> None:
+        """Pass if what a `RecordSource` stands for is what it was; it runs in a thread.
+
+        Raises:
+            ConnectorError: It has changed, or is gone.
+        """
+        next(self.open_records(about), None)
 
     async def close(self) -> None:
         """Give connections back. By default there are none."""

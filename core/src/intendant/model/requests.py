@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validat
 from typing_extensions import TypeVar
 
 from intendant.model.described import Described
+from intendant.model.record_access import ListRecords, Records
 from intendant.model.results import Compression, ModelReply, Route, ToolCall
 from intendant.model.workflow import Frozen, Json, Step
 
@@ -420,8 +421,11 @@ class ModelClient(Protocol):
 class UseConnector(Protocol):
     """Does the operation that a step's `uses` names."""
 
-    def __call__(self, value: Json = None) -> Awaitable[Json]:
+    def __call__(self, value: Json = None, parameters: Mapping[str, Json] | None = None) -> Awaitable[Json]:
         """Do the operation on *value*; returns what the connector returns.
+
+        *parameters* take the place of those of the step's `with`, or are added to them, by dotted paths such as
+        `query.id`.
 
         Each call in a step is a delivery of its own, in the order of the calls: a retried step does not repeat
         those that were delivered.
@@ -451,3 +455,5 @@ class StepRequest(Generic[ParametersT_co]):
     """The step's prompt with all references resolved."""
     idempotency_key: str = ""
     """The same for each attempt at the step of a run; hand it on to whatever can recognise a repetition."""
+    records: Records = field(default_factory=ListRecords, repr=False)
+    """Reads the input and writes the output batch by batch, for handlers that declare `flows`."""

@@ -11,6 +11,7 @@ from intendant.model.graph_keys import Approve, ToolUse
 from intendant.model.workflow import Json, Step
 from intendant.pilot.agent_turns import Agent
 from intendant.pilot.deliveries import ConnectorUse, Permit
+from intendant.pilot.record_space import RunRecords
 from intendant.pilot.resolving import resolve
 from intendant.pilot.tool_offers import OfferedTool, offer
 from intendant.pilot.tool_use import ToolBox
@@ -90,6 +91,7 @@ class _Uses:
             context.journal,
             self.address,
             key,
+            records=RunRecords(context.journal, context.plugins.connectors),
             secrets=context.secrets,
             in_doubt=self.step.in_doubt,
             dry=context.dry,

@@ -3,6 +3,7 @@ is never made twice: not by a retry, not by another process, not after a crash.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from pydantic import BaseModel
@@ -13,7 +14,9 @@ from intendant.config.secrets import Secrets, UsedSecrets
 from intendant.hooks.connectors import Connector, ConnectorCall, Effect
 from intendant.hooks.redaction import redacted
 from intendant.model.errors import ConnectorError, IntendantError, PossiblySent
+from intendant.model.record_access import RecordSource, is_reference
 from intendant.model.workflow import InDoubt, Json
+from intendant.pilot.record_space import RunRecords
 from intendant.record.journal import Journal
 from intendant.record.store import outbox
 from intendant.spending.paid_uses import PaidUses
@@ -39,6 +42,7 @@ class ConnectorUse:
         step_id: The step.
         key: The idempotency key of what it delivers.
         secrets: Where secrets are found.
+        records: What the run keeps of records that are too many to be held.
         in_doubt: What the step says about deliveries that may have been made.
         dry: Changes to the outside are not made, only told.
         folder: The folder of the workflow's file.
@@ -60,6 +64,7 @@ class ConnectorUse:
         key: str,
         *,
         secrets: Secrets,
+        records: RunRecords,
         in_doubt: InDoubt | None = None,
         dry: bool = False,
         folder: str = "",
@@ -79,12 +84,17 @@ class ConnectorUse:
         self._step_id = step_id
         self._key = key
         self._secrets = secrets
+        self._records = records
         self._in_doubt = in_doubt
         self._dry = dry
         self._uses = 0
 
-    async def __call__(self, value: Json = None) -> Json:
+    async def __call__(self, value: Json = None, parameters: Mapping[str, Json] | None = None) -> Json:
         """Do the operation on *value*; the n-th use in each attempt is the same delivery.
+
+        Args:
+            value: What it works on.
+            parameters: What takes the place of parameters of the step, by dotted paths.
 
         Raises:
             ConnectorError: It failed, or an earlier attempt may already have done it.
@@ -94,15 +104,15 @@ class ConnectorUse:
         self._uses += 1
         call = ConnectorCall(value, key, self._journal.run_id, self._step_id, self._folder, self.notes)
         used = UsedSecrets(self._secrets)
-        values = self._fill(used)
-        parameters = self._checked(values, used)
-        effect = await self._effect(parameters, used)
+        more = parameters or {}
+        values = _placed(self._fill(used), more)
+        effect = await self._effect(self._checked(values, used), used)
         if not effect.side_effects:
             return await self._do(values, call, used)
         if self._dry:
             if self._permit is not None:
                 await self._permit(effect)
-            return self._withheld(call)
+            return self._withheld(call, more)
         return await self._deliver(values, call, used, effect)
 
     async def _deliver(
@@ -138,10 +148,10 @@ class ConnectorUse:
         await journal.commit(outbox.finish(key, receipt), self._event(events.DeliveryFinished, key))
         return receipt
 
-    def _withheld(self, call: ConnectorCall) -> Json:
+    def _withheld(self, call: ConnectorCall, more: Mapping[str, Json]) -> Json:
         """What would be delivered, as the receipt of a dry run; secrets are masked."""
         self._journal.append(self._event(events.DeliveryWithheld, call.idempotency_key))
-        values = dict(self._fill(UsedSecrets(None)))
+        values = dict(_placed(self._fill(UsedSecrets(None)), more))
         return {"dry": True, "operation": self._name, "with": values, "input": call.input}
 
     @property
@@ -167,12 +177,22 @@ class ConnectorUse:
             name, operation = self._connector.name, self._operation.name
             said = await self._connector.cost_of(operation, self._connector.checked(operation, values))
             most = self._paid.most(name, operation, said)
-            do = partial(self._connector.do, operation, values, call)
-            return used.scrubbed(await self._paid.pay(name, operation, most, do, call.charged))
+            do = partial(self._connector.do, operation, values, await self._given(call))
+            done = await self._paid.pay(name, operation, most, do, call.charged)
+            if isinstance(done, RecordSource):
+                return await self._records.keep_source(name, done)
+            return used.scrubbed(done)
         except Exception as error:  # a plugin's own code
             if not len(used) and isinstance(error, IntendantError):
                 raise
             raise self._explained(error, used) from None
+
+    async def _given(self, call: ConnectorCall) -> ConnectorCall:
+        """The call, with records that its input refers to."""
+        if is_reference(call.input) and self._connector.flows(self._operation.name):
+            return replace(call, input=self._records.stream(call.input))
+        held = await self._records.held(call.input)
+        return call if held is call.input else replace(call, input=held)
 
     def _explained(self, error: Exception, used: UsedSecrets) -> IntendantError:
         """An error of the connector, without secrets."""
@@ -193,3 +213,17 @@ class ConnectorUse:
 
     def _event(self, kind: type[events.Event], key: str, **more: bool) -> events.Event:
         return self._log.event(kind, operation=self._name, key=key, **more)
+
+
+def _placed(values: Mapping[str, Json], more: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Parameters with others put in by their paths; the given ones are not changed."""
+    made = dict(values)
+    for path, value in more.items():
+        *outer, last = path.split(".")
+        inner = made
+        for name in outer:
+            found = inner.get(name)
+            inner[name] = dict(found) if isinstance(found, dict) else {}
+            inner = inner[name]
+        inner[last] = value
+    return made

@@ -11,7 +11,6 @@ from time import monotonic
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json, to_json
 
 from intendant import events
 from intendant.config.logs import get_logger
@@ -40,6 +39,7 @@ from intendant.model.workflow import Json, Retry, Step
 from intendant.pilot.agent_steps import agent_of
 from intendant.pilot.client import Shared, StepModel
 from intendant.pilot.deliveries import ConnectorUse
+from intendant.pilot.record_space import RunRecords, copied
 from intendant.pilot.recording import Recorder, StepRecorder, executed_event, failed_event
 from intendant.pilot.rerouting import choose
 from intendant.pilot.resolving import resolve
@@ -123,6 +123,7 @@ class StepExecution:
         self._given = given or {}
         self._log = context.journal.step(self._address)
         self._use: ConnectorUse | None = None
+        self._records = RunRecords(context.journal, context.plugins.connectors)
         self._attempts = 0
         self._generation = 0
         self._failed_tiers: dict[str, str] = {}
@@ -207,7 +208,8 @@ class StepExecution:
         try:
             async with asyncio.timeout(limit) as clock:
                 with inside(context.ledger, self._address):
-                    result = await self._handled(self._chosen(model, self._request(model, calls)))
+                    request = self._chosen(model, await self._request(model, calls))
+                    result = await self._handled(request)
         except TimeoutError:
             if not clock.expired():
                 raise
@@ -268,19 +270,24 @@ class StepExecution:
 
     # --- what the handler is given ---
 
-    def _request(self, model: StepModel, calls: CallScope) -> StepRequest[Any]:
+    async def _request(self, model: StepModel, calls: CallScope) -> StepRequest[Any]:
         """The step with its references resolved."""
         step, given, scope = self._step, self._given, self._references
+        value = given["input"] if "input" in given else resolve(step.input, scope)
+        handler = self._context.plugins.intents.get(self._plan.intent)
+        value = await self._records.given(value, flows=handler is not None and handler.flows(step))
+        values = {} if step.uses else await self._records.held(self._with(UsedSecrets(None)))
         return StepRequest(
             run_id=self._context.journal.run_id,
             step=step,
             intent=self._plan.intent,
-            input=_copied(given["input"] if "input" in given else resolve(step.input, scope)),
+            input=copied(value),
             prompt=given["prompt"] if "prompt" in given else str(resolve(step.prompt or "", scope)),
-            parameters=self._parameters(step, {} if step.uses else self._with(UsedSecrets(None))),
+            parameters=self._parameters(step, values),
             idempotency_key=self._key,
             model=model,
             use_connector=self._connector(calls),
+            records=self._records,
         )
 
     @property
@@ -296,7 +303,7 @@ class StepExecution:
         if not step.with_ and "with" not in given:
             return {}
         scope = {**self._references, "secrets": secrets}
-        values: Mapping[str, Json] = _copied(given["with"] if "with" in given else resolve(step.with_, scope))
+        values: Mapping[str, Json] = copied(given["with"] if "with" in given else resolve(step.with_, scope))
         return values
 
     def _parameters(self, step: Step, values: Mapping[str, Json]) -> BaseModel:
@@ -307,7 +314,7 @@ class StepExecution:
         """
         handler = self._context.plugins.intents.get(self._plan.intent)
         model = Options if handler is None else handler.Parameters
-        options = _copied(resolve(step.options, self._references)) if step.options else {}
+        options = copied(resolve(step.options, self._references)) if step.options else {}
         try:
             return model.model_validate(options if step.uses else {**values, **options})
         except ValidationError as error:
@@ -327,6 +334,7 @@ class StepExecution:
             self._address,
             self._key,
             secrets=context.secrets,
+            records=self._records,
             in_doubt=self._step.in_doubt,
             dry=context.dry,
             folder=context.folder,
@@ -346,7 +354,7 @@ class StepExecution:
             )
         text = output_text(result.output)
         if self._step.output is not None:
-            errors = await Schema(self._step.output).errors_async(result.output)
+            errors = await self._records.faults(Schema(self._step.output), result.output)
             if errors:
                 raise OutputInvalid(f"the output does not match its schema: {'; '.join(errors)}")
         return text
@@ -438,11 +446,6 @@ def _is_being_cancelled() -> bool:
     return (task := asyncio.current_task()) is not None and task.cancelling() > 0
 
 
-def _copied(value: Json) -> Json:
-    """A copy, so that a handler that changes its input changes nothing of other steps or of the host."""
-    return from_json(to_json(value)) if isinstance(value, dict | list) and value else value
-
-
 def failure_of(error: IntendantError) -> Failure:
     """An error as the failure of a step."""
     message, hint = redacted(error.message), redacted(error.hint)
@@ -475,5 +478,5 @@ def output_text(output: Json) -> str:
     return text
 
 
-async def _no_connector(value: Json = None) -> Json:  # noqa: ARG001  # part of the protocol
+async def _no_connector(value: Json = None, parameters: Any = None) -> Json:  # noqa: ARG001  # the protocol
     raise StepError("the step uses no connector", hint="name one: `uses: connector.operation`")

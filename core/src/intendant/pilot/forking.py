@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from intendant.model.errors import IntendantError, WorkflowError
+from intendant.model.record_access import references_in
 from intendant.model.requests import MemoryContext
 from intendant.model.results import StepOutcome, Usage
 from intendant.model.workflow import Json, Step, Workflow
@@ -106,7 +107,12 @@ async def fork_of(
     rows = await engine.store.do(runs.steps_of(found.run_id))
     done = {key: outcome for key, outcome in outcomes_of(rows).items() if outcome.is_done}
     keep = _Keep(old, new, begin, frozenset(changed))
-    kept = {key: _without_cost(outcome, found.run_id) for key, outcome in done.items() if keep(key)}
+    kept = {
+        key: _without_cost(outcome, found.run_id)
+        for key, outcome in done.items()
+        # What a reference names is kept with its own run only.
+        if keep(key) and not any(True for _ in references_in(outcome.output))
+    }
     return Fork(plan, values, found.memory, kept)
 
 

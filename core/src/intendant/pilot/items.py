@@ -20,6 +20,7 @@ from intendant.pilot.conditions import Expression
 from intendant.pilot.execution import failure_of, output_text
 from intendant.pilot.frames import Frame, counts_of, totals
 from intendant.pilot.graph import CONDITION_NAMES
+from intendant.pilot.record_space import RunRecords
 from intendant.pilot.recording import ItemBatch, ItemRecorder
 from intendant.pilot.resolving import resolve
 from intendant.pilot.steps import Place, composite, work
@@ -43,7 +44,8 @@ async def run_items(frame: Frame, step: Step) -> StepOutcome:
             gathered.
     """
     scope = frame.scope(step)
-    items = resolve(step.for_each, scope)
+    context = frame.run.context
+    items = await RunRecords(context.journal, context.plugins.connectors).held(resolve(step.for_each, scope))
     if not isinstance(items, list):
         raise StepError(f"`for_each` is {_kind(items)}, not a list", hint="name a list, such as steps.read.output")
     most = frame.run.context.settings.run.max_items

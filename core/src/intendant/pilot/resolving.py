@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from intendant.model.errors import ReferenceFailed
+from intendant.model.record_access import is_reference
 from intendant.model.references import SHOWN, Part, Reference, read, scan
 from intendant.model.workflow import Json
 
@@ -114,7 +115,7 @@ def _descend(value: Json, parts: tuple[Part, ...], text: str, so_far: str) -> Js
             return None
         if part is None:
             if not isinstance(value, list):
-                raise _missing(text, f"{so_far} is not a list")
+                raise _missing(text, _no_list(value, so_far))
             return [_descend(item, parts[index + 1 :], text, f"{so_far}[*]") for item in value]
         value = _step_into(value, part, text, so_far)
         so_far = f"{so_far}[{part}]" if isinstance(part, int) else f"{so_far}.{part}".lstrip(".")
@@ -124,7 +125,7 @@ def _descend(value: Json, parts: tuple[Part, ...], text: str, so_far: str) -> Js
 def _step_into(value: Json, part: str | int, text: str, so_far: str) -> Json:
     if isinstance(part, int):
         if not isinstance(value, list):
-            raise _missing(text, f"{so_far} is not a list")
+            raise _missing(text, _no_list(value, so_far))
         if not -len(value) <= part < len(value):
             raise _missing(text, f"{so_far} has {len(value)} elements")
         return value[part]
@@ -136,6 +137,12 @@ def _step_into(value: Json, part: str | int, text: str, so_far: str) -> Json:
         names = ", ".join(map(str, list(value)[:12])) or "nothing"
         raise _missing(text, f"{so_far or 'here'} has: {names}")
     return value[part]
+
+
+def _no_list(value: Json, so_far: str) -> str:
+    if is_reference(value):
+        return f"{so_far} is a reference to records that flow; give it whole to a filter or an aggregation"
+    return f"{so_far} is not a list"
 
 
 def _missing(text: str, what: str) -> ReferenceFailed:

@@ -127,7 +127,7 @@ def outcomes_of(rows: Iterable[StepRow]) -> dict[str, StepOutcome]:
     for row in rows:
         outcome = StepOutcome.model_validate_json(row.outcome)
         if row.output is not None:
-            outcome = outcome.model_copy(update={"output": json.loads(row.output)})
+            outcome = outcome.model_copy(update={"output": row.value})
         outcomes[row.key] = outcome
     return outcomes
 

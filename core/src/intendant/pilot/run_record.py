@@ -84,9 +84,8 @@ async def _everything(
     steps: dict[str, Any] = {}
     inner: dict[str, Any] = {}
     for step in await store.do(runs.steps_of(row.id)):
-        output = None if step.output is None else json.loads(step.output)
         within = any(mark in step.key for mark in "[/~")
-        (inner if within else steps)[step.key] = {**json.loads(step.outcome), "output": output}
+        (inner if within else steps)[step.key] = {**json.loads(step.outcome), "output": step.value}
     totals = await store.do(bookings.totals_of_run(row.id))
     first = verify(stored, last_hash=row.last_hash) if whole else None
     return {

@@ -14,7 +14,7 @@ from intendant.events import ApprovalDecided, ApprovalRequested, Event, Initiali
 from intendant.model.results import StepOutcome
 from intendant.record.figures import FiguresFold
 from intendant.record.metrics import MetricsFold
-from intendant.record.rows import EventRow, Fence, NewEvent, StepRow
+from intendant.record.rows import EventRow, Fence, NewEvent, StepRow, packed
 from intendant.text.surrogates import writable
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def row_of(outcome: StepOutcome, output: str | None, at: float, *, short: bool =
         key=outcome.step_id,
         status=outcome.status.value,
         attempt=outcome.attempts,
-        output=output,
+        output=None if output is None else packed(output),
         outcome=_outcome_json(outcome, short=short),
         finished_at=at,
     )

@@ -5,9 +5,13 @@ Amounts of money are micro-US$, times are seconds since 1970 (UTC). Fields that 
 """
 
 import json
+from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from time import time
 from typing import Any, Literal, NamedTuple
+from zlib import compress, decompress
+
+from intendant.model.workflow import Json
 
 HoldState = Literal["held", "settled", "released", "in_doubt"]
 
@@ -61,10 +65,34 @@ class StepRow(NamedTuple):
     status: str
     attempt: int
     output: str | None
-    """As JSON."""
+    """As JSON; compressed where it is long (`packed`)."""
     outcome: str
     """The `StepOutcome` without its output, as JSON."""
     finished_at: float
+
+    @property
+    def value(self) -> Json:
+        """The output; null where there is none, or where it was erased."""
+        return None if self.output is None else json.loads(unpacked(self.output))
+
+
+PACKED = "zlib:"
+"""What a compressed text begins with; no JSON does."""
+LONG = 50_000
+"""Characters of an output that is compressed: it may be stored by several steps that hand it on."""
+
+
+def packed(text: str) -> str:
+    """A text as it is stored: compressed, where it is long and that makes it shorter."""
+    if len(text) < LONG:
+        return text
+    made = PACKED + b64encode(compress(text.encode(), 1)).decode("ascii")
+    return made if len(made) < len(text) else text
+
+
+def unpacked(text: str) -> str:
+    """A text that was stored."""
+    return decompress(b64decode(text.removeprefix(PACKED))).decode() if text.startswith(PACKED) else text
 
 
 class NewEvent(NamedTuple):

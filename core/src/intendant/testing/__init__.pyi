@@ -24,6 +24,11 @@ from .fakes import (
     run_steps as run_steps,
     sync_engine as sync_engine,
 )
+from .hostile import (
+    BAD_ANSWERS as BAD_ANSWERS,
+    HOSTILE as HOSTILE,
+    NoProvider as NoProvider,
+)
 from .intent_contract import IntentContract as IntentContract
 from .provider_contract import (
     Peer as Peer,

@@ -15,6 +15,7 @@ from intendant.model.results import ModelReply, RunResult, StepResult
 from intendant.model.workflow import Json, Workflow
 from intendant.testing.contract_base import PluginContract
 from intendant.testing.fakes import ScriptedProvider, engine, run_steps
+from intendant.testing.hostile import BAD_ANSWERS, HOSTILE, NoProvider
 from intendant.testing.samples import sample_of
 from intendant.testing.watching import cancelled_within, watched
 
@@ -100,6 +101,53 @@ class IntentContract(PluginContract):
             refused = failure is None or "raised" not in failure.message
             assert refused, f"on {value!r} with {extra}: {failure}"
             assert not changed, f"it changed its {changed[0]}: another step may have the same"
+
+    @pytest.mark.parametrize("name", HOSTILE)
+    @watched
+    async def test_its_own_steps_stand_hostile_data(self, name: str) -> None:
+        """The steps given as `steps` answer with JSON, or refuse with a user's error, whatever they work on."""
+        for given in self.steps:
+            step = {**given, "id": "a", "intent": self.make().name, "input": "{{ inputs.value }}"}
+            beside = (plugin() for plugin in self.beside)
+            try:
+                result = await run_steps([step], self.make(), *beside, inputs={"value": HOSTILE[name]})
+            except IntendantError:
+                continue  # refused before the run
+            failure = result.steps["a"].failure
+            assert failure is None or failure.code != "plugin_raised", f"on {name}: {failure}"
+
+    @pytest.mark.parametrize("name", BAD_ANSWERS)
+    @watched
+    async def test_stands_a_model_that_answers_badly(self, name: str) -> None:
+        """Data that does not fit is not given out; every call that was made is accounted for."""
+        shape: Json = {"type": "object", "required": ["wanted"], "properties": {"wanted": {"type": "string"}}}
+        for value in ([{"id": 1, "text": "one"}, {"id": 2, "text": "two"}], "A text."):
+            for extra in ({}, {"output": shape}):
+                asked = {"input": "{{ inputs.value }}", "prompt": "Do it", **extra}
+                step = {"id": "a", "intent": self.make().name, **asked}
+                provider = ScriptedProvider(BAD_ANSWERS[name])
+                try:
+                    result = await run_steps([step], self.make(), provider, inputs={"value": value})
+                except IntendantError:
+                    continue  # it asks no model, or none about this
+                outcome = result.steps["a"]
+                failure = outcome.failure
+                assert failure is None or failure.code != "plugin_raised", f"{name}: {failure}"
+                assert outcome.usage.calls == len(provider.calls), "a call is not accounted for"
+                if "output" in extra and failure is None and provider.calls:
+                    assert isinstance(outcome.output, dict), f"{name} was given out as {outcome.output!r}"
+
+    @watched
+    async def test_without_a_provider_it_says_so(self) -> None:
+        """Where no model can be asked, a step that needs one is refused or fails with a user's error."""
+        step = {"id": "a", "intent": self.make().name, "input": [{"id": 1}], "prompt": "Do it"}
+        try:
+            result = await run_steps([step], self.make(), NoProvider())
+        except IntendantError:
+            return
+        outcome = result.steps["a"]
+        assert outcome.usage.calls == 0
+        assert outcome.failure is None or outcome.failure.code != "plugin_raised", outcome.failure
 
     @watched
     async def test_does_its_own_steps(self) -> None:

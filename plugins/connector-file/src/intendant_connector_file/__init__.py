@@ -1,7 +1,7 @@
 """Reads and writes local files, inside the folders that are allowed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,21 +16,25 @@ from intendant.plugin import (
     FileRoots,
     Json,
     Options,
+    RecordSource,
+    RecordStream,
     Watch,
+    codec_of,
     load_file,
     operation,
 )
-from intendant_connector_file import _read, _write
+from intendant_connector_file import _archive, _flow, _read, _stream, _write
 from intendant_connector_file._csv import MAX_CELLS
 
 __all__ = ["Append", "FileConnector", "FileSettings", "List", "Read", "Write"]
 
 OptionsT = TypeVar("OptionsT", bound=Options)
-ReadFormat = Literal["auto", "text", "json", "jsonl", "csv", "mbox", "eml", "bytes-base64"]
+ResultT = TypeVar("ResultT")
+ReadFormat = Literal["auto", "text", "json", "jsonl", "csv", "parquet", "mbox", "eml", "bytes-base64"]
 WriteFormat = Literal["auto", "text", "json", "jsonl", "csv", "markdown"]
 WILD = frozenset("*?[")
 MAX_FILES = 100_000
-MANY = ("jsonl", "csv", "mbox", "eml")
+MANY = ("jsonl", "csv", "parquet", "mbox", "eml")
 """Formats of many records: those of several files are put together."""
 DATA_KEYS = {"text": "text", "json": "data", "bytes-base64": "base64"}
 
@@ -46,6 +50,8 @@ class FileSettings(Options):
     """The most that a step may ask for with its own `max_bytes`."""
     max_cells: int = Field(default=MAX_CELLS, ge=1)
     """Rows times columns of one CSV at most."""
+    max_flow_bytes: int = Field(default=1_000_000_000_000, ge=0)
+    """Bytes of the files of one step whose records flow; these are never held at once."""
     max_files: int = Field(default=MAX_FILES, ge=1)
     """Files that a pattern may find."""
     read_seconds: float = Field(default=120.0, gt=0)
@@ -56,13 +62,18 @@ class Read(Options):
     """What to read, and how."""
 
     path: str = Field(min_length=1)
-    """A file, a folder of mails, or a pattern such as `mails/**/*.eml`."""
+    """A file, a folder of mails, or a pattern such as `mails/**/*.eml`; `reports.zip/2026/*.csv` goes into an
+    archive."""
     format: ReadFormat = "auto"
     """By default what the name's ending stands for."""
     encoding: str | None = None
     """Of text; by default what the byte order mark says, else UTF-8."""
     max_bytes: int = Field(default=50_000_000, ge=0)
-    """Files larger than this, together, are refused."""
+    """Files larger than this, together, are refused; records of CSV and JSONL flow instead, unless the step itself
+    gives this bound."""
+    records: Literal["auto", "list", "reference"] = "auto"
+    """Of CSV and JSONL: `reference` leaves the records in the file, and later steps read them as they need them;
+    `list` reads them at once. `auto` decides by the size."""
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """Of a CSV; by default found out, among comma, semicolon, tab and bar."""
     header: bool = True
@@ -75,6 +86,13 @@ class Read(Options):
     """`auto` reads CSV columns that hold nothing but numbers, or true and false, as such."""
     links: bool = True
     """Whether the address of a link in an HTML mail follows its text."""
+
+    @property
+    def flows(self) -> bool | None:
+        """Whether records flow: always, never, or (None) where they are too many to be held."""
+        if self.records == "auto":
+            return False if "max_bytes" in self.model_fields_set else None
+        return self.records == "reference"
 
     @property
     def table(self) -> dict[str, Any]:
@@ -116,9 +134,10 @@ class FileConnector(Connector):
     Settings = FileSettings
 
     @operation(side_effects=False)
-    async def read(self, parameters: Read, call: ConnectorCall) -> Json:
+    async def read(self, parameters: Read, call: ConnectorCall) -> Json | RecordSource:
         """Read a file, a folder of mails, or all files that match a pattern. A relative path is looked for beside
-        the workflow's file first, then in the working folder.
+        the workflow's file first, then in the working folder. Large CSV and JSONL files are read by the steps
+        that follow, record by record.
 
         Raises:
             ConnectorError: Nothing matches, or a file is outside the roots, too large, or malformed.
@@ -146,7 +165,15 @@ class FileConnector(Connector):
             return path, there
         return (beside, found) if found else (path, there)
 
-    async def _watched(self, work: Callable[[OptionsT, Watch], Json], parameters: OptionsT) -> Json:
+    def open_records(self, about: Mapping[str, Json]) -> Iterator[list[Json]]:
+        """The records of files again."""
+        return _flow.batches(about)
+
+    def check_records(self, about: Mapping[str, Json]) -> None:
+        """Pass if the files are what they were."""
+        _flow.check(about)
+
+    async def _watched(self, work: Callable[[OptionsT, Watch], ResultT], parameters: OptionsT) -> ResultT:
         """Work in a thread that ends soon after nobody waits for it any more."""
         watch = Watch(self.settings.read_seconds)
         try:
@@ -155,13 +182,15 @@ class FileConnector(Connector):
             watch.stop()
             raise
 
-    def _read(self, call: ConnectorCall, parameters: Read, watch: Watch) -> Json:
+    def _read(self, call: ConnectorCall, parameters: Read, watch: Watch) -> Json | RecordSource:
         if parameters.max_bytes > self.settings.max_bytes:
             raise ConnectorError(
                 f"`max_bytes` is at most {self.settings.max_bytes}",
                 hint="see the setting max_bytes of connector:file",
             )
         roots = self.roots(call)
+        if (inside := _archive.split(parameters.path)) is not None:
+            return self._archived(inside, parameters, call, watch)
         place, paths = self._found(parameters.path, call, watch)
         several = bool(WILD & set(parameters.path)) and paths != [Path(place).expanduser().resolve()]
         if len(paths) == 1 and paths[0].is_dir() and parameters.format in ("auto", "eml"):
@@ -171,16 +200,70 @@ class FileConnector(Connector):
                 f"no file matches {parameters.path}", hint="patterns: * in a name, ** for folders"
             )
         table = {**parameters.table, "max_cells": self.settings.max_cells}
+        if (source := self._flowing(roots, paths, parameters, table)) is not None:
+            return source
         how = _read.How(parameters.encoding, table, parameters.links, watch)
         left = parameters.max_bytes
         found: list[tuple[Path, str, Json]] = []
         for path in paths:
             watch.look()
+            kind = _read.format_of(path, parameters.format)
+            if kind == "parquet":
+                real = roots.resolve(path)
+                found.append((path, kind, _flow.held(_flow.parquet(real), table["max_cells"], path.name)))
+                continue
             data = load_file(roots.resolve(path), left)
             left -= len(data)
-            kind = _read.format_of(path, parameters.format)
             found.append((path, kind, _read.read(data, path, kind, how)))
         return _together(found) if several else found[0][2]
+
+    def _archived(self, inside: tuple[str, str], parameters: Read, call: ConnectorCall, watch: Watch) -> Json:
+        """What files within a ZIP archive hold."""
+        _, paths = self._found(inside[0], call, watch)
+        if len(paths) != 1:
+            raise ConnectorError(
+                f"{inside[0]} is not one archive", hint="name one, such as reports.zip/2026/*.csv"
+            )
+        archive = self.roots(call).resolve(paths[0])
+        how = _read.How(
+            parameters.encoding,
+            {**parameters.table, "max_cells": self.settings.max_cells},
+            parameters.links,
+            watch,
+        )
+        found: list[tuple[Path, str, Json]] = []
+        bounds = (parameters.max_bytes, self.settings.max_files)
+        for name, data in _archive.members(archive, inside[1], *bounds):
+            watch.look()
+            kind = _read.format_of(Path(name), parameters.format)
+            if kind == "parquet":
+                raise ConnectorError(f"{name}: Parquet is not read within an archive", hint="unpack it before")
+            found.append((Path(name), kind, _read.read(data, Path(name), kind, how)))
+        return _together(found) if WILD & set(inside[1]) else found[0][2]
+
+    def _flowing(
+        self, roots: FileRoots, paths: Sequence[Path], parameters: Read, table: Mapping[str, Any]
+    ) -> RecordSource | None:
+        """What the files hold as records that flow; None where they are to be read at once."""
+        formats = {_read.format_of(path, parameters.format) for path in paths}
+        able = len(formats) == 1 and formats <= set(_flow.FORMATS)
+        if parameters.flows is False or not able:
+            if parameters.flows and not able:
+                raise ConnectorError(
+                    "`records: reference` takes files of one format, csv or jsonl",
+                    hint="read the others in a step of their own",
+                )
+            return None
+        real = [roots.resolve(path) for path in paths]
+        size = sum(path.stat().st_size for path in real if path.is_file())
+        if not parameters.flows and size <= parameters.max_bytes:
+            return None
+        if size > self.settings.max_flow_bytes:
+            raise ConnectorError(
+                f"the files have {size} bytes, more than {self.settings.max_flow_bytes}",
+                hint="see the setting max_flow_bytes of connector:file",
+            )
+        return _flow.source_of(real, formats.pop(), parameters.encoding, table)
 
     @operation(side_effects=False)
     async def list(self, parameters: List, call: ConnectorCall) -> Json:
@@ -194,7 +277,7 @@ class FileConnector(Connector):
             paths = sorted(roots.resolve(path) for path in paths[0].iterdir() if path.is_file())
         return [_described(path) for path in paths if path.is_file()]
 
-    @operation(side_effects=True, idempotent=True)
+    @operation(side_effects=True, idempotent=True, flows=True)
     async def write(self, parameters: Write, call: ConnectorCall) -> Json:
         """Write the step's input to a file, as a whole or not at all; folders that are missing are made.
 
@@ -207,6 +290,12 @@ class FileConnector(Connector):
     def _write(self, parameters: Write, call: ConnectorCall) -> Json:
         path, value = self.roots(call).writable(parameters.path), call.input
         kind = _write.format_of(path, parameters.format, value)
+        if isinstance(value, RecordStream):
+            parts = _stream.encoded(value, kind, codec_of(parameters.encoding))
+            return {
+                "path": parameters.path,
+                **_write.replace_by(path, parts, only_new=parameters.mode == "create"),
+            }
         data = _write.encode(value, kind, parameters.encoding)
         _write.replace(path, data, only_new=parameters.mode == "create")
         return _write.receipt(parameters.path, data)

@@ -1,6 +1,7 @@
 """Reads tables: CSV with any usual delimiter."""
 
 import re
+from collections.abc import Callable, Iterable
 from typing import Literal
 from unicodedata import normalize
 
@@ -53,7 +54,7 @@ def read_csv(
     titles = found.pop(0)[1] if header else [""] * len(found[0][1])
     if header:
         titles = _without_empty([title.strip() for title in titles], found)
-        titles = _named(titles, name, repair=names == "repair")
+        titles = named(titles, name, repair=names == "repair")
     cells = [_even(row, titles, name, header=header, pad=ragged == "pad") for row in found]
     width = max(map(len, cells), default=len(titles))
     titles += [f"column_{index + 1}" for index in range(len(titles), width)]
@@ -97,7 +98,7 @@ def _without_empty(titles: list[str], found: list[Row]) -> list[str]:
     return titles[:width]
 
 
-def _named(titles: list[str], name: str, *, repair: bool) -> list[str]:
+def named(titles: list[str], name: str, *, repair: bool) -> list[str]:
     """The titles, each once. Canonically equal ones are the same to a reader, and count as such."""
     taken = {normalize("NFC", title) for title in titles}
     seen: set[str] = set()
@@ -147,19 +148,51 @@ def _even(row: Row, titles: list[str], name: str, *, header: bool, pad: bool) ->
 def _typed(column: list[str | None], types: str) -> list[Json]:
     if types == "text":
         return list(column)
-    values = [cell for cell in column if cell]
-    if "-0" in values:  # a code: no number is written so
-        return list(column)
-    if values and all(map(_INTEGER.fullmatch, values)):
-        return [int(cell) if cell else None for cell in column]
-    if values and all(map(_is_decimal, values)):
-        return [float(cell) if cell else None for cell in column]
-    if values and all(cell.lower() in _BOOLEAN for cell in values):
-        return [_BOOLEAN[cell.lower()] if cell else None for cell in column]
-    return list(column)
+    guess = TypeGuess()
+    guess.look(column)
+    return list(column) if guess.kind == "text" else [typed_cell(cell, guess.kind) for cell in column]
+
+
+class TypeGuess:
+    """What a column holds, told from its cells, which may come in parts."""
+
+    def __init__(self) -> None:
+        self._possible = ["integer", "number", "boolean"]
+        self._seen = False
+
+    def look(self, column: Iterable[str | None]) -> None:
+        """Look at further cells; empty ones say nothing."""
+        values = [cell for cell in column if cell]
+        self._seen = self._seen or bool(values)
+        # `-0` is a code: no number is written so.
+        self._possible = [kind for kind in self._possible if "-0" not in values and all(map(_FITS[kind], values))]
+
+    @property
+    def kind(self) -> str:
+        """`integer`, `number`, `boolean` or `text`."""
+        return self._possible[0] if self._possible and self._seen else "text"
+
+
+def typed_cell(cell: str | None, kind: str) -> Json:
+    """A cell of a column of that kind; an empty one is null, but in a column of text."""
+    if kind == "text":
+        return cell
+    return _CONVERTED[kind](cell) if cell else None
 
 
 def _is_decimal(cell: str) -> bool:
     if _INTEGER.fullmatch(cell):
         return True
     return bool(_DECIMAL.fullmatch(cell)) and len(cell.lstrip("-0.").replace(".", "")) <= EXACT
+
+
+_FITS: dict[str, Callable[[str], object]] = {
+    "integer": _INTEGER.fullmatch,
+    "number": _is_decimal,
+    "boolean": lambda cell: cell.lower() in _BOOLEAN,
+}
+_CONVERTED: dict[str, Callable[[str], Json]] = {
+    "integer": int,
+    "number": float,
+    "boolean": lambda cell: _BOOLEAN[cell.lower()],
+}

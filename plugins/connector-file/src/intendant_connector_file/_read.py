@@ -19,6 +19,7 @@ SUFFIXES = {
     ".tsv": "csv",
     ".mbox": "mbox",
     ".eml": "eml",
+    ".parquet": "parquet",
 }
 _LARGE = re.compile(r"[eE]\+?\d{3}|\d{309}")
 """What a number that is too large for a double has; others need not be looked at one by one."""
@@ -101,11 +102,16 @@ def read_jsonl(text: str, name: str, watch: Watch = UNWATCHED) -> list[Json]:
         if number % LOOKS == 0:
             watch.look()
         if line.strip():
-            values.append(_line(line, f"{name}, line {number}"))
+            values.append(line_value(line, f"{name}, line {number}"))
     return values
 
 
-def _line(line: str, place: str) -> Json:
+def line_value(line: str, place: str) -> Json:
+    """The value of one line of JSONL.
+
+    Raises:
+        ConnectorError: It is not JSON; says where.
+    """
     try:
         return _loads(line)
     except json.JSONDecodeError as error:

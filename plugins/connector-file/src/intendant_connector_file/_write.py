@@ -5,7 +5,9 @@ import os
 import re
 import secrets
 from codecs import getincrementaldecoder
+from collections.abc import Iterable
 from contextlib import suppress
+from filecmp import cmp
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
@@ -152,18 +154,27 @@ def replace(path: Path, data: bytes, *, only_new: bool) -> None:
     Raises:
         ConnectorError: The file is there already, and *only_new* is asked for.
     """
+    replace_by(path, [data], only_new=only_new)
+
+
+def replace_by(path: Path, parts: Iterable[bytes], *, only_new: bool) -> dict[str, Json]:
+    """`replace` with data that comes in parts; returns its size and digest."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise ConnectorError(f"{path} is a folder", hint="name a file in it")
     draft = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    digest, size = sha256(), 0
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
+                digest.update(part)
+                size += len(part)
             file.flush()
             os.fsync(handle)
         if only_new:
-            _link(draft, path, data)
+            _link(draft, path)
         else:
             with suppress(FileNotFoundError):
                 draft.chmod(path.stat().st_mode & 0o7777)
@@ -171,14 +182,15 @@ def replace(path: Path, data: bytes, *, only_new: bool) -> None:
     finally:
         draft.unlink(missing_ok=True)
     _flush_folder(path.parent)
+    return {"bytes": size, "sha256": digest.hexdigest()}
 
 
-def _link(draft: Path, path: Path, data: bytes) -> None:
+def _link(draft: Path, path: Path) -> None:
     """Gives the draft its name, unless that is taken. By an equal file it may be: a repeated delivery left it."""
     try:
         os.link(draft, path)
     except FileExistsError:
-        if path.stat().st_size != len(data) or path.read_bytes() != data:
+        if not cmp(draft, path, shallow=False):
             hint = "`mode: replace` writes over it"
             raise ConnectorError(f"{path} is there already, with other content", hint=hint) from None
 

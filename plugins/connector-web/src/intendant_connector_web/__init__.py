@@ -19,7 +19,7 @@ from intendant.plugin import (
 )
 from intendant_connector_web._page import Bounds, read_page
 
-__all__ = ["Page", "WebConnector", "WebSettings"]
+__all__ = ["Page", "Parse", "WebConnector", "WebSettings"]
 
 _KINDS = ("text/html", "application/xhtml+xml")
 
@@ -35,10 +35,9 @@ class WebSettings(NetworkSettings):
     """What it calls itself to servers."""
 
 
-class Page(Options):
-    """Which page to read, and what of it."""
+class Parse(Options):
+    """What of a page to read. The page is the step's input: its HTML."""
 
-    url: str = Field(min_length=1)
     select: str | None = Field(default=None, max_length=500)
     """A CSS selector: only the elements that match are read, such as `main` or `table.prices`."""
     main: bool = True
@@ -47,6 +46,12 @@ class Page(Options):
     """Whether tables are given as records, besides the text."""
     links: bool = False
     """Whether the page's links are given, and follow their text in parentheses."""
+
+
+class Page(Parse):
+    """Which page to read, and what of it."""
+
+    url: str = Field(min_length=1)
     headers: dict[str, str] = Field(default_factory=dict)
 
 
@@ -78,12 +83,32 @@ class WebConnector(NetworkConnector):
         text = _text(found)
         if found.content_type == "text/plain":
             return {"url": found.url, "title": None, "text": text}
+        return {"url": found.url, **await self._read(text, found.url, parameters)}
+
+    @operation(side_effects=False)
+    async def parse(self, parameters: Parse, call: ConnectorCall) -> Json:
+        """Read HTML that is here already, such as a file or the body of a mail; nothing is fetched.
+
+        Returns:
+            What `page` gives, without `url`; for a list of texts, a list.
+
+        Raises:
+            ConnectorError: The input is no HTML.
+        """
+        texts = call.input if isinstance(call.input, list) else [call.input]
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ConnectorError("the input is no text of HTML", hint="give the step the HTML as its `input`")
+        found = [await self._read(text, "", parameters) for text in texts]
+        return found if isinstance(call.input, list) else found[0]
+
+    async def _read(self, text: str, url: str, parameters: Parse) -> dict[str, Json]:
+        """What a page holds; without a *url*, links that are relative lead nowhere and are left out."""
         bounds = Bounds(self.settings.max_cells, self.settings.max_nested)
         try:
-            page = await asyncio.to_thread(
+            return await asyncio.to_thread(
                 read_page,
                 text,
-                found.url,
+                url,
                 bounds,
                 select=parameters.select,
                 main=parameters.main,
@@ -91,8 +116,7 @@ class WebConnector(NetworkConnector):
                 links=parameters.links,
             )
         except ValueError as error:
-            raise ConnectorError(f"{shown(found.url)}: {error}") from None
-        return {"url": found.url, **page}
+            raise ConnectorError(f"{shown(url) if url else 'the HTML'}: {error}") from None
 
 
 def _text(found: Fetched) -> str:

@@ -13,6 +13,7 @@ from intendant.plugin import (
     StepRequest,
     StepResult,
     ask,
+    is_reference,
     prompt_clash,
 )
 from intendant.records import as_records, field_of, identity_of, in_order, is_nothing
@@ -77,6 +78,10 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
         output_complexity=6.0,
     )
 
+    def flows(self, step: Step) -> bool:
+        """True without a model."""
+        return not self.needs_model(step)
+
     def needs_model(self, step: Step) -> bool:
         """True where a prompt alone says what to put together."""
         return step.prompt is not None and not any(name in step.parameters for name in OPTIONS)
@@ -100,6 +105,10 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
         """
         if self.needs_model(request.step):
             return await _put_together(request)
+        if is_reference(request.input):
+            from intendant_intent_aggregate._flow import aggregated
+
+            return await aggregated(request)
         options = request.parameters
         notes: list[str] = []
         records = _together(as_records(request.input), options, notes)
@@ -108,7 +117,7 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
         groups = _grouped(records, options, notes)
         figures = Figures(options.on_error)
         rows = await _measured(groups, options, figures)
-        notes += _left_out(figures)
+        notes += figures.notes()
         if not options.keys:
             return StepResult(output=rows[0], notes=tuple(notes))
         return StepResult(output=_cut(rows, options), notes=tuple(notes))
@@ -176,13 +185,3 @@ async def _measured(
 
 def _cut(rows: list[dict[str, Json]], options: AggregateParameters) -> list[dict[str, Json]]:
     return in_order(rows, options.order)[: options.limit]
-
-
-def _left_out(figures: Figures) -> list[str]:
-    notes = [f"{field}: {count} null values left out" for field, count in figures.skipped.items()]
-    notes += [
-        f"{field}: {count} values that are no numbers left out" for field, count in figures.unreadable.items()
-    ]
-    if figures.texts:
-        notes.append(f"{figures.texts} texts read as numbers")
-    return notes

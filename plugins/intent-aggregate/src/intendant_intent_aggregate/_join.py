@@ -1,12 +1,13 @@
 """Joins two lists of records, as in SQL: what is null never matches, several matches multiply."""
 
+from bisect import bisect_right
 from collections.abc import Hashable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from intendant.plugin import Json, Options, StepError
-from intendant.records import as_records, composed, field_of, identity_of, is_nothing
+from intendant.records import as_records, composed, field_of, identity_of, is_nothing, order_of
 
 Record = dict[str, Json]
 MOST_ROWS = 1_000_000
@@ -26,9 +27,25 @@ class Join(Options):
 
     with_: list[Json] = Field(alias="with")
     on: str | Keys
-    how: Literal["inner", "left", "outer"] = "inner"
+    how: Literal["inner", "left", "outer", "asof"] = "inner"
+    """`asof`: as `left`, with the one record that was the latest at the time of the left one."""
+    at: str | Keys | None = None
+    """With `asof`: the field of the time, or of another order, on both sides or on each: numbers, or texts that
+    sort, such as ISO dates."""
     prefix: str = ""
     """Put before the names of the right side's fields."""
+
+    @model_validator(mode="after")
+    def _timed(self) -> "Join":
+        if (self.how == "asof") != (self.at is not None):
+            raise ValueError("`how: asof` and `at`, the field of the time, belong together")
+        return self
+
+    @property
+    def times(self) -> tuple[str, str]:
+        """The time's field on the left and on the right."""
+        at = self.at or ""
+        return (at, at) if isinstance(at, str) else (at.left, at.right)
 
     @property
     def keys(self) -> tuple[str, str]:
@@ -44,27 +61,43 @@ def join(left: list[Record], options: Join, notes: list[str]) -> list[Record]:
     """
     right = as_records(options.with_, "`join.with`")
     left_key, right_key = options.keys
-    index: dict[Hashable, list[int]] = {}
-    for position, record in enumerate(right):
-        value = field_of(record, right_key)
-        if not is_nothing(value):
-            index.setdefault(identity_of(value), []).append(position)
-    joiner = _Joiner(options, right, index)
+    joiner = Joiner(options, right, index_of(right, right_key))
     rows = list(joiner.rows(left))
-    others = [position for position in range(len(right)) if position not in joiner.used]
     if options.how == "outer":
-        rows += [joiner.alone(right[position]) for position in others]
-    notes.append(
-        f"joined {len(left)} records with {len(right)}: {len(rows)} rows; "
-        f"without a match: {joiner.unmatched} on the left, {len(others)} on the right"
-    )
+        rows += joiner.rest()
+    notes.append(joiner.told(len(left), len(rows)))
     if not joiner.used and left and right and _kinds_differ(left, right, options):
         notes.append(f"nothing matched: {left_key} and {right_key} are of different types, such as 17 and '17'")
     return rows
 
 
-class _Joiner:
-    def __init__(self, options: Join, right: list[Record], index: dict[Hashable, list[int]]) -> None:
+def index_of(right: list[Record], key: str) -> dict[Hashable, list[int]]:
+    """Positions of records by their keys; a null key is none."""
+    index: dict[Hashable, list[int]] = {}
+    for position, record in enumerate(right):
+        value = field_of(record, key)
+        if not is_nothing(value):
+            index.setdefault(identity_of(value), []).append(position)
+    return index
+
+
+class Joiner:
+    """Joins records with a right side that is held.
+
+    Args:
+        options: How.
+        right: The right side.
+        index: Its positions, by key.
+        bounded: Whether rows are counted against `MOST_ROWS` and `MOST_CELLS`: not where they flow.
+    """
+
+    def __init__(
+        self, options: Join, right: list[Record], index: dict[Hashable, list[int]], *, bounded: bool = True
+    ) -> None:
+        self._bounded = bounded
+        self._made = self._filled = 0
+        self._timed: dict[Hashable, list[tuple[tuple[int, Any], int]]] = {}
+        """Positions in the order of their times, by key."""
         self.options, self.right, self.index = options, right, index
         self.used: set[int] = set()
         self.unmatched = 0
@@ -72,25 +105,58 @@ class _Joiner:
         self.columns = list(dict.fromkeys(name for record in right for name in record))
 
     def rows(self, left: list[Record]) -> Iterator[Record]:
-        made = filled = 0
+        """The left records joined; call it with one batch after the other."""
         for number, record in enumerate(left):
             value = field_of(record, self.key[0])
             found = self.index.get(identity_of(value), [])
+            if self.options.how == "asof":
+                found = self._latest(found, record, number)
             self.used.update(found)
             self.unmatched += not found
-            made += len(found)
-            if made > MOST_ROWS:
+            self._made += len(found)
+            if self._made > MOST_ROWS and self._bounded:
                 raise StepError(
                     f"the join has more than {MOST_ROWS} rows", hint="the key is not unique on either side"
                 )
             for position in found:
                 yield self.both(record, self.right[position], number)
-            filled += not found
-            if filled * len(self.columns) > MOST_CELLS and self.options.how != "inner":
+            self._filled += not found
+            wide = self._filled * len(self.columns) > MOST_CELLS and self._bounded
+            if wide and self.options.how != "inner":
                 hint = "drop fields of the right side before"
                 raise StepError(f"rows without a match get more than {MOST_CELLS} null values", hint=hint)
             if not found and self.options.how != "inner":
                 yield self.both(record, dict.fromkeys(self.columns), number, fill=True)
+
+    def _latest(self, found: list[int], record: Record, number: int) -> list[int]:
+        """Of the records of a key, the last one whose time is not after that of the left record."""
+        left, right = self.options.times
+        time = field_of(record, left)
+        if is_nothing(time) or not found:
+            return []
+        key = identity_of(field_of(self.right[found[0]], self.key[1]))
+        if key not in self._timed:
+            there = [position for position in found if not is_nothing(field_of(self.right[position], right))]
+            pairs = [(order_of(field_of(self.right[position], right)), position) for position in there]
+            self._timed[key] = sorted(pairs)
+        pairs = self._timed[key]
+        if pairs and pairs[0][0][0] != order_of(time)[0]:
+            raise StepError(
+                f"record {number}: {left} and {right} are of different types", hint="such as 17 and '17'"
+            )
+        place = bisect_right(pairs, (order_of(time), len(self.right)))
+        return [pairs[place - 1][1]] if place else []
+
+    def rest(self) -> list[Record]:
+        """The right records that found no match."""
+        return [self.alone(record) for position, record in enumerate(self.right) if position not in self.used]
+
+    def told(self, read: int, made: int) -> str:
+        """What came of it, in words."""
+        return (
+            f"joined {read} records with {len(self.right)}: {made} rows; without a match: "
+            f"{self.unmatched} on the left, {len(self.right) - len(self.used)} on the right"
+        )
 
     def both(self, left: Record, right: Record, number: int, *, fill: bool = False) -> Record:
         """A left record with the fields of a right one; with *fill*, only those it has not."""

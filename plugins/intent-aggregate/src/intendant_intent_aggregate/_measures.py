@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -15,6 +16,15 @@ Records = list[tuple[int, dict[str, Json]]]
 """Records with their positions in the input."""
 
 
+class Percentile(Options):
+    """A value below which so many of the values lie, between two of them by their distance."""
+
+    of: str
+    """The field."""
+    p: float = Field(ge=0, le=100)
+    """Of a hundred: 50 is the median."""
+
+
 class Measure(Options):
     """One figure of a group: exactly one of these, each with the field it is about."""
 
@@ -23,6 +33,7 @@ class Measure(Options):
     sum: str | None = None
     mean: str | None = None
     median: str | None = None
+    percentile: Percentile | None = None
     min: str | None = None
     max: str | None = None
     first: Arg | None = None
@@ -35,7 +46,9 @@ class Measure(Options):
     @model_validator(mode="after")
     def _one(self) -> "Measure":
         if len(self.model_fields_set) != 1 or self.field is None:
-            raise ValueError("write one of count, sum, mean, median, min, max, first, last, list, count_distinct")
+            raise ValueError(
+                "write one of count, sum, mean, median, percentile, min, max, first, last, list, count_distinct"
+            )
         return self
 
     @property
@@ -46,8 +59,8 @@ class Measure(Options):
     @property
     def field(self) -> Arg | None:
         """The field it is about; True for the records themselves."""
-        value: Arg | None = getattr(self, self.kind) if self.model_fields_set else None
-        return value
+        value: Arg | Percentile | None = getattr(self, self.kind) if self.model_fields_set else None
+        return value.of if isinstance(value, Percentile) else value
 
 
 class Figures:
@@ -75,14 +88,17 @@ class Figures:
         field = measure.field
         if field is True:
             return len(records) if measure.kind == "count" else self._whole(measure.kind, records)
-        values = self._values(str(field), records)
+        values = self.values(str(field), records)
+        if measure.percentile is not None:
+            return percentile(self.numbers(str(field), values), measure.percentile.p)
         return _KINDS[measure.kind](self, str(field), values)
 
     def _whole(self, kind: str, records: Records) -> Json:
         items = [record for _, record in records]
         return items if kind == "collect" else (items[0] if kind == "first" else items[-1]) if items else None
 
-    def _values(self, field: str, records: Records) -> list[tuple[int, Json]]:
+    def values(self, field: str, records: Records) -> list[tuple[int, Json]]:
+        """The values of a field that are not null; the others are counted."""
         values = [(index, field_of(record, field)) for index, record in records]
         there = [(index, value) for index, value in values if not is_nothing(value)]
         if len(there) < len(values):
@@ -104,29 +120,53 @@ class Figures:
                 found.append(number)
         return found
 
-    def extreme(self, field: str, values: list[tuple[int, Json]], *, largest: bool) -> Json:
-        """The smallest or largest value: by number if all are numbers or write one, else by text."""
-        if not values:
-            return None
-        numbers = [(number, value) for _, value in values if (number := read_number(value)) is not None]
-        if len(numbers) == len(values):
-            choose: Any = max if largest else min
-            return choose(numbers, key=lambda pair: pair[0])[1]
-        if not all(isinstance(value, str) for _, value in values):
-            index, odd = next((index, value) for index, value in values if read_number(value) is None)
-            raise StepError(
-                f"record {index}: {field} is {describe_value(odd)}, "
-                "which cannot be compared with the other values",
-                hint="min and max compare numbers with numbers, or texts with texts",
-            )
-        return (max if largest else min)(value for _, value in values)
+    def notes(self) -> list[str]:
+        """What was left out."""
+        notes = [f"{field}: {count} null values left out" for field, count in self.skipped.items()]
+        notes += [
+            f"{field}: {count} values that are no numbers left out" for field, count in self.unreadable.items()
+        ]
+        if self.texts:
+            notes.append(f"{self.texts} texts read as numbers")
+        return notes
 
 
-def _median(numbers: list[Decimal]) -> Json:
+def extreme_of(field: str, values: list[tuple[int, Json]], *, largest: bool) -> Json:
+    """The smallest or largest value: by number if all are numbers or write one, else by text."""
+    if not values:
+        return None
+    numbers = [(number, value) for _, value in values if (number := read_number(value)) is not None]
+    if len(numbers) == len(values):
+        choose: Any = max if largest else min
+        return choose(numbers, key=lambda pair: pair[0])[1]
+    if not all(isinstance(value, str) for _, value in values):
+        index, odd = next((index, value) for index, value in values if read_number(value) is None)
+        raise StepError(
+            f"record {index}: {field} is {describe_value(odd)}, which cannot be compared with the other values",
+            hint="min and max compare numbers with numbers, or texts with texts",
+        )
+    return (max if largest else min)(value for _, value in values)
+
+
+def median(numbers: list[Decimal]) -> Json:
+    """The middle one, or the mean of the two in the middle; null where there is none."""
     if not numbers:
         return None
     ordered, middle = sorted(numbers), len(numbers) // 2
     return as_json(ordered[middle]) if len(ordered) % 2 else ratio(total(ordered[middle - 1 : middle + 1]), 2)
+
+
+def percentile(numbers: list[Decimal], p: float) -> Json:
+    """The value at *p* of a hundred of the way from the smallest to the largest; null where there is none."""
+    if not numbers:
+        return None
+    ordered = sorted(numbers)
+    place = Fraction(str(p)) * (len(ordered) - 1) / 100
+    below = int(place)
+    low = Fraction(ordered[below])
+    high = Fraction(ordered[min(below + 1, len(ordered) - 1)])
+    exact = low + (high - low) * (place - below)
+    return exact.numerator if exact.denominator == 1 else exact.numerator / exact.denominator
 
 
 def _sum(figures: Figures, field: str, values: list[tuple[int, Json]]) -> Json:
@@ -142,9 +182,9 @@ _KINDS: dict[str, Callable[[Figures, str, list[tuple[int, Json]]], Json]] = {
     "count": lambda _figures, _field, values: len(values),
     "sum": _sum,
     "mean": _mean,
-    "median": lambda figures, field, values: _median(figures.numbers(field, values)),
-    "min": lambda figures, field, values: figures.extreme(field, values, largest=False),
-    "max": lambda figures, field, values: figures.extreme(field, values, largest=True),
+    "median": lambda figures, field, values: median(figures.numbers(field, values)),
+    "min": lambda _figures, field, values: extreme_of(field, values, largest=False),
+    "max": lambda _figures, field, values: extreme_of(field, values, largest=True),
     "first": lambda _figures, _field, values: values[0][1] if values else None,
     "last": lambda _figures, _field, values: values[-1][1] if values else None,
     "collect": lambda _figures, _field, values: [value for _, value in values],

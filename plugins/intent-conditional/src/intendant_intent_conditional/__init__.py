@@ -1,66 +1,27 @@
 """Decides which way to go: by conditions on typed values, or by a question that a model answers."""
 
-from typing import Any
-
-from pydantic import Field, model_validator
-
 from intendant.plugin import (
     CompressionPolicy,
-    Expression,
-    ExpressionFailed,
     IntentHandler,
     IntentSpec,
     Json,
-    Options,
     Step,
-    StepError,
     StepRequest,
     StepResult,
     ask,
     condition_faults,
     prompt_clash,
 )
+from intendant_intent_conditional._deciding import NAMES, conditions, decide, expression_faults
+from intendant_intent_conditional._parameters import Case, ConditionalParameters, Level
 
-__all__ = ["Case", "ConditionalHandler", "ConditionalParameters"]
+__all__ = ["Case", "ConditionalHandler", "ConditionalParameters", "Level"]
 
-NAMES = ("input", "values")
+OPTIONS = ("cases", "if", "switch", "measure")
+"""Parameters that decide without a model."""
 UNKNOWN = "unknown"
 """The branch that is taken where the model cannot tell and there is no `default`."""
 SYSTEM = "You decide which branch a workflow takes, by what is asked and what the data says."
-
-
-class Case(Options):
-    """A condition, and the branch that is taken where it is true."""
-
-    when: str
-    then: str = Field(min_length=1)
-
-
-class ConditionalParameters(Options):
-    """Either `cases`, of which the first that is true is taken, or a single `if`; neither where a prompt asks."""
-
-    cases: list[Case] = Field(default_factory=list)
-    default: str | None = None
-    """The branch where no case is true, else that is an error; with a prompt, where the model cannot tell."""
-    branches: list[str] = Field(default_factory=list)
-    """With a prompt: the branches to choose from; by default `then` and `else`."""
-    if_: str | None = Field(None, alias="if")
-    then: str = "true"
-    """The branch where `if` is true."""
-    else_: str = Field("false", alias="else")
-    """The branch where `if` is false."""
-    values: dict[str, Json] = Field(default_factory=dict)
-    """What the conditions may use as `values.<name>`; the place for references."""
-
-    @model_validator(mode="after")
-    def _one_form(self) -> "ConditionalParameters":
-        if self.cases and self.if_ is not None:
-            raise ValueError("give either `cases` or `if`, and not both")
-        if self.cases and self.model_fields_set & {"then", "else_"}:
-            raise ValueError("`then` and `else` belong to `if`; with `cases` write `default`")
-        if self.if_ is not None and (self.default is not None or self.branches):
-            raise ValueError("`default` and `branches` do not belong to `if`; write `else`")
-        return self
 
 
 class ConditionalHandler(IntentHandler[ConditionalParameters]):
@@ -102,20 +63,22 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
 
     def needs_model(self, step: Step) -> bool:
         """True where a prompt alone asks for the decision."""
-        return step.prompt is not None and not any(name in step.parameters for name in ("cases", "if"))
+        return step.prompt is not None and not any(name in step.parameters for name in OPTIONS)
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:
             return ["a conditional uses no connector: read in an extract step, and give its output as `input`"]
-        found = prompt_clash(step.parameters, step.prompt, ("cases", "if"))
-        if step.prompt is None and not any(name in step.parameters for name in ("cases", "if")):
-            found.append("nothing to decide by: give `cases` or `if`, or a `prompt` for a model")
+        found = prompt_clash(step.parameters, step.prompt, OPTIONS)
+        if step.prompt is None and not any(name in step.parameters for name in OPTIONS):
+            found.append(
+                "nothing to decide by: give `cases`, `if`, `switch` or `measure`, or a `prompt` for a model"
+            )
         if "input" not in step.model_fields_set and "values" not in step.parameters:
             found.append("nothing to decide on: give `input` or `values`")
-        for place, source in _conditions(step.parameters):
+        for place, source in conditions(step.parameters):
             found += condition_faults(source, NAMES, place)
-        return found
+        return found + expression_faults(step.parameters)
 
     async def handle(self, request: StepRequest[ConditionalParameters]) -> StepResult:
         """`branch`, `matched` (false where the default was taken), and `value`: the input as it came.
@@ -128,7 +91,7 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
         options = request.parameters
         if self.needs_model(request.step):
             return await _chosen(request, options)
-        branch, matched, why = await _decide(options, request.input)
+        branch, matched, why = await decide(options, request.input)
         output = {"branch": branch, "matched": matched, "value": request.input}
         return StepResult(output=output, notes=(f"took '{branch}': {why}",))
 
@@ -151,31 +114,3 @@ async def _chosen(request: StepRequest[ConditionalParameters], options: Conditio
         branch = options.default
     output = {"branch": branch, "matched": matched, "value": request.input, "reason": answer["reason"]}
     return StepResult(output=output, notes=(f"took '{branch}': {answer['reason']}", *found.notes))
-
-
-async def _decide(options: ConditionalParameters, value: Json) -> tuple[str, bool, str]:
-    if options.if_ is not None:
-        matched = await _test("`if`", options.if_, value, options.values)
-        return (options.then if matched else options.else_), matched, f"`{options.if_}` is {str(matched).lower()}"
-    for index, case in enumerate(options.cases):
-        if await _test(f"cases[{index}]", case.when, value, options.values):
-            return case.then, True, f"`{case.when}` is true"
-    if options.default is None:
-        raise StepError("no case is true and there is no `default`", hint="add `default: <branch>`, or a case")
-    return options.default, False, "no case is true"
-
-
-async def _test(place: str, source: str, value: Json, values: dict[str, Json]) -> bool:
-    try:
-        return await Expression(source, NAMES).test_async(input=value, values=values)
-    except ExpressionFailed as error:
-        hint = error.hint or "write has(input.field) && … where a field may be absent, and convert with double(…)"
-        raise StepError(f"{place}: {error.message}", hint=hint) from None
-
-
-def _conditions(given: dict[str, Any]) -> list[tuple[str, Json]]:
-    cases = given.get("cases")
-    found: list[tuple[str, Json]] = [("if", given.get("if"))]
-    for index, case in enumerate(cases if isinstance(cases, list) else []):
-        found.append((f"cases[{index}].when", case.get("when") if isinstance(case, dict) else None))
-    return found

@@ -22,6 +22,7 @@ __all__ = ["EnrichHandler", "EnrichParameters", "Keys"]
 Record = dict[str, Json]
 OPTIONS = ("from", "on")
 """Parameters that add fields without a model."""
+LOOKUP = {"on": "the key's field", "key": "the parameter of `with` that takes the key, such as `query.id`"}
 MOST_CELLS = 10_000_000
 """Records times fields that are added to each."""
 PAUSE = 2000
@@ -75,7 +76,7 @@ class EnrichHandler(IntentHandler[EnrichParameters]):
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         if step.uses is not None:
-            return ["an enrichment uses no connector: read in an extract step, and give its output under `from`"]
+            return _lookup_faults(step)
         found = [] if "input" in step.model_fields_set else ["`input` is missing: the records to add fields to"]
         if step.prompt is None:
             missing = [f"`{name}`" for name in OPTIONS if name not in step.parameters]
@@ -101,7 +102,14 @@ class EnrichHandler(IntentHandler[EnrichParameters]):
             return await annotated(request)
         options = request.parameters
         records = as_records(request.input)
-        source = Source(options.from_, options.keys[1], options.into)
+        notes: list[str] = []
+        given: Json = options.from_
+        if request.step.uses is not None:
+            from intendant_intent_enrich._lookup import looked_up
+
+            given, note = await looked_up(request, records)
+            notes.append(note)
+        source = Source(given, options.keys[1], options.into)
         adder = _Adder(options, source)
         if options.into is None and len(records) * len(adder.columns) > MOST_CELLS:
             many = f"{len(records)} records would get {len(adder.columns)} fields each"
@@ -113,7 +121,20 @@ class EnrichHandler(IntentHandler[EnrichParameters]):
             found = adder.enriched(record, index)
             if found is not None:
                 output.append(found)
-        return StepResult(output=output, notes=tuple(adder.notes(len(records))))
+        return StepResult(output=output, notes=(*notes, *adder.notes(len(records))))
+
+
+def _lookup_faults(step: Step) -> list[str]:
+    """What is wrong with a step that looks keys up through a connector."""
+    given = step.options
+    found = [f"`{name}` is missing under `options`: {what}" for name, what in LOOKUP.items() if name not in given]
+    if "input" not in step.model_fields_set:
+        found.append("`input` is missing: the records to add fields to")
+    if "from" in given:
+        found.append("`from` and `uses` both say where to look up: give one of them")
+    if step.prompt is not None:
+        found.append("`uses` looks fields up and `prompt` asks a model: make two steps of it")
+    return found
 
 
 class _Adder:

@@ -26,6 +26,18 @@ class EnrichParameters(Options):
     the fields that the model fills, or a map from name to what it holds; by default the model names them."""
     allowed: dict[str, list[Json]] = Field(default_factory=dict)
     """With a prompt: the values that a field may have, by its name; null is always one."""
+    key: str | None = None
+    """With a `uses`: the parameter of `with` that takes the key, by its path, such as `query.id` or
+    `parameters.ids`; for `url`, the key takes the place of `{key}` in it."""
+    batch: int = Field(1, ge=1, le=10_000)
+    """With a `uses`: keys of one request; of more than one, the parameter takes a list."""
+    records: str | None = None
+    """With a `uses`: where in an answer the records are, such as `data.items`; by default the answer is a record,
+    or a list of them."""
+    per_second: float | None = Field(None, gt=0)
+    """With a `uses`: requests in a second at most."""
+    concurrency: int = Field(4, ge=1, le=64)
+    """With a `uses`: requests at once."""
     prefix: str = ""
     """Put before the names of the added fields."""
     into: str | None = None

@@ -14,10 +14,12 @@ from intendant.plugin import (
     StepError,
     StepRequest,
     StepResult,
+    is_reference,
     prompt_clash,
 )
 from intendant.records import composed
 from intendant_intent_extract._fields import FieldSpec, pull
+from intendant_intent_extract._paths import path_faults, selected
 
 __all__ = ["ExtractHandler", "ExtractParameters", "ExtractSettings", "FieldSpec"]
 
@@ -46,6 +48,11 @@ class ExtractParameters(Options):
 
     fields: dict[str, FieldSpec] = Field(default_factory=dict)
     """What to look for, by the name it gets."""
+    path: str | None = None
+    """A JMESPath expression (https://jmespath.org) for a part of what is read or given, such as
+    `orders[?state=='open'].{id: id, name: customer.name}`."""
+    evidence: bool = False
+    """With a prompt and an `output` schema: each value has to rest on words of the input, which the notes show."""
     from_: str | list[str] | None = Field(None, alias="from")
     """Where the input is records: the fields that hold the text; what is found is added to the record."""
 
@@ -79,14 +86,18 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
 
     def needs_model(self, step: Step) -> bool:
         """Where a prompt asks, or neither a connector nor `fields` say what to take."""
-        return step.prompt is not None or (step.uses is None and not step.parameters.get("fields"))
+        given = step.parameters
+        plain = step.uses is not None or given.get("fields") or (given.get("path") and step.output is None)
+        return step.prompt is not None or not plain
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
-        found = []
-        asks = step.prompt is not None or step.output is not None
+        found = path_faults(step.parameters.get("path"))
+        asks = step.prompt is not None or step.output is not None or "path" in step.parameters
+        if step.parameters.get("evidence") and (step.output is None or step.prompt is None):
+            found.append("`evidence` needs a `prompt` and an `output` schema: it is of a model's answer")
         if step.uses is not None:
-            return prompt_clash(step.parameters, step.prompt, ("fields",))
+            return found + prompt_clash(step.parameters, step.prompt, ("fields",))
         if not step.parameters.get("fields"):
             if not asks:
                 found.append("nothing says what to extract: give `uses`, `with.fields`, or a `prompt` for a model")
@@ -105,19 +116,13 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
             StepError: The input is no text, a required field is not found, or the answer is not JSON.
             ConnectorError: The connector could not read.
         """
+        if request.parameters.path is not None and request.step.uses is None:
+            part = selected(request.parameters.path, request.input)
+            if not request.parameters.fields and not request.prompt and request.step.output is None:
+                return StepResult(output=part)
+            request = replace(request, input=part)
         if request.step.uses is not None:
-            data = await request.use_connector(request.input)
-            count = f": {len(data)} records" if isinstance(data, list) else ""
-            note = f"read through {request.step.uses}{count}"
-            if request.parameters.fields:
-                pulled = await self._pull(data, request.parameters)
-                return pulled.model_copy(update={"notes": (note, *pulled.notes)})
-            if not request.prompt:
-                return StepResult(output=data, notes=(note,))
-            from intendant_intent_extract._model import answer
-
-            made = await answer(replace(request, input=data))
-            return made.model_copy(update={"notes": (note, *made.notes)})
+            return await self._read(request)
         options = request.parameters
         if options.fields:
             return await self._pull(request.input, options)
@@ -125,7 +130,43 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
             raise StepError("nothing says what to extract", hint="give `uses`, `with.fields`, or a `prompt`")
         from intendant_intent_extract._model import answer
 
-        return await answer(request)
+        return await answer(request, evidence=options.evidence)
+
+    async def _read(self, request: StepRequest[ExtractParameters]) -> StepResult:
+        """What the connector reads, or what fields or a model make of that."""
+        data = await request.use_connector(request.input)
+        count = f": {len(data)} records" if isinstance(data, list) else ""
+        if is_reference(data):
+            return await self._flowing(request, data)
+        note = f"read through {request.step.uses}{count}"
+        if request.parameters.path is not None:
+            data = selected(request.parameters.path, data)
+        if request.parameters.fields:
+            pulled = await self._pull(data, request.parameters)
+            return pulled.model_copy(update={"notes": (note, *pulled.notes)})
+        if not request.prompt:
+            return StepResult(output=data, notes=(note,))
+        from intendant_intent_extract._model import answer
+
+        made = await answer(replace(request, input=data), evidence=request.parameters.evidence)
+        return made.model_copy(update={"notes": (note, *made.notes)})
+
+    async def _flowing(self, request: StepRequest[ExtractParameters], data: Json) -> StepResult:
+        """Records that are too many to be held: left where they are, or with fields pulled out of each batch."""
+        note = f"read through {request.step.uses}: {data['bytes']} bytes, whose records flow"
+        if request.prompt:
+            raise StepError(
+                "there are too many records to ask a model about at once",
+                hint="filter them in a step without a prompt first",
+            )
+        if not request.parameters.fields:
+            return StepResult(output=data, notes=(note,))
+        writer = request.records.writer()
+        count = 0
+        async for batch in request.records.batches(data):
+            await writer.add((await self._pull(batch, request.parameters)).output)
+            count += len(batch)
+        return StepResult(output=await writer.finish(), notes=(f"{note}: {count}",))
 
     async def _pull(self, value: Json, options: ExtractParameters) -> StepResult:
         items = value if isinstance(value, list) else [value]

@@ -26,7 +26,7 @@ SYSTEM = (
 )
 
 
-async def answer(request: StepRequest) -> StepResult:
+async def answer(request: StepRequest, *, evidence: bool = False) -> StepResult:
     """The model's answer: of the step's `output` shape, checked, else any JSON value.
 
     Raises:
@@ -36,6 +36,10 @@ async def answer(request: StepRequest) -> StepResult:
         raise StepError("there is nothing to extract from: the input is empty", hint="give the step an `input`")
     schema = request.step.output
     task = request.prompt or "Extract what the schema asks for."
+    if schema is not None and evidence:
+        from intendant_intent_extract._evidence import answered
+
+        return await answered(request, schema)
     if schema is not None:
         found = await ask(request, system=ROLE, task=task, schema=schema)
         return StepResult(output=found.value, notes=found.notes)

@@ -2,73 +2,47 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import Literal
-
-from pydantic import Field
 
 from intendant.plugin import (
     CompressionPolicy,
-    Expression,
     ExpressionFailed,
     IntentHandler,
     IntentSpec,
     Json,
-    Options,
     Step,
     StepError,
     StepRequest,
     StepResult,
     ask_each,
     condition_faults,
+    is_reference,
     prompt_clash,
 )
-from intendant.records import as_list, caseless, field_of, identity_of, record_name
+from intendant.records import as_list, field_of, identity_of, record_name
+from intendant_intent_filter._conditions import NAMES, Condition, contains, hint_of
+from intendant_intent_filter._parameters import ContainsAny, FilterParameters
+from intendant_intent_filter._sets import Between, Members, SimilarBy, Window, tests_of, without_similar
 
-__all__ = ["ContainsAny", "FilterHandler", "FilterParameters"]
+__all__ = ["Between", "ContainsAny", "FilterHandler", "FilterParameters", "Members", "SimilarBy", "Window"]
 
-NAMES = ("item", "index", "values")
-OPTIONS = ("where", "contains_any", "unique_by", "limit", "offset")
+OPTIONS = (
+    "where",
+    "contains_any",
+    "between",
+    "only_in",
+    "not_in",
+    "unique_by",
+    "similar_by",
+    "window",
+    "limit",
+    "offset",
+)
 """Parameters that filter without a model."""
 SYSTEM = "You judge records: whether each is one to keep, by what is asked."
+REASONS = 50
+"""Reasons that the notes show."""
 PAUSE = 500
 """Records between two looks at whether the step was cancelled."""
-
-
-class ContainsAny(Options):
-    """Matches records of which one of `fields` contains one of `words`, whatever the case.
-
-    Text contains a word as a part; a list contains it as an element. A field that is null or absent contains none.
-    """
-
-    fields: list[str] = Field(min_length=1)
-    words: str | list[str]
-    """A list, or one text with commas between the words."""
-
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """The words, trimmed and folded to one case; empty ones are left out."""
-        words = self.words.split(",") if isinstance(self.words, str) else self.words
-        return tuple(caseless(word.strip()) for word in words if word.strip())
-
-
-class FilterParameters(Options):
-    """Parameters of a filter; they apply in this order."""
-
-    where: str | None = None
-    """A CEL condition on `item`, `index` and `values`."""
-    values: dict[str, Json] = Field(default_factory=dict)
-    """What the condition may use as `values.<name>`; the place for references."""
-    contains_any: ContainsAny | None = None
-    unique_by: str | list[str] | None = None
-    """Fields whose values may occur once only; `*` for the whole record."""
-    keep: Literal["first", "last"] = "first"
-    """Which of several alike is kept."""
-    offset: int = Field(0, ge=0)
-    limit: int | None = Field(None, ge=0)
-    on_error: Literal["fail", "drop", "keep"] = "fail"
-    """What happens to a record whose condition cannot be evaluated."""
-    unknown: Literal["keep", "drop", "fail"] = "keep"
-    """With a prompt: what happens to a record of which the model cannot tell."""
 
 
 class FilterHandler(IntentHandler[FilterParameters]):
@@ -96,6 +70,12 @@ class FilterHandler(IntentHandler[FilterParameters]):
         output_complexity=4.0,
         tier_bias=-0.5,
     )
+
+    def flows(self, step: Step) -> bool:
+        """True without a model, unless all records have to be seen before the first is kept."""
+        given = step.parameters
+        whole = given.get("keep") == "last" or any(name in given for name in ("similar_by", "window"))
+        return not self.needs_model(step) and not whole
 
     def needs_model(self, step: Step) -> bool:
         """True where a prompt alone says what to keep."""
@@ -127,11 +107,21 @@ class FilterHandler(IntentHandler[FilterParameters]):
         if self.needs_model(request.step):
             return await _judged(request)
         options = request.parameters
+        if is_reference(request.input):
+            from intendant_intent_filter._flow import filtered
+
+            return await filtered(request)
         items = as_list(request.input)
         notes: list[str] = []
         kept = await _matching(items, options, notes)
         kept = _containing(kept, options.contains_any, items)
+        for test in tests_of(options.between, options.only_in, options.not_in):
+            kept = [index for index in kept if test(items[index])]
         kept = _unique(kept, options, items, notes)
+        if options.similar_by is not None:
+            kept = await without_similar(options.similar_by, kept, items, notes)
+        if options.window is not None:
+            kept = options.window.first(kept, items)
         end = None if options.limit is None else options.offset + options.limit
         output = [items[index] for index in kept[options.offset : end]]
         notes.insert(0, f"kept {len(output)} of {len(items)} records, dropped {len(items) - len(output)}")
@@ -145,7 +135,11 @@ async def _judged(request: StepRequest[FilterParameters]) -> StepResult:
         return StepResult(output=[], notes=("there were no records; no model was asked",))
     task = f"Which of these items are to be kept? {request.prompt}\n`keep` is null where the item does not tell."
     keep: Json = {"type": ["boolean", "null"]}
-    found = await ask_each(request, items, system=SYSTEM, task=task, properties={"keep": keep})
+    properties: dict[str, Json] = {"keep": keep}
+    if request.parameters.reasons:
+        properties = {"reason": {"type": "string", "maxLength": 300}, **properties}
+        task += " `reason` says in one sentence why it is to be kept or not."
+    found = await ask_each(request, items, system=SYSTEM, task=task, properties=properties)
     wanted = [None if answer is None else answer["keep"] for answer in found.values]
     unknown = [index for index, value in enumerate(wanted) if value is None]
     policy = request.parameters.unknown
@@ -159,6 +153,9 @@ async def _judged(request: StepRequest[FilterParameters]) -> StepResult:
     if unknown:
         deed = {"keep": "kept", "drop": "dropped"}[policy]
         notes.append(f"of {len(unknown)} records the model cannot tell; they were {deed}")
+    said = [(index, answer) for index, answer in enumerate(found.values) if answer is not None]
+    if request.parameters.reasons:
+        notes += [f"{record_name(items[index], index)}: {answer['reason']}" for index, answer in said[:REASONS]]
     return StepResult(output=kept, notes=(*notes, *found.notes))
 
 
@@ -166,19 +163,19 @@ async def _matching(items: list[Json], options: FilterParameters, notes: list[st
     """Positions of the records that meet the condition."""
     if options.where is None:
         return list(range(len(items)))
-    condition = Expression(options.where, NAMES)
+    condition = Condition(options.where, options.values)
     kept: list[int] = []
     failed: list[str] = []
     for index, item in enumerate(items):
         if index % PAUSE == 0:
             await asyncio.sleep(0)
         try:
-            wanted = await condition.test_async(item=item, index=index, values=options.values)
+            wanted = await condition.test(item, index)
         except ExpressionFailed as error:
             wanted = options.on_error == "keep"
             failed.append(f"{record_name(item, index)}: {error.message}")
             if options.on_error == "fail":
-                raise StepError(failed[0], hint=_hint(error.message)) from None
+                raise StepError(failed[0], hint=hint_of(error.message)) from None
         if wanted:
             kept.append(index)
     if failed:
@@ -187,32 +184,19 @@ async def _matching(items: list[Json], options: FilterParameters, notes: list[st
     return kept
 
 
-def _hint(message: str) -> str:
-    if "Key not found" in message:
-        return "write has(item.field) && … where a field may be absent, or set on_error: drop"
-    return "convert with double(…) or string(…), test for null, or set on_error: drop"
-
-
 def _containing(kept: list[int], wanted: ContainsAny | None, items: list[Json]) -> list[int]:
     if wanted is None:
         return kept
     words = wanted.wanted
     return [
-        index for index in kept if any(_contains(field_of(items[index], name), words) for name in wanted.fields)
+        index for index in kept if any(contains(field_of(items[index], name), words) for name in wanted.fields)
     ]
-
-
-def _contains(value: Json, words: tuple[str, ...]) -> bool:
-    if isinstance(value, list):
-        return any(isinstance(part, str) and caseless(part.strip()) in words for part in value)
-    text = caseless(value) if isinstance(value, str) else ""
-    return any(word in text for word in words)
 
 
 def _unique(kept: list[int], options: FilterParameters, items: list[Json], notes: list[str]) -> list[int]:
     if options.unique_by is None:
         return kept
-    fields = [options.unique_by] if isinstance(options.unique_by, str) else options.unique_by
+    fields = options.unique_names
     order: Iterable[int] = kept if options.keep == "first" else reversed(kept)
     chosen = sorted(_once(order, fields, items))
     if len(chosen) < len(kept):

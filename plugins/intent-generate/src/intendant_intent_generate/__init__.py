@@ -7,6 +7,7 @@ from pydantic import Field
 from intendant.plugin import (
     IntentHandler,
     IntentSpec,
+    Json,
     ModelReply,
     Options,
     Step,
@@ -17,10 +18,11 @@ from intendant.plugin import (
     ask,
     length_hint,
 )
+from intendant_intent_generate._guard import Guard, GuardRule, require
 from intendant_intent_generate._prompts import instructions
 from intendant_intent_generate._template import fill
 
-__all__ = ["GenerateHandler", "GenerateParameters"]
+__all__ = ["GenerateHandler", "GenerateParameters", "Guard", "GuardRule"]
 
 
 class GenerateParameters(Options):
@@ -35,6 +37,8 @@ class GenerateParameters(Options):
     format: Literal["text", "markdown", "html"] = "text"
     language: str = Field("", max_length=60)
     """By default that of the prompt."""
+    guard: Guard | None = None
+    """What the text must and must not be."""
     allow_extractive: bool = False
     """Whether the input may be written into a plain list where no language model can be asked. Otherwise the step
     fails then: what people read would be data that was not meant for them."""
@@ -74,7 +78,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
         """A step that neither says what to write nor has a template cannot be done."""
         if self.needs_model(step) and not _task(step, step.prompt or ""):
             return ["say what to write: give the step a `prompt`, or `with: {template: …}`"]
-        return []
+        return Guard.faults(step.parameters.get("guard"))
 
     async def handle(self, request: StepRequest[GenerateParameters]) -> StepResult:
         """Write the text.
@@ -90,16 +94,20 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
             notes = (
                 ["the input has no records, so the template was filled for none"] if request.input == [] else []
             )
-            return StepResult(output=fill(wanted.template, request.input), notes=tuple(notes))
+            text = fill(wanted.template, request.input)
+            return StepResult(output=text, notes=(*notes, *_guarded(wanted, text, request.input)))
         schema = request.step.output
         schema = None if schema is None or schema.get("type") == "string" else schema
         layout = wanted.format if schema is None else "json"
         most = answer_tokens(wanted.max_words, wanted.language)
+        guard = wanted.guard
+        enforced = guard is not None and guard.on_break == "fail"
         found = await ask(
             request,
             system=instructions(wanted.max_words, wanted.tone, layout, wanted.language),
             task=_task(request.step, request.prompt),
             schema=schema,
+            check=guard.checker(request.input) if guard is not None and enforced else None,
             max_output_tokens=most,
             rules="",
         )
@@ -108,7 +116,22 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
         if schema is None and not found.value:
             hint = length_hint(reply, request.model.route, most) if reply.stop_reason == "length" else ""
             raise StepError("the model wrote nothing", hint=hint)
-        return StepResult(output=found.value, notes=(*found.notes, *_notes(reply)))
+        broken = _guarded(wanted, found.value, request.input)
+        return StepResult(output=found.value, notes=(*found.notes, *_notes(reply), *broken))
+
+
+def _guarded(wanted: GenerateParameters, value: Json, source: Json) -> list[str]:
+    """What a text that nobody is asked again about breaks, where the step only reports that.
+
+    Raises:
+        StepError: It breaks something, and the step does not admit it.
+    """
+    if wanted.guard is None:
+        return []
+    problems = wanted.guard.checker(source)(value)
+    if wanted.guard.on_break == "fail":
+        require(problems)
+    return [f"the text does not keep to its guard: {problem}" for problem in problems]
 
 
 def _task(step: Step, prompt: str) -> str:

@@ -1,11 +1,12 @@
 """Delivers the input through a connector. No model is asked."""
 
 from intendant.plugin import CompressionPolicy, IntentHandler, IntentSpec, Step, StepError, StepRequest, StepResult
+from intendant_intent_send._deliveries import Digest, SendParameters, digested, in_parts
 
-__all__ = ["SendHandler"]
+__all__ = ["Digest", "SendHandler", "SendParameters"]
 
 
-class SendHandler(IntentHandler):
+class SendHandler(IntentHandler[SendParameters]):
     """Delivers the input through the connector that the step uses; the output is the connector's receipt."""
 
     spec = IntentSpec(
@@ -43,6 +44,10 @@ class SendHandler(IntentHandler):
         side_effects=True,
     )
 
+    def flows(self, step: Step) -> bool:
+        """True but for a digest: the connector is handed what flows, or a list where it needs one."""
+        return "digest" not in step.options
+
     def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # the same for each
         """Never."""
         return False
@@ -58,10 +63,12 @@ class SendHandler(IntentHandler):
             found.append(
                 "send writes no text of its own: compose it in a generate step, and give its output as `input`"
             )
+        if "digest" in step.options and "size" in step.options:
+            found.append("`digest` is one text, and `size` makes several deliveries: give one of them")
         return found
 
-    async def handle(self, request: StepRequest) -> StepResult:
-        """The receipt of the delivery.
+    async def handle(self, request: StepRequest[SendParameters]) -> StepResult:
+        """The receipt of the delivery; of several, `{deliveries, records}`.
 
         Raises:
             StepError: There is no connector or nothing to send.
@@ -71,5 +78,10 @@ class SendHandler(IntentHandler):
             raise StepError("there is no connector to send through", hint="add `uses`, such as `uses: file.write`")
         if request.input is None:
             raise StepError("there is nothing to send: the input is null", hint="give the step an `input`")
+        options = request.parameters
+        if options.digest is not None:
+            return await digested(request, options.digest)
+        if options.size is not None:
+            return await in_parts(request, options.size)
         receipt = await request.use_connector(request.input)
         return StepResult(output=receipt, notes=(f"delivered through {request.step.uses}",))

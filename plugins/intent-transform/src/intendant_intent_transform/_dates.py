@@ -73,14 +73,19 @@ class DateOp(Op):
 
 def _moment(text: str) -> datetime | None:
     """The moment that *text* names with an offset; None if it has none."""
+    found = moment_of(text)
+    return found if found is not None and found.tzinfo is not None else None
+
+
+def moment_of(text: str) -> datetime | None:
+    """The date and time that *text* names, in ISO 8601 or as mails write it; None if it names none."""
     from email.utils import parsedate_to_datetime
 
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
-            found = read(text[:MOST])
+            return read(text.strip()[:MOST])
         except (ValueError, TypeError, IndexError, OverflowError):
             continue
-        return found if found.tzinfo is not None else None
     return None
 
 

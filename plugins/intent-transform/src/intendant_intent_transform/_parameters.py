@@ -10,10 +10,13 @@ from intendant.plugin import Json, Options, StepError
 from intendant_intent_transform._charts import ToBarChart
 from intendant_intent_transform._dates import AddDays, DaysBetween, ParseDate
 from intendant_intent_transform._fields import Drop, Rename, Select, Set
+from intendant_intent_transform._measures import ConvertUnit
 from intendant_intent_transform._records import Op
 from intendant_intent_transform._rows import Flatten, Limit, SetDifference, Sort, Unique
+from intendant_intent_transform._shapes import Expand, Partition, Pivot, Reduce, Unpivot
 from intendant_intent_transform._tables import MapHeaders, Project, RowsToObjects, ToRows
-from intendant_intent_transform._texts import ParseJson, Render, Split, ToCsv, ToJson, ToMarkdownTable
+from intendant_intent_transform._texts import ParseJson, Render, Shorten, Split, ToCsv, ToJson, ToMarkdownTable
+from intendant_intent_transform._times import ToTimezone, TruncateDate
 
 OPS: Mapping[str, type[Op]] = {
     "select": Select,
@@ -39,6 +42,15 @@ OPS: Mapping[str, type[Op]] = {
     "parse_date": ParseDate,
     "days_between": DaysBetween,
     "add_days": AddDays,
+    "truncate_date": TruncateDate,
+    "to_timezone": ToTimezone,
+    "convert_unit": ConvertUnit,
+    "pivot": Pivot,
+    "unpivot": Unpivot,
+    "expand": Expand,
+    "reduce": Reduce,
+    "partition": Partition,
+    "shorten": Shorten,
 }
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from intendant.plugin import Json, StepError
 from intendant.records import describe_value
@@ -231,3 +231,52 @@ def _look(record: Record, path: str) -> Json | type[Absent]:
     """What a path such as `items[0].id` leads to; a key that holds the signs itself comes first."""
     found = look(record, path)
     return look(record, _INDEX.sub(r".\1", path)) if found is Absent and "[" in path else found
+
+
+class Shorten(Op):
+    """Cuts texts to so many characters, at the end of a word where there is one."""
+
+    op: Literal["shorten"]
+    field: str | list[str] | None = None
+    """Fields of records; by default the elements of a list, or the text itself."""
+    length: int = Field(ge=1)
+    """Characters at most, what `end` adds included."""
+    end: str = "…"
+
+    @model_validator(mode="after")
+    def _room(self) -> "Shorten":
+        if len(self.end) >= self.length:
+            raise ValueError("`length` has no room for `end`")
+        return self
+
+    async def apply(self, value: Json, notes: list[str]) -> Json:
+        """The texts, each at most as long as asked; other values stay."""
+        count = 0
+
+        def cut(text: Json) -> Json:
+            nonlocal count
+            if not isinstance(text, str) or len(text) <= self.length:
+                return text
+            count += 1
+            return shortened(text, self.length, self.end)
+
+        def changed(records: list[Record]) -> list[Record]:
+            require_somewhere(records, names)
+            return [record | {name: cut(record[name]) for name in names if name in record} for record in records]
+
+        names = [self.field] if isinstance(self.field, str) else self.field or []
+        if names:
+            result = each_record(value, changed)
+        else:
+            result = [cut(item) for item in value] if isinstance(value, list) else cut(value)
+        if count:
+            notes.append(f"{count} texts cut to {self.length} characters")
+        return result
+
+
+def shortened(text: str, length: int, end: str) -> str:
+    """The beginning of a text; a word that the cut falls into is left out, unless little would be left."""
+    room = length - len(end)
+    whole = text[: room + 1].rpartition(" ")[0].rstrip()
+    kept = whole if len(whole) * 2 > room else text[:room].rstrip()
+    return kept + end

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -22,10 +23,19 @@ from intendant.plugin import (
     prompt_clash,
 )
 from intendant_intent_validate._checks import NAMES, Checks, Rule, Violation
+from intendant_intent_validate._tables import (
+    Freshness,
+    Reference,
+    Repair,
+    dangling,
+    duplicates,
+    repaired,
+    stale,
+)
 
-__all__ = ["Rule", "ValidateHandler", "ValidateParameters"]
+__all__ = ["Freshness", "Reference", "Repair", "Rule", "ValidateHandler", "ValidateParameters"]
 
-OPTIONS = ("schema", "rules")
+OPTIONS = ("schema", "rules", "unique", "references", "fresh", "repair")
 """Parameters that check without a model."""
 SYSTEM = (
     "You judge records: whether what is asked is true of each. Give the reason in one sentence, and as `quote` "
@@ -48,6 +58,14 @@ class ValidateParameters(Options):
     schema_: dict[str, Json] | bool | None = Field(None, alias="schema")
     """A JSON Schema (draft 2020-12 unless it says otherwise) for each record, or for the whole input."""
     rules: list[Rule] = Field(default_factory=list)
+    unique: list[str | list[str]] = Field(default_factory=list)
+    """Fields, or lists of fields together, whose values may occur once only."""
+    references: list[Reference] = Field(default_factory=list)
+    """Fields whose values must be in other lists."""
+    fresh: Freshness | None = None
+    """How old the newest record may be."""
+    repair: Repair | None = None
+    """What is put right before anything is checked."""
     values: dict[str, Json] = Field(default_factory=dict)
     """What rules may use as `values.<name>`; the place for references."""
     each: bool | None = None
@@ -118,7 +136,8 @@ class ValidateHandler(IntentHandler[ValidateParameters]):
         return found + _schema_faults(step.parameters.get("schema"))
 
     async def handle(self, request: StepRequest[ValidateParameters]) -> StepResult:
-        """`valid`, `checked`, `failed`, `total`, `violations`, and the records in `passed` and `rejected`.
+        """`valid`, `checked`, `failed`, `total`, `violations`, and the records in `passed` and `rejected`; with
+        `on_fail: report` the reasons of each in `report`.
 
         Raises:
             StepError: A record is wrong and `on_fail` is `fail`; the message shows the first faults.
@@ -139,9 +158,10 @@ class ValidateHandler(IntentHandler[ValidateParameters]):
         if asks:
             found, judged = await _judged(request, items, each=each)
         else:
-            found = await _violations(items, options, each=each)
-        bad = {violation.index or 0 for violation in found if violation.severity == "error"}
-        if bad and policy == "fail":
+            items, found, judged = await _checked(items, options, each=each)
+        wrong = [violation for violation in found if violation.severity == "error"]
+        bad = {violation.index or 0 for violation in wrong if violation.index is not None or not each}
+        if wrong and policy == "fail":
             raise StepError(
                 _message(found, len(bad), len(items)), hint="on_fail: report passes them on, told apart"
             )
@@ -180,6 +200,28 @@ def _words(value: Json) -> str:
     return "\n".join(map(_words, value)) if isinstance(value, list) else str(value)
 
 
+async def _checked(
+    items: list[Json], options: ValidateParameters, *, each: bool
+) -> tuple[list[Json], list[Violation], tuple[str, ...]]:
+    """The records as they were put right, what is wrong with them, and what was changed."""
+    notes: list[str] = []
+    found: list[Violation] = []
+    if options.repair is not None:
+        items, found, notes = repaired(items, options.repair)
+        found = found if each else [replace(violation, index=None) for violation in found]
+    found += await _violations(items, options, each=each)
+    if each:
+        for names in options.unique:
+            found += duplicates(items, names)
+        for reference in options.references:
+            found += dangling(items, reference)
+        if options.fresh is not None:
+            found += stale(items, options.fresh)
+    elif options.unique or options.references or options.fresh is not None:
+        raise StepError("`unique`, `references` and `fresh` are about a list of records", hint="leave `each` out")
+    return items, sorted(found, key=lambda violation: violation.index or 0), tuple(notes)
+
+
 async def _violations(items: list[Json], options: ValidateParameters, *, each: bool) -> list[Violation]:
     checks = Checks(options.schema_, options.rules, options.values)
     found: list[Violation] = []
@@ -192,7 +234,7 @@ async def _violations(items: list[Json], options: ValidateParameters, *, each: b
 
 def _output(items: list[Json], found: list[Violation], bad: set[int], limit: int, policy: str) -> dict[str, Json]:
     output: dict[str, Json] = {
-        "valid": not bad,
+        "valid": not any(violation.severity == "error" for violation in found),
         "checked": len(items),
         "failed": len(bad),
         "total": len(found),
@@ -201,7 +243,19 @@ def _output(items: list[Json], found: list[Violation], bad: set[int], limit: int
     }
     if policy == "report":
         output["rejected"] = [items[index] for index in sorted(bad)]
+        output["report"] = _report(items, found, sorted(bad)[:limit])
     return output
+
+
+def _report(items: list[Json], found: list[Violation], bad: Sequence[int]) -> list[Json]:
+    """Each rejected record, where it was, and all reasons."""
+    reasons: dict[int, list[Json]] = {index: [] for index in bad}
+    for violation in found:
+        if violation.severity == "error" and (violation.index or 0) in reasons:
+            reasons[violation.index or 0].append(
+                f"{violation.path}: {violation.message}" if violation.path else violation.message
+            )
+    return [{"index": index, "record": items[index], "reasons": reasons[index]} for index in bad]
 
 
 def _message(found: Sequence[Violation], failed: int, checked: int) -> str:

@@ -1,0 +1,208 @@
+"""Records told apart by other lists, by dates, by likeness, and by their place within a group."""
+
+import asyncio
+from collections.abc import Callable, Hashable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from intendant.plugin import Json, Options, StepError, day_of
+from intendant.records import caseless, field_of, identity_of, in_order
+
+Test = Callable[[Json], bool]
+MOST_ALIKE = 20_000
+"""Records that are compared with each other."""
+
+
+class Members(Options):
+    """Another list, and the fields by which its elements are the same as records of the input."""
+
+    records: list[Json]
+    by: str | list[str] | None = None
+    """Fields of the records; by default the whole record is compared."""
+    other_by: str | list[str] | None = None
+    """Fields of the other list, where they have other names there; where its elements are no records, these are
+    the values themselves."""
+
+    def test(self) -> Test:
+        """Whether a record is in the other list; one whose fields are all null is in none."""
+        mine = [self.by] if isinstance(self.by, str) else self.by
+        theirs = [self.other_by] if isinstance(self.other_by, str) else self.other_by or mine
+        if mine is not None and theirs is not None and len(mine) != len(theirs):
+            raise StepError("`by` and `other_by` name different numbers of fields")
+        known = {_key(item, theirs if isinstance(item, dict) else None) for item in self.records}
+
+        def test(item: Json) -> bool:
+            key = _key(item, mine)
+            return key is not None and key in known
+
+        return test
+
+
+def _key(item: Json, names: list[str] | None) -> Hashable:
+    if names is None:
+        return (identity_of(item),)
+    values = [field_of(item, name) for name in names]
+    return None if all(value is None for value in values) else tuple(map(identity_of, values))
+
+
+class Between(Options):
+    """Dates from one to another, both included; a record without a date is in none."""
+
+    field: str
+    from_: str | None = Field(None, alias="from")
+    """The first day, such as `2026-05-01`."""
+    to: str | None = None
+    """The last day."""
+    last_days: int | None = Field(None, ge=1, le=36_500)
+    """Or: so many days up to today, today included."""
+    day_first: bool | None = None
+    """Whether 12/5/2026 is the 12th of May."""
+    timezone: str = "UTC"
+    """Where today is taken."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Between":
+        if (self.last_days is None) == (self.from_ is None and self.to is None):
+            raise ValueError("give `from`, `to` or both, or `last_days`")
+        return self
+
+    def test(self) -> Test:
+        """Whether a record's date is within.
+
+        Raises:
+            StepError: A limit is no date, or there is no such time zone.
+        """
+        first, last = self._limits()
+
+        def test(item: Json) -> bool:
+            value = field_of(item, self.field)
+            day = self._day(value) if isinstance(value, str) else None
+            return day is not None and first <= day <= last
+
+        return test
+
+    def _day(self, text: str) -> date | None:
+        found = day_of(text, day_first=self.day_first)
+        return None if found is None else found.value
+
+    def _limits(self) -> tuple[date, date]:
+        if self.last_days is not None:
+            today = datetime.now(self._zone()).date()
+            return today - timedelta(days=self.last_days - 1), today
+        ends = []
+        for name, text, default in (("from", self.from_, date.min), ("to", self.to, date.max)):
+            day = default if text is None else self._day(text)
+            if day is None:
+                raise StepError(f"`between.{name}` is '{text}', which is no date", hint="write 2026-05-31")
+            ends.append(day)
+        return ends[0], ends[1]
+
+    def _zone(self) -> Any:
+        from zoneinfo import ZoneInfo
+
+        try:
+            return UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError):
+            raise StepError(f"there is no time zone '{self.timezone}'", hint="such as Europe/Paris") from None
+
+
+class SimilarBy(Options):
+    """Texts by which records are nearly the same."""
+
+    fields: str | list[str]
+    threshold: float = Field(0.9, gt=0, le=1)
+    """How alike they must be: 1 is the same, whatever the order of the words, case and blanks."""
+
+    def once(self, kept: list[int], items: list[Json]) -> tuple[list[int], dict[int, int]]:
+        """Positions without those that are nearly the same as one kept before, and which that is.
+
+        Raises:
+            StepError: There are too many, or the library is not installed.
+        """
+        try:
+            from rapidfuzz import fuzz, process
+        except ImportError:
+            raise StepError(
+                "`similar_by` needs a library that is not installed",
+                hint="pip install intendant-intent-filter[fuzzy]",
+            ) from None
+        if len(kept) > MOST_ALIKE:
+            raise StepError(
+                f"{len(kept)} records are more than the {MOST_ALIKE} that are compared with each other",
+                hint="drop equal ones with `unique_by` first, or work on parts",
+            )
+        names = [self.fields] if isinstance(self.fields, str) else self.fields
+        chosen: list[int] = []
+        texts: list[str] = []
+        places: list[int] = []
+        same: dict[int, int] = {}
+        for index in kept:
+            text = _words(items[index], names)
+            found = None
+            if text:
+                found = process.extractOne(
+                    text, texts, scorer=fuzz.token_sort_ratio, score_cutoff=self.threshold * 100
+                )
+            if found is not None:
+                same[index] = places[found[2]]
+                continue
+            chosen.append(index)
+            if text:
+                texts.append(text)
+                places.append(index)
+        return chosen, same
+
+
+def _words(item: Json, names: list[str]) -> str:
+    values = (field_of(item, name) for name in names)
+    return " ".join(caseless(str(value)) for value in values if value is not None).strip()
+
+
+class Window(Options):
+    """The first records of each group."""
+
+    by: str | list[str] = Field(default_factory=list)
+    """Fields whose values make a group; by default all records are one."""
+    sort_by: str | list[str] = Field(default_factory=list)
+    """The order within a group; `-name` from the largest. By default that of the input."""
+    count: int = Field(1, ge=1)
+    """Records of each group that are kept."""
+
+    def first(self, kept: list[int], items: list[Json]) -> list[int]:
+        """Positions of the first ones of each group, in the order of the input."""
+        names = [self.by] if isinstance(self.by, str) else self.by
+        order = [self.sort_by] if isinstance(self.sort_by, str) else self.sort_by
+        groups: dict[Hashable, list[int]] = {}
+        for index in kept:
+            key = tuple(identity_of(field_of(items[index], name)) for name in names)
+            groups.setdefault(key, []).append(index)
+        found: list[int] = []
+        for group in groups.values():
+            # Sorted as records that say where they stand.
+            marked = [{"record": items[index], "at": index} for index in group]
+            keys = [f"-record.{key[1:]}" if key.startswith("-") else f"record.{key}" for key in order]
+            found += [entry["at"] for entry in in_order(marked, keys)[: self.count]]
+        return sorted(found)
+
+
+async def without_similar(options: SimilarBy, kept: list[int], items: list[Json], notes: list[str]) -> list[int]:
+    """`SimilarBy.once` in a thread, with a note."""
+    chosen, same = await asyncio.to_thread(options.once, kept, items)
+    if same:
+        one, other = next(iter(same.items()))
+        notes.append(
+            f"{len(same)} records nearly the same as one before; the first: record {one} as record {other}"
+        )
+    return chosen
+
+
+def tests_of(between: Between | None, only_in: Members | None, not_in: Members | None) -> list[Test]:
+    """What a record has to pass."""
+    found: list[Test] = [] if between is None else [between.test()]
+    found += [] if only_in is None else [only_in.test()]
+    if not_in is not None:
+        there = not_in.test()
+        found.append(lambda item: not there(item))
+    return found
