@@ -73,8 +73,9 @@ def run(
         flow = session.service.load(file)
         values = read_inputs(flow, inputs or [])
         work = partial(session.service.run, flow, values, dry=dry, wait=wait)
+        kept = session.engine.store_url != "none"  # without a record a reference would lead nowhere
         result = _shown(session, work, as_json=as_json)
-    _end(result, as_json=as_json, full=full)
+    _end(result, as_json=as_json, full=full or not kept)
 
 
 @command()

@@ -238,9 +238,12 @@ class RunRouter:
         """The model of the next tier above that of *route* which has another one."""
         of_tiers = {each.tier: each for each in reversed([self._candidates[name] for name in self._in_order])}
         tiers = list(reversed(of_tiers))
-        if route.tier not in tiers:
+        tier = self._candidates.get(
+            name_of(route), route
+        ).tier  # tiers may share a model: the cheapest has it here
+        if tier not in tiers:
             return None
-        above = (of_tiers[tier] for tier in tiers[tiers.index(route.tier) + 1 :])
+        above = (of_tiers[each] for each in tiers[tiers.index(tier) + 1 :])
         found = next((each for each in above if name_of(each) != name_of(route)), None)
         return None if found is None else found.model_copy(update={"reason": "answers did not fit"})
 

@@ -6,6 +6,7 @@ to the day (UTC) on which it was held, as in the budgets of days and months, whe
 
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (  # noqa: TID253
@@ -61,7 +62,7 @@ def apart(url: str, work: Work[WorkT]) -> WorkT:
     Raises:
         StoreError: The database cannot be read.
     """
-    sqlite, engine = url.startswith("sqlite"), _reader(url)
+    sqlite, engine = url.startswith("sqlite"), _reader(url, Path.cwd())
     try:
         with engine.connect() as connection:
             if sqlite:
@@ -73,8 +74,8 @@ def apart(url: str, work: Work[WorkT]) -> WorkT:
 
 
 @lru_cache(maxsize=8)
-def _reader(url: str) -> Engine:
-    """An engine that keeps no connection, but the statements that it has compiled."""
+def _reader(url: str, folder: Path) -> Engine:  # noqa: ARG001  # an engine keeps the file that a relative path named
+    """An engine that keeps no connection, but the statements that it has compiled; one for each working *folder*."""
     if url.startswith("sqlite"):
         return create_engine(url, poolclass=NullPool)
     return create_engine(url, poolclass=NullPool, isolation_level="REPEATABLE READ")
