@@ -75,7 +75,7 @@ def apart(url: str, work: Work[WorkT]) -> WorkT:
 
 @lru_cache(maxsize=8)
 def _reader(url: str, folder: Path) -> Engine:  # noqa: ARG001  # an engine keeps the file that a relative path named
-    """An engine that keeps no connection, but the statements that it has compiled; one for each working *folder*."""
+    """An engine that keeps no connection, but the statements that it compiled; one for each working *folder*."""
     if url.startswith("sqlite"):
         return create_engine(url, poolclass=NullPool)
     return create_engine(url, poolclass=NullPool, isolation_level="REPEATABLE READ")
