@@ -1,17 +1,43 @@
 """What holds for all tests: properties are tried on a sample, and none fails because a machine is slow.
 
-`INTENDANT_SAMPLE=400` tries each property on so many examples; `nox -s trials` does.
+`INTENDANT_SAMPLE=400` tries each property on so many examples, and all cases of families marked `sampled`:
+`nox -s trials` does. Otherwise `INTENDANT_SEED` chooses the cases.
 """
 
 import logging
 import os
+import random
+from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
-settings.register_profile("sample", deadline=None, max_examples=int(os.environ.get("INTENDANT_SAMPLE", "40")))
+USUAL = 40
+SAMPLE = int(os.environ.get("INTENDANT_SAMPLE", str(USUAL)))
+SEED = os.environ.get("INTENDANT_SEED", "1")
+
+settings.register_profile("sample", deadline=None, max_examples=SAMPLE)
 settings.load_profile("sample")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of each family marked `sampled(most)`, keep so many cases; all in trials, and where a test is named."""
+    if SAMPLE > USUAL or any("::" in argument for argument in config.args):
+        return
+    families: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("sampled") is not None:
+            families[item.nodeid.partition("[")[0]].append(item)
+    left_out: set[str] = set()
+    for name, family in families.items():
+        marker = family[0].get_closest_marker("sampled")
+        most = min(len(family), marker.args[0] if marker is not None else len(family))
+        chosen = {item.nodeid for item in random.Random(f"{SEED} {name}").sample(family, most)}  # noqa: S311  # no secret
+        left_out |= {item.nodeid for item in family} - chosen
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+        items[:] = [item for item in items if item.nodeid not in left_out]
 
 
 @pytest.fixture(autouse=True)

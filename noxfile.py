@@ -207,7 +207,7 @@ def trials(session: nox.Session) -> None:
     sync(session, "--compile-bytecode")
     seed = session.posargs[0] if session.posargs else "1"
     many = {**COMPILED, "INTENDANT_SEED": seed, "INTENDANT_SAMPLE": "400"}
-    session.run("pytest", "-q", "-n", "auto", "-m", "slow or hypothesis", "--timeout=3000", env=many)
+    session.run("pytest", "-q", "-n", "auto", "-m", "slow or hypothesis or sampled", "--timeout=3000", env=many)
     killed = ("tests/test_agent_kills.py", "tests/test_delivery_kills.py", "tests/e2e/test_signals.py")
     session.run("pytest", "-q", "-n", "auto", *killed, "--timeout=3000", env={**many, "INTENDANT_TRIALS": "300"})
     graphs = "core/tests/test_certificates.py"

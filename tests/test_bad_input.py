@@ -248,6 +248,7 @@ def test_computations_without_an_end_are_stopped(tmp_path, monkeypatch, what: st
     assert "Traceback" not in result.output
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("unit", ["{{ ", "{{['", "}}{{"])
 @pytest.mark.parametrize("place", ["input", "prompt", "when"])
 def test_text_full_of_braces_is_read_in_linear_time(tmp_path, unit: str, place: str) -> None:
