@@ -32,6 +32,7 @@ from intendant.hooks.dispatchers import (
     Dispatcher as Dispatcher,
     DispatcherHealth as DispatcherHealth,
     Runner as Runner,
+    drained as drained,
 )
 from intendant.hooks.file_roots import (
     FileRoots as FileRoots,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from pydantic import Field
 
 from intendant import SettingsError
-from intendant.plugin import Dispatcher, DispatcherHealth, Options, Runner
+from intendant.plugin import Dispatcher, DispatcherHealth, Options, Runner, drained
 
 if TYPE_CHECKING:
     from dbos import DBOS
@@ -114,12 +114,7 @@ class DbosDispatcher(Dispatcher):
         if self._dbos is None:
             return
         self._stopping = True
-        tasks = list(self._busy.values())
-        if tasks:
-            _, left = await asyncio.wait(tasks, timeout=drain)
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+        await drained(self._busy.values(), drain)
         dbos, self._dbos = self._dbos, None
         try:
             await self._call(partial(dbos.destroy, workflow_completion_timeout_sec=2))
@@ -182,9 +177,8 @@ class DbosDispatcher(Dispatcher):
         if self._dbos is None:
             return DispatcherHealth(False, 0, 0, "it is not started")
         try:
-            waiting = await self._dbos.list_queued_workflows_async(
-                queue_name=QUEUE, status=["ENQUEUED", "DELAYED"]
-            )
+            listed = partial(self._dbos.list_queued_workflows, queue_name=QUEUE, status=["ENQUEUED", "DELAYED"])
+            waiting = await self._call(listed)
         except Exception as error:  # noqa: BLE001  # whatever a database's driver raises
             return DispatcherHealth(False, 0, len(self._busy), f"{type(error).__name__}: {error}")
         return DispatcherHealth(True, len(waiting), len(self._busy))

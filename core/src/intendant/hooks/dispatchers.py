@@ -1,7 +1,9 @@
 """What plugin authors subclass to move runs between processes: a dispatcher brings runs to processes."""
 
+import asyncio
 from abc import abstractmethod
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
 
 from intendant.hooks.bases import Plugin
 
@@ -26,6 +28,17 @@ class DispatcherHealth(NamedTuple):
     """Runs that this process is at."""
     note: str = ""
     """Why it is not well."""
+
+
+async def drained(tasks: Iterable["asyncio.Task[Any]"], drain: float) -> None:
+    """Wait for *tasks*, cancel those that take longer than *drain* seconds, and wait until they have ended."""
+    waiting = list(tasks)
+    if not waiting:
+        return
+    _, left = await asyncio.wait(waiting, timeout=drain)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 class Dispatcher(Plugin):

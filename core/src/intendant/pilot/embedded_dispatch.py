@@ -10,7 +10,7 @@ from time import time
 from typing import Any
 
 from intendant.config.logs import get_logger
-from intendant.hooks.dispatchers import Dispatcher, DispatcherHealth, Runner
+from intendant.hooks.dispatchers import Dispatcher, DispatcherHealth, Runner, drained
 
 log = get_logger("intendant.worker")
 LONGEST_NAP = 1.0
@@ -48,12 +48,7 @@ class EmbeddedDispatcher(Dispatcher):
             with suppress(asyncio.CancelledError):
                 await self._loop
             self._loop = None
-        tasks = list(self._tasks.values())
-        if tasks:
-            _, left = await asyncio.wait(tasks, timeout=drain)
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+        await drained(self._tasks.values(), drain)
         self._runner = None
 
     async def submit(

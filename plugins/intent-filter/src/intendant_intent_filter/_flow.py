@@ -21,7 +21,7 @@ async def filtered(request: StepRequest[FilterParameters]) -> StepResult:
         try:
             return await filtered_fast(request, table)
         except TableUnfit:
-            pass
+            pass  # its result could differ from ours: read record by record
     sieve = _Sieve(request.parameters)
     writer = request.records.writer()
     reading = request.records.batches(request.input)

@@ -61,6 +61,12 @@ class DateOp(Op):
         first = f"the first: '{doubts[0]}'; say `day_first`"
         return [f"{len(doubts)} dates can be read in two ways and became null; {first}"]
 
+    def told(self, field: str, odd: list[str], doubts: list[str]) -> list[str]:
+        """What is said of values of *field* that became null: those that are no dates, and those in doubt."""
+        first = f"the first: {odd[0]}" if odd else ""
+        none = [f"{len(odd)} values of {field} are no dates and became null; {first}"] if odd else []
+        return [*none, *self.note(doubts)]
+
     def change(self, value: Json, names: list[str], into: str, work: Callable[[Record], Json]) -> Json:
         """The records with what *work* makes of each one in the field *into*."""
 
@@ -114,9 +120,7 @@ class ParseDate(DateOp):
             return None if day is None else day.isoformat()
 
         result = self.change(value, [self.field], self.into or self.field, work)
-        if odd:
-            notes.append(f"{len(odd)} values of {self.field} are no dates and became null; the first: {odd[0]}")
-        notes += self.note(doubts)
+        notes += self.told(self.field, odd, doubts)
         return result
 
     def _refused(self, odd: list[str], doubts: list[str]) -> StepError:

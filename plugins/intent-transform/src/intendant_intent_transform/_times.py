@@ -36,9 +36,7 @@ class TruncateDate(DateOp):
             return made
 
         result = self.change(value, [self.field], self.into or self.field, work)
-        if odd:
-            notes.append(f"{len(odd)} values of {self.field} are no dates and became null; the first: {odd[0]}")
-        notes += self.note(doubts)
+        notes += self.told(self.field, odd, doubts)
         return result
 
     def _down(self, value: Json, doubts: list[str]) -> str | None:
