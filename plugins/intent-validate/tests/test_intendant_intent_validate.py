@@ -273,7 +273,7 @@ async def test_records_are_put_right_before_they_are_checked():
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
+        st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner),
         max_leaves=8,
     )
