@@ -5,7 +5,6 @@ from random import Random
 
 import pytest
 
-import intendant
 from intendant import IntendantError
 from intendant.planning.risk import SIZES, Calibration, calibrate, least_quality, shipped
 
@@ -59,12 +58,3 @@ def test_own_documents_take_the_place_of_the_shipped_ones(tmp_path) -> None:
     path.with_name("bad.json").write_text("[]")
     with pytest.raises(IntendantError, match=r"bad\.json is no calibration"):
         least_quality(1.0, 0.1, str(path.with_name("bad.json")))
-
-
-def test_what_is_made_smaller_reaches_the_quality_that_the_risk_asks_for() -> None:
-    text = "\n".join(
-        f"2026-11-{n % 28 + 1:02} user {n} paid {n * 7}.{n % 100:02} for order A-{n}" for n in range(300)
-    )
-    done = intendant.compress(text, floor=0.95, risk=0.1)
-    assert done.quality >= shipped().least_quality(0.95, 0.1) or done.lossless
-    assert done.saved > 0
