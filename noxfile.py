@@ -255,6 +255,7 @@ def bench(session: nox.Session) -> None:
     Path("bench-output").mkdir(exist_ok=True)
     session.run("python", "tests/benchmarks/startup.py")
     session.run("python", "tests/benchmarks/overhead.py", *session.posargs)
+    session.run("python", "tests/benchmarks/maps.py")
     session.run("python", "tests/benchmarks/ledger.py")
     session.run("python", "tests/benchmarks/dashboard.py")
     session.run("python", "tests/benchmarks/writer.py", "--kills", "50")
