@@ -1,0 +1,6 @@
+"""Tests with workers that stand for machines: they share the fleet with the benchmarks."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
