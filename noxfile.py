@@ -335,6 +335,7 @@ def postgresql(session: nox.Session) -> None:
                 "core/tests/test_costs.py",
                 "plugins/connector-sql/tests",
                 "contrib/dbos/tests",
+                "contrib/dashboard/tests/test_dashboard.py::test_pages_and_changes_are_the_same_over_postgresql",
                 *session.posargs,
                 env={"INTENDANT_TEST_POSTGRESQL": url},
             )

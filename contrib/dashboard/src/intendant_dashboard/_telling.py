@@ -45,6 +45,8 @@ def _pairs(values: Mapping[str, Any], most: int) -> list[str]:
             continue
         if isinstance(value, dict) and name not in ("settings", "flags"):
             told += _pairs(value, 4)
+        elif "micro_usd" in name and isinstance(value, int):
+            told.append(f"{words(name.replace('micro_usd', '')).strip() or 'cost'} {money(value)}")
         else:
             told.append(f"{words(name)} {_short(value)}")
     return told[:most]
@@ -53,6 +55,8 @@ def _pairs(values: Mapping[str, Any], most: int) -> list[str]:
 def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return whole(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LINE else f"{text[: LINE - 1]}…"
 
