@@ -335,7 +335,9 @@ def test_a_limit_that_was_set_here_refuses_a_run(site) -> None:
         run = site.run(site.flow("too dear", agent="poor"))
         assert site.status(run) == "refused"
         assert run in client.get("/runs?status=refused").text
-        assert "agent:poor" in client.get(f"/run/refusals?id={run}").text
+        text = client.get(f"/run/refusals?id={run}").text
+        assert "agent:poor" in text
+        assert "are left. Raise the limit" in text, "a message and its hint are two sentences"
 
 
 def test_the_share_of_completed_runs_counts_those_that_ended(site) -> None:

@@ -83,8 +83,9 @@ def _degraded(event: Mapping[str, Any]) -> str:
 
 def _failed(event: Mapping[str, Any]) -> str:
     failure = event.get("failure") or {}
-    hint = f" {failure['hint']}" if failure.get("hint") else ""
-    return f"{failure.get('message', 'It failed')}{hint}"
+    said = [str(failure.get("message") or "It failed"), str(failure.get("hint") or "")]
+    # Messages and hints are written to stand in lines of their own.
+    return " ".join(f"{each[0].upper()}{each[1:].rstrip('.')}." for each in said if each)
 
 
 _WHY: dict[str, Callable[[Mapping[str, Any]], str]] = {

@@ -126,7 +126,8 @@ def sentences(seen: Health, spent: Costs, ratings: Sequence[int] = ()) -> str:
         text += f"In shadow mode, {seen.shadow_tokens:,} tokens and {usd(seen.shadow_micro_usd)} "
         text += "would have been saved. "
     if ratings:
-        text += f"People rated {len(ratings):,} times, {sum(ratings) / len(ratings):.1f} of 5 on average."
+        often = "once" if len(ratings) == 1 else f"{len(ratings):,} times"
+        text += f"People rated {often}, {sum(ratings) / len(ratings):.1f} of 5 on average."
     return text.strip()
 
 
