@@ -161,9 +161,9 @@ def test_lists_are_paged(site) -> None:
 
 def test_a_refusal_says_why(site) -> None:
     with site.client(TOKEN) as client:
-        assert "not today" in client.get(f"/run/refusals?id={site.failed}").text
+        assert "Not today" in client.get(f"/run/refusals?id={site.failed}").text
         text = client.get("/refusals?type=step_failed").text
-        assert "not today" in text
+        assert "Not today" in text
         assert "resume the run" in text
 
 
