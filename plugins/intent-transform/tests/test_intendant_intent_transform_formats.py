@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from intendant import WorkflowError
+from intendant.plugin import StepError
 from intendant.testing import run_steps
 from intendant_intent_transform import TransformHandler
 
@@ -100,6 +101,13 @@ async def test_parse_json():
 
 async def test_to_json():
     assert await run({"ä": [1]}, "to_json") == '{"ä": [1]}'
+    assert await run({"a": [1, 2]}, "to_json", compact=True) == '{"a":[1,2]}'
+    assert await run([{"a": [1, "x"]}, {"b": 2}], "to_json", field="a", compact=True) == [
+        {"a": '[1,"x"]'},
+        {"b": 2},
+    ]
+    with pytest.raises(StepError, match="c"):
+        await run([{"a": 1}], "to_json", field="c")
     assert await run({"a": 1}, "to_json", indent=2) == '{\n  "a": 1\n}'
 
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from intendant_n8n._builder import Builder, Outcome
 from intendant_n8n._graph import Node
 from intendant_n8n._javascript import Array, Literal, Member, Name, Node as Tree, NotUnderstood, Object, parse
-from intendant_n8n._records import mapped, transform
+from intendant_n8n._records import mapped, with_fields
 
 _PASSES = re.compile(r"return\s+(\$input\.all\(\)|items|\[?\s*item\s*\]?|\$input\.item)\s*;?")
 _LITERAL = re.compile(r"return\s+(\[.*\]|\{.*\})\s*;?", re.DOTALL)
@@ -64,11 +64,7 @@ def _computed(builder: Builder, node: Node, tree: Tree, variable: str) -> Outcom
     scope = builder.scope(node)
     keep = any(name is None for name, _ in tree.fields)
     made = {name: scope.cel(_renamed(one, variable)) for name, one in tree.fields if name is not None}
-    operation: dict[str, Any] = {"op": "set", "fields": made, "on_error": "null"}
-    if scope.values:
-        operation["values"] = dict(scope.values)
-    operations = [operation] if keep else [operation, {"op": "select", "fields": list(made)}]
-    return mapped(node, transform(builder, node, *operations), pairs=True)
+    return mapped(node, with_fields(builder, node, scope, made, keep=keep), pairs=True)
 
 
 def _renamed(tree: Tree, variable: str) -> Tree:

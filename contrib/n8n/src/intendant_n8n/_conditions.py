@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from intendant_n8n._expressions import Scope, literal
+from intendant_n8n._expressions import Scope
 from intendant_n8n._javascript import NotUnderstood, parse
+from intendant_n8n._words import literal
 
 _TEXT = {
     "equals": "{l} == {r}",

@@ -7,12 +7,12 @@ from typing import Any
 
 from intendant_n8n._builder import Builder, How, Outcome, Shared
 from intendant_n8n._code import CODE
-from intendant_n8n._expressions import braces
 from intendant_n8n._graph import BATCHES_SECOND, LOOPS, NOTES, Node, body_of, in_order, read_nodes
 from intendant_n8n._javascript import NotUnderstood
-from intendant_n8n._models import MODELS
-from intendant_n8n._records import RECORDS
+from intendant_n8n._models import MODELS, REPAIRS, is_part
+from intendant_n8n._records import RECORDS, before_of, single_source
 from intendant_n8n._services import SERVICES, TRIGGERS, trigger
+from intendant_n8n._words import braces
 
 MAKERS = {**RECORDS, **CODE, **SERVICES, **MODELS}
 LANGCHAIN = "langchain"
@@ -120,15 +120,22 @@ def _name(text: str) -> str:
 
 
 def _of_helper(shared: Shared, nodes: dict[str, Node], node: Node) -> Outcome:
-    """A model, parser or tool: it became a part of the nodes that it serves."""
-    served = [
-        other
-        for other in nodes.values()
-        if any(node.name in names for names in other.helpers.values()) and other.name in shared.outcomes
-    ]
-    if served and all(shared.outcomes[other.name].how == "mapped" for other in served):
-        return Outcome(node, "mapped", f"a part of '{served[0].name}'")
-    return Outcome(node, "placeholder", f"serves '{served[0].name}'" if served else "serves nothing")
+    """A model, parser or tool: it became a part of the nodes that it serves, or of those that these serve."""
+    served = served_by(nodes, node)
+    mapped = [other for other in served if other.name in shared.outcomes]
+    if not mapped or any(shared.outcomes[other.name].how != "mapped" for other in mapped):
+        return Outcome(node, "placeholder", f"serves '{served[0].name}'" if served else "serves nothing")
+    if not is_part(node):
+        return Outcome(node, "placeholder", f"the step of '{mapped[0].name}' works without it")
+    return Outcome(node, "mapped", f"a part of '{mapped[0].name}'")
+
+
+def served_by(nodes: Mapping[str, Node], node: Node) -> list[Node]:
+    """The nodes that another serves: through a parser that repairs answers, also those which that serves."""
+    found = [other for other in nodes.values() if any(node.name in names for names in other.helpers.values())]
+    for other in [one for one in found if one.kind in REPAIRS]:
+        found += served_by({name: one for name, one in nodes.items() if name != node.name}, other)
+    return found
 
 
 def _build(builder: Builder, names: Iterable[str]) -> None:
@@ -182,7 +189,10 @@ def _placeholder(builder: Builder, node: Node, reason: str) -> Outcome:
     step["x-n8n"] = {"type": node.full, "parameters": _shown(node.parameters)}
     reference = builder.add(node, step)
     number = max(len(node.outputs), 1)
-    return Outcome(node, "placeholder", reason, outputs=dict.fromkeys(range(number), reference))
+    # It passes on what comes in: until it is replaced, records belong together as they did before it.
+    made = Outcome(node, "placeholder", reason, outputs=dict.fromkeys(range(number), reference), pairs=True)
+    made.single, made.before = single_source(builder, node), before_of(node)
+    return made
 
 
 def _shown(parameters: Any) -> Any:

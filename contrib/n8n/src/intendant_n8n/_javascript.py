@@ -234,6 +234,10 @@ class _Reader:
                 return Template(tuple(self.parts(text[1:-1])))
             case "name" if self.skip("=>"):
                 return Arrow(text, self.expression())
+            case "name" if text == "new" and self.kind() == "name":
+                made = self.take()[1]
+                self.want("(")
+                return Call(Name(f"new {made}"), self.several(")"))
             case "name":
                 return Literal(_CONSTANTS[text]) if text in _CONSTANTS else Name(text)
         if text == "(":

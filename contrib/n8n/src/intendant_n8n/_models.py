@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from intendant_n8n._builder import Builder, Outcome
-from intendant_n8n._expressions import Scope, braces
+from intendant_n8n._expressions import Scope
 from intendant_n8n._graph import Node
 from intendant_n8n._javascript import NotUnderstood
 from intendant_n8n._json_text import read_json
 from intendant_n8n._records import Make, mapped, single_source
+from intendant_n8n._words import braces
 
 _AUTO = "={{ $json.chatInput }}"
 """What nodes ask that take what was chatted."""
@@ -40,6 +41,20 @@ def chat(builder: Builder, node: Node) -> Outcome:
 
     single = single_source(builder, node)
     return mapped(node, builder.for_items(node, builder.items(node), make), pairs=True, single=single)
+
+
+PARSERS = ("outputParserStructured", "outputParserItemList")
+REPAIRS = ("outputParserAutofixing",)
+"""Parsers that have an answer repaired which does not fit: steps ask again by themselves."""
+
+
+def is_part(node: Node) -> bool:
+    """True if a node that serves others is within the step of these: a model (the step's own takes its place), a
+    schema, a tool that could be translated. Memories of chats, stores of vectors and other tools are not.
+    """
+    if node.kind.startswith("lm") or node.kind in (*REPAIRS, *PARSERS):
+        return True
+    return tool_of(node) is not None
 
 
 def tool_of(node: Node) -> dict[str, Any] | None:
@@ -93,6 +108,8 @@ def _schema(builder: Builder, node: Node) -> dict[str, Any] | None:
     for name in node.helpers.get("ai_outputParser", []):
         parameters = builder.nodes[name].parameters
         kind = builder.nodes[name].kind
+        if kind in REPAIRS:
+            return _schema(builder, builder.nodes[name])
         if kind == "outputParserItemList":
             return {"type": "array", "items": {"type": "string"}}
         if kind != "outputParserStructured":

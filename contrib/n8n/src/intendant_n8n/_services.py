@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from intendant_n8n._builder import Builder, Outcome
-from intendant_n8n._expressions import Scope, braces, pieces
+from intendant_n8n._expressions import Scope
 from intendant_n8n._graph import Node
 from intendant_n8n._javascript import NotUnderstood
 from intendant_n8n._json_text import read_json
 from intendant_n8n._records import Make, mapped, single_source
+from intendant_n8n._words import braces, pieces
 
 # --- HTTP ---
 
