@@ -12,7 +12,6 @@ from intendant.model.workflow import Json, Step, Workflow
 from intendant.pilot.items import keys_of
 from intendant.pilot.resolving import resolve
 from intendant.planning.decided import Plan
-from intendant.record.journal import moment_text
 from intendant.spending.step_budgets import budget_key
 
 MOST = 20
@@ -87,8 +86,7 @@ def _given(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[s
 def _scope(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[str, Json]:
     """What references of a step could name: steps beside it and around it, inputs, the run, and its items."""
     about = {"id": found["run_id"], "workflow": found["workflow"], "status": found["status"]}
-    began = [event["at"] for event in found["events"] if event["type"] == "initialized"]
-    about |= {"started": moment_text(at) for at in began[:1]}
+    about["started"] = found.get("began", "")
     scope: dict[str, Json] = {"steps": _seen("", found), "inputs": found["inputs"], "run": about}
     parts = address.split("/")
     for length in range(1, len(parts) + 1):
