@@ -142,12 +142,14 @@ class Builder:
         """What expressions of a node may refer to."""
         made = Scope(lambda name, first: self._record_of(node, name, first=first), self._variable, item)
         made.own = lambda: self.items(node)
+        made.parameter = self.parameter
         return made
 
     def _record_of(self, node: Node, name: str, *, first: bool) -> str:
         """The record of another node that an expression means."""
-        if self.batch is not None and name == self.batch[0]:
-            return f"{self.batch[1]}[0]"
+        for builder in self.around():
+            if builder.batch is not None and name == builder.batch[0]:
+                return f"{builder.batch[1]}[0]"
         outcome = self.shared.outcomes.get(name)
         if outcome is None:
             raise NotUnderstood(f"the node '{name}', which comes later or is not there")
@@ -195,6 +197,19 @@ class Builder:
             return "run.workflow"
         raise NotUnderstood(f"`{name}`")
 
+    def parameter(self, name: str, keys: Keys) -> Any:
+        """A parameter of another node, as it is written.
+
+        Raises:
+            NotUnderstood: There is none, or it is computed.
+        """
+        value: Any = self.nodes[name].parameters if name in self.nodes else None
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, str | int | float | bool) or str(value).startswith("="):
+            raise NotUnderstood(f"a parameter of '{name}'")
+        return value
+
     def computed(self, node: Node, scope: Scope, items: str) -> str:
         """The records with the fields that a scope's templates need; a step that computes them is added."""
         operations = [*scope.before]
@@ -227,6 +242,7 @@ def operations_of(operations: Sequence[Mapping[str, Any]], scope: Scope) -> dict
     return done[0] if len(done) == 1 else {"do": done}
 
 
+ALL = "records_beside"
 WITH = "record_beside"
 """A field that carries a record of another node while records are chosen."""
 
@@ -242,3 +258,18 @@ def beside(items: str, companion: str) -> dict[str, Any]:
 
 
 TAKE_OUT = {"op": "project", "path": WITH}
+
+
+def beside_each(outputs: str) -> Aligned:
+    """For records of outputs that may be lists themselves, one output for each record that came in."""
+
+    def aligned(other: Builder, reader: Node, _number: int, companion: str) -> str:
+        found = "values.found[index]"
+        listed = f"type({found}) == list ? {found}.map(x, {{'{WITH}': item}}) : [{{'{WITH}': item}}]"
+        lay = {"op": "set", "fields": {ALL: listed}, "values": {"found": braces(outputs)}}
+        options = {"do": [lay, {"op": "flatten", "field": ALL, "carry": []}, TAKE_OUT]}
+        return other.add(
+            reader, {"intent": "transform", "input": braces(companion), "options": options}, "belongs"
+        )
+
+    return aligned

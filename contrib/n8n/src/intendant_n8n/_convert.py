@@ -7,14 +7,17 @@ from typing import Any
 
 from intendant_n8n._builder import Builder, How, Outcome, Shared
 from intendant_n8n._code import CODE
+from intendant_n8n._course import COURSE, passes
 from intendant_n8n._graph import BATCHES_SECOND, LOOPS, NOTES, Node, body_of, in_order, read_nodes
 from intendant_n8n._javascript import NotUnderstood
+from intendant_n8n._merging import MERGING
 from intendant_n8n._models import MODELS, REPAIRS, is_part
+from intendant_n8n._pages import PAGES
 from intendant_n8n._records import RECORDS, before_of, single_source
 from intendant_n8n._services import SERVICES, TRIGGERS, trigger
 from intendant_n8n._words import braces
 
-MAKERS = {**RECORDS, **CODE, **SERVICES, **MODELS}
+MAKERS = {**RECORDS, **COURSE, **MERGING, **CODE, **SERVICES, **MODELS, **PAGES}
 LANGCHAIN = "langchain"
 MOST_CHECKS = 8
 """How often a workflow is checked again after what was wrong with it was left out."""
@@ -158,7 +161,7 @@ def _one(builder: Builder, node: Node) -> Outcome:
         if node.name in builder.shared.refused:
             raise NotUnderstood(builder.shared.refused[node.name])  # noqa: TRY301  # a placeholder is made of it below
         if node.disabled:
-            outcome = RECORDS["noOp"](builder, node)
+            outcome = passes(builder, node)
             outcome.how, outcome.note = "left out", "it is disabled"
             return outcome
         if node.kind in TRIGGERS or node.kind.endswith("Trigger"):
@@ -213,11 +216,14 @@ def _loop(builder: Builder, node: Node, body: set[str]) -> Outcome:
         if node.name in builder.shared.refused:
             raise NotUnderstood(builder.shared.refused[node.name])  # noqa: TRY301  # a placeholder is made of it below
         items = builder.items_from_outside(node, body)
-        inner = Builder(builder.shared, builder.nodes, (node.name, "batch_records"), builder)
+        # Within another loop, its record has a name of its own.
+        depth = sum(1 for one in builder.around() if one.batch is not None)
+        name = f"batch_{depth + 1}" if depth else "batch"
+        inner = Builder(builder.shared, builder.nodes, (node.name, f"{name}_records"), builder)
         _build(inner, body)
-        returns = _with_batch(braces(inner.items_from_inside(node, body)))
-        steps = _with_batch(inner.steps)
-        group = {"for_each": braces(items), "as": "batch", "steps": steps, "returns": returns, "gather": "flatten"}
+        returns = _with_batch(braces(inner.items_from_inside(node, body)), name)
+        steps = _with_batch(inner.steps, name)
+        group = {"for_each": braces(items), "as": name, "steps": steps, "returns": returns, "gather": "flatten"}
         if not steps:
             raise NotUnderstood("a loop around nothing")  # noqa: TRY301  # a placeholder is made of it below
         reference = builder.add(node, group)
@@ -232,16 +238,16 @@ def _loop(builder: Builder, node: Node, body: set[str]) -> Outcome:
     return Outcome(node, "mapped", "one record at a time", outputs={done: reference})
 
 
-def _with_batch(value: Any) -> Any:
+def _with_batch(value: Any, name: str) -> Any:
     """Steps in which the records of a pass are a list of the item alone."""
     if isinstance(value, dict):
-        return {key: _with_batch(inner) for key, inner in value.items()}
+        return {key: _with_batch(inner, name) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_with_batch(inner) for inner in value]
-    if value == "{{ batch_records }}":
-        return ["{{ batch }}"]
-    if isinstance(value, str) and "batch_records" in value:
-        return re.sub(r"batch_records\[0\]", "batch", value)
+        return [_with_batch(inner, name) for inner in value]
+    if value == f"{{{{ {name}_records }}}}":
+        return [f"{{{{ {name} }}}}"]
+    if isinstance(value, str) and f"{name}_records" in value:
+        return re.sub(rf"\b{name}_records\[0\]", name, value)
     return value
 
 

@@ -81,6 +81,8 @@ class Scope:
     """Names of elements, within `map` and `filter`."""
     wrapped: set[str] = field(default_factory=set)
     """Those of them that are items of n8n: the record is in their `json`."""
+    parameter: Callable[[str, Keys], Any] | None = None
+    """A parameter of another node."""
     own: Callable[[], str] | None = None
     """The reference to the records that come in."""
     values: dict[str, Any] = field(default_factory=dict)
@@ -144,7 +146,7 @@ class Scope:
             if isinstance(function.of, Call) and function.of.function == Name("$"):
                 return self.lookup(text_of(function.of.arguments[0]), True), keys[1:]
             if function.of == Name("$input"):
-                return self.item, keys[1:]
+                return (self.item if self.own is None else f"{self.own()}[0]"), keys[1:]
         return None
 
     # --- lists of items ---
@@ -269,7 +271,23 @@ class Scope:
         path = self.path(node)
         if path is not None:
             return self.cel_path(path)
+        fixed = self._parameter(node)
+        if fixed is not None:
+            return literal(fixed)
         return self._member(node) if isinstance(node, Member) else self._computed(node)
+
+    def _parameter(self, node: Node) -> Any:
+        """The value of `$('X').params.name`; None for any other expression."""
+        keys: list[str | int] = []
+        while isinstance(node, Member) and isinstance(node.key, str | int):
+            keys.insert(0, node.key)
+            node = node.of
+        if keys[:1] != ["params"] or self.parameter is None:
+            return None
+        match node:
+            case Call(Name("$"), (name,)):
+                return self.parameter(text_of(name), tuple(keys[1:]))
+        return None
 
     def _computed(self, node: Node) -> str:  # noqa: PLR0911  # one kind of node each
         match node:
@@ -337,7 +355,8 @@ class Scope:
             case Member():
                 yield from self.guards(node.of)
             case Call():
-                yield from self.guards(node.function)
+                function = node.function
+                yield from self.guards(function.of if isinstance(function, Member) else function)
                 for argument in node.arguments:
                     yield from self.guards(argument)
             case Operation() if node.operator not in ("&&", "||", "!"):
@@ -373,6 +392,8 @@ class Scope:
         if isinstance(node, Operation) and node.operator in COMPARING:
             return self._operation(node)
         value = self.cel(node)
+        if isinstance(node, Member) and node.key == "length":
+            return self.guarded(f"{value} > 0", node)
         if isinstance(node, Call) and isinstance(node.function, Member) and node.function.key in TESTS:
             return self.guarded(value, node)
         return self.guarded(f'{value} != null && {value} != "" && {value} != 0 && {value} != false', node)

@@ -29,7 +29,7 @@ _MONTHS = [
     "December",
 ]
 _DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
-_TOKEN = re.compile(r"'(?P<quoted>[^']*)'|(?P<token>y+|M+|d+|H+|h+|m+|s+|S+|a|E+|c+)|(?P<other>[^A-Za-z']+)")
+_TOKEN = re.compile(r"'(?P<quoted>[^']*)'|(?P<token>y+|M+|L+|d+|H+|h+|m+|s+|S+|a|E+|c+)|(?P<other>[^A-Za-z']+)")
 _ISO = "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"
 
 
@@ -174,6 +174,7 @@ def formatted(moment: Moment, pattern: str) -> str:
 
 
 def _token(moment: Moment, sign: str) -> str:
+    sign = sign.replace("L", "M")
     letter, wide = sign[0], len(sign)
     if letter == "y" and wide in (1, 2, 4):
         year = f"string({moment.part('getFullYear')})"

@@ -10,15 +10,14 @@ from intendant_n8n._conditions import condition_of
 from intendant_n8n._expressions import Scope
 from intendant_n8n._graph import Node
 from intendant_n8n._javascript import Node as Tree, NotUnderstood, Object
-from intendant_n8n._json_text import json_tree, read_json
-from intendant_n8n._words import braces, cel_part, escaped, literal
+from intendant_n8n._json_text import json_tree
+from intendant_n8n._words import braces, cel_part, literal
 
 Make = Callable[[Builder, Node], Outcome]
 REPLACED = "made"
 """A field that holds a whole record until it takes the place of the others."""
 ASSIGNMENTS, FLAGS = 3, 3.3
 """Versions of Set from which on fields are listed, and from which on a flag says whether others are kept."""
-MINUTES = {"seconds": "s", "minutes": "m", "hours": "h", "days": "d"}
 
 
 def mapped(node: Node, reference: str, **facts: Any) -> Outcome:
@@ -437,122 +436,6 @@ def item_lists(builder: Builder, node: Node) -> Outcome:
     return operations[node.parameters.get("operation", "splitOutItems")](builder, node)
 
 
-# --- several inputs ---
-
-
-def merge(builder: Builder, node: Node) -> Outcome:
-    """Merge, of every version."""
-    parameters = node.parameters
-    mode = parameters.get("mode", "append")
-    how = parameters.get("combineBy", parameters.get("combinationMode", ""))
-    if mode in ("passThrough", "chooseBranch", "wait"):
-        chosen = (
-            1 if parameters.get("output", "input1") == "input2" or parameters.get("useDataOfInput") == "2" else 0
-        )
-        return mapped(node, builder.items(node, chosen))
-    if mode == "append":
-        first, *others = (builder.items(node, index) for index in range(max(1, len(node.inputs))))
-        options = {"merge": [braces(one) for one in others]}
-        return mapped(node, builder.add(node, {"intent": "aggregate", "input": braces(first), "options": options}))
-    if mode == "mergeByIndex" or how in ("combineByPosition", "mergeByPosition"):
-        return mapped(node, _by_position(builder, node))
-    if mode == "mergeByKey" or (mode == "combine" and how in ("", "combineByFields", "mergeByFields")):
-        left, right = _keys(parameters)
-        kinds = {"keepMatches": "inner", "enrichInput1": "left", "keepEverything": "outer"}
-        join = kinds.get(parameters.get("joinMode", "left" if mode == "mergeByKey" else "keepMatches"))
-        join = "left" if mode == "mergeByKey" else join
-        if join is None:
-            raise NotUnderstood(f"the mode {parameters.get('joinMode')}")
-        return mapped(node, _joined(builder, node, {"left": left, "right": right}, join))
-    raise NotUnderstood(f"the mode {how or mode}")
-
-
-def _keys(parameters: Mapping[str, Any]) -> tuple[str, str]:
-    if "propertyName1" in parameters:
-        return str(parameters["propertyName1"]), str(parameters.get("propertyName2", ""))
-    pairs = parameters.get("mergeByFields", {}).get("values", [])
-    if len(pairs) == 1:
-        return str(pairs[0].get("field1")), str(pairs[0].get("field2"))
-    name = str(parameters.get("fieldsToMatchString", parameters.get("fieldsToMatch", "")))
-    if not name or "," in name:
-        raise NotUnderstood("several fields to join on")
-    return name, name
-
-
-def _joined(builder: Builder, node: Node, on: Mapping[str, str], how: str) -> str:
-    join = {"with": braces(builder.items(node, 1)), "on": dict(on), "how": how}
-    step = {"intent": "aggregate", "input": braces(builder.items(node, 0)), "options": {"join": join}}
-    return builder.add(node, step)
-
-
-def _by_position(builder: Builder, node: Node) -> str:
-    numbered = []
-    for index, side in enumerate(("first", "second")):
-        step = {
-            "intent": "transform",
-            "input": braces(builder.items(node, index)),
-            "options": {"op": "set", "fields": {"place_in_list": "index"}},
-        }
-        numbered.append(builder.add(node, step, side))
-    join = {"with": braces(numbered[1]), "on": "place_in_list", "how": "inner"}
-    both = builder.add(node, {"intent": "aggregate", "input": braces(numbered[0]), "options": {"join": join}})
-    options = {"op": "drop", "fields": ["place_in_list"]}
-    return builder.add(node, {"intent": "transform", "input": braces(both), "options": options}, "joined")
-
-
-# --- others ---
-
-
-def passes(builder: Builder, node: Node) -> Outcome:
-    """A node that changes nothing."""
-    return mapped(node, builder.items(node), pairs=True, single=single_source(builder, node))
-
-
-def wait(builder: Builder, node: Node) -> Outcome:
-    """Wait for a time."""
-    amount, unit = (
-        node.parameters.get("amount", 1),
-        node.parameters.get("unit", "hours" if node.version == 1 else "seconds"),
-    )
-    if node.parameters.get("resume", "timeInterval") != "timeInterval" or unit not in MINUTES:
-        raise NotUnderstood("what it waits for")
-    if not isinstance(amount, int | float):
-        raise NotUnderstood("a computed time")
-    step = {"wait": {"for": f"{amount}{MINUTES[unit]}"}, "input": braces(builder.items(node))}
-    return mapped(node, builder.add(node, step), pairs=True, single=single_source(builder, node))
-
-
-def stop(builder: Builder, node: Node) -> Outcome:
-    """Stop and Error: fails the run where a record comes to it."""
-    message = node.parameters.get("errorMessage", node.parameters.get("message", "stopped"))
-    message = message if isinstance(message, str) and not message.startswith("=") else "stopped"
-    options = {
-        "rules": [{"name": "stop", "rule": "false", "message": escaped(message)}],
-        "on_fail": "fail",
-        "each": True,
-    }
-    step = {"intent": "validate", "input": braces(builder.items(node)), "options": options}
-    return mapped(node, builder.add(node, step))
-
-
-def respond(builder: Builder, node: Node) -> Outcome:
-    """Respond to Webhook: what the workflow returns."""
-    items, parameters = builder.items(node), node.parameters
-    kind = parameters.get("respondWith", "firstIncomingItem")
-    if kind in ("json", "text"):
-        scope = builder.scope(node, f"{items}[0]")
-        body = parameters.get("responseBody", "")
-        builder.shared.returns = read_json(body, scope) if kind == "json" else scope.template(body)
-        if scope.computed:
-            builder.shared.returns = None
-            raise NotUnderstood("an answer that is computed")
-    elif kind in ("allIncomingItems", "firstIncomingItem"):
-        builder.shared.returns = braces(items if kind == "allIncomingItems" else f"{items}[0]")
-    elif kind != "noData":
-        raise NotUnderstood(f"an answer of kind {kind}")
-    return mapped(node, items, pairs=True)
-
-
 RECORDS: dict[str, Make] = {
     "set": set_fields,
     "if": if_node,
@@ -565,10 +448,5 @@ RECORDS: dict[str, Make] = {
     "limit": limit,
     "removeDuplicates": remove_duplicates,
     "itemLists": item_lists,
-    "merge": merge,
-    "noOp": passes,
-    "wait": wait,
-    "stopAndError": stop,
-    "respondToWebhook": respond,
 }
 """Nodes by the last part of their type."""

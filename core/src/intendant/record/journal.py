@@ -48,7 +48,7 @@ class Journal:
         run_id: The run that is recorded.
         metrics: Its figures so far.
         figures: The same, step by step.
-        began: When it began (RFC 3339, UTC), whatever process goes on with it: the time of its `Initialized`; empty
+        began: When it began (RFC 3339, UTC), whatever process goes on with it: that of its `Initialized`; empty
             before.
     """
 
