@@ -1,4 +1,4 @@
-"""Writes what docs/intents.md says of each intent, from the READMEs of their handlers. What stands above the mark is by hand.
+"""Writes docs/intents.md from the READMEs of the handlers. What stands above the mark is by hand.
 
 python docs/intent_reference.py
 """
