@@ -471,3 +471,17 @@ def test_a_hostile_structure_is_left_at_the_watchs_word(kind):
 
 def test_a_hostile_content_type_takes_linear_time():
     assert read_mail(b"Content-Type: text/plain" + b';"' * 500_000 + b"\n\nbody")["subject"] == ""
+
+
+@pytest.mark.parametrize("pattern", ["post/*.eml", "post", "post/b.eml", "all.mbox"])
+async def test_each_mail_says_which_file_it_is_of(pattern, tmp_path, monkeypatch):
+    """Its id does not: mails may have none, and copies of a mail share one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "post").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / f"post/{name}.eml").write_bytes(SIMPLE)
+    (tmp_path / "all.mbox").write_bytes(b"From a Tue Mar 3 10:00:00 2026\n" + SIMPLE + b"\n")
+    found = await FileConnector().do("read", {"path": pattern}, ConnectorCall(None, "key", "run", "step"))
+    paths = [mail["path"] for mail in found]
+    assert len(set(paths)) == len(found)
+    assert all((tmp_path / path).is_file() for path in paths)

@@ -127,11 +127,18 @@ async def test_bars_are_as_long_as_their_values():
 
 
 async def test_bars_of_negative_numbers_are_shaded_and_null_has_none():
-    records = [{"a": "in", "n": "10"}, {"a": "out", "n": -5.0}, {"a": "tiny", "n": -0.001}, {"a": "none", "n": None}]
+    records = [
+        {"a": "in", "n": "10"},
+        {"a": "out", "n": -5.0},
+        {"a": "tiny", "n": -0.001},
+        {"a": "none", "n": None},
+    ]
     assert await run(records, "to_bar_chart", label="a", value="n", width=4) == (
         "```\nin   ████ 10\nout  ▒▒ -5.0\ntiny ▒ -0.001\nnone  \n```\n"
     )
-    assert await run([{"a": "b", "n": -2}], "to_bar_chart", label="a", value="n", width=4) == "```\nb ▒▒▒▒ -2\n```\n"
+    assert (
+        await run([{"a": "b", "n": -2}], "to_bar_chart", label="a", value="n", width=4) == "```\nb ▒▒▒▒ -2\n```\n"
+    )
 
 
 @pytest.mark.parametrize("value", [True, "many", "", "1e999999999", "nan", 10**400, [1]])

@@ -84,6 +84,9 @@ class Read(Options):
     """`repair` names columns of a CSV that have no name, or that of another one: `column_4`, `name_2`."""
     types: Literal["text", "auto"] = "text"
     """`auto` reads CSV columns that hold nothing but numbers, or true and false, as such."""
+    decimal: Literal[".", ","] | None = None
+    """What stands before the decimals of a CSV's numbers, with `types: auto`: then `1.234,50` or `1,234.50` is a number
+    too. By default a point does; where `1.234` may be either, the column stays text."""
     links: bool = True
     """Whether the address of a link in an HTML mail follows its text."""
 
@@ -97,7 +100,7 @@ class Read(Options):
     @property
     def table(self) -> dict[str, Any]:
         """How to read a CSV."""
-        return self.model_dump(include={"delimiter", "header", "ragged", "names", "types"})
+        return self.model_dump(include={"delimiter", "header", "ragged", "names", "types", "decimal"})
 
 
 class List(Options):
@@ -200,9 +203,9 @@ class FileConnector(Connector):
                 f"no file matches {parameters.path}", hint="patterns: * in a name, ** for folders"
             )
         table = {**parameters.table, "max_cells": self.settings.max_cells}
-        if (source := self._flowing(roots, paths, parameters, table)) is not None:
+        if (source := self._flowing(roots, paths, parameters, table, call.notes)) is not None:
             return source
-        how = _read.How(parameters.encoding, table, parameters.links, watch)
+        how = _read.How(parameters.encoding, table, parameters.links, watch, call.notes)
         left = parameters.max_bytes
         found: list[tuple[Path, str, Json]] = []
         for path in paths:
@@ -230,6 +233,7 @@ class FileConnector(Connector):
             {**parameters.table, "max_cells": self.settings.max_cells},
             parameters.links,
             watch,
+            call.notes,
         )
         found: list[tuple[Path, str, Json]] = []
         bounds = (parameters.max_bytes, self.settings.max_files)
@@ -242,7 +246,12 @@ class FileConnector(Connector):
         return _together(found) if WILD & set(inside[1]) else found[0][2]
 
     def _flowing(
-        self, roots: FileRoots, paths: Sequence[Path], parameters: Read, table: Mapping[str, Any]
+        self,
+        roots: FileRoots,
+        paths: Sequence[Path],
+        parameters: Read,
+        table: Mapping[str, Any],
+        notes: list[str],
     ) -> RecordSource | None:
         """What the files hold as records that flow; None where they are to be read at once."""
         formats = {_read.format_of(path, parameters.format) for path in paths}
@@ -263,7 +272,7 @@ class FileConnector(Connector):
                 f"the files have {size} bytes, more than {self.settings.max_flow_bytes}",
                 hint="see the setting max_flow_bytes of connector:file",
             )
-        return _flow.source_of(real, formats.pop(), parameters.encoding, table)
+        return _flow.source_of(real, formats.pop(), parameters.encoding, table, notes)
 
     @operation(side_effects=False)
     async def list(self, parameters: List, call: ConnectorCall) -> Json:
