@@ -22,7 +22,7 @@ class Options(Described):
     @model_validator(mode="before")
     @classmethod
     def _null_is_a_word_too(cls, given: Any) -> Any:
-        """Reads null as the choice `"null"` where a field has one: YAML writers write it without quotation marks."""
+        """Reads null as the choice `"null"` where a field has one: it is written without quotation marks."""
         if not isinstance(given, Mapping) or not any(value is None for value in given.values()):
             return given
         fields = {name: field for one, field in cls.model_fields.items() for name in {one, field.alias or one}}

@@ -85,8 +85,8 @@ class Read(Options):
     types: Literal["text", "auto"] = "text"
     """`auto` reads CSV columns that hold nothing but numbers, or true and false, as such."""
     decimal: Literal[".", ","] | None = None
-    """What stands before the decimals of a CSV's numbers, with `types: auto`: then `1.234,50` or `1,234.50` is a number
-    too. By default a point does; where `1.234` may be either, the column stays text."""
+    """What stands before the decimals of a CSV's numbers, with `types: auto`: then `1.234,50` or `1,234.50` is a
+    number too. By default a point does; where `1.234` may be either, the column stays text."""
     links: bool = True
     """Whether the address of a link in an HTML mail follows its text."""
 
