@@ -32,8 +32,8 @@ class TypeGuess:
         """Begin.
 
         Args:
-            delimiter: Of the table. Where it is no comma, the comma may stand before decimals, and `1.250` may be read
-                in two ways: a column whose points all stand so is text.
+            delimiter: Of the table. Where it is no comma, the comma may stand before decimals, and `1.250` may be
+                read in two ways: a column whose points all stand so is text.
             decimal: What stands before decimals, where that is known. Groups of digits are then read too.
         """
         self.decimal = decimal
