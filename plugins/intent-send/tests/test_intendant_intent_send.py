@@ -30,6 +30,12 @@ class Board(Connector):
         self.posted.append((parameters.channel, call.input, call.idempotency_key))
         return {"number": len(self.posted), "channel": parameters.channel}
 
+    @operation(side_effects=True, needs_input=False)
+    async def clear(self, parameters: Options, call: ConnectorCall) -> Json:
+        """Take all notices off."""
+        self.posted.append(("", call.input, call.idempotency_key))
+        return None
+
 
 class TestSendContract(IntentContract):
     plugin = SendHandler
@@ -80,11 +86,20 @@ async def test_empty_values_are_values(value):
     assert [posted for _, posted, _ in board.posted] == [value]
 
 
+async def test_what_is_delivered_may_stand_in_the_parameters():
+    """Where the operation needs no input: a deletion, or a request with its body in `with`."""
+    board = Board()
+    step = {"id": "s", "intent": "send", "uses": "board.clear"}
+    assert (await run_steps([step], SendHandler(), board)).status == "completed"
+    assert [posted for _, posted, _ in board.posted] == [None]
+    with pytest.raises(WorkflowError, match=r"`input` is missing: what `board\.post` is to send"):
+        await run_steps([{**step, "uses": "board.post", "with": {"channel": "a"}}], SendHandler(), board)
+
+
 @pytest.mark.parametrize(
     ("step", "says"),
     [
         ({"input": "x"}, "`uses` is missing"),
-        ({"uses": "board.post"}, "`input` is missing"),
         ({"uses": "board.post", "input": "x", "prompt": "Write a nice mail"}, "generate step"),
     ],
 )

@@ -1,6 +1,7 @@
 """Asks HTTP APIs, page by page where an answer has several."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
@@ -134,6 +135,11 @@ class HttpConnector(NetworkConnector):
         method = parameters.method if isinstance(parameters, Request) else name.upper()
         return Effect(side_effects=method not in READING, idempotent=method in IDEMPOTENT)
 
+    def needs_input(self, name: str, given: Mapping[str, Json]) -> bool:
+        """True where something is to be sent, and neither `json`, `body` nor `form` says what."""
+        reads = name in ("get", "delete") or given.get("method") in {*READING, "DELETE"}
+        return not reads and not {"json", "body", "form"} & set(given)
+
     @operation(side_effects=False)
     async def get(self, parameters: Get, call: ConnectorCall) -> Json:
         """Read what is at an address, all pages of it where `pages` says how to find the next one.
@@ -164,7 +170,7 @@ class HttpConnector(NetworkConnector):
         """
         return await self._send("PUT", parameters, *parameters.content(call.input), call=call)
 
-    @operation(side_effects=True, idempotent=True)
+    @operation(side_effects=True, idempotent=True, needs_input=False)
     async def delete(self, parameters: Delete, call: ConnectorCall) -> Json:
         """Delete what is at an address.
 

@@ -95,7 +95,7 @@ class SqlConnector(NetworkConnector):
         bounds = (parameters.max, settings.max_rows, settings.max_bytes)
         return await self._threaded(place, lambda: query(place, parameters.sql, parameters.parameters, bounds))
 
-    @operation(side_effects=True)
+    @operation(side_effects=True, needs_input=False)
     async def execute(self, parameters: Execute, call: ConnectorCall) -> Json:
         """Change data, in one transaction: for each record of the step's input, or once.
 

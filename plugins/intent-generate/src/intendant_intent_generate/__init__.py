@@ -68,6 +68,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
         reasoning=8,
         memory=True,
         output_complexity=7,
+        connects=False,
     )
 
     def needs_model(self, step: Step) -> bool:
