@@ -234,3 +234,34 @@ def test_days_are_dates():
 
     assert _value(date(2026, 3, 4)) == "2026-03-04"
     assert _value(float("nan")) is None
+
+
+async def test_a_document_is_looked_for_beside_the_workflows_file_first(tmp_path, monkeypatch):
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/a.pdf").write_bytes(pdf("Beside"))
+    (tmp_path / "a.pdf").write_bytes(pdf("Here"))
+    (tmp_path / "b.pdf").write_bytes(pdf("Here too"))
+    monkeypatch.chdir(tmp_path)
+    call = ConnectorCall(None, "k", "r", "s", str(tmp_path / "jobs"))
+    assert (await DocumentConnector().do("read", {"path": "a.pdf"}, call))["text"] == "Beside"
+    assert [one["text"] for one in await DocumentConnector().do("read", {"path": "*.pdf"}, call)] == ["Beside"]
+    assert call.notes == []
+    assert (await DocumentConnector().do("read", {"path": "b.pdf"}, call))["text"] == "Here too"
+    assert call.notes == ["b.pdf was read in the working folder: it is not beside the workflow file"]
+
+
+async def test_one_document_of_many_that_cannot_be_read_names_the_way_to_read_the_others(read, tmp_path):
+    (tmp_path / "a.pdf").write_bytes(pdf("A"))
+    with pytest.raises(ConnectorError, match="damaged") as caught:
+        await read(b"%PDF-1.7 broken", "b.pdf", path="*.pdf")
+    assert "on_item_error: keep" in caught.value.hint
+    with pytest.raises(ConnectorError, match="damaged") as caught:
+        await read(b"%PDF-1.7 broken", "b.pdf")
+    assert "for_each" not in caught.value.hint
+
+
+def test_ligatures_are_the_letters_that_they_stand_for():
+    """Programs set `fi` as one glyph; a pattern for "Office" would not find it."""
+    from intendant_connector_document._documents import _clean
+
+    assert _clean("O\ufb03ce \ufb01le \ufb02at \ufb00 \ufb06 \0x") == "Office file flat ff st x"

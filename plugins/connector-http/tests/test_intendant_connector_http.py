@@ -288,7 +288,10 @@ async def test_a_post_that_may_have_arrived_is_not_sent_twice(httpserver, url):
     outcome, sent, _ = await post(url, httpserver)
     assert sent == 1
     assert outcome.failure.code == "possibly_sent"
+    assert "answered with 500" in outcome.failure.message
     assert "may have been delivered" in outcome.failure.message
+    once, _, _ = await post(url, httpserver, retry={"attempts": 1})
+    assert once.failure == outcome.failure
 
 
 async def test_a_post_is_repeated_under_its_key_where_the_author_says_the_peer_knows_it(httpserver, url):

@@ -338,3 +338,24 @@ async def test_writes_to_postgresql_in_one_transaction(table):
 async def test_a_slow_query_of_postgresql_is_stopped(table):
     with pytest.raises(ConnectorError, match="took longer|timeout|cancel"):
         await query("select pg_sleep(30)", {**PG, "seconds": 0.5}, url=SERVER)
+
+
+async def test_a_database_is_looked_for_beside_the_workflows_file_first(tmp_path, monkeypatch):
+    """As files are: whoever runs `intendant run jobs/stock/flow.yaml` is not in that folder."""
+    beside = tmp_path / "jobs"
+    beside.mkdir()
+    with sqlite3.connect(beside / "own.db") as made:
+        made.execute("create table t (a)")
+        made.execute("insert into t values (7)")
+    from_there = ConnectorCall(None, "k", "r", "s", str(beside))
+    given = {"url": "sqlite:///own.db", "sql": "select a from t"}
+    assert await SqlConnector().do("query", given, from_there) == [{"a": 7}]
+    rows = await SqlConnector().do("query", {"url": URL, "sql": "select id from orders"}, from_there)
+    assert len(rows) == 2
+    with pytest.raises(ConnectorError, match=r"nope\.db is not there") as caught:
+        await SqlConnector().do("query", {**given, "url": "sqlite:///nope.db"}, from_there)
+    assert "beside the workflow's file" in caught.value.hint
+    with pytest.raises(ConnectorError, match="outside the folders"):
+        await SqlConnector({"working_folder": False}).do(
+            "query", {**given, "url": f"sqlite:///{beside}/own.db"}, from_there
+        )

@@ -58,9 +58,19 @@ async def test_delivers_the_input_and_returns_the_receipt():
 
 
 async def test_a_failure_of_the_connector_is_the_steps_failure():
-    result = await run_steps([STEP], SendHandler(), Board(ConnectorError("the board is full", hint="clean it")))
+    full = ConnectorError("the board is full", hint="clean it", delivered=False)
+    result = await run_steps([STEP], SendHandler(), Board(full))
     assert result.steps["s"].failure.message == "the board is full"
     assert result.steps["s"].failure.hint == "clean it"
+    assert result.steps["s"].failure.code == "connector_failed"
+
+
+async def test_a_delivery_that_may_have_been_made_says_so_with_what_went_wrong():
+    result = await run_steps([STEP], SendHandler(), Board(ConnectorError("it hung up", hint="clean it")))
+    failure = result.steps["s"].failure
+    assert failure.code == "possibly_sent"
+    assert failure.message.startswith("it hung up; it may have been delivered")
+    assert failure.hint.startswith("clean it; look at the target")
 
 
 async def test_what_may_have_been_delivered_is_not_delivered_again():

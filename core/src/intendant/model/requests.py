@@ -142,6 +142,8 @@ class IntentSpec(Frozen):
     """True if doing the step changes something outside the run."""
     memory: bool = False
     """True if its calls are told what is known before the run (`MemoryContext`)."""
+    delivers: bool = False
+    """Whether its steps deliver their `input`: one without is an error where the operation needs one."""
     connects: bool = True
     """Whether a step of it may use a connector; one that does is else an error, and not taken for it."""
 

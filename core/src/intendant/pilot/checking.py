@@ -326,7 +326,7 @@ class _Checker:
             hint = "use it in a step of its own without an `intent`, and give that step's output as `input`"
             yield self.problem(index, ("uses",), message, hint)
             return
-        if handler.spec.side_effects and "input" not in step.model_fields_set and self.sends_input(step):
+        if handler.spec.delivers and "input" not in step.model_fields_set and self.sends_input(step):
             hint = 'such as `input: "{{ steps.<id>.output }}"`'
             yield self.problem(index, (), f"`input` is missing: what `{step.uses}` is to send or write", hint)
         try:

@@ -22,6 +22,11 @@ from intendant.record.store import outbox
 from intendant.spending.paid_uses import PaidUses
 
 log = get_logger("intendant.steps")
+MAYBE = "it may have been delivered, and delivering twice is not safe"
+LOOK = (
+    "look at the target; `in_doubt: retry` in the step delivers again, `in_doubt: idempotent` says that the "
+    "target knows the delivery by its key"
+)
 REPEATED: tuple[InDoubt, ...] = ("retry", "idempotent")
 """Policies under which a delivery in doubt is made again: the author says so, or that the target knows keys."""
 
@@ -131,11 +136,7 @@ class ConnectorUse:
             begin = outbox.begin(journal.fence, key, self._step_id, self._name)
             await journal.commit(begin, self._event(events.DeliveryBegun, key))
         elif not effect.idempotent and self._in_doubt not in REPEATED:
-            raise PossiblySent(
-                f"an earlier attempt at {self._name} may have been delivered, and delivering twice is not safe",
-                hint="look at the target; `in_doubt: retry` delivers again, `in_doubt: idempotent` says that the "
-                "target knows the delivery by its key",
-            )
+            raise PossiblySent(f"an earlier attempt at {self._name} broke off: {MAYBE}", hint=LOOK)
         else:
             journal.append(self._event(events.DeliveryBegun, key, repeated=True))
         self.delivering = True
@@ -144,6 +145,9 @@ class ConnectorUse:
         except ConnectorError as error:
             if error.delivered is False and earlier is None:
                 await journal.commit(outbox.withdraw(key), self._event(events.DeliveryRefused, key))
+            elif error.delivered is not False and not effect.idempotent and self._in_doubt not in REPEATED:
+                hint = f"{error.hint}; {LOOK}" if error.hint else LOOK
+                raise PossiblySent(f"{error.message}; {MAYBE}", hint=hint) from error
             raise
         await journal.commit(outbox.finish(key, receipt), self._event(events.DeliveryFinished, key))
         return receipt

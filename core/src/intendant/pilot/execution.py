@@ -28,6 +28,7 @@ from intendant.model.errors import (
     IntendantError,
     NoHandlerError,
     OutputInvalid,
+    PossiblySent,
     StepError,
     StepTimeout,
     StoreError,
@@ -60,7 +61,7 @@ log = get_logger("intendant.steps")
 ONCE = Retry(attempts=1)
 NOTHING = Usage()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-NEVER_RETRIED = (AsksPeople, BudgetExceeded, CallInDoubt, NoHandlerError, StoreError)
+NEVER_RETRIED = (AsksPeople, BudgetExceeded, CallInDoubt, NoHandlerError, PossiblySent, StoreError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,8 +234,7 @@ class Planner:
 
     def total_micro_usd(self, workflow: Workflow) -> int | None:
         """Micro-US$ the whole run may take; None for no limit."""
-        usd = workflow.budget.usd
-        usd = self._settings.budget.usd_per_workflow if usd is None else usd
+        usd = workflow.budget.usd if workflow.budget.usd is not None else self._settings.budget.usd_per_workflow
         return None if usd is None else round(usd * 1_000_000)
 
     # --- classification ---
@@ -298,7 +297,8 @@ class Planner:
         if request.step.intent is not None:
             return Classification(intent=request.step.intent, confidence=1.0)
         best = request.model_copy(update={"threshold": 0.0, "model": None})
-        answer = known or await self._questions.classify(request) or await self._questions.classify(best)
+        asked = best if request.operation is not None else request  # what it uses says enough to ask no model
+        answer = known or await self._questions.classify(asked) or await self._questions.classify(best)
         return connecting(request, answer, self._plugins.intents)
 
     def _refuse(self, answer: Classification | None) -> tuple[str, str] | None:

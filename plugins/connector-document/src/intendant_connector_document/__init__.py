@@ -30,6 +30,13 @@ __all__ = ["DocumentConnector", "DocumentSettings", "Read"]
 WILD = frozenset("*?[")
 
 
+APART = (
+    "to read the others all the same, list the files by `file.list` and read each in a step with `for_each` and "
+    "`on_item_error: keep`"
+)
+"""What a step does where one of many documents cannot be read."""
+
+
 class DocumentSettings(NetworkSettings):
     """Settings of the connector."""
 
@@ -83,7 +90,7 @@ class DocumentConnector(NetworkConnector):
     Settings = DocumentSettings
 
     @operation(side_effects=False)
-    async def read(self, parameters: Read, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
+    async def read(self, parameters: Read, call: ConnectorCall) -> Json:
         """Read a document, or all that match a pattern.
 
         Returns:
@@ -100,25 +107,30 @@ class DocumentConnector(NetworkConnector):
             found = await self.http(HttpAsk(url=parameters.url))
             return await self._document(found.body, shown(found.url), parameters)
         path = str(parameters.path)
-        roots = self.roots
-        paths = await asyncio.to_thread(roots.find, path)
+        roots = self.roots(call)
+        path, paths = await asyncio.to_thread(roots.locate, path, call.notes)
         if not paths:
             raise ConnectorError(f"no file matches {path}", hint="patterns: * in a name, ** for folders")
         several = bool(WILD & set(path)) and paths != [await asyncio.to_thread(_real, path)]
         made: list[Json] = []
         for file in paths:
             data = await asyncio.to_thread(load_file, roots.resolve(file), self.settings.max_bytes)
-            document = await self._document(data, str(file), parameters)
+            try:
+                document = await self._document(data, str(file), parameters)
+            except ConnectorError as error:
+                if several:
+                    raise ConnectorError(error.message, hint=f"{error.hint}; {APART}".removeprefix("; ")) from None
+                raise
             if not several:
                 return document
             made.append({"path": str(file), **(document if isinstance(document, dict) else {"rows": document})})
         return made
 
-    @property
-    def roots(self) -> FileRoots:
-        """Where files may be."""
-        folders = (Path(),) if self.settings.working_folder else ()
-        return FileRoots((*folders, *self.settings.roots), self.settings.max_files, owner=self.key)
+    def roots(self, call: ConnectorCall) -> FileRoots:
+        """Where files may be: the working folder, that of the workflow's file, and what the settings name."""
+        own = (Path(), Path(call.folder)) if self.settings.working_folder else ()
+        folders, beside = (*own, *self.settings.roots), call.folder if own else ""
+        return FileRoots(folders, self.settings.max_files, owner=self.key, beside=beside)
 
     async def _document(self, data: bytes, name: str, parameters: Read) -> Json:
         settings: DocumentSettings = self.settings

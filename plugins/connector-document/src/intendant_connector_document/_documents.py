@@ -162,8 +162,15 @@ def _pdf(data: bytes, how: dict[str, Any]) -> Json:
     return {"kind": "pdf", "title": name, "pages": count, "text": "\n\n".join(texts), "by_page": by_page}
 
 
+_LIGATURES = str.maketrans(
+    {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+)
+"""Letters that are set as one glyph, which no word is searched with."""
+
+
 def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode().replace("\0", "")
+    """A page's text without half characters, and with the letters that ligatures stand for."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "").translate(_LIGATURES)
 
 
 def _numbers(pages: str | None, count: int) -> list[int]:

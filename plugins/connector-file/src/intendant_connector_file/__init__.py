@@ -150,23 +150,12 @@ class FileConnector(Connector):
     def roots(self, call: ConnectorCall) -> FileRoots:
         """Where files may be: the working folder, that of the workflow's file, and what the settings name."""
         own = [Path(), Path(call.folder)] if self.settings.working_folder else []
-        return FileRoots((*own, *self.settings.roots), self.settings.max_files)
+        beside = call.folder if own else ""
+        return FileRoots((*own, *self.settings.roots), self.settings.max_files, beside=beside)
 
     def _found(self, path: str, call: ConnectorCall, watch: Watch) -> tuple[str, list[Path]]:
         """The path, as it was found beside the workflow's file or in the working folder, and the files."""
-        roots = self.roots(call)
-        apart = call.folder and Path(call.folder) != Path.cwd() and self.settings.working_folder
-        if not apart or Path(path).expanduser().is_absolute():
-            return path, roots.find(path, watch.look)
-        beside = str(Path(call.folder, path))
-        found = roots.find(beside, watch.look)
-        if any(file.exists() for file in found):
-            return beside, found
-        there = roots.find(path, watch.look)
-        if any(file.exists() for file in there):
-            call.notes.append(f"{path} was read in the working folder: it is not beside the workflow file")
-            return path, there
-        return (beside, found) if found else (path, there)
+        return self.roots(call).locate(path, call.notes, watch.look)
 
     def open_records(self, about: Mapping[str, Json]) -> Iterator[list[Json]]:
         """The records of files again."""

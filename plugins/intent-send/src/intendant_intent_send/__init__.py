@@ -42,6 +42,7 @@ class SendHandler(IntentHandler[SendParameters]):
         output_complexity=3.0,
         tier_bias=-0.5,
         side_effects=True,
+        delivers=True,
     )
 
     def flows(self, step: Step) -> bool:
