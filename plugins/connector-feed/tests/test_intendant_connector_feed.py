@@ -159,3 +159,20 @@ async def test_json_that_is_no_feed_is_named(feed, httpserver, body):
     with pytest.raises(ConnectorError, match="is no feed") as caught:
         await feed.do("read", {"url": httpserver.url_for("/")}, CALL)
     assert "http.get" in caught.value.hint
+
+
+async def test_ids_that_are_no_uris_are_told_apart_by_feed(feed, httpserver):
+    """`1` of one feed and `1` of another are two entries; the same link makes them one."""
+    for name, links in (("a", ["https://a.example/1", None]), ("b", ["https://b.example/1", None]), ("c", [])):
+        items = [{"id": str(at), "url": link} for at, link in enumerate(links)] or [
+            {"id": "0", "url": "https://a.example/1"}
+        ]
+        httpserver.expect_request(f"/{name}").respond_with_json({**JSON_FEED, "items": items})
+    urls = [httpserver.url_for(f"/{name}") for name in "abc"]
+    entries = await feed.do("read", {"url": urls}, CALL)
+    assert [(entry["id"], entry["link"]) for entry in entries] == [
+        ("0", "https://a.example/1"),
+        ("1", None),
+        ("0", "https://b.example/1"),
+        ("1", None),
+    ]

@@ -103,10 +103,18 @@ class FeedConnector(NetworkConnector):
         read = await asyncio.gather(*(one(url) for url in urls))
         unique: dict[Any, dict[str, Json]] = {}
         for entry in (entry for entries in read for entry in entries):
-            unique.setdefault(entry["id"] or entry["link"] or id(entry), entry)
+            unique.setdefault(_identity(entry), entry)
         kept = [entry for entry in unique.values() if _is_since(entry, parameters.since)]
         kept.sort(key=lambda entry: str(entry["published"] or entry["updated"] or ""), reverse=True)
         return list(kept[: parameters.max])
+
+
+def _identity(entry: dict[str, Json]) -> Any:
+    """The same for an entry wherever it is. An id that is no URI, such as `1`, is unique in its feed only."""
+    known, link = entry["id"], entry["link"]
+    if known is None:
+        return link or id(entry)
+    return known if ":" in str(known) else (known, link or entry["feed_url"])
 
 
 def _is_since(entry: dict[str, Json], since: str | None) -> bool:
