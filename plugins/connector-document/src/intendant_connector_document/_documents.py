@@ -82,7 +82,7 @@ def _read(data: bytes, how: dict[str, Any], notes: list[str]) -> Json:
         _check_archive(data, how["max_unpacked"])
         if count := _unsaved(data):
             notes.append(
-                f"{count} formulas of the workbook have no saved value and are null: what wrote it computed nothing; "
+                f"{count} formulas of the workbook have no saved value and are null, as nothing computed them; "
                 "open it in a spreadsheet program and save it"
             )
     return _workbook(data, how, notes)
