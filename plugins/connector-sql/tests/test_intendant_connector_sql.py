@@ -359,3 +359,24 @@ async def test_a_database_is_looked_for_beside_the_workflows_file_first(tmp_path
         await SqlConnector({"working_folder": False}).do(
             "query", {**given, "url": f"sqlite:///{beside}/own.db"}, from_there
         )
+
+
+@pytest.mark.parametrize(
+    ("sql", "names"),
+    [
+        ("select :a::text, b::int", {"a"}),
+        ("select * from t where d > :day::date and x in :ids", {"day", "ids"}),
+        ("select ':a::text', \"x:b::y\" -- :c::d", set()),
+        ("select x\\:a::text", set()),
+        ("select '{}'::jsonb, now()::date", set()),
+    ],
+)
+def test_a_parameter_may_have_a_type_behind_it(sql, names):
+    """`:day::date` is what people write for PostgreSQL; SQLAlchemy takes it for no parameter."""
+    from intendant_connector_sql._database import _prepared
+
+    made = _prepared(
+        sql.replace("':a::text'", "'\\:a::text'").replace("x:b", "x\\:b").replace(" :c", " \\:c"),
+        dict.fromkeys(names, 1),
+    )
+    assert set(made._bindparams) == names
