@@ -75,3 +75,42 @@ def test_an_intent_that_uses_no_connector_says_so_instead_of_leaving_it_out(serv
 
 def test_the_intents_that_use_connectors() -> None:
     assert {name for name, one in PLUGINS.intents.items() if one.spec.connects} == {"extract", "enrich", "send"}
+
+
+@pytest.mark.parametrize("uses", ["http.post", "sql.execute", "file.append", "mail.send", "http.delete"])
+def test_a_lookup_changes_nothing(service, uses) -> None:
+    step = {
+        "id": "a",
+        "intent": "enrich",
+        "uses": uses,
+        "with": GIVEN.get(uses, URL),
+        "input": [{"a": 1}],
+        "options": {"on": {"left": "a", "right": "id"}, "key": "parameters.a"},
+    }
+    with pytest.raises(WorkflowError, match=f"only reads, and `{uses}` changes something outside"):
+        service.plan(Workflow.model_validate({"name": "t", "steps": [step]}))
+
+
+def test_a_lookup_whose_parameters_change_something_is_refused_before_it_is_made(service, httpserver) -> None:
+    """`http.request` reads or changes, as its method says."""
+    httpserver.expect_request("/").respond_with_json({"name": "Ada"})
+    url = httpserver.url_for("/")
+    step = {
+        "id": "a",
+        "intent": "enrich",
+        "uses": "http.request",
+        "input": [{"a": 1}],
+        "options": {"on": {"left": "a", "right": "id"}, "key": "query.id", "fields": ["name"]},
+    }
+    settings = {"plugins": {"settings": {"connector:http": {"allow": ["localhost", "127.0.0.1"]}}}}
+    with SyncOrchestrationService(settings, db="none") as own:
+        for method, sent in (("POST", 0), ("PUT", 0), ("GET", 1)):
+            flow = Workflow.model_validate(
+                {"name": "t", "steps": [{**step, "with": {"url": url, "method": method}}]}
+            )
+            result = own.run(flow)
+            assert len(httpserver.log) == sent
+            if method == "GET":
+                assert result.outputs["a"] == [{"a": 1, "name": "Ada"}]
+            else:
+                assert "with these parameters changes something" in result.failures["a"].message

@@ -144,6 +144,8 @@ class IntentSpec(Frozen):
     """True if its calls are told what is known before the run (`MemoryContext`)."""
     delivers: bool = False
     """Whether its steps deliver their `input`: one without is an error where the operation needs one."""
+    reads_only: bool = False
+    """Whether its steps use only operations that change nothing outside; others are an error."""
     connects: bool = True
     """Whether a step of it may use a connector; one that does is else an error, and not taken for it."""
 

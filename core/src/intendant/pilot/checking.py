@@ -326,6 +326,9 @@ class _Checker:
             hint = "use it in a step of its own without an `intent`, and give that step's output as `input`"
             yield self.problem(index, ("uses",), message, hint)
             return
+        if handler.spec.reads_only and self.changes(step):
+            message = f"a step of intent '{handler.name}' only reads, and `{step.uses}` changes something outside"
+            yield self.problem(index, ("uses",), message, "name an operation that reads, or use it in a send step")
         if handler.spec.delivers and "input" not in step.model_fields_set and self.sends_input(step):
             hint = 'such as `input: "{{ steps.<id>.output }}"`'
             yield self.problem(index, (), f"`input` is missing: what `{step.uses}` is to send or write", hint)
@@ -341,6 +344,13 @@ class _Checker:
             message = f"`batch`: this step of '{handler.name}' asks no model about records in batches"
             hint = f"leave it out; a `prompt` over a list of records is asked so in {self.batching()}"
             yield self.problem(index, ("batch",), message, hint)
+
+    def changes(self, step: Step) -> bool:
+        """Whether the step's operation changes something outside, whatever its parameters are."""
+        name, operation = step.connector or ("", "")
+        connector = self.plugins.connectors.get(name)
+        found = None if connector is None else connector.operations.get(operation)
+        return found is not None and found.side_effects and not found.varies
 
     def sends_input(self, step: Step) -> bool:
         """Whether the step's operation needs the step's input."""

@@ -13,7 +13,7 @@ from intendant.config.logs import get_logger
 from intendant.config.secrets import Secrets, UsedSecrets
 from intendant.hooks.connectors import Connector, ConnectorCall, Effect
 from intendant.hooks.redaction import redacted
-from intendant.model.errors import ConnectorError, IntendantError, PossiblySent
+from intendant.model.errors import ConnectorError, IntendantError, PossiblySent, StepError
 from intendant.model.record_access import RecordSource, is_reference
 from intendant.model.workflow import InDoubt, Json
 from intendant.pilot.record_space import RunRecords
@@ -34,6 +34,19 @@ Fill = Callable[[UsedSecrets], Mapping[str, Json]]
 """Gives a step's `with`, its references resolved; secrets are taken from what it is given."""
 Permit = Callable[[Effect], Awaitable[None]]
 """Raises where what a use would change outside is not permitted."""
+
+
+def reading_only(intent: str, uses: str) -> Permit:
+    """Permits what changes nothing outside, for steps of intents that only read."""
+
+    async def permit(effect: Effect) -> None:
+        if effect.side_effects:
+            message = (
+                f"a step of intent '{intent}' only reads, and `{uses}` with these parameters changes something"
+            )
+            raise StepError(message, hint="name an operation that reads, or use it in a send step")
+
+    return permit
 
 
 class ConnectorUse:
