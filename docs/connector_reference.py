@@ -3,6 +3,7 @@
 python docs/connector_reference.py
 """
 
+import re
 from pathlib import Path
 
 from intendant.hooks import discovery
@@ -20,12 +21,20 @@ def readme(distribution: str) -> str:
     return found.read_text(encoding="utf-8")
 
 
+def on_this_page(text: str) -> str:
+    """A section with the links of its README as they are from here."""
+    text = re.sub(r"\]\(\.\./connector-(\w+)/README\.md\)", r"](#connector\1)", text)
+    return text.replace("](../../docs/", "](")
+
+
 def page() -> str:
     """The page as it should be."""
     records = discovery.describe(discovery.list_plugins(kinds=("connector",)))
     found, _ = discovery.load(records)
     ours = [(record, plugin) for record, plugin in found if record.target.startswith("intendant_")]
-    sections = [as_markdown(reference_of(plugin(), readme(record.distribution))) for record, plugin in ours]
+    sections = [
+        on_this_page(as_markdown(reference_of(plugin(), readme(record.distribution)))) for record, plugin in ours
+    ]
     by_hand = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
     return "\n".join([f"{by_hand}{MARK}\n", *sections])
 

@@ -9,6 +9,7 @@ import pytest
 from intendant import Settings, Workflow
 from intendant.hooks import specs
 from intendant.hooks.kinds import GROUPS, base_of
+from intendant.hooks.reference import prose_of, reference_of
 from intendant.hooks.registry import Plugins
 from intendant.pilot.checking import check
 from intendant.pilot.prepared import Prepared
@@ -96,6 +97,32 @@ def test_the_reference_of_connectors_is_what_the_code_says(monkeypatch) -> None:
     from connector_reference import PAGE, page
 
     assert PAGE.read_text() == page(), "run `python docs/connector_reference.py`"
+
+
+def test_the_page_of_intents_is_what_the_readmes_say(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    from intent_reference import INTENTS, PAGE, page
+
+    assert PAGE.read_text() == page(), "run `python docs/intent_reference.py`"
+    assert {path.name.removeprefix("intent-") for path in (ROOT / "plugins").glob("intent-*")} == set(INTENTS)
+
+
+@pytest.mark.parametrize("name", sorted(PLUGINS.intents))
+def test_the_readme_of_a_handler_names_each_option_that_a_step_may_say(name) -> None:
+    text = (ROOT / f"plugins/intent-{name}/README.md").read_text()
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`]+`", text))))
+    options = PLUGINS.intents[name].Parameters.model_json_schema().get("properties", {})
+    assert set(options) - {"do"} <= named
+
+
+def test_the_reference_of_a_plugin_keeps_what_its_readme_says_besides_tables_and_headings() -> None:
+    readme = "# intendant-x\n\nSays x.\n\n```yaml\na: 1\n```\n\n# Rules\n\n| a | b |\n|---|---|\n\nGives y:\n\n```yaml\nb: 2\n\n| kept: 3\n```\n"
+    told = reference_of(PLUGINS.connectors["file"], readme)
+    assert told.example == "a: 1\n"
+    assert "# Rules" in told.manual
+    assert "| a | b |" in told.manual
+    assert prose_of(told.manual) == "Gives y:\n\n```yaml\nb: 2\n\n| kept: 3\n```"
 
 
 @pytest.mark.parametrize("readme", MEMBERS, ids=lambda path: path.parent.name)

@@ -2,12 +2,42 @@
 
 import subprocess
 import sys
+from typing import Literal
 
-from pydantic import ConfigDict, Field
+import pytest
+from pydantic import ConfigDict, Field, ValidationError
 
 from intendant import Workflow
 from intendant.config.settings import Settings
 from intendant.model.base import Frozen
+from intendant.plugin import Options
+
+
+class Choosing(Options):
+    """Options of which some may be the word null."""
+
+    word: Literal["fail", "null"] = "fail"
+    more: bool | Literal["null"] = Field(default=False, alias="and")
+    either: Literal["null", "a"] | None = "a"
+    other: str = ""
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ({"word": None}, {"word": "null"}),
+        ({"word": "null", "and": None}, {"word": "null", "more": "null"}),
+        ({"more": None}, {"more": "null"}),
+        ({"either": None}, {"either": None}),
+    ],
+)
+def test_null_without_quotation_marks_is_the_choice_of_that_name(given, read) -> None:
+    assert Choosing.model_validate(given).model_dump(exclude_unset=True) == read
+
+
+def test_null_is_no_text() -> None:
+    with pytest.raises(ValidationError):
+        Choosing.model_validate({"word": None, "other": None})
 
 
 class Plain(Frozen):

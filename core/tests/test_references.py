@@ -50,9 +50,11 @@ def test_values(text: object, value: object) -> None:
     [
         ("{{ steps.fetch.output.row }}", "has: rows, text"),
         ("{{ steps.fetch.output.rows[2] }}", "has 2 elements"),
-        ("{{ steps.fetch.output.rows.id }}", "has no fields"),
+        ("{{ steps.fetch.output.rows.id }}", "has no fields: it is a list; steps.fetch.output.rows[*].id is"),
+        ("{{ steps.fetch.output.text.id }}", "steps.fetch.output.text has no fields"),
         ("{{ steps.fetch.output.text[0] }}", "is not a list"),
         ("{{ steps.fetch.output.text[*] }}", "is not a list"),
+        ("{{ steps.fetch.output.rows[*].nope }}", "steps.fetch.output.rows[0] has: id"),
         ("{{ inputs.N }}", "has: n, flag"),
         ("{{ steps.fetch.output.rows[999999999] }}", "has 2 elements"),
     ],

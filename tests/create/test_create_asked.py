@@ -121,6 +121,22 @@ def test_the_command_writes_a_workflow_that_can_be_planned(command) -> None:
     assert "made without a model" in done.stderr
 
 
+def test_the_budget_of_what_was_made_admits_a_call_of_a_server_whose_tokens_are_not_known(command) -> None:
+    """Bytes are held there: twice what steps usually take did not admit one call about two records."""
+    done = command(
+        "Read orders.csv, keep the open ones and save them to open.csv", "-o", "flow.yaml", "--yes", "--no-model"
+    )
+    assert done.exit_code == 0, done.output
+    flow = Workflow.load(Path("flow.yaml"))
+    assert any(step.prompt for step in flow.steps)
+    Path("orders.csv").write_text("order,state\n1,open\n2,paid\n")
+    answers = json.dumps({"answers": [{"n": 0, "keep": True}, {"n": 1, "keep": False}]})
+    service, _ = service_with(answers)
+    with service:
+        result = service.run(flow)
+    assert result.status == "completed", result.failures
+
+
 def test_without_a_yes_nothing_is_written(command) -> None:
     done = command("Read a.csv and save it to b.csv", "-o", "flow.yaml")
     assert done.exit_code != 0

@@ -234,3 +234,110 @@ def test_days_are_dates():
 
     assert _value(date(2026, 3, 4)) == "2026-03-04"
     assert _value(float("nan")) is None
+
+
+async def test_a_document_is_looked_for_beside_the_workflows_file_first(tmp_path, monkeypatch):
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/a.pdf").write_bytes(pdf("Beside"))
+    (tmp_path / "a.pdf").write_bytes(pdf("Here"))
+    (tmp_path / "b.pdf").write_bytes(pdf("Here too"))
+    monkeypatch.chdir(tmp_path)
+    call = ConnectorCall(None, "k", "r", "s", str(tmp_path / "jobs"))
+    assert (await DocumentConnector().do("read", {"path": "a.pdf"}, call))["text"] == "Beside"
+    assert [one["text"] for one in await DocumentConnector().do("read", {"path": "*.pdf"}, call)] == ["Beside"]
+    assert call.notes == []
+    assert (await DocumentConnector().do("read", {"path": "b.pdf"}, call))["text"] == "Here too"
+    assert call.notes == ["b.pdf was read in the working folder: it is not beside the workflow file"]
+
+
+async def test_one_document_of_many_that_cannot_be_read_names_the_way_to_read_the_others(read, tmp_path):
+    (tmp_path / "a.pdf").write_bytes(pdf("A"))
+    with pytest.raises(ConnectorError, match="damaged") as caught:
+        await read(b"%PDF-1.7 broken", "b.pdf", path="*.pdf")
+    assert "on_item_error: keep" in caught.value.hint
+    with pytest.raises(ConnectorError, match="damaged") as caught:
+        await read(b"%PDF-1.7 broken", "b.pdf")
+    assert "for_each" not in caught.value.hint
+
+
+def test_ligatures_are_the_letters_that_they_stand_for():
+    """Programs set `fi` as one glyph; a pattern for "Office" would not find it."""
+    from intendant_connector_document._documents import _clean
+
+    assert _clean("O\ufb03ce \ufb01le \ufb02at \ufb00 \ufb06 \0x") == "Office file flat ff st x"
+
+
+def merged_book(*areas):
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for row in (
+        ["Title", None, None],
+        ["A", "B", "C"],
+        [1, "x", 2],
+        [None, None, 3],
+        [None, None, None],
+        [4, "y", 5],
+    ):
+        book.active.append(row)
+    for area in areas:
+        book.active.merge_cells(area)
+    target = io.BytesIO()
+    book.save(target)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("areas", "filled", "noted"),
+    [
+        (["A3:A4"], [[1, "x", 2], [1, None, 3], [4, "y", 5]], 1),
+        (["A3:B5", "A1:C1"], [[1, 1, 2], [1, 1, 3], [1, 1, None], [4, "y", 5]], 1),
+        (["A1:C1"], [[1, "x", 2], [None, None, 3], [4, "y", 5]], 0),
+        (["C6:Z99"], [[1, "x", 2], [None, None, 3], [4, "y", 5]], 1),
+    ],
+)
+async def test_merged_cells_have_their_value_once_or_everywhere(tmp_path, monkeypatch, areas, filled, noted):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.xlsx").write_bytes(merged_book(*areas))
+    call = ConnectorCall(None, "k", "r", "s")
+    given = {"path": "a.xlsx", "sheet": 1, "header": 2}
+    once = await DocumentConnector().do("read", given, call)
+    assert [row["C"] for row in once] == [2, 3, 5]
+    assert sum("merged: fill" in note for note in call.notes) == noted
+    rows = await DocumentConnector().do("read", {**given, "merged": "fill"}, ConnectorCall(None, "k", "r", "s"))
+    assert [list(row.values())[:3] for row in rows] == filled
+
+
+async def test_formulas_that_no_program_computed_are_said(tmp_path, monkeypatch):
+    """They are null: a workbook that a library wrote has formulas and no values."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.xlsx").write_bytes(workbook({"s": [["a", "b"], [1, "=A2*2"], ["=SUM(A2:A2)", 7]]}))
+    call = ConnectorCall(None, "k", "r", "s")
+    assert await DocumentConnector().do("read", {"path": "a.xlsx", "sheet": 1}, call) == [
+        {"a": 1, "b": None},
+        {"a": None, "b": 7},
+    ]
+    assert [
+        note for note in call.notes if note.startswith("a.xlsx: 2 formulas of the workbook have no saved value")
+    ]
+
+
+def test_a_formula_with_a_value_or_an_empty_text_is_computed():
+    from intendant_connector_document._documents import _FORMULA
+
+    def unsaved(cell):
+        return [match for match in _FORMULA.finditer(cell) if b't="str"' not in match[1]]
+
+    for cell in (
+        b'<c r="A1"><f>1+1</f><v>2</v></c>',
+        b'<c r="A1" t="str"><f>""</f><v></v></c>',
+        b'<c r="A1" s="1"/><c r="B1"><v>1</v></c>',
+        b'<c r="A1"><f t="shared" si="0"/><v>2</v></c>',
+    ):
+        assert not unsaved(cell)
+    for cell in (
+        b'<c r="A1"><f>1+1</f><v></v></c>',
+        b'<c r="A1"><f>1+1</f><v /></c>',
+        b'<c r="A1"><f si="0"/></c>',
+    ):
+        assert unsaved(cell)

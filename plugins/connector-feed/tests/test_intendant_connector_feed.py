@@ -1,5 +1,6 @@
 """What the feed connector promises, against a real server."""
 
+import json
 from contextlib import asynccontextmanager
 
 import pytest
@@ -102,3 +103,76 @@ async def test_a_feed_nested_without_end_is_refused(feed, httpserver):
 async def test_a_day_is_a_day(feed):
     with pytest.raises(ConnectorError, match="is no day"):
         await feed.do("read", {"url": "https://x.example", "since": "soon"}, CALL)
+
+
+JSON_FEED = {
+    "version": "https://jsonfeed.org/version/1.1",
+    "title": "J",
+    "items": [
+        {
+            "id": "1",
+            "url": "https://j.example/1",
+            "title": "One & two",
+            "content_html": "<p>hi <b>there</b></p>",
+            "date_published": "2026-11-22T01:02:03-05:00",
+            "tags": ["x", 5],
+            "authors": [{"url": "u"}, {"name": "Bo"}],
+        },
+        {
+            "id": 2,
+            "content_text": "a < b",
+            "external_url": "javascript:alert(1)",
+            "date_published": "yesterday",
+            "author": {"name": "Cy"},
+        },
+        {
+            "id": "3",
+            "summary": "old",
+            "date_modified": "2026-01-01T00:00:00Z",
+            "authors": "nobody",
+            "tags": "none",
+        },
+        "no entry",
+    ],
+}
+
+
+async def test_reads_a_json_feed(feed, httpserver):
+    body = "\ufeff" + json.dumps(JSON_FEED)
+    httpserver.expect_request("/").respond_with_data(body.encode(), content_type="application/feed+json")
+    ask = {"url": httpserver.url_for("/"), "since": "2026-06-01"}
+    one, two = await feed.do("read", ask, CALL)
+    assert (one["title"], one["text"], one["link"]) == ("One & two", "hi there", "https://j.example/1")
+    assert (one["published"], one["tags"], one["feed"]) == ("2026-11-22T06:02:03+00:00", ["x"], "J")
+    assert (two["id"], two["text"], two["link"], two["published"]) == ("2", "a < b", None, None)
+    assert two["author"] == "Cy"
+    assert set(one) == set(two)
+    whole = await feed.do("read", {"url": httpserver.url_for("/")}, CALL)
+    assert [entry["id"] for entry in whole] == ["1", "3", "2"]
+
+
+@pytest.mark.parametrize(
+    "body", ['{"items": []}', '{"version": "https://jsonfeed.org/version/1", "items": {}}', "{" * 90_000]
+)
+async def test_json_that_is_no_feed_is_named(feed, httpserver, body):
+    httpserver.expect_request("/").respond_with_data(body, content_type="application/json")
+    with pytest.raises(ConnectorError, match="is no feed") as caught:
+        await feed.do("read", {"url": httpserver.url_for("/")}, CALL)
+    assert "http.get" in caught.value.hint
+
+
+async def test_ids_that_are_no_uris_are_told_apart_by_feed(feed, httpserver):
+    """`1` of one feed and `1` of another are two entries; the same link makes them one."""
+    for name, links in (("a", ["https://a.example/1", None]), ("b", ["https://b.example/1", None]), ("c", [])):
+        items = [{"id": str(at), "url": link} for at, link in enumerate(links)] or [
+            {"id": "0", "url": "https://a.example/1"}
+        ]
+        httpserver.expect_request(f"/{name}").respond_with_json({**JSON_FEED, "items": items})
+    urls = [httpserver.url_for(f"/{name}") for name in "abc"]
+    entries = await feed.do("read", {"url": urls}, CALL)
+    assert [(entry["id"], entry["link"]) for entry in entries] == [
+        ("0", "https://a.example/1"),
+        ("1", None),
+        ("0", "https://b.example/1"),
+        ("1", None),
+    ]

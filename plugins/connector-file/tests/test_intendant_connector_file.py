@@ -605,6 +605,55 @@ def test_what_is_no_plain_number_stays_text(values):
     assert read_csv(text, "t", types="auto") == [{"a": value} for value in values]
 
 
+@pytest.mark.parametrize(
+    ("values", "decimal", "read"),
+    [
+        (("1.234,50", "-19,98", "5"), ",", [1234.5, -19.98, 5.0]),
+        (("1.000", "12", "-2"), ",", [1000, 12, -2]),
+        (("1 234,5", "1\u202f234\u202f567,25"), ",", [1234.5, 1234567.25]),
+        (("1'234.50", "7"), ".", [1234.5, 7.0]),
+        (("1,234", "12,345,678"), ".", [1234, 12345678]),
+        (("12,34,567", "1"), ".", ["12,34,567", "1"]),
+        (("1.5", "2"), ",", ["1.5", "2"]),
+        (("1.234.50", "1"), ",", ["1.234.50", "1"]),
+        (("1.234 567,5", "1"), ",", ["1.234 567,5", "1"]),
+        (("01.234", "1"), ",", ["01.234", "1"]),
+        (("1.234.567.890.123.456", "1"), ",", ["1.234.567.890.123.456", "1"]),
+    ],
+)
+def test_numbers_of_a_locale_are_read_where_it_is_said_what_stands_before_decimals(values, decimal, read):
+    text = "a;b\n" + "".join(f'"{value}";x\n' for value in values)
+    found = read_csv(text, "t", types="auto", decimal=decimal)
+    assert [record["a"] for record in found] == read
+    assert [type(record["a"]) for record in found] == [type(value) for value in read]
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+@pytest.mark.parametrize(
+    ("values", "clear"),
+    [
+        (("1.000", "12"), False),
+        (("1.250", "-999.125", ""), False),
+        (("1.250", "1.25"), True),
+        (("0.125", "1.250"), True),
+        (("1000.125",), True),
+        (("12",), True),
+        (("1.000", "x"), True),
+    ],
+)
+def test_what_may_be_thousands_or_decimals_is_not_guessed(delimiter, values, clear):
+    """Where the delimiter is no comma, the comma may stand before decimals: the column stays text, with a note."""
+    notes: list[str] = []
+    text = f"a{delimiter}b\n" + "".join(f"{value}{delimiter}1\n" for value in values)
+    found = [record["a"] for record in read_csv(text, "t.csv", types="auto", notes=notes)]
+    assert (notes == []) is clear
+    if not clear:
+        assert found == list(values)
+        assert notes == [f"t.csv: a stays text, as '{values[0]}' can be read in two ways: say `decimal`"]
+    with_comma = text.replace(delimiter, ",")
+    assert read_csv(with_comma, "t", types="auto") == read_csv(with_comma, "t", types="auto", decimal=".")
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "a,b\n", "a,b", "sep=;\n"])
 def test_a_table_without_rows(text):
     assert read_csv(text, "t") == []

@@ -98,6 +98,8 @@ async def flowing(path, **parameters):
         ("a\tb\r\n1\tx\r\n\r\n2\ty\r\n", {}),
         ('a,b\n"1\n2","x ""y"""\n', {}),
         ("a,b\n1,2.5\n,true\n3,4\n", {"types": "auto"}),
+        ("a;b\n1.250;x\n3;y\n", {"types": "auto"}),
+        ("a;b\n1.250,5;2.000\n3;4\n", {"types": "auto", "decimal": ","}),
         ("a,b\n1\n2,3\n", {"ragged": "pad"}),
         ("1,x\n2,y\n", {"header": False}),
         ("a,a,\n1,2,3\n", {"names": "repair"}),

@@ -234,6 +234,10 @@ def test_hostile_headers_are_read(header, unit):
         ("<tr><td>7</td><td></td><td>12</td></tr><tr><td>8", "7\t\t12\n8"),
         ("<table><tr><td><p>12</p></td><td><p>340</p></td></tr></table>x", "12\t340\n\nx"),
         ("<tr><td>a<br>b</td><td>c</td></tr>", "a\nb\nc"),
+        ("<p>x</p><table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>", "x\n\na\tb\n1\t2"),
+        ("x<br><br><table><tr><td>a</td><td>b</td></tr></table>", "x\n\na\tb"),
+        ("x<table><tr><td>a</td><td>b</td></tr></table>", "x\na\tb"),
+        ("<h1>x</h1><ul><li>y</ul><p><p><tr><td>a<td>b", "x\n\n- y\n\na\tb"),
         ("<tr><td>out<table><tr><td>1<td>2</table></td><td>3</td></tr>", "out\n1\t2\n\n3"),
         ("<h5>a</h5><section>b</section><aside>c</aside><dl><dt>d<dd>e</dl>", "a\nb\nc\n\nd\ne"),
         ("<pre>\n a\n\n\n  b  \n</pre>c", " a\n\n\n  b\nc"),
@@ -471,3 +475,17 @@ def test_a_hostile_structure_is_left_at_the_watchs_word(kind):
 
 def test_a_hostile_content_type_takes_linear_time():
     assert read_mail(b"Content-Type: text/plain" + b';"' * 500_000 + b"\n\nbody")["subject"] == ""
+
+
+@pytest.mark.parametrize("pattern", ["post/*.eml", "post", "post/b.eml", "all.mbox"])
+async def test_each_mail_says_which_file_it_is_of(pattern, tmp_path, monkeypatch):
+    """Its id does not: mails may have none, and copies of a mail share one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "post").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / f"post/{name}.eml").write_bytes(SIMPLE)
+    (tmp_path / "all.mbox").write_bytes(b"From a Tue Mar 3 10:00:00 2026\n" + SIMPLE + b"\n")
+    found = await FileConnector().do("read", {"path": pattern}, ConnectorCall(None, "key", "run", "step"))
+    paths = [mail["path"] for mail in found]
+    assert len(set(paths)) == len(found)
+    assert all((tmp_path / path).is_file() for path in paths)

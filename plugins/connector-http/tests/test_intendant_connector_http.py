@@ -126,19 +126,27 @@ async def test_an_error_says_what_the_server_said(http, httpserver, url):
         ({"by": "page", "parameter": "p", "items": "rows"}, 2),
         ({"by": "page", "size": 2, "parameter": "p"}, 2),
         ({"by": "offset", "size": 2, "items": "rows"}, 2),
+        ({"by": "offset", "items": "rows"}, 2),
         ({"by": "cursor", "cursor": "meta.next"}, 2),
+        ({"by": "cursor", "cursor": "rows[-1].after", "more": "meta.more"}, 2),
+        ({"by": "cursor", "cursor": "rows[-1].after"}, 2),
+        ({"by": "page", "parameter": "p", "more": "meta.more"}, 2),
         ({"by": "cursor", "cursor": "meta.url"}, 2),
         ({"by": "link"}, 2),
     ],
 )
 async def test_reads_all_pages(http, httpserver, url, pages, size):
-    rows = [{"n": n} for n in range(5)]
+    rows = [{"n": n, "after": n + 1} for n in range(5)]
 
     def page(request):
         args = request.args
         start = int(args.get("offset") or args.get("cursor") or (int(args.get("p", 1)) - 1) * size)
         after = start + size if start + size < len(rows) else None
-        meta = {"next": after, "url": after and f"/api?cursor={after}"}
+        meta = {
+            "next": after,
+            "url": after and f"/api?cursor={after}",
+            "more": after is not None or start > len(rows),
+        }
         headers = {"Link": f'</api?cursor=0>; rel="first", </api?cursor={after}>; rel="next"'} if after else {}
         return answer({"rows": rows[start : start + size], "meta": meta}, headers=headers)
 
@@ -153,6 +161,63 @@ async def test_pages_that_go_round_or_never_end_are_an_error(http, httpserver, u
         await http.do("get", ask, CALL)
     with pytest.raises(ConnectorError, match="more than 3 pages"):
         await http.do("get", {"url": url, "pages": {"by": "page", "max": 3}}, CALL)
+
+
+async def test_a_cursor_that_stays_where_it_is_ends_with_the_first_empty_page(http, httpserver, url):
+    def page(request):
+        start = int(request.args.get("cursor", 0))
+        rows = list(range(start, min(start + 2, 3)))
+        return answer({"rows": rows, "next": str(start + len(rows))})
+
+    httpserver.expect_request("/api").respond_with_handler(page)
+    call = ConnectorCall(None, "key", "run", "step")
+    assert await http.do("get", {"url": url, "pages": {"by": "cursor", "cursor": "next"}}, call) == [0, 1, 2]
+    assert call.notes == ["3 pages"]
+
+
+@pytest.mark.parametrize(
+    "said", [{"has_more": True}, {"hasNextPage": True}, {"page": {"info": {"hasMore": True}}}, {"more": True}]
+)
+async def test_an_answer_that_says_that_more_follows_needs_a_cursor(http, httpserver, url, said):
+    """A path that is written wrong would otherwise read the first page only, without a word."""
+    httpserver.expect_request("/api").respond_with_json({"rows": [1], "next": "2", **said})
+    with pytest.raises(ConnectorError, match=r"says that more follows .* nothing at `pages.cursor` \(nxt\)"):
+        await http.do("get", {"url": url, "pages": {"by": "cursor", "cursor": "nxt"}}, CALL)
+    with pytest.raises(ConnectorError, match="nothing at `pages.more`"):
+        await http.do("get", {"url": url, "pages": {"by": "page", "more": "nope"}}, CALL)
+
+
+@pytest.mark.parametrize(
+    ("pages", "note"),
+    [
+        ({"by": "cursor", "cursor": "nxt"}, "1 page: its answer has nothing at `pages.cursor` (nxt)"),
+        ({"by": "link"}, "1 page: its answer has no link to a next one"),
+        ({"by": "page", "size": 50}, "1 page: it has 1 records, fewer than `pages.size`"),
+        ({"by": "page", "more": "has_more"}, "1 page"),
+    ],
+)
+async def test_the_notes_say_why_a_single_page_was_the_last(http, httpserver, url, pages, note):
+    httpserver.expect_request("/api").respond_with_json({"rows": [1], "next": "2", "has_more": False})
+    call = ConnectorCall(None, "key", "run", "step")
+    assert await http.do("get", {"url": url, "pages": pages}, call) == [1]
+    assert call.notes == [note]
+
+
+async def test_lines_of_json_are_data(http, httpserver, url):
+    httpserver.expect_request("/api").respond_with_data(b'{"n": 1}\n\n[2]\n', content_type="application/x-ndjson")
+    assert await http.do("get", {"url": url}, CALL) == [{"n": 1}, [2]]
+    httpserver.clear()
+    httpserver.expect_request("/api").respond_with_data(b'{"n": 1}\n{"n"', content_type="application/jsonl")
+    with pytest.raises(ConnectorError, match="line 2 of the answer"):
+        await http.do("get", {"url": url}, CALL)
+    assert await http.do("get", {"url": url, "answer": "text"}, CALL) == '{"n": 1}\n{"n"'
+
+
+async def test_text_that_cannot_be_decoded_is_said(http, httpserver, url):
+    httpserver.expect_request("/api").respond_with_data("Größe".encode("cp1252"), content_type="text/csv")
+    call = ConnectorCall(None, "key", "run", "step")
+    assert "\ufffd" in str(await http.do("get", {"url": url}, call))
+    assert call.notes == [f"2 characters of {url} could not be decoded and are replaced"]
 
 
 async def test_the_next_page_is_on_the_same_server(http, httpserver, url):
@@ -223,7 +288,10 @@ async def test_a_post_that_may_have_arrived_is_not_sent_twice(httpserver, url):
     outcome, sent, _ = await post(url, httpserver)
     assert sent == 1
     assert outcome.failure.code == "possibly_sent"
+    assert "answered with 500" in outcome.failure.message
     assert "may have been delivered" in outcome.failure.message
+    once, _, _ = await post(url, httpserver, retry={"attempts": 1})
+    assert once.failure == outcome.failure
 
 
 async def test_a_post_is_repeated_under_its_key_where_the_author_says_the_peer_knows_it(httpserver, url):

@@ -338,3 +338,45 @@ async def test_writes_to_postgresql_in_one_transaction(table):
 async def test_a_slow_query_of_postgresql_is_stopped(table):
     with pytest.raises(ConnectorError, match="took longer|timeout|cancel"):
         await query("select pg_sleep(30)", {**PG, "seconds": 0.5}, url=SERVER)
+
+
+async def test_a_database_is_looked_for_beside_the_workflows_file_first(tmp_path, monkeypatch):
+    """As files are: whoever runs `intendant run jobs/stock/flow.yaml` is not in that folder."""
+    beside = tmp_path / "jobs"
+    beside.mkdir()
+    with sqlite3.connect(beside / "own.db") as made:
+        made.execute("create table t (a)")
+        made.execute("insert into t values (7)")
+    from_there = ConnectorCall(None, "k", "r", "s", str(beside))
+    given = {"url": "sqlite:///own.db", "sql": "select a from t"}
+    assert await SqlConnector().do("query", given, from_there) == [{"a": 7}]
+    rows = await SqlConnector().do("query", {"url": URL, "sql": "select id from orders"}, from_there)
+    assert len(rows) == 2
+    with pytest.raises(ConnectorError, match=r"nope\.db is not there") as caught:
+        await SqlConnector().do("query", {**given, "url": "sqlite:///nope.db"}, from_there)
+    assert "beside the workflow's file" in caught.value.hint
+    with pytest.raises(ConnectorError, match="outside the folders"):
+        await SqlConnector({"working_folder": False}).do(
+            "query", {**given, "url": f"sqlite:///{beside}/own.db"}, from_there
+        )
+
+
+@pytest.mark.parametrize(
+    ("sql", "names"),
+    [
+        ("select :a::text, b::int", {"a"}),
+        ("select * from t where d > :day::date and x in :ids", {"day", "ids"}),
+        ("select ':a::text', \"x:b::y\" -- :c::d", set()),
+        ("select x\\:a::text", set()),
+        ("select '{}'::jsonb, now()::date", set()),
+    ],
+)
+def test_a_parameter_may_have_a_type_behind_it(sql, names):
+    """`:day::date` is what people write for PostgreSQL; SQLAlchemy takes it for no parameter."""
+    from intendant_connector_sql._database import _prepared
+
+    made = _prepared(
+        sql.replace("':a::text'", "'\\:a::text'").replace("x:b", "x\\:b").replace(" :c", " \\:c"),
+        dict.fromkeys(names, 1),
+    )
+    assert set(made._bindparams) == names

@@ -135,3 +135,32 @@ async def test_html_that_is_here_is_read_without_a_network():
     for wrong in (None, 5, [], [1], {"html": "x"}):
         with pytest.raises(ConnectorError, match="no text of HTML"):
             await connector.do("parse", {}, ConnectorCall(wrong, "k", "r", "s"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ("<tr><td rowspan=2>1<td>2<tr><td>3", [{"A": "1", "B": "2", "C": None}, {"A": "1", "B": "3", "C": None}]),
+        (
+            "<tr><td>1<td rowspan=3>2<td>3<tr><td>4<td>5<tr><td>6<td>7",
+            [{"A": "1", "B": "2", "C": "3"}, {"A": "4", "B": "2", "C": "5"}, {"A": "6", "B": "2", "C": "7"}],
+        ),
+        (
+            "<tr><td>1<td colspan=2 rowspan=2>2<tr><td>3",
+            [{"A": "1", "B": "2", "C": "2"}, {"A": "3", "B": "2", "C": "2"}],
+        ),
+        (
+            "<tr><td>1<td>2<td rowspan=2>3<tr><td>4<td>5",
+            [{"A": "1", "B": "2", "C": "3"}, {"A": "4", "B": "5", "C": "3"}],
+        ),
+        ("<tr><td rowspan=9>1<td>2<td>3", [{"A": "1", "B": "2", "C": "3"}]),
+        (
+            "<tr><td rowspan=x>1<td rowspan=-1>2<td rowspan=0>3<tr><td>4",
+            [{"A": "1", "B": "2", "C": "3"}, {"A": "4", "B": None, "C": None}],
+        ),
+    ],
+)
+async def test_cells_that_span_rows_stand_in_each_of_them(read, rows, found):
+    """Without that the cells of the rows below would stand under the names of other columns."""
+    page = await read(f"<table><tr><th>A<th>B<th>C{rows}</table>")
+    assert page["tables"][0]["rows"] == found

@@ -276,9 +276,8 @@ def test_contradictory_parameters_are_refused(parameters, says):
         AggregateHandler.Parameters.model_validate(parameters)
 
 
-@pytest.mark.parametrize(("step", "says"), [({}, "`input` is missing"), ({"uses": "file.read"}, "no connector")])
-def test_mistakes_are_seen_before_the_run(step, says):
-    assert says in AggregateHandler().check(Step.model_validate({"id": "a", **step}))[0]
+def test_a_missing_input_is_seen_before_the_run():
+    assert "`input` is missing" in AggregateHandler().check(Step.model_validate({"id": "a"}))[0]
 
 
 @pytest.mark.parametrize("value", [None, "text", {"rows": [1]}, [1, 2]])

@@ -105,7 +105,6 @@ def test_the_two_forms_do_not_mix(parameters, says):
         ({"with": {"if": "'no'"}}, "neither true nor false"),
         ({"with": {"if": "input == '{{ inputs.x }}'"}}, "values.least"),
         ({"with": {"if": "true"}, "input": ...}, "nothing to decide on"),
-        ({"uses": "file.read"}, "uses no connector"),
     ],
 )
 def test_mistakes_are_seen_before_the_run(step, says):

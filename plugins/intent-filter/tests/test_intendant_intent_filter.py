@@ -156,7 +156,6 @@ async def test_a_record_that_holds_a_list_gets_a_hint():
         ({"with": {"where": "item.x > {{ inputs.least }}"}}, "values.least"),
         ({"with": {}}, "nothing to filter by"),
         ({"with": {"limit": 1}, "input": ...}, "`input` is missing"),
-        ({"uses": "file.read"}, "uses no connector"),
     ],
 )
 def test_mistakes_are_seen_before_the_run(step, says):

@@ -366,3 +366,23 @@ async def test_data_is_guarded_by_rules_on_its_value():
 async def test_a_guard_that_is_no_condition_is_seen_before_the_run():
     with pytest.raises(WorkflowError, match=r"guard.rules\[0\].rule"):
         await generate({}, prompt="Write", **{"with": {"guard": {"rules": [{"rule": "text ="}]}}})
+
+
+RULE = "values.l.all(x, values.s.replace('a', values.s).size() > 0)"
+LONG = {"l": list(range(5000)), "s": "a" * 15_000}
+
+
+@pytest.mark.parametrize("step", [{"prompt": "Write"}, {"with": {"template": "{s}"}}])
+async def test_a_rule_of_a_guard_that_takes_long_is_stopped_with_its_step(step) -> None:
+    """It is evaluated in a process of its own, so that other steps go on and the step's time-out holds."""
+    given = {**step.get("with", {}), "guard": {"rules": [{"rule": RULE}], "values": LONG}}
+    settings = {"settings": {"run": {"compute_seconds": 3600}}}
+    outcome, _ = await generate({"s": "x"}, "A text.", **{**step, "with": given, "timeout": 1.5}, **settings)
+    assert outcome.failure.error == "StepTimeout"
+
+
+async def test_a_rule_of_a_guard_that_multiplies_text_is_stopped() -> None:
+    rule = "text.replace('a', text).replace('a', text).replace('a', text).size() > 0"
+    given = {"template": "{input}", "guard": {"rules": [{"rule": rule}]}}
+    outcome, _ = await generate("a" * 2000, **{"with": given})
+    assert "to compute and was stopped" in outcome.failure.message

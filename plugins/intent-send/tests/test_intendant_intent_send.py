@@ -30,6 +30,12 @@ class Board(Connector):
         self.posted.append((parameters.channel, call.input, call.idempotency_key))
         return {"number": len(self.posted), "channel": parameters.channel}
 
+    @operation(side_effects=True, needs_input=False)
+    async def clear(self, parameters: Options, call: ConnectorCall) -> Json:
+        """Take all notices off."""
+        self.posted.append(("", call.input, call.idempotency_key))
+        return None
+
 
 class TestSendContract(IntentContract):
     plugin = SendHandler
@@ -52,9 +58,19 @@ async def test_delivers_the_input_and_returns_the_receipt():
 
 
 async def test_a_failure_of_the_connector_is_the_steps_failure():
-    result = await run_steps([STEP], SendHandler(), Board(ConnectorError("the board is full", hint="clean it")))
+    full = ConnectorError("the board is full", hint="clean it", delivered=False)
+    result = await run_steps([STEP], SendHandler(), Board(full))
     assert result.steps["s"].failure.message == "the board is full"
     assert result.steps["s"].failure.hint == "clean it"
+    assert result.steps["s"].failure.code == "connector_failed"
+
+
+async def test_a_delivery_that_may_have_been_made_says_so_with_what_went_wrong():
+    result = await run_steps([STEP], SendHandler(), Board(ConnectorError("it hung up", hint="clean it")))
+    failure = result.steps["s"].failure
+    assert failure.code == "possibly_sent"
+    assert failure.message.startswith("it hung up; it may have been delivered")
+    assert failure.hint.startswith("clean it; look at the target")
 
 
 async def test_what_may_have_been_delivered_is_not_delivered_again():
@@ -80,11 +96,20 @@ async def test_empty_values_are_values(value):
     assert [posted for _, posted, _ in board.posted] == [value]
 
 
+async def test_what_is_delivered_may_stand_in_the_parameters():
+    """Where the operation needs no input: a deletion, or a request with its body in `with`."""
+    board = Board()
+    step = {"id": "s", "intent": "send", "uses": "board.clear"}
+    assert (await run_steps([step], SendHandler(), board)).status == "completed"
+    assert [posted for _, posted, _ in board.posted] == [None]
+    with pytest.raises(WorkflowError, match=r"`input` is missing: what `board\.post` is to send"):
+        await run_steps([{**step, "uses": "board.post", "with": {"channel": "a"}}], SendHandler(), board)
+
+
 @pytest.mark.parametrize(
     ("step", "says"),
     [
         ({"input": "x"}, "`uses` is missing"),
-        ({"uses": "board.post"}, "`input` is missing"),
         ({"uses": "board.post", "input": "x", "prompt": "Write a nice mail"}, "generate step"),
     ],
 )

@@ -106,10 +106,9 @@ async def test_mistakes_are_seen_before_the_run_and_references_wait(given, says)
         assert says in str(caught.value)
 
 
-@pytest.mark.parametrize(("step", "says"), [({}, "`input` is missing"), ({"uses": "file.read"}, "no connector")])
-def test_input_and_connector(step, says):
-    step = Step.model_validate({"id": "t", "with": {"op": "sort"}, **step})
-    assert any(says in message for message in TransformHandler().check(step))
+def test_a_missing_input_is_seen_before_the_run():
+    step = Step.model_validate({"id": "t", "with": {"op": "sort"}})
+    assert any("`input` is missing" in message for message in TransformHandler().check(step))
 
 
 @pytest.mark.parametrize("op", [op for op in OPS if op not in ("to_json", "parse_json", "split", "render")])

@@ -132,7 +132,22 @@ async def test_bars_are_as_long_as_their_values():
     assert "█" not in await run([{"a": "b", "n": 0}], "to_bar_chart", label="a", value="n")
 
 
-@pytest.mark.parametrize("value", [-1, True, None, "many", [1]])
+async def test_bars_of_negative_numbers_are_shaded_and_null_has_none():
+    records = [
+        {"a": "in", "n": "10"},
+        {"a": "out", "n": -5.0},
+        {"a": "tiny", "n": -0.001},
+        {"a": "none", "n": None},
+    ]
+    assert await run(records, "to_bar_chart", label="a", value="n", width=4) == (
+        "```\nin   ████ 10\nout  ▒▒ -5.0\ntiny ▒ -0.001\nnone  \n```\n"
+    )
+    assert (
+        await run([{"a": "b", "n": -2}], "to_bar_chart", label="a", value="n", width=4) == "```\nb ▒▒▒▒ -2\n```\n"
+    )
+
+
+@pytest.mark.parametrize("value", [True, "many", "", "1e999999999", "nan", 10**400, [1]])
 async def test_a_bar_needs_a_number(value):
     told = await failure([{"a": "b", "n": value}], "to_bar_chart", label="a", value="n")
     assert "n of record 0 is" in told

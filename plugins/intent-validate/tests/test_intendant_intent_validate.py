@@ -159,7 +159,6 @@ async def test_a_schema_reads_nothing_from_outside():
         ({"with": {"rules": [{"name": "a", "rule": "item.x == '{{ inputs.x }}'"}]}}, "values.least"),
         ({"with": {"schema": {"type": "strin"}}}, "`schema` is wrong"),
         ({"with": {"schema": {}}, "input": ...}, "`input` is missing"),
-        ({"uses": "file.read"}, "uses no connector"),
     ],
 )
 def test_mistakes_are_seen_before_the_run(step, says):

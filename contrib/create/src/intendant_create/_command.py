@@ -12,6 +12,9 @@ from intendant_create._sketch import Sketch, sketch
 
 ROOM = 2
 """The budget is so many times what the steps usually take."""
+LEAST = 4000
+"""What each step that asks gets at least, in tokens: where a server's tokens are not known, bytes are held, and a
+call about two records takes more than it will be charged for."""
 
 
 def create(
@@ -71,7 +74,7 @@ def _made(service: SyncOrchestrationService, sentence: str, tokens: int) -> tupl
         )
     usual = service.vocabulary.intents
     asking = [step for step in made.steps if "prompt" in step]
-    made.workflow["budget"] = {"tokens": ROOM * sum(usual[step["intent"]].tokens for step in asking)}
+    made.workflow["budget"] = {"tokens": sum(max(LEAST, ROOM * usual[step["intent"]].tokens) for step in asking)}
     return made, "made without a model"
 
 

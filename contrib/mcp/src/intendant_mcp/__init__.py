@@ -132,7 +132,7 @@ class McpConnector(NetworkConnector):
         facts = await self._tool(key, server, parameters)
         return {"arguments": _without_words(facts.parameters)}
 
-    @operation(side_effects=True, varies=True)
+    @operation(side_effects=True, varies=True, needs_input=False)
     async def call(self, parameters: Call, call: ConnectorCall) -> Json:
         """Call a tool.
 

@@ -257,10 +257,16 @@ def read_inputs(flow: Workflow, assignments: list[str]) -> dict[str, Json]:
             try:
                 values[name] = declared.read(value)
             except ValueError as error:
-                problems.append(Problem(f"the input '{name}': {error}"))
+                example = _TYPED.get(declared.type, "")
+                hint = f"write it as JSON: -i '{name}={example}'" if example else ""
+                problems.append(Problem(f"the input '{name}': {error}", hint=hint))
     if problems:
         raise WorkflowError(problems)
     return values
+
+
+_TYPED = {"array": '["a", "b"]', "object": '{"a": 1}', "number": "12.5", "integer": "12", "boolean": "true"}
+"""A value of each type that is not written as text."""
 
 
 def as_document(result: RunResult, *, full: bool = True) -> dict[str, Any]:

@@ -283,6 +283,8 @@ def summary(result: RunResult) -> list[str]:
             lines.append(f"    hint: {hint}")
     if result.failure is not None:
         lines.append(f"error: {result.failure.message}")
+        if hint := hint_of_failure(result.failure):
+            lines.append(f"    hint: {hint}")
     if kept := [key for key, outcome in result.steps.items() if outcome.is_done and outcome.reason]:
         lines.append(f"taken over: {', '.join(kept)}")
     for address, fault in result.rolled_back.items():

@@ -47,7 +47,12 @@ OperationMethod = Callable[..., Awaitable[Json | RecordSource]]
 
 
 def operation(
-    *, side_effects: bool, idempotent: bool = False, varies: bool = False, flows: bool = False
+    *,
+    side_effects: bool,
+    idempotent: bool = False,
+    varies: bool = False,
+    flows: bool = False,
+    needs_input: bool | None = None,
 ) -> Callable[[OperationMethod], OperationMethod]:
     """Mark a method of a `Connector` as something that workflows may use.
 
@@ -57,12 +62,15 @@ def operation(
         varies: True if `effect_of` may say less of a use with certain parameters.
         flows: True if it takes records that are too many to be held: `call.input` is then a
             `RecordStream` in place of a list, which is read in a thread.
+        needs_input: True if a step has to give an `input`, which is sent or written; by default so where it
+            changes anything outside. Override `Connector.needs_input` where that depends on the parameters.
     """
 
     def mark(method: OperationMethod) -> OperationMethod:
         method.__intendant_operation__ = (side_effects, idempotent)  # type: ignore[attr-defined]
         method.__intendant_varies__ = varies  # type: ignore[attr-defined]
         method.__intendant_flows__ = flows  # type: ignore[attr-defined]
+        method.__intendant_input__ = side_effects if needs_input is None else needs_input  # type: ignore[attr-defined]
         return method
 
     return mark
@@ -103,6 +111,15 @@ class Connector(Plugin):
 
     def _mark(self, name: str) -> tuple[bool, bool] | None:
         return getattr(inspect.getattr_static(self, name, None), "__intendant_operation__", None)
+
+    def needs_input(self, name: str, given: Mapping[str, Json]) -> bool:  # noqa: ARG002  # for subclasses
+        """Whether a step that uses operation *name* has to give an `input`; by default what `operation` says.
+
+        Args:
+            name: The operation.
+            given: The step's `with`, in which references may stand.
+        """
+        return bool(getattr(inspect.getattr_static(self, name), "__intendant_input__", False))
 
     def parameters_of(self, name: str) -> type[BaseModel]:
         """The model of the parameters of operation *name*."""

@@ -37,14 +37,49 @@ class FileRoots:
         folders: Relative ones are counted from the folder of the process.
         max_files: The most files that a pattern may find.
         owner: The key of the connector whose settings `roots` and `max_files` these are; errors name them.
+        beside: The folder of the workflow's file (`ConnectorCall.folder`), where `locate` looks first. It has to
+            be one of *folders*, or lie in one.
     """
 
     def __init__(
-        self, folders: Sequence[Path], max_files: int = MAX_FILES, *, owner: str = "connector:file"
+        self,
+        folders: Sequence[Path],
+        max_files: int = MAX_FILES,
+        *,
+        owner: str = "connector:file",
+        beside: str = "",
     ) -> None:
         self._owner = owner
-        self._folders = [Path(folder).expanduser().resolve() for folder in folders]
+        self._folders = list(dict.fromkeys(Path(folder).expanduser().resolve() for folder in folders))
         self._max_files = max_files
+        self._beside = Path(beside) if beside and Path(beside) != Path.cwd() else None
+
+    def locate(
+        self, path: str, notes: list[str] | None = None, look: Callable[[], None] = _nothing
+    ) -> tuple[str, list[Path]]:
+        """The path as it was found, beside the workflow's file or else in the working folder, and its files as of
+        `find`.
+
+        Args:
+            path: A path or a pattern.
+            notes: Told where it was found in the working folder.
+            look: As of `find`.
+
+        Raises:
+            ConnectorError: As for `find`.
+        """
+        if self._beside is None or Path(path).expanduser().is_absolute():
+            return path, self.find(path, look)
+        beside = str(self._beside / path)
+        found = self.find(beside, look)
+        if any(file.exists() for file in found):
+            return beside, found
+        there = self.find(path, look)
+        if any(file.exists() for file in there):
+            if notes is not None:
+                notes.append(f"{path} was read in the working folder: it is not beside the workflow file")
+            return path, there
+        return (beside, found) if found else (path, there)
 
     def resolve(self, path: str | Path) -> Path:
         """Where *path* really is, symbolic links followed.

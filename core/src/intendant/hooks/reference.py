@@ -49,6 +49,8 @@ class PluginReference:
     tables: tuple[OptionTable, ...]
     example: str
     """The first example of its README; empty if there is none."""
+    manual: str = ""
+    """What its README says besides, as Markdown: what it gives, its rules, and what it does not."""
 
 
 def reference_of(plugin: Plugin, readme: str = "") -> PluginReference:
@@ -71,7 +73,7 @@ def reference_of(plugin: Plugin, readme: str = "") -> PluginReference:
     if settings:
         key = f'plugins.settings."{plugin.key}"'
         tables.append(OptionTable("settings", f"Under `{key}` in the settings.", settings))
-    return PluginReference(plugin.key, _summary(plugin), tuple(tables), _example(readme))
+    return PluginReference(plugin.key, _summary(plugin), tuple(tables), _example(readme), _manual(readme))
 
 
 def _summary(plugin: Plugin) -> str:
@@ -95,6 +97,12 @@ def _example(readme: str) -> str:
     """The first example of a README."""
     found = _FENCE.search(readme)
     return found[1] if found else ""
+
+
+def _manual(readme: str) -> str:
+    """A README without its title, its first paragraph (the summary) and its first example."""
+    found = _FENCE.search(readme)
+    return readme[found.end() :].strip("\n") if found else ""
 
 
 # --- from JSON schemas ---
@@ -181,7 +189,20 @@ def as_markdown(reference: PluginReference, level: int = 2) -> str:
             cells = (f"`{option.name}`", option.type, default, option.text)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
-    return "\n".join(lines)
+    notes = prose_of(reference.manual)
+    return "\n".join([*lines, *([notes, ""] if notes else [])])
+
+
+def prose_of(manual: str) -> str:
+    """A README without its headings and tables: the tables of a reference are made from the code."""
+    kept: list[str] = []
+    fenced = False
+    for line in manual.splitlines():
+        fenced ^= line.startswith("```")
+        if (not fenced and line.startswith(("|", "#"))) or (not line and kept[-1:] == [""]):
+            continue
+        kept.append(line)
+    return "\n".join(kept).strip("\n")
 
 
 def as_lines(reference: PluginReference, width: int = 100) -> list[str]:
@@ -206,4 +227,7 @@ def as_lines(reference: PluginReference, width: int = 100) -> list[str]:
             lines.append("  takes none")
     if reference.example:
         lines += ["", "example:", *(f"  {line}" for line in reference.example.rstrip("\n").splitlines())]
+    manual = reference.manual if reference.key.startswith("intent:") else prose_of(reference.manual)
+    if manual:
+        lines += ["", *manual.splitlines()]
     return lines

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, get_args, get_origin, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator, model_validator
 from typing_extensions import TypeVar
 
 from intendant.model.described import Described
@@ -18,6 +18,23 @@ class Options(Described):
     """Base of plugin settings and of step parameters: immutable, and unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_a_word_too(cls, given: Any) -> Any:
+        """Reads null as the choice `"null"` where a field has one: it is written without quotation marks."""
+        if not isinstance(given, Mapping) or not any(value is None for value in given.values()):
+            return given
+        fields = {name: field for one, field in cls.model_fields.items() for name in {one, field.alias or one}}
+        words = {name for name, field in fields.items() if _has_null_as_a_word(field.annotation)}
+        return {name: "null" if value is None and name in words else value for name, value in given.items()}
+
+
+def _has_null_as_a_word(kind: Any) -> bool:
+    """Whether a field may be the text `null`, and may not be null itself."""
+    inner = [kind] if get_origin(kind) is Literal else list(get_args(kind))
+    words = [value for one in inner if get_origin(one) is Literal for value in get_args(one)]
+    return "null" in words and type(None) not in inner and None not in words
 
 
 ParametersT = TypeVar("ParametersT", bound=BaseModel, default=Options)
@@ -125,6 +142,12 @@ class IntentSpec(Frozen):
     """True if doing the step changes something outside the run."""
     memory: bool = False
     """True if its calls are told what is known before the run (`MemoryContext`)."""
+    delivers: bool = False
+    """Whether its steps deliver their `input`: one without is an error where the operation needs one."""
+    reads_only: bool = False
+    """Whether its steps use only operations that change nothing outside; others are an error."""
+    connects: bool = True
+    """Whether a step of it may use a connector; one that does is else an error, and not taken for it."""
 
 
 class Operation(Frozen):

@@ -6,7 +6,7 @@ within the step's budget. Data stands between marks that it cannot forge, and th
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -34,7 +34,8 @@ RULES = (
     "of the given schema and nothing else."
 )
 
-Check = Callable[[Json], Sequence[str]]
+Check = Callable[[Json], Sequence[str] | Awaitable[Sequence[str]]]
+"""Tells what is wrong with an answer; awaitable where that may take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ async def _read(
     """The answer, and what is wrong with it."""
     if schema is None:
         text = reply.text.strip()
-        return text, tuple(check(text)) if check is not None and reply.produced_by == "model" else ()
+        return text, await _checked(check, text) if reply.produced_by == "model" else ()
     value = reply.data if reply.data is not None else json_in(reply.text, schema)
     if value is None and reply.text.strip() != "null":
         why = (
@@ -165,9 +166,12 @@ async def _read(
         beginning = " ".join(reply.text[:SHOWN].split())
         return None, (f"{why}: {beginning}" if beginning else why,)
     problems = tuple(await Schema(schema).errors_async(value))
-    if not problems and check is not None:
-        problems = tuple(check(value))
-    return value, problems
+    return value, problems or await _checked(check, value)
+
+
+async def _checked(check: Check | None, value: Json) -> tuple[str, ...]:
+    found = () if check is None else check(value)
+    return tuple(await found if isinstance(found, Awaitable) else found)
 
 
 def _corrected(asked: ModelRequest, reply: ModelReply, problems: Sequence[str]) -> ModelRequest:

@@ -319,6 +319,19 @@ class _Checker:
             yield self.problem(placed, ("model",), f"there is no provider '{name}'", hint)
 
     def handler_check(self, index: Placed, step: Step, handler: IntentHandler) -> Iterator[Problem]:
+        if step.uses is not None and not handler.spec.connects:
+            message = (
+                f"a step of intent '{handler.name}' uses no connector, and `uses: {step.uses}` would not be done"
+            )
+            hint = "use it in a step of its own without an `intent`, and give that step's output as `input`"
+            yield self.problem(index, ("uses",), message, hint)
+            return
+        if handler.spec.reads_only and self.changes(step):
+            message = f"a step of intent '{handler.name}' only reads, and `{step.uses}` changes something outside"
+            yield self.problem(index, ("uses",), message, "name an operation that reads, or use it in a send step")
+        if handler.spec.delivers and "input" not in step.model_fields_set and self.sends_input(step):
+            hint = 'such as `input: "{{ steps.<id>.output }}"`'
+            yield self.problem(index, (), f"`input` is missing: what `{step.uses}` is to send or write", hint)
         try:
             messages = list(handler.check(step))
             if step.tools and step.prompt is not None and not handler.needs_model(step):
@@ -331,6 +344,21 @@ class _Checker:
             message = f"`batch`: this step of '{handler.name}' asks no model about records in batches"
             hint = f"leave it out; a `prompt` over a list of records is asked so in {self.batching()}"
             yield self.problem(index, ("batch",), message, hint)
+
+    def changes(self, step: Step) -> bool:
+        """Whether the step's operation changes something outside, whatever its parameters are."""
+        name, operation = step.connector or ("", "")
+        connector = self.plugins.connectors.get(name)
+        found = None if connector is None else connector.operations.get(operation)
+        return found is not None and found.side_effects and not found.varies
+
+    def sends_input(self, step: Step) -> bool:
+        """Whether the step's operation needs the step's input."""
+        name, operation = step.connector or ("", "")
+        connector = self.plugins.connectors.get(name)
+        if connector is None or operation not in connector.operations:
+            return False
+        return connector.needs_input(operation, step.with_)
 
     def batching(self) -> str:
         """The intents whose handlers ask in batches."""

@@ -13,7 +13,7 @@ from intendant.config.logs import get_logger
 from intendant.config.secrets import Secrets, UsedSecrets
 from intendant.hooks.connectors import Connector, ConnectorCall, Effect
 from intendant.hooks.redaction import redacted
-from intendant.model.errors import ConnectorError, IntendantError, PossiblySent
+from intendant.model.errors import ConnectorError, IntendantError, PossiblySent, StepError
 from intendant.model.record_access import RecordSource, is_reference
 from intendant.model.workflow import InDoubt, Json
 from intendant.pilot.record_space import RunRecords
@@ -22,6 +22,11 @@ from intendant.record.store import outbox
 from intendant.spending.paid_uses import PaidUses
 
 log = get_logger("intendant.steps")
+MAYBE = "it may have been delivered, and delivering twice is not safe"
+LOOK = (
+    "look at the target; `in_doubt: retry` in the step delivers again, `in_doubt: idempotent` says that the "
+    "target knows the delivery by its key"
+)
 REPEATED: tuple[InDoubt, ...] = ("retry", "idempotent")
 """Policies under which a delivery in doubt is made again: the author says so, or that the target knows keys."""
 
@@ -29,6 +34,19 @@ Fill = Callable[[UsedSecrets], Mapping[str, Json]]
 """Gives a step's `with`, its references resolved; secrets are taken from what it is given."""
 Permit = Callable[[Effect], Awaitable[None]]
 """Raises where what a use would change outside is not permitted."""
+
+
+def reading_only(intent: str, uses: str) -> Permit:
+    """Permits what changes nothing outside, for steps of intents that only read."""
+
+    async def permit(effect: Effect) -> None:
+        if effect.side_effects:
+            message = (
+                f"a step of intent '{intent}' only reads, and `{uses}` with these parameters changes something"
+            )
+            raise StepError(message, hint="name an operation that reads, or use it in a send step")
+
+    return permit
 
 
 class ConnectorUse:
@@ -131,11 +149,7 @@ class ConnectorUse:
             begin = outbox.begin(journal.fence, key, self._step_id, self._name)
             await journal.commit(begin, self._event(events.DeliveryBegun, key))
         elif not effect.idempotent and self._in_doubt not in REPEATED:
-            raise PossiblySent(
-                f"an earlier attempt at {self._name} may have been delivered, and delivering twice is not safe",
-                hint="look at the target; `in_doubt: retry` delivers again, `in_doubt: idempotent` says that the "
-                "target knows the delivery by its key",
-            )
+            raise PossiblySent(f"an earlier attempt at {self._name} broke off: {MAYBE}", hint=LOOK)
         else:
             journal.append(self._event(events.DeliveryBegun, key, repeated=True))
         self.delivering = True
@@ -144,6 +158,9 @@ class ConnectorUse:
         except ConnectorError as error:
             if error.delivered is False and earlier is None:
                 await journal.commit(outbox.withdraw(key), self._event(events.DeliveryRefused, key))
+            elif error.delivered is not False and not effect.idempotent and self._in_doubt not in REPEATED:
+                hint = f"{error.hint}; {LOOK}" if error.hint else LOOK
+                raise PossiblySent(f"{error.message}; {MAYBE}", hint=hint) from error
             raise
         await journal.commit(outbox.finish(key, receipt), self._event(events.DeliveryFinished, key))
         return receipt

@@ -28,6 +28,7 @@ from intendant.model.errors import (
     IntendantError,
     NoHandlerError,
     OutputInvalid,
+    PossiblySent,
     StepError,
     StepTimeout,
     StoreError,
@@ -38,7 +39,7 @@ from intendant.model.source import NOT_TEXT
 from intendant.model.workflow import Json, Retry, Step
 from intendant.pilot.agent_steps import agent_of
 from intendant.pilot.client import Shared, StepModel
-from intendant.pilot.deliveries import ConnectorUse
+from intendant.pilot.deliveries import ConnectorUse, reading_only
 from intendant.pilot.record_space import RunRecords, copied
 from intendant.pilot.recording import Recorder, StepRecorder, executed_event, failed_event
 from intendant.pilot.rerouting import choose
@@ -60,7 +61,7 @@ log = get_logger("intendant.steps")
 ONCE = Retry(attempts=1)
 NOTHING = Usage()
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-NEVER_RETRIED = (AsksPeople, BudgetExceeded, CallInDoubt, NoHandlerError, StoreError)
+NEVER_RETRIED = (AsksPeople, BudgetExceeded, CallInDoubt, NoHandlerError, PossiblySent, StoreError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +327,8 @@ class StepExecution:
             return _no_connector
         name, operation = self._step.connector
         context = self._context
+        handler = context.plugins.intents.get(self._plan.intent)
+        reads = handler is not None and handler.spec.reads_only
         self._use = ConnectorUse(
             context.plugins.connectors[name],
             operation,
@@ -338,6 +341,7 @@ class StepExecution:
             in_doubt=self._step.in_doubt,
             dry=context.dry,
             folder=context.folder,
+            permit=reading_only(self._plan.intent, f"{name}.{operation}") if reads else None,
             paid=PaidUses(calls, context.settings.prices.uses),
         )
         return self._use

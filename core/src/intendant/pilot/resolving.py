@@ -116,7 +116,8 @@ def _descend(value: Json, parts: tuple[Part, ...], text: str, so_far: str) -> Js
         if part is None:
             if not isinstance(value, list):
                 raise _missing(text, _no_list(value, so_far))
-            return [_descend(item, parts[index + 1 :], text, f"{so_far}[*]") for item in value]
+            left = parts[index + 1 :]
+            return [_descend(item, left, text, f"{so_far}[{at}]") for at, item in enumerate(value)]
         value = _step_into(value, part, text, so_far)
         so_far = f"{so_far}[{part}]" if isinstance(part, int) else f"{so_far}.{part}".lstrip(".")
     return value
@@ -130,7 +131,8 @@ def _step_into(value: Json, part: str | int, text: str, so_far: str) -> Json:
             raise _missing(text, f"{so_far} has {len(value)} elements")
         return value[part]
     if not isinstance(value, Mapping):
-        raise _missing(text, f"{so_far} has no fields")
+        many = f": it is a list; {so_far}[*].{part} is that of every element" if isinstance(value, list) else ""
+        raise _missing(text, f"{so_far} has no fields{many}")
     if isinstance(value, Withheld):
         return value.field(part)
     if part not in value:

@@ -152,7 +152,11 @@ def amounts_of(limits: Limits | None) -> tuple[int | None, int | None]:
 
 def _refuse(row: RunRow, now: float, *, take_over: bool) -> None:
     if row.status == RunStatus.completed.value:
-        raise IntendantError(f"run {row.id} is completed", hint="to do its workflow again, run it anew")
+        raise IntendantError(
+            f"run {row.id} is completed",
+            hint="to do its workflow again, run it anew; `intendant fork RUN --from STEP [--with FILE]` does a "
+            "part of it again, or of a corrected file",
+        )
     _refuse_other_version(row)
     if row.status == RunStatus.running.value and not take_over and may_live(row, now):
         raise RunActive(

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from intendant.model.requests import IntentSpec
+from intendant.hooks.bases import IntentHandler
+from intendant.model.requests import ClassifyRequest, IntentSpec
 from intendant.model.results import Classification, Signal
 from intendant.model.workflow import Json, Step
 
@@ -20,6 +21,37 @@ def step_key(step: Step | Mapping[str, Json]) -> str:
         content.pop(name, None)
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, default=str)
     return sha256(text.encode()).hexdigest()
+
+
+def connecting(
+    request: ClassifyRequest, answer: Classification | None, handlers: Mapping[str, IntentHandler]
+) -> Classification | None:
+    """The answer where its intent may use the step's connector; else the intent that may and fits best.
+
+    Classifiers go by words: a step named `join` that reads from a database is no aggregation.
+    """
+    step, operation = request.step, request.operation
+    if operation is None:
+        return answer
+    able = [spec for spec in request.intents if spec.connects]
+    fitting = [spec.name for spec in able if spec.side_effects == operation.side_effects]
+    faults = {spec.name: _faults(step, handlers[spec.name]) for spec in able}
+    chosen = min(fitting, key=faults.__getitem__, default=None)
+    told = None if answer is None else answer.intent
+    if chosen is None or (told in faults and faults[told] <= faults[chosen]):
+        return answer
+    does = "changes something outside" if operation.side_effects else "only reads"
+    signal = Signal(text=f"'{step.uses}' {does}", intent=chosen, weight=1.0)
+    return Classification(intent=chosen, confidence=0.9, signals=(signal,), method="connector")
+
+
+def _faults(step: Step, handler: IntentHandler) -> int:
+    """How many things of a step a handler would refuse."""
+    unknown = [name for name in step.options if name not in handler.Parameters.model_fields]
+    try:
+        return len(unknown) + len(handler.check(step))
+    except Exception:  # noqa: BLE001  # a plugin's own code, which the check of the step reports
+        return len(unknown) + 1
 
 
 def answer_key(step: Step, specs: Iterable[IntentSpec]) -> str:

@@ -31,6 +31,7 @@ from intendant.model.requests import (
 from intendant.model.results import Classification, Route, Usage
 from intendant.model.workflow import Json, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, within
+from intendant.planning.classification import connecting
 from intendant.planning.decided import Plan, StepPlan, in_order
 from intendant.planning.drafts import Draft, changes_outside
 from intendant.planning.graph_bounds import Items, cap_of, is_idle, items_of, of_workflow
@@ -233,8 +234,7 @@ class Planner:
 
     def total_micro_usd(self, workflow: Workflow) -> int | None:
         """Micro-US$ the whole run may take; None for no limit."""
-        usd = workflow.budget.usd
-        usd = self._settings.budget.usd_per_workflow if usd is None else usd
+        usd = workflow.budget.usd if workflow.budget.usd is not None else self._settings.budget.usd_per_workflow
         return None if usd is None else round(usd * 1_000_000)
 
     # --- classification ---
@@ -296,12 +296,10 @@ class Planner:
     async def _intent_of(self, request: ClassifyRequest, known: Classification | None) -> Classification | None:
         if request.step.intent is not None:
             return Classification(intent=request.step.intent, confidence=1.0)
-        if known is not None:
-            return known
-        answer = await self._questions.classify(request)
-        if answer is None:
-            answer = await self._questions.classify(request.model_copy(update={"threshold": 0.0, "model": None}))
-        return answer
+        best = request.model_copy(update={"threshold": 0.0, "model": None})
+        asked = best if request.operation is not None else request  # what it uses says enough to ask no model
+        answer = known or await self._questions.classify(asked) or await self._questions.classify(best)
+        return connecting(request, answer, self._plugins.intents)
 
     def _refuse(self, answer: Classification | None) -> tuple[str, str] | None:
         """Why a step cannot be planned, and what to do; None if it can."""

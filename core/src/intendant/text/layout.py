@@ -218,7 +218,9 @@ class Layout:
                 self._breaks = 0
                 self._line.append("\t")
         row.cells += 1
-        row.first_line = len(self._lines) + bool(self._breaks and self._line)
+        # Lines that `_say` adds before the cell's first text: the one that is open, and empty ones.
+        ends = self._breaks if self._open["pre"] else min(self._breaks, 2)
+        row.first_line = len(self._lines) + (ends - (not self._line) if ends else 0)
         self._fresh = True
 
     def _imply(self, closes: frozenset[str], scope: frozenset[str]) -> None:

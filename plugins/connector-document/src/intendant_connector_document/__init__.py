@@ -3,7 +3,7 @@
 import asyncio
 from base64 import b64encode
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,13 @@ from intendant.plugin import (
 __all__ = ["DocumentConnector", "DocumentSettings", "Read"]
 
 WILD = frozenset("*?[")
+
+
+APART = (
+    "to read the others all the same, list the files by `file.list` and read each in a step with `for_each` and "
+    "`on_item_error: keep`"
+)
+"""What a step does where one of many documents cannot be read."""
 
 
 class DocumentSettings(NetworkSettings):
@@ -68,6 +75,8 @@ class Read(Options):
     """Of a workbook: a sheet's name or number, from 1; its rows are given alone. By default all sheets."""
     header: int | None = Field(default=1, ge=1)
     """The row that has the names, from 1; null for none, and rows are lists then."""
+    merged: Literal["first", "fill"] = "first"
+    """Of a workbook: of cells that are merged, whether the first alone has the value, as in the file, or all."""
 
     @model_validator(mode="after")
     def _one_place(self) -> "Read":
@@ -83,7 +92,7 @@ class DocumentConnector(NetworkConnector):
     Settings = DocumentSettings
 
     @operation(side_effects=False)
-    async def read(self, parameters: Read, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
+    async def read(self, parameters: Read, call: ConnectorCall) -> Json:
         """Read a document, or all that match a pattern.
 
         Returns:
@@ -98,31 +107,36 @@ class DocumentConnector(NetworkConnector):
         """
         if parameters.url is not None:
             found = await self.http(HttpAsk(url=parameters.url))
-            return await self._document(found.body, shown(found.url), parameters)
+            return await self._document(found.body, shown(found.url), parameters, call.notes)
         path = str(parameters.path)
-        roots = self.roots
-        paths = await asyncio.to_thread(roots.find, path)
+        roots = self.roots(call)
+        path, paths = await asyncio.to_thread(roots.locate, path, call.notes)
         if not paths:
             raise ConnectorError(f"no file matches {path}", hint="patterns: * in a name, ** for folders")
         several = bool(WILD & set(path)) and paths != [await asyncio.to_thread(_real, path)]
         made: list[Json] = []
         for file in paths:
             data = await asyncio.to_thread(load_file, roots.resolve(file), self.settings.max_bytes)
-            document = await self._document(data, str(file), parameters)
+            try:
+                document = await self._document(data, str(file), parameters, call.notes)
+            except ConnectorError as error:
+                if several:
+                    raise ConnectorError(error.message, hint=f"{error.hint}; {APART}".removeprefix("; ")) from None
+                raise
             if not several:
                 return document
             made.append({"path": str(file), **(document if isinstance(document, dict) else {"rows": document})})
         return made
 
-    @property
-    def roots(self) -> FileRoots:
-        """Where files may be."""
-        folders = (Path(),) if self.settings.working_folder else ()
-        return FileRoots((*folders, *self.settings.roots), self.settings.max_files, owner=self.key)
+    def roots(self, call: ConnectorCall) -> FileRoots:
+        """Where files may be: the working folder, that of the workflow's file, and what the settings name."""
+        own = (Path(), Path(call.folder)) if self.settings.working_folder else ()
+        folders, beside = (*own, *self.settings.roots), call.folder if own else ""
+        return FileRoots(folders, self.settings.max_files, owner=self.key, beside=beside)
 
-    async def _document(self, data: bytes, name: str, parameters: Read) -> Json:
+    async def _document(self, data: bytes, name: str, parameters: Read, notes: list[str]) -> Json:
         settings: DocumentSettings = self.settings
-        how: dict[str, Any] = parameters.model_dump(include={"pages", "password", "sheet", "header"})
+        how: dict[str, Any] = parameters.model_dump(include={"pages", "password", "sheet", "header", "merged"})
         how |= {name: getattr(settings, name) for name in ("max_unpacked", "max_pages", "max_cells")}
         try:
             with bounded(Bounds(settings.read_seconds, settings.read_megabytes)):
@@ -138,6 +152,7 @@ class DocumentConnector(NetworkConnector):
             raise ConnectorError(f"{name} cannot be read: it is damaged") from None
         if "error" in read:
             raise ConnectorError(f"{name} {read['error']}", hint=read.get("hint", ""))
+        notes += (f"{Path(name).name}: {note}" for note in read["notes"])
         return read["value"]
 
 

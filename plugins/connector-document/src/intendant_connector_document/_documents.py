@@ -1,6 +1,7 @@
 """Reads one document, in a process that may be killed."""
 
 import io
+import re
 import zipfile
 import zlib
 from base64 import b64decode
@@ -40,6 +41,10 @@ _FAULTS = (ValueError, KeyError, TypeError, AttributeError, IndexError, Recursio
 """What the library raises on damaged files."""
 
 
+_FORMULA = re.compile(rb"<c\b([^>]*)>\s*<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>")
+"""A cell with a formula and without a value."""
+
+
 class Unreadable(Exception):
     """Why a document cannot be read, as the end of a sentence."""
 
@@ -56,17 +61,18 @@ def read(data: str, how: dict[str, Any]) -> dict[str, Json]:
         how: The parameters of the step, and the bounds.
 
     Returns:
-        `value`, or `error` and `hint`.
+        `value` and `notes`, or `error` and `hint`.
     """
+    notes: list[str] = []
     try:
-        return {"value": _read(b64decode(data), how)}
+        return {"value": _read(b64decode(data), how, notes), "notes": [*notes]}
     except Unreadable as error:
         return {"error": str(error), "hint": error.hint}
     except MemoryError:
         return {"error": "takes more memory than is admitted", "hint": "see the setting read_megabytes"}
 
 
-def _read(data: bytes, how: dict[str, Any]) -> Json:
+def _read(data: bytes, how: dict[str, Any], notes: list[str]) -> Json:
     if b"%PDF-" in data[:1024]:
         return _pdf(data, how)
     kind = kind_of(data)
@@ -74,7 +80,12 @@ def _read(data: bytes, how: dict[str, Any]) -> Json:
         raise Unreadable(f"is {kind}, which document.read does not read", _HINT)
     if data.startswith(b"PK"):
         _check_archive(data, how["max_unpacked"])
-    return _workbook(data, how)
+        if count := _unsaved(data):
+            notes.append(
+                f"{count} formulas of the workbook have no saved value and are null, as nothing computed them; "
+                "open it in a spreadsheet program and save it"
+            )
+    return _workbook(data, how, notes)
 
 
 def kind_of(data: bytes) -> str:
@@ -162,8 +173,15 @@ def _pdf(data: bytes, how: dict[str, Any]) -> Json:
     return {"kind": "pdf", "title": name, "pages": count, "text": "\n\n".join(texts), "by_page": by_page}
 
 
+_LIGATURES = str.maketrans(
+    {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+)
+"""Letters that are set as one glyph, which no word is searched with."""
+
+
 def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode().replace("\0", "")
+    """A page's text without half characters, and with the letters that ligatures stand for."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "").translate(_LIGATURES)
 
 
 def _numbers(pages: str | None, count: int) -> list[int]:
@@ -184,18 +202,29 @@ def _numbers(pages: str | None, count: int) -> list[int]:
 # --- workbooks ---
 
 
-def _workbook(data: bytes, how: dict[str, Any]) -> Json:
+def _unsaved(data: bytes) -> int:
+    """How many formulas have no value beside them. A text that is empty is one."""
+    count = 0
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for name in archive.namelist():
+            if name.startswith("xl/worksheets/") and name.endswith(".xml"):
+                found = _FORMULA.finditer(archive.read(name))
+                count += sum(b't="str"' not in match[1] for match in found)
+    return count
+
+
+def _workbook(data: bytes, how: dict[str, Any], notes: list[str]) -> Json:
     from python_calamine import CalamineError, CalamineWorkbook
 
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(data))
         names = book.sheet_names
         if how["sheet"] is not None:
-            return _rows(book, _sheet(how["sheet"], names), how, how["max_cells"])[0]
+            return _rows(book, _sheet(how["sheet"], names), how, how["max_cells"], notes)[0]
         left = how["max_cells"]
         sheets: list[Json] = []
         for name in names:
-            rows, cells = _rows(book, name, how, left)
+            rows, cells = _rows(book, name, how, left, notes)
             left -= cells
             sheets.append({"name": name, "rows": rows})
     except CalamineError as error:
@@ -211,7 +240,7 @@ def _sheet(wanted: str | int, names: list[str]) -> str:
     raise Unreadable(f"has no sheet {wanted!r}", f"its sheets: {', '.join(names[:20])}")
 
 
-def _rows(book: Any, name: str, how: dict[str, Any], most: int) -> tuple[list[Json], int]:
+def _rows(book: Any, name: str, how: dict[str, Any], most: int, notes: list[str]) -> tuple[list[Json], int]:
     """A sheet's rows, those without any value left out, and how many cells it has."""
     sheet = book.get_sheet_by_name(name)
     end = sheet.end
@@ -223,6 +252,14 @@ def _rows(book: Any, name: str, how: dict[str, Any], most: int) -> tuple[list[Js
         raise Unreadable(f"has more than {how['max_cells']} cells (sheet '{name}': {cells})", hint)
     rows = [[_value(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]
     header = how["header"]
+    merged = [area for area in sheet.merged_cell_ranges or () if area[0][0] >= (header or 0)]
+    if how["merged"] == "fill":
+        _fill(rows, merged)
+    elif merged:
+        notes.append(
+            f"sheet '{name}': {len(merged)} areas of merged cells, whose value the first cell alone has; "
+            "`merged: fill` gives it to all of them"
+        )
     if header is None:
         return [list(row) for row in rows if any(cell is not None for cell in row)], cells
     if len(rows) < header:
@@ -232,6 +269,14 @@ def _rows(book: Any, name: str, how: dict[str, Any], most: int) -> tuple[list[Js
         dict(zip(titles, row, strict=True)) for row in rows[header:] if any(cell is not None for cell in row)
     ]
     return records, cells
+
+
+def _fill(rows: list[list[Json]], merged: list[Any]) -> None:
+    """Give each cell of the areas the value of their first."""
+    for (top, left), (bottom, right) in merged:
+        for row in rows[top : bottom + 1]:
+            for column in range(left, min(right + 1, len(row))):
+                row[column] = rows[top][left]
 
 
 def _titles(row: list[Json]) -> list[str]:

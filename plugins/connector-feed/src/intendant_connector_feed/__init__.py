@@ -1,6 +1,7 @@
-"""Reads RSS and Atom feeds."""
+"""Reads RSS, Atom and JSON feeds."""
 
 import asyncio
+import json
 import re
 from calendar import timegm
 from datetime import UTC, datetime
@@ -26,7 +27,10 @@ from intendant.plugin import (
 
 __all__ = ["FeedConnector", "FeedSettings", "Read"]
 
-_KINDS = "application/atom+xml, application/rss+xml, application/xml;q=0.9, text/xml;q=0.8, */*;q=0.1"
+_KINDS = (
+    "application/atom+xml, application/rss+xml, application/feed+json, application/xml;q=0.9, "
+    "text/xml;q=0.8, */*;q=0.1"
+)
 _CDATA = re.compile(rb"<!\[CDATA\[.*?\]\]>", re.DOTALL)
 _TAG = re.compile(rb"<(/?)([A-Za-z][\w:.-]*)(?:[^<>]*[^<>/])?>")
 _VOID = (b"br", b"hr", b"img", b"input", b"link", b"meta", b"p", b"li", b"td", b"tr")
@@ -67,7 +71,7 @@ class Read(Options):
 
 
 class FeedConnector(NetworkConnector):
-    """Reads RSS and Atom feeds, newest entries first."""
+    """Reads RSS, Atom and JSON feeds, newest entries first."""
 
     name = "feed"
     Settings = FeedSettings
@@ -99,10 +103,18 @@ class FeedConnector(NetworkConnector):
         read = await asyncio.gather(*(one(url) for url in urls))
         unique: dict[Any, dict[str, Json]] = {}
         for entry in (entry for entries in read for entry in entries):
-            unique.setdefault(entry["id"] or entry["link"] or id(entry), entry)
+            unique.setdefault(_identity(entry), entry)
         kept = [entry for entry in unique.values() if _is_since(entry, parameters.since)]
         kept.sort(key=lambda entry: str(entry["published"] or entry["updated"] or ""), reverse=True)
         return list(kept[: parameters.max])
+
+
+def _identity(entry: dict[str, Json]) -> Any:
+    """The same for an entry wherever it is. An id that is no URI, such as `1`, is unique in its feed only."""
+    known, link = entry["id"], entry["link"]
+    if known is None:
+        return link or id(entry)
+    return known if ":" in str(known) else (known, link or entry["feed_url"])
 
 
 def _is_since(entry: dict[str, Json], since: str | None) -> bool:
@@ -117,6 +129,8 @@ def entries_of(found: Fetched, *, text: bool) -> list[dict[str, Json]]:
     Raises:
         ConnectorError: It is no feed, or declares entities, by which a few bytes can stand for gigabytes.
     """
+    if found.body.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"{"):
+        return _of_json(found, text=text)
     import feedparser  # type: ignore[import-untyped, unused-ignore]
 
     if b"<!ENTITY" in found.body.replace(b"\0", b"").upper():
@@ -129,12 +143,67 @@ def entries_of(found: Fetched, *, text: bool) -> list[dict[str, Json]]:
     except (ValueError, RecursionError, LookupError) as error:
         raise ConnectorError(f"the feed {shown(found.url)} cannot be read: {error}") from None
     if not feed.entries and (feed.get("bozo") or not feed.get("version")):
-        raise ConnectorError(
-            f"{shown(found.url)} is no feed ({found.content_type or 'of no type'})",
-            hint="look for its feed's address in the page, or read it with web.page",
-        )
+        raise _no_feed(found)
     title = _plain(feed.feed.get("title"))
     return [_entry(entry, title, found.url, text=text) for entry in feed.entries]
+
+
+def _no_feed(found: Fetched) -> ConnectorError:
+    return ConnectorError(
+        f"{shown(found.url)} is no feed ({found.content_type or 'of no type'})",
+        hint="look for its feed's address in the page, or read it with web.page, or http.get where it is JSON",
+    )
+
+
+def _of_json(found: Fetched, *, text: bool) -> list[dict[str, Json]]:
+    """The entries of a JSON feed (https://jsonfeed.org/version/1.1).
+
+    Raises:
+        ConnectorError: It is none.
+    """
+    try:
+        feed = json.loads(found.body)
+    except (ValueError, RecursionError):
+        raise _no_feed(found) from None
+    items = feed.get("items")
+    if "jsonfeed.org" not in str(feed.get("version")) or not isinstance(items, list):
+        raise _no_feed(found)
+    title = _plain(feed.get("title"))
+    return [_json_entry(item, title, found.url, text=text) for item in items if isinstance(item, dict)]
+
+
+def _json_entry(item: dict[str, Any], title: str | None, url: str, *, text: bool) -> dict[str, Json]:
+    authors = item.get("authors") if isinstance(item.get("authors"), list) else [item.get("author")]
+    tags = item.get("tags")
+    content = _plain(item.get("content_html")) or _text(item.get("content_text"))
+    summary = _text(item.get("summary")) or content
+    made: dict[str, Json] = {
+        "id": _short(None if item.get("id") is None else str(item["id"])),
+        "title": _text(item.get("title")),
+        "link": _link(item.get("url")) or _link(item.get("external_url")),
+        "author": next((_text(one.get("name")) for one in authors or () if isinstance(one, dict)), None),
+        "published": _moment(item.get("date_published")),
+        "updated": _moment(item.get("date_modified")),
+        "summary": summary,
+        "tags": [tag for one in tags if (tag := _text(one))] if isinstance(tags, list) else [],
+        "feed": title,
+        "feed_url": shown(url),
+    }
+    return {**made, "text": content or summary} if text else made
+
+
+def _text(value: Any) -> str | None:
+    """Plain text."""
+    return value[:MOST_TEXT].strip() or None if isinstance(value, str) else None
+
+
+def _moment(value: Any) -> str | None:
+    """A time of RFC 3339 in UTC; None where it has no zone, or is none."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return None if found is None or found.tzinfo is None else found.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _depth(data: bytes) -> int:

@@ -84,6 +84,9 @@ class Read(Options):
     """`repair` names columns of a CSV that have no name, or that of another one: `column_4`, `name_2`."""
     types: Literal["text", "auto"] = "text"
     """`auto` reads CSV columns that hold nothing but numbers, or true and false, as such."""
+    decimal: Literal[".", ","] | None = None
+    """What stands before the decimals of a CSV's numbers, with `types: auto`: then `1.234,50` or `1,234.50` is a
+    number too. By default a point does; where `1.234` may be either, the column stays text."""
     links: bool = True
     """Whether the address of a link in an HTML mail follows its text."""
 
@@ -97,7 +100,7 @@ class Read(Options):
     @property
     def table(self) -> dict[str, Any]:
         """How to read a CSV."""
-        return self.model_dump(include={"delimiter", "header", "ragged", "names", "types"})
+        return self.model_dump(include={"delimiter", "header", "ragged", "names", "types", "decimal"})
 
 
 class List(Options):
@@ -147,23 +150,12 @@ class FileConnector(Connector):
     def roots(self, call: ConnectorCall) -> FileRoots:
         """Where files may be: the working folder, that of the workflow's file, and what the settings name."""
         own = [Path(), Path(call.folder)] if self.settings.working_folder else []
-        return FileRoots((*own, *self.settings.roots), self.settings.max_files)
+        beside = call.folder if own else ""
+        return FileRoots((*own, *self.settings.roots), self.settings.max_files, beside=beside)
 
     def _found(self, path: str, call: ConnectorCall, watch: Watch) -> tuple[str, list[Path]]:
         """The path, as it was found beside the workflow's file or in the working folder, and the files."""
-        roots = self.roots(call)
-        apart = call.folder and Path(call.folder) != Path.cwd() and self.settings.working_folder
-        if not apart or Path(path).expanduser().is_absolute():
-            return path, roots.find(path, watch.look)
-        beside = str(Path(call.folder, path))
-        found = roots.find(beside, watch.look)
-        if any(file.exists() for file in found):
-            return beside, found
-        there = roots.find(path, watch.look)
-        if any(file.exists() for file in there):
-            call.notes.append(f"{path} was read in the working folder: it is not beside the workflow file")
-            return path, there
-        return (beside, found) if found else (path, there)
+        return self.roots(call).locate(path, call.notes, watch.look)
 
     def open_records(self, about: Mapping[str, Json]) -> Iterator[list[Json]]:
         """The records of files again."""
@@ -200,9 +192,9 @@ class FileConnector(Connector):
                 f"no file matches {parameters.path}", hint="patterns: * in a name, ** for folders"
             )
         table = {**parameters.table, "max_cells": self.settings.max_cells}
-        if (source := self._flowing(roots, paths, parameters, table)) is not None:
+        if (source := self._flowing(roots, paths, parameters, table, call.notes)) is not None:
             return source
-        how = _read.How(parameters.encoding, table, parameters.links, watch)
+        how = _read.How(parameters.encoding, table, parameters.links, watch, call.notes)
         left = parameters.max_bytes
         found: list[tuple[Path, str, Json]] = []
         for path in paths:
@@ -230,6 +222,7 @@ class FileConnector(Connector):
             {**parameters.table, "max_cells": self.settings.max_cells},
             parameters.links,
             watch,
+            call.notes,
         )
         found: list[tuple[Path, str, Json]] = []
         bounds = (parameters.max_bytes, self.settings.max_files)
@@ -242,7 +235,12 @@ class FileConnector(Connector):
         return _together(found) if WILD & set(inside[1]) else found[0][2]
 
     def _flowing(
-        self, roots: FileRoots, paths: Sequence[Path], parameters: Read, table: Mapping[str, Any]
+        self,
+        roots: FileRoots,
+        paths: Sequence[Path],
+        parameters: Read,
+        table: Mapping[str, Any],
+        notes: list[str],
     ) -> RecordSource | None:
         """What the files hold as records that flow; None where they are to be read at once."""
         formats = {_read.format_of(path, parameters.format) for path in paths}
@@ -263,7 +261,7 @@ class FileConnector(Connector):
                 f"the files have {size} bytes, more than {self.settings.max_flow_bytes}",
                 hint="see the setting max_flow_bytes of connector:file",
             )
-        return _flow.source_of(real, formats.pop(), parameters.encoding, table)
+        return _flow.source_of(real, formats.pop(), parameters.encoding, table, notes)
 
     @operation(side_effects=False)
     async def list(self, parameters: List, call: ConnectorCall) -> Json:

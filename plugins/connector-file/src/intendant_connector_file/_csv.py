@@ -1,18 +1,12 @@
 """Reads tables: CSV with any usual delimiter."""
 
-import re
-from collections.abc import Callable, Iterable
 from typing import Literal
 from unicodedata import normalize
 
 from intendant.plugin import UNWATCHED, ConnectorError, Json, Watch
+from intendant_connector_file._cells import Sign, TypeGuess, typed_cell
 from intendant_connector_file._dialect import Row, opened, rows, sniff
 
-_INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,14})", re.ASCII)
-_DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,14})\.\d{1,15}", re.ASCII)
-EXACT = 15
-"""Digits that a double keeps. Longer numbers are mostly numbers of cards or accounts, and stay text."""
-_BOOLEAN = {"true": True, "false": False}
 LOOKS = 1000
 """Rows between two looks at the watch."""
 MAX_CELLS = 10_000_000
@@ -27,6 +21,8 @@ def read_csv(
     ragged: Literal["fail", "pad"] = "fail",
     names: Literal["strict", "repair"] = "strict",
     types: Literal["text", "auto"] = "text",
+    decimal: Sign | None = None,
+    notes: list[str] | None = None,
     max_cells: int = MAX_CELLS,
     watch: Watch = UNWATCHED,
 ) -> list[Json]:
@@ -41,6 +37,8 @@ def read_csv(
             a long one has too many goes into `column_4` and so on.
         names: Columns without a name, or with one that another has, are an error, or get `column_4` and `name_2`.
         types: `auto` reads columns of which every value is a number, or true or false, as such.
+        decimal: What stands before the decimals of such numbers; see `TypeGuess`.
+        notes: Takes what a reader should know.
         max_cells: Rows times columns at most.
         watch: Looked at between rows.
 
@@ -48,7 +46,7 @@ def read_csv(
         ConnectorError: The table is malformed (names the line), or has too many cells.
     """
     table, chosen, first = opened(text, delimiter)
-    found = _read(table, chosen or sniff(table), name, first, max_cells, watch)
+    found = _read(table, separator := chosen or sniff(table), name, first, max_cells, watch)
     if not found:
         return []
     titles = found.pop(0)[1] if header else [""] * len(found[0][1])
@@ -61,9 +59,15 @@ def read_csv(
     if header and len(set(titles)) < len(titles):
         message = f"{name}: a row is longer than the header, which has a name such as 'column_3' itself"
         raise ConnectorError(message, hint="rename that column")
+    guesses = [TypeGuess(separator, decimal) if types == "auto" else None for _ in range(width)]
     columns = [
-        _typed([row[index] if index < len(row) else None for row in cells], types) for index in range(width)
+        _typed([row[index] if index < len(row) else None for row in cells], guess)
+        for index, guess in enumerate(guesses)
     ]
+    if notes is not None:
+        notes += [
+            guess.doubt(name, title) for guess, title in zip(guesses, titles, strict=True) if guess and guess.open
+        ]
     lines: list[Json] = [list(row) for row in zip(*columns, strict=True)] if cells else []
     return [dict(zip(titles, row, strict=True)) for row in lines] if header else lines
 
@@ -145,54 +149,9 @@ def _even(row: Row, titles: list[str], name: str, *, header: bool, pad: bool) ->
     return [*cells, *[None] * (len(titles) - len(cells))]
 
 
-def _typed(column: list[str | None], types: str) -> list[Json]:
-    if types == "text":
+def _typed(column: list[str | None], guess: TypeGuess | None) -> list[Json]:
+    if guess is None:
         return list(column)
-    guess = TypeGuess()
     guess.look(column)
-    return list(column) if guess.kind == "text" else [typed_cell(cell, guess.kind) for cell in column]
-
-
-class TypeGuess:
-    """What a column holds, told from its cells, which may come in parts."""
-
-    def __init__(self) -> None:
-        self._possible = ["integer", "number", "boolean"]
-        self._seen = False
-
-    def look(self, column: Iterable[str | None]) -> None:
-        """Look at further cells; empty ones say nothing."""
-        values = [cell for cell in column if cell]
-        self._seen = self._seen or bool(values)
-        # `-0` is a code: no number is written so.
-        self._possible = [kind for kind in self._possible if "-0" not in values and all(map(_FITS[kind], values))]
-
-    @property
-    def kind(self) -> str:
-        """`integer`, `number`, `boolean` or `text`."""
-        return self._possible[0] if self._possible and self._seen else "text"
-
-
-def typed_cell(cell: str | None, kind: str) -> Json:
-    """A cell of a column of that kind; an empty one is null, but in a column of text."""
-    if kind == "text":
-        return cell
-    return _CONVERTED[kind](cell) if cell else None
-
-
-def _is_decimal(cell: str) -> bool:
-    if _INTEGER.fullmatch(cell):
-        return True
-    return bool(_DECIMAL.fullmatch(cell)) and len(cell.lstrip("-0.").replace(".", "")) <= EXACT
-
-
-_FITS: dict[str, Callable[[str], object]] = {
-    "integer": _INTEGER.fullmatch,
-    "number": _is_decimal,
-    "boolean": lambda cell: cell.lower() in _BOOLEAN,
-}
-_CONVERTED: dict[str, Callable[[str], Json]] = {
-    "integer": int,
-    "number": float,
-    "boolean": lambda cell: _BOOLEAN[cell.lower()],
-}
+    kind = guess.kind
+    return list(column) if kind == "text" else [typed_cell(cell, kind, guess.decimal) for cell in column]

@@ -20,7 +20,8 @@ from intendant.plugin import (
     open_parquet,
     open_regular,
 )
-from intendant_connector_file._csv import TypeGuess, named, typed_cell
+from intendant_connector_file._cells import TypeGuess, typed_cell
+from intendant_connector_file._csv import named
 from intendant_connector_file._dialect import opened, rows, sniff
 from intendant_connector_file._read import line_value
 
@@ -33,7 +34,9 @@ LONGEST = 1 << 28
 """Characters of one cell or line."""
 
 
-def source_of(paths: Sequence[Path], format_: str, encoding: str | None, table: Mapping[str, Any]) -> RecordSource:
+def source_of(
+    paths: Sequence[Path], format_: str, encoding: str | None, table: Mapping[str, Any], notes: list[str]
+) -> RecordSource:
     """What it takes to read the files again.
 
     Args:
@@ -41,6 +44,7 @@ def source_of(paths: Sequence[Path], format_: str, encoding: str | None, table: 
         format_: `csv` or `jsonl`.
         encoding: By default what the byte order mark says, else UTF-8.
         table: How to read a CSV.
+        notes: Takes what a reader should know.
 
     Raises:
         ConnectorError: A file cannot be read, or its beginning is malformed.
@@ -66,7 +70,7 @@ def source_of(paths: Sequence[Path], format_: str, encoding: str | None, table: 
     simple = plain and table["header"] and table["types"] == "text" and table["ragged"] == "fail"
     found = Table(str(paths[0]), reader.delimiter, tuple(reader.titles)) if simple and not reader.cut else None
     if table["types"] == "auto":
-        about_all["kinds"] = _kinds(paths, encoding, table)
+        about_all["kinds"] = _kinds(paths, encoding, table, notes)
     return RecordSource(about_all, size, tuple(reader.titles) if table["header"] else (), found)
 
 
@@ -259,21 +263,26 @@ class _Csv:
         for batch in self.cells():
             values: list[Any] = batch
             if kinds is not None:
+                sign = self.how.get("decimal")
                 values = [
-                    [typed_cell(cell, kind) for cell, kind in zip(row, kinds, strict=False)] for row in batch
+                    [typed_cell(cell, kind, sign) for cell, kind in zip(row, kinds, strict=False)] for row in batch
                 ]
             if any(len(row) < full for row in batch):
                 values = [row + [None] * (full - len(row)) for row in values]
             yield [dict(zip(titles, row, strict=True)) for row in values] if header else values
 
 
-def _kinds(paths: Sequence[Path], encoding: str | None, table: Mapping[str, Any]) -> list[str]:
+def _kinds(paths: Sequence[Path], encoding: str | None, table: Mapping[str, Any], notes: list[str]) -> list[str]:
     """What the columns of all files hold: `integer`, `number`, `boolean` or `text`."""
     guesses: list[TypeGuess] = []
+    titles: list[str] = []
     for path in paths:
         reader = _Csv(path, encoding_of(_head(path), encoding), table)
-        guesses += [TypeGuess() for _ in range(len(reader.titles) - len(guesses))]
+        titles += reader.titles[len(guesses) :]
+        guesses += [TypeGuess(reader.delimiter, table["decimal"]) for _ in range(len(titles) - len(guesses))]
         for batch in reader.cells():
             for index, column in enumerate(zip(*batch, strict=False)):
                 guesses[index].look(column)
+    name = paths[0].name
+    notes += [guess.doubt(name, title) for guess, title in zip(guesses, titles, strict=True) if guess.open]
     return [guess.kind for guess in guesses]

@@ -130,6 +130,8 @@ class How:
     links: bool = True
     """Whether the addresses of links in HTML mails follow their texts."""
     watch: Watch = UNWATCHED
+    notes: list[str] = field(default_factory=list)
+    """Takes what a reader should know."""
 
 
 def read(data: bytes, path: Path, format_: str, how: How) -> Json:
@@ -143,20 +145,20 @@ def read(data: bytes, path: Path, format_: str, how: How) -> Json:
     """
     name = path.name
     if format_ in ("mbox", "eml"):
-        return _mails(data, format_, how)
+        return [{**mail, "path": str(path)} for mail in _mails(data, format_, how)]
     if format_ == "bytes-base64":
         return base64.b64encode(data).decode("ascii")
     text = decode(data, name, how.encoding)
     if format_ == "csv":
         from intendant_connector_file._csv import read_csv
 
-        return read_csv(text, name, watch=how.watch, **how.table)
+        return read_csv(text, name, watch=how.watch, notes=how.notes, **how.table)
     if format_ == "jsonl":
         return read_jsonl(text, name, how.watch)
     return read_json(text, name) if format_ == "json" else text
 
 
-def _mails(data: bytes, format_: str, how: How) -> list[Json]:
+def _mails(data: bytes, format_: str, how: How) -> list[dict[str, Json]]:
     from intendant.plugin import read_mail, read_mbox
 
     if format_ == "mbox":

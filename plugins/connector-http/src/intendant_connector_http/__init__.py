@@ -1,6 +1,7 @@
 """Asks HTTP APIs, page by page where an answer has several."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
@@ -49,7 +50,8 @@ class _Common(Options):
     auth: Auth | None = None
     """`bearer: "{{ secrets.NAME }}"`, or `user` and `password`, or `header` and `value`."""
     answer: Literal["auto", "json", "text", "full"] = "auto"
-    """`auto` reads what calls itself JSON as data and all else as text; `full` is `{status, headers, body}`."""
+    """`auto` reads what calls itself JSON, or lines of it, as data and all else as text; `full` is `{status,
+    headers, body}`."""
     accept: tuple[int, ...] = ()
     """Statuses of 400 and above that are no error, such as `[404]`."""
 
@@ -117,6 +119,11 @@ class Request(_WithBody):
     pages: Paging | None = None
 
 
+LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+"""What calls itself lines of JSON."""
+REPLACED = "\ufffd"
+
+
 class HttpConnector(NetworkConnector):
     """Asks HTTP APIs: reads page by page, sends data, with credentials by name."""
 
@@ -128,15 +135,20 @@ class HttpConnector(NetworkConnector):
         method = parameters.method if isinstance(parameters, Request) else name.upper()
         return Effect(side_effects=method not in READING, idempotent=method in IDEMPOTENT)
 
+    def needs_input(self, name: str, given: Mapping[str, Json]) -> bool:
+        """True where something is to be sent, and neither `json`, `body` nor `form` says what."""
+        reads = name in ("get", "delete") or given.get("method") in {*READING, "DELETE"}
+        return not reads and not {"json", "body", "form"} & set(given)
+
     @operation(side_effects=False)
-    async def get(self, parameters: Get, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
+    async def get(self, parameters: Get, call: ConnectorCall) -> Json:
         """Read what is at an address, all pages of it where `pages` says how to find the next one.
 
         Raises:
             AddressRefused: The address may not be reached.
             ConnectorError: The server cannot be reached, or answers with an error.
         """
-        return await self._send("GET", parameters, None, None, pages=parameters.pages)
+        return await self._send("GET", parameters, None, None, call=call, pages=parameters.pages)
 
     @operation(side_effects=True)
     async def post(self, parameters: Post, call: ConnectorCall) -> Json:
@@ -158,15 +170,15 @@ class HttpConnector(NetworkConnector):
         """
         return await self._send("PUT", parameters, *parameters.content(call.input), call=call)
 
-    @operation(side_effects=True, idempotent=True)
-    async def delete(self, parameters: Delete, call: ConnectorCall) -> Json:  # noqa: ARG002
+    @operation(side_effects=True, idempotent=True, needs_input=False)
+    async def delete(self, parameters: Delete, call: ConnectorCall) -> Json:
         """Delete what is at an address.
 
         Raises:
             AddressRefused: The address may not be reached.
             ConnectorError: The server cannot be reached, or answers with an error.
         """
-        return await self._send("DELETE", parameters, None, None)
+        return await self._send("DELETE", parameters, None, None, call=call)
 
     @operation(side_effects=True, varies=True)
     async def request(self, parameters: Request, call: ConnectorCall) -> Json:
@@ -188,13 +200,13 @@ class HttpConnector(NetworkConnector):
         content: bytes | None,
         kind: str | None,
         *,
-        call: ConnectorCall | None = None,
+        call: ConnectorCall,
         pages: Paging | None = None,
     ) -> Json:
         headers = {"Accept": "application/json, */*;q=0.5"}
         if kind is not None:
             headers["Content-Type"] = kind
-        if call is not None and isinstance(parameters, _WithBody) and parameters.idempotency_header:
+        if isinstance(parameters, _WithBody) and parameters.idempotency_header:
             headers[parameters.idempotency_header] = call.idempotency_key
         named = {name.lower() for name in parameters.all_headers}
         headers = {name: value for name, value in headers.items() if name.lower() not in named}
@@ -208,14 +220,14 @@ class HttpConnector(NetworkConnector):
             any_status=bool(parameters.accept),
         )
         if pages is not None:
-            return await self._all_pages(ask, pages, parameters)
-        return _read(await self._accepted(ask, parameters), parameters.answer)
+            return await self._all_pages(ask, pages, parameters, call.notes)
+        return _read(await self._accepted(ask, parameters), parameters.answer, call.notes)
 
     async def _accepted(self, ask: HttpAsk, parameters: _Common) -> Fetched:
         found = await self.http(ask)
         return found if found.status in parameters.accept else self.judged(ask, found)
 
-    async def _all_pages(self, ask: HttpAsk, pages: Paging, parameters: _Common) -> list[Json]:
+    async def _all_pages(self, ask: HttpAsk, pages: Paging, parameters: _Common, notes: list[str]) -> list[Json]:
         """The records of all pages."""
         records: list[Json] = []
         seen = set()
@@ -223,7 +235,7 @@ class HttpConnector(NetworkConnector):
         following = ask
         for number in range(1, most + 1):
             found = await self._accepted(following, parameters)
-            data = _read(found, "json" if parameters.answer == "full" else parameters.answer)
+            data = _read(found, "json" if parameters.answer == "full" else parameters.answer, notes)
             items = items_of(data, pages, shown(found.url))
             records += items
             if len(records) > self.settings.max_items:
@@ -231,11 +243,15 @@ class HttpConnector(NetworkConnector):
                     f"{shown(ask.url)} gives more than {self.settings.max_items} records",
                     hint=f"ask for fewer, or see {self.setting('max_items')}",
                 )
-            after = next_ask(ask, found, data, pages, number, len(items))
+            after = next_ask(ask, found, data, pages, number, len(items), len(records))
             if after is None:
+                notes.append(_end(pages, number, len(items)))
                 return records
             following = after
             place = (following.url, json.dumps(dict(following.query), sort_keys=True, default=str))
+            if place in seen and not items:  # a cursor that stays where it is, at the end
+                notes.append(_end(pages, number, 0))
+                return records
             if place in seen:
                 raise ConnectorError(f"page {number} of {shown(ask.url)} leads to a page that was read already")
             seen.add(place)
@@ -245,10 +261,25 @@ class HttpConnector(NetworkConnector):
         )
 
 
-def _read(found: Fetched, answer: str) -> Json:
+def _end(pages: Paging, number: int, count: int) -> str:
+    """What a reader is told of where the pages end, as a single one may be a mistake."""
+    text = f"{number} page{'s' if number > 1 else ''}"
+    if number > 1:
+        return text
+    if pages.by == "cursor" and pages.more is None:
+        return f"{text}: its answer has nothing at `pages.cursor` ({pages.cursor})"
+    if pages.by == "link":
+        return f"{text}: its answer has no link to a next one"
+    if pages.size is not None and count < pages.size and pages.by != "cursor":
+        return f"{text}: it has {count} records, fewer than `pages.size`"
+    return text
+
+
+def _read(found: Fetched, answer: str, notes: list[str]) -> Json:
     """The answer as data or text."""
     if answer == "full":
-        return {"status": found.status, "headers": dict(found.headers), "body": _read(found, "auto")}
+        body = _read(found, "auto", notes)
+        return {"status": found.status, "headers": dict(found.headers), "body": body}
     is_json = found.content_type == "application/json" or found.content_type.endswith("+json")
     if answer == "json" or (answer == "auto" and is_json):
         if not found.body.strip():
@@ -256,13 +287,32 @@ def _read(found: Fetched, answer: str) -> Json:
         try:
             return json.loads(found.body)
         except (ValueError, RecursionError) as error:
-            raise ConnectorError(f"the answer of {shown(found.url)} is no JSON: {error}") from None
+            hint = "`answer: text` gives it as it is"
+            raise ConnectorError(f"the answer of {shown(found.url)} is no JSON: {error}", hint=hint) from None
+    if answer == "auto" and found.content_type in LINES:
+        return _lines(found)
     try:
         return found.body.decode(found.charset or "utf-8", "strict")
     except (LookupError, UnicodeDecodeError):
         if found.content_type.startswith("text/"):
-            return found.body.decode("utf-8", "replace")
+            text = found.body.decode("utf-8", "replace")
+            notes.append(
+                f"{text.count(REPLACED)} characters of {shown(found.url)} could not be decoded and are replaced"
+            )
+            return text
         raise ConnectorError(
             f"the answer of {shown(found.url)} is {found.content_type or 'no text'}, not text or JSON",
             hint="see document.read and web.page",
         ) from None
+
+
+def _lines(found: Fetched) -> list[Json]:
+    """The values of lines of JSON."""
+    values: list[Json] = []
+    for number, line in enumerate(found.body.splitlines(), 1):
+        try:
+            values += [json.loads(line)] if line.strip() else []
+        except (ValueError, RecursionError) as error:
+            where = f"line {number} of the answer of {shown(found.url)}"
+            raise ConnectorError(f"{where} is no JSON: {error}", hint="`answer: text` gives it as it is") from None
+    return values

@@ -13,6 +13,11 @@ from intendant.records import field_of
 _LINK = re.compile(r"<([^<>]*)>\s*((?:;\s*[^,;<>=]+(?:=(?:\"[^\"]*\"|[^,;\"]*))?\s*)*)")
 _NEXT = re.compile(r";\s*rel\s*=\s*\"?(?:[^\";,]*\s)?next(?:\s[^\";,]*)?\"?\s*(?:;|$)", re.IGNORECASE)
 
+_MORE = re.compile(
+    r"has_?(?:more|next(?:_?page)?)|more(?:_?(?:results|items|pages))?|more_?available", re.IGNORECASE
+)
+"""Names by which answers say that another page follows."""
+
 
 class Paging(Options):
     """How the next page is found."""
@@ -22,7 +27,10 @@ class Paging(Options):
     items: str | None = None
     """Where in an answer the records are, such as `data.rows`; by default the answer is a list, or has one."""
     cursor: str | None = None
-    """By cursor: where in an answer the next one is, such as `meta.next`. A URL is asked as it is."""
+    """By cursor: where in an answer the next one is, such as `meta.next`, or `data[-1].id`; a URL is asked as it
+    is."""
+    more: str | None = None
+    """Where an answer says whether another page follows, such as `has_more` or `pageInfo.hasNextPage`."""
     parameter: str | None = None
     """The parameter of the query that takes the cursor, page or offset; by default `cursor`, `page`, `offset`."""
     first: int = Field(default=1, ge=0)
@@ -65,7 +73,9 @@ def items_of(data: Json, pages: Paging, where: str) -> list[Json]:
     return found
 
 
-def next_ask(ask: HttpAsk, found: Fetched, data: Json, pages: Paging, number: int, count: int) -> HttpAsk | None:
+def next_ask(
+    ask: HttpAsk, found: Fetched, data: Json, pages: Paging, number: int, count: int, read: int
+) -> HttpAsk | None:
     """The request for the next page; None where there is none.
 
     Args:
@@ -75,24 +85,84 @@ def next_ask(ask: HttpAsk, found: Fetched, data: Json, pages: Paging, number: in
         pages: How to go on.
         number: Pages that were read.
         count: Records of this page.
+        read: Records of all pages until now.
 
     Raises:
-        ConnectorError: The next page is on another server.
+        ConnectorError: The next page is on another server, or is not named by an answer that says there is one.
     """
+    if pages.more is not None and not _says_more(data, pages.more, shown(found.url), number):
+        return None
     if pages.by == "link":
         target = link_of(found.headers.get("link", ""))
         return None if target is None else _at(ask, urljoin(found.url, target))
     if pages.by == "cursor":
-        cursor = field_of(data, str(pages.cursor)) if isinstance(data, dict) else None
-        if cursor in (None, "", False):
-            return None
-        if isinstance(cursor, str) and cursor.startswith(("https://", "http://", "/")):
-            return _at(ask, urljoin(found.url, cursor))
-        return replace(ask, query={**ask.query, pages.name: cursor})
+        return _by_cursor(ask, found, data, pages)
     if count == 0 or (pages.size is not None and count < pages.size):
         return None
-    at = pages.first + number if pages.by == "page" else number * (pages.size or count)
+    at = pages.first + number if pages.by == "page" else read
     return replace(ask, query={**ask.query, pages.name: at})
+
+
+def _by_cursor(ask: HttpAsk, found: Fetched, data: Json, pages: Paging) -> HttpAsk | None:
+    cursor = value_at(data, str(pages.cursor))
+    if cursor in (None, "", False):
+        _check_the_end(data, pages, shown(found.url))
+        return None
+    if isinstance(cursor, str) and cursor.startswith(("https://", "http://", "/")):
+        return _at(ask, urljoin(found.url, cursor))
+    return replace(ask, query={**ask.query, pages.name: cursor})
+
+
+def value_at(data: Json, path: str) -> Json:
+    """What a path leads to, such as `meta.next` or `data[-1].id`; None if there is nothing."""
+    before, bracket, rest = path.partition("[")
+    index, closed, after = rest.partition("]")
+    if not bracket or not closed or not re.fullmatch(r"-?[0-9]{1,9}", index):
+        return field_of(data, path) if isinstance(data, dict) else None
+    elements = value_at(data, before) if before else data
+    if not isinstance(elements, list) or not -len(elements) <= int(index) < len(elements):
+        return None
+    after = after.removeprefix(".")
+    return value_at(elements[int(index)], after) if after else elements[int(index)]
+
+
+def _says_more(data: Json, path: str, where: str, number: int) -> bool:
+    said = value_at(data, path)
+    if said is None and number == 1:
+        names = ", ".join(list(data)[:12]) if isinstance(data, dict) else type(data).__name__
+        raise ConnectorError(
+            f"the answer of {where} has nothing at `pages.more` ({path}); it has: {names}",
+            hint="name the field that says whether another page follows, or leave `more` out",
+        )
+    return said not in (None, "", False, 0, "false")
+
+
+def _check_the_end(data: Json, pages: Paging, where: str) -> None:
+    """Pass unless an answer without a cursor says itself that another page follows."""
+    outer = data if isinstance(data, dict) else {}
+    told = [name for name, value in [*outer.items(), *_inner(outer)] if value is True and _MORE.search(name)]
+    if told or pages.more is not None:
+        raise ConnectorError(
+            f"the answer of {where} says that more follows ({pages.more or told[0]}), and has nothing at "
+            f"`pages.cursor` ({pages.cursor})",
+            hint="`cursor` is a path to the next one, such as `meta.next` or `data[-1].id`",
+        )
+
+
+def _inner(data: dict[str, Json]) -> list[tuple[str, Json]]:
+    """The fields of records within, two deep, by their paths."""
+    found = [
+        (f"{name}.{key}", value)
+        for name, inner in data.items()
+        if isinstance(inner, dict)
+        for key, value in inner.items()
+    ]
+    return found + [
+        (f"{name}.{key}", value)
+        for name, inner in found
+        if isinstance(inner, dict)
+        for key, value in inner.items()
+    ]
 
 
 def link_of(header: str) -> str | None:

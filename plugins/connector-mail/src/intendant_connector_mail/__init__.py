@@ -1,7 +1,7 @@
 """Fetches mails by IMAP, and sends them by SMTP."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeVar
 
@@ -112,6 +112,10 @@ class MailConnector(NetworkConnector):
 
     name = "mail"
     Settings = MailSettings
+
+    def needs_input(self, name: str, given: Mapping[str, Json]) -> bool:
+        """True for a mail without `text`."""
+        return name == "send" and "text" not in given
 
     @operation(side_effects=False)
     async def fetch(self, parameters: Fetch, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input

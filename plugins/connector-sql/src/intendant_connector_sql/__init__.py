@@ -76,7 +76,7 @@ class SqlConnector(NetworkConnector):
     Settings = SqlSettings
 
     @operation(side_effects=False)
-    async def query(self, parameters: Query, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
+    async def query(self, parameters: Query, call: ConnectorCall) -> Json:
         """Read rows as records. Parameters are never pasted into the statement.
 
         Returns:
@@ -90,12 +90,12 @@ class SqlConnector(NetworkConnector):
         from intendant_connector_sql._database import query
 
         check_read(parameters.sql)
-        place = await self._place(parameters, write=False)
+        place = await self._place(parameters, call, write=False)
         settings: SqlSettings = self.settings
         bounds = (parameters.max, settings.max_rows, settings.max_bytes)
         return await self._threaded(place, lambda: query(place, parameters.sql, parameters.parameters, bounds))
 
-    @operation(side_effects=True)
+    @operation(side_effects=True, needs_input=False)
     async def execute(self, parameters: Execute, call: ConnectorCall) -> Json:
         """Change data, in one transaction: for each record of the step's input, or once.
 
@@ -116,14 +116,14 @@ class SqlConnector(NetworkConnector):
                 delivered=False,
             )
         check_single(parameters.sql)
-        place = await self._place(parameters, write=True)
+        place = await self._place(parameters, call, write=True)
         many = _records(call.input, parameters.parameters)
         return await self._threaded(place, lambda: execute(place, parameters.sql, many))
 
-    async def _place(self, parameters: _Database, *, write: bool) -> Place:
+    async def _place(self, parameters: _Database, call: ConnectorCall, *, write: bool) -> Place:
         settings: SqlSettings = self.settings
-        folders = (Path(),) if settings.working_folder else ()
-        roots = FileRoots((*folders, *settings.roots), owner=self.key)
+        own = (Path(), Path(call.folder)) if settings.working_folder else ()
+        roots = FileRoots((*own, *settings.roots), owner=self.key, beside=call.folder if own else "")
         place = await place_of(parameters.url, parameters.user, parameters.password, roots, self.addresses)
         if not write and not place.can_be_read_only and place.backend not in settings.read_only_logins:
             raise ConnectorError(

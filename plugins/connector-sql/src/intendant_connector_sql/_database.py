@@ -1,5 +1,6 @@
 """Runs a statement, read-only as far as the database itself can be told so."""
 
+import re
 import sqlite3
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -182,6 +183,11 @@ def _authorized_writing(action: int, _: str | None, second: str | None, *__: obj
     return sqlite3.SQLITE_OK
 
 
+_CAST = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*)|(?<![:\w\\]):[A-Za-z_]\w*(?=::)""")
+"""A parameter with PostgreSQL's mark of a type, `:day::date`, which SQLAlchemy reads as none without a blank
+between; and what quotes such text."""
+
+
 def _prepared(sql: str, values: Mapping[str, Json]) -> Any:
     """The statement, with its parameters apart from it.
 
@@ -190,7 +196,7 @@ def _prepared(sql: str, values: Mapping[str, Json]) -> Any:
     """
     from sqlalchemy import bindparam, text
 
-    statement = text(sql)
+    statement = text(_CAST.sub(lambda match: match[0] if match[1] else f"{match[0]} ", sql))
     names = set(statement._bindparams)  # noqa: SLF001  # the public way is to compile it
     missing = sorted(names - set(values))
     if missing:

@@ -103,10 +103,11 @@ def _file(url: Any, roots: FileRoots) -> Path:
         raise _wrong("the URL names no file", "such as sqlite:///shop.db")
     if url.host or url.username:
         raise _wrong("a URL of SQLite has no server and no user", "three slashes: sqlite:///shop.db")
-    path = roots.resolve(url.database)
-    if not path.is_file():
-        raise _wrong(f"{url.database} is not there", "the path is relative to the folder of the process")
-    return path
+    _, found = roots.locate(url.database)
+    if len(found) != 1 or not found[0].is_file():
+        hint = "it is looked for beside the workflow's file, then in the working folder"
+        raise _wrong(f"{url.database} is not there", hint)
+    return found[0]
 
 
 def _wrong(message: str, hint: str) -> ConnectorError:

@@ -126,26 +126,51 @@ def _tables(nodes: "list[LexborNode]", most: int) -> list[Json]:
         for table in node.css("table"):
             if len(table.css("table")) > 1:  # a search finds the element too that it begins at
                 continue
-            rows = [_row(row) for row in table.css("tr")]
-            left -= sum(len(cells) for cells, _ in rows)
-            if left < 0:
-                raise ValueError(f"its tables have more than {most} cells (max_cells)")
-            if (records := _records([row for row in rows if row[0]])) is not None:
+            rows: list[tuple[list[str], bool]] = []
+            below: dict[int, tuple[str, int]] = {}
+            for row in table.css("tr"):
+                cells, heads, below = _row(row, below)
+                left -= len(cells) + len(below)
+                if left < 0:
+                    raise ValueError(f"its tables have more than {most} cells (max_cells)")
+                rows += [(cells, heads)] if cells else []
+            if (records := _records(rows)) is not None:
                 caption = table.css_first("caption")
                 made.append({"caption": _line(caption.text()) if caption is not None else None, "rows": records})
     return made
 
 
-def _row(row: "LexborNode") -> tuple[list[str], bool]:
-    """A row's cells, those that span several columns repeated; and whether all are headings."""
+def _row(
+    row: "LexborNode", above: dict[int, tuple[str, int]]
+) -> tuple[list[str], bool, dict[int, tuple[str, int]]]:
+    """A row's cells, those that span columns or rows repeated; whether all are headings; and what is left to
+    the rows below, by column: a text, and for how many rows.
+    """
     cells: list[str] = []
-    kinds = []
+    kinds: list[bool] = []
+    below = {column: (text, rows - 1) for column, (text, rows) in above.items() if rows > 1}
+
+    def take_above() -> None:
+        while len(cells) in above:
+            cells.append(above[len(cells)][0])
+
     for cell in row.css("th, td"):
-        span = str(cell.attributes.get("colspan") or "1")
-        times = min(int(span), MOST_SPAN) if span.isascii() and span.isdecimal() and len(span) < 9 else 1  # noqa: PLR2004
-        cells += [_line(cell.text(separator=" ")) or ""] * max(1, times)
+        take_above()
+        text, rows = _line(cell.text(separator=" ")) or "", _span(cell, "rowspan")
+        for _ in range(_span(cell, "colspan")):
+            if rows > 1:
+                below[len(cells)] = (text, rows - 1)
+            cells.append(text)
         kinds.append(cell.tag == "th")
-    return cells, bool(kinds) and all(kinds)
+    take_above()
+    return (cells if kinds else []), bool(kinds) and all(kinds), below
+
+
+def _span(cell: "LexborNode", name: str) -> int:
+    """How many columns or rows a cell spans."""
+    text = str(cell.attributes.get(name) or "1")
+    known = text.isascii() and text.isdecimal() and len(text) < 9  # noqa: PLR2004
+    return max(1, min(int(text), MOST_SPAN)) if known else 1
 
 
 def _records(rows: list[tuple[list[str], bool]]) -> list[Json] | None:

@@ -101,6 +101,10 @@ def sign(secret: str, message: str, when: int, body: bytes) -> str:
     else:
         key = secret.encode()
     if len(key) < LEAST_KEY:
-        raise ConnectorError(f"the webhook's secret has fewer than {LEAST_KEY} bytes", delivered=False)
+        raise ConnectorError(
+            f"the webhook's secret has {len(key)} bytes, fewer than {LEAST_KEY}",
+            hint="take the secret that the receiver gave: `whsec_` and Base64 of its bytes, or a longer text",
+            delivered=False,
+        )
     digest = hmac.new(key, f"{message}.{when}.".encode() + body, sha256).digest()
     return f"v1,{b64encode(digest).decode()}"

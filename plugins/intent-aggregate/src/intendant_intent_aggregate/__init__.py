@@ -76,6 +76,7 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
         compression=CompressionPolicy(strategy="structural", floor=0.85),
         reasoning=3.0,
         output_complexity=6.0,
+        connects=False,
     )
 
     def flows(self, step: Step) -> bool:
@@ -88,8 +89,6 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
-        if step.uses is not None:
-            return ["an aggregation uses no connector: read in an extract step, and give its output as `input`"]
         found = [] if "input" in step.model_fields_set else ["`input` is missing: the list of records"]
         if step.prompt is None and not any(name in step.parameters for name in OPTIONS):
             found.append("nothing to do: give `group_by`, `measures`, `join`, `merge`, or a `prompt` for a model")

@@ -59,6 +59,7 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
         reasoning=6.0,
         output_complexity=4.0,
         tier_bias=-0.5,
+        connects=False,
     )
 
     def needs_model(self, step: Step) -> bool:
@@ -67,8 +68,6 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
-        if step.uses is not None:
-            return ["a conditional uses no connector: read in an extract step, and give its output as `input`"]
         found = prompt_clash(step.parameters, step.prompt, OPTIONS)
         if step.prompt is None and not any(name in step.parameters for name in OPTIONS):
             found.append(

@@ -63,6 +63,7 @@ class EnrichHandler(IntentHandler[EnrichParameters]):
         compression=CompressionPolicy(strategy="structural", floor=0.85),
         reasoning=3.0,
         output_complexity=6.0,
+        reads_only=True,
     )
 
     def needs_model(self, step: Step) -> bool:

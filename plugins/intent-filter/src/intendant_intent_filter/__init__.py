@@ -69,6 +69,7 @@ class FilterHandler(IntentHandler[FilterParameters]):
         reasoning=3.0,
         output_complexity=4.0,
         tier_bias=-0.5,
+        connects=False,
     )
 
     def flows(self, step: Step) -> bool:
@@ -87,8 +88,6 @@ class FilterHandler(IntentHandler[FilterParameters]):
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
-        if step.uses is not None:
-            return ["a filter uses no connector: read in an extract step, and give its output as `input`"]
         found = [] if "input" in step.model_fields_set else ["`input` is missing: the list of records to filter"]
         given = step.parameters
         if step.prompt is None and not any(name in given for name in OPTIONS):

@@ -68,6 +68,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
         reasoning=8,
         memory=True,
         output_complexity=7,
+        connects=False,
     )
 
     def needs_model(self, step: Step) -> bool:
@@ -95,7 +96,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
                 ["the input has no records, so the template was filled for none"] if request.input == [] else []
             )
             text = fill(wanted.template, request.input)
-            return StepResult(output=text, notes=(*notes, *_guarded(wanted, text, request.input)))
+            return StepResult(output=text, notes=(*notes, *await _guarded(wanted, text, request.input)))
         schema = request.step.output
         schema = None if schema is None or schema.get("type") == "string" else schema
         layout = wanted.format if schema is None else "json"
@@ -116,11 +117,11 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
         if schema is None and not found.value:
             hint = length_hint(reply, request.model.route, most) if reply.stop_reason == "length" else ""
             raise StepError("the model wrote nothing", hint=hint)
-        broken = _guarded(wanted, found.value, request.input)
+        broken = await _guarded(wanted, found.value, request.input)
         return StepResult(output=found.value, notes=(*found.notes, *_notes(reply), *broken))
 
 
-def _guarded(wanted: GenerateParameters, value: Json, source: Json) -> list[str]:
+async def _guarded(wanted: GenerateParameters, value: Json, source: Json) -> list[str]:
     """What a text that nobody is asked again about breaks, where the step only reports that.
 
     Raises:
@@ -128,7 +129,7 @@ def _guarded(wanted: GenerateParameters, value: Json, source: Json) -> list[str]
     """
     if wanted.guard is None:
         return []
-    problems = wanted.guard.checker(source)(value)
+    problems = await wanted.guard.checker(source)(value)
     if wanted.guard.on_break == "fail":
         require(problems)
     return [f"the text does not keep to its guard: {problem}" for problem in problems]

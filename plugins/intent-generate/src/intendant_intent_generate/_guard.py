@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -41,8 +41,9 @@ class Guard(Options):
     on_break: Literal["fail", "report"] = "fail"
     """What happens where it still does not hold: the step fails, or a note says so."""
 
-    def checker(self, source: Json) -> Callable[[Json], Sequence[str]]:
-        """Tells what is wrong with a text, or with data.
+    def checker(self, source: Json) -> Callable[[Json], Awaitable[Sequence[str]]]:
+        """Tells what is wrong with a text, or with data. A rule that could take long is evaluated in a process of
+        its own, which is killed with the step.
 
         Args:
             source: The step's input.
@@ -52,12 +53,12 @@ class Guard(Options):
         """
         rules = [(rule, Expression(rule.rule, NAMES)) for rule in self.rules]
 
-        def check(value: Json) -> Sequence[str]:
+        async def check(value: Json) -> Sequence[str]:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             found = [*self._lengths(text), *self._words(text)]
             for rule, condition in rules:
                 try:
-                    if not condition.test(text=text, value=value, input=source, values=self.values):
+                    if not await condition.test_async(text=text, value=value, input=source, values=self.values):
                         found.append(rule.message or f"`{rule.rule}` does not hold")
                 except ExpressionFailed as error:
                     found.append(error.message)

@@ -42,6 +42,7 @@ class SendHandler(IntentHandler[SendParameters]):
         output_complexity=3.0,
         tier_bias=-0.5,
         side_effects=True,
+        delivers=True,
     )
 
     def flows(self, step: Step) -> bool:
@@ -57,8 +58,6 @@ class SendHandler(IntentHandler[SendParameters]):
         found = []
         if step.uses is None:
             found.append("`uses` is missing: say through which connector, such as `uses: file.write`")
-        if "input" not in step.model_fields_set:
-            found.append("`input` is missing: what to send")
         if step.prompt is not None:
             found.append(
                 "send writes no text of its own: compose it in a generate step, and give its output as `input`"
@@ -76,7 +75,7 @@ class SendHandler(IntentHandler[SendParameters]):
         """
         if request.step.uses is None:
             raise StepError("there is no connector to send through", hint="add `uses`, such as `uses: file.write`")
-        if request.input is None:
+        if request.input is None and "input" in request.step.model_fields_set:
             raise StepError("there is nothing to send: the input is null", hint="give the step an `input`")
         options = request.parameters
         if options.digest is not None:

@@ -90,6 +90,7 @@ class SummarizeHandler(IntentHandler[SummarizeParameters]):
         memory=True,
         reasoning=4,
         output_complexity=5,
+        connects=False,
     )
 
     def check(self, step: Step) -> list[str]:

@@ -57,6 +57,7 @@ class TransformHandler(IntentHandler[TransformParameters]):
         compression=CompressionPolicy(strategy="structural", floor=0.85),
         reasoning=4.0,
         output_complexity=5.0,
+        connects=False,
     )
 
     def needs_model(self, step: Step) -> bool:
@@ -69,8 +70,6 @@ class TransformHandler(IntentHandler[TransformParameters]):
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
-        if step.uses is not None:
-            return ["a transform uses no connector: read in an extract step, and give its output as `input`"]
         found = [] if "input" in step.model_fields_set else ["`input` is missing: what to transform"]
         if step.prompt is None and "do" not in step.parameters and "op" not in step.parameters:
             found.append("give either `do`, a list of operations, or `op`, a single one, or a `prompt`")

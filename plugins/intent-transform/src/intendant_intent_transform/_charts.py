@@ -1,6 +1,6 @@
 """Charts as text, for reports that are read as they are."""
 
-from fractions import Fraction
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -20,7 +20,7 @@ class ToBarChart(Op):
     label: str
     """The field that names a bar."""
     value: str
-    """The field that a bar is as long as: a number from 0."""
+    """The field that a bar is as long as. Bars of negative numbers are shaded; null has none."""
     width: int = Field(40, ge=4, le=200)
     """Characters of the longest bar."""
 
@@ -32,22 +32,29 @@ class ToBarChart(Op):
             return ""
         sizes = [self._size(get(record, self.value), record_name(record, at)) for at, record in enumerate(records)]
         labels = [as_text(get(record, self.label)).replace("\n", " ") for record in records]
-        most, wide = max(sizes), max(map(len, labels))
+        most, wide = max(map(abs, sizes)), max(map(len, labels))
         lines = (
             f"{label:<{wide}} {self._bar(size, most)} {as_text(get(record, self.value))}"
             for label, size, record in zip(labels, sizes, records, strict=True)
         )
         return "```\n" + "".join(f"{line}\n" for line in lines) + "```\n"
 
-    def _size(self, value: Json, name: str) -> Fraction:
+    def _size(self, value: Json, name: str) -> float:
+        if value is None:
+            return 0.0
         try:
-            size = Fraction(str(value)) if isinstance(value, int | float | str) else None
-        except ValueError:
-            size = None
-        if size is None or isinstance(value, bool) or size < 0:
-            raise StepError(f"{self.value} of {name} is {describe_value(value)}", hint="a bar has a number from 0")
+            size = float(value) if isinstance(value, int | float | str) else math.nan
+        except (ValueError, OverflowError):
+            size = math.nan
+        if not math.isfinite(size) or isinstance(value, bool):
+            raise StepError(
+                f"{self.value} of {name} is {describe_value(value)}",
+                hint="a bar is as long as a number; `set` with `double(item.…)` makes one of a text",
+            )
         return size
 
-    def _bar(self, size: Fraction, most: Fraction) -> str:
-        eighths = round(8 * self.width * size / most) if most else 0
+    def _bar(self, size: float, most: float) -> str:
+        eighths = round(8 * self.width * (abs(size) / most)) if most else 0
+        if size < 0:
+            return "▒" * max(1, round(eighths / 8))
         return "█" * (eighths // 8) + PARTS[eighths % 8].strip()

@@ -110,6 +110,7 @@ class ValidateHandler(IntentHandler[ValidateParameters]):
         compression=CompressionPolicy(strategy="structural", floor=0.85),
         reasoning=6.0,
         output_complexity=6.0,
+        connects=False,
     )
 
     def needs_model(self, step: Step) -> bool:
@@ -122,8 +123,6 @@ class ValidateHandler(IntentHandler[ValidateParameters]):
 
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
-        if step.uses is not None:
-            return ["a validation uses no connector: read in an extract step, and give its output as `input`"]
         found = [] if "input" in step.model_fields_set else ["`input` is missing: what to check"]
         if step.prompt is None and not any(step.parameters.get(name) not in (None, []) for name in OPTIONS):
             found.append("nothing to check against: give `schema`, `rules` or both, or a `prompt` for a model")
