@@ -389,7 +389,7 @@ async def test_a_time_that_is_due_starts_one_run_whichever_worker_sees_it(url, t
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[a]\nflow = 'f'\n", "write either `cron` or `folder`"),
+        ("[a]\nflow = 'f'\n", "write one of `cron`, `folder` and `webhook`"),
         ("[a]\nflow = 'f'\ncron = '99 * * * *'\n", "'99 * * * *' is not understood"),
         ("[a]\nflow = 'f'\ncron = '* * * * *'\ntimezone = 'Mars'\n", "'Mars' is no time zone"),
         ("[a]\ncron = '* * * * *'\n", "a.flow"),

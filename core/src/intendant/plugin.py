@@ -89,6 +89,10 @@ from intendant.hooks.table_engine import (
     open_table as open_table,
     quoted as quoted,
 )
+from intendant.hooks.webhook_signatures import (
+    standard_signature as standard_signature,
+    webhook_key as webhook_key,
+)
 from intendant.hooks.wrapping import (
     unwrapped_value as unwrapped_value,
     wrapped_schema as wrapped_schema,

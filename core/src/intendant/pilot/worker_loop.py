@@ -99,7 +99,7 @@ class Worker:
     ) -> None:
         self._engine = engine
         self._service = OrchestrationService.of(engine)
-        self._triggers = triggers or {}
+        self._triggers = {name: one for name, one in (triggers or {}).items() if one.webhook is None}
         self._concurrency = concurrency
         self._on_done = on_done
         self._dispatcher = EmbeddedDispatcher() if dispatcher is None else dispatcher
