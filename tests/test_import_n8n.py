@@ -314,6 +314,25 @@ def test_html_is_made_and_read() -> None:
     values = {"values": [{"key": "title", "cssSelector": "h1"}, {"key": "text", "cssSelector": ".x"}]}
     found = one("html", [page], 1.2, operation="extractHtmlContent", extractionValues=values)
     assert found["it", 0] == [{"title": "Hi you", "text": "One"}]
+    page = {"data": "<ul><li><a href='/a'>A <b>x</b></a></li><li><a href='/b'>B</a></li></ul>"}
+    wanted = [
+        {"key": "first", "cssSelector": "a", "returnValue": "attribute", "attribute": "href"},
+        {"key": "all", "cssSelector": "a", "returnValue": "attribute", "attribute": "href", "returnArray": True},
+        {"key": "inner", "cssSelector": "li a", "returnValue": "html"},
+        {"key": "texts", "cssSelector": "li", "returnArray": True},
+        {"key": "none", "cssSelector": "table", "returnArray": True},
+        {"key": "gone", "cssSelector": "table", "returnValue": "html"},
+    ]
+    found = one("html", [page], 1.2, operation="extractHtmlContent", extractionValues={"values": wanted})
+    expected = {
+        "first": "/a",
+        "all": ["/a", "/b"],
+        "inner": "A <b>x</b>",
+        "texts": ["A x", "B"],
+        "none": [],
+        "gone": "",
+    }
+    assert found["it", 0] == [expected]
     assert one("html", [ANN], 1, html="<p>{{ $json.who }}</p>")["it", 0] == [{"html": "<p>Ann</p>"}]
 
 
@@ -346,6 +365,25 @@ def test_two_inputs_become_one(parameters, expected) -> None:
     both = node("Both", "merge", 3, **parameters)
     links = [("Start", 0, "One", 0), ("Start", 0, "Other", 0), ("One", 0, "Both", 0), ("Other", 0, "Both", 1)]
     assert run(workflow(START, one_side, other, both, links=links), [{}])["Both", 0] == expected
+
+
+def test_an_answer_may_be_computed() -> None:
+    body = '={"who": {{ JSON.stringify($json.who) }}, "up": "{{ $json.who.toUpperCase() }}!", "n": {{ $json.n }}}'
+    answer = node("Answer", "respondToWebhook", 1.1, respondWith="json", responseBody=body)
+    made = convert(workflow(START, answer))
+    assert made.count("placeholder") == 0
+    with SyncOrchestrationService(db="none") as service:
+        assert service.run(Workflow.parse(made.text()), {"items": [ANN]}).returned == {
+            "who": "Ann",
+            "up": "ANN!",
+            "n": 1,
+        }
+    text = node(
+        "Answer", "respondToWebhook", 1.1, respondWith="text", responseBody="={{ JSON.stringify($json.tags) }}"
+    )
+    with SyncOrchestrationService(db="none") as service:
+        made = convert(workflow(START, text))
+        assert service.run(Workflow.parse(made.text()), {"items": [ANN]}).returned == {"response": '["a","b"]'}
 
 
 def test_a_form_waits_for_what_is_filled_in_and_shows_the_last_page() -> None:
