@@ -148,6 +148,13 @@ LOWER = "return items.map(i => ({ json: { x: i.json.who.toLowerCase() } }));"
             [{"w": "Ann"}, {"w": "bob"}, {"w": "Cid"}],
         ),
         ("set", 3.4, {"mode": "raw", "jsonOutput": "={{ $json }}"}, LIST),
+        (
+            "set",
+            3.4,
+            {"mode": "raw", "jsonOutput": "={{ Object.assign({ n: 0, k: 'x' }, $json) }}"},
+            [{**ANN, "k": "x"}, {**BOB, "k": "x"}, {"n": 0, "k": "x", **CID}],
+        ),
+        ("set", 3.4, computed("i", "={{ $item('0').$node['Start'].json.who }}"), [{"i": "Ann"}] * 3),
         ("set", 1, {"keepOnlySet": True, "values": {"number": [{"name": "k", "value": "7"}]}}, [{"k": 7}] * 3),
         ("filter", 2, {"conditions": condition(N, "number", "gt", 5)}, [BOB]),
         ("filter", 2, {"conditions": condition(N, "number", "notExists")}, [CID]),
