@@ -482,6 +482,15 @@ def test_a_loop_comes_before_what_is_within_it_however_the_nodes_are_written() -
     assert found["Loop", 0] == [{"m": "Ann?"}, {"m": "bob?"}, {"m": "Cid?"}]
 
 
+def test_a_loop_comes_before_a_node_in_it_that_also_gets_something_from_outside() -> None:
+    loop, names = node("Loop", "splitInBatches", 3), node("Names", "code", 2, jsCode="return [{z: 1}]")
+    both = node("Both", "merge", 3, mode="combine", combineBy="combineAll")
+    links = [("Start", 0, "Names", 0), ("Start", 0, "Loop", 0), ("Loop", 1, "Both", 0), ("Names", 0, "Both", 1)]
+    links.append(("Both", 0, "Loop", 0))
+    found = run(workflow(both, START, names, loop, links=links), [ANN, BOB])
+    assert found["Loop", 0] == [{**ANN, "z": 1}, {**BOB, "z": 1}]
+
+
 def test_loops_are_within_loops() -> None:
     outer, inner = node("Outer", "splitInBatches", 3), node("Inner", "splitInBatches", 3)
     split = node("Tags", "splitOut", 1, fieldToSplitOut="tags")
