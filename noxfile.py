@@ -312,6 +312,7 @@ def postgresql(session: nox.Session) -> None:
         "core/tests/test_integrity.py",
         "core/tests/test_pruning.py",
         "core/tests/test_costs.py",
+        "core/tests/test_embedding.py",
         "plugins/connector-sql/tests",
         "contrib/dbos/tests",
         "contrib/dashboard/tests/test_dashboard.py::test_pages_and_changes_are_the_same_over_postgresql",

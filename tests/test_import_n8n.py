@@ -148,6 +148,13 @@ LOWER = "return items.map(i => ({ json: { x: i.json.who.toLowerCase() } }));"
             [{"w": "Ann"}, {"w": "bob"}, {"w": "Cid"}],
         ),
         ("set", 3.4, {"mode": "raw", "jsonOutput": "={{ $json }}"}, LIST),
+        (
+            "set",
+            3.4,
+            {"mode": "raw", "jsonOutput": "={{ Object.assign({ n: 0, k: 'x' }, $json) }}"},
+            [{**ANN, "k": "x"}, {**BOB, "k": "x"}, {"n": 0, "k": "x", **CID}],
+        ),
+        ("set", 3.4, computed("i", "={{ $item('0').$node['Start'].json.who }}"), [{"i": "Ann"}] * 3),
         ("set", 1, {"keepOnlySet": True, "values": {"number": [{"name": "k", "value": "7"}]}}, [{"k": 7}] * 3),
         ("filter", 2, {"conditions": condition(N, "number", "gt", 5)}, [BOB]),
         ("filter", 2, {"conditions": condition(N, "number", "notExists")}, [CID]),
@@ -314,6 +321,25 @@ def test_html_is_made_and_read() -> None:
     values = {"values": [{"key": "title", "cssSelector": "h1"}, {"key": "text", "cssSelector": ".x"}]}
     found = one("html", [page], 1.2, operation="extractHtmlContent", extractionValues=values)
     assert found["it", 0] == [{"title": "Hi you", "text": "One"}]
+    page = {"data": "<ul><li><a href='/a'>A <b>x</b></a></li><li><a href='/b'>B</a></li></ul>"}
+    wanted = [
+        {"key": "first", "cssSelector": "a", "returnValue": "attribute", "attribute": "href"},
+        {"key": "all", "cssSelector": "a", "returnValue": "attribute", "attribute": "href", "returnArray": True},
+        {"key": "inner", "cssSelector": "li a", "returnValue": "html"},
+        {"key": "texts", "cssSelector": "li", "returnArray": True},
+        {"key": "none", "cssSelector": "table", "returnArray": True},
+        {"key": "gone", "cssSelector": "table", "returnValue": "html"},
+    ]
+    found = one("html", [page], 1.2, operation="extractHtmlContent", extractionValues={"values": wanted})
+    expected = {
+        "first": "/a",
+        "all": ["/a", "/b"],
+        "inner": "A <b>x</b>",
+        "texts": ["A x", "B"],
+        "none": [],
+        "gone": "",
+    }
+    assert found["it", 0] == [expected]
     assert one("html", [ANN], 1, html="<p>{{ $json.who }}</p>")["it", 0] == [{"html": "<p>Ann</p>"}]
 
 
@@ -346,6 +372,25 @@ def test_two_inputs_become_one(parameters, expected) -> None:
     both = node("Both", "merge", 3, **parameters)
     links = [("Start", 0, "One", 0), ("Start", 0, "Other", 0), ("One", 0, "Both", 0), ("Other", 0, "Both", 1)]
     assert run(workflow(START, one_side, other, both, links=links), [{}])["Both", 0] == expected
+
+
+def test_an_answer_may_be_computed() -> None:
+    body = '={"who": {{ JSON.stringify($json.who) }}, "up": "{{ $json.who.toUpperCase() }}!", "n": {{ $json.n }}}'
+    answer = node("Answer", "respondToWebhook", 1.1, respondWith="json", responseBody=body)
+    made = convert(workflow(START, answer))
+    assert made.count("placeholder") == 0
+    with SyncOrchestrationService(db="none") as service:
+        assert service.run(Workflow.parse(made.text()), {"items": [ANN]}).returned == {
+            "who": "Ann",
+            "up": "ANN!",
+            "n": 1,
+        }
+    text = node(
+        "Answer", "respondToWebhook", 1.1, respondWith="text", responseBody="={{ JSON.stringify($json.tags) }}"
+    )
+    with SyncOrchestrationService(db="none") as service:
+        made = convert(workflow(START, text))
+        assert service.run(Workflow.parse(made.text()), {"items": [ANN]}).returned == {"response": '["a","b"]'}
 
 
 def test_a_form_waits_for_what_is_filled_in_and_shows_the_last_page() -> None:
@@ -435,6 +480,15 @@ def test_a_loop_comes_before_what_is_within_it_however_the_nodes_are_written() -
     links = [("Start", 0, "Loop", 0), ("Loop", 1, "Mark", 0), ("Mark", 0, "Loop", 0)]
     found = run(workflow(mark, START, loop, links=links), LIST)
     assert found["Loop", 0] == [{"m": "Ann?"}, {"m": "bob?"}, {"m": "Cid?"}]
+
+
+def test_a_loop_comes_before_a_node_in_it_that_also_gets_something_from_outside() -> None:
+    loop, names = node("Loop", "splitInBatches", 3), node("Names", "code", 2, jsCode="return [{z: 1}]")
+    both = node("Both", "merge", 3, mode="combine", combineBy="combineAll")
+    links = [("Start", 0, "Names", 0), ("Start", 0, "Loop", 0), ("Loop", 1, "Both", 0), ("Names", 0, "Both", 1)]
+    links.append(("Both", 0, "Loop", 0))
+    found = run(workflow(both, START, names, loop, links=links), [ANN, BOB])
+    assert found["Loop", 0] == [{**ANN, "z": 1}, {**BOB, "z": 1}]
 
 
 def test_loops_are_within_loops() -> None:

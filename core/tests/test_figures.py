@@ -32,6 +32,7 @@ from intendant.record.periods import elapsed_share
 from intendant.record.prometheus import exposition
 from intendant.record.report_page import Report, page
 from intendant.record.rows import LimitState, Scope
+from intendant.record.store import run_figures
 from intendant.testing import ScriptedProvider, engine
 
 SETTINGS = Settings.load(env={}, file=None)
@@ -429,6 +430,7 @@ async def test_a_run_that_waits_has_not_ended_and_has_no_figures_yet() -> None:
     flow = Workflow.model_validate({"name": "asks", "budget": {"tokens": 5000}, "steps": steps})
     async with engine(Ask()) as service:
         run = (await service.run(flow)).run_id
+        assert await service._engine.store.do(run_figures.missing("default")) == [], "none are made when asked for"
         assert await alerting.figures(service._engine, Scope()) == []
         assert await service.operations.newest_figures() == []
         await service.operations.decide(run, "b", "approved", by="ada")

@@ -53,6 +53,7 @@ _METHODS: dict[tuple[str, int], str] = {
     ("isEmpty", 0): "(size({0}) == 0)",
     ("isNotEmpty", 0): "(size({0}) > 0)",
     ("indexOf", 1): "{0}.indexOf({1})",
+    ("length", 0): "size({0})",
     ("compact", 0): '{0}.filter(x, x != null && x != "" && x != [] && x != {{}})',
 }
 """What may be called on a value, with so many arguments."""

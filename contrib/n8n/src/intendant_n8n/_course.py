@@ -1,6 +1,11 @@
 """Nodes about the course of a workflow: waiting, stopping, answering."""
 
+import re
+from collections.abc import Callable
+from typing import Any
+
 from intendant_n8n._builder import Builder, Outcome
+from intendant_n8n._expressions import Scope
 from intendant_n8n._graph import Node
 from intendant_n8n._javascript import NotUnderstood
 from intendant_n8n._json_text import read_json
@@ -47,17 +52,33 @@ def respond(builder: Builder, node: Node) -> Outcome:
     items, parameters = builder.items(node), node.parameters
     kind = parameters.get("respondWith", "firstIncomingItem")
     if kind in ("json", "text"):
-        scope = builder.scope(node, f"{items}[0]")
         body = parameters.get("responseBody", "")
-        builder.shared.returns = read_json(body, scope) if kind == "json" else scope.template(body)
-        if scope.computed:
-            builder.shared.returns = None
-            raise NotUnderstood("an answer that is computed")
+        builder.shared.returns = of_first(
+            builder, node, items, lambda scope: read_json(body, scope) if kind == "json" else scope.template(body)
+        )
     elif kind in ("allIncomingItems", "firstIncomingItem"):
         builder.shared.returns = braces(items if kind == "allIncomingItems" else f"{items}[0]")
     elif kind != "noData":
         raise NotUnderstood(f"an answer of kind {kind}")
     return mapped(node, items, pairs=True)
+
+
+def of_first(builder: Builder, node: Node, items: str, make: Callable[[Scope], Any]) -> Any:
+    """A value with references to the first record that comes in; what has to be computed for it is computed."""
+    scope = builder.scope(node)
+    value = make(scope)
+    return _with_record(value, f"{builder.computed(node, scope, items)}[0]")
+
+
+_OWN = re.compile(r"\{\{ item(?=[.\[ ])")
+
+
+def _with_record(value: Any, reference: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_record(inner, reference) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_record(inner, reference) for inner in value]
+    return _OWN.sub(f"{{{{ {reference}", value) if isinstance(value, str) else value
 
 
 COURSE: dict[str, Make] = {

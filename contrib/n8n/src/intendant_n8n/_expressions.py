@@ -126,9 +126,15 @@ class Scope:
             return self.variable(name, tuple(keys)), []
         return None
 
-    def _of_call(self, node: Call, keys: list[str | int]) -> tuple[str, list[str | int]] | None:
+    def _of_call(  # noqa: PLR0911  # one form each
+        self, node: Call, keys: list[str | int]
+    ) -> tuple[str, list[str | int]] | None:
         """`$('X').item.json`, `$('X').first().json`, `$input.first().json`, `$items('X')[0].json`."""
         function, arguments = node.function, node.arguments
+        if function == Name("$item") and keys[:1] == ["$node"] and keys[2:3] == ["json"]:
+            if arguments not in ((Literal(0),), (Literal("0"),)):
+                raise NotUnderstood("`$item()`")
+            return self.lookup(str(keys[1]), True), keys[3:]
         if isinstance(function, Name) and function.name in ("$", "$items") and len(arguments) == 1:
             name = text_of(arguments[0])
             if function.name == "$" and keys[:2] == ["item", "json"]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from intendant_n8n._builder import Builder, Outcome
 from intendant_n8n._conditions import tree_of
+from intendant_n8n._course import of_first
 from intendant_n8n._expressions import Scope
 from intendant_n8n._graph import Node
 from intendant_n8n._javascript import Call, Literal, Member, Name, Node as Tree, NotUnderstood
@@ -25,8 +26,7 @@ def html(builder: Builder, node: Node) -> Outcome:
     values = parameters.get("extractionValues", {}).get("values", [])
     if operation != "extractHtmlContent" or parameters.get("sourceData", "json") != "json" or not values:
         raise NotUnderstood(f"the operation {operation}")
-    if any(one.get("returnValue", "text") != "text" or one.get("returnArray") for one in values):
-        raise NotUnderstood("what is no text of one element")
+    kinds = [_told(one) for one in values]
     field = str(parameters.get("dataPropertyName", "data")).removeprefix("=")
 
     def make(scope: Scope) -> dict[str, Any]:
@@ -37,15 +37,39 @@ def html(builder: Builder, node: Node) -> Outcome:
                 "intent": "extract",
                 "uses": "web.parse",
                 "input": source,
-                "with": {"select": str(one["cssSelector"]), "main": False, "tables": False},
+                "with": {"select": str(one["cssSelector"]), "each": kind, "main": False, "tables": False},
             }
-            for number, one in enumerate(values)
+            for number, (one, kind) in enumerate(zip(values, kinds, strict=True))
         ]
-        found = {str(one["key"]): f"{{{{ steps.value_{n}.output.text }}}}" for n, one in enumerate(values)}
+        found = {str(one["key"]): _place(number, one) for number, one in enumerate(values)}
         return {"steps": steps, "returns": found}
 
     outputs = builder.for_items(node, builder.items(node), make)
     return mapped(node, outputs, pairs=True, single=single_source(builder, node))
+
+
+def _told(one: Mapping[str, Any]) -> str:
+    """What is told of the elements that a selector finds.
+
+    Raises:
+        NotUnderstood: A value of a form, or an attribute without a name.
+    """
+    kind = str(one.get("returnValue", "text"))
+    if kind == "attribute":
+        kind = str(one.get("attribute") or "value")
+    if kind == "value" or kind.startswith("="):
+        raise NotUnderstood("the value of a field, or a computed attribute")
+    return kind
+
+
+def _place(number: int, one: Mapping[str, Any]) -> str:
+    """The reference to what was found: all of it, the first, or the text of all."""
+    output = f"steps.value_{number}.output"
+    if one.get("returnArray"):
+        return braces(f"{output}.each")
+    if one.get("returnValue", "text") == "text":
+        return braces(f"{output}.text")
+    return f"{{{{ default({output}.each[0], '') }}}}"
 
 
 def date_time(builder: Builder, node: Node) -> Outcome:
@@ -109,16 +133,13 @@ def form(builder: Builder, node: Node) -> Outcome:
     """A page of a form waits for what is filled in; the last page is what the workflow returns."""
     parameters, items = node.parameters, builder.items(node)
     if parameters.get("operation", "page") == "completion":
-        scope = builder.scope(node, f"{items}[0]")
         if parameters.get("respondWith", "text") not in ("text", "showText"):
             raise NotUnderstood("a page elsewhere")
         shown = {
-            "title": scope.template(parameters.get("completionTitle", "")),
-            "message": scope.template(parameters.get("completionMessage", parameters.get("responseText", ""))),
+            "title": parameters.get("completionTitle", ""),
+            "message": parameters.get("completionMessage", parameters.get("responseText", "")),
         }
-        if scope.computed or scope.before:
-            raise NotUnderstood("a page that is computed")
-        builder.shared.returns = shown
+        builder.shared.returns = of_first(builder, node, items, lambda scope: scope.template(shown))
         return mapped(node, items, pairs=True, single=True)
     return _waits(builder, node, items)
 

@@ -9,7 +9,7 @@ from intendant_n8n._builder import TAKE_OUT, WITH, Builder, Outcome, beside, ope
 from intendant_n8n._conditions import condition_of
 from intendant_n8n._expressions import Scope
 from intendant_n8n._graph import Node
-from intendant_n8n._javascript import Node as Tree, NotUnderstood, Object
+from intendant_n8n._javascript import Call, Member, Name, Node as Tree, NotUnderstood, Object
 from intendant_n8n._json_text import json_tree
 from intendant_n8n._words import braces, cel_part, literal
 
@@ -131,11 +131,25 @@ def _raw(tree: Tree, scope: Scope) -> dict[str, str]:
 
 def _replaced(builder: Builder, node: Node, scope: Scope, tree: Tree) -> Outcome:
     """Records that an expression makes, each in place of one that comes in."""
+    match tree:
+        case Call(Member(Name("Object"), "assign"), (Object(given), Name("$json"))) if given:
+            # What the record has wins over what is given.
+            fields = {str(name): _unless_there(str(name), scope.cel(value)) for name, value in given}
+            return mapped(
+                node,
+                with_fields(builder, node, scope, fields, keep=True),
+                pairs=True,
+                single=single_source(builder, node),
+            )
     made = scope.cel(tree)
     operations = [*scope.before, {"op": "set", "fields": {REPLACED: made}}, {"op": "project", "path": REPLACED}]
     options = operations_of(operations, scope)
     step = {"intent": "transform", "input": braces(builder.items(node)), "options": options}
     return mapped(node, builder.add(node, step), pairs=True, single=single_source(builder, node))
+
+
+def _unless_there(name: str, cel: str) -> str:
+    return f"{literal(name)} in item ? item{cel_part(name)} : {cel}"
 
 
 def _nested(fields: Mapping[str, str]) -> dict[str, str]:

@@ -71,8 +71,8 @@ def pieces(text: str) -> Iterator[tuple[bool, str]]:
         end = text.find("}}", start)
         if end < 0:
             break
-        while text[end : end + 3] == "}}}":
-            end += 1  # an object in braces ends here
+        while text[end : end + 3] == "}}}" and text.count("{", start + 2, end) > text.count("}", start + 2, end):
+            end += 1  # an object within the expression ends here
         if start > at:
             yield True, text[at:start]
         yield False, text[start + 2 : end]

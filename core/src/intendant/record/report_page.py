@@ -43,7 +43,7 @@ svg text{font-size:13px;fill:var(--ink)}
 .wide{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line)}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}
 .alert{border-left:4px solid var(--bad);padding:.25rem .75rem;margin:.5rem 0;background:var(--card)}
 @media print{body{max-width:none}}
 """
