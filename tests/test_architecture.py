@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,8 @@ MEMBERS = {
 
 def imports(file: Path, *, top_level_only: bool = False):
     """(module, imported names) of each import in a file, those for type checkers left out."""
-    tree = ast.parse(file.read_text())
-    for node in ast.walk(tree):
-        for child in ast.iter_child_nodes(node):
-            child.parent = node  # type: ignore[attr-defined]
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Import | ast.ImportFrom) or _for_types(node):
+    for node in _nodes(file):
+        if _for_types(node):
             continue
         if top_level_only and not isinstance(node.parent, ast.Module):  # type: ignore[attr-defined]
             continue
@@ -56,6 +53,16 @@ def imports(file: Path, *, top_level_only: bool = False):
             yield from ((alias.name, ()) for alias in node.names)
         else:
             yield node.module or ".", tuple(alias.name for alias in node.names)
+
+
+@cache
+def _nodes(file: Path) -> list[ast.Import | ast.ImportFrom]:
+    """The imports of a file; each node that they stand in knows its own as `parent`."""
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        for child in ast.iter_child_nodes(node):
+            child.parent = node  # type: ignore[attr-defined]
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def _for_types(node: ast.AST) -> bool:

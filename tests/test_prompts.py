@@ -230,6 +230,7 @@ async def test_answers_that_break_off_are_asked_for_in_halves() -> None:
     assert result.outputs["s0"] == [ticket["text"].upper() for ticket in data]
 
 
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize(
     "said",
     ["", "no", "{}", '{"answers": 3}', '{"answers": [{"n": 0}]}', "[1, 2]", "null", '{"answers": [{"n": true}]}'],

@@ -34,6 +34,7 @@ async def test_an_answer_is_charged_as_it_was_reported(llmock: Any, ask: Any, ap
     llmock.assert_resilient(strict=True)
 
 
+@pytest.mark.sampled(10)
 @EACH
 @pytest.mark.parametrize(
     ("status", "streams"),
@@ -145,6 +146,7 @@ def check(told: Any, shown: str) -> None:
     assert told.result.metrics.tokens_used == tokens + told.tries[-1].usage.tokens
 
 
+@pytest.mark.sampled(16)
 @EVERY
 @pytest.mark.parametrize(
     ("fault", "chunks"),
@@ -174,6 +176,7 @@ async def test_a_stream_that_breaks_is_charged_and_asked_for_again(
     llmock.assert_resilient(strict=True)
 
 
+@pytest.mark.sampled(4)
 @EVERY
 @pytest.mark.parametrize("chunks", [0, 6])
 async def test_a_stream_that_falls_silent_is_ended(llmock: Any, ask: Any, api: str, chunks: int) -> None:

@@ -141,6 +141,7 @@ async def charged(
     return told.tries[0].usage, told.held[0]
 
 
+@pytest.mark.sampled(12)
 @APIS
 @STREAMED
 @pytest.mark.parametrize(

@@ -157,6 +157,7 @@ async def test_a_server_that_is_not_there_got_nothing():
     assert caught.value.delivered is False
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("given", "says"),
     [

@@ -111,6 +111,7 @@ def test_a_missing_input_is_seen_before_the_run():
     assert any("`input` is missing" in message for message in TransformHandler().check(step))
 
 
+@pytest.mark.sampled(50)
 @pytest.mark.parametrize("op", [op for op in OPS if op not in ("to_json", "parse_json", "split", "render")])
 @pytest.mark.parametrize("value", [None, "text", 5, [1, "two"], {"rows": [1]}])
 async def test_every_operation_answers_or_refuses_whatever_it_is_given(op, value):

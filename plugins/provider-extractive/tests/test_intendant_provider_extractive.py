@@ -243,6 +243,7 @@ async def test_never_spends_more_than_was_set_aside(source: Any, limit: int, tas
     assert 0 <= reply.usage.input_tokens <= 3
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "text",
     [
@@ -339,6 +340,7 @@ async def test_records_without_a_name_are_counted() -> None:
     assert lines[1:] == [f"- record {n}: {text}" for n, text in enumerate(texts, 1)]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("unit", ["a@b", "A: ", "A B C D E: ", "@", "a@b (", "A.", "x: \n", "A@b: c\n"])
 async def test_owners_are_found_in_linear_time(unit: str) -> None:
     assert (await ask(unit * (300_000 // len(unit)), limit=50)).usage.output_tokens <= 50

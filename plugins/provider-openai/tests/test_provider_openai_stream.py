@@ -180,6 +180,7 @@ async def test_an_answer_that_was_cut_short_is_one(stub: Any, told: Any) -> None
     assert (await follow(told())).stop_reason == "length"
 
 
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize(
     ("code", "retryable", "at_fault"),
     [
