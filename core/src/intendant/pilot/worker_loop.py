@@ -1,7 +1,6 @@
 """A worker: goes on with due runs, takes over those whose process has died, and starts those of triggers."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
@@ -21,6 +20,7 @@ from intendant.model.results import RunResult
 from intendant.model.workflow import Workflow
 from intendant.pilot.embedded_dispatch import EmbeddedDispatcher
 from intendant.pilot.engine import Engine
+from intendant.pilot.process_names import host_name
 from intendant.pilot.resuming import may_live
 from intendant.pilot.run_triggers import Firing, FolderWatch, Trigger, due_times, inputs_of
 from intendant.pilot.service import OrchestrationService
@@ -181,9 +181,8 @@ class Worker:
         return sum([await self._submit(each.id, "due", each.id, each.agent, each.priority) for each in found])
 
     async def _abandoned(self) -> int:
-        host = socket.gethostname()
         store, tenant = self._engine.store, self._engine.tenant
-        found = await store.do(liveness.maybe_abandoned(tenant, host, store.now()))
+        found = await store.do(liveness.maybe_abandoned(tenant, host_name(), store.now()))
         dead = [row for row in found if not may_live(row, store.now())]
         for name in {row.worker for row in dead if row.worker}:
             await self._dispatcher.reap(name)
