@@ -184,6 +184,7 @@ async def test_several_workers_go_on_with_each_run_once(url) -> None:
         done = await asyncio.gather(work(one), work(two), work(three))
         ended = [item.result.run_id for part in done for item in part if item.result]
         assert (len(ended), len(set(ended))) == (20, 20)
+        assert not [item.error for part in done for item in part if item.error], "to be too late is no failure"
         assert sum(len(copy.done) for copy in copies) == 20
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import time
 from typing import Literal, NamedTuple
@@ -16,7 +17,7 @@ from intendant.model.errors import (
     SchemaMismatch,
     StoreError,
 )
-from intendant.model.results import RunResult
+from intendant.model.results import RunResult, RunStatus
 from intendant.model.workflow import Workflow
 from intendant.pilot.embedded_dispatch import EmbeddedDispatcher
 from intendant.pilot.engine import Engine
@@ -24,7 +25,7 @@ from intendant.pilot.process_names import host_name
 from intendant.pilot.resuming import may_live
 from intendant.pilot.run_triggers import Firing, FolderWatch, Trigger, due_times, inputs_of
 from intendant.pilot.service import OrchestrationService
-from intendant.record.store import liveness, schedules
+from intendant.record.store import liveness, runs, schedules
 
 LOOK_SECONDS = 0.5
 """Between two looks at what is due. Other processes may make runs due at any time."""
@@ -246,6 +247,8 @@ class Worker:
         except RunActive:
             return "elsewhere"
         except IntendantError as error:
+            if await self._is_completed(run_id):
+                return "elsewhere"  # another worker was faster
             why, what = self._why.get(run_id, ("due", run_id))
             self._pause(run_id, why, what, error)
             return "failed"
@@ -255,6 +258,12 @@ class Worker:
         self._pauses.pop(run_id, None)
         self._on_done(Done(why, what, result))
         return result.status.value
+
+    async def _is_completed(self, run_id: str) -> bool:
+        store = self._engine.store
+        with suppress(StoreError):  # what is wrong is told anyway
+            return (await store.do(runs.find_run(run_id, self._engine.tenant))).status == RunStatus.completed.value
+        return False
 
     def _pause(self, key: str, why: Kind, what: str, error: IntendantError) -> None:
         """What failed is tried again, after a pause that grows."""
