@@ -188,6 +188,18 @@ async def test_several_workers_go_on_with_each_run_once(url) -> None:
         assert sum(len(copy.done) for copy in copies) == 20
 
 
+async def test_a_run_that_is_taken_over_meanwhile_is_elsewhere_and_no_failure(url) -> None:
+    copy, done = Copy(seconds=0.3), []
+    async with engine(copy, db=url) as service:
+        run_id = await service.submit(Workflow.parse(CHAIN))
+        worker = Worker(service._engine, on_done=done.append)
+        segment = asyncio.ensure_future(worker.run_segment(run_id))
+        await copy.began.wait()
+        await service._engine.store.do(runs.claim(run_id, "another"))
+        assert await segment == "elsewhere"
+        assert done == []
+
+
 async def test_a_run_that_cannot_be_gone_on_with_is_named_and_tried_again_later(url) -> None:
     async with engine(Copy(), db=url) as service:
         run_id = (await service.run(Workflow.parse(ASKING))).run_id

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from intendant.config.logs import get_logger
 from intendant.hooks.dispatchers import Dispatcher
 from intendant.model.errors import (
+    Fenced,
     IntendantError,
     PluginLoadError,
     RunActive,
@@ -244,7 +245,7 @@ class Worker:
         """Go on with a run until it ends or has to wait; see `Runner.run_segment`."""
         try:
             result = await self._service.resume(run_id)
-        except RunActive:
+        except (RunActive, Fenced):
             return "elsewhere"
         except IntendantError as error:
             if await self._is_completed(run_id):
