@@ -290,20 +290,20 @@ def peers(session: nox.Session) -> None:
         session.run("python", f"tests/benchmarks/{script}", env={"LITELLM_LOCAL_MODEL_COST_MAP": "True"})
 
 
-def on_own_server(session: nox.Session, *command: str) -> None:
-    """Execute a command beside a PostgreSQL server that is started for it, if there is one here."""
-    found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), shutil.which("initdb")]
-    if not any(found):
+def need_postgresql(session: nox.Session) -> None:
+    """Skip the session where no PostgreSQL server can be started."""
+    if not any([*Path("/usr/lib/postgresql").glob("*/bin/initdb"), shutil.which("initdb")]):
         session.skip("PostgreSQL's programs are not on this machine (Debian: apt-get install postgresql)")
-    session.run("python", "tests/benchmarks/own_server.py", *command)
 
 
 @nox.session
 def postgresql(session: nox.Session) -> None:
     """The store's tests, and trials of the ledger, on a PostgreSQL server of their own, if there is one here."""
+    need_postgresql(session)
     sync(session, "--compile-bytecode")
-    on_own_server(
-        session,
+    on_server = ("python", "tests/benchmarks/own_server.py")
+    session.run(
+        *on_server,
         "pytest",
         "-q",
         "core/tests/test_store.py",
@@ -320,12 +320,13 @@ def postgresql(session: nox.Session) -> None:
         *session.posargs,
     )
     trials = ("--trials", "60", "--tasks", "40", "--only", "postgresql")
-    on_own_server(session, "python", "tests/benchmarks/ledger_trials.py", *trials)
+    session.run(*on_server, "python", "tests/benchmarks/ledger_trials.py", *trials)
 
 
 @nox.session
 def machines(session: nox.Session) -> None:
     """Many machines on one PostgreSQL: figures beside those of DBOS, some minutes; arguments: `-- --trials 20`."""
+    need_postgresql(session)
     sync(session, "--compile-bytecode")
     session.run("python", "tests/benchmarks/machines.py", *session.posargs)
 

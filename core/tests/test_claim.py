@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from intendant import BudgetExceeded, Fenced, IntendantError, Limits, RunNotFound, Workflow, events
+from intendant import BudgetExceeded, Fenced, Limits, RunActive, RunNotFound, Workflow, events
 from intendant.plugin import IntentHandler, IntentSpec, StepError, StepResult
 from intendant.record.journal import Journal, parse_events
 from intendant.record.rows import BudgetRow, HoldRow, RunRow, Spent, StepRow
@@ -76,7 +76,7 @@ async def test_of_two_that_have_looked_at_a_run_one_claims_it(store) -> None:
     claims = [store.do(runs.claim("r", f"heir{n}", seen_epoch=seen, tokens=200 + n)) for n in range(2)]
     first, second = await asyncio.gather(*claims, return_exceptions=True)
     assert first.fence == ("r", 2)
-    assert isinstance(second, IntendantError)
+    assert isinstance(second, RunActive)
     assert "heir0" in second.message
     assert (await store.do(budgets.find("run:r"))).limit_tokens == 200
 

@@ -20,7 +20,7 @@ from intendant.pilot import heartbeats, worker_loop as worker_module
 from intendant.pilot.run_triggers import Trigger, due_times, inputs_of, load_triggers
 from intendant.pilot.worker_loop import Worker
 from intendant.plugin import IntentHandler, IntentSpec, StepResult
-from intendant.record.store import approvals, liveness, runs
+from intendant.record.store import approvals, integrity, liveness, runs
 from intendant.testing import engine
 
 
@@ -184,7 +184,20 @@ async def test_several_workers_go_on_with_each_run_once(url) -> None:
         done = await asyncio.gather(work(one), work(two), work(three))
         ended = [item.result.run_id for part in done for item in part if item.result]
         assert (len(ended), len(set(ended))) == (20, 20)
+        assert not [item.error for part in done for item in part if item.error], "to be too late is no failure"
         assert sum(len(copy.done) for copy in copies) == 20
+
+
+async def test_a_run_that_is_taken_over_meanwhile_is_elsewhere_and_no_failure(url) -> None:
+    copy, done = Copy(seconds=0.3), []
+    async with engine(copy, db=url) as service:
+        run_id = await service.submit(Workflow.parse(CHAIN))
+        worker = Worker(service._engine, on_done=done.append)
+        segment = asyncio.ensure_future(worker.run_segment(run_id))
+        await copy.began.wait()
+        await service._engine.store.do(runs.claim(run_id, "another"))
+        assert await segment == "elsewhere"
+        assert done == []
 
 
 async def test_a_run_that_cannot_be_gone_on_with_is_named_and_tried_again_later(url) -> None:
@@ -205,19 +218,52 @@ from test_worker import CHAIN, Copy
 from intendant import Workflow
 from intendant.testing import engine
 
+service = None
+
 class Dies(Copy):
     async def handle(self, request):
         if request.step.id == "two":
-            await asyncio.sleep(0.3)  # the end of the first step is committed meanwhile
+            await service._engine.store.flush()  # the end of the first step is committed
             os._exit(9)
         return await super().handle(request)
 
 async def main():
+    global service
     async with engine(Dies(), db={url!r}) as service:
         await service.run(Workflow.parse(CHAIN))
 
 asyncio.run(main())
 """
+DIES_AT_ONCE = """
+import asyncio, os, sys
+sys.path.insert(0, {tests!r})
+from test_worker import CHAIN, Copy
+from intendant import Workflow
+from intendant.pilot import orchestrator
+from intendant.testing import engine
+
+orchestrator.record_plan = lambda *_: os._exit(9)
+
+async def main():
+    async with engine(Copy(), db={url!r}) as service:
+        await service.run(Workflow.parse(CHAIN))
+
+asyncio.run(main())
+"""
+
+
+async def test_a_run_whose_process_died_when_it_had_opened_it_is_executed(url) -> None:
+    """Nothing of its journal was committed; all of it is there at the end."""
+    text = DIES_AT_ONCE.format(tests=str(Path(__file__).parent), url=url)
+    assert subprocess.run([sys.executable, "-c", text], check=False, timeout=60).returncode == 9
+    copy = Copy()
+    async with engine(copy, db=url) as service:
+        done = await work(service)
+        assert [(item.why, item.result.status) for item in done] == [("abandoned", "completed")]
+        assert copy.done == ["one", "two"]
+        told = [event.type for event in await service.events("last")]
+        assert "initialized" in told
+        assert not (await service._engine.store.do(integrity.verify())).broken
 
 
 async def test_a_worker_takes_over_the_runs_of_a_process_that_died(url) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from select import select
 
 from fleet_parts import Ask, Books, flow_of
 from fleet_worker import Machine
@@ -36,6 +37,7 @@ class Fleet:
         self.common, self.service = common, service
         self._log = log
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._ready: list[subprocess.Popen[bytes]] = []
 
     def start(self, **own: object) -> "subprocess.Popen[bytes]":
         """Start a worker; `own` is what it does not have in common."""
@@ -50,12 +52,20 @@ class Fleet:
         made = [self.start(**own) for _ in range(count)]
         for worker in made:
             self.ready(worker)
+        self._ready += made
         return made
 
     def ready(self, worker: "subprocess.Popen[bytes]") -> None:
         """Wait until a worker is ready."""
         if worker.stdout is None or worker.stdout.readline() != b"ready\n":
             raise AssertionError(f"a worker did not start:\n{self.said()}")
+
+    def is_ready(self, worker: "subprocess.Popen[bytes]") -> bool:
+        """True if a worker is ready; does not wait for it."""
+        if worker not in self._ready and worker.stdout is not None and select([worker.stdout], [], [], 0)[0]:
+            self.ready(worker)
+            self._ready.append(worker)
+        return worker in self._ready
 
     def said(self) -> str:
         """The last of what the workers have said."""

@@ -8,10 +8,12 @@ install postgresql`). The server commits as safely as PostgreSQL does by default
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,7 +83,12 @@ class OwnServer:
 
 @contextmanager
 def own_server(*options: str) -> Iterator[OwnServer]:
-    """A server while the block is executed."""
+    """A server while the block is executed; SIGTERM ends the block, so that the server does not outlive it."""
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    ):
+        signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="intendant-pg-", ignore_cleanup_errors=True) as name:
         if os.geteuid() == 0:
             shutil.chown(name, "postgres")

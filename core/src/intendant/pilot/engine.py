@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import IntendantError, StoreError
 from intendant.pilot.prepared import PreparedWorkflows
+from intendant.pilot.process_names import process_name
 from intendant.pilot.steering import Steering
 from intendant.planning.planner import Planner
 from intendant.spending.gateway import Gateway
@@ -100,7 +100,7 @@ class Engine:
     @property
     def worker(self) -> str:
         """The name under which this process owns runs: `host:pid`."""
-        return f"{socket.gethostname()}:{os.getpid()}"
+        return process_name()
 
     @property
     def store_url(self) -> str:

@@ -230,12 +230,16 @@ class WorkflowOrchestrator:
             runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro, other=other)
         )
         plan = with_limits(found.plan, claimed.budget, tokens, micro)
-        journal = self._journal(plan, claimed.fence, parse_events(claimed.events))
+        earlier = parse_events(claimed.events)
+        journal = self._journal(plan, claimed.fence, earlier)
         try:
             await self._begin(plan, journal, found.inputs, found.memory, outcomes_of(claimed.steps))
         except asyncio.CancelledError:
             self._withdraw(claimed.fence)
             raise
+        if not any(isinstance(event, events.Initialized) for event in earlier):
+            # Its first process died between opening the run and the commit of what it said about it.
+            record_plan(plan, journal, found.inputs, self._engine.settings)
         journal.record(
             events.Resumed,
             worker=worker,

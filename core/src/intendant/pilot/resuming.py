@@ -1,8 +1,6 @@
 """Runs that can be gone on with, as they are in the store."""
 
 import json
-import os
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +14,7 @@ from intendant.model.requests import MemoryContext
 from intendant.model.results import RunStatus, StepOutcome
 from intendant.model.workflow import ROLLBACK, Json, Limits, Workflow
 from intendant.pilot.engine import Engine
+from intendant.pilot.process_names import has_ended
 from intendant.planning.decided import Plan
 from intendant.record.rows import BudgetRow, RunRow, StepRow
 from intendant.record.store import erasure, integrity, runs
@@ -181,13 +180,4 @@ def may_live(row: RunRow, now: float) -> bool:
     """
     if row.lease_until is not None and row.lease_until < now:
         return False
-    host, _, pid = (row.worker or "").rpartition(":")
-    if host != socket.gethostname() or not pid.isdecimal():
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    return not has_ended(row.worker)

@@ -1,8 +1,8 @@
 """A worker: goes on with due runs, takes over those whose process has died, and starts those of triggers."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import time
 from typing import Literal, NamedTuple
@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from intendant.config.logs import get_logger
 from intendant.hooks.dispatchers import Dispatcher
 from intendant.model.errors import (
+    Fenced,
     IntendantError,
     PluginLoadError,
     RunActive,
@@ -17,14 +18,15 @@ from intendant.model.errors import (
     SchemaMismatch,
     StoreError,
 )
-from intendant.model.results import RunResult
+from intendant.model.results import RunResult, RunStatus
 from intendant.model.workflow import Workflow
 from intendant.pilot.embedded_dispatch import EmbeddedDispatcher
 from intendant.pilot.engine import Engine
+from intendant.pilot.process_names import host_name
 from intendant.pilot.resuming import may_live
 from intendant.pilot.run_triggers import Firing, FolderWatch, Trigger, due_times, inputs_of
 from intendant.pilot.service import OrchestrationService
-from intendant.record.store import liveness, schedules
+from intendant.record.store import liveness, runs, schedules
 
 LOOK_SECONDS = 0.5
 """Between two looks at what is due. Other processes may make runs due at any time."""
@@ -181,9 +183,8 @@ class Worker:
         return sum([await self._submit(each.id, "due", each.id, each.agent, each.priority) for each in found])
 
     async def _abandoned(self) -> int:
-        host = socket.gethostname()
         store, tenant = self._engine.store, self._engine.tenant
-        found = await store.do(liveness.maybe_abandoned(tenant, host, store.now()))
+        found = await store.do(liveness.maybe_abandoned(tenant, host_name(), store.now()))
         dead = [row for row in found if not may_live(row, store.now())]
         for name in {row.worker for row in dead if row.worker}:
             await self._dispatcher.reap(name)
@@ -244,9 +245,11 @@ class Worker:
         """Go on with a run until it ends or has to wait; see `Runner.run_segment`."""
         try:
             result = await self._service.resume(run_id)
-        except RunActive:
+        except (RunActive, Fenced):
             return "elsewhere"
         except IntendantError as error:
+            if await self._is_completed(run_id):
+                return "elsewhere"  # another worker was faster
             why, what = self._why.get(run_id, ("due", run_id))
             self._pause(run_id, why, what, error)
             return "failed"
@@ -256,6 +259,12 @@ class Worker:
         self._pauses.pop(run_id, None)
         self._on_done(Done(why, what, result))
         return result.status.value
+
+    async def _is_completed(self, run_id: str) -> bool:
+        store = self._engine.store
+        with suppress(StoreError):  # what is wrong is told anyway
+            return (await store.do(runs.find_run(run_id, self._engine.tenant))).status == RunStatus.completed.value
+        return False
 
     def _pause(self, key: str, why: Kind, what: str, error: IntendantError) -> None:
         """What failed is tried again, after a pause that grows."""

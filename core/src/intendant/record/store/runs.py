@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, case, desc, func, insert, literal, select, update  # noqa: TID253
 from sqlalchemy.exc import IntegrityError  # noqa: TID253
 
-from intendant.model.errors import IntendantError, RunExists, RunNotFound
+from intendant.model.errors import RunActive, RunExists, RunNotFound
 from intendant.record.rows import Claimed, EventRow, Fence, RunRow, StepRow
 from intendant.record.store import budgets
 from intendant.record.store.chain import head_of
@@ -83,7 +83,7 @@ def claim(
 
     Raises (when the work is done), leaving the run as it was:
         RunNotFound: There is no such run.
-        IntendantError: Another process has claimed it since the caller has looked.
+        RunActive: Another process has claimed it since the caller has looked.
         BudgetExceeded: More is spent and held already than the new limits admit.
     """
 
@@ -93,7 +93,7 @@ def claim(
             raise _not_found(run_id)
         found = RunRow._make(row)
         if seen_epoch not in (None, found.epoch):
-            raise IntendantError(
+            raise RunActive(
                 f"run {run_id} was taken over by {found.worker} just now", hint="let that process go on with it"
             )
         was = digest_of(connection, run_id)
