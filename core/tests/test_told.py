@@ -23,7 +23,7 @@ def told(text: str) -> str:
         ("name: 'it's'", 1, "written twice"),
         (r'name: "a\q"', 1, "a backslash is itself there"),
         ("name: [1", 2, "is not closed"),
-        ("name: \"x", 2, "is not closed"),
+        ('name: "x', 2, "is not closed"),
         ("steps:\n  - id: a\n   prompt: x", 3, "indentation"),
     ],
 )
