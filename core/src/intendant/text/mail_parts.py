@@ -55,7 +55,7 @@ class Parts:
     ) -> None:
         self._heading, self._watch, self._links, self._content = heading, watch, links, content
         self.attachments: list[Json] = []
-        """`name`, `type`, `size` each; with content also `content` (Base64) and `file`, a name to save it under."""
+        """`name`, `type`, `size` each; with content also `content` (Base64) and `file`, a name to save it as."""
         self._named: list[EmailMessage] = []
         found = self._of(message, 0)
         if not found.text and not any(_disposition(part) == "attachment" for part in self._named):
