@@ -245,7 +245,7 @@ def browser(session: nox.Session) -> None:
     sync(session, "--compile-bytecode")
     session.install("playwright>=1.65", "axe-playwright-python>=0.1.8")
     env = {**COMPILED, "INTENDANT_CHROMIUM": chromium, "INTENDANT_SCREENSHOTS": str(ROOT / "browser-output")}
-    session.run("pytest", "-q", "contrib/dashboard/tests/test_browser.py", *session.posargs, env=env)
+    session.run("pytest", "-q", "-n", "2", "contrib/dashboard/tests/test_browser.py", *session.posargs, env=env)
 
 
 @nox.session
@@ -255,6 +255,7 @@ def bench(session: nox.Session) -> None:
     Path("bench-output").mkdir(exist_ok=True)
     session.run("python", "tests/benchmarks/startup.py")
     session.run("python", "tests/benchmarks/overhead.py", *session.posargs)
+    session.run("python", "tests/benchmarks/maps.py")
     session.run("python", "tests/benchmarks/ledger.py")
     session.run("python", "tests/benchmarks/dashboard.py")
     session.run("python", "tests/benchmarks/writer.py", "--kills", "50")
@@ -289,61 +290,44 @@ def peers(session: nox.Session) -> None:
         session.run("python", f"tests/benchmarks/{script}", env={"LITELLM_LOCAL_MODEL_COST_MAP": "True"})
 
 
+def on_own_server(session: nox.Session, *command: str) -> None:
+    """Execute a command beside a PostgreSQL server that is started for it, if there is one here."""
+    found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), shutil.which("initdb")]
+    if not any(found):
+        session.skip("PostgreSQL's programs are not on this machine (Debian: apt-get install postgresql)")
+    session.run("python", "tests/benchmarks/own_server.py", *command)
+
+
 @nox.session
 def postgresql(session: nox.Session) -> None:
     """The store's tests, and trials of the ledger, on a PostgreSQL server of their own, if there is one here."""
-    programs = [
-        *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True),
-        Path(shutil.which("initdb") or "").parent,
-    ]
-    found = next((folder for folder in programs if (folder / "initdb").is_file()), None)
-    if found is None:
-        session.skip("PostgreSQL's programs are not on this machine (Debian: apt-get install postgresql)")
     sync(session, "--compile-bytecode")
-    with tempfile.TemporaryDirectory() as folder:
-        # The server refuses to run as root.
-        runner = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        if runner:
-            shutil.chown(folder, "postgres")
-        data, port = f"{folder}/data", "54329"
+    on_own_server(
+        session,
+        "pytest",
+        "-q",
+        "core/tests/test_store.py",
+        "core/tests/test_standing.py",
+        "core/tests/test_inbox.py",
+        "core/tests/test_integrity.py",
+        "core/tests/test_pruning.py",
+        "core/tests/test_costs.py",
+        "core/tests/test_embedding.py",
+        "plugins/connector-sql/tests",
+        "contrib/dbos/tests",
+        "contrib/dashboard/tests/test_dashboard.py::test_pages_and_changes_are_the_same_over_postgresql",
+        "tests/machines",
+        *session.posargs,
+    )
+    trials = ("--trials", "60", "--tasks", "40", "--only", "postgresql")
+    on_own_server(session, "python", "tests/benchmarks/ledger_trials.py", *trials)
 
-        def server(*command: str) -> None:
-            session.run(*runner, str(found / command[0]), *command[1:], external=True, silent=True)
 
-        server("initdb", "-D", data, "-A", "trust", "-U", "postgres")
-        server(
-            "pg_ctl",
-            "-D",
-            data,
-            "-o",
-            f"-p {port} -k {folder} -c listen_addresses=127.0.0.1",
-            "-l",
-            f"{folder}/log",
-            "-w",
-            "start",
-        )
-        try:
-            url = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
-            session.run(
-                "pytest",
-                "-q",
-                "core/tests/test_store.py",
-                "core/tests/test_standing.py",
-                "core/tests/test_inbox.py",
-                "core/tests/test_integrity.py",
-                "core/tests/test_pruning.py",
-                "core/tests/test_costs.py",
-                "plugins/connector-sql/tests",
-                "contrib/dbos/tests",
-                *session.posargs,
-                env={"INTENDANT_TEST_POSTGRESQL": url},
-            )
-            trials = ("--trials", "60", "--tasks", "40", "--only", "postgresql")
-            session.run(
-                "python", "tests/benchmarks/ledger_trials.py", *trials, env={"INTENDANT_TEST_POSTGRESQL": url}
-            )
-        finally:
-            server("pg_ctl", "-D", data, "-m", "immediate", "stop")
+@nox.session
+def machines(session: nox.Session) -> None:
+    """Many machines on one PostgreSQL: figures beside those of DBOS, some minutes; arguments: `-- --trials 20`."""
+    sync(session, "--compile-bytecode")
+    session.run("python", "tests/benchmarks/machines.py", *session.posargs)
 
 
 @nox.session

@@ -28,6 +28,7 @@ GROUPS = {
     "provider": "providers",
     "connector": "connectors",
     "extension": "extensions",
+    "embed": "embedders",
 }
 MEMBERS = {
     "intent": "extract summarize generate validate send transform conditional aggregate filter enrich",

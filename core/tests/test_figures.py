@@ -10,6 +10,7 @@ import pytest
 from intendant import Settings, Workflow
 from intendant.config.catalogue import all_keys
 from intendant.model.errors import StepError
+from intendant.model.money import money, usd
 from intendant.pilot import alerting
 from intendant.plugin import (
     Connector,
@@ -31,6 +32,7 @@ from intendant.record.periods import elapsed_share
 from intendant.record.prometheus import exposition
 from intendant.record.report_page import Report, page
 from intendant.record.rows import LimitState, Scope
+from intendant.record.store import run_figures
 from intendant.testing import ScriptedProvider, engine
 
 SETTINGS = Settings.load(env={}, file=None)
@@ -417,3 +419,35 @@ def test_names_of_metrics_cannot_break_the_text_of_prometheus() -> None:
 def test_rules_are_the_ones_that_can_be_silenced() -> None:
     names = {state.rule for state in evaluate(SETTINGS, [run(NOON, step(repeats=9))], NOON, limits=[limit(1)])}
     assert names == set(NAMES)
+
+
+async def test_a_run_that_waits_has_not_ended_and_has_no_figures_yet() -> None:
+    steps = [
+        {"id": "a", "intent": "ask", "prompt": "a"},
+        {"id": "b", "intent": "ask", "prompt": "b", "needs": ["a"]},
+    ]
+    steps[1]["approve"] = {"ask": "Go on?"}
+    flow = Workflow.model_validate({"name": "asks", "budget": {"tokens": 5000}, "steps": steps})
+    async with engine(Ask()) as service:
+        run = (await service.run(flow)).run_id
+        assert await service._engine.store.do(run_figures.missing("default")) == [], "none are made when asked for"
+        assert await alerting.figures(service._engine, Scope()) == []
+        assert await service.operations.newest_figures() == []
+        await service.operations.decide(run, "b", "approved", by="ada")
+        await service.resume(run)
+        assert [one.status for one in await alerting.figures(service._engine, Scope())] == ["completed"]
+
+
+@pytest.mark.parametrize(
+    ("micro", "said", "reported"),
+    [
+        (0, "-", "$0"),
+        (32, "$0.000032", "$0.000032"),
+        (1_000, "$0.0010", "$0.0010"),
+        (999, "$0.000999", "$0.000999"),
+        (250_000, "$0.2500", "$0.2500"),
+        (1_234_567, "$1.2346", "$1.23"),
+    ],
+)
+def test_small_amounts_are_not_rounded_to_nothing(micro: int, said: str, reported: str) -> None:
+    assert (money(micro), usd(micro)) == (said, reported)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,27 @@ async def test_steps_that_are_done_are_kept_and_the_others_are_done_now(url) -> 
     metrics = second.metrics
     assert (metrics.steps_completed, metrics.steps_failed, metrics.steps_skipped) == (3, 0, 1)
     assert totals.tokens == metrics.tokens_used == 24
+
+
+async def test_a_run_began_when_it_began_whatever_process_goes_on_with_it(url) -> None:
+    steps = [
+        {"id": "a", "intent": "ask", "prompt": "{{ run.started }}"},
+        {"id": "b", "intent": "ask", "prompt": "{{ run.started }}", "needs": ["a"]},
+    ]
+    workflow = Workflow.model_validate({"name": "t", "steps": steps, "budget": {"tokens": 1000}})
+    ask, provider = Ask(), ScriptedProvider(reply())
+    ask.failing = {"b"}
+    async with engine(ask, provider, db=url) as service:
+        run = (await service.run(workflow)).run_id
+        created = (await service.operations.run(run)).created_at
+    other = ScriptedProvider(reply())
+    async with engine(Ask(), other, db=url) as service:
+        assert (await service.resume(run)).status == "completed"
+        shown = await service.operations.step(run, "b")
+    asked = provider.calls + other.calls
+    (began,) = {request.messages[-1].content.split()[0] for _, request in asked}
+    assert abs(datetime.fromisoformat(began).timestamp() - created) < 5
+    assert shown["given"]["prompt"] == began
 
 
 async def test_a_completed_run_cannot_be_resumed_nor_one_that_is_not_there(url) -> None:

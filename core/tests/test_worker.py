@@ -167,8 +167,7 @@ async def test_a_run_that_waits_for_a_time_is_due_then(url, monkeypatch) -> None
         assert row.status == "waiting"
         assert row.due_at == pytest.approx(result.steps["pause"].due)
         assert await work(service) == []
-        monkeypatch.setattr(worker_module, "time", lambda: time() + 11)
-        monkeypatch.setattr("intendant.pilot.waiting.time", lambda: time() + 11)
+        monkeypatch.setattr("intendant.record.store.clock.time", lambda: time() + 11)
         assert [item.result.status for item in await work(service)] == ["completed"]
 
 
@@ -390,7 +389,7 @@ async def test_a_time_that_is_due_starts_one_run_whichever_worker_sees_it(url, t
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[a]\nflow = 'f'\n", "write either `cron` or `folder`"),
+        ("[a]\nflow = 'f'\n", "write one of `cron`, `folder` and `webhook`"),
         ("[a]\nflow = 'f'\ncron = '99 * * * *'\n", "'99 * * * *' is not understood"),
         ("[a]\nflow = 'f'\ncron = '* * * * *'\ntimezone = 'Mars'\n", "'Mars' is no time zone"),
         ("[a]\ncron = '* * * * *'\n", "a.flow"),

@@ -161,9 +161,9 @@ def test_the_money_is_shown_by_what_it_went_to_with_an_estimate_of_what_was_save
     done = intendant("cost", "--by", "agent", "--db", url)
     assert done.code == 0, done.err
     # A call is 600 tokens at 0.1, 400 at 0.01 and 40 at 0.5 micro-US$: 84 of them.
-    assert re.search(r"^mailer +4 +4,000 +1,600 +160 +\$0\.0003 +66\.7%$", done.out, re.MULTILINE)
-    assert re.search(r"^total +6 +6,000 +2,400 +240 +\$0\.0005 +100\.0%$", done.out, re.MULTILINE)
-    assert "saved, as an ESTIMATE: $0.0283 (98%)\n  $0.0288 without orchestration, $0.0005 with it\n" in done.out
+    assert re.search(r"^mailer +4 +4,000 +1,600 +160 +\$0\.000336 +66\.7%$", done.out, re.MULTILINE)
+    assert re.search(r"^total +6 +6,000 +2,400 +240 +\$0\.000504 +100\.0%$", done.out, re.MULTILINE)
+    assert "saved, as an ESTIMATE: $0.0283 (98%)\n  $0.0288 without orchestration, $0.000504 with it\n" in done.out
     assert "anthropic/claude-opus-5-5" in done.out
     assert max(map(len, done.out.splitlines())) <= 80
     document = intendant("cost", "--db", url, "--json").json()

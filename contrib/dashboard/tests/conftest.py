@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import threading
 import time
@@ -9,10 +10,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
 import uvicorn
+from sqlalchemy import create_engine, text
 
 from intendant import OrchestrationService, Workflow
 from intendant.plugin import (
@@ -114,10 +117,10 @@ class Site:
     TOKEN, READ_TOKEN, SEND, SLOW = TOKEN, READ_TOKEN, SEND, SLOW
     flow = staticmethod(flow)
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, db: str | None = None) -> None:
         self.loop = asyncio.new_event_loop()
         self.handler = Ask()
-        self.db = f"sqlite:///{folder / 'runs.db'}"
+        self.db = db or f"sqlite:///{folder / 'runs.db'}"
         self.service: OrchestrationService = engine(
             self.handler,
             First(),
@@ -206,7 +209,31 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = Site(tmp_path_factory.mktemp("site"))
+    made = filled(Site(tmp_path_factory.mktemp("site")))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server_site(tmp_path: Path) -> Iterator[Site]:
+    """The same over PostgreSQL, in a database of its own."""
+    url = os.environ.get("INTENDANT_TEST_POSTGRESQL")
+    if not url:
+        pytest.skip("needs a PostgreSQL server: run `nox -s postgresql`")
+    server = create_engine(url, isolation_level="AUTOCOMMIT")
+    name = f"test_{uuid4().hex}"
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    made = filled(Site(tmp_path, server.url.set(database=name).render_as_string(hide_password=False)))
+    yield made
+    made.close()
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+def filled(made: Site) -> Site:
+    """A site with some runs: one that failed, one that is completed, one that waits, one that compressed a text."""
     made.failed = made.run(
         flow(f"fails {EVIL}", {"id": "b", "intent": "ask", "prompt": "fail"}, agent=f"evil {EVIL}")
     )
@@ -215,5 +242,4 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made.compressed = made.run(flow("a long letter", LONG, budget={"tokens": 3600}))
     events = made.do(made.service.operations.events(made.compressed, kinds=("token_compressed",)))
     made.original = json.loads(events[-1].data)["original"]
-    yield made
-    made.close()
+    return made

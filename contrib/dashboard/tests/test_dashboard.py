@@ -7,12 +7,14 @@ import socket
 from html.parser import HTMLParser
 from urllib.parse import quote, urlencode
 
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given, seed, settings, strategies as st
 from starlette.applications import Starlette
 
-from intendant import SettingsError
+from intendant import RunStatus, SettingsError
 from intendant_dashboard import dashboard
+from intendant_dashboard._attempts import MOST_ADDRESSES, MOST_WRONG, WINDOW_SECONDS, Attempts
 
 TOKEN, READ_TOKEN = "an-operator's-token", "a-reader's-token"
 EVIL = "<script>alert(1)</script>"
@@ -26,6 +28,7 @@ ACTIONS = [
     "/setting",
     "/settings/rollback",
     "/flags",
+    "/budgets",
     "/agent/forget",
     "/sign-out",
 ]
@@ -140,6 +143,8 @@ def test_filters_stand_in_the_address(site) -> None:
         assert site.completed not in text
         assert '<option value="failed" selected>' in text
         assert client.get("/runs?status=nonsense").status_code == 400
+        for status in RunStatus:
+            assert client.get(f"/runs?status={status.value}").status_code == 200, status
         assert client.get("/runs?since=yesterday").status_code == 400
         assert "yesterday&#39; is no day" in client.get("/runs?since=yesterday").text
 
@@ -156,9 +161,9 @@ def test_lists_are_paged(site) -> None:
 
 def test_a_refusal_says_why(site) -> None:
     with site.client(TOKEN) as client:
-        assert "not today" in client.get(f"/run/refusals?id={site.failed}").text
+        assert "Not today" in client.get(f"/run/refusals?id={site.failed}").text
         text = client.get("/refusals?type=step_failed").text
-        assert "not today" in text
+        assert "Not today" in text
         assert "resume the run" in text
 
 
@@ -169,6 +174,30 @@ def test_what_is_not_there_is_said_with_what_to_do(site) -> None:
             assert answer.status_code in (400, 404)
             assert "no " in answer.text
         assert client.get("/nothing").status_code == 404
+
+
+def test_pages_and_changes_are_the_same_over_postgresql(server_site) -> None:
+    site = server_site
+    with site.signed_in() as client:
+        for path in pages(site):
+            answer = client.get(path)
+            assert answer.status_code == 200, (path, answer.text[-400:])
+        assert "not today" in client.get("/audit?severity=critical&text=not+today").text
+        assert client.get(f"/original?run={site.compressed}&handle={site.original}").status_code == 200
+        form = {"run": site.waiting, "step": "send", "verdict": "approved", "go_on": "1"}
+        assert posted(site, client, "/approve", **form).status_code == 303
+        site.until(lambda: site.status(site.waiting) == "completed")
+        limit = {"kind": "agent", "name": "mailer", "per": "day", "tokens": "90000", "usd": "0.5"}
+        assert posted(site, client, "/budgets", **limit).status_code == 303
+        assert "90,000" in client.get("/budgets").text
+        change = {"key": "classification.threshold", "value": "0.81", "version": "0"}
+        assert posted(site, client, "/setting", **change).status_code == 303
+        assert site.service.settings.classification.threshold == 0.81
+        answer = posted(site, client, "/run/fork", run=site.completed, step="label", inputs="")
+        made = answer.headers["location"].partition("id=")[2]
+        site.until(lambda: site.status(made) == "completed")
+        with client.stream("GET", f"/run/live?id={made}") as live:
+            assert "event: ended" in live.read().decode()
 
 
 # --- what happens is seen ---
@@ -277,6 +306,49 @@ def test_flags_are_switched_rolled_out_and_put_under_guard(site) -> None:
         assert posted(site, client, "/flags", flag="nothing", what="on").status_code == 400
 
 
+def test_a_standing_limit_is_set_shown_changed_and_taken_away(site) -> None:
+    with site.signed_in() as client:
+        form = {"kind": "agent", "name": "spender", "per": "day"}
+        answer = posted(site, client, "/budgets", **form, tokens="5000", usd="0.25")
+        assert answer.status_code == 303, answer.text
+        (row,) = [one for one in site.do(site.service.operations.limits()) if one.scope == "agent:spender"]
+        assert (row.limit_tokens, row.limit_micro) == (5000, 250_000)
+        text = client.get("/budgets?scope=agent:spender&per=day").text
+        assert 'value="5000"' in text
+        assert 'value="0.25"' in text
+        assert "How limits were set" in text
+        assert posted(site, client, "/budgets", **form, tokens="6000", usd="").status_code == 303
+        (row,) = [one for one in site.do(site.service.operations.limits()) if one.scope == "agent:spender"]
+        assert (row.limit_tokens, row.limit_micro) == (6000, None)
+        for wrong in ({"tokens": "-1"}, {"tokens": "1.5"}, {"usd": "1e9"}, {"usd": "1" * 12}, {"per": "week"}):
+            assert posted(site, client, "/budgets", **{**form, **wrong}).status_code == 400, wrong
+        for wrong in ({"kind": "nobody"}, {"name": ""}, {"kind": "tenant", "name": "another"}):
+            assert posted(site, client, "/budgets", **{**form, **wrong, "tokens": "1"}).status_code == 400, wrong
+        assert posted(site, client, "/budgets", **form, tokens="", usd="").status_code == 303
+        assert not [one for one in site.do(site.service.operations.limits()) if one.scope == "agent:spender"]
+
+
+def test_a_limit_that_was_set_here_refuses_a_run(site) -> None:
+    with site.signed_in() as client:
+        form = {"kind": "agent", "name": "poor", "per": "month", "tokens": "1", "usd": ""}
+        assert posted(site, client, "/budgets", **form).status_code == 303
+        run = site.run(site.flow("too dear", agent="poor"))
+        assert site.status(run) == "refused"
+        assert run in client.get("/runs?status=refused").text
+        text = client.get(f"/run/refusals?id={run}").text
+        assert "agent:poor" in text
+        assert "are left. Raise the limit" in text, "a message and its hint are two sentences"
+
+
+def test_the_share_of_completed_runs_counts_those_that_ended(site) -> None:
+    """A run that waits has not ended, however often somebody looks."""
+    operations = site.service.operations
+    site.do(operations.rules())
+    ids = {one.run_id for one in site.do(operations.newest_figures(500))}
+    assert site.completed in ids
+    assert site.waiting not in ids
+
+
 def test_a_run_is_branched_from_a_step_rated_and_compared(site) -> None:
     with site.signed_in() as client:
         answer = posted(site, client, "/run/fork", run=site.completed, step="label", inputs="", dry="1")
@@ -284,7 +356,9 @@ def test_a_run_is_branched_from_a_step_rated_and_compared(site) -> None:
         made = answer.headers["location"].partition("id=")[2]
         assert made != site.completed
         site.until(lambda: site.status(made) == "completed")
-        assert client.get(f"/compare?a={site.completed}&b={made}").status_code == 200
+        text = client.get(f"/compare?a={site.completed}&b={made}").text
+        assert "taken over" in text, "what the new run did not do again"
+        assert "pending" not in text
         assert posted(site, client, "/run/rate", run=made, rating="4", comment="good").status_code == 303
         assert "Rated <b>4</b>" in client.get(f"/run?id={made}").text
         assert posted(site, client, "/run/rate", run=made, rating="9").status_code == 400
@@ -336,6 +410,68 @@ def test_a_session_is_opened_with_the_token_alone_and_closed_again(site) -> None
         assert posted(site, client, "/sign-out").headers["location"] == "/sign-in"
         client.cookies.clear()
         assert client.get("/runs").status_code == 303
+
+
+def test_an_address_that_was_wrong_too_often_is_not_listened_to_for_a_while(site) -> None:
+    """Not even with the right token: else guessing went on. Sessions that are open go on."""
+    now = [1000.0]
+    attempts = Attempts(clock=lambda: now[0])
+    app = dashboard(site.service, token=TOKEN, hosts=("testserver",))
+    guard_of(app)._keys.attempts = attempts
+
+    async def sign_in(client, token: str):
+        return await client.post("/sign-in", data={"token": token}, headers={"origin": "http://testserver"})
+
+    async def tried() -> None:
+        transport = httpx2.ASGITransport(app, client=("192.0.2.7", 1))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            assert (await sign_in(client, TOKEN)).status_code == 303
+            for _ in range(50):
+                assert (await sign_in(client, "set up wrong")).status_code == 401
+            for number in range(MOST_WRONG - 1):
+                assert (await sign_in(client, f"guess {number}")).status_code == 401
+            refused = await sign_in(client, TOKEN)
+            assert refused.status_code == 429
+            assert int(refused.headers["retry-after"]) == WINDOW_SECONDS + 1
+            assert (await client.get("/runs")).status_code == 200
+            bearer = await client.get("/runs", headers={"authorization": f"Bearer {TOKEN}"})
+            assert bearer.status_code == 429
+            now[0] += WINDOW_SECONDS
+            assert (await sign_in(client, TOKEN)).status_code == 303
+        other = httpx2.ASGITransport(app, client=("192.0.2.8", 1))
+        async with httpx2.AsyncClient(transport=other, base_url="http://testserver") as client:
+            assert (await sign_in(client, TOKEN)).status_code == 303
+
+    site.do(tried())
+
+
+def guard_of(app):
+    return app.routes[0].app
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::ffff", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("fe80::1%eth0", "fe80::2", True),
+    ],
+)
+def test_an_address_is_that_of_a_network(one: str, other: str, same: bool) -> None:
+    attempts = Attempts()
+    for number in range(MOST_WRONG):
+        attempts.failed(one, f"guess {number}")
+    assert attempts.wait(one) > 0
+    assert (attempts.wait(other) > 0) == same
+
+
+def test_few_addresses_are_remembered() -> None:
+    attempts = Attempts()
+    for number in range(MOST_ADDRESSES + 50):
+        attempts.failed(f"host {number}", "wrong")
+    assert len(attempts._wrong) == MOST_ADDRESSES
 
 
 @pytest.mark.parametrize(
@@ -609,7 +745,6 @@ def test_a_form_that_is_too_long_is_refused(site) -> None:
 
 
 def test_it_mounts_into_a_hosts_application_in_one_line(site, tmp_path) -> None:
-    import httpx2
     import uvicorn
 
     host = Starlette()
@@ -642,8 +777,6 @@ def test_the_command_serves_a_database_says_where_and_makes_a_token(tmp_path) ->
     import signal
     import subprocess
     import sys
-
-    import httpx2
 
     command = [
         sys.executable,

@@ -43,7 +43,7 @@ def test_expressions_become_cel(text, cel) -> None:
     assert Scope(lambda *_: "", lambda *_: "").cel(parse(text)) == cel
 
 
-@pytest.mark.parametrize("text", ["$json.", "a b", "f(", "'x", "/x/.test($json.a)", "(" * 100, "new Date()", "{{"])
+@pytest.mark.parametrize("text", ["$json.", "a b", "f(", "'x", "/x/.test($json.a)", "(" * 100, "new Map()", "{{"])
 def test_what_is_not_understood_says_so(text) -> None:
     with pytest.raises(NotUnderstood):
         Scope(lambda *_: "", lambda *_: "").cel(parse(text))

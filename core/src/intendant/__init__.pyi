@@ -44,6 +44,10 @@ from .pilot.vocabulary import (
     KnownIntent as KnownIntent,
     Vocabulary as Vocabulary,
 )
+from .pilot.webhooks import (
+    WebhookReceiver as WebhookReceiver,
+    WebhookReply as WebhookReply,
+)
 from .planning.conversation import (
     ContextCompressor as ContextCompressor,
     ShownText as ShownText,

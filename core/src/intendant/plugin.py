@@ -1,8 +1,8 @@
 """What plugin authors import: base classes, what they declare, the requests they get and the answers they give.
 
 One base class for each kind of plugin: `IntentHandler`, `Compressor`, `Tier`, `BudgetStrategy`, `Classifier`,
-`Provider`, `Connector`, `Extension`. A plugin subclasses one and writes one method, named by the verb of its
-kind: `handle`, `compress`, `route`, `allocate`, `classify`, `complete`. See `docs/writing-a-plugin.md`.
+`Provider`, `Connector`, `Extension`, `Embedder`. A plugin subclasses one and writes one method, named by the verb
+of its kind: `handle`, `compress`, `route`, `allocate`, `classify`, `complete`. See `docs/writing-a-plugin.md`.
 """
 
 from intendant.config.addresses import (
@@ -14,6 +14,7 @@ from intendant.hooks.bases import (
     BudgetStrategy as BudgetStrategy,
     Classifier as Classifier,
     Compressor as Compressor,
+    Embedder as Embedder,
     Extension as Extension,
     IntentHandler as IntentHandler,
     Plugin as Plugin,
@@ -88,6 +89,10 @@ from intendant.hooks.table_engine import (
     open_parquet as open_parquet,
     open_table as open_table,
     quoted as quoted,
+)
+from intendant.hooks.webhook_signatures import (
+    standard_signature as standard_signature,
+    webhook_key as webhook_key,
 )
 from intendant.hooks.wrapping import (
     unwrapped_value as unwrapped_value,

@@ -100,6 +100,12 @@ async def test_parse_json():
 
 async def test_to_json():
     assert await run({"ä": [1]}, "to_json") == '{"ä": [1]}'
+    assert await run({"a": [1, 2]}, "to_json", compact=True) == '{"a":[1,2]}'
+    assert await run([{"a": [1, "x"]}, {"b": 2}], "to_json", field="a", compact=True) == [
+        {"a": '[1,"x"]'},
+        {"b": 2},
+    ]
+    assert "no record has the field 'c'" in await failure([{"a": 1}], "to_json", field="c")
     assert await run({"a": 1}, "to_json", indent=2) == '{\n  "a": 1\n}'
 
 

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from intendant import SettingsError
+from intendant_dashboard._attempts import Attempts
 
 Role = Literal["operator", "reader"]
 SESSION_SECONDS = 12 * 3600
@@ -52,6 +53,7 @@ class Refused(Exception):
     def __init__(self, status: int, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.status, self.message, self.hint = status, message, hint
+        self.headers: dict[str, str] = {}
 
 
 class _Key(NamedTuple):
@@ -83,6 +85,7 @@ class Keys:
         names = [key.name for key in self._keys]
         if len(set(names)) < len(names):
             raise SettingsError("two tokens of the dashboard have the same name", hint="name each person once")
+        self.attempts = Attempts()
         # Cookies know no ports: another dashboard of this machine has another name.
         digest = hashlib.sha256(b"\0".join(known)).hexdigest()
         self.cookie = f"{COOKIE}_{digest[:8]}"
@@ -94,6 +97,22 @@ class Keys:
         for key in self._keys:
             if hmac.compare_digest(hashlib.sha256(key.token).digest(), given):
                 found = (key.name, key.role)
+        return found
+
+    def admit(self, request: Request, token: str) -> tuple[str, Role] | None:
+        """Whose token it is, for a request that shows one; None for a wrong one, which is counted.
+
+        Raises:
+            Refused: Its address was wrong too often: no token of it is looked at for a while.
+        """
+        address = request.client.host if request.client is not None else ""
+        if wait := self.attempts.wait(address):
+            refused = Refused(429, "too many wrong tokens came from this address", f"wait {wait} seconds")
+            refused.headers["retry-after"] = str(wait)
+            raise refused
+        found = self.by_token(token)
+        if found is None:
+            self.attempts.failed(address, token)
         return found
 
     def session(self, name: str) -> str:
@@ -183,7 +202,7 @@ class Guard:
         bearer = request.headers.get("authorization")
         if bearer is not None:
             scheme, _, token = bearer.partition(" ")
-            found = self._keys.by_token(token.strip()) if scheme.lower() == "bearer" else None
+            found = self._keys.admit(request, token.strip()) if scheme.lower() == "bearer" else None
             if found is None:
                 raise Refused(401, "the token is not known", "send Authorization: Bearer TOKEN")
             return Identity(*found, csrf="")

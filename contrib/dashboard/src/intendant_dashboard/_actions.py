@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -153,6 +154,34 @@ async def roll_back(ask: Ask) -> Response:
     version = whole_number(ask, "version", MOST_TOKENS)
     await ask.service.steering.roll_back(version, by=ask.identity.name)
     return ask.back("/settings/history")
+
+
+@action("/budgets")
+async def budgets(ask: Ask) -> Response:
+    """Set a standing limit; an empty field is no limit."""
+    kind, name, per = ask.field("kind"), ask.field("name").strip(), ask.field("per")
+    texts = [ask.field(each, required=False).strip() for each in ("tokens", "usd")]
+    tokens = whole_number(ask, "tokens", MOST_TOKENS) if texts[0] else None
+    usd = amount_of(texts[1]) if texts[1] else None
+    if per not in ("day", "month"):
+        raise Refused(400, f"'{per}' is not known", "there is: day, month")
+    scope, by = f"{kind}:{name}", ask.identity.name
+    row = await ask.service.operations.set_limit(
+        scope, "day" if per == "day" else "month", tokens=tokens, usd=usd, by=by
+    )
+    done = f"{scope} has no limit per {per}" if row is None else f"the limit of {scope} per {per} is set"
+    return ask.back("/budgets", done=done)
+
+
+def amount_of(text: str) -> float:
+    """An amount in US$.
+
+    Raises:
+        Refused: It is none.
+    """
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text):
+        raise Refused(400, f"usd: '{text[:40]}' is no amount", "write 5 or 0.25")
+    return float(text)
 
 
 @action("/flags")

@@ -108,7 +108,7 @@ class _Answers:
             raise Refused(405, "there is nothing to change here")
         check_origin(request)
         form = await form_of(request)
-        found = self._desk.keys.by_token(form.get("token", "").strip())
+        found = self._desk.keys.admit(request, form.get("token", "").strip())
         aim = _inside(form.get("next", ""))
         if found is None:
             return self._desk.page(request, "sign_in.html", "Sign in", 401, identity=None, aim=aim, wrong=True)
@@ -132,7 +132,7 @@ class _Answers:
             query = request.scope.get("query_string", b"").decode("latin-1")
             aim = "" if path == "/" and not query else path + (f"?{query}" if query else "")
             return RedirectResponse(address(request, "/sign-in", next=aim[:1500]), 303)
-        headers = {"www-authenticate": "Bearer"} if refused.status == UNKNOWN else {}
+        headers = {**refused.headers, **({"www-authenticate": "Bearer"} if refused.status == UNKNOWN else {})}
         if not wants_page:
             text = refused.message + (f"\n{refused.hint}" if refused.hint else "")
             return PlainTextResponse(f"{text}\n", refused.status, headers)

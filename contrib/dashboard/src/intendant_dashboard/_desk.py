@@ -218,7 +218,7 @@ class Desk:
 
         path = request.scope.get("_path", "")
         return self._templates.get_template(template).render(
-            request=request, url=url, here=here, path=path, **context
+            request=request, url=url, here=here, path=path, section=section_of(path), **context
         )
 
     async def kept(self, name: str, seconds: float, make: Callable[[], Awaitable[Any]]) -> Any:
@@ -256,6 +256,16 @@ class Desk:
             task.cancel()
         if self._tasks:
             await asyncio.wait(set(self._tasks))
+
+
+SECTIONS = {"run": "/runs", "step": "/runs", "original": "/runs", "setting": "/settings", "agent": "/agents"}
+"""Where pages of one thing belong that are in no list of pages."""
+
+
+def section_of(path: str) -> str:
+    """The entry of the navigation that a page belongs to."""
+    first = path.split("/")[1] if path.count("/") else ""
+    return SECTIONS.get(first, f"/{first}")
 
 
 def _source(name: str) -> str:
@@ -346,6 +356,20 @@ def short(text: str, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def ticked(text: str) -> Markup:
+    """A text in which names of code stand in backticks, as an element each."""
+    parts = [str(escape(part)) for part in text.split("`")]
+    if len(parts) % 2 == 0:  # one that nothing closes
+        parts[-2:] = ["`".join(parts[-2:])]
+    made = (part if number % 2 == 0 else f"<code>{part}</code>" for number, part in enumerate(parts))
+    return Markup("".join(made))  # noqa: S704  # every part is escaped
+
+
+def of_setting(value: Any) -> str:
+    """A setting's value."""
+    return "none" if value is None else as_json(value)
+
+
 def words(text: str) -> str:
     """A name of code as words."""
     return text.replace("_", " ")
@@ -360,4 +384,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "as_json": as_json,
     "short": short,
     "words": words,
+    "ticked": ticked,
+    "of_setting": of_setting,
 }

@@ -7,7 +7,9 @@ from markupsafe import Markup, escape
 
 WIDE, HIGH = 1000, 16
 """Of a bar's drawing; the page stretches it."""
-CHART_WIDE, CHART_HIGH, FOOT, HEAD = 520, 200, 24, 20
+CHART_HIGH, FOOT, HEAD = 200, 24, 20
+MOST_LABELS = 8
+"""Labels that stand beside each other on a small screen."""
 
 
 class Part(NamedTuple):
@@ -57,32 +59,34 @@ class Column(NamedTuple):
 
 
 def columns(title: str, rows: Sequence[Column]) -> Markup:
-    """A chart of columns, such as days."""
+    """A chart of columns, such as days. It is as wide as its place; its text is not stretched."""
     if not rows:
         return Markup('<p class="empty">Nothing to show yet.</p>')
     most = max(row.value for row in rows) or 1.0
-    step = CHART_WIDE / max(len(rows), 7)
-    every = max(1, len(rows) * 70 // CHART_WIDE)
+    step = 100 / len(rows)
+    every = -(-len(rows) // MOST_LABELS)
     parts = []
-    wide = max(1.0, min(step - 4, 60))
     for number, row in enumerate(rows):
         high = 0.0 if row.value <= 0 else max(2.0, (CHART_HIGH - FOOT - HEAD) * row.value / most)
-        left, top = number * step + 2, CHART_HIGH - FOOT - high
-        title = f"<title>{escape(row.label)}: {escape(row.said)}</title>"
-        box = f'<rect class="spent" x="{left:.1f}" y="{top:.1f}" width="{wide:.1f}" height="{high:.1f}" rx="2"/>'
-        parts.append(f"<g>{title}{box}</g>")
+        middle, top = (number + 0.5) * step, CHART_HIGH - FOOT - high
+        box = (
+            f'<rect class="spent" x="{middle - 0.4 * step:.2f}%" y="{top:.1f}" width="{0.8 * step:.2f}%" '
+            f'height="{high:.1f}" rx="2"/>'
+        )
+        parts.append(f"<g><title>{escape(row.label)}: {escape(row.said)}</title>{box}</g>")
         if number % every == 0:
-            parts.append(_text("label", left + wide / 2, CHART_HIGH - 6, row.label))
-        if row.value == most:
-            parts.append(_text("value", left + wide / 2, top - 5, row.said))
-    base = f'<line class="axis" x1="0" x2="{CHART_WIDE}" y1="{CHART_HIGH - FOOT}" y2="{CHART_HIGH - FOOT}"/>'
-    said = "; ".join(f"{row.label}: {row.said}" for row in rows[:60])
+            parts.append(_text("label", middle, CHART_HIGH - 6, row.label))
+        if row.value > 0 and (row.value == most or every == 1):
+            kind = "value" if row.value == most else "value other"
+            parts.append(_text(kind, middle, top - 5, row.said))
+    foot = CHART_HIGH - FOOT
+    base = f'<line class="axis" x1="0" x2="100%" y1="{foot}" y2="{foot}"/>'
+    said = "; ".join(f"{row.label}: {row.said}" for row in rows[-60:])
     return Markup(  # noqa: S704  # every text is escaped
-        f'<svg class="chart" role="img" viewBox="0 0 {CHART_WIDE} {CHART_HIGH}" '
-        f'preserveAspectRatio="xMinYMax meet"><title>{escape(title)}</title>'
+        f'<svg class="chart" role="img"><title>{escape(title)}</title>'
         f"<desc>{escape(said)}</desc>{base}{''.join(parts)}</svg>"
     )
 
 
 def _text(kind: str, middle: float, top: float, text: str) -> str:
-    return f'<text class="{kind}" x="{middle:.1f}" y="{top:.1f}" text-anchor="middle">{escape(text)}</text>'
+    return f'<text class="{kind}" x="{middle:.2f}%" y="{top:.1f}" text-anchor="middle">{escape(text)}</text>'

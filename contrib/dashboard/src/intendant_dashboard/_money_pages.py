@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from intendant_dashboard._desk import Ask, money, page, whole
+from intendant_dashboard._desk import MICRO, Ask, money, page, whole
 from intendant_dashboard._draw import Part, bar
 from intendant_dashboard._pages import NEWEST, day_of, days_of, plot_of
 from intendant_dashboard._run_pages import budget_line
@@ -79,19 +79,40 @@ def _row(name: str, sums: Sequence[int], all_of_it: int) -> dict[str, Any]:
 @page("/budgets")
 async def budgets(ask: Ask) -> Response:
     """Standing budgets of agents and tenants: what is held beside what is spent."""
-    lines = []
-    for row in await ask.service.operations.limits():
+    operations = ask.service.operations
+    rows, lines = await operations.limits(), []
+    for row in rows:
         name = f"{row.scope}, {row.per} {row.period}"
-        if row.limit_tokens is not None:
-            lines.append(budget_line(name, "tokens", (row.spent_tokens, row.held_tokens, row.limit_tokens), whole))
-        if row.limit_micro is not None:
-            lines.append(budget_line(name, "US$", (row.spent_micro, row.held_micro, row.limit_micro), money))
+        to = ask.url("/budgets", scope=row.scope, per=row.per) + "#set"
+        for unit, sums, said in (
+            ("tokens", (row.spent_tokens, row.held_tokens, row.limit_tokens), whole),
+            ("US$", (row.spent_micro, row.held_micro, row.limit_micro), money),
+        ):
+            if sums[2] is not None:
+                lines.append({**budget_line(name, unit, sums, said), "to": to})
+    scope, per = ask.text("scope"), ask.one_of("per", "day", "month")
+    chosen = next((row for row in rows if (row.scope, row.per) == (scope, per)), None)
     running = []
-    for run in await ask.service.operations.runs(20, status="running"):
-        for own in (await ask.service.operations.budgets(run.id))[:1]:
+    for run in await operations.runs(20, status="running"):
+        for own in (await operations.budgets(run.id))[:1]:
             sums = (own.spent_tokens, own.held_tokens, own.limit_tokens)
             running.append(budget_line(f"{run.workflow} {run.id}", "tokens", sums, whole))
-    return ask.page("budgets.html", "Budgets", lines=lines, running=running)
+    kind, _, name = scope.partition(":")
+    return ask.page(
+        "budgets.html",
+        "Budgets",
+        lines=lines,
+        running=running,
+        done=ask.text("done"),
+        form={
+            "kind": kind if kind in ("agent", "tenant") else "agent",
+            "name": name,
+            "per": per,
+            "tokens": "" if chosen is None or chosen.limit_tokens is None else chosen.limit_tokens,
+            "usd": "" if chosen is None or chosen.limit_micro is None else f"{chosen.limit_micro / MICRO:g}",
+        },
+        history=await operations.limit_history(20),
+    )
 
 
 @page("/run/money")

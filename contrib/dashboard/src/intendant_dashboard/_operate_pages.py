@@ -86,6 +86,7 @@ async def setting(ask: Ask) -> Response:
         state.key,
         state=state,
         layers=layers,
+        stored=any(one.source.startswith("the database") for one in layers),
         history=history[:20],
         choices=choices_of(state),
         text=state.value if isinstance(state.value, str) else json.dumps(state.value, ensure_ascii=False),

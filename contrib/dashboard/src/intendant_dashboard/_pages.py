@@ -2,31 +2,36 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import time
 from typing import Any, NamedTuple
 
 from starlette.responses import HTMLResponse, Response
 
+from intendant import RunStatus
 from intendant_dashboard._access import Refused
 from intendant_dashboard._desk import MINUTE, Ask, money, page
 from intendant_dashboard._draw import Column, columns
 from intendant_dashboard._telling import ADVICE, REFUSALS, read
 
-STATUSES = ("", "running", "waiting", "completed", "partial", "failed", "cancelled")
+STATUSES = ("", *(status.value for status in RunStatus))
 SEVERITIES = ("", "info", "warning", "critical")
 AT_ONCE = 50
 NEWEST = 500
 """Runs that sums are made of, at most: the newest of the period."""
 KEPT_SECONDS = 10.0
 DAY = 86_400
+WEEK = 7
+MOST_DAYS = 92
+"""Days of a chart, the newest: more columns could not be told apart."""
 FEW = 3
 
 
 @page("/")
 async def overview(ask: Ask) -> Response:
     """How things stand."""
-    operations, since = ask.service.operations, time() - 7 * DAY
+    operations, since = ask.service.operations, time() - WEEK * DAY
     figures = await ask.desk.kept("figures", KEPT_SECONDS, lambda: operations.newest_figures(NEWEST, since=since))
     rules = await ask.desk.kept("rules", KEPT_SECONDS, operations.rules)
     statuses = Counter(one.status for one in figures)
@@ -63,11 +68,14 @@ def day_of(at: float) -> str:
 
 
 def days_of(figures: Sequence[Any]) -> Any:
-    """A chart of what was spent by day."""
-    days: dict[str, int] = {}
-    for one in sorted(figures, key=lambda each: each.at):
-        days[day_of(one.at)] = days.get(day_of(one.at), 0) + one.micro_usd
-    return columns("Cost by day", [Column(day[5:], value, money(value)) for day, value in days.items()])
+    """A chart of what was spent by day: the last seven days at least, also those on which nothing was."""
+    spent: Counter[str] = Counter()
+    for one in figures:
+        spent[day_of(one.at)] += one.micro_usd
+    first = min([*(one.at for one in figures), time() - (WEEK - 1) * DAY])
+    shown = min(round((time() - first) / DAY) + 1, MOST_DAYS)
+    days = [day_of(time() - back * DAY) for back in reversed(range(shown))]
+    return columns("Cost by day", [Column(day[5:], spent[day], money(spent[day])) for day in days])
 
 
 @page("/runs")
@@ -94,6 +102,16 @@ async def runs(ask: Ask) -> Response:
     )
 
 
+def status_of(step: Any, row: Any) -> str:
+    """How a step of a run stands."""
+    if step.status:
+        return str(step.status)
+    if step.begun is not None:
+        return row.status if row.status in ("running", "waiting") else "cancelled"
+    # Nothing is left out of a run that is completed: what did not run was done in the run that it branched from.
+    return "taken_over" if row.status == "completed" else ""
+
+
 @page("/compare")
 async def compare(ask: Ask) -> Response:
     """Two runs beside each other, step by step."""
@@ -105,7 +123,10 @@ async def compare(ask: Ask) -> Response:
             sides.append((row, await operations.figures_of(row.id), took))
     lines: list[dict[str, Any]] = []
     if len(sides) == len("ab"):
-        first, second = ({step.step: step for step in figures.steps} for _, figures, _ in sides)
+        first, second = (
+            {step.step: replace(step, status=status_of(step, row)) for step in figures.steps}
+            for row, figures, _ in sides
+        )
         lines = [
             {"step": key, "a": first.get(key), "b": second.get(key)} for key in dict.fromkeys([*first, *second])
         ]
@@ -242,7 +263,7 @@ async def report(ask: Ask) -> Response:
     if run is not None:
         made = await operations.report(run)
     else:
-        since = ask.day("since") or time() - 7 * DAY
+        since = ask.day("since") or time() - WEEK * DAY
         made = await operations.report(agent=ask.some("agent"), since=since, period="the last 7 days")
     policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
     return HTMLResponse(await operations.report_page(made), headers={"content-security-policy": policy})

@@ -16,7 +16,7 @@ from intendant.plugin import Compression
 from intendant_dashboard._access import Refused
 from intendant_dashboard._desk import NONE, Ask, money, page, whole
 from intendant_dashboard._draw import Part, bar
-from intendant_dashboard._pages import refusals_of
+from intendant_dashboard._pages import refusals_of, status_of
 from intendant_dashboard._telling import read
 
 MOST_STREAMS = 100
@@ -71,16 +71,13 @@ async def live_context(ask: Ask, row: Any, figures: Any) -> dict[str, Any]:
 
 def step_row(step: Any, row: Any, now: float) -> dict[str, Any]:
     """A step's line."""
-    status = step.status
-    if not status and step.begun is not None:
-        status = row.status if row.status in ("running", "waiting") else "cancelled"
     over = step.begun is not None and not step.status and row.status == "running"
     taken = now - step.begun if over else step.seconds
     end = None if step.begun is None else step.begun + taken
     return {
         **asdict(step),
         "is_over": step.is_over,
-        "status": status,
+        "status": status_of(step, row),
         "seconds": taken if step.begun else None,
         "end": end,
     }
@@ -124,6 +121,7 @@ def budget_line(name: str, unit: str, sums: tuple[int, int, int | None], said: A
     words = f"spent {said(spent)}, held {said(held)}" + (f" of {said(limit)}" if limit else ", no limit")
     return {
         "name": name,
+        "to": "",
         "unit": unit,
         "bar": bar(parts, words),
         "spent": said(spent),

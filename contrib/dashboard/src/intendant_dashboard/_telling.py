@@ -45,6 +45,8 @@ def _pairs(values: Mapping[str, Any], most: int) -> list[str]:
             continue
         if isinstance(value, dict) and name not in ("settings", "flags"):
             told += _pairs(value, 4)
+        elif "micro_usd" in name and isinstance(value, int):
+            told.append(f"{words(name.replace('micro_usd', '')).strip() or 'cost'} {money(value)}")
         else:
             told.append(f"{words(name)} {_short(value)}")
     return told[:most]
@@ -53,6 +55,8 @@ def _pairs(values: Mapping[str, Any], most: int) -> list[str]:
 def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return whole(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LINE else f"{text[: LINE - 1]}…"
 
@@ -79,8 +83,9 @@ def _degraded(event: Mapping[str, Any]) -> str:
 
 def _failed(event: Mapping[str, Any]) -> str:
     failure = event.get("failure") or {}
-    hint = f" {failure['hint']}" if failure.get("hint") else ""
-    return f"{failure.get('message', 'It failed')}{hint}"
+    said = [str(failure.get("message") or "It failed"), str(failure.get("hint") or "")]
+    # Messages and hints are written to stand in lines of their own.
+    return " ".join(f"{each[0].upper()}{each[1:].rstrip('.')}." for each in said if each)
 
 
 _WHY: dict[str, Callable[[Mapping[str, Any]], str]] = {

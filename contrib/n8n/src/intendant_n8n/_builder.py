@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from intendant_n8n._expressions import PAIRED, Keys, Scope, braces
+from intendant_n8n._expressions import PAIRED, Keys, Scope
 from intendant_n8n._graph import Ids, Node
 from intendant_n8n._javascript import NotUnderstood
+from intendant_n8n._words import braces
 
 How = Literal["mapped", "http", "placeholder", "left out"]
 """A node became steps that do the same; a call of the API behind it; a step that asks a person; or nothing."""
@@ -26,8 +27,16 @@ class Outcome:
     """True if there is one record, whatever comes in."""
     pairs: bool = False
     """True if there is one record for each that comes in, in their order."""
+    aligned: "Aligned | None" = None
+    """Where records are chosen or split: makes of a list that is paired with what comes in one that is paired with
+    what comes out.
+    """
     before: str = ""
     """The node whose records come in, where there is one alone."""
+
+
+Aligned = Callable[["Builder", Node, int, str], str]
+"""Takes the node that needs it, the number of the output and the reference to the list; gives a reference."""
 
 
 @dataclass(slots=True)
@@ -71,6 +80,7 @@ class Builder:
         self.nodes = nodes
         self.batch = batch
         self.steps: list[dict[str, Any]] = []
+        self._companions: dict[tuple[str, int, str], str] = {}
 
     def add(self, node: Node, step: Mapping[str, Any], suffix: str = "") -> str:
         """Add a step; returns the reference to its output."""
@@ -130,30 +140,52 @@ class Builder:
 
     def scope(self, node: Node, item: str = "item") -> Scope:
         """What expressions of a node may refer to."""
-        return Scope(lambda name, first: self._record_of(node, name, first=first), self._variable, item)
+        made = Scope(lambda name, first: self._record_of(node, name, first=first), self._variable, item)
+        made.own = lambda: self.items(node)
+        made.parameter = self.parameter
+        return made
 
     def _record_of(self, node: Node, name: str, *, first: bool) -> str:
         """The record of another node that an expression means."""
+        for builder in self.around():
+            if builder.batch is not None and name == builder.batch[0]:
+                return f"{builder.batch[1]}[0]"
         outcome = self.shared.outcomes.get(name)
         if outcome is None:
             raise NotUnderstood(f"the node '{name}', which comes later or is not there")
+        if not first and (source := self._source(node)) is not None:
+            companion = self._companion(node, source, name)
+            if companion is not None:
+                return f"{companion}{PAIRED}"
         reference = self.output(name, min(outcome.outputs, default=0))
-        before = self._before(node)
-        if not first and before is not None and self._same_records(before, name):
-            return f"{reference}{PAIRED}"
         if first or outcome.single:
             return f"{reference}[0]"
         raise NotUnderstood(f"the record of '{name}' that belongs to this one")
 
-    def _before(self, node: Node) -> str | None:
-        sources = [name for several in node.inputs for name, _ in several]
+    @staticmethod
+    def _source(node: Node) -> tuple[str, int] | None:
+        """Where a node's records come from, if that is one output of one node."""
+        sources = [source for several in node.inputs for source in several]
         return sources[0] if len(sources) == 1 else None
 
-    def _same_records(self, name: str, wanted: str) -> bool:
+    def _companion(self, node: Node, source: tuple[str, int], wanted: str) -> str | None:
+        """The records of another node, one for each that comes from *source*; None where that cannot be told."""
+        name, number = source
         outcome = self.shared.outcomes.get(name)
-        while outcome is not None and outcome.node.name != wanted and outcome.pairs:
-            outcome = self.shared.outcomes.get(outcome.before)
-        return outcome is not None and outcome.node.name == wanted
+        if outcome is None:
+            return None
+        if name == wanted:
+            return self.output(name, number)
+        before = self._source(outcome.node)
+        if before is None or (outcome.aligned is None and not outcome.pairs):
+            return None
+        inner = self._companion(node, before, wanted)
+        if inner is None or outcome.aligned is None:
+            return inner
+        key = (name, number, wanted)
+        if key not in self._companions:
+            self._companions[key] = outcome.aligned(self, node, number, inner)
+        return self._companions[key]
 
     def _variable(self, name: str, keys: Keys) -> str:
         if name in ("$env", "$vars") and keys and isinstance(keys[0], str):
@@ -165,13 +197,27 @@ class Builder:
             return "run.workflow"
         raise NotUnderstood(f"`{name}`")
 
+    def parameter(self, name: str, keys: Keys) -> Any:
+        """A parameter of another node, as it is written.
+
+        Raises:
+            NotUnderstood: There is none, or it is computed.
+        """
+        value: Any = self.nodes[name].parameters if name in self.nodes else None
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, str | int | float | bool) or str(value).startswith("="):
+            raise NotUnderstood(f"a parameter of '{name}'")
+        return value
+
     def computed(self, node: Node, scope: Scope, items: str) -> str:
         """The records with the fields that a scope's templates need; a step that computes them is added."""
-        if not scope.computed:
+        operations = [*scope.before]
+        if scope.computed:
+            operations.append({"op": "set", "fields": dict(scope.computed), "on_error": "null"})
+        if not operations:
             return items
-        options: dict[str, Any] = {"op": "set", "fields": dict(scope.computed), "on_error": "null"}
-        if scope.values:
-            options["values"] = dict(scope.values)
+        options = operations_of(operations, scope)
         return self.add(node, {"intent": "transform", "input": braces(items), "options": options}, "fields")
 
     def for_items(
@@ -187,3 +233,43 @@ class Builder:
         """A list of records of outputs that may be lists themselves."""
         step = {"intent": "transform", "input": braces(outputs), "options": {"op": "flatten", "depth": 1}}
         return self.add(node, step, "records")
+
+
+def operations_of(operations: Sequence[Mapping[str, Any]], scope: Scope) -> dict[str, Any]:
+    """The options of a step of operations, with the values that expressions in them use."""
+    values = {"values": dict(scope.values)} if scope.values else {}
+    done = [{**one, **(values if one["op"] == "set" else {})} for one in operations]
+    return done[0] if len(done) == 1 else {"do": done}
+
+
+ALL = "records_beside"
+WITH = "record_beside"
+"""A field that carries a record of another node while records are chosen."""
+
+
+def beside(items: str, companion: str) -> dict[str, Any]:
+    """A step that lays a record of *companion* into each of *items*."""
+    fields = {WITH: "values.beside[index]"}
+    return {
+        "intent": "transform",
+        "input": braces(items),
+        "options": {"op": "set", "fields": fields, "values": {"beside": braces(companion)}},
+    }
+
+
+TAKE_OUT = {"op": "project", "path": WITH}
+
+
+def beside_each(outputs: str) -> Aligned:
+    """For records of outputs that may be lists themselves, one output for each record that came in."""
+
+    def aligned(other: Builder, reader: Node, _number: int, companion: str) -> str:
+        found = "values.found[index]"
+        listed = f"type({found}) == list ? {found}.map(x, {{'{WITH}': item}}) : [{{'{WITH}': item}}]"
+        lay = {"op": "set", "fields": {ALL: listed}, "values": {"found": braces(outputs)}}
+        options = {"do": [lay, {"op": "flatten", "field": ALL, "carry": []}, TAKE_OUT]}
+        return other.add(
+            reader, {"intent": "transform", "input": braces(companion), "options": options}, "belongs"
+        )
+
+    return aligned

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from intendant_n8n._expressions import Scope, literal
+from intendant_n8n._expressions import Scope
 from intendant_n8n._javascript import NotUnderstood, parse
+from intendant_n8n._moments import moment_of, read
+from intendant_n8n._words import literal
 
 _TEXT = {
     "equals": "{l} == {r}",
@@ -19,6 +21,13 @@ _NUMBER = {
     "lt": "{l} < {r}",
     "gte": "{l} >= {r}",
     "lte": "{l} <= {r}",
+}
+_TIMES = {
+    "equals": "{l} == {r}",
+    "after": "{l} > {r}",
+    "before": "{l} < {r}",
+    "afterOrEquals": "{l} >= {r}",
+    "beforeOrEquals": "{l} <= {r}",
 }
 _LENGTH = {f"length{name.capitalize()}": text for name, text in _NUMBER.items()} | {
     "lengthEquals": "{l} == {r}",
@@ -102,6 +111,9 @@ def _test(  # noqa: PLR0911  # one kind of condition each
         template = _TEXT.get(operation)
         if template is not None:
             return _texts(template, operation, left, right, scope, ignore_case=ignore_case)
+    elif kind == "dateTime" and operation in _TIMES:
+        sides = {"l": _moment(left, scope), "r": _moment(right, scope)}
+        return _guarded(left, scope, _TIMES[operation].format(**sides))
     elif kind in ("array", "object"):
         if operation == "contains":
             return _guarded(left, scope, f"{scope.expression(right)} in {scope.expression(left)}")
@@ -136,11 +148,11 @@ def _presence(operation: str, left: Any, scope: Scope) -> str:
 
 
 def _guarded(left: Any, scope: Scope, test: str) -> str:
-    node = _only(left)
+    node = tree_of(left)
     return f"({test})" if node is None else scope.guarded(test, node)
 
 
-def _only(value: Any) -> Any:
+def tree_of(value: Any) -> Any:
     """The tree of a parameter that is one expression."""
     if not isinstance(value, str) or not value.startswith("="):
         return None
@@ -150,8 +162,14 @@ def _only(value: Any) -> Any:
     return None
 
 
+def _moment(value: Any, scope: Scope) -> str:
+    node = tree_of(value)
+    known = None if node is None else moment_of(scope, node)
+    return read(scope.expression(value)) if known is None else known.cel
+
+
 def _text(value: Any, scope: Scope) -> str:
-    node = _only(value)
+    node = tree_of(value)
     if node is not None:
         return scope.as_text(node)
     return scope.expression(value if isinstance(value, str) else str(value))

@@ -7,14 +7,17 @@ from typing import Any
 
 from intendant_n8n._builder import Builder, How, Outcome, Shared
 from intendant_n8n._code import CODE
-from intendant_n8n._expressions import braces
+from intendant_n8n._course import COURSE, passes
 from intendant_n8n._graph import BATCHES_SECOND, LOOPS, NOTES, Node, body_of, in_order, read_nodes
 from intendant_n8n._javascript import NotUnderstood
-from intendant_n8n._models import MODELS
-from intendant_n8n._records import RECORDS
+from intendant_n8n._merging import MERGING
+from intendant_n8n._models import MODELS, REPAIRS, is_part
+from intendant_n8n._pages import PAGES
+from intendant_n8n._records import RECORDS, before_of, single_source
 from intendant_n8n._services import SERVICES, TRIGGERS, trigger
+from intendant_n8n._words import braces
 
-MAKERS = {**RECORDS, **CODE, **SERVICES, **MODELS}
+MAKERS = {**RECORDS, **COURSE, **MERGING, **CODE, **SERVICES, **MODELS, **PAGES}
 LANGCHAIN = "langchain"
 MOST_CHECKS = 8
 """How often a workflow is checked again after what was wrong with it was left out."""
@@ -120,15 +123,22 @@ def _name(text: str) -> str:
 
 
 def _of_helper(shared: Shared, nodes: dict[str, Node], node: Node) -> Outcome:
-    """A model, parser or tool: it became a part of the nodes that it serves."""
-    served = [
-        other
-        for other in nodes.values()
-        if any(node.name in names for names in other.helpers.values()) and other.name in shared.outcomes
-    ]
-    if served and all(shared.outcomes[other.name].how == "mapped" for other in served):
-        return Outcome(node, "mapped", f"a part of '{served[0].name}'")
-    return Outcome(node, "placeholder", f"serves '{served[0].name}'" if served else "serves nothing")
+    """A model, parser or tool: it became a part of the nodes that it serves, or of those that these serve."""
+    served = served_by(nodes, node)
+    mapped = [other for other in served if other.name in shared.outcomes]
+    if not mapped or any(shared.outcomes[other.name].how != "mapped" for other in mapped):
+        return Outcome(node, "placeholder", f"serves '{served[0].name}'" if served else "serves nothing")
+    if not is_part(node):
+        return Outcome(node, "placeholder", f"the step of '{mapped[0].name}' works without it")
+    return Outcome(node, "mapped", f"a part of '{mapped[0].name}'")
+
+
+def served_by(nodes: Mapping[str, Node], node: Node) -> list[Node]:
+    """The nodes that another serves: through a parser that repairs answers, also those which that serves."""
+    found = [other for other in nodes.values() if any(node.name in names for names in other.helpers.values())]
+    for other in [one for one in found if one.kind in REPAIRS]:
+        found += served_by({name: one for name, one in nodes.items() if name != node.name}, other)
+    return found
 
 
 def _build(builder: Builder, names: Iterable[str]) -> None:
@@ -151,7 +161,7 @@ def _one(builder: Builder, node: Node) -> Outcome:
         if node.name in builder.shared.refused:
             raise NotUnderstood(builder.shared.refused[node.name])  # noqa: TRY301  # a placeholder is made of it below
         if node.disabled:
-            outcome = RECORDS["noOp"](builder, node)
+            outcome = passes(builder, node)
             outcome.how, outcome.note = "left out", "it is disabled"
             return outcome
         if node.kind in TRIGGERS or node.kind.endswith("Trigger"):
@@ -182,7 +192,10 @@ def _placeholder(builder: Builder, node: Node, reason: str) -> Outcome:
     step["x-n8n"] = {"type": node.full, "parameters": _shown(node.parameters)}
     reference = builder.add(node, step)
     number = max(len(node.outputs), 1)
-    return Outcome(node, "placeholder", reason, outputs=dict.fromkeys(range(number), reference))
+    # It passes on what comes in: until it is replaced, records belong together as they did before it.
+    made = Outcome(node, "placeholder", reason, outputs=dict.fromkeys(range(number), reference), pairs=True)
+    made.single, made.before = single_source(builder, node), before_of(node)
+    return made
 
 
 def _shown(parameters: Any) -> Any:
@@ -203,11 +216,14 @@ def _loop(builder: Builder, node: Node, body: set[str]) -> Outcome:
         if node.name in builder.shared.refused:
             raise NotUnderstood(builder.shared.refused[node.name])  # noqa: TRY301  # a placeholder is made of it below
         items = builder.items_from_outside(node, body)
-        inner = Builder(builder.shared, builder.nodes, (node.name, "batch_records"), builder)
+        # Within another loop, its record has a name of its own.
+        depth = sum(1 for one in builder.around() if one.batch is not None)
+        name = f"batch_{depth + 1}" if depth else "batch"
+        inner = Builder(builder.shared, builder.nodes, (node.name, f"{name}_records"), builder)
         _build(inner, body)
-        returns = _with_batch(braces(inner.items_from_inside(node, body)))
-        steps = _with_batch(inner.steps)
-        group = {"for_each": braces(items), "as": "batch", "steps": steps, "returns": returns, "gather": "flatten"}
+        returns = _with_batch(braces(inner.items_from_inside(node, body)), name)
+        steps = _with_batch(inner.steps, name)
+        group = {"for_each": braces(items), "as": name, "steps": steps, "returns": returns, "gather": "flatten"}
         if not steps:
             raise NotUnderstood("a loop around nothing")  # noqa: TRY301  # a placeholder is made of it below
         reference = builder.add(node, group)
@@ -222,16 +238,16 @@ def _loop(builder: Builder, node: Node, body: set[str]) -> Outcome:
     return Outcome(node, "mapped", "one record at a time", outputs={done: reference})
 
 
-def _with_batch(value: Any) -> Any:
+def _with_batch(value: Any, name: str) -> Any:
     """Steps in which the records of a pass are a list of the item alone."""
     if isinstance(value, dict):
-        return {key: _with_batch(inner) for key, inner in value.items()}
+        return {key: _with_batch(inner, name) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_with_batch(inner) for inner in value]
-    if value == "{{ batch_records }}":
-        return ["{{ batch }}"]
-    if isinstance(value, str) and "batch_records" in value:
-        return re.sub(r"batch_records\[0\]", "batch", value)
+        return [_with_batch(inner, name) for inner in value]
+    if value == f"{{{{ {name}_records }}}}":
+        return [f"{{{{ {name} }}}}"]
+    if isinstance(value, str) and f"{name}_records" in value:
+        return re.sub(rf"\b{name}_records\[0\]", name, value)
     return value
 
 

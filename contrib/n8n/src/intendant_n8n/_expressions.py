@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from intendant_n8n._calls import COMPARING, TESTS, called
 from intendant_n8n._javascript import (
     Array,
     Arrow,
@@ -24,6 +25,8 @@ from intendant_n8n._javascript import (
     Template,
     parse,
 )
+from intendant_n8n._moments import TIMES, value_of_moment
+from intendant_n8n._words import braces, cel_part, escaped, is_plain, is_text, literal, pieces, shown, text_of
 
 Keys = tuple[str | int, ...]
 PAIRED = "[=]"
@@ -33,27 +36,6 @@ Lookup = Callable[[str, bool], str]
 one is meant whatever the item. With `PAIRED` at the end, the one at the place of the item is meant. Raises
 NotUnderstood where it cannot be told.
 """
-_WORD = re.compile(r"[A-Za-z_]\w*")
-_RESERVED = frozenset(
-    (
-        *(
-            "as",
-            "break",
-            "const",
-            "continue",
-            "else",
-            "false",
-            "for",
-            "function",
-            "if",
-            "import",
-            "in",
-            "let",
-            "loop",
-        ),
-        *("namespace", "null", "package", "return", "true", "var", "void", "while"),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +79,16 @@ class Scope:
     item: str = "item"
     local: tuple[str, ...] = ()
     """Names of elements, within `map` and `filter`."""
+    wrapped: set[str] = field(default_factory=set)
+    """Those of them that are items of n8n: the record is in their `json`."""
+    parameter: Callable[[str, Keys], Any] | None = None
+    """A parameter of another node."""
+    own: Callable[[], str] | None = None
+    """The reference to the records that come in."""
     values: dict[str, Any] = field(default_factory=dict)
     """What CEL conditions use as `values.<name>`."""
+    before: list[dict[str, Any]] = field(default_factory=list)
+    """Operations that have to be done on the records before: they compute fields that expressions use."""
 
     # --- paths ---
 
@@ -125,31 +115,97 @@ class Scope:
         return None
 
     def _of_name(self, name: str, keys: list[str | int]) -> tuple[str, list[str | int]] | None:
-        if name == "$json" or name in self.local:
-            return (self.item if name == "$json" else name), keys
-        if name == "$input" and keys[:2] == ["item", "json"]:
-            return self.item, keys[2:]
+        if name in self.local:
+            inner = keys[1:] if name in self.wrapped and keys[:1] == ["json"] else keys
+            return None if name in self.wrapped and inner is keys else (name, inner)
+        if name == "$json" or (name == "$input" and keys[:2] == ["item", "json"]):
+            return self.item, keys if name == "$json" else keys[2:]
         if name == "$node" and len(keys) > 1 and keys[1] == "json":
             return self.lookup(str(keys[0]), False), keys[2:]
-        if name.startswith("$") and name != "$input":
+        if name.startswith("$") and name not in ("$input", *TIMES):
             return self.variable(name, tuple(keys)), []
         return None
 
-    def _of_call(self, node: Call, keys: list[str | int]) -> tuple[str, list[str | int]] | None:
+    def _of_call(  # noqa: PLR0911  # one form each
+        self, node: Call, keys: list[str | int]
+    ) -> tuple[str, list[str | int]] | None:
         """`$('X').item.json`, `$('X').first().json`, `$input.first().json`, `$items('X')[0].json`."""
         function, arguments = node.function, node.arguments
+        if function == Name("$item") and keys[:1] == ["$node"] and keys[2:3] == ["json"]:
+            if arguments not in ((Literal(0),), (Literal("0"),)):
+                raise NotUnderstood("`$item()`")
+            return self.lookup(str(keys[1]), True), keys[3:]
         if isinstance(function, Name) and function.name in ("$", "$items") and len(arguments) == 1:
-            name = _text_of(arguments[0])
+            name = text_of(arguments[0])
             if function.name == "$" and keys[:2] == ["item", "json"]:
                 return self.lookup(name, False), keys[2:]
             if function.name == "$items" and keys[:2] == [0, "json"]:
                 return self.lookup(name, True), keys[2:]
+        if (
+            isinstance(function, Member)
+            and function.key == "all"
+            and keys[1:2] == ["json"]
+            and self.is_items(node)
+        ):
+            return (f"{self._records_of(node)}[{keys[0]}]", keys[2:]) if isinstance(keys[0], int) else None
         if isinstance(function, Member) and function.key == "first" and keys[:1] == ["json"]:
             if isinstance(function.of, Call) and function.of.function == Name("$"):
-                return self.lookup(_text_of(function.of.arguments[0]), True), keys[1:]
+                return self.lookup(text_of(function.of.arguments[0]), True), keys[1:]
             if function.of == Name("$input"):
-                return self.item, keys[1:]
+                return (self.item if self.own is None else f"{self.own()}[0]"), keys[1:]
         return None
+
+    # --- lists of items ---
+
+    def is_items(self, node: Node) -> bool:
+        """True for `$input.all()`, `$('X').all()`, `items`, and some of these."""
+        match node:
+            case Name("items"):
+                return "items" not in self.local and self.own is not None
+            case Call(Member(Name("$input"), "all"), ()):
+                return self.own is not None
+            case Call(Member(Call(Name("$"), (_,)), "all"), ()):
+                return True
+            case Call(Member(of, "filter"), (Arrow(),)):
+                return self.is_items(of)
+        return False
+
+    def items_of(self, node: Node) -> str:
+        """The records of such a list, as CEL."""
+        if isinstance(node, Call) and isinstance(node.function, Member) and node.function.key == "filter":
+            return self.cel(node)
+        return self.given(self._records_of(node))
+
+    def _records_of(self, node: Node) -> str:
+        match node:
+            case Call(Member(Call(Name("$"), (name,)), "all"), ()):
+                return self.lookup(text_of(name), True).removesuffix("[0]")
+        if self.own is None:
+            raise NotUnderstood("`.all()`")
+        return self.own()
+
+    def given(self, reference: str) -> str:
+        """A value that is handed over to CEL."""
+        return f"values.{self._value(Path(reference))}"
+
+    def prepared(self, operation: str, cel: str) -> str:
+        """A value that an operation has to make before, of one that is computed: as CEL.
+
+        Raises:
+            NotUnderstood: It is made of elements of a list.
+        """
+        if self.local or self.item != "item":
+            raise NotUnderstood(f"{operation} of elements")
+        name = f"prepared_{len(self.before) // 2 + 1}"
+        self.before.append({"op": "set", "fields": {name: cel}, "on_error": "null"})
+        options = {"compact": True} if operation == "to_json" else {}
+        self.before.append({"op": operation, "field": name, **options})
+        return f"item.{name}"
+
+    @property
+    def preparing(self) -> list[str]:
+        """The fields that `before` computes."""
+        return [name for one in self.before for name in one.get("fields", ())]
 
     # --- templates ---
 
@@ -209,15 +265,37 @@ class Scope:
         parts = [literal(text) if plain else self.as_text(parse(text)) for plain, text in found]
         return " + ".join(parts) or '""'
 
-    def cel(self, node: Node) -> str:  # noqa: PLR0911  # one kind of node each
+    def cel(self, node: Node) -> str:
         """An expression as CEL.
 
         Raises:
             NotUnderstood: It cannot be translated.
         """
+        made = value_of_moment(self, node)
+        if made is not None:
+            return made
         path = self.path(node)
         if path is not None:
             return self.cel_path(path)
+        fixed = self._parameter(node)
+        if fixed is not None:
+            return literal(fixed)
+        return self._member(node) if isinstance(node, Member) else self._computed(node)
+
+    def _parameter(self, node: Node) -> Any:
+        """The value of `$('X').params.name`; None for any other expression."""
+        keys: list[str | int] = []
+        while isinstance(node, Member) and isinstance(node.key, str | int):
+            keys.insert(0, node.key)
+            node = node.of
+        if keys[:1] != ["params"] or self.parameter is None:
+            return None
+        match node:
+            case Call(Name("$"), (name,)):
+                return self.parameter(text_of(name), tuple(keys[1:]))
+        return None
+
+    def _computed(self, node: Node) -> str:  # noqa: PLR0911  # one kind of node each
         match node:
             case Literal():
                 return literal(node.value)
@@ -229,18 +307,31 @@ class Scope:
                 parts = (literal(part) if isinstance(part, str) else self.as_text(part) for part in node.parts)
                 return f"({' + '.join(parts)})"
             case Call():
-                return self._call(node)
-            case Member(key="length"):
-                return f"size({self.cel(node.of)})"
-            case Member(key=str() | int() as key):
-                return f"{self.cel(node.of)}{_cel_part(key)}"
-            case Member(key=computed):
-                return f"{self.cel(node.of)}[{self.cel(computed)}]"  # type: ignore[arg-type]
+                return called(self, node)
             case Array():
                 return f"[{', '.join(map(self.cel, node.elements))}]"
             case Object() if all(name is not None for name, _ in node.fields):
-                return f"{{{', '.join(f'{literal(name)}: {self.cel(value)}' for name, value in node.fields)}}}"
-        raise NotUnderstood(_shown(node))
+                return f"{{{', '.join(f'{literal(name)}: {self._there(value)}' for name, value in node.fields)}}}"
+        raise NotUnderstood(shown(node))
+
+    def _member(self, node: Member) -> str:
+        match node:
+            case Member(Call(Member(Name("Object"), "keys" | "values"), (of,)), "length"):
+                return f"size({self.cel(of)})"  # CEL's maps have no order: of their keys only the number is known
+            case Member(Call(Member(of, "keys" | "values"), ()), "length"):
+                return f"size({self.cel(of)})"
+            case Member(key="length"):
+                return f"size({self.items_of(node.of) if self.is_items(node.of) else self.cel(node.of)})"
+            case Member(of=Call(Member(of, "find"), (Arrow(),)), key="json") if self.is_items(of):
+                return self.cel(node.of)
+            case Member(key=str() | int() as key):
+                return f"{self.cel(node.of)}{cel_part(key)}"
+        return f"{self.cel(node.of)}[{self.cel(node.key)}]"  # type: ignore[arg-type]
+
+    def _there(self, node: Node) -> str:
+        """The value of a field; null where it is not there: undefined is no error in JavaScript."""
+        value, guards = self.cel(node), list(dict.fromkeys(self.guards(node)))
+        return f"({' && '.join(guards)} ? {value} : null)" if guards else value
 
     def cel_path(self, path: Path) -> str:
         """A path as CEL."""
@@ -249,7 +340,7 @@ class Scope:
             root = f"values.{self._value(Path(root.removesuffix(PAIRED)))}[index]"
         elif root != "item" and root not in self.local:
             root, keys = f"values.{self._value(path)}", ()
-        return root + "".join(_cel_part(key) for key in keys)
+        return root + "".join(cel_part(key) for key in keys)
 
     def _value(self, path: Path) -> str:
         reference = f"{{{{ {path.reference()} }}}}"
@@ -264,13 +355,14 @@ class Scope:
         """What has to hold so that the paths of an expression are there: undefined is no error in JavaScript."""
         path = self.path(node)
         if path is not None:
-            yield from _guards(path) if path.root == "item" else ()
+            yield from _guards(path) if path.root == "item" or path.root in self.local else ()
             return
         match node:
             case Member():
                 yield from self.guards(node.of)
             case Call():
-                yield from self.guards(node.function)
+                function = node.function
+                yield from self.guards(function.of if isinstance(function, Member) else function)
                 for argument in node.arguments:
                     yield from self.guards(argument)
             case Operation() if node.operator not in ("&&", "||", "!"):
@@ -303,115 +395,42 @@ class Scope:
             return f"({left} {node.operator} {self.truth(node.right)})"
         if isinstance(node, Operation) and node.operator == "!":
             return f"!{self.truth(node.right)}"
-        if isinstance(node, Operation) and node.operator in _COMPARING:
+        if isinstance(node, Operation) and node.operator in COMPARING:
             return self._operation(node)
         value = self.cel(node)
-        if isinstance(node, Call) and isinstance(node.function, Member) and node.function.key in _TESTS:
+        if isinstance(node, Member) and node.key == "length":
+            return self.guarded(f"{value} > 0", node)
+        if isinstance(node, Call) and isinstance(node.function, Member) and node.function.key in TESTS:
             return self.guarded(value, node)
         return self.guarded(f'{value} != null && {value} != "" && {value} != 0 && {value} != false', node)
 
     def _operation(self, node: Operation) -> str:  # noqa: PLR0911  # one kind of operator each
         operator, left, right = node.operator, node.left, node.right
         if left is None:
-            return f"!{self.truth(right)}" if operator == "!" else f"({operator}{self._number(right)})"
+            return f"!{self.truth(right)}" if operator == "!" else f"({operator}{self.number(right)})"
         if operator == "&&":
             return f"({self.truth(left)} ? {self.cel(right)} : {self.cel(left)})"
+        if operator == "??":
+            there = self.guarded(f"{self.cel(left)} != null", left)
+            return f"({there} ? {self.cel(left)} : {self.cel(right)})"
         if operator == "||":
             return f"({self.truth(left)} ? {self.cel(left)} : {self.cel(right)})"
         if operator in ("==", "!="):
             same = self.guarded(f"{self.cel(left)} == {self.cel(right)}", left, right)
             return same if operator == "==" else f"!{same}"
-        if operator in _COMPARING:
-            return self.guarded(f"{self._number(left)} {operator} {self._number(right)}", left, right)
-        if operator == "+" and (_is_text(left) or _is_text(right)):
+        if operator in COMPARING:
+            return self.guarded(f"{self.number(left)} {operator} {self.number(right)}", left, right)
+        if operator == "+" and (is_text(left) or is_text(right)):
             return f"({self.as_text(left)} + {self.as_text(right)})"
         if operator == "%":
-            return f"(int({self._number(left)}) % int({self._number(right)}))"
-        return f"({self._number(left)} {operator} {self._number(right)})"
+            return f"(int({self.number(left)}) % int({self.number(right)}))"
+        return f"({self.number(left)} {operator} {self.number(right)})"
 
-    def _number(self, node: Node) -> str:
+    def number(self, node: Node) -> str:
+        """An expression as a CEL number."""
         if isinstance(node, Literal) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
             return repr(float(node.value))
         return f"double({self.cel(node)})"
-
-    def _call(self, node: Call) -> str:
-        function = node.function
-        if isinstance(function, Name) and function.name in _FUNCTIONS and len(node.arguments) == 1:
-            return _FUNCTIONS[function.name].format(self.cel(node.arguments[0]))
-        if isinstance(function, Member) and function.key in _MACROS and len(node.arguments) == 1:
-            return self._macro(function, node.arguments[0])
-        if isinstance(function, Member) and isinstance(function.key, str):
-            arguments = [self.cel(argument) for argument in node.arguments]
-            made = _METHODS.get((function.key, len(arguments)))
-            if made is not None:
-                return made.format(self.cel(function.of), *arguments)
-        raise NotUnderstood(_shown(node))
-
-    def _macro(self, function: Member, arrow: Node) -> str:
-        """`list.map(x => …)` and the like."""
-        if not isinstance(arrow, Arrow) or _WORD.fullmatch(arrow.name) is None or arrow.name in _RESERVED:
-            raise NotUnderstood(f"`.{function.key}()`")
-        of, before = self.cel(function.of), self.local
-        self.local = (*before, arrow.name)
-        try:
-            body = self.cel(arrow.body) if function.key == "map" else self.truth(arrow.body)
-        finally:
-            self.local = before
-        macro = _MACROS[str(function.key)]
-        return f"{of}.{macro[0]}({arrow.name}, {body}){macro[1]}"
-
-
-_MACROS = {
-    "map": ("map", ""),
-    "filter": ("filter", ""),
-    "find": ("filter", "[0]"),
-    "some": ("exists", ""),
-    "every": ("all", ""),
-}
-"""Calls with a function, and what CEL has for them."""
-_COMPARING = ("==", "!=", "<", ">", "<=", ">=")
-_TESTS = ("includes", "startsWith", "endsWith", "isEmpty", "isNotEmpty")
-_FUNCTIONS = {
-    "String": "string({0})",
-    "Number": "double({0})",
-    "parseFloat": "double({0})",
-    "parseInt": "int({0})",
-}
-_METHODS: dict[tuple[str, int], str] = {
-    ("toLowerCase", 0): "{0}.lowerAscii()",
-    ("toUpperCase", 0): "{0}.upperAscii()",
-    ("trim", 0): "{0}.trim()",
-    ("includes", 1): "(type({0}) == string ? string({0}).contains({1}) : {1} in {0})",
-    ("startsWith", 1): "{0}.startsWith({1})",
-    ("endsWith", 1): "{0}.endsWith({1})",
-    ("split", 1): "{0}.split({1})",
-    ("join", 1): "{0}.map(x, string(x)).join({1})",
-    ("join", 0): '{0}.map(x, string(x)).join(",")',
-    ("replaceAll", 2): "{0}.replace({1}, {2})",
-    ("replace", 2): "{0}.replace({1}, {2}, 1)",
-    ("toString", 0): "string({0})",
-    ("toNumber", 0): "double({0})",
-    ("first", 0): "{0}[0]",
-    ("last", 0): "{0}[size({0}) - 1]",
-    ("isEmpty", 0): "(size({0}) == 0)",
-    ("isNotEmpty", 0): "(size({0}) > 0)",
-}
-"""What may be called on a value, with so many arguments."""
-
-
-def braces(reference: str) -> str:
-    """A value that is one reference."""
-    return f"{{{{ {reference} }}}}"
-
-
-def _cel_part(key: str | int) -> str:
-    if isinstance(key, int):
-        return f"[{key}]"
-    return f".{key}" if _plain(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
-
-
-def _plain(key: str) -> bool:
-    return _WORD.fullmatch(key) is not None and key not in _RESERVED
 
 
 def _guards(path: Path) -> Iterator[str]:
@@ -419,74 +438,8 @@ def _guards(path: Path) -> Iterator[str]:
     for key in path.keys:
         if isinstance(key, int):
             yield f"size({so_far}) > {key}"
-        elif _plain(key):
+        elif is_plain(key):
             yield f"has({so_far}.{key})"
         else:
             yield f"{json.dumps(key, ensure_ascii=False)} in {so_far}"
-        so_far += _cel_part(key)
-
-
-def literal(value: Any) -> str:
-    """A value as CEL writes it."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{literal(str(key))}: {literal(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(literal, value))}]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def pieces(text: str) -> Iterator[tuple[bool, str]]:
-    """A text in parts: what stands for itself (True), and what stands between `{{` and `}}`."""
-    at = 0
-    while (start := text.find("{{", at)) >= 0:
-        end = text.find("}}", start)
-        if end < 0:
-            break
-        while text[end : end + 3] == "}}}":
-            end += 1  # an object in braces ends here
-        if start > at:
-            yield True, text[at:start]
-        yield False, text[start + 2 : end]
-        at = end + 2
-    if at < len(text):
-        yield True, text[at:]
-
-
-def escaped(text: str) -> str:
-    """A text that holds no reference."""
-    return text.replace("{{", "{{ '{{' }}") if "{{" in text else text
-
-
-def _is_text(node: Node) -> bool:
-    if isinstance(node, Operation) and node.operator == "+" and node.left is not None:
-        return _is_text(node.left) or _is_text(node.right)
-    if isinstance(node, Call) and isinstance(node.function, Member):
-        return node.function.key in (
-            "toLowerCase",
-            "toUpperCase",
-            "trim",
-            "join",
-            "replace",
-            "replaceAll",
-            "toString",
-        )
-    return isinstance(node, Template) or (isinstance(node, Literal) and isinstance(node.value, str))
-
-
-def _text_of(node: Node) -> str:
-    if isinstance(node, Literal) and isinstance(node.value, str):
-        return node.value
-    raise NotUnderstood("a node whose name is computed")
-
-
-def _shown(node: Node) -> str:
-    match node:
-        case Call(function=Member(key=str() as key)):
-            return f"`.{key}()`"
-        case Call(function=Name(name=name)):
-            return f"`{name}()`"
-        case Name(name=name):
-            return f"`{name}`"
-        case Object():
-            return "an object"
-    return f"a {type(node).__name__.lower()}"
+        so_far += cel_part(key)

@@ -124,21 +124,26 @@ def _targets(node: Node, output: int) -> list[str]:
 
 
 def in_order(nodes: Mapping[str, Node], names: Iterable[str]) -> Iterator[Node]:
-    """Nodes, each after those that it gets something from; where they wait for each other, as they are written."""
-    wanted = [name for name in nodes if name in set(names)]
+    """Nodes, each after those that it gets something from. A loop comes before what is within it; other nodes that
+    wait for each other come where the first way leads into them.
+    """
+    chosen = set(names)
+    wanted = [name for name in nodes if name in chosen]
+    sources = {name: _awaited(nodes, nodes[name], chosen) for name in wanted}
     done: set[str] = set()
     while wanted:
-        ready = [
-            name
-            for name in wanted
-            if all(
-                source in done or source not in wanted for several in nodes[name].inputs for source, _ in several
-            )
-        ]
-        for name in ready or wanted[:1]:
+        ready = [name for name in wanted if sources[name] <= done]
+        entered = [name for name in wanted if sources[name] & done]
+        for name in ready or entered[:1] or wanted[:1]:
             yield nodes[name]
             done.add(name)
             wanted.remove(name)
+
+
+def _awaited(nodes: Mapping[str, Node], node: Node, chosen: set[str]) -> set[str]:
+    """The nodes that come before another; for a loop without those within it, which lead back."""
+    sources = {source for several in node.inputs for source, _ in several} & chosen
+    return sources - body_of(nodes, node) if node.kind in LOOPS else sources
 
 
 class Ids:

@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NoReturn
 
 
 class NotUnderstood(Exception):
@@ -89,6 +89,7 @@ class Template:
 
 
 Node = Literal | Name | Member | Call | Operation | Choice | Object | Array | Template | Arrow
+TREES = (Literal, Name, Member, Call, Operation, Choice, Object, Array, Template, Arrow)
 
 _TOKEN = re.compile(
     r"""\s*(?://[^\n]*\s*|/\*.*?\*/\s*)*(?:
@@ -96,7 +97,7 @@ _TOKEN = re.compile(
     (?P<name>[A-Za-z_$][\w$]*)|
     (?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|
     (?P<template>`(?:[^`\\]|\\.)*`)|
-    (?P<mark>===|!==|==|!=|<=|>=|&&|\|\||\?\?|\?\.|=>|\.\.\.|[-+*/%<>!?:.,()\[\]{}])
+    (?P<mark>===|!==|==|!=|<=|>=|&&|\|\||\?\?|\?\.|=>|\.\.\.|[-+*/%<>!?:.,;=()\[\]{}])
     )""",
     re.VERBOSE | re.DOTALL,
 )
@@ -118,6 +119,66 @@ def parse(text: str) -> Node:
     node = reader.expression()
     reader.end()
     return node
+
+
+def parse_program(text: str) -> Node:
+    """What a program of constants returns, with their values in their places.
+
+    Raises:
+        NotUnderstood: It has other statements, or its expressions are not understood.
+    """
+    reader = _Reader(text)
+    known: dict[str, Node] = {}
+    while reader.peek() in ("const", "let", "var") and reader.kind() == "name":
+        reader.take()
+        kind, name = reader.take()
+        if kind != "name":
+            raise NotUnderstood("code")
+        reader.want("=")
+        known[name] = replaced(reader.expression(), known)
+        reader.skip(";")
+    if reader.take() != ("name", "return"):
+        raise NotUnderstood("code")
+    node = replaced(reader.expression(), known)
+    reader.skip(";")
+    reader.end()
+    return node
+
+
+def parse_changes(text: str, variable: str) -> list[tuple[str, Node]]:
+    """The fields that statements such as `item.json.name = …` set, in their order.
+
+    Raises:
+        NotUnderstood: There are other statements.
+    """
+    reader = _Reader(text)
+    found: list[tuple[str, Node]] = []
+    while reader.peek():
+        target = reader.postfix(reader.primary())
+        reader.want("=")
+        match target:
+            case Member(Member(Name(name), "json"), str() as key) if name == variable:
+                found.append((key, reader.expression()))
+            case _:
+                raise NotUnderstood("code")
+        reader.skip(";")
+    return found
+
+
+def replaced(tree: Node, known: Mapping[str, Node]) -> Node:
+    """A tree with others in place of names; parameters of functions hide names of theirs."""
+    if isinstance(tree, Name):
+        return known.get(tree.name, tree)
+    if isinstance(tree, Arrow):
+        known = {name: value for name, value in known.items() if name != tree.name}
+
+    def inner(one: Any) -> Any:
+        if isinstance(one, tuple):
+            return tuple(inner(element) for element in one)
+        return replaced(one, known) if isinstance(one, TREES) else one
+
+    changed = {part.name: inner(getattr(tree, part.name)) for part in fields(tree)}
+    return type(tree)(**changed)
 
 
 class _Reader:
@@ -233,20 +294,35 @@ class _Reader:
             case "template":
                 return Template(tuple(self.parts(text[1:-1])))
             case "name" if self.skip("=>"):
-                return Arrow(text, self.expression())
+                return Arrow(text, self.body())
+            case "name" if text == "new" and self.kind() == "name":
+                made = self.take()[1]
+                self.want("(")
+                return Call(Name(f"new {made}"), self.several(")"))
             case "name":
                 return Literal(_CONSTANTS[text]) if text in _CONSTANTS else Name(text)
         if text == "(":
             node = self.expression()
             self.want(")")
             if isinstance(node, Name) and self.skip("=>"):
-                return Arrow(node.name, self.expression())
+                return Arrow(node.name, self.body())
             return node
         if text == "[":
             return Array(self.several("]"))
         if text == "{":
             return self.object()
         raise NotUnderstood(f"`{text}`")
+
+    def body(self) -> Node:
+        """What a function gives: an expression, or what a block returns that does nothing else."""
+        if not self.skip("{"):
+            return self.expression()
+        if self.take() != ("name", "return"):
+            raise NotUnderstood("a function of several statements")
+        node = self.expression()
+        self.skip(";")
+        self.want("}")
+        return node
 
     def object(self) -> Node:
         fields: list[tuple[str | None, Node]] = []

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from intendant_n8n._expressions import Scope, escaped, pieces
+from intendant_n8n._expressions import Scope
 from intendant_n8n._javascript import (
     Array,
     Call,
@@ -17,6 +17,7 @@ from intendant_n8n._javascript import (
     Template,
     parse,
 )
+from intendant_n8n._words import escaped, pieces
 
 _WITHIN, _BARE = "\x00{}\x00", "\x00{}\x01"
 """Stand for expressions while the JSON around them is read: within a text, and in place of a value."""
@@ -41,8 +42,9 @@ def json_tree(text: str) -> Node:
     if not text.startswith("="):
         return _node(_loads(text), [])
     whole = text[1:].strip()
+    one = whole.startswith("{{") and whole.endswith("}}") and whole.count("{{") == 1
     tree = _parsed(whole[2:-2]) if whole.startswith("{{") and whole.endswith("}}") else None
-    if isinstance(tree, Object | Array):
+    if isinstance(tree, Object | Array) or (one and tree is not None):
         return tree
     found: list[Node] = []
     made: list[str] = []

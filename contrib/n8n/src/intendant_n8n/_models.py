@@ -1,15 +1,16 @@
 """Nodes that ask a model."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from intendant_n8n._builder import Builder, Outcome
-from intendant_n8n._expressions import Scope, braces
+from intendant_n8n._builder import TAKE_OUT, Builder, Outcome, beside
+from intendant_n8n._expressions import Scope
 from intendant_n8n._graph import Node
 from intendant_n8n._javascript import NotUnderstood
 from intendant_n8n._json_text import read_json
-from intendant_n8n._records import Make, mapped, single_source
+from intendant_n8n._records import Make, before_of, mapped, single_source
+from intendant_n8n._tools import tool_of
+from intendant_n8n._words import braces
 
 _AUTO = "={{ $json.chatInput }}"
 """What nodes ask that take what was chatted."""
@@ -42,17 +43,18 @@ def chat(builder: Builder, node: Node) -> Outcome:
     return mapped(node, builder.for_items(node, builder.items(node), make), pairs=True, single=single)
 
 
-def tool_of(node: Node) -> dict[str, Any] | None:
-    """A tool of an agent; None for one that cannot be translated."""
-    parameters = node.parameters
-    if node.kind not in ("toolHttpRequest", "httpRequestTool"):
-        return None
-    url, method = str(parameters.get("url", "")), str(parameters.get("method", "GET"))
-    if method != "GET" or not url or "{" in url or url.startswith("="):
-        return None
-    name = re.sub(r"\W+", "_", node.name).strip("_").lower()[:60] or "request"
-    about = str(parameters.get("toolDescription", "")) or node.name
-    return {"uses": "http.get", "name": name, "description": about, "with": {"url": url}}
+PARSERS = ("outputParserStructured", "outputParserItemList")
+REPAIRS = ("outputParserAutofixing",)
+"""Parsers that have an answer repaired which does not fit: steps ask again by themselves."""
+
+
+def is_part(node: Node) -> bool:
+    """True if a node that serves others is within the step of these: a model (the step's own takes its place), a
+    schema, a tool that could be translated. Memories of chats, stores of vectors and other tools are not.
+    """
+    if node.kind.startswith("lm") or node.kind in (*REPAIRS, *PARSERS):
+        return True
+    return tool_of(node) is not None
 
 
 def _shape(node: Node, answer: str, *, structured: bool) -> dict[str, Any]:
@@ -93,6 +95,8 @@ def _schema(builder: Builder, node: Node) -> dict[str, Any] | None:
     for name in node.helpers.get("ai_outputParser", []):
         parameters = builder.nodes[name].parameters
         kind = builder.nodes[name].kind
+        if kind in REPAIRS:
+            return _schema(builder, builder.nodes[name])
         if kind == "outputParserItemList":
             return {"type": "array", "items": {"type": "string"}}
         if kind != "outputParserStructured":
@@ -185,6 +189,8 @@ def classifier(builder: Builder, node: Node) -> Outcome:
     else:
         listed = parameters.get("categories", {}).get("categories", [])
         categories = [(str(one.get("category", "")), str(one.get("description", ""))) for one in listed]
+    if parameters.get("options", {}).get("fallback") == "other":
+        categories.append(("Other", "none of the others"))
     if not categories or any(name.startswith("=") for name, _ in categories):
         raise NotUnderstood("the categories")
     about = "; ".join(f"{name}: {text}" if text else name for name, text in categories)
@@ -208,7 +214,14 @@ def classifier(builder: Builder, node: Node) -> Outcome:
         chosen = builder.add(node, {"intent": "filter", "input": braces(told), "options": options}, name)
         step = {"intent": "transform", "input": braces(chosen), "options": {"op": "project", "path": "record"}}
         outputs[number] = builder.add(node, step, f"{name} records")
-    return Outcome(node, "mapped", outputs=outputs)
+
+    def aligned(other: Builder, reader: Node, number: int, companion: str) -> str:
+        laid = other.add(reader, beside(told, companion), "beside")
+        options = {"where": "item.category == values.category", "values": {"category": categories[number][0]}}
+        kept = other.add(reader, {"intent": "filter", "input": braces(laid), "options": options}, "beside chosen")
+        return other.add(reader, {"intent": "transform", "input": braces(kept), "options": TAKE_OUT}, "belongs")
+
+    return Outcome(node, "mapped", outputs=outputs, before=before_of(node), aligned=aligned)
 
 
 MODELS: dict[str, Make] = {

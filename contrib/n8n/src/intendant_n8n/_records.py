@@ -5,23 +5,29 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from intendant_n8n._builder import Builder, Outcome
+from intendant_n8n._builder import TAKE_OUT, WITH, Builder, Outcome, beside, operations_of
 from intendant_n8n._conditions import condition_of
-from intendant_n8n._expressions import Scope, braces, escaped
+from intendant_n8n._expressions import Scope
 from intendant_n8n._graph import Node
-from intendant_n8n._javascript import NotUnderstood, Object
-from intendant_n8n._json_text import json_tree, read_json
+from intendant_n8n._javascript import Call, Member, Name, Node as Tree, NotUnderstood, Object
+from intendant_n8n._json_text import json_tree
+from intendant_n8n._words import braces, cel_part, literal
 
 Make = Callable[[Builder, Node], Outcome]
+REPLACED = "made"
+"""A field that holds a whole record until it takes the place of the others."""
 ASSIGNMENTS, FLAGS = 3, 3.3
 """Versions of Set from which on fields are listed, and from which on a flag says whether others are kept."""
-MINUTES = {"seconds": "s", "minutes": "m", "hours": "h", "days": "d"}
 
 
 def mapped(node: Node, reference: str, **facts: Any) -> Outcome:
     """A node with one output."""
-    before = node.inputs[0][0][0] if node.inputs and len(node.inputs[0]) == 1 else ""
-    return Outcome(node, "mapped", outputs={0: reference}, before=before, **facts)
+    return Outcome(node, "mapped", outputs={0: reference}, before=before_of(node), **facts)
+
+
+def before_of(node: Node) -> str:
+    """The node whose records come in, where there is one alone."""
+    return node.inputs[0][0][0] if node.inputs and len(node.inputs[0]) == 1 else ""
 
 
 def transform(builder: Builder, node: Node, *operations: Mapping[str, Any]) -> str:
@@ -39,23 +45,40 @@ def set_fields(builder: Builder, node: Node) -> Outcome:
     scope = builder.scope(node)
     parameters = node.parameters
     if parameters.get("mode") == "raw":
-        fields, keep = _raw(parameters, scope), _keeps_others(node)
+        text = str(parameters.get("jsonOutput", "{}"))
+        tree = json_tree(text)
+        if not isinstance(tree, Object) and not _keeps_others(node):
+            return _replaced(builder, node, scope, tree)
+        fields, keep = _raw(tree, scope), _keeps_others(node)
     else:
         fields = {name: scope.expression(_typed(value, kind)) for name, value, kind in _assignments(node)}
         keep = _keeps_others(node)
     if any("." in name for name in fields):
-        raise NotUnderstood("names with dots, which make nested fields")
+        if keep:
+            raise NotUnderstood("names with dots, which change nested fields")
+        fields = _nested(fields)
     if not fields and keep:
         return mapped(node, builder.items(node), pairs=True)
-    operation: dict[str, Any] = {"op": "set", "fields": fields, "on_error": "null"}
-    if scope.values:
-        operation["values"] = dict(scope.values)
-    operations = [operation] if keep else [operation, {"op": "select", "fields": list(fields)}]
-    return mapped(node, transform(builder, node, *operations), pairs=True, single=single_source(builder, node))
+    return mapped(
+        node, with_fields(builder, node, scope, fields, keep=keep), pairs=True, single=single_source(builder, node)
+    )
+
+
+def with_fields(builder: Builder, node: Node, scope: Scope, fields: Mapping[str, str], *, keep: bool) -> str:
+    """Add a step that computes fields of the records that come in; without *keep* these alone are left."""
+    operations: list[dict[str, Any]] = [*scope.before, {"op": "set", "fields": dict(fields), "on_error": "null"}]
+    if not keep:
+        operations.append({"op": "select", "fields": list(fields)})
+    elif scope.preparing:
+        operations.append({"op": "drop", "fields": scope.preparing})
+    options = operations_of(operations, scope)
+    return builder.add(node, {"intent": "transform", "input": braces(builder.items(node)), "options": options})
 
 
 def single_source(builder: Builder, node: Node) -> bool:
     """True if one record comes in."""
+    if builder.batch is not None and before_of(node) == builder.batch[0]:
+        return True
     sources = [name for several in node.inputs for name, _ in several]
     outcome = builder.shared.outcomes.get(sources[0]) if len(sources) == 1 else None
     return outcome is not None and outcome.single
@@ -100,11 +123,57 @@ def _typed(value: Any, kind: str) -> Any:
     return value
 
 
-def _raw(parameters: Mapping[str, Any], scope: Scope) -> dict[str, str]:
-    tree = json_tree(str(parameters.get("jsonOutput", "{}")))
-    if not isinstance(tree, Object):
+def _raw(tree: Tree, scope: Scope) -> dict[str, str]:
+    if not isinstance(tree, Object) or any(name is None for name, _ in tree.fields):
         raise NotUnderstood("JSON that is no object")
     return {str(name): scope.cel(value) for name, value in tree.fields}
+
+
+def _replaced(builder: Builder, node: Node, scope: Scope, tree: Tree) -> Outcome:
+    """Records that an expression makes, each in place of one that comes in."""
+    match tree:
+        case Call(Member(Name("Object"), "assign"), (Object(given), Name("$json"))) if given:
+            # What the record has wins over what is given.
+            fields = {str(name): _unless_there(str(name), scope.cel(value)) for name, value in given}
+            return mapped(
+                node,
+                with_fields(builder, node, scope, fields, keep=True),
+                pairs=True,
+                single=single_source(builder, node),
+            )
+    made = scope.cel(tree)
+    operations = [*scope.before, {"op": "set", "fields": {REPLACED: made}}, {"op": "project", "path": REPLACED}]
+    options = operations_of(operations, scope)
+    step = {"intent": "transform", "input": braces(builder.items(node)), "options": options}
+    return mapped(node, builder.add(node, step), pairs=True, single=single_source(builder, node))
+
+
+def _unless_there(name: str, cel: str) -> str:
+    return f"{literal(name)} in item ? item{cel_part(name)} : {cel}"
+
+
+def _nested(fields: Mapping[str, str]) -> dict[str, str]:
+    """Fields of which some names are paths, as fields that hold maps.
+
+    Raises:
+        NotUnderstood: A name is a field and a path.
+    """
+    made: dict[str, Any] = {}
+    for name, cel in fields.items():
+        *path, last = name.split(".")
+        inner = made
+        for key in path:
+            inner = inner.setdefault(key, {})
+        if not isinstance(inner, dict) or last in inner:
+            raise NotUnderstood("names that are fields and paths")
+        inner[last] = cel
+    return {name: _as_map(value) for name, value in made.items()}
+
+
+def _as_map(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{{{', '.join(f'{literal(name)}: {_as_map(inner)}' for name, inner in value.items())}}}"
 
 
 def _keeps_others(node: Node) -> bool:
@@ -121,15 +190,26 @@ def _keeps_others(node: Node) -> bool:
 
 def if_node(builder: Builder, node: Node) -> Outcome:
     """If: two outputs."""
-    items, scope = builder.items(node), builder.scope(node)
+    scope = builder.scope(node)
     test = condition_of(
         node.parameters.get("conditions", {}), scope, node.parameters.get("combineOperation", "all")
     )
+    return chosen(builder, node, scope, {0: (test, ""), 1: (f"!{_wrapped(test)}", "otherwise")})
+
+
+def chosen(builder: Builder, node: Node, scope: Scope, tests: Mapping[int, tuple[str, str]]) -> Outcome:
+    """An output for each test; what the steps are called is beside it."""
+    items = builder.items(node)
+
+    def aligned(other: Builder, reader: Node, number: int, companion: str) -> str:
+        laid = other.add(reader, beside(items, companion), "beside")
+        kept = _filtered(other, reader, laid, tests[number][0], scope, "beside chosen")
+        return other.add(reader, {"intent": "transform", "input": braces(kept), "options": TAKE_OUT}, "belongs")
+
     outputs = {
-        0: _filtered(builder, node, items, test, scope),
-        1: _filtered(builder, node, items, f"!{_wrapped(test)}", scope, "otherwise"),
+        number: _filtered(builder, node, items, test, scope, suffix) for number, (test, suffix) in tests.items()
     }
-    return Outcome(node, "mapped", outputs=outputs)
+    return Outcome(node, "mapped", outputs=outputs, before=before_of(node), aligned=aligned)
 
 
 def _wrapped(test: str) -> str:
@@ -149,37 +229,39 @@ def _filtered(builder: Builder, node: Node, items: str, test: str, scope: Scope,
     options: dict[str, Any] = {"where": test}
     if scope.values:
         options["values"] = dict(scope.values)
-    return builder.add(node, {"intent": "filter", "input": braces(items), "options": options}, suffix)
+    ready = builder.computed(node, scope, items)
+    kept = builder.add(node, {"intent": "filter", "input": braces(ready), "options": options}, suffix)
+    if not scope.preparing:
+        return kept
+    drop = {"op": "drop", "fields": scope.preparing}
+    return builder.add(node, {"intent": "transform", "input": braces(kept), "options": drop}, f"{suffix} kept")
 
 
 def filter_node(builder: Builder, node: Node) -> Outcome:
     """Filter: what matches goes on."""
-    items, scope = builder.items(node), builder.scope(node)
+    scope = builder.scope(node)
     combine = "any" if str(node.parameters.get("combineConditions", "")).upper() == "OR" else "all"
     test = condition_of(node.parameters.get("conditions", {}), scope, combine)
-    return mapped(node, _filtered(builder, node, items, test, scope))
+    return chosen(builder, node, scope, {0: (test, "")})
 
 
 def switch_node(builder: Builder, node: Node) -> Outcome:
     """Switch: an output for each rule; a record goes to the first that matches."""
-    items, scope, parameters = builder.items(node), builder.scope(node), node.parameters
+    scope, parameters = builder.scope(node), node.parameters
     if parameters.get("mode") == "expression":
         raise NotUnderstood("the mode `expression`")
-    tests = list(_rules(parameters, scope))
-    outputs: dict[int, str] = {}
     every = bool(parameters.get("options", {}).get("allMatchingOutputs"))
+    found: dict[int, tuple[str, str]] = {}
     before: list[str] = []
-    for number, test in tests:
+    for number, test in _rules(parameters, scope):
         only = " && ".join([*(f"!{_wrapped(one)}" for one in before), test]) if before and not every else test
-        outputs[number] = _filtered(builder, node, items, only, scope, str(number))
+        found[number] = (only, str(number))
         before.append(test)
     fallback = parameters.get("options", {}).get("fallbackOutput", parameters.get("fallbackOutput"))
     if before and (fallback == "extra" or isinstance(fallback, int)):
         rest = " && ".join(f"!{_wrapped(one)}" for one in before)
-        outputs[len(tests) if fallback == "extra" else fallback] = _filtered(
-            builder, node, items, rest, scope, "rest"
-        )
-    return Outcome(node, "mapped", outputs=outputs)
+        found[len(before) if fallback == "extra" else fallback] = (rest, "rest")
+    return chosen(builder, node, scope, found)
 
 
 def _rules(parameters: Mapping[str, Any], scope: Scope) -> list[tuple[int, str]]:
@@ -204,26 +286,51 @@ def _rules(parameters: Mapping[str, Any], scope: Scope) -> list[tuple[int, str]]
 def split_out(builder: Builder, node: Node) -> Outcome:
     """Split Out: a record for each element of a list."""
     parameters = node.parameters
-    name = str(parameters.get("fieldToSplitOut", ""))
+    name = str(parameters.get("fieldToSplitOut", "")).removeprefix("$json.")
     if not name or "," in name or name.startswith("="):
         raise NotUnderstood("several fields, or a computed one, to split out")
-    if (
-        parameters.get("options", {}).get("destinationFieldName")
-        or parameters.get("include") == "selectedOtherFields"
-    ):
+    into = str(parameters.get("options", {}).get("destinationFieldName") or name.rpartition(".")[2])
+    include = parameters.get("include", "noOtherFields")
+    operations: list[dict[str, Any]] = [{"op": "flatten", "field": name}]
+    if include == "noOtherFields" and into == name.rpartition(".")[2]:
+        operations[0]["carry"] = []
+    elif "." in name or into.startswith("="):
         raise NotUnderstood("the fields that go along")
-    operation: dict[str, Any] = {"op": "flatten", "field": name.removeprefix("$json.")}
-    if parameters.get("include", "noOtherFields") == "noOtherFields":
-        operation["carry"] = []
-    return mapped(node, transform(builder, node, operation))
+    else:
+        named = f"item{cel_part(name)}.map(element, {{{literal(into)}: element}})"
+        operations.insert(0, {"op": "set", "fields": {name: named}})
+        if include == "noOtherFields":
+            operations[1]["carry"] = []
+        elif include == "selectedOtherFields":
+            listed = [one.strip() for one in str(parameters.get("fieldsToInclude", "")).split(",")]
+            operations[1]["carry"] = [one for one in listed if one]
+    items = builder.items(node)
+
+    def aligned(other: Builder, reader: Node, _number: int, companion: str) -> str:
+        laid = other.add(reader, beside(items, companion), "beside")
+        fields = {name.split(".")[0]: f"{cel_of(name)}.map(element, {{{literal(WITH)}: item.{WITH}}})"}
+        split = {"op": "flatten", "field": name.split(".")[0], "carry": []}
+        options = {"do": [{"op": "set", "fields": fields}, split, TAKE_OUT]}
+        return other.add(reader, {"intent": "transform", "input": braces(laid), "options": options}, "belongs")
+
+    return mapped(node, transform(builder, node, *operations), aligned=aligned)
+
+
+def cel_of(path: str) -> str:
+    """A field of the record, whose name may be a path, as CEL."""
+    return "item" + "".join(cel_part(key) for key in path.split("."))
 
 
 def aggregate(builder: Builder, node: Node) -> Outcome:
     """Aggregate: one record of all."""
     parameters, items = node.parameters, builder.items(node)
     if parameters.get("aggregate") == "aggregateAllItemData":
-        if parameters.get("include", "allFields") != "allFields":
+        include = parameters.get("include", "allFields")
+        if include == "allFieldsExcept":
             raise NotUnderstood("the fields that go along")
+        if include == "specifiedFields":
+            fields = [one.strip() for one in str(parameters.get("fieldsToInclude", "")).split(",") if one.strip()]
+            items = transform(builder, node, {"op": "select", "fields": fields})
         name = str(parameters.get("destinationFieldName", "data"))
         step = {"intent": "transform", "input": [{name: braces(items)}], "options": {"op": "limit", "count": 1}}
         return mapped(node, builder.add(node, step), single=True)
@@ -260,7 +367,12 @@ def summarize(builder: Builder, node: Node) -> Outcome:
     """Summarize: figures of groups."""
     parameters = node.parameters
     measures: dict[str, Any] = {}
+    joined: dict[str, str] = {}
     for one in parameters.get("fieldsToSummarize", {}).get("values", []):
+        if one.get("aggregation") == "concatenate" and one.get("field"):
+            name = f"concatenated_{re.sub(r'[ .]', '_', one['field'])}"
+            measures[name], joined[name] = {"list": one["field"]}, _separator(one)
+            continue
         found = _MEASURES.get(one.get("aggregation", "count"))
         if found is None or not one.get("field"):
             raise NotUnderstood(f"the aggregation {one.get('aggregation')}")
@@ -270,9 +382,20 @@ def summarize(builder: Builder, node: Node) -> Outcome:
     if groups:
         options["group_by"] = groups
     output = builder.add(node, {"intent": "aggregate", "input": braces(builder.items(node)), "options": options})
-    if groups:
-        return mapped(node, output)
-    return mapped(node, _listed(builder, node, output), single=True)
+    output = output if groups else _listed(builder, node, output)
+    if joined:
+        fields = {
+            name: f"item{cel_part(name)}.map(x, string(x)).join({literal(by)})" for name, by in joined.items()
+        }
+        step = {"intent": "transform", "input": braces(output), "options": {"op": "set", "fields": fields}}
+        output = builder.add(node, step, "joined")
+    return mapped(node, output, single=not groups)
+
+
+def _separator(one: Mapping[str, Any]) -> str:
+    by = str(one.get("separateBy", ","))
+    by = str(one.get("customSeparator", "")) if by == "other" else by
+    return {"\\n": "\n", "\\t": "\t"}.get(by, by)
 
 
 def sort(builder: Builder, node: Node) -> Outcome:
@@ -289,7 +412,12 @@ def limit(builder: Builder, node: Node) -> Outcome:
     count = node.parameters.get("maxItems", 1)
     if node.parameters.get("keep", "firstItems") != "firstItems" or not isinstance(count, int):
         raise NotUnderstood("the last records, or a computed number")
-    return mapped(node, transform(builder, node, {"op": "limit", "count": count}), single=False)
+
+    def aligned(other: Builder, reader: Node, _number: int, companion: str) -> str:
+        step = {"intent": "transform", "input": braces(companion), "options": {"op": "limit", "count": count}}
+        return other.add(reader, step, "belongs")
+
+    return mapped(node, transform(builder, node, {"op": "limit", "count": count}), aligned=aligned)
 
 
 def remove_duplicates(builder: Builder, node: Node) -> Outcome:
@@ -322,122 +450,6 @@ def item_lists(builder: Builder, node: Node) -> Outcome:
     return operations[node.parameters.get("operation", "splitOutItems")](builder, node)
 
 
-# --- several inputs ---
-
-
-def merge(builder: Builder, node: Node) -> Outcome:
-    """Merge, of every version."""
-    parameters = node.parameters
-    mode = parameters.get("mode", "append")
-    how = parameters.get("combineBy", parameters.get("combinationMode", ""))
-    if mode in ("passThrough", "chooseBranch", "wait"):
-        chosen = (
-            1 if parameters.get("output", "input1") == "input2" or parameters.get("useDataOfInput") == "2" else 0
-        )
-        return mapped(node, builder.items(node, chosen))
-    if mode == "append":
-        first, *others = (builder.items(node, index) for index in range(max(1, len(node.inputs))))
-        options = {"merge": [braces(one) for one in others]}
-        return mapped(node, builder.add(node, {"intent": "aggregate", "input": braces(first), "options": options}))
-    if mode == "mergeByIndex" or how in ("combineByPosition", "mergeByPosition"):
-        return mapped(node, _by_position(builder, node))
-    if mode == "mergeByKey" or (mode == "combine" and how in ("", "combineByFields", "mergeByFields")):
-        left, right = _keys(parameters)
-        kinds = {"keepMatches": "inner", "enrichInput1": "left", "keepEverything": "outer"}
-        join = kinds.get(parameters.get("joinMode", "left" if mode == "mergeByKey" else "keepMatches"))
-        join = "left" if mode == "mergeByKey" else join
-        if join is None:
-            raise NotUnderstood(f"the mode {parameters.get('joinMode')}")
-        return mapped(node, _joined(builder, node, {"left": left, "right": right}, join))
-    raise NotUnderstood(f"the mode {how or mode}")
-
-
-def _keys(parameters: Mapping[str, Any]) -> tuple[str, str]:
-    if "propertyName1" in parameters:
-        return str(parameters["propertyName1"]), str(parameters.get("propertyName2", ""))
-    pairs = parameters.get("mergeByFields", {}).get("values", [])
-    if len(pairs) == 1:
-        return str(pairs[0].get("field1")), str(pairs[0].get("field2"))
-    name = str(parameters.get("fieldsToMatchString", parameters.get("fieldsToMatch", "")))
-    if not name or "," in name:
-        raise NotUnderstood("several fields to join on")
-    return name, name
-
-
-def _joined(builder: Builder, node: Node, on: Mapping[str, str], how: str) -> str:
-    join = {"with": braces(builder.items(node, 1)), "on": dict(on), "how": how}
-    step = {"intent": "aggregate", "input": braces(builder.items(node, 0)), "options": {"join": join}}
-    return builder.add(node, step)
-
-
-def _by_position(builder: Builder, node: Node) -> str:
-    numbered = []
-    for index, side in enumerate(("first", "second")):
-        step = {
-            "intent": "transform",
-            "input": braces(builder.items(node, index)),
-            "options": {"op": "set", "fields": {"place_in_list": "index"}},
-        }
-        numbered.append(builder.add(node, step, side))
-    join = {"with": braces(numbered[1]), "on": "place_in_list", "how": "inner"}
-    both = builder.add(node, {"intent": "aggregate", "input": braces(numbered[0]), "options": {"join": join}})
-    options = {"op": "drop", "fields": ["place_in_list"]}
-    return builder.add(node, {"intent": "transform", "input": braces(both), "options": options}, "joined")
-
-
-# --- others ---
-
-
-def passes(builder: Builder, node: Node) -> Outcome:
-    """A node that changes nothing."""
-    return mapped(node, builder.items(node), pairs=True, single=single_source(builder, node))
-
-
-def wait(builder: Builder, node: Node) -> Outcome:
-    """Wait for a time."""
-    amount, unit = (
-        node.parameters.get("amount", 1),
-        node.parameters.get("unit", "hours" if node.version == 1 else "seconds"),
-    )
-    if node.parameters.get("resume", "timeInterval") != "timeInterval" or unit not in MINUTES:
-        raise NotUnderstood("what it waits for")
-    if not isinstance(amount, int | float):
-        raise NotUnderstood("a computed time")
-    step = {"wait": {"for": f"{amount}{MINUTES[unit]}"}, "input": braces(builder.items(node))}
-    return mapped(node, builder.add(node, step), pairs=True, single=single_source(builder, node))
-
-
-def stop(builder: Builder, node: Node) -> Outcome:
-    """Stop and Error: fails the run where a record comes to it."""
-    message = node.parameters.get("errorMessage", node.parameters.get("message", "stopped"))
-    message = message if isinstance(message, str) and not message.startswith("=") else "stopped"
-    options = {
-        "rules": [{"name": "stop", "rule": "false", "message": escaped(message)}],
-        "on_fail": "fail",
-        "each": True,
-    }
-    step = {"intent": "validate", "input": braces(builder.items(node)), "options": options}
-    return mapped(node, builder.add(node, step))
-
-
-def respond(builder: Builder, node: Node) -> Outcome:
-    """Respond to Webhook: what the workflow returns."""
-    items, parameters = builder.items(node), node.parameters
-    kind = parameters.get("respondWith", "firstIncomingItem")
-    if kind in ("json", "text"):
-        scope = builder.scope(node, f"{items}[0]")
-        body = parameters.get("responseBody", "")
-        builder.shared.returns = read_json(body, scope) if kind == "json" else scope.template(body)
-        if scope.computed:
-            builder.shared.returns = None
-            raise NotUnderstood("an answer that is computed")
-    elif kind in ("allIncomingItems", "firstIncomingItem"):
-        builder.shared.returns = braces(items if kind == "allIncomingItems" else f"{items}[0]")
-    elif kind != "noData":
-        raise NotUnderstood(f"an answer of kind {kind}")
-    return mapped(node, items, pairs=True)
-
-
 RECORDS: dict[str, Make] = {
     "set": set_fields,
     "if": if_node,
@@ -450,10 +462,5 @@ RECORDS: dict[str, Make] = {
     "limit": limit,
     "removeDuplicates": remove_duplicates,
     "itemLists": item_lists,
-    "merge": merge,
-    "noOp": passes,
-    "wait": wait,
-    "stopAndError": stop,
-    "respondToWebhook": respond,
 }
 """Nodes by the last part of their type."""

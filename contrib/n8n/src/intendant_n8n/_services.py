@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from intendant_n8n._builder import Builder, Outcome
-from intendant_n8n._expressions import Scope, braces, pieces
+from intendant_n8n._builder import Builder, Outcome, beside_each
+from intendant_n8n._expressions import Scope
 from intendant_n8n._graph import Node
 from intendant_n8n._javascript import NotUnderstood
 from intendant_n8n._json_text import read_json
 from intendant_n8n._records import Make, mapped, single_source
+from intendant_n8n._words import braces, pieces
 
 # --- HTTP ---
 
@@ -38,7 +39,7 @@ def http(builder: Builder, node: Node) -> Outcome:
         raise NotUnderstood("no address")
     outputs = builder.for_items(node, builder.items(node), make)
     if method == "GET":
-        return mapped(node, builder.flat(node, outputs))
+        return mapped(node, builder.flat(node, outputs), aligned=beside_each(outputs))
     return mapped(node, outputs, pairs=True, single=single_source(builder, node))
 
 
@@ -286,9 +287,8 @@ def airtable(builder: Builder, node: Node) -> Outcome:
             given["pages"] = {"by": "cursor", "items": "records", "cursor": "offset", "parameter": "offset"}
             return {"intent": "extract", "uses": "http.get", "with": given}
 
-        return _through_http(
-            mapped(node, builder.flat(node, builder.for_items(node, builder.items(node), listed)))
-        )
+        outputs = builder.for_items(node, builder.items(node), listed)
+        return _through_http(mapped(node, builder.flat(node, outputs), aligned=beside_each(outputs)))
     if operation not in ("create", "append"):
         raise NotUnderstood(f"the operation {operation}")
 
@@ -336,7 +336,8 @@ def database(builder: Builder, node: Node) -> Outcome:
             "with": given,
         }
 
-    return mapped(node, builder.flat(node, builder.for_items(node, builder.items(node), make)))
+    outputs = builder.for_items(node, builder.items(node), make)
+    return mapped(node, builder.flat(node, outputs), aligned=beside_each(outputs))
 
 
 def _with_parameters(text: str, scope: Scope) -> tuple[str, dict[str, Any]]:
@@ -368,7 +369,8 @@ def feed(builder: Builder, node: Node) -> Outcome:
             "with": {"url": scope.template(node.parameters.get("url", ""))},
         }
 
-    return mapped(node, builder.flat(node, builder.for_items(node, builder.items(node), make)))
+    outputs = builder.for_items(node, builder.items(node), make)
+    return mapped(node, builder.flat(node, outputs), aligned=beside_each(outputs))
 
 
 def files(builder: Builder, node: Node) -> Outcome:

@@ -145,6 +145,14 @@ class AgentSettings(Section):
     """Summaries of earlier runs that a run is told of, the newest."""
     relevant: int = Field(default=8, ge=0, le=100)
     """Other memories that it is told of, those that fit best what it is for."""
+    embedder: str = "auto"
+    """Which plugin finds memories that say it in other words: its name; `auto`: the first one that is installed;
+    `off`: none.
+    """
+    similarity: float = Field(default=0.7, ge=0, le=1)
+    """How alike a memory is at least that only an embedder finds: the cosine of the angle between the two."""
+    embedding_usd: float = Field(default=0.01, ge=0, le=100)
+    """What an embedder may charge for one recall, in US$; each memory is embedded once, when first looked at."""
     summary_tokens: int = Field(default=120, ge=20, le=2000)
     """What the summary of a run may take (an estimate)."""
     keep_runs: int = Field(default=30, ge=1, le=400)

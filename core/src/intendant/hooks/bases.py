@@ -313,6 +313,28 @@ class Classifier(Plugin):
         return answer if isinstance(answer, Classification) else None
 
 
+class Embedder(Plugin):
+    """Gives texts places in a space where those of like meaning are close, so that agents recall what other words
+    say. The first that is installed is asked, beside the own ranking; `agents.embedder` names another, or none.
+    """
+
+    kind = "embed"
+    space: ClassVar[str] = ""
+    """Changes whenever places change, such as the name of a model: places of two spaces are never compared."""
+
+    @abstractmethod
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """The place of each text, all of one length.
+
+        Raises:
+            ConnectorError: It failed; with `delivered` False if nothing was charged.
+        """
+
+    def cost_of(self, texts: Sequence[str]) -> int:  # noqa: ARG002  # for subclasses
+        """What embedding these costs at most, in micro-US$: held before, charged after. By default nothing."""
+        return 0
+
+
 class Extension(Plugin):
     """Adds to the engine without an intent of its own: hook wrappers, an event listener, commands.
 

@@ -158,10 +158,14 @@ class HttpProvider(Provider):
         if self.is_own:
             return {**self.default_models, **settings.models}
         if not settings.models:
+            mistaken = (
+                f"remove {self.errors.setting('base_url')}"
+                if settings.base_url
+                else f"unset {self.vendor.url_variable}"
+            )
             raise SettingsError(
                 f"which models {self.base_url} has is not known",
-                hint=f'set {self.errors.setting("models")}, such as {{ balanced = "…" }}, '
-                f"or unset {self.vendor.url_variable}",
+                hint=f'set {self.errors.setting("models")}, such as {{ balanced = "…" }}, or {mistaken}',
             )
         return settings.models
 

@@ -17,6 +17,7 @@ GROUPS: Mapping[str, str] = {
     "connector": "intendant.connectors",
     "extension": "intendant.extensions",
     "dispatcher": "intendant.dispatchers",
+    "embed": "intendant.embedders",
 }
 """Each kind's entry-point group."""
 _BASES = {
@@ -29,6 +30,7 @@ _BASES = {
     "connector": "connectors:Connector",
     "extension": "bases:Extension",
     "dispatcher": "dispatchers:Dispatcher",
+    "embed": "bases:Embedder",
 }
 
 

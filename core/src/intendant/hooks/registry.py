@@ -18,6 +18,7 @@ from intendant.hooks.bases import (
     API_VERSION,
     BudgetStrategy,
     Classifier,
+    Embedder,
     Extension,
     IntentHandler,
     Plugin,
@@ -227,6 +228,11 @@ class Plugins:
     def dispatchers(self) -> dict[str, Dispatcher]:
         """Dispatchers by name, without the one that is built in."""
         return self._of("dispatcher", Dispatcher)  # type: ignore[type-abstract]
+
+    @cached_property
+    def embedders(self) -> dict[str, Embedder]:
+        """Embedders by name, in the order in which they are asked."""
+        return self._of("embed", Embedder)  # type: ignore[type-abstract]
 
     def __repr__(self) -> str:
         return f"<Plugins {', '.join(self._plugins)}>"

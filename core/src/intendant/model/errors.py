@@ -380,9 +380,13 @@ class RunNotFound(StoreError):
 
 
 class RunExists(IntendantError):
-    """A run was asked for with an idempotency key that another run has."""
+    """A run was asked for with an idempotency key that another run has: `run_id`."""
 
     code: ClassVar[str] = "run_exists"
+
+    def __init__(self, message: str, *, hint: str = "", run_id: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.run_id = run_id
 
 
 class RunActive(IntendantError):

@@ -45,7 +45,7 @@ async def await_event(frame: Frame, step: Step, wait: Wait) -> StepOutcome:
     if (row := await _taken(frame, step, event)) is not None:
         return frame.complete(step.id, None if row.payload is None else json.loads(row.payload))
     due = await _begun(frame, step, wait, event)
-    if due is None or due > time():
+    if due is None or due > frame.run.journal.store.now():
         return frame.wait(step.id, f"a signal: {event}", due)
     return _over(frame, step, wait, event)
 
@@ -79,7 +79,7 @@ async def _begun(frame: Frame, step: Step, wait: Wait, event: str) -> float | No
     before = frame.run.kept.get(key)
     if before is not None and before.input_sha256 == digest and before.reason == event:
         return before.due
-    due = None if wait.within is None else time() + wait.within
+    due = None if wait.within is None else journal.store.now() + wait.within
     waiting = StepStatus.waiting
     kept = StepOutcome(step_id=key, name=step.title, status=waiting, due=due, reason=event, input_sha256=digest)
     said = journal.step(f"{frame.address}{step.id}").event(events.SignalWanted, event=event, until=due)

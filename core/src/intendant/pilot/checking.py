@@ -450,7 +450,7 @@ def _fault_of_secret(ref: Reference, placed: Placed | None) -> tuple[str, str] |
 def _fault_of_run(ref: Reference, placed: Placed | None) -> tuple[str, str] | None:
     """What is wrong with a reference to the run."""
     last = placed is not None and placed.last
-    known = ("id", "workflow", "status", "failures") if last else ("id", "workflow")
+    known = ("id", "workflow", "started", *(("status", "failures") if last else ()))
     if ref.parts and ref.parts[0] in known:
         return None
     return f"'{ref.text}' is not known", f"run has: {', '.join(known)}"

@@ -1,19 +1,15 @@
 """What planning needs for classification besides the plugins: remembered answers, and a model client."""
 
 from collections.abc import Iterable
-from time import time
-from uuid import uuid4
 
-from intendant import events
-from intendant.model.results import Classification, RunStatus
+from intendant.model.results import Classification
 from intendant.model.workflow import Step, Workflow
 from intendant.pilot.classifier_client import STEP, ClassifierModelClient
 from intendant.pilot.engine import Engine
+from intendant.pilot.small_runs import close_small_run, open_small_run
 from intendant.planning.classification import ClassificationMemory
 from intendant.planning.decided import Plan
 from intendant.record.journal import Journal
-from intendant.record.rows import RunRow
-from intendant.record.store import runs
 
 DIFFICULTY = 1.0
 """Of telling an intent, 0 to 10: the cheapest tier is enough."""
@@ -58,31 +54,8 @@ class ClassificationSupport:
         )
 
     async def _open_run(self, workflow: Workflow, tokens: int) -> Journal:
-        run_id = f"c_{int(time() * 1000):012x}{uuid4().hex[:10]}"
-        row = RunRow(
-            id=run_id,
-            workflow=f"classification of {workflow.name}",
-            agent=workflow.agent,
-            plan="{}",
-            plan_version=0,
-            inputs="{}",
-            status=RunStatus.running.value,
-            worker=self._engine.worker,
-            created_at=time(),
-            tenant=self._engine.tenant,
-        )
-        store = self._engine.store
-        journal = Journal(store, await store.do(runs.open_run(row)))
-        journal.record(
-            events.Initialized,
-            workflow=row.workflow,
-            agent=workflow.agent,
-            steps=1,
-            budget_tokens=tokens,
-            budget_micro_usd=None,
-            budget_strategy="classification",
-        )
-        return journal
+        name = f"classification of {workflow.name}"
+        return await open_small_run(self._engine, name, workflow.agent, "classification", tokens=tokens)
 
     async def finish(self, client: ClassifierModelClient | None, plan: Plan) -> None:
         """Remember the answers that were paid for, and end the run that recorded the calls."""
@@ -101,5 +74,4 @@ class ClassificationSupport:
         journal = client.journal if client is not None else None
         if journal is None:
             return
-        journal.record(events.Completed, status=RunStatus.completed, seconds=0.0)
-        await journal.commit(runs.finish_run(journal.fence, RunStatus.completed.value))
+        await close_small_run(journal)

@@ -1,7 +1,6 @@
 """What a person decides about calls in doubt. It is written under the run's fence; the run goes on waiting."""
 
 import json
-from time import time
 from typing import Any
 
 from intendant import events
@@ -70,7 +69,7 @@ async def decide(
     try:
         await log.journal.commit(decisions.decide(row.key, decision, spent, reply), *said)
     finally:
-        await engine.store.do(runs.finish_run(claimed.fence, run.status, time()), claimed.fence)
+        await engine.store.do(runs.finish_run(claimed.fence, run.status, engine.store.now()), claimed.fence)
     return found
 
 

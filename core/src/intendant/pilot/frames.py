@@ -145,7 +145,7 @@ class Frame:
         lenient = lenient or self.lenient or (step is not None and step.join != "all")
         run, part = self.run, self.part
         name, result = (run.plan.workflow.name, run.result) if part is None else (part.name, part.result)
-        about = {"id": run.journal.run_id, "workflow": name, **result}
+        about = {"id": run.journal.run_id, "workflow": name, "started": run.journal.began, **result}
         places: dict[str, Json] = {"inputs": run.inputs if part is None else part.inputs, "run": about}
         return {**self.variables, "steps": StepsView(self, lenient=lenient), **places}
 

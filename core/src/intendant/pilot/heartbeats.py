@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from time import time
 
 from intendant.config.logs import get_logger
 from intendant.model.errors import IntendantError
@@ -18,9 +17,9 @@ BEAT_SECONDS = 2.0
 log = get_logger("intendant.heartbeats")
 
 
-def lease_until(*, beats: bool = True) -> float | None:
-    """When a lease expires that is renewed now, in seconds since 1970; None for a run without heartbeats."""
-    return time() + LEASE_SECONDS if beats else None
+def lease_until(now: float, *, beats: bool = True) -> float | None:
+    """When a lease expires that is renewed *now*, in seconds since 1970; None for a run without heartbeats."""
+    return now + LEASE_SECONDS if beats else None
 
 
 @asynccontextmanager
@@ -40,7 +39,7 @@ async def _beat(run: RunState) -> None:
     while True:
         await asyncio.sleep(BEAT_SECONDS)
         try:
-            if await journal.store.do(liveness.beat(journal.fence, lease_until())):
+            if await journal.store.do(liveness.beat(journal.fence, lease_until(journal.store.now()))):
                 run.pause()
         except IntendantError as error:
             # The run's own next write meets the same fault, and says so; this task only misses one beat.

@@ -5,7 +5,7 @@ from time import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from intendant.config.flags import Rollout, Subject, decided
-from intendant.pilot import alerting, cost_record, inspection, rollout_guard, settings_view
+from intendant.pilot import alerting, cost_record, inspection, limit_setting, rollout_guard, settings_view
 from intendant.pilot.alerting import Delivered
 from intendant.pilot.rating import rate
 from intendant.pilot.settings_view import KeyState, LayerValue
@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from intendant.model.results import Usage
     from intendant.pilot.engine import Engine
     from intendant.record.diagram_svg import Node
-    from intendant.record.rows import AgentRow, ApprovalRow, BudgetRow, DoubtRow, EventRow, LimitState, RunRow
+    from intendant.record.rows import (
+        AgentRow,
+        ApprovalRow,
+        BudgetRow,
+        DoubtRow,
+        EventRow,
+        LimitRow,
+        LimitState,
+        RunRow,
+    )
     from intendant.record.store.auditing import AuditRow
     from intendant.record.store.browsing import Found, Place
     from intendant.record.store.canary_counts import Tally
@@ -339,6 +348,31 @@ class Operations:
     async def limits(self) -> "list[LimitState]":
         """Standing budgets, and what is spent and held of them."""
         return await alerting.limits_of(self._engine)
+
+    async def set_limit(
+        self, scope: str, per: Literal["day", "month"], *, tokens: int | None, usd: float | None, by: str
+    ) -> "LimitState | None":
+        """Set what all runs of an agent, or of the tenant, may spend per period: at once, and for all processes.
+        What was spent in the period already counts.
+
+        Args:
+            scope: `agent:NAME`, or `tenant:NAME` of the service's own tenant.
+            per: The period, UTC.
+            tokens: Input and output tokens; None for no limit.
+            usd: US$; None for no limit.
+            by: Who sets it, for the log.
+
+        Returns:
+            The budget as it stands; None where no limit is left.
+
+        Raises:
+            SettingsError: There is no such scope or period, or an amount is out of range.
+        """
+        return await limit_setting.set_limit(self._engine, scope, per, tokens, usd, by)
+
+    async def limit_history(self, limit: int = 50) -> "list[LimitRow]":
+        """How standing budgets were set, the newest first."""
+        return await limit_setting.limit_history(self._engine, limit)
 
     # --- settings and flags ---
 

@@ -225,7 +225,7 @@ class WorkflowOrchestrator:
         check(self._engine.prepared.of(found.plan.workflow), self._engine.plugins, found.inputs)
         await refuse_beyond(self._engine, found.plan, limits)
         store, worker = self._engine.store, self._engine.worker
-        other = {**found.other, **runs.WOKEN, "lease_until": lease_until(beats=self._beats)}
+        other = {**found.other, **runs.WOKEN, "lease_until": lease_until(store.now(), beats=self._beats)}
         claimed = await store.do(
             runs.claim(found.run_id, worker, seen_epoch=found.epoch, tokens=tokens, micro=micro, other=other)
         )
@@ -282,7 +282,7 @@ class WorkflowOrchestrator:
         kept: Mapping[str, StepOutcome] | None = None,
     ) -> Journal:
         """Open a run, with steps of another one that are *kept*, and record its plan."""
-        lease = lease_until(beats=self._beats)
+        lease = lease_until(self._engine.store.now(), beats=self._beats)
         row = new_row(self._engine, run_id, plan, values, memory)._replace(
             lease_until=lease, priority=self._priority
         )

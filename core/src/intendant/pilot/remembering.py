@@ -12,10 +12,11 @@ from intendant.model.requests import MemoryContext, MemoryEntry, MemoryKind
 from intendant.model.results import RunResult
 from intendant.model.workflow import Json, Workflow
 from intendant.pilot.agent_view import AgentView, agent_of
+from intendant.pilot.embedding import alike
 from intendant.pilot.engine import Engine
 from intendant.planning import experience, forgetting
 from intendant.planning.decided import Plan
-from intendant.planning.recall import Candidate, rank, weight
+from intendant.planning.recall import Candidate, fused, rank, weight
 from intendant.record.rows import MemoryRow
 from intendant.record.store import memories, profiles
 from intendant.record.store.memories import New
@@ -141,7 +142,7 @@ class AgentMemory:
         return await self._engine.store.do(memories.told_of(*self._who, text))
 
     async def recall(self, question: str, limit: int = 5, kinds: Iterable[str] = ()) -> list[MemoryEntry]:
-        """The memories that a question calls for, best first; no model is asked."""
+        """The memories that a question calls for, best first. No model is asked but an embedder, where one is."""
         found = await _recalled(self._engine, self.agent, question)
         wanted = tuple(kinds) or KINDS
         return [entry_of(row) for row in found if row.kind in wanted][:limit]
@@ -183,7 +184,7 @@ async def remembered(
     if view.allowance.memory is False or view.row is None or not view.row.memories:
         return None
     chosen, who = engine.settings.agents, (engine.tenant, view.name)
-    found = await _recalled(engine, view.name, _question(workflow, inputs or {}))
+    found = await _recalled(engine, view.name, _question(workflow, inputs or {}), embed=use)
     profile = await engine.store.do(memories.list_memories(*who, kinds=("profile",), limit=20))
     recent = await engine.store.do(memories.list_memories(*who, kinds=("run",), limit=chosen.recent_runs))
     vital = await engine.store.do(memories.list_memories(*who, kinds=("note", "pattern"), limit=LOOKED_THROUGH))
@@ -214,12 +215,17 @@ def _is_short(value: Json) -> bool:
     return isinstance(value, str | int | float) and len(str(value)) <= LONGEST
 
 
-async def _recalled(engine: Engine, agent: str, question: str, limit: int = 50) -> list[MemoryRow]:
+async def _recalled(
+    engine: Engine, agent: str, question: str, limit: int = 50, *, embed: bool = True
+) -> list[MemoryRow]:
     asked = question[:MOST_READ]
     found = await engine.store.do(memories.candidates(engine.tenant, agent, terms_of(asked), weight))
     rows = {row.id: row for row in found.rows}
     candidates = [Candidate(row.id, row.text, row.importance) for row in found.rows]
-    return [rows[each.id] for each in rank(asked, candidates, found.frequencies, found.total, limit=limit)]
+    ranked = [each.id for each in rank(asked, candidates, found.frequencies, found.total, limit=limit)]
+    close = await alike(engine, agent, asked, limit) if embed else []
+    rows |= {each.row.id: each.row for each in close}
+    return [rows[number] for number in fused(ranked, [each.row.id for each in close], limit=limit)]
 
 
 def facts_of(memory: MemoryContext) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from time import time
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -67,14 +66,14 @@ async def find_kept(engine: Engine, run: str) -> Resumable:
         RecordBroken: Something of it was changed by something else than Intendant.
         IntendantError: It was planned by another version, or what it has done was erased.
     """
-    return await _read(engine, run, _refuse_other_version)
+    return await _read(engine, run, lambda row, _now: _refuse_other_version(row))
 
 
-async def _read(engine: Engine, run: str, refuse: Callable[[RunRow], None]) -> Resumable:
+async def _read(engine: Engine, run: str, refuse: Callable[[RunRow, float], None]) -> Resumable:
     store = engine.store
     row = await store.do(runs.find_run(run, engine.tenant))
     await check_record(store, row.id)
-    refuse(row)
+    refuse(row, store.now())
     ended = row.status in (RunStatus.failed.value, RunStatus.refused.value)
     if ended and await store.do(runs.has_step(row.id, f"~{ROLLBACK}")):
         raise IntendantError(f"run {row.id} failed and was rolled back", hint="run its workflow anew")
@@ -151,7 +150,7 @@ def amounts_of(limits: Limits | None) -> tuple[int | None, int | None]:
     return limits.tokens, None if limits.usd is None else round(limits.usd * 1_000_000)
 
 
-def _refuse(row: RunRow, *, take_over: bool) -> None:
+def _refuse(row: RunRow, now: float, *, take_over: bool) -> None:
     if row.status == RunStatus.completed.value:
         raise IntendantError(
             f"run {row.id} is completed",
@@ -159,7 +158,7 @@ def _refuse(row: RunRow, *, take_over: bool) -> None:
             "part of it again, or of a corrected file",
         )
     _refuse_other_version(row)
-    if row.status == RunStatus.running.value and not take_over and may_live(row):
+    if row.status == RunStatus.running.value and not take_over and may_live(row, now):
         raise RunActive(
             f"run {row.id} may still be worked on, by {row.worker}",
             hint="make sure that this process has ended, then resume it with take_over",
@@ -173,9 +172,14 @@ def _refuse_other_version(row: RunRow) -> None:
         )
 
 
-def may_live(row: RunRow) -> bool:
-    """False only if the owner of a run is a process of this machine that has ended, or its lease has expired."""
-    if row.lease_until is not None and row.lease_until < time():
+def may_live(row: RunRow, now: float) -> bool:
+    """False only if the owner of a run is a process of this machine that has ended, or its lease has expired.
+
+    Args:
+        row: The run.
+        now: Seconds since 1970, by the database's clock.
+    """
+    if row.lease_until is not None and row.lease_until < now:
         return False
     host, _, pid = (row.worker or "").rpartition(":")
     if host != socket.gethostname() or not pid.isdecimal():

@@ -36,13 +36,17 @@ async def read_run(
         RunNotFound: There is no such run.
         RecordBroken: It was changed so that it cannot be read.
     """
+    from intendant.record.journal import moment_text
     from intendant.record.store import browsing, integrity, runs
 
     row = await store.do(runs.find_run(run_id, tenant))
     if step is not None or kinds:
         wanted = browsing.events_between(row.id, limit=MOST_EVENTS, kinds=kinds, step=step)
+        first = browsing.events_between(row.id, limit=1, kinds=("initialized",))
         try:
-            return await _everything(store, row, [], await store.do(wanted), whole=False)
+            began = [moment_text(event.at) for event in await store.do(first)]
+            found = await _everything(store, row, [], await store.do(wanted), whole=False)
+            return found | {"began": began[0] if began else ""}
         except UNREADABLE as error:
             raise broken_record(row.id, [], error) from None
     verified = await store.do(integrity.verify(row.id, store.keys))

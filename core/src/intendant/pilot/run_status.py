@@ -1,7 +1,6 @@
 """What a run came to."""
 
 from collections.abc import Iterable
-from time import time
 
 from intendant.model.errors import IntendantError
 from intendant.model.results import Failure, RunStatus, StepOutcome, StepStatus
@@ -37,6 +36,6 @@ def returned_by(run: RunState, frame: Frame) -> tuple[Json, Failure | None]:
 def due_of(run: RunState, outcomes: Iterable[StepOutcome]) -> float | None:
     """When to go on with a run that waits, in seconds since 1970; None for not before something is decided."""
     if run.handed_over:
-        return time() if run.due is None else run.due
+        return run.journal.store.now() if run.due is None else run.due
     waiting = (outcome for outcome in outcomes if outcome.status is StepStatus.waiting)
     return min((outcome.due for outcome in waiting if outcome.due is not None), default=None)

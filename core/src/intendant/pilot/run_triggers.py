@@ -1,4 +1,4 @@
-"""Triggers: what starts runs without a person, at times or for files, as a TOML file says.
+"""Triggers: what starts runs without a person, at times, for files or for webhooks, as a TOML file says.
 
 ```toml
 [morning]
@@ -13,10 +13,16 @@ flow = "mails.yaml"
 folder = "inbox"
 pattern = "*.eml"
 inputs = {mail = "{{ trigger.path }}"}
+
+[orders]
+flow = "order.yaml"
+webhook = {secret = "{{ secrets.ORDERS }}"}
+inputs = {order = "{{ trigger.body }}"}
 ```
 
 Each run that a trigger starts has an idempotency key: the trigger's name and the time, or its name and the file
-with its content. Several workers, and one that is started again, start one run of each.
+with its content, or its name and the webhook's id. Several workers, and one that is started again, start one run
+of each. Webhooks are received by `webhooks.WebhookReceiver`, not by workers.
 """
 
 import tomllib
@@ -29,12 +35,29 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from intendant.hooks.webhook_signatures import SignatureScheme
 from intendant.model.errors import IntendantError
 from intendant.model.workflow import Frozen, Json
 from intendant.pilot.resolving import resolve
 
 QUIET_SECONDS = 1.0
 """A file that was changed within this may still be being written: it is looked at again."""
+
+
+class Webhook(Frozen):
+    """Webhooks that start runs."""
+
+    secret: str = Field(pattern=r"^\{\{\s*secrets\.[A-Za-z][A-Za-z0-9_]*\s*\}\}$", repr=False)
+    """The secret that they are signed with, by name: `{{ secrets.NAME }}`."""
+    signature: SignatureScheme = "standard"
+    """How they are signed: as Standard Webhooks has it, or as GitHub, Stripe or Slack do."""
+    max_bytes: int = Field(default=1_000_000, ge=1)
+    """Bytes of a body at most."""
+
+    @property
+    def secret_name(self) -> str:
+        """The name of the secret."""
+        return self.secret.strip("{} ").removeprefix("secrets.")
 
 
 class Trigger(Frozen):
@@ -50,13 +73,15 @@ class Trigger(Frozen):
     """Each file in it starts a run; relative to the file of triggers."""
     pattern: str = "*"
     """Which files, by name."""
+    webhook: Webhook | None = None
+    """Each webhook that is signed so starts a run."""
     missed: Literal["once", "skip"] = "skip"
     """What becomes of times that passed, and files that came, while no worker was there: `once` starts one run for
     all times that were missed, and one for each such file; `skip` none.
     """
     inputs: Annotated[dict[str, Json], Field(default_factory=dict)]
-    """Inputs of the run. `{{ trigger.name }}`, `{{ trigger.time }}`, `{{ trigger.day }}` and, for files,
-    `{{ trigger.path }}` stand for what is known.
+    """Inputs of the run. `{{ trigger.name }}`, `{{ trigger.time }}`, `{{ trigger.day }}`, for files
+    `{{ trigger.path }}` and for webhooks `{{ trigger.id }}` and `{{ trigger.body }}` stand for what is known.
     """
 
     @field_validator("timezone")
@@ -70,11 +95,20 @@ class Trigger(Frozen):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if (self.cron is None) == (self.folder is None):
-            raise ValueError("write either `cron` or `folder`")
+        if [self.cron, self.folder, self.webhook].count(None) != 2:  # noqa: PLR2004  # all but one
+            raise ValueError("write one of `cron`, `folder` and `webhook`")
         if self.cron is not None:
             next(_times(self.cron, datetime.now(UTC)))
         return self
+
+
+class Message(NamedTuple):
+    """A webhook that was received."""
+
+    id: str
+    """The same for each attempt to deliver it."""
+    body: Json
+    """Its JSON, else its text."""
 
 
 class Firing(NamedTuple):
@@ -87,6 +121,9 @@ class Firing(NamedTuple):
     at: float
     """When, in seconds since 1970."""
     path: str = ""
+    """The file's, where one is the reason."""
+    message: Message | None = None
+    """The webhook, where one is the reason."""
 
 
 def load_triggers(file: Path) -> dict[str, Trigger]:
@@ -132,6 +169,7 @@ def inputs_of(trigger: Trigger, firing: Firing) -> dict[str, Json]:
         "time": moment.isoformat(timespec="seconds"),
         "day": moment.date().isoformat(),
         **({"path": firing.path} if firing.path else {}),
+        **({"id": firing.message.id, "body": firing.message.body} if firing.message is not None else {}),
     }
     return {key: resolve(value, {"trigger": dict(known)}) for key, value in trigger.inputs.items()}
 

@@ -25,9 +25,11 @@ from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
 from intendant.pilot.rating import rate
 from intendant.pilot.remembering import remembered
+from intendant.pilot.run_triggers import load_triggers
 from intendant.pilot.segments import run_segment
 from intendant.pilot.service_view import ServiceView
 from intendant.pilot.waiting import decisions_of, until_decided
+from intendant.pilot.webhooks import WebhookReceiver
 from intendant.planning.decided import Plan
 from intendant.record.store import liveness, runs
 
@@ -218,6 +220,17 @@ class OrchestrationService(ServiceView):
         state.handed_over, state.due = True, not_before
         await self._to_the_end(run)
         return run_id
+
+    def webhooks(self, triggers: str | Path) -> WebhookReceiver:
+        """A receiver of the webhooks of a file of triggers. It opens the runs that they ask for, for workers.
+
+        Args:
+            triggers: A TOML file, as for `intendant worker --triggers`; of its triggers those with `webhook`.
+
+        Raises:
+            IntendantError: The file, or a workflow in it, is wrong; a secret is not set; there is no webhook.
+        """
+        return WebhookReceiver(self.submit, self._engine.secrets, load_triggers(Path(triggers)))
 
     async def resume(
         self,

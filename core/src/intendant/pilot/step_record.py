@@ -86,6 +86,7 @@ def _given(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[s
 def _scope(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[str, Json]:
     """What references of a step could name: steps beside it and around it, inputs, the run, and its items."""
     about = {"id": found["run_id"], "workflow": found["workflow"], "status": found["status"]}
+    about["started"] = found.get("began", "")
     scope: dict[str, Json] = {"steps": _seen("", found), "inputs": found["inputs"], "run": about}
     parts = address.split("/")
     for length in range(1, len(parts) + 1):

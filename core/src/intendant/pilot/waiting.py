@@ -59,7 +59,7 @@ async def let_time_pass(frame: Frame, step: Step) -> StepOutcome | None:
         due = begun.due
     else:
         due = _due(frame, step)
-        if due - time() > IN_PROCESS_SECONDS:
+        if due - frame.run.journal.store.now() > IN_PROCESS_SECONDS:
             kept = StepOutcome(
                 step_id=f"{address}{WAIT}",
                 name=step.title,
@@ -71,7 +71,7 @@ async def let_time_pass(frame: Frame, step: Step) -> StepOutcome | None:
             work = runs.save_step(journal.fence, row_of(kept, None, time()))
             await journal.commit(work, journal.step(address).event(events.WaitStarted, until=due))
             frame.run.kept[kept.step_id] = kept
-    if (left := due - time()) > IN_PROCESS_SECONDS:
+    if (left := due - frame.run.journal.store.now()) > IN_PROCESS_SECONDS:
         return frame.wait(step.id, f"until {_shown_time(due)}", due)
     if left > 0:
         await sleep(left)
@@ -85,7 +85,7 @@ def _due(frame: Frame, step: Step) -> float:
     try:
         if step.wait.until is not None:
             return time_of(resolve(step.wait.until, scope))
-        return time() + seconds_of(resolve(step.wait.for_, scope))
+        return frame.run.journal.store.now() + seconds_of(resolve(step.wait.for_, scope))
     except ValueError as error:
         raise StepError(f"`wait`: {error}") from None
 
@@ -141,9 +141,10 @@ async def verdict_about(
 
     address, log = question.address, journal.step(question.step)
     found = await journal.store.do(approvals.find(journal.run_id, address), journal.fence)
-    question, digest = _asked_now(journal.run_id, question, found)
+    now = journal.store.now()
+    question, digest = _asked_now(journal.run_id, question, found, now)
     if found is None or found[0].input_sha256 != digest:
-        row = _row(journal.run_id, question, _cut(question.shown, output_text(question.shown)), digest)
+        row = _row(journal.run_id, question, _cut(question.shown, output_text(question.shown)), digest, now)
         asking, more = approvals.ask(row), None if also is None else also(row)
 
         def work(connection: Any) -> None:
@@ -154,7 +155,7 @@ async def verdict_about(
         await journal.commit(work, _asked(log, row, question.approve))
         return Verdict(None, row, new=True)
     row, decisions = found
-    verdict = row.verdict or verdict_of(row, decisions, time())
+    verdict = row.verdict or verdict_of(row, decisions, now)
     by = tuple(item.decided_by for item in decisions)
     note = "; ".join(item.note for item in decisions if item.note)
     if verdict is not None and row.verdict is None:
@@ -164,7 +165,7 @@ async def verdict_about(
 
 
 def _asked_now(
-    run_id: str, question: Question, found: tuple[ApprovalRow, list[DecisionRow]] | None
+    run_id: str, question: Question, found: tuple[ApprovalRow, list[DecisionRow]] | None, now: float
 ) -> tuple[Question, str]:
     """The question as it is put now, and the digest of it: others are asked when the time of the first is over."""
     text = output_text(question.shown)
@@ -175,7 +176,7 @@ def _asked_now(
         return puts[0], known[0]
     row, decisions = found
     at = known.index(row.input_sha256)
-    over = row.verdict is None and row.expires_at is not None and row.expires_at <= time()
+    over = row.verdict is None and row.expires_at is not None and row.expires_at <= now
     if over and at + 1 < len(puts) and verdict_of(row, decisions, 0.0) is None:
         at += 1
     return puts[at], known[at]
@@ -242,8 +243,8 @@ def verdict_of(row: ApprovalRow, decisions: list[DecisionRow], now: float) -> st
     return {"approve": "approved", "skip": "skipped"}.get(row.otherwise, "denied")
 
 
-def _row(run_id: str, question: Question, shown: str, digest: str) -> ApprovalRow:
-    approve, now = question.approve, time()
+def _row(run_id: str, question: Question, shown: str, digest: str, now: float) -> ApprovalRow:
+    approve = question.approve
     return ApprovalRow(
         run_id=run_id,
         step_key=question.address,
@@ -343,7 +344,7 @@ async def until_decided(frame: Frame, seen: int) -> None:
     due = [outcome.due for outcome in frame.waiting if outcome.due is not None]
     first = min(due) if due else None
     while await decisions_of(frame) == seen and not frame.run.paused:
-        left = LOOK_SECONDS if first is None else first - time()
+        left = LOOK_SECONDS if first is None else first - frame.run.journal.store.now()
         if left <= 0:
             return
         await sleep(min(LOOK_SECONDS, left))

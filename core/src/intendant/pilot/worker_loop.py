@@ -9,7 +9,14 @@ from typing import Literal, NamedTuple
 
 from intendant.config.logs import get_logger
 from intendant.hooks.dispatchers import Dispatcher
-from intendant.model.errors import IntendantError, PluginLoadError, RunActive, RunExists
+from intendant.model.errors import (
+    IntendantError,
+    PluginLoadError,
+    RunActive,
+    RunExists,
+    SchemaMismatch,
+    StoreError,
+)
 from intendant.model.results import RunResult
 from intendant.model.workflow import Workflow
 from intendant.pilot.embedded_dispatch import EmbeddedDispatcher
@@ -21,10 +28,11 @@ from intendant.record.store import liveness, schedules
 
 LOOK_SECONDS = 0.5
 """Between two looks at what is due. Other processes may make runs due at any time."""
-ABANDONED_SECONDS = 2.0
+ABANDONED_SECONDS = 1.0
 """Between two looks for runs whose process has died."""
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 3600.0
+LONGEST_OUTAGE_PAUSE_SECONDS = 10.0
 SUBMITTED_SECONDS = 60.0
 """A run that was submitted, and is due all the same after so long, is submitted again."""
 LONGEST_DRAIN_SECONDS = 86_400.0
@@ -91,7 +99,7 @@ class Worker:
     ) -> None:
         self._engine = engine
         self._service = OrchestrationService.of(engine)
-        self._triggers = triggers or {}
+        self._triggers = {name: one for name, one in (triggers or {}).items() if one.webhook is None}
         self._concurrency = concurrency
         self._on_done = on_done
         self._dispatcher = EmbeddedDispatcher() if dispatcher is None else dispatcher
@@ -101,7 +109,7 @@ class Worker:
         self._out: dict[str, set[float]] = {name: set() for name in self._triggers}
         self._pauses: dict[str, tuple[float, float]] = {}
         self._started = time()
-        self._looked = 0.0
+        self._looked = self._outage = 0.0
         self._seen_until: dict[str, float] | None = None
         self._folders = {
             name: FolderWatch(name, trigger, self._started)
@@ -116,10 +124,19 @@ class Worker:
         Args:
             until_idle: Return once nothing is due.
         """
+        await self._engine.store.flush()  # opened, so that its clock is known before anything is compared with it
         await self._dispatcher.start(self, worker=self._engine.worker, concurrency=self._concurrency)
         try:
             while True:
-                started = await self.look()
+                try:
+                    started = await self.look()
+                except StoreError as error:
+                    if until_idle or isinstance(error, SchemaMismatch):
+                        raise
+                    started = 0
+                    await self._sit_out(error)
+                else:
+                    self._outage = 0.0
                 health = await self._dispatcher.health()
                 if until_idle and not (started or health.busy or health.waiting):
                     return
@@ -129,6 +146,14 @@ class Worker:
             await self._dispatcher.stop(LONGEST_DRAIN_SECONDS)
         finally:
             await self._dispatcher.stop(0.0)
+
+    async def _sit_out(self, error: StoreError) -> None:
+        """Pause while the database cannot be used, twice as long each time. The leases on what this process was at
+        expire meanwhile: whichever worker is quickest goes on.
+        """
+        self._outage = min(2 * self._outage or LOOK_SECONDS, LONGEST_OUTAGE_PAUSE_SECONDS)
+        log.warning("database_unavailable", error=error.message, again_in_seconds=self._outage)
+        await asyncio.sleep(self._outage)
 
     async def look(self) -> int:
         """Submit what is due; returns how many runs that are new."""
@@ -149,16 +174,17 @@ class Worker:
         return [self._failed.pop(key) for key in over]
 
     async def _due(self) -> int:
-        now = time()
-        waiting = sum(until > now for until, _ in self._pauses.values())
+        now = self._engine.store.now()
+        waiting = sum(until > time() for until, _ in self._pauses.values())
         query = liveness.due_runs(self._engine.tenant, now, LOOKED_AT * self._concurrency + waiting)
         found = await self._engine.store.do(query)
         return sum([await self._submit(each.id, "due", each.id, each.agent, each.priority) for each in found])
 
     async def _abandoned(self) -> int:
         host = socket.gethostname()
-        found = await self._engine.store.do(liveness.maybe_abandoned(self._engine.tenant, host, time()))
-        dead = [row for row in found if not may_live(row)]
+        store, tenant = self._engine.store, self._engine.tenant
+        found = await store.do(liveness.maybe_abandoned(tenant, host, store.now()))
+        dead = [row for row in found if not may_live(row, store.now())]
         for name in {row.worker for row in dead if row.worker}:
             await self._dispatcher.reap(name)
         return sum([await self._submit(row.id, "abandoned", row.id, row.agent, row.priority) for row in dead])

@@ -1,8 +1,10 @@
 """Which memories a question calls for. Pure: no model, no database."""
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from math import log
+from math import isfinite, log, sqrt
+from operator import mul
 from typing import NamedTuple
 
 from intendant.text.grams import grams_of, term_of, terms_of
@@ -98,3 +100,31 @@ def frequencies_of(texts: Iterable[str]) -> dict[int, int]:
         for term in terms_of(text):
             found[term] = found.get(term, 0) + 1
     return found
+
+
+AFTER = 60
+"""Ranks that are added before two rankings are put together: the usual constant of reciprocal rank fusion."""
+
+
+def fused(*rankings: Sequence[int], limit: int) -> list[int]:
+    """The numbers that rankings name, best first, by the sum of 1 / (60 + rank) over the rankings that name them
+    (Cormack, Clarke and Buettcher, 2009). Scores of different measures need not be compared for it.
+    """
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank_of, number in enumerate(ranking, 1):
+            scores[number] = scores.get(number, 0.0) + 1 / (AFTER + rank_of)
+    return sorted(scores, key=lambda number: (-scores[number], -number))[:limit]
+
+
+def unit(vector: Sequence[float]) -> "array[float] | None":
+    """A place at length 1; None where it has no direction, or is none."""
+    length = sqrt(sum(value * value for value in vector))
+    if not isfinite(length) or length == 0:
+        return None
+    return array("f", (value / length for value in vector))
+
+
+def cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    """How alike two places of length 1 are: -1 to 1; 0 where they are of different spaces."""
+    return sum(map(mul, one, other)) if len(one) == len(other) else 0.0

@@ -3,6 +3,7 @@
 import json
 from asyncio import CancelledError
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from time import time
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
@@ -29,6 +30,11 @@ EventT = TypeVar("EventT", bound=Event)
 Fields = ParamSpec("Fields")
 
 
+def moment_text(at: float) -> str:
+    """A point in time, in seconds since 1970, as RFC 3339 has it: UTC, to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class Journal:
     """Records the events of one run.
 
@@ -42,6 +48,8 @@ class Journal:
         run_id: The run that is recorded.
         metrics: Its figures so far.
         figures: The same, step by step.
+        began: When it began (RFC 3339, UTC), whatever process goes on with it: that of its `Initialized`; empty
+            before.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class Journal:
         self.run_id = fence.run_id
         self.metrics = MetricsFold()
         self.figures = FiguresFold()
+        self.began = ""
         self._listeners: tuple[Listener, ...] = ()
         self._tell(earlier)
         self._listeners = tuple(listeners)
@@ -113,6 +122,8 @@ class Journal:
 
     def _tell(self, told: Iterable[Event]) -> None:
         for event in told:
+            if isinstance(event, Initialized):
+                self.began = moment_text(event.at)
             self.metrics.add(event)
             self.figures.add(event)
             for listener in self._listeners:

@@ -82,7 +82,7 @@ def waterfall(title: str, spans: Sequence[Span]) -> str:
     if not spans:
         return _nothing(title)
     whole = max(span.start + span.seconds for span in spans) or 1.0
-    room = WIDTH - LABEL - 150
+    room = WIDTH - LABEL - 220
     parts = []
     for number, span in enumerate(spans):
         top, left = number * ROW, LABEL + room * span.start / whole

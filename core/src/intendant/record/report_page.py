@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from html import escape
 from typing import NamedTuple
 
+from intendant.model.money import usd
 from intendant.record.alerts import RuleState
 from intendant.record.dashboards import Costs, Health, Performance, costs, health, performance
 from intendant.record.figures import RunFigures
 from intendant.record.plots import Bar, Span, bars, columns, of_counts, waterfall
 
-MICRO = 1_000_000
 MOST_ROWS = 30
 """Rows of a table; the dearest runs, say."""
 NONE = "none"
@@ -43,7 +43,7 @@ svg text{font-size:13px;fill:var(--ink)}
 .wide{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line)}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}
 .alert{border-left:4px solid var(--bad);padding:.25rem .75rem;margin:.5rem 0;background:var(--card)}
 @media print{body{max-width:none}}
 """
@@ -126,20 +126,20 @@ def sentences(seen: Health, spent: Costs, ratings: Sequence[int] = ()) -> str:
         text += f"In shadow mode, {seen.shadow_tokens:,} tokens and {usd(seen.shadow_micro_usd)} "
         text += "would have been saved. "
     if ratings:
-        text += f"People rated {len(ratings):,} times, {sum(ratings) / len(ratings):.1f} of 5 on average."
+        often = "once" if len(ratings) == 1 else f"{len(ratings):,} times"
+        text += f"People rated {often}, {sum(ratings) / len(ratings):.1f} of 5 on average."
     return text.strip()
 
 
-def usd(micro: float) -> str:
-    """Micro-US$ as people read it."""
-    dollars = micro / MICRO
-    return f"${dollars:,.2f}" if abs(dollars) >= 1 else f"${dollars:.4f}"
+def took(seconds: float) -> str:
+    """A time that something took."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
 def _tiles(seen: Health, fast: Performance, spent: Costs, ratings: Sequence[int]) -> str:
     completed = seen.statuses.get("completed", 0)
     tiles = [
-        ("runs", f"{seen.runs:,}"),
+        ("run" if seen.runs == 1 else "runs", f"{seen.runs:,}"),
         ("completed", f"{completed / seen.runs:.0%}" if seen.runs else NONE),
         ("spent", usd(spent.micro_usd)),
         ("tokens", f"{seen.tokens:,}"),
@@ -202,7 +202,7 @@ def _runs(runs: Sequence[RunFigures]) -> str:
             run.workflow,
             run.agent,
             run.status or "running",
-            f"{run.seconds:.1f} s",
+            took(run.seconds),
             f"{run.tokens + run.saved:,}",
             f"{run.tokens:,}",
             usd(run.micro_usd),
@@ -222,7 +222,7 @@ def _one_run(run: RunFigures) -> str:
             step.step,
             step.begun - first,
             step.seconds,
-            f"{step.seconds:.2f} s, {step.used:,} tok, {usd(step.micro_usd)}",
+            f"{took(step.seconds)}, {step.used:,} tokens, {usd(step.micro_usd)}",
             "bad" if step.status == "failed" else "",
         )
         for step in run.steps

@@ -40,6 +40,8 @@ class Parse(Options):
 
     select: str | None = Field(default=None, max_length=500)
     """A CSS selector: only the elements that match are read, such as `main` or `table.prices`."""
+    each: str | None = Field(default=None, max_length=100)
+    """Of each element that `select` finds: its `text`, the `html` in it, or the attribute of this name; a list."""
     main: bool = True
     """Whether navigation, headers, footers and forms are left out; where that leaves nothing, all is read."""
     tables: bool = True
@@ -67,7 +69,8 @@ class WebConnector(NetworkConnector):
 
         Returns:
             `url` (after redirections), `title`, `description`, `language`, `text`; `tables`, each with `caption`
-            and `rows`; `links`, each with `text` and `url`.
+            and `rows`; `links`, each with `text` and `url`; `each`, a list of texts, null where an element has not
+            the attribute, and empty where nothing matches.
 
         Raises:
             AddressRefused: The address may not be reached.
@@ -114,6 +117,7 @@ class WebConnector(NetworkConnector):
                 main=parameters.main,
                 tables=parameters.tables,
                 links=parameters.links,
+                each=parameters.each,
             )
         except ValueError as error:
             raise ConnectorError(f"{shown(url) if url else 'the HTML'}: {error}") from None

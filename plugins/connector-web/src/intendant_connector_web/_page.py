@@ -31,7 +31,15 @@ class Bounds(NamedTuple):
 
 
 def read_page(
-    source: str, url: str, bounds: Bounds, *, select: str | None, main: bool, tables: bool, links: bool
+    source: str,
+    url: str,
+    bounds: Bounds,
+    *,
+    select: str | None,
+    main: bool,
+    tables: bool,
+    links: bool,
+    each: str | None = None,
 ) -> dict[str, Json]:
     """A page's title, text, tables and links.
 
@@ -43,6 +51,7 @@ def read_page(
         main: Leave navigation and the like out.
         tables: Give tables.
         links: Give links.
+        each: What of each element that matches is given: see `Parse.each`.
 
     Raises:
         ValueError: The selector is wrong or matches nothing, or the page has more than its bounds admit.
@@ -58,14 +67,25 @@ def read_page(
     for node in tree.css("[style]"):
         if _INVISIBLE.search(node.attributes.get("style") or ""):
             node.decompose()
-    nodes = _chosen(tree, select, main=main)
+    nodes = _chosen(tree, select, main=main, needed=each is None)
     text = "\n\n".join(filter(None, (strip_html(str(node.html), links=links).strip() for node in nodes)))
     page: dict[str, Json] = {**about, "text": text}
     if tables:
         page["tables"] = _tables(nodes, bounds.cells)
     if links:
         page["links"] = _links(nodes, url)
+    if each is not None:
+        page["each"] = [_of_element(node, each) for node in nodes]
     return page
+
+
+def _of_element(node: "LexborNode", what: str) -> str | None:
+    if what == "text":
+        return strip_html(node.inner_html or "", links=False).strip()
+    if what == "html":
+        return (node.inner_html or "").strip()
+    value = node.attributes.get(what)
+    return None if value is None else value.strip()
 
 
 def _depth(source: str) -> int:
@@ -90,14 +110,16 @@ def _about(tree: "LexborHTMLParser") -> dict[str, Json]:
     }
 
 
-def _chosen(tree: "LexborHTMLParser", select: str | None, *, main: bool) -> "list[LexborNode]":
+def _chosen(
+    tree: "LexborHTMLParser", select: str | None, *, main: bool, needed: bool = True
+) -> "list[LexborNode]":
     """The elements that are read."""
     if select is not None:
         try:
             found = tree.css(select)
         except Exception:  # noqa: BLE001  # the library's own class differs between versions
             raise ValueError(f"'{select}' is no CSS selector") from None
-        if not found:
+        if not found and needed:
             raise ValueError(f"nothing matches the selector '{select}'")
         return found
     body = [node for node in (tree.css_first("body"),) if node is not None]

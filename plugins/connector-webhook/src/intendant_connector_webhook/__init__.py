@@ -1,9 +1,6 @@
 """Posts webhooks, signed as Standard Webhooks has it."""
 
-import hmac
 import json
-from base64 import b64decode, b64encode
-from hashlib import sha256
 from time import time
 from typing import Literal
 
@@ -18,13 +15,12 @@ from intendant.plugin import (
     Options,
     check_url,
     operation,
+    standard_signature,
+    webhook_key,
 )
 
 __all__ = ["Post", "WebhookConnector", "sign"]
 
-PREFIX = "whsec_"
-LEAST_KEY = 16
-"""Bytes of a key at least; the specification asks for 24 to 64."""
 _RESERVED = ("webhook-id", "webhook-timestamp", "webhook-signature", "content-length", "host")
 
 
@@ -93,18 +89,9 @@ def sign(secret: str, message: str, when: int, body: bytes) -> str:
     Raises:
         ConnectorError: The secret is no Base64 after `whsec_`, or too short.
     """
-    if secret.startswith(PREFIX):
-        try:
-            key = b64decode(secret.removeprefix(PREFIX), validate=True)
-        except ValueError:
-            raise ConnectorError("the webhook's secret is no Base64 after 'whsec_'", delivered=False) from None
-    else:
-        key = secret.encode()
-    if len(key) < LEAST_KEY:
-        raise ConnectorError(
-            f"the webhook's secret has {len(key)} bytes, fewer than {LEAST_KEY}",
-            hint="take the secret that the receiver gave: `whsec_` and Base64 of its bytes, or a longer text",
-            delivered=False,
-        )
-    digest = hmac.new(key, f"{message}.{when}.".encode() + body, sha256).digest()
-    return f"v1,{b64encode(digest).decode()}"
+    try:
+        key = webhook_key(secret)
+    except ValueError as error:
+        hint = "take the secret that the receiver gave: `whsec_` and Base64 of its bytes, or a longer text"
+        raise ConnectorError(str(error), hint=hint, delivered=False) from None
+    return standard_signature(key, message, str(when), body)

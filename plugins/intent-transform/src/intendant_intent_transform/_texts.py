@@ -104,15 +104,32 @@ def _refuse(constant: str) -> Any:
 
 
 class ToJson(Op):
-    """Writes data as JSON text."""
+    """Writes data, or a field of records, as JSON text."""
 
     op: Literal["to_json"]
+    field: str | None = None
     indent: int | None = Field(None, ge=0, le=8)
+    compact: bool = False
+    """Without blanks, as JavaScript writes it."""
 
     async def apply(self, value: Json, notes: list[str]) -> Json:  # noqa: ARG002
-        """The text."""
+        """The text, or the records with the text in the field."""
+        name = self.field
+        if name is None:
+            return self._written(value)
+
+        def change(records: list[Record]) -> list[Record]:
+            require_somewhere(records, [name])
+            return [{**one, name: self._written(one[name])} if name in one else one for one in records]
+
+        return each_record(value, change)
+
+    def _written(self, value: Json) -> str:
+        separators = (",", ":") if self.compact else None
         try:
-            return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=self.indent)
+            return json.dumps(
+                value, ensure_ascii=False, allow_nan=False, indent=self.indent, separators=separators
+            )
         except (TypeError, ValueError, RecursionError) as error:
             raise StepError(f"it cannot be written as JSON: {error}") from None
 

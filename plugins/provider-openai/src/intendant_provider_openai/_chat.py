@@ -1,7 +1,7 @@
 """Requests and replies in the words of the Chat Completions API, which compatible servers speak."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intendant.plugin import (
     Hold,
@@ -35,11 +35,22 @@ from intendant_provider_openai._wire import (
     written_arguments,
 )
 
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletion
+
+
 GIVEN, WRITTEN = "prompt", "completion"
 
 
+def endpoint() -> tuple[str, type["ChatCompletion"]]:
+    """The path below the base URL, and what the SDK makes of an answer."""
+    from openai.types.chat import ChatCompletion
+
+    return "/chat/completions", ChatCompletion
+
+
 def parameters(hold: Hold, ask: Ask) -> dict[str, Any]:
-    """The keyword arguments of `chat.completions.create`.
+    """The body of a request, which is also the keyword arguments of `chat.completions.create`.
 
     Raises:
         ProviderError: The model's thinking cannot be bounded.

@@ -1,7 +1,7 @@
 """Requests and replies in the words of the Responses API."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intendant.plugin import Hold, Message, ModelReply, ProviderError, ToolCall, error_in, sendable
 from intendant_provider_openai import _caching
@@ -26,12 +26,23 @@ from intendant_provider_openai._wire import (
     written_arguments,
 )
 
+if TYPE_CHECKING:
+    from openai.types.responses import Response
+
 GIVEN, WRITTEN = "input", "output"
 _INCOMPLETE: Mapping[str | None, StopReason] = {"max_output_tokens": "length", "content_filter": "refusal"}
 
 
+def endpoint() -> tuple[str, type["Response"]]:
+    """The path below the base URL, and what the SDK makes of an answer."""
+    from openai.types.responses import Response
+
+    return "/responses", Response
+
+
 def parameters(hold: Hold, ask: Ask) -> dict[str, Any]:
-    """The keyword arguments of `responses.create`. Nothing is stored at OpenAI, which would be its default.
+    """The body of a request, which is also the keyword arguments of `responses.create`. Nothing is stored at
+    OpenAI, which would be its default.
 
     Raises:
         ProviderError: The model's thinking cannot be bounded.

@@ -113,8 +113,8 @@ def decide(run_id: str, step_key: str, by: str, verdict: str, note: str = "") ->
                 f"nothing is asked about step '{step_key}' of run {run_id}",
                 hint="`intendant approvals` lists what is asked",
             )
-        _refuse(row, by)
         session = session_of(connection)
+        _refuse(row, by, session.clock.now())
         key = (run_id, step_key, by, row.input_sha256)
         was = DECISION.current(session, *key)
         values = (*key, verdict, note, time(), new_salt())
@@ -130,8 +130,8 @@ def decide(run_id: str, step_key: str, by: str, verdict: str, note: str = "") ->
     return work
 
 
-def _refuse(row: ApprovalRow, by: str) -> None:
-    if row.verdict is not None or (row.expires_at is not None and row.expires_at <= time()):
+def _refuse(row: ApprovalRow, by: str, now: float) -> None:
+    if row.verdict is not None or (row.expires_at is not None and row.expires_at <= now):
         raise IntendantError(
             f"step '{row.step_key}' of run {row.run_id} is decided already: "
             f"{row.verdict or 'the time to decide is over'}"

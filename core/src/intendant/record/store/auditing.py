@@ -80,5 +80,6 @@ def audit_rows(connection: Connection, wish: Wish) -> Iterator[AuditRow]:
         query = query.order_by(event.c.run_id, event.c.seq)
     if wish.limit is not None:
         query = query.limit(wish.limit)
-    found = connection.execution_options(stream_results=True).execute(query).yield_per(AT_ONCE)
+    # Not an option of the connection, whose later statements would be read through cursors as well.
+    found = connection.execute(query, execution_options={"yield_per": AT_ONCE})
     return (AuditRow._make(row) for row in found)

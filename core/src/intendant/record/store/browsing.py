@@ -2,7 +2,8 @@
 `Store.do`, or for `spend_report.apart`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, desc, func, or_, select  # noqa: TID253
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, Select, desc, func, or_, select  # noqa: TID2
 from intendant.record.figures import RunFigures
 from intendant.record.rows import BudgetRow, EventRow
 from intendant.record.store.auditing import AuditRow, Wish
+from intendant.record.store.run_figures import ended
 from intendant.record.store.statements import Work, columns
 from intendant.record.store.tables import budget, event, run, run_figure
 
@@ -63,18 +65,19 @@ def search(wish: Wish, place: Place | None = None, text: str = "", most: int = M
     def work(connection: Connection) -> Found:
         rows: list[AuditRow] = []
         left = most
-        for head in _heads(connection, wish, place):
-            upper = _upper(connection, head, place)
-            while upper > 0:
-                if left <= 0 or len(rows) >= limit:
-                    return Found(rows, Place(head.began, head.id, upper + 1), most - left)
-                lower = max(0, upper - left)
-                some = _events(connection, head, wish, (lower, upper), text, limit - len(rows))
-                rows += some
-                full = len(rows) >= limit
-                reached = rows[-1].seq - 1 if full else lower
-                left -= upper - reached
-                upper = reached
+        with closing(_heads(connection, wish, place)) as heads:
+            for head in heads:
+                upper = _upper(connection, head, place)
+                while upper > 0:
+                    if left <= 0 or len(rows) >= limit:
+                        return Found(rows, Place(head.began, head.id, upper + 1), most - left)
+                    lower = max(0, upper - left)
+                    some = _events(connection, head, wish, (lower, upper), text, limit - len(rows))
+                    rows += some
+                    full = len(rows) >= limit
+                    reached = rows[-1].seq - 1 if full else lower
+                    left -= upper - reached
+                    upper = reached
         return Found(rows, None, most - left)
 
     return work
@@ -86,7 +89,7 @@ def _upper(connection: Connection, head: _Head, place: Place | None) -> int:
     return connection.execute(select(func.max(event.c.seq)).where(event.c.run_id == head.id)).scalar() or 0
 
 
-def _heads(connection: Connection, wish: Wish, place: Place | None) -> Iterator[_Head]:
+def _heads(connection: Connection, wish: Wish, place: Place | None) -> Generator[_Head, None, None]:
     """The runs that are looked through, the newest first."""
     query = select(run.c.id, run.c.agent, run.c.workflow, run.c.created_at)
     query = query.order_by(desc(run.c.created_at), desc(run.c.id))
@@ -98,10 +101,12 @@ def _heads(connection: Connection, wish: Wish, place: Place | None) -> Iterator[
         query = query.where(or_(run.c.finished_at.is_(None), run.c.finished_at >= wish.since))
     if place is not None:
         query = query.where(run.c.created_at <= place.began)
-    for row in connection.execution_options(stream_results=True).execute(query).yield_per(RUNS_AT_ONCE):
-        head = _Head._make(row)
-        if place is None or (head.began, head.id) <= (place.began, place.run_id):
-            yield head
+    # Closed where it is not read to its end: a cursor that a server keeps goes on until then.
+    with connection.execute(query, execution_options={"yield_per": RUNS_AT_ONCE}) as found:
+        for row in found:
+            head = _Head._make(row)
+            if place is None or (head.began, head.id) <= (place.began, place.run_id):
+                yield head
 
 
 def _events(
@@ -195,9 +200,7 @@ def newest_figures(
     query = query.order_by(desc(run_figure.c.at)).limit(limit)
 
     def work(connection: Connection) -> list[RunFigures]:
-        import json
-
-        return [RunFigures.of_json(json.loads(text)) for text in connection.execute(query).scalars()]
+        return ended(connection.execute(query).scalars())
 
     return work
 

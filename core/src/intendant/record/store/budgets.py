@@ -96,8 +96,7 @@ def open_with_limit(row: BudgetRow) -> Work[None]:
     def work(connection: Connection) -> None:
         session = session_of(connection)
         session.flush(_ADD)
-        if _KNOWN.on(session, {"of": row.id}).fetchone() is None:
-            session.add(_ADD, row)
+        if _add_if_missing(session, row):
             _note_new(session, BUDGET, row)
         elif row.limit_tokens is not None:
             was = BUDGET.current(session, row.id)
@@ -105,6 +104,16 @@ def open_with_limit(row: BudgetRow) -> Work[None]:
                 note_limits(session, row.id, was)
 
     return work
+
+
+def _add_if_missing(session: Session, row: BudgetRow) -> bool:
+    """Add a budget unless there is one of that id; True if there was none."""
+    if not session.sqlite:
+        return bool(_ADD_ONCE.write(session, [row]))
+    if _KNOWN.on(session, {"of": row.id}).fetchone() is not None:
+        return False
+    session.add(_ADD, row)  # with those of other jobs
+    return True
 
 
 def find(scope: str) -> Work[BudgetRow | None]:
@@ -234,8 +243,11 @@ def move(
 def lock(session: Session, scopes: Sequence[str]) -> None:
     """Lock budgets in the order of their ids where a database locks rows, so that two transactions cannot wait
     for each other.
+
+    Those of the run of a job need none: its fence has locked the run's row, which all of its jobs want first. What
+    has no fence (a sweep for expired holds) may still collide with it, and is rare; the writer executes it again.
     """
-    if not session.sqlite and len(scopes) > 1:
+    if not session.sqlite and len(scopes) > 1 and any(run_of(scope) != session.chain for scope in scopes):
         _locked(len(scopes)).on(session, named(scopes)).fetchall()
 
 

@@ -185,5 +185,6 @@ OUTSIDE = {
     "observation": "computed from the record of its run",
     "memory": "what may be changed and deleted at any time",
     "memory_term": "the index of memory",
+    "memory_vector": "where embedders place memories, computed from them",
 }
 """Tables to whose rows the record does not commit, and why."""

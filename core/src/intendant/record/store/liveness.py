@@ -3,13 +3,13 @@
 None of it belongs to the record: it says what processes should do, not what happened.
 """
 
-from time import time
 from typing import NamedTuple
 
 from sqlalchemy import Connection, case, func, literal, literal_column, or_, select, update  # noqa: TID253
 
 from intendant.model.errors import IntendantError
 from intendant.record.rows import Fence, RunRow
+from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work, columns
 from intendant.record.store.tables import budget, event, run
 
@@ -49,7 +49,7 @@ def beat(fence: Fence, until: float | None) -> Work[bool]:
 
 def wake(connection: Connection, run_id: str) -> None:
     """Make a run due now; part of the work that writes what the run waited for."""
-    connection.execute(update(run).where(run.c.id == run_id).values(due_at=time()))
+    connection.execute(update(run).where(run.c.id == run_id).values(due_at=session_of(connection).clock.now()))
 
 
 def pause(run_id: str) -> Work[str]:

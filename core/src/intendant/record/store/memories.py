@@ -18,7 +18,7 @@ from intendant.record.rows import MemoryRow
 from intendant.record.store.profiles import locked
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work, columns
-from intendant.record.store.tables import agent, memory, memory_term, run
+from intendant.record.store.tables import agent, memory, memory_term, memory_vector, run
 
 MOST_ROWS = 500
 """Rows of one part of a word that are looked at."""
@@ -108,9 +108,11 @@ _INDEX = text(
 
 
 def _unindex(connection: Connection, owner: int, memory_id: int, terms: Iterable[int]) -> None:
-    """Take a memory out of the index. What its rows are follows from its text, so that they need no second
-    index.
+    """Take a memory out of the index, with its place. What the rows of the index are follows from its text, so
+    that they need no second index.
     """
+    own = (memory_vector.c.agent_id == owner, memory_vector.c.memory_id == memory_id)
+    connection.execute(delete(memory_vector).where(*own))
     wanted = list(dict.fromkeys(terms))
     for start in range(0, len(wanted), AT_ONCE):
         connection.execute(
@@ -220,6 +222,7 @@ def _delete(
     _count(connection, owner, -len(rows))
     if everything:
         connection.execute(delete(memory_term).where(memory_term.c.agent_id == owner))
+        connection.execute(delete(memory_vector).where(memory_vector.c.agent_id == owner))
         connection.execute(delete(memory).where(memory.c.agent_id == owner))
         return
     for row in rows:
@@ -361,3 +364,48 @@ def _heaviest(
             scores[memory_id] = scores.get(memory_id, 0.0) + weights[term]
         read += found[term]
     return sorted(scores, key=lambda each: (-scores[each], -each))[:CANDIDATES]
+
+
+# --- places that embedders give ---
+
+
+class Placed(NamedTuple):
+    """A memory, and where an embedder places it."""
+
+    row: MemoryRow
+    place: bytes | None
+    """None where it was not embedded yet, or for another space."""
+
+
+def placed(tenant: str, name: str, space: str, limit: int) -> Work[list[Placed]]:
+    """The newest memories of an agent with their places in a space."""
+    own = (memory_vector.c.memory_id == memory.c.id) & (memory_vector.c.agent_id == memory.c.agent_id)
+    joined = memory.outerjoin(memory_vector, own & (memory_vector.c.space == space))
+    query = select(*columns(memory, MemoryRow), memory_vector.c.place).select_from(joined)
+
+    def work(connection: Connection) -> list[Placed]:
+        owner = _owner(connection, tenant, name)
+        wanted = query.where(memory.c.agent_id == owner).order_by(memory.c.id.desc()).limit(limit)
+        return [Placed(MemoryRow._make(row[:-1]), row[-1]) for row in connection.execute(wanted)]
+
+    return work
+
+
+def place(tenant: str, name: str, space: str, places: Mapping[int, tuple[str, bytes]]) -> Work[None]:
+    """Keep the places of memories, by their numbers; of those alone that still have the text that was placed."""
+
+    def work(connection: Connection) -> None:
+        owner = _owner(connection, tenant, name)
+        with _overwriting(connection):
+            for start in range(0, len(places), AT_ONCE):
+                ids = list(places)[start : start + AT_ONCE]
+                known = select(memory.c.id, memory.c.text).where(memory.c.agent_id == owner, memory.c.id.in_(ids))
+                kept = [each.id for each in connection.execute(known) if each.text == places[each.id][0]]
+                own = (memory_vector.c.agent_id == owner, memory_vector.c.memory_id.in_(kept))
+                connection.execute(delete(memory_vector).where(*own))
+                about = {"agent_id": owner, "space": space}
+                rows = [{**about, "memory_id": each, "place": places[each][1]} for each in kept]
+                if rows:
+                    connection.execute(insert(memory_vector), rows)
+
+    return work

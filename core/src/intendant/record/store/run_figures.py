@@ -4,7 +4,7 @@ They are computed from the journal and can be made anew at any time; the record 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from time import time
 from typing import Any
 
@@ -19,9 +19,9 @@ from intendant.record.store.tables import run, run_figure as table
 
 _SAVE = Insert(table, ["run_id", "tenant", "agent", "at", "figures"], conflict="update")
 AT_ONCE = 1000
+"""Runs that are read at a time."""
 UNREADABLE = "unreadable"
 """The status of a run whose journal cannot be read."""
-"""Runs that are read at a time."""
 
 
 def save(figures: RunFigures, tenant: str) -> Work[None]:
@@ -50,9 +50,15 @@ def figures_within(scope: Scope) -> Work[list[RunFigures]]:
     """The figures of runs that ended within a scope, in the order in which they ended."""
 
     def work(connection: Connection) -> list[RunFigures]:
-        return [RunFigures.of_json(json.loads(text)) for text in _texts(connection, scope)]
+        return ended(_texts(connection, scope))
 
     return work
+
+
+def ended(texts: Iterable[str]) -> list[RunFigures]:
+    """Figures as they are stored, of runs that ended: earlier versions kept some of runs that wait."""
+    found = (RunFigures.of_json(json.loads(text)) for text in texts)
+    return [one for one in found if one.status]
 
 
 def _texts(connection: Connection, scope: Scope) -> Iterator[str]:
@@ -77,13 +83,15 @@ def missing(tenant: str, limit: int = AT_ONCE) -> Work[list[str]]:
 
 
 def missing_query(tenant: str) -> Select[Any]:
-    """What `missing` asks the database: answered by the index `ix_run_ended` alone."""
+    """What `missing` asks the database: answered by indexes alone."""
+    # A run that waits has stopped, and not ended: its figures are kept when it does.
+    waits = select(run.c.id).where(run.c.tenant == tenant, run.c.status == "waiting")
     return (
         select(run.c.id)
         .outerjoin(table, table.c.run_id == run.c.id)
         .where(run.c.tenant == tenant, run.c.finished_at.is_not(None), table.c.run_id.is_(None))
         # Those that only tell intents are within others. A constant, so that the partial index is used.
-        .where(run.c.plan_version > literal_column("0"))
+        .where(run.c.plan_version > literal_column("0"), run.c.id.not_in(waits))
         .order_by(desc(run.c.created_at))
     )
 

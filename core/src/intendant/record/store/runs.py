@@ -316,7 +316,7 @@ def usage_history(agent: str, tenant: str, limit: int = 2000) -> Work[dict[str, 
 
 def _exists(run_id: str, status: str) -> RunExists:
     hint = f"it is {status}; see it: intendant show {run_id}"
-    return RunExists(f"there is a run of this key already: {run_id}", hint=hint)
+    return RunExists(f"there is a run of this key already: {run_id}", hint=hint, run_id=run_id)
 
 
 def _not_found(run_id: str) -> RunNotFound:

@@ -8,13 +8,16 @@ the driver, and writes the rows of a whole batch with one statement a table.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from time import monotonic
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table  # noqa: TID253
 
 from intendant.record.rows import Fence
+from intendant.record.store.clock import Clock
 
 _KEY = "intendant_session"
+_SERVER_TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
 IDS_AT_ONCE = 200
 """Ids of ledger rows that are taken from PostgreSQL's sequence at a time."""
 MOST_KNOWN = 10_000
@@ -31,21 +34,28 @@ class Session:
         sqlite: True for SQLite, False for PostgreSQL.
         owned: Which fences own their runs; empty where another process may have changed that.
         windows: Budgets of standing limits, as found by `windows.open_windows`; emptied likewise.
+        windows_hold: True while nobody can have changed a standing limit since `windows` was filled.
+        lock_milliseconds: How long this connection waits for a lock; 0 for without end, None if not known.
+        clock: That of the database.
         chain: The run whose chain commits to what the work of now writes, or `*`; see `digests`.
         commits: Commitments that no event has taken yet, as JSON, by chain.
     """
 
     __slots__ = (
         "_ids",
+        "_limits",
         "_rows",
         "_version",
         "chain",
+        "clock",
         "commits",
         "dialect",
         "driver",
+        "lock_milliseconds",
         "owned",
         "sqlite",
         "windows",
+        "windows_hold",
     )
 
     def __init__(self, connection: Connection) -> None:
@@ -54,7 +64,11 @@ class Session:
         self.sqlite = connection.dialect.name == "sqlite"
         self.owned: dict[Fence, bool] = {}
         self.windows: dict[Any, tuple[str, ...]] = {}
+        self.windows_hold = self.sqlite
+        self.lock_milliseconds: int | None = None
+        self._limits: int | None = None
         self.chain = "*"
+        self.clock = Clock()
         self.commits: dict[str, list[str]] = {}
         self._ids: list[int] = []
         self._version: int | None = None
@@ -67,7 +81,11 @@ class Session:
         """
         if not self.sqlite:
             self.owned.clear()
+            self.windows_hold = False
             connection.begin()
+            if self.clock.is_stale:
+                before = monotonic()
+                self.clock.read(self.driver.execute(_SERVER_TIME).fetchone()[0], before)
             return
         self.driver.execute("BEGIN IMMEDIATE")
         # SQLite counts the transactions of other connections; in this one, none can follow.
@@ -88,9 +106,25 @@ class Session:
     def undo(self, connection: Connection) -> None:
         """Undo the transaction, and forget what was read and buffered in it."""
         self.forget()
+        self.lock_milliseconds = None  # PostgreSQL takes that back as well
         connection.rollback()
         if self.sqlite and self.driver.in_transaction:
             self.driver.execute("ROLLBACK")
+
+    def see_limits(self, newest: int | None) -> None:
+        """On PostgreSQL: *newest* is the id of the newest standing limit, read in this transaction. Whoever sets
+        one waits until no transaction has read the table, so that ids come in the order of commits.
+        """
+        if newest != self._limits:
+            self._limits = newest
+            self.windows.clear()
+        self.windows_hold = True
+
+    def wait_for_locks(self, milliseconds: int) -> None:
+        """On PostgreSQL: how long this and the following transactions wait for a lock; 0 for without end."""
+        if not self.sqlite and self.lock_milliseconds != milliseconds:
+            self.driver.execute(f"SET lock_timeout = {milliseconds}")
+            self.lock_milliseconds = milliseconds
 
     def forget(self) -> None:
         """Forget what was read and buffered: it was undone."""
@@ -183,14 +217,15 @@ class Insert:
             self._tail = f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
         self._texts: dict[tuple[str, int], str] = {}
 
-    def write(self, session: Session, rows: Sequence[Sequence[Any]]) -> None:
-        """Write *rows* now."""
-        start, mark = 0, "?" if session.sqlite else "%s"
+    def write(self, session: Session, rows: Sequence[Sequence[Any]]) -> int:
+        """Write *rows* now; returns how many were new or changed."""
+        start, written, mark = 0, 0, "?" if session.sqlite else "%s"
         while start < len(rows):
             count = self._count(len(rows) - start)
             values = rows[start] if count == 1 else list(chain.from_iterable(rows[start : start + count]))
-            session.driver.execute(self._text(mark, count), values)
+            written += session.driver.execute(self._text(mark, count), values).rowcount
             start += count
+        return written
 
     def _count(self, left: int) -> int:
         return left if left < self.STEP else min(self.LONGEST, left - left % self.STEP)

@@ -10,7 +10,7 @@ from sqlalchemy import Engine  # noqa: TID253
 from sqlalchemy.exc import SQLAlchemyError  # noqa: TID253
 
 from intendant.config.settings import default_db
-from intendant.model.errors import Fenced, SchemaMismatch, StoreError
+from intendant.model.errors import SchemaMismatch, StoreError
 from intendant.record.rows import Fence, NewEvent
 from intendant.record.store import database
 from intendant.record.store.database import Durability
@@ -35,6 +35,7 @@ class Store:
     Attributes:
         url: The database's URL.
         keys: The keys of the key file.
+        now: Seconds since 1970, by the clock of the database.
 
     Raises:
         SettingsError: The key file cannot be used.
@@ -54,6 +55,7 @@ class Store:
         prepare = partial(_upgrade_own, key=self._key) if own_file else database.prepare
         self._writer = Writer(engine, prepare, self._key)
         self.append_events = self._writer.append
+        self.now = self._writer.clock.now
 
     async def do(
         self, work: Work[ResultT], fence: Fence | None = None, events: Sequence[NewEvent] = ()
@@ -71,8 +73,9 @@ class Store:
             result = await self.begin(work, fence, events)
         except (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error) as error:
             raise StoreError(f"the database cannot be used: {database.short(error)}") from error
-        if self._late is not None:
-            raise StoreError(f"earlier work could not be committed: {self._late}") from self._late
+        if (late := self._late) is not None:
+            self._late = None
+            raise StoreError(f"earlier work could not be committed: {late}") from late
         return result
 
     def begin(
@@ -86,12 +89,13 @@ class Store:
         return self._writer.submit(work, fence, events)
 
     def do_later(self, work: Work[Any], fence: Fence | None = None, events: Sequence[NewEvent] = ()) -> None:
-        """Queue *work* without waiting for it; the next `do` raises its error. Blocks while the queue is full."""
-        self._writer.submit_later(work, fence, events, self._note)
+        """Queue *work* without waiting for it. If it fails, all later work under its fence is refused; without a
+        fence the next `do` raises its error, once. Blocks while the queue is full.
+        """
+        self._writer.submit_later(work, fence, events, self._note if fence is None else _told_by_fence)
 
     def _note(self, error: BaseException) -> None:
-        # A fenced process learns of it at its own next write; other runs of this store are not concerned.
-        if self._late is None and not isinstance(error, Fenced):
+        if self._late is None:
             self._late = error
 
     async def flush(self) -> None:
@@ -105,6 +109,10 @@ class Store:
     def upgrade(self) -> None:
         """Migrate an older database to this version."""
         database.upgrade(self._engine, self._key)
+
+
+def _told_by_fence(_error: BaseException) -> None:
+    """Nothing: all work under its fence is refused from now on; other runs of the store are not concerned."""
 
 
 def _upgrade_own(engine: Engine, key: bytes | None = None) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -16,7 +17,7 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     text,
 )
 
-HEAD = "0016"
+HEAD = "0017"
 """The migration these tables correspond to."""
 VERSION_TABLE = "intendant_version"
 """Ours alone: a host's own alembic in the same database uses another."""
@@ -405,6 +406,16 @@ memory = Table(
     UniqueConstraint("agent_id", "subject", name="uq_memory_subject"),
     Index("ix_memory_agent", "agent_id", "kind", "id"),
     sqlite_autoincrement=True,  # an id that was deleted is not given again
+)
+
+memory_vector = Table(
+    "memory_vector",
+    metadata,
+    Column("agent_id", Integer, primary_key=True, autoincrement=False),
+    Column("memory_id", Integer, primary_key=True, autoincrement=False),
+    Column("space", String(200), nullable=False),  # whose places they are: an embedder and its space
+    Column("place", LargeBinary, nullable=False),  # floats of four bytes, little-endian, of length 1
+    sqlite_with_rowid=False,
 )
 
 memory_term = Table(

@@ -64,7 +64,7 @@ _OPEN = Statement(
 def open_windows(connection: Connection, agent: str, tenant: str, at: float) -> tuple[str, ...]:
     """The budgets of an agent and its tenant that count at the time *at*, agent first; made where missing."""
     key, session = (agent, tenant, int(at // DAY)), session_of(connection)
-    if (kept := session.windows.get(key)) is not None:
+    if session.windows_hold and (kept := session.windows.get(key)) is not None:
         return kept
     scopes = {"n0": f"agent:{agent}", "n1": f"tenant:{tenant}"}
     labels = {per: label_of(per, at) for per in _FORMATS}
@@ -76,8 +76,8 @@ def open_windows(connection: Connection, agent: str, tenant: str, at: float) -> 
             _open(connection, window, scope, tokens, micro)
         ids.append(window)
     found = tuple(sorted(ids))
-    # What was made just now may still be undone, and PostgreSQL does not report what other processes change.
-    if session.sqlite and not new:
+    # What was made just now may still be undone.
+    if session.windows_hold and not new:
         if len(session.windows) >= MOST_KEPT:
             session.windows.clear()
         session.windows[key] = found

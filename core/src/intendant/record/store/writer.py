@@ -20,6 +20,7 @@ from intendant.model.errors import Fenced, StoreError
 from intendant.record.rows import Fence, NewEvent
 from intendant.record.store.chain import Chains
 from intendant.record.store.checkpoints import Checkpointer
+from intendant.record.store.clock import Clock
 from intendant.record.store.digests import EVERYTHING
 from intendant.record.store.inbox import Inbox, Job, Waiter
 from intendant.record.store.session import Session, savepoint, session_of
@@ -30,7 +31,12 @@ COLLISIONS = 5
 CAREFUL_BATCHES = 20
 """Batches with savepoints after one whose work was refused: refusals come in groups."""
 LOCK_MILLISECONDS = 50
-"""How long a batch of several jobs waits for a row that another process has locked."""
+"""How long a batch of several jobs waits for a row that another process has locked: only after a second does
+PostgreSQL look for a deadlock."""
+
+
+_NEWEST_LIMIT = ", (SELECT max(id) FROM budget_limit)"
+"""With it an answer of PostgreSQL says whether what is known of standing limits still holds."""
 
 
 class _Refused(Exception):
@@ -47,6 +53,7 @@ class Writer:
 
     Attributes:
         inbox: The queue of jobs.
+        clock: That of the database.
     """
 
     def __init__(self, engine: Engine, prepare: Callable[[Engine], None], key: bytes | None = None) -> None:
@@ -57,6 +64,7 @@ class Writer:
         self._chains = Chains(key)
         self._checkpointer = Checkpointer(engine)
         self._careful = 0
+        self.clock = Clock()
         self.inbox = Inbox(self._thread.start)
 
     def append(self, rows: Sequence[NewEvent], fence: Fence | None = None) -> None:
@@ -113,7 +121,7 @@ class Writer:
                 if self._unusable is not None:
                     self._lose(batch, self._unusable)
                     continue
-                connection = connection or self._engine.connect()
+                connection = connection or self._connected()
                 self._commit(connection, batch)
                 self.inbox.announce(batch)
                 self._checkpointer.note(sum(len(job.events) + (job.do is not None) for job in batch))
@@ -125,6 +133,11 @@ class Writer:
         if connection is not None:
             connection.close()
 
+    def _connected(self) -> Connection:
+        connection = self._engine.connect()
+        session_of(connection).clock = self.clock
+        return connection
+
     def _lose(self, batch: list[Job], error: Exception) -> None:
         """The batch was not committed: its callers get the error, and runs whose events are lost stop."""
         self._chains.clear()
@@ -135,9 +148,9 @@ class Writer:
         self.inbox.announce(batch)
 
     def _settle(self, batch: Iterable[Job]) -> None:
-        """A run cannot go on after events that no caller awaited were lost."""
+        """A run cannot go on after something was lost that no caller awaited."""
         for job in batch:
-            if job.error is not None and job.do is None and job.fence is not None:
+            if job.error is not None and job.waiter is None and job.fence is not None:
                 self.inbox.refused[job.fence] = job.error
 
     def _commit(self, connection: Connection, batch: list[Job], tries: int = COLLISIONS) -> None:
@@ -160,7 +173,7 @@ class Writer:
         session = session_of(connection)
         session.begin(connection)
         try:
-            _wait_briefly(session)
+            session.wait_for_locks(LOCK_MILLISECONDS)
             self._read_fences(session, batch)
             for job in batch:
                 if self._owned(session, job):
@@ -213,6 +226,7 @@ class Writer:
         session.begin(connection)
         try:
             if len(batch) == 1:
+                session.wait_for_locks(0)
                 if self._owned(session, batch[0]) and not self._try(connection, session, batch[0]):
                     session.undo(connection)
             else:
@@ -223,7 +237,7 @@ class Writer:
         session.commit(connection)
 
     def _one_by_one(self, connection: Connection, session: Session, batch: list[Job]) -> None:
-        _wait_briefly(session)
+        session.wait_for_locks(LOCK_MILLISECONDS)
         for job in batch:
             if not self._owned(session, job):
                 continue
@@ -269,18 +283,15 @@ class Writer:
         if not fences:
             return
         ids = sorted({fence.run_id for fence in fences})
-        mark, locked = ("?", "") if session.sqlite else ("%s", " ORDER BY id FOR UPDATE")
-        query = f"SELECT id, epoch FROM run WHERE id IN ({', '.join([mark] * len(ids))}){locked}"  # noqa: S608
-        epochs = dict(session.driver.execute(query, ids).fetchall())
+        mark, more, locked = ("?", "", "") if session.sqlite else ("%s", _NEWEST_LIMIT, " ORDER BY id FOR UPDATE")
+        query = f"SELECT id, epoch{more} FROM run WHERE id IN ({', '.join([mark] * len(ids))}){locked}"  # noqa: S608
+        rows = session.driver.execute(query, ids).fetchall()
+        if rows and not session.sqlite:
+            session.see_limits(rows[0][2])
+        epochs = {row[0]: row[1] for row in rows}
         for fence in fences:
             # A run without a row (not yet, or not any more) cannot have another owner.
             session.owned[fence] = epochs.get(fence.run_id, fence.epoch) == fence.epoch
-
-
-def _wait_briefly(session: Session) -> None:
-    """Limit the lock time of a batch of several jobs: PostgreSQL looks for a deadlock only after a second."""
-    if not session.sqlite:
-        session.driver.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
 
 
 def _collided(error: Exception) -> bool:
