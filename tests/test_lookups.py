@@ -77,6 +77,33 @@ async def test_a_key_may_stand_in_the_address(server):
     assert len(server.log) == 2
 
 
+@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize(
+    ("owners", "names", "note"),
+    [
+        ([7, 5, 9], ["Ada", None, "Bo & Co"], "; nothing is there for 1 of them"),
+        ([5, 6], [None, None], "; nothing is there for any of them: look at the address"),
+    ],
+)
+async def test_an_address_at_which_nothing_is_is_a_key_that_is_not_found(httpserver, status, owners, names, note):
+    """One unknown customer failed the step, whatever `missing` said."""
+    for number, name in NAMES.items():
+        httpserver.expect_request(f"/people/{number}").respond_with_json({"name": name})
+    for number in (5, 6):
+        httpserver.expect_request(f"/people/{number}").respond_with_data("none", status=status)
+    deals = [{"owner": owner} for owner in owners]
+    given = {"on": {"left": "owner", "right": "id"}, "key": "url", "fields": ["name"]}
+    url = {"url": httpserver.url_for("/people/") + "{key}"}
+    outcome = await run(httpserver, "http.get", url, deals=deals, **given)
+    assert outcome.failure is None, outcome.failure
+    assert [row["name"] for row in outcome.output] == names
+    assert any(text.endswith(note) for text in outcome.notes)
+    dropped = await run(httpserver, "http.get", url, deals=deals, **given, missing="drop")
+    assert [row["name"] for row in dropped.output] == [name for name in names if name]
+    failed = await run(httpserver, "http.get", url, deals=deals, **given, missing="fail")
+    assert failed.failure is not None
+
+
 async def test_requests_keep_a_pace(server):
     records = [{"owner": n} for n in (7, 9, 11)]
     start = monotonic()

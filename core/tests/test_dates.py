@@ -54,6 +54,14 @@ def test_notations(text):
     ("text", "months"),
     [
         ("3 März 2026", 3),
+        ("3 Kasım 2026", 11),
+        ("3 ARALIK 2026", 12),
+        ("3 Şubat 2026", 2),
+        ("3 ноября 2026", 11),
+        ("3 мая 2026", 5),
+        ("3. heinäkuuta 2026", 7),
+        ("3. desember 2026", 12),
+        ("3. marts 2026", 3),
         ("3 août 2026", 8),
         ("3 décembre 2026", 12),
         ("3 février 2026", 2),
@@ -154,3 +162,24 @@ def test_no_text_stops_it(text):
 @pytest.mark.parametrize("unit", ["1", "12/", "12 jan", "jan ", "1 ", "a", "1.1.", "年", "12 de ", "1. "])
 def test_it_takes_linear_time(unit):
     assert len(values(unit * 100_000)) <= 100_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "den 12 maj 2026",
+        "Dienstag, den 12. Mai 2026",
+        "le 12 mai 2026",
+        "12 мая 2026 г.",
+        "12 мая 2026 года",
+        "martes, 12 de mayo de 2026",
+        "12 Mayıs 2026 10:30",
+    ],
+)
+def test_a_text_may_be_a_date_with_the_words_that_a_language_puts_around_it(text):
+    assert day_of(text).value == MAY
+
+
+@pytest.mark.parametrize("text", ["den 2026", "le le 12 mai 2026", "12 мая 2026 голова", "12 mai 2026 le"])
+def test_other_words_make_it_no_date(text):
+    assert day_of(text) is None

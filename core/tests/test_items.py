@@ -197,7 +197,20 @@ async def test_maps_nest() -> None:
 async def test_two_items_of_one_key_are_refused_before_any_is_executed() -> None:
     copy = Copy()
     result = await run(flow({**EACH, "key": "row.id"}), [{"id": 1}, {"id": 1}], copy)
-    assert "the items 0 and 1 have the same key '1'" in result.failures["each"].message
+    failure = result.failures["each"]
+    assert "the items 0 and 1 have the same key '1'" in failure.message
+    assert "`unique_by`" in failure.hint
+    assert copy.done == []
+
+
+@pytest.mark.parametrize("value", [None, "", [1], {"a": 1}])
+async def test_an_item_without_a_key_is_shown_as_it_is_written_in_files(value: object) -> None:
+    copy = Copy()
+    result = await run(flow({**EACH, "key": "row.id"}), [{"id": 1}, {"id": value, "of": None}], copy)
+    failure = result.failures["each"]
+    assert failure.message.startswith("`key` of item 1 is ")
+    assert '"of": null' in failure.message
+    assert "filter" in failure.hint
     assert copy.done == []
 
 

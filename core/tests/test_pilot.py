@@ -423,7 +423,7 @@ async def test_a_delivery_in_doubt_is_not_repeated_unless_that_is_safe() -> None
         ({"uses": "pst.once"}, "did you mean 'post'"),
         ({"uses": "post.one"}, "did you mean 'once'"),
         ({"uses": "post.once", "with": {"fial": 1}}, "did you mean 'fail'"),
-        ({"uses": "post.once", "with": {"fail": "x"}}, "valid integer"),
+        ({"uses": "post.once", "with": {"fail": "x"}}, "must be a whole number"),
         ({"with": {"anything": 1}}, "not a parameter here"),
     ],
 )

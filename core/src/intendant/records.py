@@ -53,7 +53,7 @@ def describe_value(value: Json) -> str:
     if isinstance(value, list):
         return f"a list of {len(value)}"
     kind = "" if value is None or isinstance(value, bool) else "text " if isinstance(value, str) else "number "
-    return kind + json.dumps(value)[:SHOWN]
+    return kind + json.dumps(value, ensure_ascii=False)[:SHOWN]
 
 
 def _hint(value: Json) -> str:

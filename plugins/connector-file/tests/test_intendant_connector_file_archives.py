@@ -1,5 +1,6 @@
 """What the file connector promises about files within archives, and about those whose records flow."""
 
+import os
 import zipfile
 
 import pytest
@@ -142,3 +143,37 @@ async def test_large_files_flow_by_themselves(folder, monkeypatch):
     assert isinstance(await read("t.csv"), RecordSource)
     with pytest.raises(ConnectorError):
         await read("t.csv", max_bytes=1000)
+
+
+@pytest.mark.parametrize("way", ["in place", "in its stead"])
+async def test_a_file_of_other_content_is_seen_though_size_and_time_are_the_same(folder, way):
+    """Its time may be set, by `cp -p` or an archive that is unpacked, and is the same for quick changes."""
+    path = folder / "t.csv"
+    path.write_text("a,b\n1,2\n")
+    source = await read("t.csv", records="reference")
+    before = path.stat()
+    if way == "in place":
+        path.write_text("a,b\n1,3\n")
+    else:
+        (folder / "new.csv").write_text("a,b\n1,3\n")
+        (folder / "new.csv").replace(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ConnectorError, match="has changed since"):
+        FileConnector().check_records(source.about)
+    with pytest.raises(ConnectorError, match="has changed since"):
+        list(FileConnector().open_records(source.about))
+
+
+async def test_a_file_of_the_same_content_has_not_changed(folder):
+    path = folder / "t.csv"
+    path.write_text("a,b\n1,2\n")
+    source = await read("t.csv", records="reference")
+    (folder / "copy.csv").write_text("a,b\n1,2\n")
+    (folder / "copy.csv").replace(path)
+    path.chmod(0o600)
+    FileConnector().check_records(source.about)
+    files = [
+        {"path": file["path"], "size": file["size"], "modified": 0, "sha256": file["sha256"]}
+        for file in source.about["files"]
+    ]
+    FileConnector().check_records({**source.about, "files": files})

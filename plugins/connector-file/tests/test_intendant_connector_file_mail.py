@@ -489,3 +489,59 @@ async def test_each_mail_says_which_file_it_is_of(pattern, tmp_path, monkeypatch
     paths = [mail["path"] for mail in found]
     assert len(set(paths)) == len(found)
     assert all((tmp_path / path).is_file() for path in paths)
+
+
+# --- attachments --------------------------------------------------------------------------------------------------
+
+
+async def test_attachments_are_saved_as_they_were(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.eml").write_bytes(PARTS)
+    call = ConnectorCall(None, "key", "run", "step")
+    (mail,) = await FileConnector().do("read", {"path": "a.eml", "attachments": "content"}, call)
+    notes, pdf, inner = mail["attachments"][:3]
+    assert base64.b64decode(notes["content"]) == b"not the body"
+    assert pdf["name"] == "r\u00e9sum\u00e9.pdf"
+    assert pdf["file"].endswith("-r\u00e9sum\u00e9.pdf")
+    assert "content" not in inner, "a mail within the mail follows as text"
+    to = {"path": f"saved/{pdf['file']}", "format": "bytes-base64"}
+    receipt = await FileConnector().do("write", to, ConnectorCall(pdf["content"], "key", "run", "step"))
+    assert (tmp_path / "saved" / pdf["file"]).read_bytes() == base64.b64decode("AAAA")
+    assert receipt["bytes"] == 3
+    (without,) = await FileConnector().do("read", {"path": "a.eml"}, call)
+    assert set(without["attachments"][1]) == {"name", "type", "size"}
+
+
+@pytest.mark.parametrize("value", ["not base64!", 5, None, [1], "AAA"])
+async def test_what_is_no_base64_is_not_written(tmp_path, monkeypatch, value):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConnectorError, match="takes a text in Base64"):
+        await FileConnector().do(
+            "write", {"path": "x.bin", "format": "bytes-base64"}, ConnectorCall(value, "key", "run", "step")
+        )
+    assert not (tmp_path / "x.bin").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "saved"),
+    [
+        ("a.pdf", "a.pdf"),
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\flow.yaml", "flow.yaml"),
+        ("/abs/x.txt", "x.txt"),
+        ("..", "attachment"),
+        ("", "attachment"),
+        (".bashrc", "bashrc"),
+        ("a\nb\0c?.txt", "a_b_c_.txt"),
+        ("x" * 500 + ".pdf", "x" * 80 + ".pdf"),
+        ("a." + "y" * 500, "a." + "y" * 20),
+        ("Rechnung f\u00fcr Pat.pdf", "Rechnung f\u00fcr Pat.pdf"),
+    ],
+)
+def test_a_name_to_save_an_attachment_under_leads_nowhere_else(name, saved):
+    """A hostile mail may name its attachment `../flow.yaml`."""
+    from intendant.text.mail_parts import safe_name
+
+    digest, _, rest = safe_name(name, b"x").partition("-")
+    assert (len(digest), rest) == (8, saved)
+    assert safe_name(name, b"y") != safe_name(name, b"x")

@@ -285,6 +285,27 @@ async def test_fetches_mails_and_leaves_them_unread(imap):
     assert ada["uid"] < bo["uid"] < broken["uid"]
 
 
+async def test_attachments_come_with_their_content_where_that_is_asked_for(imap):
+    mail = (
+        b"From: Cy <cy@x.example>\r\nSubject: Bill\r\nMessage-ID: <9@x>\r\nMIME-Version: 1.0\r\n"
+        b'Content-Type: multipart/mixed; boundary="B"\r\n\r\n--B\r\nContent-Type: text/plain\r\n\r\nsee there\r\n'
+        b'--B\r\nContent-Type: application/pdf; name="../bill.pdf"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
+        b"JVBERg==\r\n--B--\r\n"
+    )
+    client = imaplib.IMAP4("127.0.0.1", imap["port"])
+    client.login("demouser", "demopass")
+    client.create("Bills")
+    client.append("Bills", "", "", mail)
+    client.logout()
+    (plain,) = await fetch(imap, folder="Bills")
+    assert plain["attachments"] == [{"name": "../bill.pdf", "type": "application/pdf", "size": 4}]
+    (whole,) = await fetch(imap, folder="Bills", attachments="content")
+    (held,) = whole["attachments"]
+    assert held["content"] == "JVBERg=="
+    assert held["file"].endswith("-bill.pdf")
+    assert "/" not in held["file"]
+
+
 async def test_searches_and_takes_the_newest(imap):
     assert [mail["id"] for mail in await fetch(imap, search={"from": "ada"})] == ["<1@x>"]
     assert await fetch(imap, search={"subject": 'no "such\\ thing'}) == []

@@ -473,3 +473,20 @@ async def test_values_rest_on_words_of_the_input():
 async def test_evidence_is_of_a_model_s_answer():
     with pytest.raises(WorkflowError, match="`evidence` needs a `prompt`"):
         await run(INVOICE, **{"with": {"evidence": True, "fields": {"a": {"kind": "email"}}}})
+
+
+async def test_a_path_that_leads_to_nothing_is_said():
+    """Mostly a name in it is written wrong, and null would go on without a word."""
+    outcome = await run({"orders": [1], "total": 2}, **{"with": {"path": "ordrs[0]"}})
+    assert outcome.output is None
+    assert outcome.notes == ("`path: ordrs[0]` leads to nothing; the data has: orders, total",)
+    outcome = await run(
+        None, Shelf(), uses="shelf.take", **{"with": {"name": "orders"}, "options": {"path": "nope"}}
+    )
+    assert "`path: nope` leads to nothing" in outcome.notes[0]
+    assert (await run({"orders": [1]}, **{"with": {"path": "orders"}})).notes == ()
+
+
+async def test_a_json_path_is_told_from_a_jmespath():
+    with pytest.raises(WorkflowError, match=r"JMESPath has no `\$` at the beginning"):
+        await run({"orders": []}, **{"with": {"path": "$.orders[*].id"}})

@@ -330,3 +330,50 @@ async def test_a_model_says_why():
     outcome = result.steps["f"]
     assert outcome.output == rows[:1], outcome.failure
     assert "record 1 (id 'b'): a greeting" in outcome.notes
+
+
+# --- what is left out is said ------------------------------------------------------------------------------------
+
+
+async def notes_of(items, **parameters):
+    step = {"id": "f", "intent": "filter", "input": items, "with": parameters}
+    outcome = (await run_steps([step], FilterHandler())).steps["f"]
+    assert outcome.failure is None, outcome.failure
+    return outcome.notes[1:]
+
+
+async def test_records_whose_date_is_none_or_not_clear_are_counted():
+    days = ["2026-05-02", "5/4/2026", "soon", 20260502, None, "", "2026-09-01"]
+    items = [{"day": day} for day in days] + [{}]
+    assert await notes_of(items, between={"field": "day", "from": "2026-05-01", "to": "2026-05-31"}) == (
+        "3 records without a day left out",
+        '2 records left out whose day is no date; the first: text "soon"',
+        "1 records left out whose day can be read in two ways; the first: '5/4/2026'; say `day_first`",
+    )
+    assert await notes_of([{"day": "2026-05-02"}], between={"field": "day", "from": "2026-05-01"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "note"),
+    [
+        ({"between": {"field": "dya", "from": "2026-05-01"}}, "no record has a dya, by which `between` goes"),
+        (
+            {"contains_any": {"fields": ["titel", "txt"], "words": "a"}},
+            "no record has a titel or txt, by which `contains_any` goes",
+        ),
+        ({"unique_by": ["idd"]}, "no record has a idd, by which `unique_by` goes"),
+        ({"not_in": {"records": [1], "by": "idd"}}, "no record has a idd, by which `not_in` goes"),
+        ({"only_in": {"records": [1], "by": "idd"}}, "no record has a idd, by which `only_in` goes"),
+    ],
+)
+async def test_a_field_that_no_record_has_is_said(parameters, note):
+    """It is mostly written wrong, and would keep or drop all records without a word."""
+    assert note in await notes_of([{"id": 1, "title": "a"}], **parameters)
+    assert await notes_of([], **parameters) == ()
+
+
+async def test_fields_of_which_some_record_has_one_are_right():
+    items = [{"id": 1, "title": "a"}, {"id": 2}]
+    assert await notes_of(items, contains_any={"fields": ["title", "text"], "words": "a"}) == ()
+    assert await notes_of(items, unique_by=["id", "x"]) == ()
+    assert await notes_of([1, 1], unique_by="*") == ("1 duplicates by *, of which the first is kept",)

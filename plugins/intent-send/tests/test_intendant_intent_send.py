@@ -200,3 +200,15 @@ async def test_a_digest_names_a_field_that_is_not_there():
     step = {**STEP, "input": PEOPLE, "options": {"digest": {"each": "{name}"}}}
     result = await run_steps([step], SendHandler(), Board())
     assert result.steps["s"].failure.message == "record 0 (id 0) has no field 'name'"
+
+
+@pytest.mark.parametrize("options", [{}, {"size": 1}, {"digest": {"each": "{n}"}}])
+async def test_the_notes_of_a_dry_run_claim_no_delivery(options):
+    board = Board()
+    step = {**STEP, "input": [{"n": 1}, {"n": 2}], "options": options}
+    flow = Workflow.model_validate({"name": "t", "steps": [step]})
+    async with OrchestrationService(db="none", plugins=[SendHandler(), board], discover=False) as service:
+        result = await service.run(flow, dry=True)
+        assert result.steps["s"].notes[0].startswith("not delivered, as the run is dry:")
+        assert board.posted == []
+        assert (await service.run(flow)).steps["s"].notes[0].startswith("delivered")

@@ -343,3 +343,24 @@ async def test_a_workflow_of_three_transforms_spends_nothing():
         result = await service.run(flow, {"mails": MAILS, "known": ["a.pdf"]})
     assert result.steps["report"].output == "# New\n- b.pdf of mail 1\n- mail of mail 4"
     assert result.metrics.tokens_used == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "noted"),
+    [
+        (["10", "9", None], True),
+        (["-2", "-10", "-3"], True),
+        (["10", "20", "90"], False),
+        (["10", 9], False),
+        (["010", "9"], False),
+        (["10", "9", "n/a"], False),
+        ([10, 9], False),
+        ([None], False),
+        ([], False),
+    ],
+)
+async def test_figures_that_are_sorted_as_texts_are_said(values, noted):
+    """A CSV that is read without `types: auto` holds texts, of which `10` comes before `9`."""
+    for items, by in ((values, []), ([{"a": value} for value in values], ["-a"])):
+        outcome = await outcome_of(items, {"op": "sort", "by": by})
+        assert any("sorted as texts" in note for note in outcome.notes) is noted

@@ -5,6 +5,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; a signal ends it with 130, also while it still imports."""
+    import signal
     import sys
 
     try:
@@ -18,3 +19,7 @@ def main() -> None:
         app_for(sys.argv[1:])()
     except KeyboardInterrupt:  # within an import, or between two commands of the library
         sys.exit(130)
+    finally:
+        # What is left is the end of the interpreter, which a further signal would break off with a traceback.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)

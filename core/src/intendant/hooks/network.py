@@ -222,6 +222,7 @@ class NetworkConnector(Connector):
             hint=hint,
             retryable=found.status in (408, 425, 429) or found.status >= 500,  # noqa: PLR2004
             delivered=False if 400 <= found.status < 500 and found.status not in (408, 409) else None,  # noqa: PLR2004
+            absent=found.status in (404, 410),
         )
 
     async def _followed(self, ask: HttpAsk) -> Fetched:

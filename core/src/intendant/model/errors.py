@@ -178,16 +178,24 @@ class ConnectorError(StepError):
         retryable: True for faults that may pass, such as a lost connection.
         delivered: False only if certainly nothing outside was changed: nothing was sent, or the peer refused it.
             A delivery that failed otherwise is possibly sent, and is not repeated where that is not safe.
+        absent: True if nothing is there under what was asked for, and all else is well: a lookup goes on.
     """
 
     code: ClassVar[str] = "connector_failed"
 
     def __init__(
-        self, message: str, *, hint: str = "", retryable: bool = False, delivered: bool | None = None
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retryable: bool = False,
+        delivered: bool | None = None,
+        absent: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.retryable = retryable
         self.delivered = delivered
+        self.absent = absent
 
 
 class AddressRefused(ConnectorError):

@@ -214,7 +214,7 @@ def _read_yaml(text: str, file: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        hint = "indent with spaces" if "\\t" in str(error.problem) else ""
+        hint = _yaml_hint(str(error.problem), text, line, column)
         raise _fail(f"this is not YAML: {error.problem or error.context}", file, line, column, hint) from None
     except yaml.YAMLError as error:
         raise _fail(f"this is not YAML: {str(error).splitlines()[0]}", file, 1, 1) from None
@@ -222,6 +222,33 @@ def _read_yaml(text: str, file: str) -> Document:
         raise _fail("the file is empty", file, 1, 1, "start with `name:` and `steps:`")
     reader = _YamlReader(file)
     return Document(reader.read(node, (), 0), reader.positions, file)
+
+
+_INDENTED = "look at the indentation: what belongs together begins in the same column"
+_YAML_HINTS = {
+    "mapping values": "a text with a colon and a blank in it needs quotes; else see how this line is indented",
+    "end of stream": "a quotation mark or bracket is not closed",
+    "expected ',' or": "a bracket is not closed, or a text with a colon, comma or bracket needs quotes",
+    "expected key": "within '…' a single quotation mark is written twice; else see how this line is indented",
+    "expected '-'": _INDENTED,
+    "expected ':'": _INDENTED,
+    "block end": _INDENTED,
+    "escape": "write '…' in place of \"…\": a backslash is itself there",
+    "alias": "a text that begins with * or & needs quotes",
+    "alphabetic": "a text that begins with * or & needs quotes",
+}
+"""What is mostly meant, by the parser's words."""
+
+
+def _yaml_hint(problem: str, text: str, line: int, column: int) -> str:
+    """What is mostly meant where YAML cannot be read."""
+    lines = text.splitlines()
+    there = lines[line - 1][column - 1 :] if line <= len(lines) else ""
+    if there.startswith("\t") or "\\t" in problem:
+        return "indent with spaces: tabs are not allowed there"
+    if "cannot start any token" in problem:
+        return f"a text that begins with {there[:1]} needs quotes"
+    return next((hint for words, hint in _YAML_HINTS.items() if words in problem), "")
 
 
 def _refuse_depth(events: Iterable[Any], file: str) -> None:

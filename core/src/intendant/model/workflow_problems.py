@@ -1,5 +1,6 @@
 """From a document to what the models read, and from what they refuse to problems with line and column."""
 
+import json
 from collections.abc import Iterable
 from copy import deepcopy
 from difflib import get_close_matches
@@ -20,6 +21,8 @@ _HINTS = {
     "id": "an id has letters, digits and underscores only, such as `fetch_mails`",
     "uses": "write connector.operation, such as `file.read`",
 }
+SHOWN = 60
+"""Characters of a value that a message shows."""
 IGNORED = "x-"
 """Keys that begin so are for people and for anchors."""
 _NEVER_DEFAULT = frozenset(
@@ -147,11 +150,67 @@ def problems_of(error: ValidationError, document: Document) -> list[Problem]:
                 field = str(item["loc"][-1])
                 message = f"'{item['input']}' is not allowed as {field}"
                 hint = _HINTS.get(field, _HINTS["id"])
+            case kind if kind in KINDS and path:
+                message = f"{_named(path)}: must be {KINDS[kind]}, not {shown(item['input'])}"
             case _:
-                message = f"{path[-1]}: {message[:1].lower()}{message[1:]}" if path else message
+                message = f"{_named(path)}: {message[:1].lower()}{message[1:]}" if path else message
         problems[document.problem(message, path, hint=hint, step=_step_at(path, document))] = None
     far = 10**9
     return sorted(problems, key=lambda problem: (problem.line or far, problem.column or 0))
+
+
+KINDS = {
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type", "mapping_type"), "a map: {key: value}"),
+    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
+    **dict.fromkeys(("float_type", "float_parsing", "decimal_type", "decimal_parsing"), "a number"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "a text",
+}
+"""What a value has to be, by pydantic's word for the fault."""
+
+
+def _named(path: Path) -> str:
+    """The last name of a path, with the place in a list where it ends in one."""
+    return f"{path[-2]}[{path[-1]}]" if isinstance(path[-1], int) and len(path) > 1 else str(path[-1])
+
+
+def shown(value: Any) -> str:
+    """A value of a file, short, in a message."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def told_of(item: Any, path: Path) -> str:
+    """What pydantic found wrong with a parameter, in a sentence that names it."""
+    kind, message = item["type"], item["msg"].removeprefix("Value error, ")
+    if kind == "missing":
+        return f"'{path[-1]}' is missing"
+    if kind == "literal_error":
+        message = f"{message.replace('Input should be', 'must be')}, not {shown(item['input'])}"
+    elif kind in KINDS:
+        message = f"must be {KINDS[kind]}, not {shown(item['input'])}"
+    return f"{_named(path)}: {message}" if path else message
+
+
+def real_path(location: Path, given: Any, *, missing: bool) -> Path:
+    """A location of pydantic without the names of members of unions in it, which are not in *given*.
+
+    Args:
+        location: The location.
+        given: What was looked at.
+        missing: Whether the last part is what is missing.
+    """
+    value, path = given, list[str | int]()
+    for index, part in enumerate(location):
+        known = isinstance(value, dict) and part in value
+        if isinstance(value, list) and isinstance(part, int):
+            known = part < len(value)
+        if known:
+            value = value[part]
+        if known or not path or (missing and index == len(location) - 1):
+            path.append(part)
+    return tuple(path)
 
 
 def _is_map(document: Document, path: Path) -> bool:

@@ -23,6 +23,7 @@ from intendant.model.references import Reference
 from intendant.model.requests import Options
 from intendant.model.source import Path
 from intendant.model.workflow import Json, Placed, Step, Workflow
+from intendant.model.workflow_problems import real_path, told_of
 from intendant.pilot.conditions import Expression, input_names, step_names
 from intendant.pilot.graph import CONDITION_NAMES, Graph, inner_ids, looks_inside
 from intendant.pilot.graph_checks import graph_faults, input_faults
@@ -401,7 +402,8 @@ class _Checker:
                     continue
                 if item["type"] == "missing" and _has_reference(given, path):
                     continue
-                message = f"{path[-1]}: {item['msg'].removeprefix('Value error, ')}" if path else item["msg"]
+                path = real_path(path, given, missing=item["type"] == "missing")
+                message = told_of(item, path)
                 hint = _close(str(path[-1]), _names(model)) if item["type"] == "extra_forbidden" else ""
                 if item["type"] == "extra_forbidden":
                     message = f"'{path[-1]}' is not a parameter here"

@@ -16,6 +16,7 @@ from intendant.model.errors import ExpressionFailed, Fenced, IntendantError, Ste
 from intendant.model.references import ROOTS
 from intendant.model.results import PAUSED, Failure, StepOutcome, StepStatus
 from intendant.model.workflow import Json, Step
+from intendant.model.workflow_problems import shown
 from intendant.pilot.conditions import Expression
 from intendant.pilot.execution import failure_of, output_text
 from intendant.pilot.frames import Frame, counts_of, totals
@@ -69,14 +70,14 @@ def keys_of(step: Step, items: Sequence[Json], scope: Mapping[str, Json]) -> lis
     for index, (item, value) in enumerate(zip(items, _key_values(step, items, scope), strict=True)):
         if value is None or value == "" or isinstance(value, dict | list):
             raise StepError(
-                f"`key` of item {index} is {_kind(value)}: {str(item)[:60]}",
-                hint="name a field that each item has",
+                f"`key` of item {index} is {_kind(value)}: {shown(item)}",
+                hint="name a field that each item has, leave those without it out in a filter, or say no `key`",
             )
         key = address_key(value if isinstance(value, str) else output_text(value))
         if key in keys:
             raise StepError(
                 f"the items {keys[key]} and {index} have the same key '{key}'",
-                hint="use a key that tells them apart, or none",
+                hint="use a key that tells them apart, drop copies in a filter with `unique_by`, or say no `key`",
             )
         keys[key] = index
     return list(keys)

@@ -20,8 +20,20 @@ _NAMES = {
     11: "november nov novembre noviembre novembro listopada listopad",
     12: "december dec dezember dez decembre diciembre dic dicembre dezembro grudnia grudzien prosinec",
 }
-_MONTHS = {name: number for number, names in _NAMES.items() for name in names.split()}
-"""Names and short forms in some languages, without accents."""
+_MORE_NAMES = {
+    1: "tammikuuta tammikuu ocak oca января январь янв",
+    2: "helmikuuta helmikuu şubat şub февраля февраль фев",
+    3: "maaliskuuta maaliskuu marts mart марта март мар",
+    4: "huhtikuuta huhtikuu nisan nis апреля апрель апр",
+    5: "toukokuuta toukokuu mayıs mayis мая май",  # noqa: RUF001
+    6: "kesäkuuta kesäkuu haziran haz июня июнь июн",
+    7: "heinäkuuta heinäkuu temmuz tem июля июль июл",
+    8: "elokuuta elokuu ağustos ağu августа август авг",
+    9: "syyskuuta syyskuu eylül eyl сентября сентябрь сент сен",
+    10: "lokakuuta lokakuu ekim eki октября октябрь окт",
+    11: "marraskuuta marraskuu kasım kasim kas ноября ноябрь нояб ноя",  # noqa: RUF001
+    12: "joulukuuta joulukuu desember aralık aralik ara декабря декабрь дек",  # noqa: RUF001
+}
 _WORD = r"[^\W\d_]{{3,12}}\.?"
 _DATE = re.compile(
     r"(?<![\w/.-])(?:"
@@ -48,6 +60,9 @@ lunedi martedi mercoledi giovedi venerdi gio maandag dinsdag woensdag donderdag 
 segunda terca quarta quinta sexta segunda-feira terca-feira quarta-feira quinta-feira sexta-feira
 """
 _WEEKDAYS = frozenset(_DAYS.split())
+_ARTICLES = frozenset(("den", "le", "el", "il", "am", "vom", "the", "on"))
+_YEAR_WORD = re.compile(r" ?(?:г\.?|года|año|aasta)\Z")  # noqa: RUF001
+"""What some languages write behind a year."""
 _WEEKDAY = re.compile(r"([^\W\d_][\w-]{1,14})\.?,? ")
 PIVOT = 69
 """Years of two digits from here on are of the last century, as POSIX has it."""
@@ -96,13 +111,15 @@ def day_of(text: str, *, day_first: bool | None = None) -> FoundDate | None:
         return FoundDate(datetime.fromisoformat(plain).date(), plain)
     except (ValueError, OverflowError):
         pass  # not of the form that programs write
-    weekday = _WEEKDAY.match(plain)
-    for start in (weekday.end(),) if weekday and _bare(weekday[1]) in _WEEKDAYS else (0,):
-        found = next(dates_in(plain[start:], day_first=day_first), None)
-        if found is not None and _plain_digits(plain)[start:].startswith(found.text):
-            rest = plain[start + len(found.text) :]
-            return found if not rest or _TIME.fullmatch(rest) else None
-    return None
+    start = 0
+    for words in (_WEEKDAYS, _ARTICLES):
+        before = _WEEKDAY.match(plain, start)
+        start = before.end() if before and _bare(before[1]) in words else start
+    found = next(dates_in(plain[start:], day_first=day_first), None)
+    if found is None or not _plain_digits(plain)[start:].startswith(found.text):
+        return None
+    rest = _YEAR_WORD.sub("", plain[start + len(found.text) :])
+    return found if not rest or _TIME.fullmatch(rest) else None
 
 
 def _date(match: re.Match[str], day_first: bool | None) -> date | str | None:
@@ -145,6 +162,15 @@ def _bare(name: str) -> str:
     """A name in small letters without accents."""
     decomposed = normalize("NFD", name.casefold().rstrip("."))
     return "".join(letter for letter in decomposed if letter.isalpha() or letter == "-")
+
+
+_MONTHS = {
+    _bare(name): number
+    for all_ in (_NAMES, _MORE_NAMES)
+    for number, names in all_.items()
+    for name in names.split()
+}
+"""Names and short forms in some languages, without accents."""
 
 
 def _plain_digits(text: str) -> str:

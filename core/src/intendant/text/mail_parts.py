@@ -1,9 +1,12 @@
 """A mail's parts: which of them are its text, and which are attachments."""
 
+import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.parser import BytesParser
+from hashlib import sha256
 from typing import cast
 
 from intendant.model.workflow import Json
@@ -38,14 +41,21 @@ class Parts:
         heading: Writes the lines that say what a mail within it is.
         watch: Looked at between parts.
         links: Whether the addresses of links follow their texts.
+        content: Whether attachments have their content.
     """
 
     def __init__(
-        self, message: EmailMessage, heading: Callable[[EmailMessage], list[str]], watch: Watch, *, links: bool
+        self,
+        message: EmailMessage,
+        heading: Callable[[EmailMessage], list[str]],
+        watch: Watch,
+        *,
+        links: bool,
+        content: bool = False,
     ) -> None:
-        self._heading, self._watch, self._links = heading, watch, links
+        self._heading, self._watch, self._links, self._content = heading, watch, links, content
         self.attachments: list[Json] = []
-        """`name`, `type` and `size` each."""
+        """`name`, `type`, `size` each; with content also `content` (Base64) and `file`, a name to save it as."""
         self._named: list[EmailMessage] = []
         found = self._of(message, 0)
         if not found.text and not any(_disposition(part) == "attachment" for part in self._named):
@@ -78,11 +88,19 @@ class Parts:
         if part.get_content_maintype() == "multipart":  # none of its boundaries was found
             return self._plain(part)
         if _disposition(part) == "attachment" or named is not None or not _is_body(part):
-            self.attachments.append(_attachment(part, named))
+            self._attach(part, named)
             if part.get_content_maintype() == "text" and _is_body(part):
                 self._named.append(part)
             return _Text("", OTHER)
         return self._plain(part)
+
+    def _attach(self, part: EmailMessage, named: str | None) -> None:
+        about = _attachment(part, named)
+        if self._content and about["size"] is not None:
+            held = payload_of(part)
+            about["file"] = safe_name(str(about["name"] or ""), held)
+            about["content"] = b64encode(held).decode("ascii")
+        self.attachments.append(about)
 
     def _plain(self, part: EmailMessage) -> _Text:
         data = payload_of(part)
@@ -95,7 +113,7 @@ class Parts:
 
     def _within(self, part: EmailMessage, depth: int) -> _Text:
         """A mail within the mail."""
-        self.attachments.append(_attachment(part, filename(part)))
+        self._attach(part, filename(part))
         inner = _inner(part)
         if inner is None or depth > MOST_NESTED:
             return _Text("", OTHER, int(depth > MOST_NESTED))
@@ -153,6 +171,18 @@ def _attachment(part: EmailMessage, name: str | None) -> dict[str, Json]:
 
     size = None if part.is_multipart() else len(payload_of(part))
     return {"name": None if name is None else decoded(name), "type": part.get_content_type(), "size": size}
+
+
+def safe_name(name: str, content: bytes) -> str:
+    """A name for a file with an attachment's content: without folders and signs that systems refuse, and with the
+    beginning of the content's digest, as mails may have several attachments of one name.
+    """
+    last = re.split(r"[/\\\\]", name)[-1]
+    plain = re.sub(r"[^\w.() +,=@-]", "_", last).strip(". ")
+    stem, dot, ending = plain.rpartition(".")
+    ending = ending[:20] if dot and stem else ""
+    kept = (stem if ending else plain)[:80].strip(". ") or "attachment"
+    return f"{sha256(content).hexdigest()[:8]}-{kept}{'.' if ending else ''}{ending}"
 
 
 def filename(part: EmailMessage) -> str | None:

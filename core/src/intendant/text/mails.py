@@ -43,7 +43,9 @@ _ZONE = re.compile(rf"\b({'|'.join(_ZONES)})\b")
 _CALENDAR = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
 
-def read_mbox(data: bytes, watch: Watch = UNWATCHED, *, links: bool = True) -> list[Json]:
+def read_mbox(
+    data: bytes, watch: Watch = UNWATCHED, *, links: bool = True, content: bool = False
+) -> list[dict[str, Json]]:
     """The mails of an mbox file. Each begins with a line `From somebody … 10:00 …`, after an empty line.
 
     Raises:
@@ -57,7 +59,9 @@ def read_mbox(data: bytes, watch: Watch = UNWATCHED, *, links: bool = True) -> l
     starts = [match for match in _ENVELOPE.finditer(data) if match.start() == 0 or _begins(data, match)]
     ends = [match.start() for match in starts[1:]] + [len(data)] * bool(data)
     spans = zip(starts, ends, strict=True)
-    return [read_mail(_unquoted(data[match.end() : end]), watch, links=links) for match, end in spans]
+    return [
+        read_mail(_unquoted(data[match.end() : end]), watch, links=links, content=content) for match, end in spans
+    ]
 
 
 def _begins(data: bytes, envelope: re.Match[bytes]) -> bool:
@@ -70,13 +74,16 @@ def _unquoted(data: bytes) -> bytes:
     return re.sub(rb"^>(>*From )", rb"\1", data, flags=re.MULTILINE)
 
 
-def read_mail(data: bytes, watch: Watch = UNWATCHED, *, links: bool = True) -> dict[str, Json]:
+def read_mail(
+    data: bytes, watch: Watch = UNWATCHED, *, links: bool = True, content: bool = False
+) -> dict[str, Json]:
     """One mail.
 
     Args:
         data: The mail as it came.
         watch: Looked at between its parts.
         links: Whether the addresses of an HTML part's links follow their texts.
+        content: Whether attachments have their content, in Base64, and a name under which it may be saved.
 
     Returns:
         `id`, `from`, `from_address` (in lower case, to look senders up by), `to`, `cc`, `date` (ISO 8601, or
@@ -85,7 +92,7 @@ def read_mail(data: bytes, watch: Watch = UNWATCHED, *, links: bool = True) -> d
     """
     try:
         message = _parsed(data, watch)
-        found = Parts(message, heading, watch, links=links)
+        found = Parts(message, heading, watch, links=links, content=content)
         text, damaged, attachments = found.text, found.damaged, found.attachments
     except RecursionError:  # parts within parts, hundreds deep
         from email.parser import BytesHeaderParser

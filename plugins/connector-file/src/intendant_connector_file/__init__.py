@@ -32,6 +32,7 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 ResultT = TypeVar("ResultT")
 ReadFormat = Literal["auto", "text", "json", "jsonl", "csv", "parquet", "mbox", "eml", "bytes-base64"]
 WriteFormat = Literal["auto", "text", "json", "jsonl", "csv", "markdown"]
+WholeFormat = Literal["auto", "text", "json", "jsonl", "csv", "markdown", "bytes-base64"]
 WILD = frozenset("*?[")
 MAX_FILES = 100_000
 MANY = ("jsonl", "csv", "parquet", "mbox", "eml")
@@ -89,6 +90,8 @@ class Read(Options):
     number too. By default a point does; where `1.234` may be either, the column stays text."""
     links: bool = True
     """Whether the address of a link in an HTML mail follows its text."""
+    attachments: Literal["names", "content"] = "names"
+    """Of mails: `content` gives each attachment its content in Base64, and as `file` a name to save it under."""
 
     @property
     def flows(self) -> bool | None:
@@ -114,7 +117,7 @@ class Write(Options):
     """Where to write, and how."""
 
     path: str = Field(min_length=1)
-    format: WriteFormat = "auto"
+    format: WholeFormat = "auto"
     """By default what the name's ending stands for; else text for text, and JSON for data."""
     encoding: str = "utf-8"
     mode: Literal["replace", "create"] = "replace"
@@ -194,7 +197,9 @@ class FileConnector(Connector):
         table = {**parameters.table, "max_cells": self.settings.max_cells}
         if (source := self._flowing(roots, paths, parameters, table, call.notes)) is not None:
             return source
-        how = _read.How(parameters.encoding, table, parameters.links, watch, call.notes)
+        how = _read.How(
+            parameters.encoding, table, parameters.links, watch, call.notes, parameters.attachments == "content"
+        )
         left = parameters.max_bytes
         found: list[tuple[Path, str, Json]] = []
         for path in paths:
@@ -223,6 +228,7 @@ class FileConnector(Connector):
             parameters.links,
             watch,
             call.notes,
+            parameters.attachments == "content",
         )
         found: list[tuple[Path, str, Json]] = []
         bounds = (parameters.max_bytes, self.settings.max_files)

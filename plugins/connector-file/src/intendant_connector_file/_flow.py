@@ -54,7 +54,7 @@ def source_of(
         with _open(path) as file:
             digest = file_digest(file, "sha256").hexdigest()
             about = os.fstat(file.fileno())
-        files.append({"path": str(path), "size": about.st_size, "modified": about.st_mtime_ns, "sha256": digest})
+        files.append({"path": str(path), "sha256": digest, **_stamp(about)})
     head = _head(paths[0])
     codec = encoding_of(head, encoding)
     about_all: dict[str, Json] = {"files": files, "format": format_, "encoding": encoding}
@@ -74,6 +74,18 @@ def source_of(
     return RecordSource(about_all, size, tuple(reader.titles) if table["header"] else (), found)
 
 
+def _stamp(about: os.stat_result) -> dict[str, Json]:
+    """What changes with a file. The time of its content can be set, and is too coarse for quick changes; that of
+    its entry (`changed`) cannot be set, where the system has one.
+    """
+    return {
+        "size": about.st_size,
+        "modified": about.st_mtime_ns,
+        "changed": about.st_ctime_ns,
+        "inode": about.st_ino,
+    }
+
+
 def check(about: Mapping[str, Any]) -> None:
     """Pass if the files are what they were.
 
@@ -83,10 +95,10 @@ def check(about: Mapping[str, Any]) -> None:
     for was in about["files"]:
         path = Path(was["path"])
         with _open(path) as file:
-            now = os.fstat(file.fileno())
-            if (now.st_size, now.st_mtime_ns) == (was["size"], was["modified"]):
+            now = _stamp(os.fstat(file.fileno()))
+            if all(was.get(name) == value for name, value in now.items()):
                 continue
-            same = now.st_size == was["size"] and file_digest(file, "sha256").hexdigest() == was["sha256"]
+            same = now["size"] == was["size"] and file_digest(file, "sha256").hexdigest() == was["sha256"]
         if not same:
             raise ConnectorError(f"{path} has changed since the run read it", hint="run the workflow anew")
 

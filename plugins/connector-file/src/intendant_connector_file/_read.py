@@ -132,6 +132,8 @@ class How:
     watch: Watch = UNWATCHED
     notes: list[str] = field(default_factory=list)
     """Takes what a reader should know."""
+    content: bool = False
+    """Whether attachments of mails have their content."""
 
 
 def read(data: bytes, path: Path, format_: str, how: How) -> Json:
@@ -162,5 +164,5 @@ def _mails(data: bytes, format_: str, how: How) -> list[dict[str, Json]]:
     from intendant.plugin import read_mail, read_mbox
 
     if format_ == "mbox":
-        return read_mbox(data, how.watch, links=how.links)
-    return [read_mail(data, how.watch, links=how.links)]
+        return read_mbox(data, how.watch, links=how.links, content=how.content)
+    return [read_mail(data, how.watch, links=how.links, content=how.content)]

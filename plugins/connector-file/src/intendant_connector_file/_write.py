@@ -1,5 +1,6 @@
 """Writes the formats. A file is there as a whole, or not at all."""
 
+import base64
 import json
 import os
 import re
@@ -14,9 +15,12 @@ from typing import IO
 from unicodedata import normalize
 
 from intendant.plugin import ConnectorError, Json, codec_of, encoding_of, open_regular
+from intendant.records import describe_value
 from intendant_connector_file._csv import MAX_CELLS
 from intendant_connector_file._dialect import Dialect, dialect_of
 
+SHOWN = 80
+"""Characters of a value that a message shows."""
 HEAD = 1 << 20
 """Bytes of a file by which it is told how to append to it."""
 
@@ -43,7 +47,23 @@ def encode(value: Json, format_: str, encoding: str = "utf-8") -> bytes:
     Raises:
         ConnectorError: It cannot be written in it.
     """
+    if format_ == "bytes-base64":
+        return _bytes(value)
     return encoded(_text(value, format_), codec_of(encoding))
+
+
+def _bytes(value: Json) -> bytes:
+    """The bytes that a text in Base64 stands for."""
+    try:
+        if isinstance(value, str):
+            return base64.b64decode("".join(value.split()), validate=True)
+    except ValueError:
+        pass  # told below
+    raise ConnectorError(
+        f"format bytes-base64 takes a text in Base64, not {describe_value(value)[:SHOWN]}",
+        hint="such as the `content` of a mail's attachment, or what `file.read` gives with the same format",
+        delivered=False,
+    )
 
 
 def encoded(text: str, codec: str) -> bytes:

@@ -86,6 +86,8 @@ class Fetch(_Account):
     """Mails at most, the newest."""
     links: bool = True
     """Whether the address of a link in an HTML mail follows its text."""
+    attachments: Literal["names", "content"] = "names"
+    """`content` gives each attachment its content in Base64, and as `file` a name to save it under."""
 
 
 class Send(_Account):

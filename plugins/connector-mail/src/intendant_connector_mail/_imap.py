@@ -104,7 +104,7 @@ def _one(client: _Client, server: Server, uid: bytes, parameters: "Fetch") -> di
             and len(item) > 1
             and (match := _UID.search(item[0] + b" " + _flat(answer[-1])))
         ):
-            mail = read_mail(item[1], links=parameters.links)
+            mail = read_mail(item[1], links=parameters.links, content=parameters.attachments == "content")
             return {**mail, "uid": int(match[1]), "folder": parameters.folder}
     return None  # it was moved since the search
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from urllib.parse import quote
 
-from intendant.plugin import Json, StepError, StepRequest
+from intendant.plugin import ConnectorError, Json, StepError, StepRequest
 from intendant.records import composed, describe_value, field_of, identity_of, is_nothing
 from intendant_intent_enrich._parameters import EnrichParameters
 
@@ -36,10 +36,18 @@ async def looked_up(
     batches = [wanted[at : at + options.batch] for at in range(0, len(wanted), options.batch)]
     pace, slots = _Pace(options.per_second), asyncio.Semaphore(options.concurrency)
 
+    absent: list[Json] = []
+
     async def one(batch: list[Json]) -> list[Json]:
         async with slots:
             await pace.wait()
-            answer = await request.use_connector(None, _parameters(request, batch))
+            try:
+                answer = await request.use_connector(None, _parameters(request, batch))
+            except ConnectorError as error:
+                if not error.absent or len(batch) > 1:
+                    raise
+                absent.append(batch[0])
+                return []
         return [_keyed(found, batch, right) for found in _records(answer, options)]
 
     try:
@@ -48,6 +56,9 @@ async def looked_up(
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     note = f"looked up {len(wanted)} keys in {len(batches)} requests through {request.step.uses}"
+    if absent:
+        which = "any of them: look at the address" if len(absent) == len(wanted) else f"{len(absent)} of them"
+        note += f"; nothing is there for {which}"
     return [found for task in tasks for found in task.result()], note
 
 

@@ -19,7 +19,7 @@ from intendant.plugin import (
 )
 from intendant.records import composed
 from intendant_intent_extract._fields import FieldSpec, pull
-from intendant_intent_extract._paths import path_faults, selected
+from intendant_intent_extract._paths import nothing_at, path_faults, selected
 
 __all__ = ["ExtractHandler", "ExtractParameters", "ExtractSettings", "FieldSpec"]
 
@@ -119,7 +119,8 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
         if request.parameters.path is not None and request.step.uses is None:
             part = selected(request.parameters.path, request.input)
             if not request.parameters.fields and not request.prompt and request.step.output is None:
-                return StepResult(output=part)
+                told = (nothing_at(request.parameters.path, request.input),) if part is None else ()
+                return StepResult(output=part, notes=told)
             request = replace(request, input=part)
         if request.step.uses is not None:
             return await self._read(request)
@@ -140,7 +141,8 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
             return await self._flowing(request, data)
         note = f"read through {request.step.uses}{count}"
         if request.parameters.path is not None:
-            data = selected(request.parameters.path, data)
+            whole, data = data, selected(request.parameters.path, data)
+            note += f"; {nothing_at(request.parameters.path, whole)}" if data is None else ""
         if request.parameters.fields:
             pulled = await self._pull(data, request.parameters)
             return pulled.model_copy(update={"notes": (note, *pulled.notes)})
@@ -154,6 +156,11 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
     async def _flowing(self, request: StepRequest[ExtractParameters], data: Json) -> StepResult:
         """Records that are too many to be held: left where they are, or with fields pulled out of each batch."""
         note = f"read through {request.step.uses}: {data['bytes']} bytes, whose records flow"
+        if request.parameters.path is not None:
+            raise StepError(
+                "`path` takes a part of data that is held, and these records flow",
+                hint="read them with `records: list`, or filter them in a step of its own",
+            )
         if request.prompt:
             raise StepError(
                 "there are too many records to ask a model about at once",

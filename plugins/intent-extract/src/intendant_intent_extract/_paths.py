@@ -14,7 +14,15 @@ def _compiled(path: str) -> Any:
     try:
         return jmespath.compile(path)
     except (JMESPathError, RecursionError) as error:
-        raise StepError(f"`path` is no JMESPath expression: {' '.join(str(error).split())[:200]}") from None
+        plain = "; JMESPath has no `$` at the beginning: `orders[*].id`" if path.startswith("$") else ""
+        reason = " ".join(str(error).split())[:200]
+        raise StepError(f"`path` is no JMESPath expression: {reason}{plain}") from None
+
+
+def nothing_at(path: str, value: Json) -> str:
+    """What a reader is told where an expression finds nothing: mostly a name in it is wrong."""
+    names = f"; the data has: {', '.join(list(value)[:12])}" if isinstance(value, dict) else ""
+    return f"`path: {path[:80]}` leads to nothing{names}"
 
 
 def selected(path: str, value: Json) -> Json:

@@ -1,7 +1,7 @@
 """Keeps the records that match: by conditions, without a model, or by a prompt that a model judges each by."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from intendant.plugin import (
     CompressionPolicy,
@@ -21,7 +21,7 @@ from intendant.plugin import (
 from intendant.records import as_list, field_of, identity_of, record_name
 from intendant_intent_filter._conditions import NAMES, Condition, contains, hint_of
 from intendant_intent_filter._parameters import ContainsAny, FilterParameters
-from intendant_intent_filter._sets import Between, Members, SimilarBy, Window, tests_of, without_similar
+from intendant_intent_filter._sets import Between, Members, SimilarBy, Window, tests_of, told_by, without_similar
 
 __all__ = ["Between", "ContainsAny", "FilterHandler", "FilterParameters", "Members", "SimilarBy", "Window"]
 
@@ -114,8 +114,10 @@ class FilterHandler(IntentHandler[FilterParameters]):
         notes: list[str] = []
         kept = await _matching(items, options, notes)
         kept = _containing(kept, options.contains_any, items)
-        for test in tests_of(options.between, options.only_in, options.not_in):
+        tests = tests_of(options.between, options.only_in, options.not_in)
+        for test in tests:
             kept = [index for index in kept if test(items[index])]
+        notes += [*told_by(tests), *_nowhere(items, options)]
         kept = _unique(kept, options, items, notes)
         if options.similar_by is not None:
             kept = await without_similar(options.similar_by, kept, items, notes)
@@ -181,6 +183,23 @@ async def _matching(items: list[Json], options: FilterParameters, notes: list[st
         deed = {"drop": "dropped", "keep": "kept"}[options.on_error]
         notes.append(f"{len(failed)} could not be evaluated and were {deed}; the first: {failed[0]}")
     return kept
+
+
+def _nowhere(items: list[Json], options: FilterParameters) -> Iterator[str]:
+    """Fields by which records are told apart and which no record has: mostly they are written wrong."""
+    asked: list[tuple[str, Sequence[str]]] = [
+        ("contains_any", () if options.contains_any is None else options.contains_any.fields),
+        ("unique_by", options.unique_names if options.unique_by is not None else ()),
+    ]
+    for name, members in (("only_in", options.only_in), ("not_in", options.not_in)):
+        by = None if members is None else members.by
+        asked.append((name, [by] if isinstance(by, str) else by or ()))
+    for option, fields in asked:
+        absent = [
+            field for field in fields if field != "*" and all(field_of(item, field) is None for item in items)
+        ]
+        if items and absent and len(absent) == len(fields):
+            yield f"no record has a {' or '.join(absent)}, by which `{option}` goes"
 
 
 def _containing(kept: list[int], wanted: ContainsAny | None, items: list[Json]) -> list[int]:

@@ -8,7 +8,7 @@ from intendant.records import field_of, identity_of, record_name
 from intendant_intent_filter._conditions import Condition, contains, hint_of
 from intendant_intent_filter._fast import filtered_fast
 from intendant_intent_filter._parameters import FilterParameters
-from intendant_intent_filter._sets import tests_of
+from intendant_intent_filter._sets import tests_of, told_by
 
 
 async def filtered(request: StepRequest[FilterParameters]) -> StepResult:
@@ -107,6 +107,7 @@ class _Sieve:
         """What a reader should know."""
         more = ", and did not read the others" if self.full else ""
         yield f"kept {self._kept} of {self._read} records, dropped {self._read - self._kept}{more}"
+        yield from told_by(self._tests)
         if self._duplicates:
             names = ", ".join(self._options.unique_names)
             yield f"{self._duplicates} duplicates by {names}, of which the first is kept"

@@ -1,14 +1,14 @@
 """Records told apart by other lists, by dates, by likeness, and by their place within a group."""
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from intendant.plugin import Json, Options, StepError, day_of
-from intendant.records import caseless, field_of, identity_of, in_order
+from intendant.records import caseless, describe_value, field_of, identity_of, in_order
 
 Test = Callable[[Json], bool]
 MOST_ALIKE = 20_000
@@ -68,20 +68,13 @@ class Between(Options):
             raise ValueError("give `from`, `to` or both, or `last_days`")
         return self
 
-    def test(self) -> Test:
+    def test(self) -> "Dated":
         """Whether a record's date is within.
 
         Raises:
             StepError: A limit is no date, or there is no such time zone.
         """
-        first, last = self._limits()
-
-        def test(item: Json) -> bool:
-            value = field_of(item, self.field)
-            day = self._day(value) if isinstance(value, str) else None
-            return day is not None and first <= day <= last
-
-        return test
+        return Dated(self, *self._limits())
 
     def _day(self, text: str) -> date | None:
         found = day_of(text, day_first=self.day_first)
@@ -106,6 +99,48 @@ class Between(Options):
             return UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
         except (KeyError, ValueError, OSError):
             raise StepError(f"there is no time zone '{self.timezone}'", hint="such as Europe/Paris") from None
+
+
+class Dated:
+    """Tells whether a record's date lies within two days, and remembers of which it could not be told."""
+
+    def __init__(self, between: Between, first: date, last: date) -> None:
+        self._between, self._first, self._last = between, first, last
+        self._read = self._absent = self._unread = self._open = 0
+        self._example = self._doubt = ""
+
+    def __call__(self, item: Json) -> bool:
+        """Whether the date is within; false where there is none."""
+        self._read += 1
+        value = field_of(item, self._between.field)
+        if value is None or value == "":
+            self._absent += 1
+            return False
+        found = day_of(value, day_first=self._between.day_first) if isinstance(value, str) else None
+        if found is None:
+            self._unread += 1
+            self._example = self._example or describe_value(value)
+            return False
+        if found.value is None:
+            self._open += 1
+            self._doubt = self._doubt or found.text
+            return False
+        return self._first <= found.value <= self._last
+
+    def notes(self) -> Iterator[str]:
+        """What a reader should know."""
+        field = self._between.field
+        if self._absent and self._absent == self._read:
+            yield f"no record has a {field}, by which `between` goes"
+        elif self._absent:
+            yield f"{self._absent} records without a {field} left out"
+        if self._unread:
+            yield f"{self._unread} records left out whose {field} is no date; the first: {self._example}"
+        if self._open:
+            yield (
+                f"{self._open} records left out whose {field} can be read in two ways; the first: "
+                f"'{self._doubt}'; say `day_first`"
+            )
 
 
 class SimilarBy(Options):
@@ -196,6 +231,13 @@ async def without_similar(options: SimilarBy, kept: list[int], items: list[Json]
             f"{len(same)} records nearly the same as one before; the first: record {one} as record {other}"
         )
     return chosen
+
+
+def told_by(tests: Sequence[Test]) -> Iterator[str]:
+    """What a reader should know of what records had to pass."""
+    for test in tests:
+        if isinstance(test, Dated):
+            yield from test.notes()
 
 
 def tests_of(between: Between | None, only_in: Members | None, not_in: Members | None) -> list[Test]:

@@ -1,7 +1,7 @@
 """Delivers the input through a connector. No model is asked."""
 
 from intendant.plugin import CompressionPolicy, IntentHandler, IntentSpec, Step, StepError, StepRequest, StepResult
-from intendant_intent_send._deliveries import Digest, SendParameters, digested, in_parts
+from intendant_intent_send._deliveries import Digest, SendParameters, digested, done, in_parts
 
 __all__ = ["Digest", "SendHandler", "SendParameters"]
 
@@ -83,4 +83,4 @@ class SendHandler(IntentHandler[SendParameters]):
         if options.size is not None:
             return await in_parts(request, options.size)
         receipt = await request.use_connector(request.input)
-        return StepResult(output=receipt, notes=(f"delivered through {request.step.uses}",))
+        return StepResult(output=receipt, notes=(f"{done(receipt)} through {request.step.uses}",))

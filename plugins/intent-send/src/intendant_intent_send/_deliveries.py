@@ -38,6 +38,12 @@ class SendParameters(Options):
     """Delivers one text about the records."""
 
 
+def done(*receipts: Json) -> str:
+    """What became of deliveries; the receipts of a dry run say so."""
+    dry = any(isinstance(receipt, dict) and receipt.get("dry") is True for receipt in receipts)
+    return "not delivered, as the run is dry:" if dry else "delivered"
+
+
 async def in_parts(request: StepRequest[SendParameters], size: int) -> StepResult:
     """The receipts of all deliveries, in order.
 
@@ -51,7 +57,7 @@ async def in_parts(request: StepRequest[SendParameters], size: int) -> StepResul
             raise StepError(f"there are more than {MOST} deliveries", hint="give a larger `size`")
         receipts.append(await request.use_connector(part))
         records += len(part)
-    note = f"delivered {records} records through {request.step.uses} in {len(receipts)} deliveries"
+    note = f"{done(*receipts)} {records} records through {request.step.uses} in {len(receipts)} deliveries"
     return StepResult(output={"deliveries": receipts, "records": records}, notes=(note,))
 
 
@@ -77,7 +83,7 @@ async def digested(request: StepRequest[SendParameters], digest: Digest) -> Step
         return StepResult(output={"delivered": False}, notes=("there were no records; nothing was delivered",))
     text = digest.empty if not records else written(records, digest)
     receipt = await request.use_connector(text)
-    note = f"delivered a digest of {len(records)} records through {request.step.uses}"
+    note = f"{done(receipt)} a digest of {len(records)} records through {request.step.uses}"
     return StepResult(output=receipt, notes=(note,))
 
 

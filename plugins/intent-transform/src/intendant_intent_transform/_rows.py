@@ -1,6 +1,8 @@
 """Operations on lists: order, number, nesting."""
 
 import json
+import re
+from itertools import pairwise
 from typing import Any, Literal
 
 from pydantic import Field
@@ -40,9 +42,17 @@ class Sort(Op):
     """Of elements sorted by themselves."""
     ignore_case: bool = False
 
-    async def apply(self, value: Json, notes: list[str]) -> Json:  # noqa: ARG002
+    async def apply(self, value: Json, notes: list[str]) -> Json:
         """The list in order."""
         keys = self._keys()
+        for path in [key.by for key in keys] or [""]:
+            found = [get(item, path) if path else item for item in items_of(value)]
+            if (texts := _numerals(found)) is not None:
+                what = f"the values of {path}" if path else "the elements"
+                notes.append(
+                    f"{what} are sorted as texts, '{texts[0]}' before '{texts[1]}': read a CSV with `types: auto` "
+                    "or `set` them with `double(item.…)` first"
+                )
         if not keys:
             return self._sorted(items_of(value), "", descending=self.direction == "desc")
         ordered: list[Json] = list(records_of(value))
@@ -68,6 +78,17 @@ class Sort(Op):
 
     def _folded(self, found: Json) -> Json:
         return caseless(found) if self.ignore_case and isinstance(found, str) else found
+
+
+_NUMERAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?")
+
+
+def _numerals(found: list[Json]) -> tuple[str, str] | None:
+    """Two texts that stand in another order than the numbers they write; None unless all values are such texts."""
+    texts = sorted(text for text in found if isinstance(text, str))
+    if len(texts) < sum(value is not None for value in found) or not all(map(_NUMERAL.fullmatch, texts)):
+        return None
+    return next(((one, other) for one, other in pairwise(texts) if float(one) > float(other)), None)
 
 
 class Limit(Op):
