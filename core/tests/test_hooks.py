@@ -1,5 +1,6 @@
 """The five questions: who is asked, in which order, and what is refused at registration."""
 
+import pluggy
 import pytest
 
 from intendant import SettingsError
@@ -162,3 +163,60 @@ async def test_a_strategy_cannot_give_more_than_there_is() -> None:
 def test_engines_share_nothing() -> None:
     one, two = Plugins([tier("a")], discover=False), Plugins([tier("b")], discover=False)
     assert (route(one), route(two)) == ("a", "b")
+
+
+@hookimpl
+def _apart(request):
+    """A hook implementation that is no method yet."""
+
+
+class _Method:
+    other = 5
+
+    @hookimpl
+    def route(self, request):
+        """Found."""
+
+    def classify(self, request):
+        """No hook: it has no mark."""
+
+
+class _Inherited(_Method):
+    route_of = property(lambda self: _apart)
+
+
+class _NoMore(_Method):
+    def route(self, request):
+        """No hook any more."""
+
+
+class _Wrapped:
+    route = staticmethod(_apart)
+    compress = hookimpl(staticmethod(lambda request: None))
+    classify = hookimpl(classmethod(lambda cls, request: None))
+    handle_intent = classmethod(_apart)
+    allocate_budget = _Method().route  # a bound method of something else
+
+
+class _OfTheInstance(_Method):
+    def __init__(self) -> None:
+        self.classify = _apart
+        self.route = 5
+
+
+class _Slot:
+    __slots__ = ("route",)
+
+    def __init__(self) -> None:
+        self.route = _apart
+
+
+@pytest.mark.parametrize("kind", [_Method, _Inherited, _NoMore, _Wrapped, _OfTheInstance, _Slot])
+def test_hooks_are_found_where_pluggy_finds_them(kind) -> None:
+    """Ours looks at what pluggy would look at in vain once for each class."""
+    usual, own = pluggy.PluginManager("intendant"), Plugins([], discover=False).manager
+    for plugin in (kind(), kind):
+        names = [name for name in dir(plugin) if not name.startswith("__")]
+        found = {name: usual.parse_hookimpl_opts(plugin, name) for name in names}
+        assert {name: own.parse_hookimpl_opts(plugin, name) for name in names} == found
+    assert any(found.values()) or kind in (_NoMore, _Slot)

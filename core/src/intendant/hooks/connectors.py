@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple, get_type_hints
 
 from pydantic import BaseModel, ValidationError
@@ -76,6 +76,15 @@ def operation(
     return mark
 
 
+def _mark_of(kind: type, name: str) -> tuple[bool, bool] | None:
+    return getattr(inspect.getattr_static(kind, name, None), "__intendant_operation__", None)
+
+
+@lru_cache(maxsize=1024)
+def _operation_names(kind: type) -> tuple[str, ...]:
+    return tuple(name for name in dir(kind) if _mark_of(kind, name) is not None)
+
+
 class Connector(Plugin):
     """Reads from and writes to one kind of place.
 
@@ -107,10 +116,10 @@ class Connector(Plugin):
 
     def operation_names(self) -> tuple[str, ...]:
         """The names of `operations`, which describe their parameters besides."""
-        return tuple(name for name in dir(type(self)) if self._mark(name) is not None)
+        return _operation_names(type(self))
 
     def _mark(self, name: str) -> tuple[bool, bool] | None:
-        return getattr(inspect.getattr_static(self, name, None), "__intendant_operation__", None)
+        return _mark_of(type(self), name)
 
     def needs_input(self, name: str, given: Mapping[str, Json]) -> bool:  # noqa: ARG002  # for subclasses
         """Whether a step that uses operation *name* has to give an `input`; by default what `operation` says.

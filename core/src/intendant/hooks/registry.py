@@ -4,7 +4,8 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, lru_cache
+from types import FunctionType, MemberDescriptorType, MethodType
 from typing import Any, TypeVar, cast
 
 import pluggy
@@ -258,11 +259,28 @@ def _is_model(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, BaseModel)
 
 
+@lru_cache(maxsize=1024)
+def _plain_names(kind: type, marker: str) -> frozenset[str]:
+    """The names under which a class has what can be no hook: methods without a mark, and other values."""
+    values = {name: value for each in reversed(kind.__mro__) for name, value in vars(each).items()}
+    return frozenset(name for name, value in values.items() if not _may_be_hook(value, marker))
+
+
+def _may_be_hook(value: object, marker: str) -> bool:
+    if isinstance(value, MethodType | MemberDescriptorType):
+        return True  # what these hold is not the class's to say
+    if not isinstance(value, FunctionType | staticmethod | classmethod):
+        return False
+    return hasattr(value, marker) or hasattr(getattr(value, "__func__", value), marker)
+
+
 class _Manager(pluggy.PluginManager):
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
         """What pluggy says of an attribute; hooks that are coroutine functions are refused."""
-        if name.startswith("__"):
-            return None  # pluggy would inspect every method of `object`, which is half of all it does
+        # pluggy looks at every attribute of each plugin without its class, most of what starting an engine takes.
+        own = getattr(plugin, "__dict__", {})
+        if name not in own and name in _plain_names(cast("type", type(plugin)), f"{self.project_name}_impl"):
+            return None
         found = super().parse_hookimpl_opts(plugin, name)
         if found is not None and inspect.iscoroutinefunction(getattr(plugin, name)):
             raise PluginLoadError(

@@ -1,11 +1,22 @@
 """Opens a database: creates it where it is empty, refuses it where it is of another version."""
 
+from functools import cache
 from pathlib import Path
 from sqlite3 import OperationalError
 from time import monotonic, sleep
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, inspect, text  # noqa: TID253
+from sqlalchemy import (  # noqa: TID253
+    Connection,
+    Engine,
+    ExecutableDDLElement,
+    StaticPool,
+    create_engine,
+    create_mock_engine,
+    event,
+    inspect,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError  # noqa: TID253
 
 from intendant.model.errors import SchemaMismatch, StoreError
@@ -121,7 +132,8 @@ def prepare(engine: Engine) -> None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
             version = _version(connection)
             if version is None:
-                metadata.create_all(connection)
+                for statement in _creating(f"{connection.dialect.name}+{connection.dialect.driver}"):
+                    connection.exec_driver_sql(statement)
                 triggers.create(connection)
                 stamp(connection)
                 return
@@ -132,6 +144,19 @@ def prepare(engine: Engine) -> None:
             f"the database {engine.url!r} has version {version}, this program needs {HEAD}",
             hint="upgrade it (`intendant db upgrade`; make a copy first), or use another database",
         )
+
+
+@cache
+def _creating(dialect: str) -> tuple[str, ...]:
+    """The statements that create the tables; made once, since making them takes longer than executing them."""
+    found: list[str] = []
+
+    def take(ddl: ExecutableDDLElement, *_: object, **__: object) -> None:
+        found.append(str(ddl.compile(dialect=mock.dialect)))
+
+    mock = create_mock_engine(f"{dialect}://", take)
+    metadata.create_all(mock, checkfirst=False)
+    return tuple(found)
 
 
 def stamp(connection: Connection) -> None:
