@@ -2,6 +2,7 @@
 
 import json
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -12,11 +13,10 @@ from intendant_connector_notify import NotifyConnector
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 """Of a module that Apprise imports before Python 3.13."""
+needs_apprise = pytest.mark.skipif(find_spec("apprise") is None, reason="Apprise is not installed: it is an extra")
 
 
-pytest.importorskip("apprise")
-
-
+@needs_apprise
 class TestNotifyContract(ConnectorContract):
     plugin = NotifyConnector
     entry_point = "notify"
@@ -36,6 +36,7 @@ def call(value) -> ConnectorCall:
     return ConnectorCall(value, "key", "run", "step")
 
 
+@needs_apprise
 async def test_a_notice_reaches_all_its_targets(httpserver: HTTPServer) -> None:
     """Braces, backslashes and letters of any script arrive as they are."""
     for path in ("a", "b"):
@@ -48,12 +49,14 @@ async def test_a_notice_reaches_all_its_targets(httpserver: HTTPServer) -> None:
     assert [(body["title"], body["message"], body["type"]) for body in bodies] == [("T", text, "warning")] * 2
 
 
+@needs_apprise
 async def test_data_is_written_as_json(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/a").respond_with_data("ok")
     await made(httpserver, "a").do("send", {"to": "a"}, call([{"n": 1}]))
     assert json.loads(json.loads(httpserver.log[0][0].get_data())["message"]) == [{"n": 1}]
 
 
+@needs_apprise
 async def test_a_target_that_fails_is_named_and_its_address_is_not(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/a").respond_with_data("ok")
     httpserver.expect_request("/b").respond_with_data("no", status=500)
@@ -63,6 +66,7 @@ async def test_a_target_that_fails_is_named_and_its_address_is_not(httpserver: H
     assert httpserver.host not in caught.value.message + caught.value.hint
 
 
+@needs_apprise
 @pytest.mark.parametrize(
     ("targets", "to", "says"),
     [
