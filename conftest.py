@@ -23,11 +23,12 @@ settings.load_profile("sample")
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of each family marked `sampled(most)`, keep so many cases; all in trials, and where a test is named."""
-    if SAMPLE > USUAL or any("::" in argument for argument in config.args):
+    if SAMPLE > USUAL:
         return
+    named = tuple(argument for argument in config.args if "::" in argument)
     families: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        if item.get_closest_marker("sampled") is not None:
+        if item.get_closest_marker("sampled") is not None and not item.nodeid.startswith(named):
             families[item.nodeid.partition("[")[0]].append(item)
     left_out: set[str] = set()
     for name, family in families.items():

@@ -79,6 +79,7 @@ async def asked(fleet, calls: int) -> None:
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("dispatcher", DISPATCHERS)
 async def test_a_worker_that_was_stopped_writes_nothing_once_its_runs_were_taken_over(db, dispatcher) -> None:
     async with fleet_on(db, dispatcher=dispatcher, lease=2.0, beat=0.3) as fleet:
@@ -100,6 +101,7 @@ async def test_a_worker_that_was_stopped_writes_nothing_once_its_runs_were_taken
         await fleet.until(more)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("dispatcher", DISPATCHERS)
 async def test_nothing_is_lost_when_the_server_goes_down(server, db, dispatcher) -> None:
     """And comes back after two seconds: the workers live on, and end what they were at."""
@@ -119,6 +121,7 @@ async def test_nothing_is_lost_when_the_server_goes_down(server, db, dispatcher)
         await check(fleet, ids, 6, repeated=True)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("dispatcher", DISPATCHERS)
 async def test_clocks_that_are_wrong_by_an_hour_take_nothing_over(db, dispatcher) -> None:
     """No run of a worker that lives is taken over, and that of a dead one is, as soon as usual."""
@@ -141,6 +144,7 @@ async def test_clocks_that_are_wrong_by_an_hour_take_nothing_over(db, dispatcher
         assert repeats <= 3, "only what the dead worker was at is asked again"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("dispatcher", DISPATCHERS)
 async def test_workers_join_and_leave_without_repeating_anything(db, dispatcher) -> None:
     """SIGTERM lets a worker's steps end; others go on with its runs at once, not after the TTL of its leases."""
