@@ -55,6 +55,10 @@ from intendant.hooks.http_provider import (
     patience as patience,
     sendable as sendable,
 )
+from intendant.hooks.listening import (
+    LOOPBACK_NAMES as LOOPBACK_NAMES,
+    listen_at as listen_at,
+)
 from intendant.hooks.network import (
     Fetched as Fetched,
     HttpAsk as HttpAsk,

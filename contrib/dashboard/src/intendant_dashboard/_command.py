@@ -8,12 +8,12 @@ from typing import Annotated
 import typer  # noqa: TID253  # this is a module of the command line
 
 from intendant import OrchestrationService, Settings, SettingsError
+from intendant.plugin import LOOPBACK_NAMES, listen_at
 from intendant_dashboard import LOOPBACK, dashboard
 
 PORT = 8710
 ENOUGH = 16
 """Characters of a token that is used beyond this machine, at least."""
-LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
 def serve(
@@ -45,20 +45,17 @@ def serve(
         made = secrets.token_urlsafe(24)
         tokens = {"operator": made}
     readers = _named(read_token, "reader")
-    if host not in LOCAL:
+    if host not in LOOPBACK_NAMES:
         _long_enough({**tokens, **readers})
     service = OrchestrationService(Settings.load(), db=db)
-    names = (*LOOPBACK, *([] if host in LOCAL else [host]), *(allowed_host or ()))
+    names = (*LOOPBACK, *([] if host in LOOPBACK_NAMES else [host]), *(allowed_host or ()))
     app = dashboard(service, token=tokens, read_token=readers or None, hosts=names)
-    listening = _listen(host, port)
-    shown = (
-        f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else _bracketed(host)}:{listening.getsockname()[1]}/"  # noqa: S104
-    )
-    print(f"dashboard: {shown}", flush=True)  # noqa: T201
+    listening, url = listen_at(host, port)
+    print(f"dashboard: {url}/", flush=True)  # noqa: T201
     if made:
         # After `#`: browsers do not send it, so that it stands in no log.
-        print(f"sign in:   {shown}sign-in#{made}", flush=True)  # noqa: T201
-    if host not in LOCAL:
+        print(f"sign in:   {url}/sign-in#{made}", flush=True)  # noqa: T201
+    if host not in LOOPBACK_NAMES:
         print("warning: tokens travel unencrypted; put a TLS proxy in front of it", file=sys.stderr)  # noqa: T201
     _serve(app, service, listening)
 
@@ -84,26 +81,6 @@ def _serve(app: object, service: OrchestrationService, listening: socket.socket)
             await uvicorn.Server(config).serve([listening])
 
     asyncio.run(until_done())
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind((host, port))
-    except OSError as error:
-        made.close()
-        raise SettingsError(
-            f"the dashboard cannot listen at {host}, port {port}: {error.strerror or error}",
-            hint="another program may use it: choose another with --port, or 0 for a free one",
-        ) from None
-    made.listen(128)
-    return made
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _named(given: list[str] | None, name: str) -> dict[str, str]:
