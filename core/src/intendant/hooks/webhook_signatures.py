@@ -56,8 +56,16 @@ def webhook_key(secret: str) -> bytes:
 
 def standard_signature(key: bytes, message_id: str, sent_at: str, body: bytes) -> str:
     """The signature of `standard`, such as `v1,g0hM9SsE…`."""
-    digest = hmac.digest(key, f"{message_id}.{sent_at}.".encode() + body, sha256)
+    return _version_1(hmac.digest(key, _signed(message_id, sent_at, body), sha256))
+
+
+def _version_1(digest: bytes) -> str:
     return f"v1,{b64encode(digest).decode()}"
+
+
+def _signed(message_id: str, sent_at: str, body: bytes) -> bytes:
+    """What a signature of `standard` is over."""
+    return f"{message_id}.{sent_at}.".encode() + body
 
 
 def verified(scheme: SignatureScheme, secret: str, headers: Mapping[str, str], body: bytes, now: float) -> str:
@@ -80,22 +88,21 @@ def verified(scheme: SignatureScheme, secret: str, headers: Mapping[str, str], b
             raise SignatureWrong("it does not say when it was sent")
         if abs(now - int(claim.sent_at)) > TOLERANCE_SECONDS:
             raise SignatureWrong(f"it was signed more than {TOLERANCE_SECONDS} seconds ago, or ahead")
-    if scheme == "standard":
-        expected = standard_signature(webhook_key(secret), claim.message_id, claim.sent_at or "", body)
-    else:
-        expected = hmac.new(secret.encode(), claim.signed, sha256).hexdigest()
+    key = webhook_key(secret) if scheme == "standard" else secret.encode()
+    digest = hmac.digest(key, claim.signed, sha256)
+    expected = _version_1(digest) if scheme == "standard" else digest.hex()
     found = [hmac.compare_digest(one.encode(), expected.encode()) for one in claim.signatures]
     if not any(found):
         raise SignatureWrong("it has no signature that is right")
     return claim.message_id
 
 
-def _standard(headers: Mapping[str, str], _body: bytes) -> _Claim:
-    message_id = headers.get("webhook-id", "")
+def _standard(headers: Mapping[str, str], body: bytes) -> _Claim:
+    message_id, sent_at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not message_id:
         raise SignatureWrong("it has no header webhook-id")
     signatures = tuple(headers.get("webhook-signature", "").split()[:10])
-    return _Claim(signatures, b"", headers.get("webhook-timestamp", ""), message_id)
+    return _Claim(signatures, _signed(message_id, sent_at, body), sent_at, message_id)
 
 
 def _github(headers: Mapping[str, str], body: bytes) -> _Claim:

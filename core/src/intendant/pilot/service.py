@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from intendant.config.secrets import SecretSource
 from intendant.config.settings import Settings
@@ -25,13 +25,14 @@ from intendant.pilot.orchestrator import WorkflowOrchestrator
 from intendant.pilot.plans import plan_checked
 from intendant.pilot.rating import rate
 from intendant.pilot.remembering import remembered
-from intendant.pilot.run_triggers import load_triggers
 from intendant.pilot.segments import run_segment
 from intendant.pilot.service_view import ServiceView
 from intendant.pilot.waiting import decisions_of, until_decided
-from intendant.pilot.webhooks import WebhookReceiver
 from intendant.planning.decided import Plan
 from intendant.record.store import liveness, runs
+
+if TYPE_CHECKING:
+    from intendant.pilot.webhooks import WebhookReceiver
 
 Listener = Callable[[Event], None]
 TextListener = Callable[[str, str], object]
@@ -221,7 +222,7 @@ class OrchestrationService(ServiceView):
         await self._to_the_end(run)
         return run_id
 
-    def webhooks(self, triggers: str | Path) -> WebhookReceiver:
+    def webhooks(self, triggers: str | Path) -> "WebhookReceiver":
         """A receiver of the webhooks of a file of triggers. It opens the runs that they ask for, for workers.
 
         Args:
@@ -230,6 +231,9 @@ class OrchestrationService(ServiceView):
         Raises:
             IntendantError: The file, or a workflow in it, is wrong; a secret is not set; there is no webhook.
         """
+        from intendant.pilot.run_triggers import load_triggers
+        from intendant.pilot.webhooks import WebhookReceiver
+
         return WebhookReceiver(self.submit, self._engine.secrets, load_triggers(Path(triggers)))
 
     async def resume(

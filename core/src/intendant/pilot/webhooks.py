@@ -11,7 +11,7 @@ from intendant.config.secrets import Secrets
 from intendant.hooks.webhook_signatures import SignatureWrong, verified
 from intendant.model.errors import IntendantError, RunExists, SettingsError, StoreError, WorkflowError
 from intendant.model.workflow import Json, Workflow
-from intendant.pilot.run_triggers import Firing, Message, Trigger, Webhook, inputs_of
+from intendant.pilot.run_triggers import Firing, Message, Trigger, inputs_of
 
 ACCEPTED, KNOWN, UNSIGNED, NOT_FOUND, TOO_LARGE, REFUSED, NOT_NOW = 202, 200, 401, 404, 413, 422, 503
 log = get_logger("intendant.webhooks")
@@ -63,25 +63,24 @@ class WebhookReceiver:
     def __init__(self, submit: Submit, secrets: Secrets, triggers: Mapping[str, Trigger]) -> None:
         self._submit = submit
         self._secrets = secrets
-        self._triggers = {name: one for name, one in triggers.items() if one.webhook is not None}
-        if not self._triggers:
+        self._hooks = {name: (one, one.webhook) for name, one in triggers.items() if one.webhook is not None}
+        if not self._hooks:
             raise SettingsError(
                 "no trigger has `webhook`",
                 hint='such as: [orders]  flow = "order.yaml"  webhook = {secret = "{{ secrets.ORDERS }}"}',
             )
-        for trigger in self._triggers.values():
+        for trigger, webhook in self._hooks.values():
             Workflow.load(Path(trigger.flow))
-            self._secrets.get(_webhook_of(trigger).secret_name)
+            self._secrets.get(webhook.secret_name)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The triggers whose webhooks are received."""
-        return tuple(self._triggers)
+        return tuple(self._hooks)
 
     def max_bytes(self, name: str) -> int:
         """Bytes of a body that are read at most; 0 where there is no such webhook."""
-        trigger = self._triggers.get(name)
-        return 0 if trigger is None else _webhook_of(trigger).max_bytes
+        return self._hooks[name][1].max_bytes if name in self._hooks else 0
 
     async def receive(self, name: str, headers: Mapping[str, str], body: bytes) -> WebhookReply:
         """Take a webhook.
@@ -91,10 +90,9 @@ class WebhookReceiver:
             headers: Of the request.
             body: As it was received; signatures are over its bytes.
         """
-        trigger = self._triggers.get(name)
-        if trigger is None:
+        if name not in self._hooks:
             return WebhookReply(NOT_FOUND, {"error": "there is no such webhook"})
-        webhook = _webhook_of(trigger)
+        trigger, webhook = self._hooks[name]
         if len(body) > webhook.max_bytes:
             return WebhookReply(TOO_LARGE, {"error": f"the body is longer than {webhook.max_bytes} bytes"})
         now = time()
@@ -126,11 +124,6 @@ class WebhookReceiver:
             return WebhookReply(REFUSED, {"error": told})
         log.info("webhook_taken", webhook=firing.name, run_id=run_id)
         return WebhookReply(ACCEPTED, {"run_id": run_id})
-
-
-def _webhook_of(trigger: Trigger) -> Webhook:
-    assert trigger.webhook is not None  # noqa: S101  # only such triggers are kept
-    return trigger.webhook
 
 
 def _value(body: bytes) -> Json:
