@@ -28,7 +28,7 @@ from intendant.pilot.heartbeats import lease_until
 from intendant.pilot.opening import context_of, ledger_of, new_row, switched_off
 from intendant.pilot.plans import plan_checked, record_plan
 from intendant.pilot.remembering import facts_of, learn, remembered
-from intendant.pilot.resuming import amounts_of, find_resumable, outcomes_of, with_limits
+from intendant.pilot.resuming import amounts_of, find_resumable, outcomes_of, record_resumed, with_limits
 from intendant.pilot.rollback import is_begun, restore, roll_back
 from intendant.pilot.run_ids import new_run_id, run_id_of
 from intendant.pilot.run_status import due_of, returned_by, status_of
@@ -237,17 +237,13 @@ class WorkflowOrchestrator:
         except asyncio.CancelledError:
             self._withdraw(claimed.fence)
             raise
-        if not any(isinstance(event, events.Initialized) for event in earlier):
-            # Its first process died between opening the run and the commit of what it said about it.
-            record_plan(plan, journal, found.inputs, self._engine.settings)
-        journal.record(
-            events.Resumed,
-            worker=worker,
-            epoch=claimed.fence.epoch,
+        record_resumed(
+            self._engine,
+            journal,
+            plan,
+            found,
+            earlier,
             kept=len(self.outcomes),
-            budget_tokens=plan.budget_tokens,
-            budget_micro_usd=plan.budget_micro_usd,
-            file_changed=found.changed_file,
             corrected=workflow is not None,
         )
 

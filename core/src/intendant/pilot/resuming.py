@@ -1,7 +1,7 @@
 """Runs that can be gone on with, as they are in the store."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from intendant import events
 from intendant.model.errors import IntendantError, RecordBroken, RunActive, WorkflowError
 from intendant.model.requests import MemoryContext
 from intendant.model.results import RunStatus, StepOutcome
 from intendant.model.workflow import ROLLBACK, Json, Limits, Workflow
 from intendant.pilot.engine import Engine
+from intendant.pilot.plans import record_plan
 from intendant.pilot.process_names import has_ended
 from intendant.planning.decided import Plan
+from intendant.record.journal import Journal
 from intendant.record.rows import BudgetRow, RunRow, StepRow
 from intendant.record.store import erasure, integrity, runs
 
@@ -181,3 +184,39 @@ def may_live(row: RunRow, now: float) -> bool:
     if row.lease_until is not None and row.lease_until < now:
         return False
     return not has_ended(row.worker)
+
+
+def record_resumed(
+    engine: Engine,
+    journal: Journal,
+    plan: Plan,
+    found: Resumable,
+    earlier: Sequence[events.Event],
+    *,
+    kept: int,
+    corrected: bool,
+) -> None:
+    """Record that a run goes on.
+
+    Args:
+        engine: What goes on with it.
+        journal: The run's.
+        plan: By which it goes on.
+        found: The run as it was found.
+        earlier: Its events until now.
+        kept: How many steps are not done again.
+        corrected: True if its workflow was corrected.
+    """
+    if not any(isinstance(event, events.Initialized) for event in earlier):
+        # Its first process died between opening the run and the commit of what it said about it.
+        record_plan(plan, journal, found.inputs, engine.settings)
+    journal.record(
+        events.Resumed,
+        worker=engine.worker,
+        epoch=journal.fence.epoch,
+        kept=kept,
+        budget_tokens=plan.budget_tokens,
+        budget_micro_usd=plan.budget_micro_usd,
+        file_changed=found.changed_file,
+        corrected=corrected,
+    )
