@@ -9,9 +9,7 @@ settles and journals each call, in memory and in a SQLite file.
 
 import argparse
 import asyncio
-import json
 import logging
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -20,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from time import process_time
 
+from answering import MODEL, answering
 from openai import AsyncOpenAI
 
 from intendant.plugin import Message, ModelRequest, Route
@@ -33,41 +32,9 @@ from intendant.spending.pricing import Prices
 from intendant.spending.standing import StandingBudgets
 from intendant_provider_openai import OpenaiProvider
 
-MODEL = "gpt-4o-mini"
 ASKED_MICROS, ASKED_RATIO = 300, 10
 TEXT = "Say what this is about: " + "a letter from a client who wants to know where the parcel is. " * 20
-ANSWER = {
-    "id": "c",
-    "object": "chat.completion",
-    "created": 1,
-    "model": MODEL,
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "A parcel."}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 290, "completion_tokens": 3, "total_tokens": 293},
-}
 Made = Callable[[], Awaitable[object]]
-
-
-def serve(pipe) -> None:
-    """Answer every request with the same completion; tells its port first."""
-    body = json.dumps(ANSWER).encode()
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-
-    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                asked = await reader.readuntil(b"\r\n\r\n")
-                length = asked.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-                await reader.readexactly(int(length or 0))
-                writer.write(head + body)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    async def main() -> None:
-        server = await asyncio.start_server(one, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(main())
 
 
 async def bare(url: str, _folder: Path) -> Made:
@@ -153,11 +120,8 @@ def main() -> int:
     os.environ["OPENAI_API_KEY"] = "x"
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     logging.disable(logging.ERROR)
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
-    server.start()
-    report(asyncio.run(measure(f"http://127.0.0.1:{here.recv()}/v1", options.calls, options.rounds)))
-    server.terminate()
+    with answering(prompt_tokens=290) as url:
+        report(asyncio.run(measure(url, options.calls, options.rounds)))
     return 0
 
 

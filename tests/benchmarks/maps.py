@@ -9,8 +9,6 @@ reach. The deterministic map's cost is that of an item beyond the first thousand
 
 import argparse
 import asyncio
-import json
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -18,44 +16,13 @@ from statistics import median
 from time import perf_counter, process_time
 from typing import Any
 
+from answering import MODEL, answering
 from openai import AsyncOpenAI
 
 from intendant import OrchestrationService, Workflow
 
-MODEL, WAIT = "gpt-4o-mini", 0.05
+WAIT = 0.05
 ASKED_SHARE, ASKED_MICROS = 0.85, 150
-ANSWER = {
-    "id": "c",
-    "object": "chat.completion",
-    "created": 1,
-    "model": MODEL,
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "A parcel."}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 20, "completion_tokens": 3, "total_tokens": 23},
-}
-
-
-def serve(pipe: Any) -> None:
-    """Answer every request with the same completion, 50 ms after it is there; tells its port first."""
-    body = json.dumps(ANSWER).encode()
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-
-    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                asked = await reader.readuntil(b"\r\n\r\n")
-                length = asked.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-                await reader.readexactly(int(length or 0))
-                await asyncio.sleep(WAIT)
-                writer.write(head + body)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    async def main() -> None:
-        server = await asyncio.start_server(one, "127.0.0.1", 0, backlog=500)
-        pipe.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(main())
 
 
 async def bare(url: str, items: int, parallel: int) -> tuple[float, float]:
@@ -147,12 +114,8 @@ def main() -> int:
     parser.add_argument("--plain", type=int, default=10_000, help="Items of the deterministic map.")
     options = parser.parse_args()
     os.environ["OPENAI_API_KEY"] = "x"
-    here, there = multiprocessing.get_context("spawn").Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
-    server.start()
-    url = f"http://127.0.0.1:{here.recv()}/v1"
-    asyncio.run(measure(url, options.items, options.parallel, options.rounds))
-    server.terminate()
+    with answering(prompt_tokens=20, wait=WAIT) as url:
+        asyncio.run(measure(url, options.items, options.parallel, options.rounds))
     micros = asyncio.run(deterministic(options.plain))
     print(
         f"deterministic map of {options.plain:,} items: {micros:.0f} µs of CPU an item  <= {ASKED_MICROS}: ",
