@@ -1,4 +1,4 @@
-"""Guardrails: what a text must and must not be, checked without a model, whoever wrote it."""
+"""Guardrails: what a text must and must not be, checked without a model, however it was written."""
 
 import json
 import re

@@ -112,7 +112,7 @@ class Session:
             self.driver.execute("ROLLBACK")
 
     def see_limits(self, newest: int | None) -> None:
-        """On PostgreSQL: *newest* is the id of the newest standing limit, read in this transaction. Whoever sets
+        """On PostgreSQL: *newest* is the id of the newest standing limit, read in this transaction. What sets
         one waits until no transaction has read the table, so that ids come in the order of commits.
         """
         if newest != self._limits:
