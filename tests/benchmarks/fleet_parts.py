@@ -9,7 +9,7 @@ from fleet_worker import Machine
 from intendant.pilot import heartbeats
 from intendant.pilot.embedded_dispatch import EmbeddedDispatcher
 from intendant.pilot.worker_loop import Worker
-from intendant.plugin import IntentHandler, IntentSpec, Message, ModelRequest, StepResult
+from intendant.plugin import Dispatcher, IntentHandler, IntentSpec, Message, ModelRequest, StepResult
 from intendant.testing import ScriptedProvider, engine
 
 ANSWER = "x" * 450
@@ -61,13 +61,16 @@ async def work(machine: Machine) -> None:
     """Work until it is stopped."""
 
     heartbeats.LEASE_SECONDS, heartbeats.BEAT_SECONDS = machine.lease, machine.beat
+    dispatcher: Dispatcher = EmbeddedDispatcher()
     if machine.dispatcher == "dbos":
         from intendant_dbos import DbosDispatcher
 
         url, schema = machine.db, machine.schema
         dispatcher = DbosDispatcher({"url": url, "table_schema": schema, "poll_seconds": 0.1})
-    else:
-        dispatcher = EmbeddedDispatcher()
+    elif machine.dispatcher == "absurd":
+        from intendant_absurd import AbsurdDispatcher
+
+        dispatcher = AbsurdDispatcher({"url": machine.db, "poll_seconds": 0.1, "claim_seconds": 3})
     settings = {} if machine.holds is None else {"run": {"call_timeout": machine.holds}}
     async with engine(Ask(), Books(machine), db=machine.db, settings=settings) as service:
         worker = Worker(service._engine, dispatcher=dispatcher, concurrency=machine.concurrency)

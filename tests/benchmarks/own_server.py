@@ -59,9 +59,12 @@ class OwnServer:
         """End it at once, as a machine that is switched off: what was not committed is lost."""
         self._control("-m", "immediate", "-w", "stop")
 
-    def create(self, database: str) -> str:
-        """Make an empty database; returns its URL."""
+    def create(self, database: str, *, absurd: bool = False) -> str:
+        """Make an empty database, or one with absurd in it; returns its URL."""
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", database)
+        if absurd:
+            call = [sys.executable, "-c", "import absurdctl; absurdctl.main()", "init", "-d"]
+            subprocess.run([*call, self.url(database).replace("+psycopg", "")], check=True, capture_output=True)
         return self.url(database)
 
     def _control(self, *arguments: str) -> None:

@@ -27,7 +27,7 @@ pytestmark = [
     ),
     pytest.mark.timeout(300),
 ]
-DISPATCHERS = ["embedded", "dbos"]
+DISPATCHERS = ["embedded", "dbos", "absurd"]
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def server():
 
 @pytest.fixture
 def db(server) -> str:
-    """An empty database."""
-    return server.create(f"d_{uuid4().hex[:12]}")
+    """A database with nothing but absurd in it."""
+    return server.create(f"d_{uuid4().hex[:12]}", absurd=True)
 
 
 async def rows_of(fleet, query):

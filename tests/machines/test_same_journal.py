@@ -105,7 +105,9 @@ def journal_of(job, dispatcher, db, folder, port):
     plugins = {f"connector:{name}": {"allow": [f"127.0.0.1:{port}"]} for name in connectors}
     env = {name: value for name, value in os.environ.items() if not name.startswith("INTENDANT_")}
     env |= {
-        "INTENDANT_PLUGINS__SETTINGS": json.dumps({**plugins, "dispatcher:dbos": {"url": db}}),
+        "INTENDANT_PLUGINS__SETTINGS": json.dumps(
+            {**plugins, "dispatcher:dbos": {"url": db}, "dispatcher:absurd": {"url": db}}
+        ),
         "INTENDANT_SECRET_ORDERS_KEY": "test-key-of-the-example",
         "INTENDANT_SECRET_HOOK_KEY": "a-key-of-the-receiver",
         "XDG_CONFIG_HOME": str(folder / ".config"),
@@ -131,18 +133,20 @@ def test_dispatchers_write_the_same(server, tmp_path, job) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     name = job.replace("-", "_")
-    found = {
-        dispatcher: journal_of(job, dispatcher, server.create(f"{name}_{dispatcher}"), tmp_path / "job", port)
-        for dispatcher in ("embedded", "dbos")
-    }
-    embedded, dbos = found["embedded"], found["dbos"]
-    assert embedded["journal"].keys() == dbos["journal"].keys()
-    for step, said in embedded["journal"].items():
-        assert said == dbos["journal"][step], step
-    assert embedded == dbos
-    assert sum(map(len, found["dbos"]["journal"].values())) > 10
+    found = {}
+    for dispatcher in ("embedded", "dbos", "absurd"):
+        db = server.create(f"{name}_{dispatcher}", absurd=dispatcher == "absurd")
+        found[dispatcher] = journal_of(job, dispatcher, db, tmp_path / "job", port)
+    embedded = found["embedded"]
+    assert sum(map(len, embedded["journal"].values())) > 10
     if job in MODELS or job == "look-it-up":
-        assert found["dbos"]["ledger"], "calls were paid for"
+        assert embedded["ledger"], "calls were paid for"
+    for dispatcher in ("dbos", "absurd"):
+        other = found[dispatcher]
+        assert embedded["journal"].keys() == other["journal"].keys()
+        for step, said in embedded["journal"].items():
+            assert said == other["journal"][step], (dispatcher, step)
+        assert embedded == other
 
 
 def test_it_is_shown_for_fourteen_jobs() -> None:
