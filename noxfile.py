@@ -127,6 +127,9 @@ def types(session: nox.Session) -> None:
     """Mypy, strict, over all sources; and over some plugins as a third party would check them."""
     sync(session)
     session.run("mypy", *(str(path / "src") for path in MEMBERS))
+    # No test executes the benchmarks: what they call must be there.
+    plain = "--config-file=tests/mypy_benchmarks.ini"
+    session.run("mypy", plain, "tests/benchmarks", "tests/mutants.py", "docs/picture.py", silent=True)
     for path in (HAIKU, *(ROOT / "plugins" / name for name in ONE_OF_EACH_KIND)):
         session.run("mypy", "--config-file=tests/mypy_third_party.ini", str(path / "src"), silent=True)
 
@@ -315,6 +318,7 @@ def postgresql(session: nox.Session) -> None:
         "core/tests/test_embedding.py",
         "plugins/connector-sql/tests",
         "contrib/dbos/tests",
+        "contrib/absurd/tests",
         "contrib/dashboard/tests/test_dashboard.py::test_pages_and_changes_are_the_same_over_postgresql",
         "tests/machines",
         *session.posargs,

@@ -57,7 +57,7 @@ def exact_calls(count: Callable[[str], int]) -> Compress:
         tokens = count(text)
         for one in compressors:
             request = CompressRequest(text=text, tokens=tokens, target_tokens=0, count=count, kind=kind)
-            answer = one.shrink(request)
+            answer = one.compress(request)
             if answer is not None:
                 text, tokens = answer.text, answer.tokens_after
         return text
@@ -170,7 +170,7 @@ def main() -> None:
         count(document.text)
         return document.text
 
-    tools = [("", "counting once", count_only)]
+    tools: list[tuple[str, str, Compress]] = [("", "counting once", count_only)]
     tools.append(("intendant", "structural + template", exact_calls(count)))
     tools += [("intendant", name, compress) for name, compress in own()]
     found, missing = peers(count)

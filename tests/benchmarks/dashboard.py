@@ -19,6 +19,7 @@ import time
 import urllib.request
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from intendant import Workflow
@@ -50,7 +51,7 @@ class Ask(IntentHandler):
 
 def flow(name: str, last: dict) -> Workflow:
     """A workflow of ten steps, the last of which is given."""
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"id": f"step{number}", "intent": "ask", "prompt": "do", "input": ["words"] * 20} for number in range(9)
     ]
     for before, step in pairwise(steps):
@@ -202,6 +203,7 @@ def timed(file: Path, runs: list[str], times: int) -> None:
     server = subprocess.Popen(
         [*command, "--db", f"sqlite:///{file}"], stdout=subprocess.PIPE, text=True, cwd=file.parent
     )
+    assert server.stdout is not None
     try:
         base = server.stdout.readline().split()[-1].rstrip("/")
         asked(base, "/")

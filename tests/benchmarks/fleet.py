@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from select import select
+from typing import Any
 
 from fleet_parts import Ask, Books, flow_of
 from fleet_worker import Machine
@@ -39,7 +40,7 @@ class Fleet:
         self._workers: list[subprocess.Popen[bytes]] = []
         self._ready: list[subprocess.Popen[bytes]] = []
 
-    def start(self, **own: object) -> "subprocess.Popen[bytes]":
+    def start(self, **own: Any) -> "subprocess.Popen[bytes]":
         """Start a worker; `own` is what it does not have in common."""
         machine = replace(self.common, **{"host": f"host-{len(self._workers)}", **own})
         with self._log.open("ab") as log:
@@ -47,7 +48,7 @@ class Fleet:
         self._workers.append(worker)
         return worker
 
-    def started(self, count: int, **own: object) -> list["subprocess.Popen[bytes]"]:
+    def started(self, count: int, **own: Any) -> list["subprocess.Popen[bytes]"]:
         """Start workers, and wait until all of them are ready."""
         made = [self.start(**own) for _ in range(count)]
         for worker in made:
@@ -119,7 +120,7 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet_on(db: str, **common: object) -> AsyncIterator[Fleet]:
+async def fleet_on(db: str, **common: Any) -> AsyncIterator[Fleet]:
     """A fleet on a database while the block is executed; what is left of it is killed."""
     with tempfile.TemporaryDirectory() as folder:
         machine = Machine(db=db, books=f"{folder}/books", **common)

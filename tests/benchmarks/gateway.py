@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 from answering import MODEL, answering
 from openai import AsyncOpenAI
@@ -39,7 +40,7 @@ Made = Callable[[], Awaitable[object]]
 
 async def bare(url: str, _folder: Path) -> Made:
     client = AsyncOpenAI(base_url=url, api_key="x", max_retries=0)
-    messages = [{"role": "user", "content": TEXT}]
+    messages: Any = [{"role": "user", "content": TEXT}]
     return lambda: client.chat.completions.create(model=MODEL, messages=messages, max_tokens=50)
 
 

@@ -18,6 +18,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from typing import Any
 
 from openai import AsyncOpenAI
 
@@ -97,10 +98,11 @@ class OpenAIHere(Provider):
         return TokenCounting(estimate_tokens, exact=True)
 
     async def complete(self, held: Hold, request: ModelRequest) -> ModelReply:
-        messages = [{"role": item.role, "content": item.content} for item in request.messages]
+        messages: Any = [{"role": item.role, "content": item.content} for item in request.messages]
         reply = await self.client.chat.completions.create(
             model=MODEL, messages=messages, max_tokens=held.max_output_tokens
         )
+        assert reply.usage is not None
         usage = Usage(input_tokens=reply.usage.prompt_tokens, output_tokens=reply.usage.completion_tokens)
         return ModelReply(text="yes", usage=usage, model=MODEL, provider="openai")
 

@@ -30,9 +30,11 @@ import tempfile
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import select
@@ -43,7 +45,17 @@ from intendant.hooks.providers import Hold, Provider, StreamMeter, TokenCounting
 from intendant.plugin import Message, ModelReply, ModelRequest, ProviderError, Route, Usage
 from intendant.record.journal import Journal
 from intendant.record.rows import RunRow
-from intendant.record.store import Store, bookings, database, holds, integrity, leases, limits, runs
+from intendant.record.store import (
+    Store,
+    bookings,
+    clock as clock_module,
+    database,
+    holds,
+    integrity,
+    leases,
+    limits,
+    runs,
+)
 from intendant.record.store.tables import budget, hold, lease, ledger
 from intendant.spending import (
     gateway as gateway_module,
@@ -284,7 +296,7 @@ async def ask(
         except (ProviderError, ConnectionError):
             continue
         except asyncio.CancelledError:
-            if asyncio.current_task().cancelling():
+            if (mine := asyncio.current_task()) is not None and mine.cancelling():
                 raise
 
 
@@ -294,8 +306,7 @@ async def misfortunes(plan: Plan, store: Store, chance: random.Random) -> None:
         await asyncio.sleep(chance.uniform(0.001, 0.02))
         if plan.jumps:
             skew = chance.choice([0, 0, -7200, 7200, 86_400, -86_400])
-            for module in (ledger_module, standing_module, bookings, limits):
-                module.time = lambda skew=skew: time.time() + skew
+            set_clocks(partial(skewed, skew))
         if plan.sweeps:
             ahead = chance.choice([0, 4000])
             await store.do(holds.expire(time.time() + ahead))
@@ -440,6 +451,7 @@ async def prepare(plan: Plan, url: str) -> None:
 
 
 async def set_limits(plan: Plan, store: Store) -> None:
+    per: Any
     for (kind, per), (tokens, micro) in plan.limits.items():
         await store.do(limits.set_limit(f"{kind}:{plan.name}", per, tokens, micro))
 
@@ -492,10 +504,20 @@ def start(plan: Plan, url: str, folder: Path, number: int, life: int) -> int:
         os._exit(failed)  # whatever happens: two processes must not both go on with the parent's work
 
 
+def skewed(seconds: float) -> float:
+    """The time by a clock that is wrong."""
+    return time.time() + seconds
+
+
+def set_clocks(clock: Callable[[], float]) -> None:
+    """Let what books calls and limits have this clock."""
+    for module in (ledger_module, standing_module, bookings, limits, clock_module):
+        setattr(module, "time", clock)  # noqa: B010  # a module has no such attribute for type checkers
+
+
 def quick(plan: Plan) -> None:
     """Waits that suit calls of a millisecond, and clocks that are right. What a dead process holds is not waited for."""
-    for module in (ledger_module, standing_module, bookings, limits):
-        module.time = time.time
+    set_clocks(time.time)
     gateway_module.RETRY_SECONDS = 0.001
     holding_module.WAIT_SECONDS = 0.2 if plan.kills else 10.0
     standing_module.POLL = 0.02

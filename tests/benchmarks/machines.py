@@ -105,12 +105,13 @@ def measure_step(server: OwnServer, rounds: int) -> list[Line]:
     for _ in range(rounds):
         for steps in (CHAIN, 1):
             for name, process in children.items():
+                assert process.stdin is not None
+                assert process.stdout is not None
                 process.stdin.write(f"{steps}\n")
                 process.stdin.flush()
                 found.setdefault((name, steps), []).append(json.loads(process.stdout.readline()))
     for process in children.values():
-        process.stdin.close()
-        process.wait(60)
+        process.communicate(timeout=60)
     lines: list[Line] = []
     for steps in (CHAIN, 1):
         (mine, cpu), (peer, of_peer) = (
@@ -126,6 +127,7 @@ def measure_step(server: OwnServer, rounds: int) -> list[Line]:
 def child(name: str, url: str) -> "subprocess.Popen[str]":
     command = [sys.executable, __file__, "--child", name, url]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
 

@@ -8,14 +8,13 @@ Prints a table and writes `bench-output/overhead.svg`. The peer in the same run 
 import argparse
 import asyncio
 import json
-import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter, process_time
 
 from intendant import Workflow
 from intendant.plugin import IntentHandler, IntentSpec, StepRequest, StepResult
-from intendant.testing import engine
+from intendant.testing import sync_engine
 
 OUT = Path("bench-output")
 
@@ -45,7 +44,7 @@ def workflow(count: int) -> Workflow:
 def run_once(count: int, folder: Path) -> tuple[float, float]:
     """Wall and CPU milliseconds per step, planning and the last commit included."""
     flow = workflow(count)
-    with engine(Copy(), db=f"sqlite:///{folder}/{count}.db") as service:
+    with sync_engine(Copy(), db=f"sqlite:///{folder}/{count}.db") as service:
         service.run(workflow(10))  # imports and the opening of the database are not the step's
         wall, cpu = perf_counter(), process_time()
         result = service.run(flow)
@@ -123,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

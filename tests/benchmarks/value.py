@@ -84,7 +84,8 @@ def _show(row: Saved) -> Saved:
 
 
 def _mean(rows: Sequence[Saved]) -> Saved:
-    return Saved("", *(fmean(getattr(row, name) for row in rows) for name in ("saved", "low", "high")), "")
+    saved, low, high = (fmean(getattr(row, name) for row in rows) for name in ("saved", "low", "high"))
+    return Saved("", saved, low, high, "")
 
 
 # --- routing ---
@@ -157,7 +158,7 @@ def _runs(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _documents(folder: Path) -> Iterator[Saved]:
-    script = {"__name__": "score"}
+    script: dict[str, Any] = {"__name__": "score"}
     exec(compile((folder / "score.py").read_text(), "score.py", "exec"), script)  # the folder's own
     rows = [json.loads(line) for line in (folder / "dev.jsonl").open()]
     modes: tuple[tuple[str, dict[str, Any]], ...] = (

@@ -18,7 +18,7 @@ BEGIN_SECONDS = 10.0
 """How long a page waits for a run to begin."""
 MOST_TOKENS = 10**12
 
-Listener = Callable[[Event], None]
+Listener = Callable[[Event], object]
 
 
 async def begun(ask: Ask, start: Callable[[Listener], Coroutine[Any, Any, Any]]) -> str:

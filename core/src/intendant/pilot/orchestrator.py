@@ -66,7 +66,7 @@ class WorkflowOrchestrator:
     def __init__(
         self,
         engine: Engine,
-        listeners: Iterable[Callable[[Event], None]] = (),
+        listeners: Iterable[Callable[[Event], object]] = (),
         on_text: Callable[[str, str], object] | None = None,
         *,
         beats: bool = False,

@@ -34,7 +34,7 @@ from intendant.record.store import liveness, runs
 if TYPE_CHECKING:
     from intendant.pilot.webhooks import WebhookReceiver
 
-Listener = Callable[[Event], None]
+Listener = Callable[[Event], object]
 TextListener = Callable[[str, str], object]
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = get_logger("intendant.journal")
 
-Listener = Callable[[Event], None]
+Listener = Callable[[Event], object]
 ResultT = TypeVar("ResultT")
 EventT = TypeVar("EventT", bound=Event)
 Fields = ParamSpec("Fields")
