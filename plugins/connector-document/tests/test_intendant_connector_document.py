@@ -341,3 +341,123 @@ def test_a_formula_with_a_value_or_an_empty_text_is_computed():
         b'<c r="A1"><f si="0"/></c>',
     ):
         assert unsaved(cell)
+
+
+def sheet(lines, *, size=10):
+    """A page with words at their places: lines of (left, right, text), of which one of both is None."""
+    from fpdf import FPDF
+
+    made = FPDF(unit="pt")
+    made.add_page()
+    made.set_font("Helvetica", size=size)
+    for number, line in enumerate(lines):
+        for left, right, text in line:
+            start = left if left is not None else right - made.get_string_width(text)
+            made.text(start, 60 + 14 * number, text)
+    return made
+
+
+def statement(rows, *, header=True):
+    """A page of a bank's statement: columns without lines, amounts aligned at their right."""
+    names = [[(50, None, "Date"), (130, None, "Details"), (None, 420, "Amount"), (None, 520, "Balance")]]
+    body = [[(50, None, day), (130, None, text), (None, 420, a), (None, 520, b)] for day, text, a, b in rows]
+    return [*(names if header else []), *body]
+
+
+MARCH = [
+    ("2026-03-02", "Rent, flat 12", "-900.00", "1,100.00"),
+    ("2026-03-05", "Salary of Example Ltd", "3,100.50", "4,200.50"),
+    ("2026-03-09", "Coffee", "-2.40", "4,198.10"),
+]
+AS_RECORDS = [dict(zip(("Date", "Details", "Amount", "Balance"), row, strict=True)) for row in MARCH]
+
+
+async def test_finds_a_table_with_lines_in_a_pdf(read):
+    pytest.importorskip("pdfplumber")
+    from fpdf import FPDF
+
+    made = FPDF()
+    made.add_page()
+    made.set_font("Helvetica", size=10)
+    made.cell(0, 10, "Statement of account")
+    made.ln()
+    with made.table() as table:
+        for row in [("Item", "Qty", "Price"), ("Bolts, M8", "20", "1.50"), ("Washers", "", "0.05")]:
+            table.row(row)
+    document = await read(bytes(made.output()), tables=True)
+    assert document["tables"] == [
+        {
+            "page": 1,
+            "rows": [
+                {"Item": "Bolts, M8", "Qty": "20", "Price": "1.50"},
+                {"Item": "Washers", "Qty": None, "Price": "0.05"},
+            ],
+        }
+    ]
+    assert "Statement of account" in document["text"]
+
+
+async def test_finds_a_table_that_white_space_tells(read):
+    """Its names are aligned at another side than their columns, and text around it is no part of it."""
+    pytest.importorskip("pdfplumber")
+    title = [[(50, None, "Your account at a glance, with all that was booked in March")], [], []]
+    document = await read(bytes(sheet(title + statement(MARCH)).output()), tables=True)
+    assert document["tables"] == [{"page": 1, "rows": AS_RECORDS}]
+
+
+async def test_names_at_the_left_of_numbers_at_the_right_are_theirs(read):
+    pytest.importorskip("pdfplumber")
+    lines = [[(50, None, "Part"), (300, None, "No")]]
+    lines += [
+        [(50, None, part), (None, 400, number)] for part, number in (("axle", "7"), ("hub", "19"), ("rim", "4"))
+    ]
+    document = await read(bytes(sheet(lines).output()), tables=True)
+    assert document["tables"][0]["rows"][1] == {"Part": "hub", "No": "19"}
+
+
+async def test_a_line_that_goes_on_in_one_column_belongs_to_the_row_above(read):
+    pytest.importorskip("pdfplumber")
+    lines = statement(MARCH)
+    lines.insert(3, [(130, None, "for February")])
+    document = await read(bytes(sheet(lines).output()), tables=True)
+    assert [row["Details"] for row in document["tables"][0]["rows"]] == [
+        "Rent, flat 12",
+        "Salary of Example Ltd for February",
+        "Coffee",
+    ]
+
+
+@pytest.mark.parametrize("header", [True, False], ids=["header again", "no header"])
+async def test_a_table_that_goes_on_on_the_next_page_is_one(read, header):
+    pytest.importorskip("pdfplumber")
+    made = sheet(statement(MARCH))
+    made.add_page()
+    april = [(day.replace("-03-", "-04-"), *rest) for day, *rest in MARCH]
+    for number, line in enumerate(statement(april, header=header)):
+        for left, right, text in line:
+            made.text(left if left is not None else right - made.get_string_width(text), 60 + 14 * number, text)
+    (table,) = (await read(bytes(made.output()), tables=True))["tables"]
+    assert [row["Date"] for row in table["rows"]] == [row[0] for row in MARCH + april]
+
+
+async def test_text_in_columns_is_no_table(read):
+    pytest.importorskip("pdfplumber")
+    left = "a sentence that runs on", "over the line and goes", "to the next one until", "it comes to its end."
+    lines = [[(50, None, text), (320, None, text[::-1])] for text in left * 3]
+    assert (await read(bytes(sheet(lines).output()), tables=True))["tables"] == []
+
+
+async def test_tables_without_names_are_rows(read):
+    pytest.importorskip("pdfplumber")
+    document = await read(bytes(sheet(statement(MARCH)).output()), tables=True, header=None)
+    assert document["tables"][0]["rows"][1] == list(MARCH[0])
+
+
+async def test_tables_are_found_on_the_pages_that_are_named_and_only_if_asked(read):
+    pytest.importorskip("pdfplumber")
+    made = sheet(statement(MARCH))
+    made.add_page()
+    made.text(50, 60, "nothing")
+    data = bytes(made.output())
+    assert (await read(data, tables=True, pages="2"))["tables"] == []
+    assert "tables" not in await read(data)

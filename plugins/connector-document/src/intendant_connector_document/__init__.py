@@ -71,6 +71,8 @@ class Read(Options):
     """Of a PDF: such as `1-3,7`; by default all."""
     password: str | None = Field(default=None, repr=False)
     """Of an encrypted PDF: `"{{ secrets.NAME }}"`."""
+    tables: bool = False
+    """Of a PDF: whether its tables are found too (`pip install 'intendant-connector-document[tables]'`)."""
     sheet: str | int | None = None
     """Of a workbook: a sheet's name or number, from 1; its rows are given alone. By default all sheets."""
     header: int | None = Field(default=1, ge=1)
@@ -96,9 +98,10 @@ class DocumentConnector(NetworkConnector):
         """Read a document, or all that match a pattern.
 
         Returns:
-            Of a PDF `kind`, `title`, `pages` (their number), `text`, and `by_page` with each page's text. Of a
-            workbook the rows of the sheet that was named, else `kind` and `sheets`, each with `name` and `rows`.
-            Of a pattern a list, each element with the file's `path`.
+            Of a PDF `kind`, `title`, `pages` (their number), `text`, and `by_page` with each page's text; with
+            `tables` also `tables`, each with the `page` on which it begins and its `rows`, whose cells are text.
+            Of a workbook the rows of the sheet that was named, else `kind` and `sheets`, each with `name` and
+            `rows`. Of a pattern a list, each element with the file's `path`.
 
         Raises:
             AddressRefused: The address may not be reached.
@@ -136,7 +139,9 @@ class DocumentConnector(NetworkConnector):
 
     async def _document(self, data: bytes, name: str, parameters: Read, notes: list[str]) -> Json:
         settings: DocumentSettings = self.settings
-        how: dict[str, Any] = parameters.model_dump(include={"pages", "password", "sheet", "header", "merged"})
+        how: dict[str, Any] = parameters.model_dump(
+            include={"pages", "password", "tables", "sheet", "header", "merged"}
+        )
         how |= {name: getattr(settings, name) for name in ("max_unpacked", "max_pages", "max_cells")}
         try:
             with bounded(Bounds(settings.read_seconds, settings.read_megabytes)):

@@ -161,6 +161,7 @@ def _pdf(data: bytes, how: dict[str, Any]) -> Json:
             if size > MOST_TEXT:
                 raise Unreadable(f"has more than {MOST_TEXT} characters", "name some pages with `pages`")
         title = reader.metadata.title if reader.metadata is not None else None
+        tables = _pdf_tables(data, numbers, how) if how["tables"] else None
     except (DependencyError, ImportError):
         raise Unreadable("is encrypted in a way that needs cryptography", "pip install cryptography") from None
     except (PyPdfError, *_FAULTS) as error:
@@ -170,7 +171,28 @@ def _pdf(data: bytes, how: dict[str, Any]) -> Json:
         raise Unreadable("has pages without text: they are pictures", "run text recognition (OCR) on it first")
     by_page: Json = [{"page": number, "text": text} for number, text in zip(numbers, texts, strict=True)]
     name = str(title) if title else None
-    return {"kind": "pdf", "title": name, "pages": count, "text": "\n\n".join(texts), "by_page": by_page}
+    read: dict[str, Json] = {"kind": "pdf", "title": name, "pages": count, "text": "\n\n".join(texts)}
+    return read | {"by_page": by_page} | ({} if tables is None else {"tables": tables})
+
+
+def _pdf_tables(data: bytes, numbers: list[int], how: dict[str, Any]) -> list[Json]:
+    """The tables of a PDF, with records by the names in their header, or rows without."""
+    from intendant_connector_document._tables import tables_of
+
+    try:
+        found = tables_of(data, numbers, how["password"] or "")
+    except ImportError:
+        hint = "pip install 'intendant-connector-document[tables]'"
+        raise Unreadable("is a PDF, and finding tables in one needs pdfplumber", hint) from None
+    header, made = how["header"], list[Json]()
+    for table in found:
+        rows: list[list[Json]] = [[_clean(cell) or None for cell in row] for row in table.rows]
+        records: list[Json] = [*rows]
+        if header is not None:
+            titles = _titles(rows[header - 1]) if len(rows) >= header else []
+            records = [dict(zip(titles, row, strict=True)) for row in rows[header:]]
+        made.append({"page": table.page, "rows": records})
+    return made
 
 
 _LIGATURES = str.maketrans(
