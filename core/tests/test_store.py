@@ -228,25 +228,47 @@ def test_the_migrations_make_the_tables(tmp_path) -> None:
     engine.dispose()
 
 
+def shape(url, prepare):
+    """What an empty database is made of after it was prepared."""
+    engine = database.connect(url)
+    prepare(engine)
+    seen = inspect(engine)
+    found = {
+        table: (
+            [(column["name"], str(column["type"]), column["nullable"]) for column in seen.get_columns(table)],
+            sorted(str(check["name"]) for check in seen.get_check_constraints(table)),
+            sorted(str(index["name"]) for index in seen.get_indexes(table)),
+        )
+        for table in seen.get_table_names()
+    }
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            rows = connection.execute(text("SELECT sequencename, data_type::text FROM pg_sequences"))
+            found |= {row.sequencename: row.data_type for row in rows}
+    engine.dispose()
+    return found
+
+
 def test_created_and_migrated_databases_are_the_same(tmp_path) -> None:
-    made, migrated = (database.connect(f"sqlite:///{tmp_path}/{name}.db") for name in ("made", "migrated"))
-    database.prepare(made)
-    database.upgrade(migrated)
+    made, migrated = (f"sqlite:///{tmp_path}/{name}.db" for name in ("made", "migrated"))
+    assert shape(made, database.prepare) == shape(migrated, database.upgrade)
 
-    def shape(engine):
-        seen = inspect(engine)
-        return {
-            table: (
-                [(column["name"], str(column["type"]), column["nullable"]) for column in seen.get_columns(table)],
-                sorted(str(check["name"]) for check in seen.get_check_constraints(table)),
-                sorted(str(index["name"]) for index in seen.get_indexes(table)),
-            )
-            for table in seen.get_table_names()
-        }
 
-    assert shape(made) == shape(migrated)
-    made.dispose()
-    migrated.dispose()
+@needs_server
+def test_so_they_are_on_postgresql_with_ids_of_64_bits() -> None:
+    """The sequences too, which number the rows."""
+    found = []
+    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        for prepare in (database.prepare, database.upgrade):
+            name = f"test_{uuid4().hex}"
+            connection.execute(text(f"CREATE DATABASE {name}"))
+            found.append(shape(server.url.set(database=name).render_as_string(hide_password=False), prepare))
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+    assert found[0] == found[1]
+    for table in ("ledger", "memory"):
+        assert (found[0][f"{table}_id_seq"], found[0][table][0][0][:2]) == ("bigint", ("id", "BIGINT"))
 
 
 def test_another_version_is_refused_with_the_way_out(tmp_path) -> None:

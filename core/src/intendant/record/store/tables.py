@@ -17,7 +17,7 @@ from sqlalchemy import (  # noqa: TID253  # this wing is itself imported lazily
     text,
 )
 
-HEAD = "0017"
+HEAD = "0018"
 """The migration these tables correspond to."""
 VERSION_TABLE = "intendant_version"
 """Ours alone: a host's own alembic in the same database uses another."""
@@ -32,6 +32,8 @@ metadata = MetaData(
 )
 
 _KEY = String(300)
+_ID = BigInteger().with_variant(Integer(), "sqlite")
+"""An id of a table that grows with each run or call. SQLite numbers INTEGER columns alone, of 64 bits."""
 _OPEN = "state = 'held'"
 _ENDED = "finished_at IS NOT NULL AND plan_version > 0"
 _OF_ENDED = ("tenant", "created_at", "id", "finished_at", "plan_version")
@@ -173,7 +175,7 @@ hold = Table(
 ledger = Table(
     "ledger",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", _ID, primary_key=True, autoincrement=True),
     Column("hold_key", _KEY, nullable=False),
     Column("run_id", _KEY, nullable=False),
     Column("step_key", _KEY, nullable=False),
@@ -391,7 +393,7 @@ observation = Table(
 memory = Table(
     "memory",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", _ID, primary_key=True, autoincrement=True),
     Column("agent_id", Integer, ForeignKey("agent.id", ondelete="CASCADE"), nullable=False),
     Column("kind", String(12), nullable=False),  # profile, run, note, pattern
     Column("text", Text, nullable=False),
@@ -412,7 +414,7 @@ memory_vector = Table(
     "memory_vector",
     metadata,
     Column("agent_id", Integer, primary_key=True, autoincrement=False),
-    Column("memory_id", Integer, primary_key=True, autoincrement=False),
+    Column("memory_id", _ID, primary_key=True, autoincrement=False),
     Column("space", String(200), nullable=False),  # whose places they are: an embedder and its space
     Column("place", LargeBinary, nullable=False),  # floats of four bytes, little-endian, of length 1
     sqlite_with_rowid=False,
@@ -423,6 +425,6 @@ memory_term = Table(
     metadata,
     Column("agent_id", Integer, primary_key=True, autoincrement=False),
     Column("term", BigInteger, primary_key=True, autoincrement=False),  # of a part of a word: see `text.grams`
-    Column("memory_id", Integer, primary_key=True, autoincrement=False),
+    Column("memory_id", _ID, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
