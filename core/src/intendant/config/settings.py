@@ -168,6 +168,10 @@ class RunSettings(Section):
     """Steps of a run that may be executed at once."""
     dispatcher: str = "embedded"
     """What brings runs to processes (`intendant worker`): `embedded`, each worker its own, or an installed one."""
+    processes: int = Field(default=0, ge=0, le=64)
+    """Processes in which large texts are compressed; 0 for a thread. A program that sets it needs the usual guard
+    `if __name__ == "__main__":`.
+    """
     max_items: int = Field(default=100_000, ge=1, le=10_000_000)
     """Items that one `for_each` may have: how many there are may follow from what a model found."""
     step_timeout: float | None = Field(default=300.0, gt=0)

@@ -41,15 +41,19 @@ class HandlerAdapter:
 
 
 class CompressorAdapter:
-    """Claims content that a compressor is asked for and has not tried."""
+    """Claims content that a compressor is asked for and has not tried.
+
+    Attributes:
+        compressor: The compressor.
+    """
 
     def __init__(self, plugin: Compressor) -> None:
-        self._plugin = plugin
+        self.compressor = plugin
 
     @hookimpl
     def compress(self, request: CompressRequest) -> "Compression | Awaitable[Compression | None] | None":
         """See `intendant.hooks.specs.compress`."""
-        plugin = self._plugin
+        plugin = self.compressor
         asked = request.strategy in ("auto", plugin.name)
         if not asked or plugin.name in request.tried or (request.lossless_only and not plugin.lossless):
             return None

@@ -1,12 +1,15 @@
 """Asks the five questions: the only caller of the plugin manager's hooks, and their typed face."""
 
+import asyncio
 import inspect
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, TypeVar
 
 import pluggy
 
-from intendant.hooks.adapters import fault_of
+from intendant.hooks.adapters import CompressorAdapter, fault_of
+from intendant.hooks.bases import Compressor
 from intendant.model.errors import PluginError
 from intendant.model.requests import (
     BudgetRequest,
@@ -36,9 +39,22 @@ class Questions:
         """How is this run's budget shared? None if the strategy is not installed."""
         return _right(request, self._hook.allocate_budget(request=request), Allocation)
 
-    async def compress(self, request: CompressRequest) -> Compression | None:
-        """Can this be made smaller? None if no compressor can."""
-        return _right(request, await _settled(self._hook.compress(request=request)), Compression)
+    async def compress(self, request: CompressRequest, *, in_thread: bool = False) -> Compression | None:
+        """Can this be made smaller? None if no compressor can.
+
+        Args:
+            request: The text, and how small it should be.
+            in_thread: Ask in a thread, so that the event loop goes on; an answer to be awaited is awaited in it.
+        """
+        ask = partial(self._hook.compress, request=request)
+        answer = await asyncio.to_thread(ask) if in_thread else ask()
+        return _right(request, await _settled(answer), Compression)
+
+    def compressors(self) -> tuple[Compressor, ...] | None:
+        """Those that are asked, in order; None if something else answers too, or wraps their answers."""
+        asked = [each.plugin for each in reversed(self._hook.compress.get_hookimpls())]
+        found = tuple(each.compressor for each in asked if isinstance(each, CompressorAdapter))
+        return found if len(found) == len(asked) else None
 
     def route(self, request: RouteRequest) -> Route | None:
         """Which model does this step? None if no tier takes it."""

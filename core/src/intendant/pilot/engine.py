@@ -23,6 +23,8 @@ from intendant.spending.pricing import Prices
 from intendant.spending.standing import StandingBudgets
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from intendant.record.store import Store
 
 MICRO = 1_000_000
@@ -41,6 +43,8 @@ class Engine:
         discover: Use installed plugins.
         db: Database URL, `none` for memory only; stronger than the setting `store.db`.
         secrets: Finds `{{ secrets.NAME }}` before the environment is asked: takes a name, gives its value or None.
+        executor: Where large texts are compressed: any of `concurrent.futures`, of processes or machines too; not
+            shut down by this. By default `run.processes` of its own, or a thread.
 
     Raises:
         PluginLoadError: A plugin that was asked for cannot be used.
@@ -55,6 +59,7 @@ class Engine:
         discover: bool = True,
         db: str | None = None,
         secrets: SecretSource | None = None,
+        executor: "Executor | None" = None,
     ) -> None:
         self.settings = settings if isinstance(settings, Settings) else Settings.load(settings, file=None)
         self.secrets = Secrets(self.settings.secrets, secrets)
@@ -84,6 +89,8 @@ class Engine:
         self._gateway: Gateway | None = None
         self._standing: StandingBudgets | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._executor = executor
+        self._processes: Executor | None = None
 
     def adopt(self, settings: Settings) -> None:
         """Go by other values of live settings, from the next run on. What is no decision of a run (plugins,
@@ -150,6 +157,17 @@ class Engine:
         return self._gateway
 
     @property
+    def executor(self) -> "Executor | None":
+        """Where large texts are compressed; None for a thread."""
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        if self._executor is None and self._processes is None and (count := self.settings.run.processes):
+            # A fork would take over locks of the store's thread.
+            self._processes = ProcessPoolExecutor(count, get_context("spawn"))
+        return self._executor or self._processes
+
+    @property
     def standing(self) -> StandingBudgets:
         """What the tenant and its agents may spend in all their runs."""
         if self._standing is None:
@@ -172,6 +190,9 @@ class Engine:
     async def aclose(self) -> None:
         """Give leases and connections back, and commit what is left. The engine can be used again."""
         await self.settled()
+        if self._processes is not None:
+            self._processes.shutdown(wait=False, cancel_futures=True)
+            self._processes = None
         if self._gateway is not None:
             await self._gateway.close()
         for provider in self.plugins.providers.values():

@@ -99,7 +99,12 @@ def _chain(engine: Engine, plan: Plan) -> CompressionChain | None:
     if not on["compression_enabled"]:
         return None
     own = engine.settings.compression.calibration
-    return CompressionChain(engine.questions, shadow=on["shadow"], calibration="" if own is None else str(own))
+    return CompressionChain(
+        engine.questions,
+        shadow=on["shadow"],
+        calibration="" if own is None else str(own),
+        executor=engine.executor,
+    )
 
 
 def switched_off() -> IntendantError:

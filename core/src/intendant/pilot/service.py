@@ -32,6 +32,8 @@ from intendant.planning.decided import Plan
 from intendant.record.store import liveness, runs
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from intendant.pilot.webhooks import WebhookReceiver
 
 Listener = Callable[[Event], object]
@@ -56,6 +58,8 @@ class OrchestrationService(ServiceView):
         discover: Use installed plugins.
         db: Database URL, `none` for memory only; stronger than the setting `store.db`.
         secrets: Finds `{{ secrets.NAME }}` before the environment is asked: takes a name, gives its value or None.
+        executor: Where large texts are compressed: any of `concurrent.futures`, of processes or machines too; not
+            shut down by this. By default `run.processes` of its own, or a thread.
 
     Raises:
         PluginLoadError: A plugin that was asked for cannot be used.
@@ -70,8 +74,10 @@ class OrchestrationService(ServiceView):
         discover: bool = True,
         db: str | None = None,
         secrets: SecretSource | None = None,
+        executor: "Executor | None" = None,
     ) -> None:
-        self._engine = Engine(settings, plugins=plugins, discover=discover, db=db, secrets=secrets)
+        how: dict[str, Any] = {"discover": discover, "db": db, "secrets": secrets, "executor": executor}
+        self._engine = Engine(settings, plugins=plugins, **how)
         self._running: dict[str, RunState] = {}
 
     @classmethod

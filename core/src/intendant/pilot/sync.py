@@ -24,6 +24,8 @@ from intendant.pilot.vocabulary import Vocabulary
 from intendant.planning.decided import Plan
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from intendant.record.rows import RunRow
     from intendant.record.store.runs import Listed
 
@@ -150,6 +152,7 @@ class SyncOrchestrationService:
         discover: Use installed plugins.
         db: Database URL.
         secrets: Finds secrets by name.
+        executor: Where large texts are compressed.
     """
 
     def __init__(
@@ -160,8 +163,10 @@ class SyncOrchestrationService:
         discover: bool = True,
         db: str | None = None,
         secrets: SecretSource | None = None,
+        executor: "Executor | None" = None,
     ) -> None:
-        self._service = OrchestrationService(settings, plugins=plugins, discover=discover, db=db, secrets=secrets)
+        how: dict[str, Any] = {"discover": discover, "db": db, "secrets": secrets, "executor": executor}
+        self._service = OrchestrationService(settings, plugins=plugins, **how)
         self._thread = LoopThread()
 
     @property

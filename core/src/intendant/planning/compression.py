@@ -9,6 +9,7 @@ and not assumed.
 import json
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import chain, islice
@@ -18,6 +19,7 @@ from intendant.hooks.questions import Questions
 from intendant.model.requests import CompressionPolicy, CompressRequest, ModelClient
 from intendant.model.results import Compression
 from intendant.model.workflow import Json
+from intendant.planning.compressing_apart import compressed
 from intendant.planning.fidelity import expected_retention
 from intendant.planning.risk import SIZES, least_quality
 from intendant.text.content_kinds import kind_of
@@ -112,13 +114,22 @@ class CompressionChain:
         questions: The engine's hooks.
         shadow: What it would have done is recorded, and the content stays as it is.
         calibration: The file by which floors that have a risk are held; by default that of the project.
+        executor: Where large texts are compressed; by default in a thread.
 
     Attributes:
         shadow: As given.
     """
 
-    def __init__(self, questions: Questions, *, shadow: bool = False, calibration: str = "") -> None:
+    def __init__(
+        self,
+        questions: Questions,
+        *,
+        shadow: bool = False,
+        calibration: str = "",
+        executor: Executor | None = None,
+    ) -> None:
         self._questions = questions
+        self._executor = executor
         self._calibration = calibration
         self.shadow = shadow
 
@@ -316,7 +327,7 @@ class CompressionChain:
             context=task.context,
             dense=task.dense,
         )
-        return await self._questions.compress(request)
+        return await compressed(self._questions, request, self._executor)
 
     @staticmethod
     def _next(task: _Task, state: _State, answer: Compression) -> _State | None:
