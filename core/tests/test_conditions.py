@@ -28,6 +28,35 @@ def test_typed_values(source: str, item: object, value: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "item", "value"),
+    [
+        (r"regex.replace(item, '(\\d+) EUR', '\\1 euro')", "7 EUR and 12 EUR", "7 euro and 12 euro"),
+        (r"regex.replace(item, '\\d', '#', 2)", "1 2 3", "# # 3"),
+        (r"regex.replace(item, '[ab]', '<\\0>')", "abc", "<a><b>c"),
+        (r"regex.extract(item, 'No\\. (\\d+)')", "Invoice No. 2026117", "2026117"),
+        ("regex.extract(item, 'b+')", "abba", "bb"),
+        ("regex.extract(item, 'z')", "abba", None),
+        (r"regex.extractAll(item, '#(\\w+)')", "#red and #blue", ["red", "blue"]),
+        ("regex.groups(item, '(a)(x)?b')", "cab", ["ab", "a", None]),
+        ("regex.groups(item, '(?i)Z') == null", "cab", True),
+    ],
+)
+def test_regular_expressions_look_into_text(source: str, item: str, value: object) -> None:
+    assert Expression(source, ["item"]).evaluate(item=item) == value
+
+
+def test_a_regular_expression_that_is_wrong_is_told() -> None:
+    with pytest.raises(ExpressionFailed, match="unterminated subpattern"):
+        Expression("regex.extract(item, '(')", ["item"]).evaluate(item="a")
+
+
+def test_a_regular_expression_that_takes_for_ever_is_stopped() -> None:
+    slow = Expression("regex.extract(item, '(a+)+$')", ["item"])
+    with bounded(Bounds(seconds=0.3)), pytest.raises(StepError, match="took longer"):
+        slow.evaluate(item="a" * 40 + "b")
+
+
+@pytest.mark.parametrize(
     ("source", "item", "says"),
     [
         ("item.a > 90", {"a": "100"}, "does not apply to string and a whole number"),

@@ -3,6 +3,7 @@
 import pytest
 
 from intendant import IntendantError
+from intendant.plugin import Expression
 from intendant_n8n import convert
 from intendant_n8n._convert import MAKERS
 from intendant_n8n._expressions import Scope
@@ -37,13 +38,43 @@ def test_parameters_of_any_form_never_break_the_import(kind) -> None:
         ("$json.a + 1", "(double(item.a) + 1.0)"),
         ("'x' + $json.a", '("x" + (has(item.a) && item.a != null ? string(item.a) : ""))'),
         ("$json['a b'].length", 'size(item["a b"])'),
+        (r"$json.a.replace(/<[^>]*>/g, '')", r'regex.replace(item.a, "<[^>]*>", "")'),
+        ("$json.a.replace(/(b)c/i, '$1-$&')", r'regex.replace(item.a, "(?i)(b)c", "\\1-\\0", 1)'),
+        ("$json.a.match(/a(\\d)/)[1]", r'regex.groups(item.a, "a(\\d)")[1]'),
+        ("$json.a / 2 / 4", "(double((double(item.a) / 2.0)) / 4.0)"),
     ],
 )
 def test_expressions_become_cel(text, cel) -> None:
     assert Scope(lambda *_: "", lambda *_: "").cel(parse(text)) == cel
 
 
-@pytest.mark.parametrize("text", ["$json.", "a b", "f(", "'x", "/x/.test($json.a)", "(" * 100, "new Map()", "{{"])
+@pytest.mark.parametrize("text", ["$json.", "a b", "f(", "'x", "/(/.test($json.a)", "(" * 100, "new Map()", "{{"])
 def test_what_is_not_understood_says_so(text) -> None:
     with pytest.raises(NotUnderstood):
         Scope(lambda *_: "", lambda *_: "").cel(parse(text))
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "value"),
+    [
+        (r"$json.a.replace(/\s+/g, ' ').trim()", "  two   words ", "two words"),
+        (r"$json.a.match(/id=(?<id>\d+)$/)[1]", "x?id=42", "42"),
+        (r"$json.a.split(/[,;]\s*/)", "a, b;c", ["a", "b", "c"]),
+        (r"$json.a.match(/\d/g)", "1 2", ["1", "2"]),
+        (r"$json.a.match(/\d/g)", "none", None),
+        (r"/^a\/b/.test($json.a)", "a/b/c", True),
+        (r"$json.a.replace(/[\u{1F600}-\u{1F64F}[]/gu, '')", "hi \U0001f603 [x", "hi  x"),
+        (r"$json.a.replace(/\./g, '$$1\\')", "a.b", "a$1\\b"),
+    ],
+)
+def test_regular_expressions_do_what_those_of_javascript_do(code, text, value) -> None:
+    cel = Scope(lambda *_: "", lambda *_: "").cel(parse(code))
+    assert Expression(cel, ["item"]).evaluate(item={"a": text}) == value
+
+
+@pytest.mark.parametrize(
+    "code", [r"$json.a.replace(/\p{L}/gu, '')", "$json.a.replace(/a/, $json.b)", "/a/y.test('a')"]
+)
+def test_other_regular_expressions_are_not_understood(code) -> None:
+    with pytest.raises(NotUnderstood):
+        Scope(lambda *_: "", lambda *_: "").cel(parse(code))

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from intendant_n8n._javascript import Arrow, Call, Literal, Member, Name, Node, NotUnderstood
+from intendant_n8n._patterns import called_on_pattern
 from intendant_n8n._words import RESERVED, WORD, is_text, shown
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def called(scope: "Scope", node: Call) -> str:
     Raises:
         NotUnderstood: It cannot be translated.
     """
+    if (made := called_on_pattern(node, scope.cel)) is not None:
+        return made
     match node:
         case Call(Name(name), arguments):
             found = _function(scope, name, arguments)

@@ -88,8 +88,16 @@ class Template:
     parts: "tuple[str | Node, ...]"
 
 
-Node = Literal | Name | Member | Call | Operation | Choice | Object | Array | Template | Arrow
-TREES = (Literal, Name, Member, Call, Operation, Choice, Object, Array, Template, Arrow)
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression: `/source/flags`."""
+
+    source: str
+    flags: str
+
+
+Node = Literal | Name | Member | Call | Operation | Choice | Object | Array | Template | Arrow | Pattern
+TREES = (Literal, Name, Member, Call, Operation, Choice, Object, Array, Template, Arrow, Pattern)
 
 _TOKEN = re.compile(
     r"""\s*(?://[^\n]*\s*|/\*.*?\*/\s*)*(?:
@@ -101,6 +109,10 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
+_PATTERN = re.compile(
+    r"\s*(?P<pattern>/(?![*/])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/[a-z]*)(?![\w$])",
+)
+"""A regular expression, where an operand may stand."""
 _BINDING = [("??", "||"), ("&&",), ("==", "!=", "===", "!=="), ("<", ">", "<=", ">="), ("+", "-"), ("*", "/", "%")]
 """Binary operators, the weakest first."""
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0"}
@@ -188,11 +200,18 @@ class _Reader:
         self.depth = 0
         place = 0
         while text[place:].strip():
-            found = _TOKEN.match(text, place)
+            found = (None if self._after_operand() else _PATTERN.match(text, place)) or _TOKEN.match(text, place)
             if found is None or found.lastgroup is None:
                 raise NotUnderstood(f"`{text[place : place + 20].strip()}`")
             self.tokens.append((found.lastgroup, found[found.lastgroup]))
             place = found.end()
+
+    def _after_operand(self) -> bool:
+        """True if `/` divides here."""
+        if not self.tokens:
+            return False
+        kind, last = self.tokens[-1]
+        return last in ")]}" if kind == "mark" else last != "return"
 
     def peek(self) -> str:
         return self.tokens[self.at][1] if self.at < len(self.tokens) else ""
@@ -291,6 +310,9 @@ class _Reader:
                 return Literal(float(text) if "." in text else int(text))
             case "text":
                 return Literal(unescaped(text[1:-1]))
+            case "pattern":
+                source, _, flags = text[1:].rpartition("/")
+                return Pattern(source, flags)
             case "template":
                 return Template(tuple(self.parts(text[1:-1])))
             case "name" if self.skip("=>"):

@@ -10,7 +10,7 @@ from unicodedata import is_normalized, normalize
 
 from intendant.model.errors import ExpressionFailed
 from intendant.model.workflow import Json
-from intendant.pilot import sandbox
+from intendant.pilot import cel_regex, sandbox
 
 _PLACE = re.compile(r"<input>:\d+:(\d+): (.*)")
 _STRINGS = r"""(?:[rR]?"(?:\\.|[^"\\])*"?|[rR]?'(?:\\.|[^'\\])*'?)"""
@@ -39,9 +39,9 @@ SHOWN = 200
 class Expression:
     """A CEL expression over named values.
 
-    Strings have CEL's own functions and the usual extensions (`lowerAscii`, `split`, `trim`, `replace` …). Whole
-    numbers and decimals compare freely, but arithmetic between them needs `double(x)`. Canonically equal text is
-    equal, whichever way it is composed (Unicode's NFC).
+    Strings have CEL's own functions and the usual extensions (`lowerAscii`, `split`, `trim`, `replace` …), and
+    those of `cel_regex`. Whole numbers and decimals compare freely, but arithmetic between them needs `double(x)`.
+    Canonically equal text is equal, whichever way it is composed (Unicode's NFC).
 
     What could take long is evaluated in a process of its own, within the settings `run.compute_seconds` and
     `run.compute_megabytes`.
@@ -148,6 +148,7 @@ def _environment(variables: tuple[str, ...]) -> Any:
     return cel.NewEnv(
         variables=dict.fromkeys(variables, cel.Type.DYN),
         extensions=[ext_strings.ExtStrings(), ext_math.ExtMath()],
+        functions=cel_regex.declared(),
     )
 
 
@@ -235,6 +236,7 @@ class _Cost:
 
     def __init__(self, source: str) -> None:
         self._length = len(source)
+        self._unbounded = cel_regex.USED.search(source) is not None
         self._loops = _MACROS.search(source) is not None
         copies = COPYING if _COPIES.search(source) else 1
         self._by_values = 0
@@ -249,6 +251,8 @@ class _Cost:
 
     def of(self, size: int) -> int:
         """Steps at most for values of so many characters."""
+        if self._unbounded:
+            return INLINE + 1  # whatever the size
         if not self._loops and not self._by_values:
             return 0  # linear, whatever the size
         whole = self._length + size
