@@ -132,7 +132,7 @@ def _chosen(
     whole = str(body[0].html)
     for node in tree.css(_ASIDE):
         node.decompose()
-    if strip_html(str(body[0].html)).strip():
+    if body[0].text(strip=True):
         return body
     from selectolax.lexbor import LexborHTMLParser
 
