@@ -1,6 +1,7 @@
 """`intendant config` and the layers that it shows."""
 
 import json
+from functools import partial
 
 import pytest
 from typer.testing import CliRunner
@@ -23,7 +24,25 @@ def config(tmp_path, monkeypatch):
         assert done.exit_code == exit_code, done.output + done.stderr
         return done
 
+    call.db = db
     return call
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_who_changed_something_is_recorded_also_where_the_user_has_no_name(config, monkeypatch, named) -> None:
+    """As in a container that executes this under a number alone."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    if named:
+        monkeypatch.setenv("LOGNAME", "ann")
+    monkeypatch.setattr("pwd.getpwuid", lambda _uid: (_ for _ in ()).throw(KeyError("uid not found")))
+    who = "ann" if named else "unknown"
+    config("set", "budget.strategy=equal")
+    assert json.loads(config("history", "--json").stdout)[0]["changed_by"] == who
+    budget = partial(RUNNER.invoke, app_for(["budget"]))
+    db = ("--db", config.db)
+    assert budget(["budget", "set", "agent:a", "--tokens", "5000", "--per", "day", *db]).exit_code == 0
+    assert budget(["budget", "history", *db]).stdout.rstrip().endswith(f"by {who}")
 
 
 def test_every_key_is_listed_with_the_layer_that_it_came_from(config, monkeypatch) -> None:

@@ -1,6 +1,5 @@
 """`intendant alerts`: how the rules stand, what is raised, and its delivery."""
 
-import getpass
 from datetime import UTC, datetime
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +18,7 @@ from intendant.cli.shared import (
     print_json,
 )
 from intendant.model.errors import SettingsError
+from intendant.pilot.process_names import user_name
 
 if TYPE_CHECKING:
     from intendant.record.alerts import RuleState
@@ -98,7 +98,7 @@ def silence(
     until: Any = time() + hours * HOUR if hours else RESET
     with Session(settings, db) as session:
         values = {f"alerts.silence.{rule}": until}
-        session.do(session.engine.steering.change(values, by=getpass.getuser(), note="silence"))
+        session.do(session.engine.steering.change(values, by=user_name(), note="silence"))
     said = None if until is RESET else until
     print_json({"rule": rule, "silent_until": said}) if as_json else print(
         f"{rule} is silent no more" if said is None else f"{rule} is silent until {_time(said)}"

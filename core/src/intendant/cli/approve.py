@@ -1,6 +1,5 @@
 """`intendant approvals`, `intendant approve`, `intendant deny`, `intendant pause` and `intendant cancel`."""
 
-import getpass
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +18,7 @@ from intendant.cli.shared import (
     print_json,
 )
 from intendant.model.errors import IntendantError, amount
+from intendant.pilot.process_names import user_name
 
 if TYPE_CHECKING:
     from intendant.record.rows import ApprovalRow
@@ -138,7 +138,7 @@ def _decide(
     db: str | None,
     settings: list[str] | None,
 ) -> None:
-    by, chosen = getpass.getuser(), load_settings(settings)
+    by, chosen = user_name(), load_settings(settings)
 
     async def work(store: "Store") -> tuple[str, str, int]:
         from intendant.record.store import approvals, runs

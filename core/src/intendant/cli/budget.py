@@ -10,6 +10,7 @@ from intendant.cli.runs import with_store
 from intendant.cli.shared import DbOption, JsonOption, SetOption, app, command, print_json
 from intendant.model.errors import SettingsError
 from intendant.model.workflow import MAX_AMOUNT, MAX_USD
+from intendant.pilot.process_names import user_name
 
 if TYPE_CHECKING:
     from intendant.record.rows import LimitState
@@ -80,8 +81,8 @@ async def _set(
 
     known = [row for row in await store.do(limits.current()) if (row.scope, row.per) == (scope, per)]
     before = (known[0].limit_tokens, known[0].limit_micro) if known else (None, None)
-    amounts = [old if text is None else new for text, new, old in zip(texts, given, before, strict=True)]
-    await store.do(limits.set_limit(scope, per, *amounts))
+    tokens, micro = [old if text is None else new for text, new, old in zip(texts, given, before, strict=True)]
+    await store.do(limits.set_limit(scope, per, tokens, micro, by=user_name()))
     rows = [row for row in await store.do(limits.current()) if (row.scope, row.per) == (scope, per)]
     return rows[0] if rows else None
 
@@ -140,6 +141,7 @@ def show_history(
         at = datetime.fromtimestamp(row.at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         tokens = "no limit" if row.limit_tokens is None else _tokens(row.limit_tokens)
         usd = "no limit" if row.limit_micro is None else _usd(row.limit_micro)
-        print(f"{at}  {row.scope:<24} {row.per:<6} {tokens:>18} {usd:>14}")
+        by = f"  by {row.changed_by}" if row.changed_by else ""
+        print(f"{at}  {row.scope:<24} {row.per:<6} {tokens:>18} {usd:>14}{by}")
     if not rows:
         print("no limit was ever set")

@@ -1,6 +1,5 @@
 """`intendant config`: every setting, where its value came from, and the layer of the database."""
 
-import getpass
 import json
 import sys
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ import typer  # noqa: TID253
 
 from intendant.cli.shared import DbOption, JsonOption, Session, SetOption, app, command, print_json
 from intendant.model.errors import SettingsError
+from intendant.pilot.process_names import user_name
 
 if TYPE_CHECKING:
     from intendant.pilot.settings_view import KeyState
@@ -138,7 +138,7 @@ def set_settings(
         values[key] = parse_value(value, key)
     values |= dict.fromkeys(reset or [], RESET)
     with Session(settings, db) as session:
-        version = session.do(session.engine.steering.change(values, by=getpass.getuser(), note=note))
+        version = session.do(session.engine.steering.change(values, by=user_name(), note=note))
         hidden = _hidden_by_call(session, values)
     if as_json:
         print_json({"version": version, "keys": list(values)})
@@ -190,7 +190,7 @@ def import_settings(
             before = session.do(steering.stored())
             values = dict.fromkeys((key for key in before.values if key not in values), RESET) | values
         note = note or f"imported from {file.name}"
-        version = session.do(steering.change(values, by=getpass.getuser(), note=note))
+        version = session.do(steering.change(values, by=user_name(), note=note))
     print_json({"version": version, "keys": list(values)}) if as_json else print(
         f"version {version}: {', '.join(values)}"
     )
@@ -231,5 +231,5 @@ def roll_back(
 ) -> None:
     """Set the database's layer to what it was at a version. That is a change of its own, and can be undone too."""
     with Session(settings, db) as session:
-        new = session.do(session.engine.steering.roll_back(version, by=getpass.getuser(), note=note))
+        new = session.do(session.engine.steering.roll_back(version, by=user_name(), note=note))
     print_json({"version": new}) if as_json else print(f"version {new}: as it was at version {version}")

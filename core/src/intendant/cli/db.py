@@ -1,6 +1,5 @@
 """`intendant db`: the database that runs are kept in."""
 
-import getpass
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +16,7 @@ from intendant.cli.shared import (
     load_settings,
     print_json,
 )
+from intendant.pilot.process_names import user_name
 
 if TYPE_CHECKING:
     from intendant.pilot.engine import Engine
@@ -53,7 +53,7 @@ def erase_payloads(
 
     async def work(store: "Store") -> tuple[str, int]:
         row = await store.do(runs.find_run(run, chosen.budget.tenant))
-        return row.id, await store.do(erasure.erase(row.id, getpass.getuser()))
+        return row.id, await store.do(erasure.erase(row.id, user_name()))
 
     run_id, count = with_store(db, chosen, work)
     if as_json:
@@ -149,7 +149,7 @@ async def _carry_out(store: "Store", wanted: "Due") -> tuple[int, int]:
     """Prune and erase; returns how many runs are gone, and of how many the payloads."""
     from intendant.record.store import erasure, pruning
 
-    by, gone = getpass.getuser(), 0
+    by, gone = user_name(), 0
     ids = [run_id for of_class in wanted.prune.values() for run_id in of_class]
     for start in range(0, len(ids), pruning.AT_ONCE):
         gone += len(await store.do(pruning.prune(ids[start : start + pruning.AT_ONCE], by)))

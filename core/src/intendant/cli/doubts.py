@@ -1,6 +1,5 @@
 """`intendant doubts`: calls of which is not known whether they were charged, and decisions about them."""
 
-import getpass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from intendant.cli.shared import DbOption, JsonOption, Session, SetOption, app, 
 from intendant.model.errors import SettingsError
 from intendant.model.results import Usage
 from intendant.model.workflow import MAX_AMOUNT, MAX_USD
+from intendant.pilot.process_names import user_name
 
 if TYPE_CHECKING:
     from intendant.record.rows import DoubtRow
@@ -130,19 +130,12 @@ def _decide(
     from intendant.pilot.deciding import decide
 
     with Session(settings, db) as session:
-        work = decide(session.engine, hold, decision, by=_user(), usage=usage, answer=answer)
+        work = decide(session.engine, hold, decision, by=user_name(), usage=usage, answer=answer)
         found: DoubtRow = session.do(work)
     if as_json:
         print_json({**_document(found), "decided": decision})
     else:
         print(f"decided: {decision} {found.hold.key[:KEY]}; go on: intendant resume {found.hold.run_id}")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return "unknown"
 
 
 def _line(row: "DoubtRow") -> str:

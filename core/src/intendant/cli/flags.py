@@ -1,6 +1,5 @@
 """`intendant flags`: what is switched on, for whom, and rollouts under guard."""
 
-import getpass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +8,7 @@ import typer  # noqa: TID253
 from intendant.cli.shared import DbOption, JsonOption, Session, SetOption, app, command, print_json
 from intendant.config.flags import Rollout
 from intendant.model.errors import SettingsError
+from intendant.pilot.process_names import user_name
 
 if TYPE_CHECKING:
     from intendant.config.settings import Settings
@@ -114,7 +114,7 @@ def set_flag(
         said = rollout.model_dump(mode="json")
     with Session(settings, db) as session:
         key = f"flags.{_known(session.engine.settings, name)}"
-        version = session.do(session.engine.steering.change({key: said}, by=getpass.getuser(), note=note))
+        version = session.do(session.engine.steering.change({key: said}, by=user_name(), note=note))
     print_json({"version": version, "flag": name, "value": said}) if as_json else print(
         f"version {version}: {name} is {_words(said)}"
     )
@@ -171,7 +171,7 @@ def choose_profile(
     """Choose what flags are that nothing sets."""
     with Session(settings, db) as session:
         values = {"rollout.profile": profile.value}
-        version = session.do(session.engine.steering.change(values, by=getpass.getuser(), note=note))
+        version = session.do(session.engine.steering.change(values, by=user_name(), note=note))
     print_json({"version": version, "profile": profile.value}) if as_json else print(
         f"version {version}: the profile is {profile.value}"
     )
@@ -197,7 +197,7 @@ def canary(
     from intendant.pilot import rollout_guard
 
     with Session(settings, db) as session:
-        engine, user = session.engine, getpass.getuser()
+        engine, user = session.engine, user_name()
         session.do(engine.steering.refresh(now=True))
         _known(engine.settings, name)
         if act is Act.start:

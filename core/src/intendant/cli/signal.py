@@ -1,6 +1,5 @@
 """`intendant signal`."""
 
-import getpass
 import json
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,7 @@ from intendant.cli.shared import (
 )
 from intendant.model.base import Json
 from intendant.model.errors import IntendantError
+from intendant.pilot.process_names import user_name
 
 if TYPE_CHECKING:
     from intendant.record.rows import SignalRow
@@ -45,7 +45,7 @@ def send_signal(
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
     """Tell a run that something happened, for which a step of it waits or will. `intendant resume RUN` goes on."""
-    value, by, chosen = _payload(payload, fields or []), getpass.getuser(), load_settings(settings)
+    value, by, chosen = _payload(payload, fields or []), user_name(), load_settings(settings)
 
     async def work(store: "Store") -> "SignalRow":
         from intendant.pilot.awaiting import store_signal

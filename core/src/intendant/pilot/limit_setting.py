@@ -34,7 +34,7 @@ async def set_limit(
     if usd is not None and not 0 <= usd <= MAX_USD:
         raise SettingsError(f"{usd} is no limit in US$", hint=f"write 0 to {MAX_USD:,}")
     micro = None if usd is None else round(usd * MICRO)
-    await engine.store.do(limits.set_limit(scope, per, tokens, micro))
+    await engine.store.do(limits.set_limit(scope, per, tokens, micro, by=by or None))
     log.info("limit_set", scope=scope, per=per, tokens=tokens, micro_usd=micro, by=by)
     return next((row for row in await limits_of(engine) if (row.scope, row.per) == (scope, per)), None)
 

@@ -5,6 +5,7 @@ containers, may have the same host name, and their numbers mean other processes:
 that tells them apart, made of the id of the system's start and of the process's own space of numbers.
 """
 
+import getpass
 import os
 import socket
 from contextlib import suppress
@@ -47,3 +48,11 @@ def _space() -> str:
     with suppress(OSError):
         said.append(str(Path("/proc/self/ns/pid").readlink()))
     return sha256("\n".join(said).encode()).hexdigest()[:6] if said else ""
+
+
+def user_name() -> str:
+    """The name of the user of the machine, for records of who decided; `unknown` where it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may execute this under a number alone
+        return "unknown"

@@ -1,10 +1,10 @@
 """Takes down what people say of the quality of a run or a step."""
 
-import getpass
 from typing import TYPE_CHECKING
 
 from intendant.hooks.redaction import redacted
 from intendant.model.errors import IntendantError
+from intendant.pilot.process_names import user_name
 
 if TYPE_CHECKING:
     from intendant.pilot.engine import Engine
@@ -37,6 +37,6 @@ async def rate(
             raise IntendantError(
                 f"the run {row.id} has no step '{step}' that has ended", hint=f"its steps: {shown}"
             )
-    made = ratings.made_now(row.id, step or "", by or getpass.getuser(), rating, redacted(comment) or None)
+    made = ratings.made_now(row.id, step or "", by or user_name(), rating, redacted(comment) or None)
     await engine.store.do(ratings.rate(made))
     return made

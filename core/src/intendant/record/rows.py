@@ -245,6 +245,8 @@ class LimitRow(NamedTuple):
     limit_tokens: int | None
     limit_micro: int | None
     at: float
+    changed_by: str | None
+    """The name of whoever set it; None where that is not known."""
 
 
 class LimitState(NamedTuple):
@@ -256,6 +258,7 @@ class LimitState(NamedTuple):
     limit_tokens: int | None
     limit_micro: int | None
     at: float
+    changed_by: str | None
     period: str
     """Such as `2026-11-21` or `2026-11`."""
     spent_tokens: int

@@ -20,7 +20,12 @@ from intendant.record.store.windows import LIMITED, Period, forget, label_of, ne
 
 
 def set_limit(
-    scope: str, per: Period, tokens: int | None, micro: int | None, at: float | None = None
+    scope: str,
+    per: Period,
+    tokens: int | None,
+    micro: int | None,
+    at: float | None = None,
+    by: str | None = None,
 ) -> Work[tuple[int | None, int | None]]:
     """Set what *scope* may spend per period, at once and for all processes.
 
@@ -33,6 +38,7 @@ def set_limit(
         tokens: Input and output tokens; None for no limit.
         micro: Micro-US$; None for no limit.
         at: When; now by default.
+        by: Whose decision it is.
 
     Returns (when the work is done):
         The limits as they hold in this period, which may be above what was set: `(tokens, micro)`.
@@ -45,6 +51,7 @@ def set_limit(
             # A transaction that found no limit must end before the holds that are open can be counted.
             connection.execute(text("LOCK TABLE budget_limit IN ACCESS EXCLUSIVE MODE"))
         row = {"scope": scope, "per": per, "limit_tokens": tokens, "limit_micro": micro, "at": moment}
+        row["changed_by"] = None if by is None else by[:200]
         made: Any = connection.execute(insert(budget_limit), row).inserted_primary_key
         LIMIT.note_current(session_of(connection), made[0], chain=EVERYTHING, was=NONE, run="")
         leases.dissolve_all_of(connection, scope)

@@ -118,6 +118,7 @@ budget_limit = Table(
     Column("limit_tokens", BigInteger),  # the newest row of a scope and period holds; null is no limit
     Column("limit_micro", BigInteger),
     Column("at", Float, nullable=False),
+    Column("changed_by", String(200)),
     CheckConstraint("per IN ('day', 'month')", name="per"),
     Index("ix_budget_limit_scope", "scope", "per", "id"),
 )

@@ -1,8 +1,9 @@
-"""Ids of tables that grow with each call or run are 64 bits wide. SQLite's are already.
+"""Limits know who set them, and ids of tables that grow with each call or run are 64 bits wide.
 
-PostgreSQL writes `ledger` and the tables of memories anew, and locks them meanwhile.
+SQLite's are already. PostgreSQL writes `ledger` and the tables of memories anew, and locks them meanwhile.
 """
 
+import sqlalchemy as sa  # noqa: TID253
 from alembic import op  # noqa: TID253
 
 revision = "0018"
@@ -12,7 +13,8 @@ COLUMNS = {"ledger": "id", "memory": "id", "memory_vector": "memory_id", "memory
 
 
 def upgrade() -> None:
-    """Widen the columns, and the sequences that number two of them."""
+    """Add a column, and widen others and the sequences that number two of them."""
+    op.add_column("budget_limit", sa.Column("changed_by", sa.String(length=200)))
     if op.get_bind().dialect.name != "postgresql":
         return
     for table, column in COLUMNS.items():
