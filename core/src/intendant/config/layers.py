@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from intendant.config.own_folders import config_folder
 from intendant.config.trusted_files import TrustedFiles, harmless
 from intendant.model.errors import SettingsError
 
@@ -47,14 +48,12 @@ def read_files(env: Mapping[str, str]) -> Iterator[Source]:
     Raises:
         SettingsError: One cannot be read.
     """
-    import platformdirs
-
-    named = env.get("INTENDANT_CONFIG")
-    user = Path(named) if named else Path(platformdirs.user_config_dir("intendant")) / FILE_NAME
-    if named or user.is_file():
+    named, own = env.get("INTENDANT_CONFIG"), config_folder()
+    user = Path(named) if named else None if own is None else own / FILE_NAME
+    if user is not None and (named or user.is_file()):
         yield Source(str(user), read_toml(user))
     folder = Path(FILE_NAME)
-    if folder.is_file() and not (user.exists() and user.samefile(folder)):
+    if folder.is_file() and not (user is not None and user.exists() and user.samefile(folder)):
         content = read_bounded(folder)
         values = parse_toml(folder, content)
         if (folder, content) in TrustedFiles():

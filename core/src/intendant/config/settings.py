@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from intendant.config.flags import Flag
 from intendant.config.layers import Source, merge, read_env, read_files, read_toml
+from intendant.config.own_folders import data_folder
 from intendant.config.sections import Section
 from intendant.config.spellings import canonical
 from intendant.config.upkeep import AlertSettings, RetentionSettings, RolloutSettings
@@ -437,7 +438,9 @@ def _wrong(error: ValidationError, provenance: Mapping[str, str]) -> SettingsErr
 
 
 def default_db() -> str:
-    """The URL of the database in the user's data folder."""
-    import platformdirs
+    """The URL of the database in the user's data folder.
 
-    return f"sqlite:///{Path(platformdirs.user_data_dir('intendant')) / 'intendant.db'}"
+    Raises:
+        SettingsError: The user has no home.
+    """
+    return f"sqlite:///{data_folder() / 'intendant.db'}"

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from intendant.config.own_folders import data_folder
+from intendant.model.errors import SettingsError
+
 HARMLESS = frozenset(
     {
         "flags",
@@ -67,14 +70,17 @@ class TrustedFiles:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        if folder is None:
-            import platformdirs
+        self._given = folder
 
-            folder = Path(platformdirs.user_data_dir("intendant")) / "trusted"
-        self._folder = folder
+    @property
+    def _folder(self) -> Path:
+        return data_folder() / "trusted" if self._given is None else self._given
 
     def __contains__(self, file: tuple[Path, bytes]) -> bool:
-        return self._mark(*file).is_file()
+        try:
+            return self._mark(*file).is_file()
+        except SettingsError:  # without a home nothing was trusted
+            return False
 
     def __iter__(self) -> Iterator[Path]:
         """The paths of all files that were trusted with the content they have now."""

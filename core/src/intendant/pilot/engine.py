@@ -13,7 +13,7 @@ from intendant.config.settings import Settings, default_db
 from intendant.hooks.bases import Extension, Plugin
 from intendant.hooks.questions import Questions
 from intendant.hooks.registry import Plugins
-from intendant.model.errors import IntendantError, StoreError
+from intendant.model.errors import IntendantError, SettingsError, StoreError
 from intendant.pilot.prepared import PreparedWorkflows
 from intendant.pilot.process_names import process_name
 from intendant.pilot.steering import Steering
@@ -119,8 +119,12 @@ class Engine:
         """True if using the store does not create a database: planning must change nothing."""
         if self._store is not None:
             return True
-        path = self.store_url.removeprefix("sqlite:///")
-        return path != "none" and (path == self.store_url or Path(path).is_file())
+        try:
+            url = self.store_url
+        except SettingsError:  # the user has no folder for one
+            return False
+        path = url.removeprefix("sqlite:///")
+        return path != "none" and (path == url or Path(path).is_file())
 
     @property
     def store(self) -> "Store":
