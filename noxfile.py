@@ -138,6 +138,8 @@ def types(session: nox.Session) -> None:
 def alone(session: nox.Session) -> None:
     """Each member's tests with nothing installed but what it declares."""
     chosen = [path for path in MEMBERS if not session.posargs or path.name in session.posargs]
+    if unknown := set(session.posargs) - {path.name for path in chosen}:
+        session.error(f"there is no member {', '.join(sorted(unknown))}: give names such as {MEMBERS[0].name}")
 
     def test(member: Path) -> None:
         name = "intendant" if member.name == "core" else f"intendant-{member.name}"

@@ -127,7 +127,7 @@ def journal_of(job, dispatcher, db, folder, port):
     return json.loads(done.stdout)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("job", JOBS)
 def test_dispatchers_write_the_same(server, tmp_path, job) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
