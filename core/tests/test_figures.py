@@ -239,7 +239,7 @@ def test_ratings_come_before_what_survived_compression() -> None:
 
 
 def limit(spent: int, per: str = "day", **said) -> LimitState:
-    base = LimitState(1, "agent:mailer", per, 1000, None, 0.0, "2026-11-21", spent, 0, 0, 0)
+    base = LimitState(1, "agent:mailer", per, 1000, None, 0.0, "ann", "2026-11-21", spent, 0, 0, 0)
     return base._replace(**said)
 
 
