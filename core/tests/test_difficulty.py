@@ -1,5 +1,7 @@
 """How hard a step is: what each measure counts as, and what they come to together."""
 
+from itertools import pairwise
+
 import pytest
 
 from intendant.model.requests import IntentSpec
@@ -56,7 +58,7 @@ def test_a_bias_moves_the_difficulty_within_0_to_10():
 )
 def test_a_measure_counts_2_5_7_and_9_at_its_points_and_halfway_at_their_geometric_mean(measure, points):
     assert [score(measure, point) for point in points] == [2.0, 5.0, 7.0, 9.0]
-    between = [score(measure, (low * high) ** 0.5) for low, high in zip(points, points[1:], strict=False)]
+    between = [score(measure, (low * high) ** 0.5) for low, high in pairwise(points)]
     assert between == pytest.approx([3.5, 6.0, 8.0], abs=0.001)
     third = score(measure, points[2] * (points[3] / points[2]) ** 0.3)
     assert third == pytest.approx(7.6, abs=0.001)
