@@ -18,11 +18,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from queue import Queue
 
@@ -76,12 +78,25 @@ def mutants_of(path: Path) -> Iterable[Mutant]:
 
 
 def declarations(path: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where a file has signatures, annotations and what is for type checkers alone, as first and last places."""
+    """Where a file has signatures, annotations and what is for type checkers alone, as first and last places.
+
+    They also see what the arguments of a `dataclass` are for: an attribute that is set, or unknown.
+    """
     found: list[tuple[tuple[int, int], tuple[int, int]]] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.AnnAssign):
             noted = node.annotation
             found.append(((noted.lineno, noted.col_offset), (noted.end_lineno or 0, noted.end_col_offset or 0)))
+        elif isinstance(node, ast.ClassDef):
+            calls = [each for each in node.decorator_list if isinstance(each, ast.Call) and each.keywords]
+            found += [
+                (
+                    (each.keywords[0].lineno, each.keywords[0].col_offset),
+                    (each.end_lineno or 0, each.end_col_offset or 0),
+                )
+                for each in calls
+                if ast.unparse(each.func) == "dataclass"
+            ]
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or (
             isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         ):
@@ -127,7 +142,7 @@ class Reach:
         if module not in self._lines:
             found = self._data.contexts_by_lineno(str(SOURCES / module))
             self._lines[module] = {
-                line: {name.rpartition("|")[0] for name in contexts if "|" in name}
+                line: {sys.intern(name.rpartition("|")[0]) for name in contexts if "|" in name}
                 for line, contexts in found.items()
             }
         return self._lines[module]
@@ -278,14 +293,29 @@ def run(tests: Sequence[str], sources: Path) -> tuple[str, str]:
     return OUTCOMES.get(process.returncode, "broken"), said
 
 
+def is_refused(mutant: Mutant) -> bool:
+    """True if Python itself sees the change: it is no syntax, or `is` beside a literal, of which Python warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SyntaxWarning)
+        try:
+            compile(mutated(mutant), mutant.module, "exec")
+        except (SyntaxError, SyntaxWarning):
+            return True
+    return False
+
+
+def mutated(mutant: Mutant) -> str:
+    """The source of a mutant's module, changed."""
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(shutil.copy(SOURCES / mutant.module, name))
+        apply_mutation(copy, cosmic_ray.plugins.get_operator(mutant.operator)(), mutant.occurrence)
+        return copy.read_text()
+
+
 def change_of(mutant: Mutant) -> str:
     """What a mutant changes, as lines with - and +."""
     before = (SOURCES / mutant.module).read_text().splitlines()
-    with tempfile.TemporaryDirectory() as name:
-        copy = Path(name) / "m.py"
-        shutil.copy(SOURCES / mutant.module, copy)
-        apply_mutation(copy, cosmic_ray.plugins.get_operator(mutant.operator)(), mutant.occurrence)
-        after = copy.read_text().splitlines()
+    after = mutated(mutant).splitlines()
     pairs = zip(before, after, strict=False)
     return "\n".join(f"    - {old.strip()}\n    + {new.strip()}" for old, new in pairs if old != new)
 
@@ -305,7 +335,8 @@ def main() -> int:
         if "migrations" not in path.parts
         for mutant in mutants_of(path)
     ]
-    sample = chance.sample(everything, min(options.count, len(everything)))
+    chance.shuffle(everything)
+    sample = list(islice((mutant for mutant in everything if not is_refused(mutant)), options.count))
     with tempfile.TemporaryDirectory() as name:
         file = options.coverage or Path(name) / "coverage"
         if not file.is_file():
