@@ -294,12 +294,15 @@ def run(tests: Sequence[str], sources: Path) -> tuple[str, str]:
 
 
 def is_refused(mutant: Mutant) -> bool:
-    """True if Python itself sees the change: it is no syntax, or `is` beside a literal, of which Python warns."""
+    """True if Python itself sees the change: it is no syntax, or `is` beside a literal, of which Python warns.
+
+    Also where cosmic-ray cannot make it: it does not replace exceptions of other modules.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error", SyntaxWarning)
         try:
             compile(mutated(mutant), mutant.module, "exec")
-        except (SyntaxError, SyntaxWarning):
+        except (SyntaxError, SyntaxWarning, AttributeError):
             return True
     return False
 
