@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import insert, select
 
-from intendant.record.rows import Fence, Scope, StepRow
+from intendant.record.rows import Fence, Scope, SignalRow, StepRow
 from intendant.record.store import (
     Store,
     approvals,
@@ -309,6 +309,12 @@ def test_a_tenant_is_told_of_by_its_own_rows(urls, asked) -> None:
 
 MY_FENCE = Fence(WORKS, 2)
 STEP = StepRow("b", "failed", 2, None, "{}", 1.0)
+
+
+def _no_terms(_text: str) -> tuple[int, ...]:
+    return ()
+
+
 CHANGES: dict[str, Callable[[], Any]] = {
     "close an approval": lambda: approvals.close(MY_FENCE, "b", "approved"),
     "decide": lambda: approvals.decide(WAITS, "b", "q", "approved"),
@@ -321,6 +327,16 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "forget a memory": lambda: memories.forget("m", "m", [5], lambda _text: (4711,)),
     "forget all memories": lambda: memories.forget("m", "m", None, lambda _text: (4711,)),
     "use a memory": lambda: memories.mark_used("m", "m", [5]),
+    "note a memory again": lambda: memories.add(
+        "m", "m", [memories.New("note", "new", 5, subject="s")], _no_terms
+    ),
+    "finish a run of the agent": lambda: profiles.finish_run(
+        MY_FENCE, "completed", "m", "m", "like this", lambda seen, count: f"{len(seen)} of {count}", 9
+    ),
+    "rate": lambda: ratings.rate(ratings.made_now(WAITS, "b", "q", 3, None)),
+    "send a signal": lambda: sent_signals.send(SignalRow(WAITS, "b", "e", "1", "q", 1.0)),
+    "keep an original": lambda: originals.keep(WAITS, "h2", "text"),
+    "keep an answer": lambda: responses.keep("key5", "new", 1500.0, 900.0),
     "note a schedule": lambda: schedules.note_seen("m", "s", 99.0),
     "finish a delivery": lambda: outbox.finish(f"{WAITS}/b", "done"),
     "withdraw a delivery": lambda: outbox.withdraw(f"{WAITS}/b"),
@@ -347,6 +363,8 @@ def everything(url: str) -> dict[str, list[str]]:
 def is_mine(name: str, row: str) -> bool:
     if name in ("agent", "memory", "memory_term", "memory_vector"):
         return row.startswith("(5,")
+    if name == "response":
+        return row.startswith("('key5'")
     return "r_5" in row or (name == "schedule" and row.startswith("('m'"))
 
 
