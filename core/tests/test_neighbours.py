@@ -226,85 +226,85 @@ def weigh(known: int, number: int) -> float:
     return 1.0
 
 
-OF_THE_AGENT: dict[str, Any] = {
-    "an approval": approvals.find(WAITS, "b"),
-    "open approvals": approvals.open_approvals(WAITS),
-    "how many decisions": approvals.count(WAITS),
-    "totals": bookings.totals_of_run(DONE),
-    "events": browsing.events_between(WAITS),
-    "events after": browsing.events_between(WAITS, 1),
-    "events of a step": browsing.events_between(WAITS, step="b"),
-    "budgets to show": browsing.budgets_of(WAITS),
-    "figures of the agent's tenants": browsing.newest_figures("m", 9, "m"),
-    "a budget": budgets.find(f"step:{WAITS}/b"),
-    "budgets": budgets.budgets_of_run(WAITS),
-    "is erased": erasure.is_erased(WAITS),
-    "a memory": memories.find("m", "m", 5),
-    "memories": memories.list_memories("m", "m"),
-    "memories with a term": memories.candidates("m", "m", [4711], weigh),
-    "memories in a space": memories.placed("m", "m", "space", 9),
-    "an original": originals.find(WAITS, "h"),
-    "a delivery": outbox.find(f"{WAITS}/b"),
-    "the agent": profiles.find("m", "m"),
-    "observations": profiles.observations_of(5, 9),
-    "past runs": profiles.past_runs("m", "m", "flow", 9),
-    "ratings": ratings.ratings(WAITS),
-    "an answer": responses.find("key5", 1500.0, 900.0),
-    "figures of a run": run_figures.figures_within(Scope(run_id=DONE)),
-    "figures of the agent": run_figures.figures_within(Scope(agent="m", tenant="m")),
-    "a run": runs.find_run(WAITS),
-    "a run by its beginning": runs.find_run("r_5w", "m"),
-    "steps": runs.steps_of(WAITS),
-    "has a step": runs.has_step(WAITS, "b"),
-    "all events": runs.events_of(WAITS),
-    "what steps took": runs.usage_history("m", "m"),
-    "a signal": sent_signals.find(WAITS, "a", "d", "ea"),
-    "a signal that was taken": sent_signals.find(WAITS, "b", "d", "eb"),
-    "how many signals": sent_signals.count(WAITS),
-    "what another process left": take_over.left_by(WAITS, 2),
-    "charges of a run": lambda connection: sums(connection, Scope(run_id=DONE), "step"),
-    "charges of the agent": lambda connection: sums(connection, Scope(agent="m", tenant="m"), "model"),
+OF_THE_AGENT: dict[str, Callable[[], Any]] = {
+    "an approval": lambda: approvals.find(WAITS, "b"),
+    "open approvals": lambda: approvals.open_approvals(WAITS),
+    "how many decisions": lambda: approvals.count(WAITS),
+    "totals": lambda: bookings.totals_of_run(DONE),
+    "events": lambda: browsing.events_between(WAITS),
+    "events after": lambda: browsing.events_between(WAITS, 1),
+    "events of a step": lambda: browsing.events_between(WAITS, step="b"),
+    "budgets to show": lambda: browsing.budgets_of(WAITS),
+    "figures of the agent's tenants": lambda: browsing.newest_figures("m", 9, "m"),
+    "a budget": lambda: budgets.find(f"step:{WAITS}/b"),
+    "budgets": lambda: budgets.budgets_of_run(WAITS),
+    "is erased": lambda: erasure.is_erased(WAITS),
+    "a memory": lambda: memories.find("m", "m", 5),
+    "memories": lambda: memories.list_memories("m", "m"),
+    "memories with a term": lambda: memories.candidates("m", "m", [4711], weigh),
+    "memories in a space": lambda: memories.placed("m", "m", "space", 9),
+    "an original": lambda: originals.find(WAITS, "h"),
+    "a delivery": lambda: outbox.find(f"{WAITS}/b"),
+    "the agent": lambda: profiles.find("m", "m"),
+    "observations": lambda: profiles.observations_of(5, 9),
+    "past runs": lambda: profiles.past_runs("m", "m", "flow", 9),
+    "ratings": lambda: ratings.ratings(WAITS),
+    "an answer": lambda: responses.find("key5", 1500.0, 900.0),
+    "figures of a run": lambda: run_figures.figures_within(Scope(run_id=DONE)),
+    "figures of the agent": lambda: run_figures.figures_within(Scope(agent="m", tenant="m")),
+    "a run": lambda: runs.find_run(WAITS),
+    "a run by its beginning": lambda: runs.find_run("r_5w", "m"),
+    "steps": lambda: runs.steps_of(WAITS),
+    "has a step": lambda: runs.has_step(WAITS, "b"),
+    "all events": lambda: runs.events_of(WAITS),
+    "what steps took": lambda: runs.usage_history("m", "m"),
+    "a signal": lambda: sent_signals.find(WAITS, "a", "d", "ea"),
+    "a signal that was taken": lambda: sent_signals.find(WAITS, "b", "d", "eb"),
+    "how many signals": lambda: sent_signals.count(WAITS),
+    "what another process left": lambda: take_over.left_by(WAITS, 2),
+    "charges of a run": lambda: lambda connection: sums(connection, Scope(run_id=DONE), "step"),
+    "charges of the agent": lambda: lambda connection: sums(connection, Scope(agent="m", tenant="m"), "model"),
 }
-OF_THE_TENANT: dict[str, Any] = {
-    "open approvals": approvals.open_approvals(tenant="m"),
-    "figures": browsing.newest_figures("m", 9),
-    "how many runs": browsing.status_counts("m"),
-    "doubts": decisions.open_doubts("m"),
-    "doubts that nobody waits for": decisions.open_doubts("m", waiting=False),
-    "due runs": liveness.due_runs("m", 5000.0, 9),
-    "due runs by then": liveness.due_runs("m", 1005.0, 9),
-    "when the next one is due": liveness.next_due("m"),
-    "runs at work": liveness.at_work("m"),
-    "the queue": liveness.queue_of("m", 1005.0),
-    "runs that nobody may execute": liveness.maybe_abandoned("m", "elsewhere", 5000.0),
-    "runs of a process": liveness.maybe_abandoned("m", "host", 0.0),
-    "agents": profiles.list_agents("m"),
-    "runs to prune": pruning.candidates("m", 5000.0),
-    "runs to prune by then": pruning.candidates("m", 1005.0),
-    "ratings": ratings.ratings(tenant="m"),
-    "figures of all its runs": run_figures.figures_within(Scope(tenant="m")),
-    "the newest run": runs.find_run("last", "m"),
-    "runs": runs.list_runs(99, runs.Wanted(tenant="m")),
-    "schedules": schedules.seen_until("m"),
-    "the version of settings": setting_changes.version("m"),
-    "settings": setting_changes.stored("m"),
-    "changes of settings": setting_changes.history("m"),
-    "charges": lambda connection: sums(connection, Scope(tenant="m"), "agent"),
+OF_THE_TENANT: dict[str, Callable[[], Any]] = {
+    "open approvals": lambda: approvals.open_approvals(tenant="m"),
+    "figures": lambda: browsing.newest_figures("m", 9),
+    "how many runs": lambda: browsing.status_counts("m"),
+    "doubts": lambda: decisions.open_doubts("m"),
+    "doubts that nobody waits for": lambda: decisions.open_doubts("m", waiting=False),
+    "due runs": lambda: liveness.due_runs("m", 5000.0, 9),
+    "due runs by then": lambda: liveness.due_runs("m", 1005.0, 9),
+    "when the next one is due": lambda: liveness.next_due("m"),
+    "runs at work": lambda: liveness.at_work("m"),
+    "the queue": lambda: liveness.queue_of("m", 1005.0),
+    "runs that nobody may execute": lambda: liveness.maybe_abandoned("m", "elsewhere", 5000.0),
+    "runs of a process": lambda: liveness.maybe_abandoned("m", "host", 0.0),
+    "agents": lambda: profiles.list_agents("m"),
+    "runs to prune": lambda: pruning.candidates("m", 5000.0),
+    "runs to prune by then": lambda: pruning.candidates("m", 1005.0),
+    "ratings": lambda: ratings.ratings(tenant="m"),
+    "figures of all its runs": lambda: run_figures.figures_within(Scope(tenant="m")),
+    "the newest run": lambda: runs.find_run("last", "m"),
+    "runs": lambda: runs.list_runs(99, runs.Wanted(tenant="m")),
+    "schedules": lambda: schedules.seen_until("m"),
+    "the version of settings": lambda: setting_changes.version("m"),
+    "settings": lambda: setting_changes.stored("m"),
+    "changes of settings": lambda: setting_changes.history("m"),
+    "charges": lambda: lambda connection: sums(connection, Scope(tenant="m"), "agent"),
 }
 
 
 @pytest.mark.parametrize("asked", OF_THE_AGENT)
 def test_a_run_or_an_agent_is_told_of_by_its_own_rows(urls, asked) -> None:
-    alone = apart(urls["agent"], OF_THE_AGENT[asked])
+    alone = apart(urls["agent"], OF_THE_AGENT[asked]())
     assert alone not in (None, [], 0, {}) or asked == "is erased"
-    assert apart(urls["all"], OF_THE_AGENT[asked]) == alone
+    assert apart(urls["all"], OF_THE_AGENT[asked]()) == alone
 
 
 @pytest.mark.parametrize("asked", OF_THE_TENANT)
 def test_a_tenant_is_told_of_by_its_own_rows(urls, asked) -> None:
-    alone = apart(urls["tenant"], OF_THE_TENANT[asked])
+    alone = apart(urls["tenant"], OF_THE_TENANT[asked]())
     assert alone not in (None, [], 0, {})
-    assert apart(urls["all"], OF_THE_TENANT[asked]) == alone
+    assert apart(urls["all"], OF_THE_TENANT[asked]()) == alone
 
 
 MY_FENCE = Fence(WORKS, 2)
