@@ -151,8 +151,8 @@ class Reach:
         """The tests that reach a line, or else its statement, in the order in which they are tried.
 
         What is executed at import is reached by the test that imports it first: there, the tests of files that import
-        the module, and those that reach a line where the name stands that it defines. Where no test reaches a line,
-        those that reach its module may start a process that does.
+        the module, and those that reach a line where the name stands that it defines. Last come those that reach
+        the module: some start a process that reaches the line, or use what a cache has kept of another test.
         """
         module = self._of(mutant.module)
         lines, names = around((SOURCES / mutant.module).read_text(), mutant.line)
@@ -163,8 +163,9 @@ class Reach:
             choices = [[about, *(self._of(path).get(line, ()) for path, line in some)] for some in (own, places)]
         else:
             choices = [[module.get(mutant.line, ())], [module.get(line, ()) for line in lines]]
-        found = (set[str]().union(*some) for some in (*choices, module.values()))
-        return self._in_order(next((tests for tests in found if tests), set()), about)
+        found = next((tests for some in choices if (tests := set[str]().union(*some))), set[str]())
+        rest = set[str]().union(*module.values()) - found
+        return [*self._in_order(found, about), *self._in_order(rest, about)]
 
     def _is_about(self, file: str, module: str) -> bool:
         """True if a file of tests imports a module, or from it."""
@@ -360,7 +361,7 @@ def main() -> int:
             finally:
                 copies.put(copy)
             if not was_seen:
-                why = f"{len(tests)} tests reach it" if tests else "no test reaches it"
+                why = f"{len(tests)} tests reach it or its module" if tests else "no test reaches it"
                 print(f"survived: {mutant}  ({why})\n{change_of(mutant)}", flush=True)
             return was_seen
 
