@@ -473,7 +473,8 @@ async def test_references_in_parameters_are_not_mistakes() -> None:
 def test_ctrl_c_stops_cleanly(tmp_path) -> None:
     """The step is cancelled, the run is recorded as cancelled, the process ends by itself."""
     code = """
-        import asyncio, sys
+        import asyncio, signal, sys
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
         from intendant import Workflow
         from intendant.plugin import IntentHandler, IntentSpec, StepResult
         from intendant.testing import engine, sync_engine

@@ -1,6 +1,7 @@
 """Recall: a labelled set in ten languages, plain BM25 beside it, and the index at 100,000 memories."""
 
 import asyncio
+import math
 import random
 import statistics
 import sys
@@ -11,9 +12,10 @@ from time import perf_counter
 
 import pytest
 
+from intendant.planning import recall
 from intendant.planning.recall import Candidate, frequencies_of, rank, weight
 from intendant.record.store import Store, memories
-from intendant.text.grams import folded, grams_of, terms_of
+from intendant.text.grams import folded, grams_of, term_of, terms_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from recall_set import BM25, Question, labelled
@@ -195,3 +197,67 @@ async def test_a_hundred_thousand_memories_are_searched_in_twenty_milliseconds(u
     )
     assert statistics.median(times) <= 0.02
     assert hits / len(QUESTIONS) >= 0.85
+
+
+# --- figures, worked out by hand ---
+
+
+def grams(text: str) -> dict[int, int]:
+    return {term_of(gram): count for gram, count in grams_of(text).items()}
+
+
+def test_the_weight_of_a_part_falls_with_the_memories_that_have_it() -> None:
+    assert recall.weight(1, 10) == pytest.approx(math.log(1 + 9.5 / 1.5))
+    assert recall.weight(10, 10) == pytest.approx(math.log(1 + 0.5 / 10.5))
+    assert recall.weight(12, 10) == pytest.approx(math.log(1 + 0.5 / 12.5)), "more than there are is no error"
+
+
+def test_a_score_is_bm25_times_importance() -> None:
+    texts = ["pump", "pump pump hall", "spring in the hall"]
+    known = recall.frequencies_of(texts)
+    assert known[term_of(next(iter(grams_of("hall"))))] == 2
+    memories = [recall.Candidate(n, text, 10 - 3 * n) for n, text in enumerate(texts)]
+    found = recall.rank("pump", memories, known, 3, least=0.0)
+    assert [one.id for one in found] == [0, 1, 2]
+    asked = {term: recall.weight(known[term], 3) for term in grams("pump")}
+    lengths = [sum(grams(text).values()) for text in texts]
+    for one in found[:2]:
+        norm = 1.2 * (0.25 + 0.75 * lengths[one.id] / (sum(lengths) / 3))
+        score = sum(
+            asked[term] * grams(texts[one.id])[term] * 2.2 / (grams(texts[one.id])[term] + norm) for term in asked
+        )
+        assert one.score == pytest.approx(score * (1 + (5 - 3 * one.id) / 50))
+    assert (found[0].overlap, found[1].overlap, found[2].overlap) == (1.0, 1.0, 0.0)
+
+
+def test_what_overlaps_less_than_wanted_is_left_out() -> None:
+    memories = [recall.Candidate(1, "pump"), recall.Candidate(2, "unlike")]
+    known = recall.frequencies_of(["pump", "unlike"])
+    (half,) = recall.rank("pump hall", [memories[0]], known, 2, least=0.0)
+    whole = sum(recall.weight(1, 2) for _ in grams("pump hall"))
+    shared = sum(recall.weight(1, 2) for _ in grams("pump"))
+    assert half.overlap == pytest.approx(min(1.0, shared / min(whole, shared)))
+    assert [one.id for one in recall.rank("pump", memories, known, 2)] == [1]
+    assert recall.rank("pump", memories, known, 2, limit=0) == []
+    assert recall.rank("", memories, known, 2) == recall.rank("pump", [], known, 2) == []
+
+
+def test_the_newer_one_of_equal_memories_comes_first() -> None:
+    memories = [recall.Candidate(n, "pump") for n in (1, 3, 2)]
+    assert [one.id for one in recall.rank("pump", memories, {}, 3)] == [3, 2, 1]
+
+
+def test_rankings_are_put_together_by_the_reciprocals_of_their_ranks() -> None:
+    assert recall.fused([1, 2, 3], [3, 2], limit=9) == [3, 2, 1]  # 1/63 + 1/61, 2/62, 1/61
+    assert recall.fused([1, 2], [4, 5], limit=3) == [4, 1, 5], "of equal ones the larger number"
+    deep = list(range(101, 161))
+    assert recall.fused([*deep, 7], [*deep[::-1], 7], limit=61)[-1] == 7, "twice the last is 2/121"
+
+
+def test_a_place_has_length_one_or_is_none() -> None:
+    assert list(recall.unit([3.0, 4.0]) or ()) == pytest.approx([0.6, 0.8])
+    assert recall.unit([0.0, 0.0]) is None
+    assert recall.unit([float("inf"), 1.0]) is None
+    assert recall.unit([float("nan")]) is None
+    assert recall.cosine([0.6, 0.8], [0.8, 0.6]) == pytest.approx(0.96)
+    assert recall.cosine([1.0], [1.0, 0.0]) == 0.0

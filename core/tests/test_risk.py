@@ -58,3 +58,42 @@ def test_own_documents_take_the_place_of_the_shipped_ones(tmp_path) -> None:
     path.with_name("bad.json").write_text("[]")
     with pytest.raises(IntendantError, match=r"bad\.json is no calibration"):
         least_quality(1.0, 0.1, str(path.with_name("bad.json")))
+
+
+def test_the_least_quality_is_the_lowest_of_which_few_enough_documents_fall_below_the_floor() -> None:
+    """Of 99 documents, `bad` of which lose facts up to a quality of their own: one is added to those that miss."""
+
+    def asked(bad: int, floor: float = 0.9, risk: float = 0.05) -> float:
+        steps = [((0.2 + n / 100, 0.5), (0.95, 1.0)) if n < bad else ((0.1, 1.0),) for n in range(99)]
+        return Calibration(tuple(steps)).least_quality(floor, risk)
+
+    assert asked(0) == 0.0
+    assert asked(4) == 0.0, "4 of 99 and one more are 5 %"
+    assert asked(5) == pytest.approx(0.21), "the one of the lowest quality has to be asked to be more"
+    assert asked(9) == pytest.approx(0.25)
+    assert asked(9, floor=0.5) == 0.0
+    assert asked(9, risk=0.10) == 0.0
+    assert asked(9, risk=0.01) == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize(
+    ("number", "risk", "enough"), [(19, 0.5, False), (20, 0.5, True), (99, 0.01, True), (98, 0.01, False)]
+)
+def test_a_risk_needs_as_many_documents_as_can_show_it(number, risk, enough) -> None:
+    made = Calibration((((0.5, 1.0),),) * number)
+    if enough:
+        assert made.least_quality(0.9, risk) == 0.0
+    else:
+        with pytest.raises(IntendantError, match=f"{number} documents cannot show a risk of {risk:g}"):
+            made.least_quality(0.9, risk)
+
+
+def test_a_document_that_misses_at_a_higher_quality_misses_at_a_lower_one_too() -> None:
+    """Its larger size is taken for the quality that the smaller one had already."""
+    steps = (((0.5, 1.0), (0.4, 0.0), (0.8, 0.5), (0.9, 1.0)),) * 30
+    assert Calibration(steps).least_quality(0.9, 0.1) == 0.9
+
+
+def test_a_calibration_is_written_and_read_again() -> None:
+    made = Calibration((((0.5, 1.0), (0.75, 0.25)),), "some")
+    assert Calibration.of(made.document()) == made

@@ -1,5 +1,6 @@
 """Features are rolled out to a share of the subjects, moved on or taken back by their counts, or tried in shadow."""
 
+import math
 import os
 import random
 
@@ -9,6 +10,7 @@ from intendant import Settings, SettingsError, Workflow, events
 from intendant.config.flags import Rollout, Subject, decided, is_on
 from intendant.model.errors import StepError
 from intendant.pilot import rollout_guard, steering
+from intendant.planning import canary
 from intendant.planning.canary import STAGES, Count, judge, samples_of
 from intendant.plugin import IntentHandler, IntentSpec, Message, ModelRequest, StepResult
 from intendant.record.figures import RunFigures, StepFigures
@@ -244,3 +246,75 @@ async def test_an_unknown_flag_is_refused() -> None:
     async with engine() as service:
         with pytest.raises(SettingsError, match="no setting"):
             await rollout_guard.start(service._engine, "wings_enabled", by="eva")
+
+
+# --- figures, worked out by hand ---
+
+
+def counted(on: tuple[int, int], off: tuple[int, int], criterion: str = "failure") -> dict[str, dict[str, Count]]:
+    return {criterion: {"on": Count(*on), "off": Count(*off)}}
+
+
+def test_the_ratio_is_that_of_a_bad_share_to_the_control_group_s() -> None:
+    """An alarm at 5 %: no control group counts as better than 2 %, and 50 runs of that are added to it."""
+    settings = Settings.model_validate({"alerts": {"failure_share": 0.05, "overage_share": 0.2}})
+    without = canary.ratio("failure", counted((100, 3), (0, 0)), settings)
+    assert without == pytest.approx(3 * math.log(0.05 / 0.02) + 97 * math.log(0.95 / 0.98))
+    worse = (30 + 50 * 0.02) / 350
+    known = canary.ratio("failure", counted((100, 3), (300, 30)), settings)
+    assert known == pytest.approx(3 * math.log(2) + 97 * math.log((1 - 2 * worse) / (1 - worse)))
+    better = canary.ratio("failure", counted((100, 3), (1000, 0)), settings)
+    assert better == pytest.approx(without), "no better than 2 %"
+    other = canary.ratio("quality", counted((10, 3), (0, 0), "quality"), settings)
+    assert other == pytest.approx(3 * math.log(0.2 / 0.08) + 7 * math.log(0.8 / 0.92))
+    assert canary.ratio("overage", counted((10, 3), (0, 0)), settings) == 0.0
+    bad = canary.ratio("failure", counted((10, 10), (1000, 1000)), settings)
+    assert bad == pytest.approx(10 * math.log(2)), "at most half of the control group's runs count as bad"
+
+
+@pytest.mark.parametrize(("percent", "later"), [(1, 5), (5, 25), (25, 50), (50, 75), (75, 100), (60, 75)])
+def test_a_stage_is_followed_by_the_next_larger_one(percent, later) -> None:
+    settings = Settings.model_validate({"rollout": {"runs_per_stage": 10}})
+    good = counted((1000, 0), (1000, 0))
+    assert canary.judge(percent, good, 10, settings) == canary.Verdict(
+        later, f"all criteria held for 10 runs at {percent} %"
+    )
+    assert canary.judge(percent, good, 9, settings) == canary.Verdict(percent, "")
+    assert canary.judge(percent, {}, 10, settings).percent == later
+    assert canary.judge(percent, counted((10, 1), (10, 0)), 10, settings) == canary.Verdict(percent, "")
+
+
+def test_a_feature_for_all_is_watched_no_longer_and_a_bad_one_is_off() -> None:
+    settings = Settings.model_validate({"rollout": {"runs_per_stage": 10}})
+    assert canary.judge(100, counted((1000, 0), (0, 0)), 10, settings).done
+    taken_back = canary.judge(25, counted((200, 50), (100, 1), "overhead"), 10, settings)
+    said = "overhead: 50 of 200 runs bad (25.0%) with the feature, 1 of 100 runs bad (1.0%) without"
+    assert taken_back == canary.Verdict(0.0, said)
+    alone = canary.judge(25, {"failure": {"on": Count(200, 50)}}, 10, settings)
+    assert alone.reason.endswith("0 of 0 runs bad without")
+
+
+def test_a_run_is_bad_by_its_end_its_overages_its_quality_and_its_overhead() -> None:
+    settings = Settings.model_validate(
+        {"alerts": {"overage_share": 0.5, "quality_minimum": 4.0, "overhead_ms": 100}}
+    )
+
+    def told(status: str, *steps: StepFigures) -> dict[str, bool]:
+        return canary.samples_of(RunFigures("r", "w", "a", status, steps=list(steps)), settings)
+
+    over, kept = StepFigures("s", allocated=100, used=111), StepFigures("s", allocated=100, used=110)
+    assert told("completed") == {"failure": False}
+    assert [told(status)["failure"] for status in ("failed", "refused", "overrun", "cancelled")] == [True] * 3 + [
+        False
+    ]
+    assert told("completed", over, kept)["overage"] is False
+    assert told("completed", over, over, kept)["overage"] is True
+    qualities = [StepFigures("s", quality=quality) for quality in (1.0, 0.8, 0.79)]
+    assert told("completed", *qualities[:2])["quality"] is False
+    assert told("completed", *qualities)["quality"] is True
+    slow = [
+        StepFigures("s", status="completed", attempts=1, seconds=seconds, handler_seconds=1.0)
+        for seconds in (1.15, 1.05)
+    ]
+    assert told("completed", slow[0])["overhead"] is True
+    assert told("completed", slow[0], slow[1], slow[1])["overhead"] is False

@@ -12,6 +12,8 @@ from intendant.spending.tokens import (
     MARGIN,
     SEEN,
     CountCorrection,
+    TokenCounter,
+    answer_tokens,
     counter_for,
     fewest_tokens,
     least_tokens,
@@ -176,3 +178,136 @@ def test_easy_texts_teach_nothing_about_others() -> None:
 def test_texts_of_one_kind_have_one_profile() -> None:
     assert profile_of(TEXTS["digits"]) == profile_of(TEXTS["digits"] * 2)
     assert profile_of("") == ""
+
+
+# --- figures, worked out by hand ---
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("", 0),
+        ("x" * 20, 10),  # 20 / 2.2 = 9.09…, and 5 % more
+        ("a" * 7, 2),  # one, and 5 % more
+        ("a" * 8, 2),  # 8 / 4.5
+        ("a" * 15, 4),  # 15 / 4.5
+        ("a" * 16, 8),  # 16 / 2.2
+        ("one two", 3),  # a blank alone goes with the word after it
+        ("one  two\n", 5),
+        ("123", 2),
+        ("1234567", 4),
+        (" 1234567", 5),
+        (" 123", 3),
+        ("\u00e9" * 10, 6),
+        ("-" * 16, 11),
+        ("!", 2),
+        ("\u6587" * 10, 17),
+        ("ab 12, cd", 6),
+    ],
+)
+def test_an_estimate_is_the_sum_of_its_pieces_and_five_percent(text: str, tokens: int) -> None:
+    assert estimate_tokens(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("", 0),
+        ("pump", 2),
+        ("a" * 15, 4),
+        ("PUMP", 2),  # 4 / 2.2
+        ("PumpHall", 4),
+        ("Pump", 2),
+        ("12345", 6),
+        (" 12345", 7),
+        (" ", 1),  # a fifth
+        ("one two three", 4),
+        ("\n" * 8, 3),
+        ("\n\n", 2),
+        ("!" * 10, 8),
+        ("\u0434" * 10, 15),
+        ("\u6587" * 10, 16),
+        ("\u0e27" * 10, 28),
+        ("\U0001f469", 4),
+        ("deadbeef" * 2 + "0123", 19),  # 20 characters of 0.9
+        ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 25),
+        ("some-words-with-signs-between", 10),
+        ("abcdefghij/abcdefghij", 6),
+        ("a" * 19, 10),
+        ("\ufb03" * 10, 15),  # as NFKC writes it: 30 letters
+    ],
+)
+def test_what_is_likely_is_the_sum_of_the_weights_of_its_pieces_and_five_percent(text: str, tokens: int) -> None:
+    assert likely_tokens(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "profile"),
+    [
+        ("", ""),
+        ("the pump", "word:9"),
+        ("12345 pump", "digits:8"),
+        ("!" * 10 + " 1234567", "digits:5"),
+        ("deadbeef0123" * 2, "dense_run:10"),
+    ],
+)
+def test_a_profile_names_the_kind_that_takes_most_and_its_share_in_tenths(text: str, profile: str) -> None:
+    assert profile_of(text) == profile
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "fewest"),
+    [
+        ("", 0, 0),
+        (" " * 128, 1, 1),
+        (" " * 129, 2, 2),
+        ("one two three", 1, 3),
+        ("w " * 9, 2, 9),
+        ("\u6587 \u5b57", 1, 2),
+    ],
+)
+def test_a_lower_bound_is_by_words_or_by_bytes(text: str, least: int, fewest: int) -> None:
+    assert (least_tokens(text), fewest_tokens(text)) == (least, fewest)
+
+
+def test_a_counter_tells_its_name_and_what_a_text_was_written_in_at_least() -> None:
+    def words(text: str) -> int:
+        return len(text.split())
+
+    exact = TokenCounter(words, exact=True)
+    assert (exact.name, exact.least("w " * 10), exact.least_of_piece("w " * 10)) == ("tokenizer", 8, 8.0)
+    estimate = TokenCounter(words, exact=False)
+    assert (estimate.name, estimate.least("w " * 9)) == ("estimate", 2)
+    assert estimate.least_of_piece("ab cd " * 16) == 96 * 4 / 128 + 32 / 4
+
+
+def test_without_a_tokenizer_the_larger_of_two_estimates_counts() -> None:
+    assert counter_for(TokenCounting(factor=2.0))("one two") == 6
+    assert counter_for(TokenCounting(factor=1.5), len)("one two") == 11
+    assert counter_for(TokenCounting(factor=0.1))("one two") == likely_tokens("one two") == 3
+    assert counter_for(TokenCounting(lambda text: 7, factor=1.5))("") == 11
+
+
+@pytest.mark.parametrize(
+    ("words", "language", "tokens"), [(None, "", None), (0, "", 40), (100, "", 440), (100, "German", 1040)]
+)
+def test_an_answer_takes_four_tokens_a_word_ten_in_other_languages_and_forty(words, language, tokens) -> None:
+    assert answer_tokens(words, language) == tokens
+
+
+def test_a_few_calls_can_raise_a_factor_and_eight_can_lower_it() -> None:
+    correction = CountCorrection()
+    for number in range(1, 9):
+        correction.observe("m", 100, 50)
+        assert correction.factor("m") == (0.51 if number == 8 else 1.0)
+    correction.observe("m", 100, 200)
+    assert correction.factor("m") == 2.04
+    correction.observe("other", 50, 100)
+    correction.observe("other", 49, 1000)
+    correction.observe("other", 100, 0)
+    assert correction.factor("other") == 2.04
+    for _ in range(63):
+        correction.observe("m", 100, 50)
+    assert correction.factor("m") == 2.04
+    correction.observe("m", 100, 50)
+    assert correction.factor("m") == 0.51, "64 calls are remembered"

@@ -28,6 +28,9 @@ _SUM = re.compile(
     r"(?<![\w.,/*+-])(\d[\d,]*(?:\.\d+)?)\s*([-+*/])\s*(\d[\d,]*(?:\.\d+)?)\s*=\s*\$?(-?\d[\d,]*(?:\.\d+)?)"
 )
 _MOST_SUMS = 40
+_CHAIN = re.compile(r"[\d)%]\s{0,3}[-+*/]\s{0,3}\Z")
+_CHAIN_LENGTH = 8
+"""Characters before a sum by which it is told that it is the end of a longer one."""
 _NUMBER = re.compile(r"[-+$]*\d[\d,]*(?:\.\d+)?%?\.?")
 
 
@@ -100,7 +103,12 @@ def _is_literal(text: str) -> bool:
 
 def _sums_right(text: str) -> bool:
     """True if the sums that a text writes out are right, as far as they are plain."""
-    return all(_is_right(*found.groups()) for found in islice(_SUM.finditer(text), _MOST_SUMS))
+    found = (
+        each
+        for each in _SUM.finditer(text)
+        if not _CHAIN.search(text, max(0, each.start() - _CHAIN_LENGTH), each.start())
+    )
+    return all(_is_right(*each.groups()) for each in islice(found, _MOST_SUMS))
 
 
 def _is_right(left: str, sign: str, right: str, said: str) -> bool:

@@ -44,6 +44,7 @@ def _counted(text: str) -> Mapping[int, int]:
     return {term_of(gram): count for gram, count in grams_of(text).items()}
 
 
+@lru_cache(maxsize=4096)
 def weight(frequency: int, total: int) -> float:
     """How much a part that occurs in *frequency* of *total* memories tells: log(1 + (N - n + 0.5) / (n + 0.5)),
     the inverse document frequency of BM25 (Robertson and Zaragoza, 2009).

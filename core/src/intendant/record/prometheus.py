@@ -36,7 +36,7 @@ def exposition(
     lines: list[str] = []
     for metric in (*_of_runs(runs), *_of_limits(limits), *_of_alerts(alerts)):
         lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
-        lines += [f"{metric.name}{_labels(sample.labels)} {sample.value:g}" for sample in metric.samples]
+        lines += [f"{metric.name}{_labels(sample.labels)} {_figure(sample.value)}" for sample in metric.samples]
     return "\n".join(lines) + "\n"
 
 
@@ -83,6 +83,11 @@ def _by(name: str, kind: str, text: str, label: str, values: Mapping[str, float]
 
 def _one(name: str, kind: str, text: str, value: float) -> Metric:
     return Metric(name, kind, text, [Sample({}, value)])
+
+
+def _figure(value: float) -> str:
+    """A figure with all its digits: a counter that is rounded stands still, and then jumps."""
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _labels(labels: Mapping[str, str]) -> str:
