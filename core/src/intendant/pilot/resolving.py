@@ -22,10 +22,22 @@ def resolve(value: Json, scope: Mapping[str, Json]) -> Json:
     if isinstance(value, str):
         return _resolve_text(value, scope)
     if isinstance(value, dict):
-        return {key: resolve(item, scope) for key, item in value.items()}
+        return _resolve_map(value, scope)
     if isinstance(value, list):
         return [resolve(item, scope) for item in value]
     return value
+
+
+def _resolve_map(value: Mapping[str, Json], scope: Mapping[str, Json]) -> dict[str, Json]:
+    """A map whose keys may hold references too, which give texts."""
+    made: dict[str, Json] = {}
+    for written, item in value.items():
+        key: Json = _resolve_text(written, scope) if "{{" in written else written
+        if key is None or _as_text(key) in made:
+            what = "is null" if key is None else f"is '{_as_text(key)[:SHOWN]}', which stands there already"
+            raise ReferenceFailed(f"the key '{written[:SHOWN]}' of a map {what}")
+        made[_as_text(key)] = resolve(item, scope)
+    return made
 
 
 def _resolve_text(text: str, scope: Mapping[str, Json]) -> Json:

@@ -72,7 +72,7 @@ def _possible(options: ConditionalParameters, declared: Iterable[str], *, asks: 
     elif options.if_ is not None:
         names = [options.then, options.else_]
     else:
-        decided = (case.then for case in (*options.cases, *options.levels))
+        decided = [*(case.then for case in options.cases), *(level.then for level in options.levels)]
         names = [*decided, *options.routes.values(), *([] if options.default is None else [options.default])]
     return list(dict.fromkeys(names))
 
