@@ -318,3 +318,34 @@ async def test_a_post_that_never_left_is_sent_again(httpserver, url):
     assert "cannot be reached" in outcome.failure.message
     assert outcome.attempts == 3
     assert sent == 0
+
+
+async def test_a_value_of_a_step_cannot_lead_elsewhere(httpserver):
+    """It arrives as one part of the path, slashes and question marks included; the hint of a 404 tells of them."""
+    from intendant.plugin import IntentHandler, IntentSpec, StepResult
+
+    class Ask(IntentHandler):
+        spec = IntentSpec(name="extract", summary="Read", examples=("Read",))
+
+        def needs_model(self, step):
+            return False
+
+        async def handle(self, request):
+            return StepResult(output=await request.use_connector(None))
+
+    httpserver.expect_request("/api/patients/1/../2?all").respond_with_json({"id": 1})
+    httpserver.expect_request("/api/patients/3/4").respond_with_data("", status=404)
+    step = {
+        "id": "a",
+        "intent": "extract",
+        "uses": "http.get",
+        "with": {"url": "{{ inputs.api }}/{{ inputs.id }}"},
+    }
+    given = {"api": httpserver.url_for("/api/patients")}
+    for value in ("1/../2?all", "3/4"):
+        result = await run_steps([step], Ask(), HttpConnector(LOCAL), inputs={**given, "id": value})
+    assert [request.environ["RAW_URI"] for request, _ in httpserver.log] == [
+        "/api/patients/1%2F..%2F2%3Fall",
+        "/api/patients/3%2F4",
+    ]
+    assert "%2F is a / within a value" in result.failures["a"].hint

@@ -278,7 +278,7 @@ class _Map:
         if self.overwritten:
             key, last = next(iter(self.overwritten.items()))
             notes.append(
-                f"merge: {len(self.overwritten)} keys have different values in several items, of which the last was "
+                f"merge: {len(self.overwritten)} keys have different values in several items; the last was "
                 f"taken; the first: '{key}', of item '{last}'"
             )
         return tuple(notes)
