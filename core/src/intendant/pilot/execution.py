@@ -317,11 +317,12 @@ class StepExecution:
         handler = self._context.plugins.intents.get(self._plan.intent)
         model = Options if handler is None else handler.Parameters
         options = copied(resolve(step.options, self._references)) if step.options else {}
+        given = options if step.uses else {**values, **options}
         try:
-            return model.model_validate(options if step.uses else {**values, **options})
+            return model.model_validate(given)
         except ValidationError as error:
             where = "options" if step.uses else "with"
-            raise StepError(f"`{where}` is wrong: {first_error(error)}") from None
+            raise StepError(f"`{where}` is wrong: {first_error(error, given)}") from None
 
     def _connector(self, calls: CallScope) -> UseConnector:
         if self._step.connector is None:

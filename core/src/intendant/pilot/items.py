@@ -13,10 +13,10 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from intendant import events
 from intendant.model.errors import ExpressionFailed, Fenced, IntendantError, StepError
+from intendant.model.fault_words import shown
 from intendant.model.references import ROOTS
 from intendant.model.results import PAUSED, Failure, StepOutcome, StepStatus
 from intendant.model.workflow import Json, Step
-from intendant.model.workflow_problems import shown
 from intendant.pilot.conditions import Expression
 from intendant.pilot.execution import failure_of, output_text
 from intendant.pilot.frames import Frame, counts_of, totals

@@ -150,7 +150,7 @@ class SimilarBy(Options):
 
     fields: str | list[str]
     threshold: float = Field(0.9, gt=0, le=1)
-    """How alike they must be: 1 is the same, whatever the order of the words, case, blanks and punctuation around words."""
+    """How alike they must be: 1 is the same but for the order of words, case, blanks and punctuation."""
 
     def once(self, kept: list[int], items: list[Json]) -> tuple[list[int], dict[int, int]]:
         """Positions without those that are nearly the same as one kept before, and which that is.
