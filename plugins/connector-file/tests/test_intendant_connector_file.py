@@ -519,6 +519,27 @@ def test_a_first_line_may_name_the_delimiter(text):
     assert read_csv(text, "t") == [{"a": "1", "b": "2"}]
 
 
+@pytest.mark.parametrize(
+    ("text", "skip", "found"),
+    [
+        ("Statement, May;x;y\n\n\na;b\n1;2,5\n", 3, [{"a": "1", "b": "2,5"}]),
+        ("one\r\ntwo\r\na\tb\r\n1\t2", 2, [{"a": "1", "b": "2"}]),
+        ("sep=;\na;b\n1;2\n", 1, [{"a": "1", "b": "2"}]),
+        ("a,b\n1,2\n", 9, []),
+    ],
+)
+def test_lines_before_the_table_are_left_out(text, skip, found):
+    assert read_csv(text, "t", skip=skip) == found
+
+
+def test_a_fault_below_such_lines_is_told_by_its_line_in_the_file():
+    with pytest.raises(ConnectorError, match="line 5: 1 values"):
+        read_csv("x\ny\na;b\n1;2\n3\n", "t", skip=2)
+    with pytest.raises(ConnectorError, match="column 2 has no name") as caught:
+        read_csv("Account;;\na;b;c\n1;2;3\n", "t")
+    assert "`skip: 3` leaves out the lines before it" in caught.value.hint
+
+
 def test_a_file_may_begin_with_sep_and_mean_it():
     assert read_csv("sep=a,b\n1,2\n", "t") == [{"sep=a": "1", "b": "2"}]
 

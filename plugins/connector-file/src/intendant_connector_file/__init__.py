@@ -77,6 +77,8 @@ class Read(Options):
     `list` reads them at once. `auto` decides by the size."""
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """Of a CSV; by default found out, among comma, semicolon, tab and bar."""
+    skip: int = Field(default=0, ge=0, le=1000)
+    """Lines of a CSV before its table, such as those that name an account, which are left out."""
     header: bool = True
     """Whether the first row of a CSV has the names; without them, rows are lists."""
     ragged: Literal["fail", "pad"] = "fail"
@@ -103,7 +105,7 @@ class Read(Options):
     @property
     def table(self) -> dict[str, Any]:
         """How to read a CSV."""
-        return self.model_dump(include={"delimiter", "header", "ragged", "names", "types", "decimal"})
+        return self.model_dump(include={"delimiter", "skip", "header", "ragged", "names", "types", "decimal"})
 
 
 class List(Options):
