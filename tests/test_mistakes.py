@@ -2,7 +2,7 @@
 
 import pytest
 
-from intendant import SyncOrchestrationService, WorkflowError
+from intendant import SyncOrchestrationService, Workflow, WorkflowError
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +110,32 @@ def test_mistakes_are_told_in_plain_words(service, tmp_path, step, message, hint
     found = mistakes(service, tmp_path, f"name: a\nsteps:\n  - {{id: s, {step}}}\n")
     assert any(message in told and hint in told + advice for _, told, advice in found), found
     assert not any("nput should" in told or "alid" in told for _, told, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("step", "fails"),
+    [
+        ("intent: enrich, prompt: label them", True),
+        ("intent: filter, prompt: keep the nurses", True),
+        ("intent: validate, prompt: it is polite", True),
+        ("intent: transform, prompt: translate", True),
+        ("intent: aggregate, prompt: group them", True),
+        ("intent: conditional, prompt: is it urgent?", True),
+        ("intent: extract, prompt: who is named?", True),
+        ("intent: generate, prompt: write a letter", True),
+        ("intent: generate, prompt: write a list, with: {allow_extractive: true}", False),
+        ("intent: summarize, prompt: what failed?", False),
+        ("intent: summarize, prompt: what failed?, output: {type: array}", True),
+    ],
+)
+def test_the_plan_says_which_steps_fail_without_a_model(service, monkeypatch, step, fails) -> None:
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    flow = Workflow.parse(f"name: a\nsteps:\n  - {{id: s, input: [text], {step}}}\n")
+    with SyncOrchestrationService(db="none") as own:
+        (warning,) = own.plan(flow).steps[0].warnings
+        result = own.run(flow)
+    assert ("the step will fail" in warning) is fails
+    assert (result.status == "failed") is fails
+    if fails:
+        assert "set ANTHROPIC_API_KEY or set OPENAI_API_KEY" in warning

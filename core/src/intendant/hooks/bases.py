@@ -128,6 +128,12 @@ class IntentHandler(Plugin, Generic[ParametersT]):
         """False if this step is done without asking a model; it then gets no tokens. By default True."""
         return True
 
+    def needs_language(self, step: Step) -> bool:
+        """True if this step, for which a model is asked, cannot be done by a provider that asks none. By default
+        where it has an `output` schema or asks about records in batches.
+        """
+        return step.output is not None or self.batches(step)
+
     def batches(self, step: Step) -> bool:  # noqa: ARG002  # for subclasses
         """True if it asks a model about the records of this step in batches (`ask_each`), whose size the step's
         `batch` says. By default False.

@@ -473,9 +473,7 @@ class Planner:
         if route is not None and step.tools and not self._plugins.providers[route.provider].tools:
             warnings.append(f"{route.provider} cannot be offered tools; {self._plugins.model_hint}")
         elif route is not None and not self._plugins.providers[route.provider].charges:
-            warnings.append("no model will be asked: sentences are selected, templates filled")
-            if step.output is not None:
-                warnings.append(f"an `output` schema needs a model; {self._plugins.model_hint}")
+            warnings.append(self._plugins.without_model(found.intent, step))
         if bound.micro_usd is None and route is not None:
             warnings.append(
                 f"the price of {route.provider}/{route.model}, or of a fallback, is not known: calls are refused; "

@@ -65,6 +65,10 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
         """True where a prompt alone asks for the decision."""
         return step.prompt is not None and not any(name in step.parameters for name in OPTIONS)
 
+    def needs_language(self, step: Step) -> bool:
+        """True where a model is asked: its answer is data of a given shape."""
+        return self.needs_model(step)
+
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         found = prompt_clash(step.parameters, step.prompt, OPTIONS)
