@@ -33,7 +33,7 @@ from intendant.model.workflow import Json, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, within
 from intendant.planning.classification import connecting
 from intendant.planning.decided import Plan, StepPlan, in_order
-from intendant.planning.drafts import Draft, changes_outside
+from intendant.planning.drafts import Draft, changes_outside, leaving_room
 from intendant.planning.graph_bounds import Items, cap_of, is_idle, items_of, of_workflow
 from intendant.planning.policies import Policy
 from intendant.planning.policy_use import usable_policy
@@ -350,7 +350,7 @@ class Planner:
             lines = prior.lines(lines, {key: draft.difficulty for key, draft in drafts.items()})
         request = BudgetRequest(
             total=total,
-            lines=lines,
+            lines=leaving_room(lines, total, settings.tokens_per_step) if settings.overage_allowed else lines,
             strategy=settings.strategy,
             critical_factor=settings.critical_factor,
             agent=workflow.agent,
