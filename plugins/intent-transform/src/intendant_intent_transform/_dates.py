@@ -170,7 +170,7 @@ class DaysBetween(DateOp):
 
 
 def _day_itself(name: str | None, records: Json) -> date | None:
-    """The day that is written in place of a field's name; None where it is a name, or records have such a field."""
+    """The day that stands in place of a field's name; None where it is a name, or a field has it."""
     among = records if isinstance(records, list) else [records]
     if name is None or any(isinstance(record, dict) and name in record for record in among):
         return None
