@@ -35,6 +35,7 @@ class TestFileContract(ConnectorContract):
                 "append": Use(path, "two"),
                 "read": Use(path),
                 "list": Use({"path": str(Path(folder).resolve() / "*")}),
+                "parse": Use({}, "a,b\n1,2\n"),
             }
             yield Place(FileConnector({"roots": [folder]}), uses)
 
@@ -852,6 +853,7 @@ def test_only_append_is_not_idempotent():
     assert marks == {
         "append": (True, False),
         "list": (False, False),
+        "parse": (False, False),
         "read": (False, False),
         "write": (True, True),
     }
@@ -865,3 +867,48 @@ def test_json_is_written_as_it_is(value):
         assert "\\ud" in json.dumps(value)
     else:
         assert json.loads(text) == value
+
+
+# --- text that is here already ------------------------------------------------------------------------------------
+
+
+async def parse(value, **parameters):
+    call = ConnectorCall(value, "k", "r", "s")
+    return await FileConnector().do("parse", parameters, call), call.notes
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "found"),
+    [
+        ("a;b\n1;ü\n", {}, [{"a": "1", "b": "ü"}]),
+        ("Rates\na\tb\n1\t2,5\n", {"skip": 1, "types": "auto", "decimal": ","}, [{"a": 1, "b": 2.5}]),
+        ("1,2\n3,4", {"header": False}, [["1", "2"], ["3", "4"]]),
+        ('{"a": [1]}', {"format": "json"}, {"a": [1]}),
+        ('{"a": 1}\n{"a": 2}\n', {"format": "jsonl"}, [{"a": 1}, {"a": 2}]),
+        ("", {}, []),
+        (["a\n1", "b\n2"], {}, [[{"a": "1"}], [{"b": "2"}]]),
+        ([], {}, []),
+    ],
+)
+async def test_text_is_read_as_a_file_of_it(text, parameters, found):
+    assert (await parse(text, **parameters))[0] == found
+
+
+async def test_a_mail_in_a_text_is_read():
+    (mail,), _ = await parse("From: a@x.example\nSubject: Größe\n\nHi", format="eml")
+    assert (mail["subject"], mail["text"]) == ("Größe", "Hi")
+    assert "path" not in mail
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (3, "the input is no text"),
+        (None, "the input is no text"),
+        ([{"a": 1}], "is no text"),
+        ("a,b\n1", "the text, line 2"),
+    ],
+)
+async def test_what_cannot_be_parsed_is_an_error(value, says):
+    with pytest.raises(ConnectorError, match=says):
+        await parse(value)
