@@ -71,7 +71,8 @@ def _part_of_address(before: str, value: Json, text: str) -> str:
         message = f"{{{{ {text[:SHOWN]} }}}} is null, and a part of `url` has to be something"
         raise ReferenceFailed(message, hint="leave such items out before, or write default(…, 'none')")
     try:
-        return part_after(before, _as_text(value))
+        # A secret is the operator's, not data: that of Slack's webhooks is three parts of a path.
+        return part_after(before, _as_text(value), parts=text.startswith("secrets."))
     except ValueError as error:
         raise ReferenceFailed(
             f"{{{{ {text[:SHOWN]} }}}} in `url`: {error}",

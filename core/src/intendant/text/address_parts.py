@@ -5,6 +5,8 @@ from urllib.parse import quote
 
 PATH_SAFE = ":@!$&'()*,="
 """What stays as it is in a path, besides letters, digits and `-._~`: what is no delimiter there."""
+SEVERAL_SAFE = f"{PATH_SAFE}/"
+"""The same of several parts of a path."""
 QUERY_SAFE = ":@!$'()*,/"
 """The same of a query."""
 _BEGINS = re.compile(r"\s*https?://", re.IGNORECASE)
@@ -17,12 +19,13 @@ def is_web(address: str) -> bool:
     return _BEGINS.match(address) is not None
 
 
-def part_after(before: str, value: str) -> str:
+def part_after(before: str, value: str, *, parts: bool = False) -> str:
     """A value as it stands in an address of the web.
 
     Args:
         before: The address so far.
         value: The value. One that begins with `/` or `?`, directly behind the host, is the rest and stays.
+        parts: Whether it may be several parts of the path, with `/` between them.
 
     Raises:
         ValueError: It can be no part there; says why.
@@ -34,7 +37,8 @@ def part_after(before: str, value: str) -> str:
         if (wrong := _NO_HOST.search(value)) is not None:
             raise ValueError(f"what stands in the place of a host or its port has {wrong[0]!r}")
         return value
-    return quote(value, safe=QUERY_SAFE if re.search(r"[?#]", rest) else PATH_SAFE, errors="replace")
+    path = SEVERAL_SAFE if parts else PATH_SAFE
+    return quote(value, safe=QUERY_SAFE if re.search(r"[?#]", rest) else path, errors="replace")
 
 
 def changes_folder(address: str) -> bool:
