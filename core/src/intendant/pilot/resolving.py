@@ -56,6 +56,8 @@ def _resolve_addresses(value: Json, scope: Mapping[str, Json]) -> Json:
         address, plain = address + value[at : found.start], plain + value[at : found.start]
         at = found.end
         known = found.text if found.literal else look_up(_read_once(found.text), scope)
+        if known is None and _is_of_receipt(_read_once(found.text), scope):
+            known = ""
         inside = is_web(address) and not found.literal
         part = _part_of_address(address, known, found.text) if inside else _as_text(known)
         address, plain = address + part, plain + ("x" if inside else part)
@@ -63,6 +65,19 @@ def _resolve_addresses(value: Json, scope: Mapping[str, Json]) -> Json:
     if is_web(address) and changes_folder(address) and not changes_folder(plain):
         raise ReferenceFailed("a value of `url` makes '.' or '..' a part of its path, which is another place")
     return address
+
+
+def _is_of_receipt(reference: Reference, scope: Mapping[str, Json]) -> bool:
+    """True if something is named that only the other side could have answered, in a dry run."""
+    value: Json = scope
+    for part in (reference.root, *reference.parts):
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+        if isinstance(value, Withheld):
+            return True
+    return False
 
 
 def _part_of_address(before: str, value: Json, text: str) -> str:
