@@ -78,3 +78,18 @@ steps:
   - {{id: b, intent: filter, input: ["{{{{ steps.a.output[0].nothing }}}}"], options: {{where: "true"}}}}
 """
     assert "b" in service.run(Workflow.parse(text)).failures
+
+
+def test_an_address_with_what_a_delivery_would_have_answered_is_no_error(service) -> None:
+    flow = Workflow.parse("""
+name: dry
+steps:
+  - {id: book, intent: send, uses: http.post, with: {url: "https://hotel.example/bookings", json: {nights: 2}}}
+  - id: confirm
+    intent: send
+    uses: http.put
+    with: {url: "https://hotel.example/bookings/{{ steps.book.output.id }}/confirm", json: {ok: true}}
+""")
+    result = service.run(flow, dry=True)
+    assert result.status == "completed", result.failures
+    assert result.outputs["confirm"]["with"]["url"] == "https://hotel.example/bookings//confirm"

@@ -125,6 +125,27 @@ def test_a_step_that_is_not_there_is_told_with_those_that_are(shown) -> None:
     assert "greet" in done.stderr
 
 
+def test_steps_within_items_and_passes_show_how_often_they_ended() -> None:
+    """They are not taken for steps that were never reached."""
+    followed = RunView()
+    for step in ("call/gate", "call/gate/large/ask", "poll/read", "plain/large/ask"):
+        followed(events.IntentClassified(step_id=step, intent="send", confidence=1.0, method="given"))
+    statuses = [StepStatus.completed, StepStatus.completed, StepStatus.failed]
+    ended = [events.ItemEnded(step=f"call[{n}]/gate", status=status) for n, status in enumerate(statuses)]
+    followed(
+        events.ItemsEnded(step_id="call", items=(*ended, events.ItemEnded(step="call[0]", status=statuses[0])))
+    )
+    for number in (1, 2, 2):
+        followed(events.StepSkipped(step_id=f"poll[{number}]/read", reason="its condition is false"))
+    told = {key: (row.cells()[0][0], row.cells()[-1]) for key, row in followed.rows.items() if row.intent}
+    assert told == {
+        "call/gate": ("✗", "2 completed, 1 failed"),
+        "call/gate/large/ask": ("·", ""),
+        "poll/read": ("-", "2 skipped"),
+        "plain/large/ask": ("·", ""),
+    }
+
+
 def test_items_fold_into_one_line_with_what_is_left(monkeypatch) -> None:
     now = [100.0]
     monkeypatch.setattr(view, "monotonic", lambda: now[0])

@@ -11,6 +11,7 @@ GIVEN = {
     "document.read": {"path": "a.pdf"},
     "file.append": {"path": "a.txt"},
     "file.list": {"path": "a*"},
+    "file.parse": {},
     "file.read": {"path": "a.txt"},
     "file.write": {"path": "a.txt"},
     "git.log": {},
@@ -47,9 +48,11 @@ def test_an_operation_alone_is_a_step_whatever_its_id_says(service, uses) -> Non
     """By its words a step `join` that queries a database was an aggregation, which uses no connector."""
     connector, name = uses.split(".")
     changes = PLUGINS.connectors[connector].operations[name].side_effects
-    more = {"input": "x"} if uses in NEED_INPUT or uses == "web.parse" else {}
-    found = {step.intent for step in service.plan(steps(uses, **more)).steps}
-    assert found <= ({"send", "extract"} if changes else {"extract"})
+    more = {"input": "x"} if uses in NEED_INPUT or uses in ("web.parse", "file.parse") else {}
+    planned = service.plan(steps(uses, **more)).steps
+    assert {step.intent for step in planned} <= ({"send", "extract"} if changes else {"extract"})
+    doubts = [step.warnings for step in planned if any("'transform'" in text for text in step.warnings)]
+    assert not doubts, "an intent that uses no connector is none to doubt for"
 
 
 @pytest.mark.parametrize("uses", sorted(NEED_INPUT))

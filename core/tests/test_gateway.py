@@ -266,6 +266,8 @@ def test_the_error_says_which_limit_and_what_would_fit() -> None:
     assert "run:r_1" in str(error)
     assert "500" in str(error)
     assert "120 tokens are left" in error.message
+    assert error.hint.startswith("raise the `budget` of the workflow, of the step")
+    assert BudgetExceeded("agent:a/day:1", "tokens", 5, 1).hint.startswith("raise the limit, shorten the input")
     assert ProviderError("x").billed
 
 

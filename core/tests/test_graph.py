@@ -109,6 +109,8 @@ steps:
     [
         ("on_error: continue", None),
         ("on_error: {output: [1]}", [1]),
+        ('on_error: {output: {why: "{{ steps.x.error.message }}"}}', {"why": "it broke"}),
+        ('on_error: {output: "{{ steps.x.status }}"}', "failed"),
         ('on_error: {steps: [{id: note, intent: copy, input: "{{ steps.x.error.message }}"}]}', "it broke"),
     ],
 )
@@ -118,6 +120,11 @@ async def test_a_failure_that_is_handled_lets_the_run_complete_and_is_listed(on_
     assert result.outputs["y"] == [output, "failed", "step_failed"]
     assert result.failures == {}
     assert result.handled["x"].message == "it broke"
+
+
+async def test_a_step_that_refers_to_itself_elsewhere_waits_for_itself() -> None:
+    with pytest.raises(WorkflowError, match="these steps wait for each other: x → x"):
+        await run('steps: [{id: x, intent: copy, input: "{{ steps.x.output }}", on_error: continue}]')
 
 
 async def test_a_way_for_errors_that_fails_fails_the_run() -> None:

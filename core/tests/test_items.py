@@ -132,6 +132,33 @@ async def test_gather_says_what_the_outputs_become(gather, rows, output) -> None
     assert (await run(flow({**EACH, "gather": gather}), rows, Copy())).outputs["each"] == output
 
 
+async def test_a_merge_notes_values_that_it_did_not_take() -> None:
+    step = {**EACH, "gather": "merge", "key": "string(row.id)"}
+    rows = [{"id": 1, "fee": 5}, {"id": 2, "fee": 5}, {"id": 3, "fee": 7}]
+    each = (await run(flow(step), rows, Copy())).steps["each"]
+    assert each.output == {"id": 3, "fee": 7}
+    assert "2 keys have different values in several items" in " ".join(each.notes)
+    assert "'id', of item '3'" in " ".join(each.notes)
+    each = (await run(flow(step), [{"id": 1}], Copy())).steps["each"]
+    assert each.notes == ("1 items",)
+
+
+async def test_a_merge_keeps_the_error_of_each_item_under_its_key() -> None:
+    step = {**EACH, "gather": "merge", "key": "row.sku", "on_item_error": "keep", "input": "{{ row.stock.count }}"}
+    rows = [{"sku": "a", "stock": {"count": {"x": 1}}}, {"sku": "b", "stock": 1}, {"sku": "c", "stock": 2}]
+    output = (await run(flow(step), rows, Copy())).outputs["each"]
+    assert output["x"] == 1
+    assert [output[key]["key"] for key in ("b", "c")] == ["b", "c"]
+
+
+async def test_keys_of_maps_may_be_references() -> None:
+    inner = {"id": "copy", "intent": "copy", "input": "{{ row.count }}"}
+    step = {"id": "each", "for_each": "{{ inputs.rows }}", "as": "row", "gather": "merge", "steps": [inner]}
+    step["returns"] = {"{{ row.ward }}-{{ row.bed }}": "{{ steps.copy.output }}"}
+    rows = [{"ward": "north", "bed": 1, "count": 4}, {"ward": "south", "bed": 2, "count": None}]
+    assert (await run(flow(step), rows, Copy())).outputs["each"] == {"north-1": 4, "south-2": None}
+
+
 async def test_gather_of_another_form_names_the_item() -> None:
     result = await run(flow({**EACH, "gather": "merge", "key": "row[0]"}), [["x"]], Copy())
     assert "the output of item 'x' is a list" in result.failures["each"].message

@@ -37,6 +37,8 @@ SCOPE = {
         ("it's {{ inputs.n }}, isn't it", "it's 3, isn't it"),
         ("{{ inputs.n }}{{ inputs.n }}", "33"),
         ({"k": ["{{ inputs.n }}", 1]}, {"k": [3, 1]}),
+        ({"{{ inputs.n }}": {"a {{ inputs.flag }}": "{{ inputs.n }}"}}, {"3": {"a false": 3}}),
+        ({"{{ '{{' }}": 1}, {"{{": 1}),
     ],
 )
 def test_values(text: object, value: object) -> None:
@@ -82,6 +84,23 @@ def test_what_is_missing_is_named_with_what_is_there(text: str, says: str) -> No
 )
 def test_what_is_no_reference_is_found_before_the_run(text: str) -> None:
     assert {type(item) for item in find(text)} == {tuple}
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"{{ inputs.nil }}": 1}, "the key '{{ inputs.nil }}' of a map is null"),
+        ({"3": 1, "{{ inputs.n }}": 2}, "is '3', which stands there already"),
+        ({"{{ inputs.m }}": 1}, "names something that is not there"),
+    ],
+)
+def test_a_key_that_cannot_be_one_is_an_error(value: object, says: str) -> None:
+    with pytest.raises(ReferenceFailed, match=says):
+        resolve(value, {**SCOPE, "inputs": {"n": 3, "nil": None}})
+
+
+def test_references_in_keys_are_found_before_the_run() -> None:
+    assert [found.text for found in find({"{{ inputs.n }}": ["{{ run.id }}"]})] == ["inputs.n", "run.id"]
 
 
 def test_values_never_become_references() -> None:

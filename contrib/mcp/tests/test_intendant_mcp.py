@@ -169,6 +169,21 @@ async def test_a_server_that_hangs_or_is_not_there(http):
     assert caught.value.delivered is False
 
 
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        ("import no_such_library_here", "ModuleNotFoundError: No module named 'no_such_library_here'"),
+        ("import sys; sys.exit('no licence\\n\\n')", "no licence"),
+        ("import sys; sys.stderr.write('x' * 200_000 + '\\nthe end'); sys.exit(1)", "the end"),
+    ],
+)
+async def test_a_server_that_ends_is_told_by_its_last_words(program, says):
+    connector = McpConnector({"servers": {"own": {"command": sys.executable, "args": ["-c", program]}}})
+    with pytest.raises(ConnectorError, match="MCP server 'own'") as caught:
+        await connector.do("tools", {}, call())
+    assert caught.value.hint == f"it wrote to its standard error: {says}"
+
+
 async def test_a_private_address_is_not_reached(address):
     connector = McpConnector({"servers": {"own": {"url": address}}})
     with pytest.raises(AddressRefused):

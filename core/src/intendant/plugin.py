@@ -121,6 +121,7 @@ from intendant.model.errors import (
     StepError as StepError,
     StepTimeout as StepTimeout,
 )
+from intendant.model.fault_words import fault_text as fault_text
 from intendant.model.record_access import (
     Records as Records,
     RecordSource as RecordSource,

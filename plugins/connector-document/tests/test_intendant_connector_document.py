@@ -308,6 +308,37 @@ async def test_merged_cells_have_their_value_once_or_everywhere(tmp_path, monkey
     assert [list(row.values())[:3] for row in rows] == filled
 
 
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ([2, 3], ["Nr", "Maths 1st", "Maths 2nd", "Note"]),
+        ([3, 2], ["Nr", "1st Maths", "2nd Maths", "Note"]),
+        ([3], ["column_1", "1st", "2nd", "column_4"]),
+        (2, ["Nr", "Maths", "column_3", "Note"]),
+        ([1, 2, 3], ["Report Nr", "Maths 1st", "Maths 2nd", "Note"]),
+    ],
+)
+async def test_a_header_may_have_several_rows(tmp_path, monkeypatch, header, names):
+    """A heading over several columns is a part of the name of each; one over several rows is told once."""
+    from openpyxl import Workbook
+
+    monkeypatch.chdir(tmp_path)
+    book = Workbook()
+    for row in (["Report"], ["Nr", "Maths", None, "Note"], [None, "1st", "2nd", None], [1, 2, 3, "x"]):
+        book.active.append(row)
+    for area in ("B2:C2", "A2:A3", "D2:D3"):
+        book.active.merge_cells(area)
+    book.create_sheet("Short").append(["a"])
+    book.save(tmp_path / "a.xlsx")
+    call = ConnectorCall(None, "k", "r", "s")
+    found = await DocumentConnector().do("read", {"path": "a.xlsx", "header": header}, call)
+    first, short = found["sheets"]
+    assert list(first["rows"][0]) == names
+    assert list(first["rows"][-1].values()) == [1, 2, 3, "x"]
+    assert short["rows"] == []
+    assert any("'Short': it has 1 rows, and none below its header" in note for note in call.notes)
+
+
 async def test_formulas_that_no_program_computed_are_said(tmp_path, monkeypatch):
     """They are null: a workbook that a library wrote has formulas and no values."""
     monkeypatch.chdir(tmp_path)

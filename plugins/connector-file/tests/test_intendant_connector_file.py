@@ -35,6 +35,7 @@ class TestFileContract(ConnectorContract):
                 "append": Use(path, "two"),
                 "read": Use(path),
                 "list": Use({"path": str(Path(folder).resolve() / "*")}),
+                "parse": Use({}, "a,b\n1,2\n"),
             }
             yield Place(FileConnector({"roots": [folder]}), uses)
 
@@ -519,6 +520,27 @@ def test_a_first_line_may_name_the_delimiter(text):
     assert read_csv(text, "t") == [{"a": "1", "b": "2"}]
 
 
+@pytest.mark.parametrize(
+    ("text", "skip", "found"),
+    [
+        ("Statement, May;x;y\n\n\na;b\n1;2,5\n", 3, [{"a": "1", "b": "2,5"}]),
+        ("one\r\ntwo\r\na\tb\r\n1\t2", 2, [{"a": "1", "b": "2"}]),
+        ("sep=;\na;b\n1;2\n", 1, [{"a": "1", "b": "2"}]),
+        ("a,b\n1,2\n", 9, []),
+    ],
+)
+def test_lines_before_the_table_are_left_out(text, skip, found):
+    assert read_csv(text, "t", skip=skip) == found
+
+
+def test_a_fault_below_such_lines_is_told_by_its_line_in_the_file():
+    with pytest.raises(ConnectorError, match="line 5: 1 values"):
+        read_csv("x\ny\na;b\n1;2\n3\n", "t", skip=2)
+    with pytest.raises(ConnectorError, match="column 2 has no name") as caught:
+        read_csv("Account;;\na;b;c\n1;2;3\n", "t")
+    assert "`skip: 3` leaves out the lines before it" in caught.value.hint
+
+
 def test_a_file_may_begin_with_sep_and_mean_it():
     assert read_csv("sep=a,b\n1,2\n", "t") == [{"sep=a": "1", "b": "2"}]
 
@@ -831,6 +853,7 @@ def test_only_append_is_not_idempotent():
     assert marks == {
         "append": (True, False),
         "list": (False, False),
+        "parse": (False, False),
         "read": (False, False),
         "write": (True, True),
     }
@@ -844,3 +867,48 @@ def test_json_is_written_as_it_is(value):
         assert "\\ud" in json.dumps(value)
     else:
         assert json.loads(text) == value
+
+
+# --- text that is here already ------------------------------------------------------------------------------------
+
+
+async def parse(value, **parameters):
+    call = ConnectorCall(value, "k", "r", "s")
+    return await FileConnector().do("parse", parameters, call), call.notes
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "found"),
+    [
+        ("a;b\n1;ü\n", {}, [{"a": "1", "b": "ü"}]),
+        ("Rates\na\tb\n1\t2,5\n", {"skip": 1, "types": "auto", "decimal": ","}, [{"a": 1, "b": 2.5}]),
+        ("1,2\n3,4", {"header": False}, [["1", "2"], ["3", "4"]]),
+        ('{"a": [1]}', {"format": "json"}, {"a": [1]}),
+        ('{"a": 1}\n{"a": 2}\n', {"format": "jsonl"}, [{"a": 1}, {"a": 2}]),
+        ("", {}, []),
+        (["a\n1", "b\n2"], {}, [[{"a": "1"}], [{"b": "2"}]]),
+        ([], {}, []),
+    ],
+)
+async def test_text_is_read_as_a_file_of_it(text, parameters, found):
+    assert (await parse(text, **parameters))[0] == found
+
+
+async def test_a_mail_in_a_text_is_read():
+    (mail,), _ = await parse("From: a@x.example\nSubject: Größe\n\nHi", format="eml")
+    assert (mail["subject"], mail["text"]) == ("Größe", "Hi")
+    assert "path" not in mail
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (3, "the input is no text"),
+        (None, "the input is no text"),
+        ([{"a": 1}], "is no text"),
+        ("a,b\n1", "the text, line 2"),
+    ],
+)
+async def test_what_cannot_be_parsed_is_an_error(value, says):
+    with pytest.raises(ConnectorError, match=says):
+        await parse(value)

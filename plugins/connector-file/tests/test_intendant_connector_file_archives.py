@@ -106,6 +106,9 @@ async def flowing(path, **parameters):
         ("a,a,\n1,2,3\n", {"names": "repair"}),
         ("a,b,,\n1,2,,\n", {}),
         ("a,b", {}),
+        ("Statement;;\r\nAccount;DE89\r\n\r\na;b\r\n1;2\r\n", {"skip": 3}),
+        ("Report of May\ra,b\r1,2\r3,4", {"skip": 1, "types": "auto"}),
+        ("a,b\n1,2\n", {"skip": 5}),
     ],
 )
 async def test_a_table_that_flows_is_the_table_that_is_held(folder, text, parameters):

@@ -109,9 +109,8 @@ def test_a_date_that_is_missing_or_broken_is_null(date):
     assert read_mail(date + b"Subject: x\n\nbody")["date"] is None
 
 
-def test_undeclared_bytes_are_read_as_utf8_or_replaced_and_counted():
-    assert read_mail("Subject: café\n\nnaïve".encode())["damaged"] == 0
-    mail = read_mail("Subject: café\n\nnaïve".encode("latin-1"))
+def test_undeclared_bytes_that_are_in_neither_charset_are_replaced_and_counted():
+    mail = read_mail(b"Subject: caf\x81\n\nna\x90ve")
     assert (mail["subject"], mail["text"], mail["damaged"]) == ("caf\ufffd", "na\ufffdve", 2)
 
 
@@ -387,6 +386,30 @@ def test_charsets_are_read_as_mail_programs_read_them(charset, text, codec):
     head = f"Content-Type: text/plain; charset={charset}\nContent-Transfer-Encoding: base64\n\n".encode()
     mail = read_mail(head + base64.b64encode(text.encode(codec)))
     assert (mail["text"], mail["damaged"]) == (text, 0)
+
+
+@pytest.mark.parametrize(
+    ("declared", "data", "text", "damaged"),
+    [
+        ("", "Größe 5 € – “gut”".encode("cp1252"), "Größe 5 € – “gut”", 0),
+        ("", "Größe 5 €".encode(), "Größe 5 €", 0),
+        ("; format=flowed", "señor".encode("latin-1"), "señor", 0),
+        ("; charset=utf-8", "déjà vu".encode("cp1252"), "déjà vu", 0),
+        ("; charset=utf-8", "déjà".encode() + b" \xe9t\xe9 ", "déjà \ufffdt\ufffd", 2),
+        ("; charset=utf-8", "Größ".encode()[:-1], "Grö\ufffd", 1),
+        ("; charset=utf-8", "ab ©".encode()[:-1], "ab \ufffd", 1),
+    ],
+)
+def test_text_without_a_charset_or_with_a_wrong_one_keeps_its_characters(declared, data, text, damaged):
+    """UTF-8 where it can be, else cp1252; UTF-8 that is damaged stays UTF-8."""
+    mail = read_mail(b"Content-Type: text/plain" + declared.encode() + b"\n\n" + data)
+    assert (mail["text"], mail["damaged"]) == (text, damaged)
+
+
+def test_headers_in_raw_bytes_keep_their_characters():
+    mail = read_mail("From: Jörg <j@x.example>\nSubject: Größe\n\n.".encode("cp1252"))
+    assert (mail["from"], mail["subject"], mail["damaged"]) == ("Jörg <j@x.example>", "Größe", 0)
+    assert read_mail("Subject: Größe €\n\n.".encode())["subject"] == "Größe €"
 
 
 def test_bytes_that_no_charset_has_are_counted():

@@ -318,3 +318,66 @@ async def test_a_post_that_never_left_is_sent_again(httpserver, url):
     assert "cannot be reached" in outcome.failure.message
     assert outcome.attempts == 3
     assert sent == 0
+
+
+async def test_a_value_of_a_step_cannot_lead_elsewhere(httpserver):
+    """It arrives as one part of the path, slashes and question marks included; the hint of a 404 tells of them."""
+    from intendant.plugin import IntentHandler, IntentSpec, StepResult
+
+    class Ask(IntentHandler):
+        spec = IntentSpec(name="extract", summary="Read", examples=("Read",))
+
+        def needs_model(self, step):
+            return False
+
+        async def handle(self, request):
+            return StepResult(output=await request.use_connector(None))
+
+    httpserver.expect_request("/api/patients/1/../2?all").respond_with_json({"id": 1})
+    httpserver.expect_request("/api/patients/3/4").respond_with_data("", status=404)
+    step = {
+        "id": "a",
+        "intent": "extract",
+        "uses": "http.get",
+        "with": {"url": "{{ inputs.api }}/{{ inputs.id }}"},
+    }
+    given = {"api": httpserver.url_for("/api/patients")}
+    for value in ("1/../2?all", "3/4"):
+        result = await run_steps([step], Ask(), HttpConnector(LOCAL), inputs={**given, "id": value})
+    assert [request.environ["RAW_URI"] for request, _ in httpserver.log] == [
+        "/api/patients/1%2F..%2F2%3Fall",
+        "/api/patients/3%2F4",
+    ]
+    assert "%2F is a / within a value" in result.failures["a"].hint
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "found"),
+    [
+        ('{"a": "Größe"}'.encode("latin-1"), "application/json; charset=iso-8859-1", {"a": "Größe"}),
+        ('{"a": "Größe"}'.encode(), "application/json; charset=iso-8859-1", {"a": "Größe"}),
+        ('{"a": "я"}'.encode("cp1251"), "application/json;charset=windows-1251", {"a": "я"}),
+        ('{"a": "я"}'.encode("utf-16"), "application/json", {"a": "я"}),
+        (b'\xef\xbb\xbf{"a": 1}', "application/json", {"a": 1}),
+        ('{"a": "é"}\n[1]\n'.encode("latin-1"), "application/x-ndjson; charset=latin1", [{"a": "é"}, [1]]),
+    ],
+)
+async def test_json_is_read_in_the_encoding_that_it_has_or_names(http, httpserver, url, body, kind, found):
+    httpserver.expect_request("/api").respond_with_data(body, content_type=kind)
+    assert await http.do("get", {"url": url}, CALL) == found
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "says"),
+    [
+        (b'{"a": NaN}', "application/json", "it has NaN, which JSON has not"),
+        (b"[-Infinity]", "application/json", "it has -Infinity"),
+        (b'{"a": "\xe9"}', "application/json; charset=no-such", "is no JSON"),
+        (b'{"a": "\xe9"}', "application/json", "is no JSON"),
+    ],
+)
+async def test_what_is_no_json_is_an_error_that_says_why(http, httpserver, url, body, kind, says):
+    httpserver.expect_request("/api").respond_with_data(body, content_type=kind)
+    with pytest.raises(ConnectorError, match=says) as caught:
+        await http.do("get", {"url": url}, CALL)
+    assert caught.value.hint == "`answer: text` gives it as it is"

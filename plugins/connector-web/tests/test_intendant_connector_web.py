@@ -78,6 +78,14 @@ async def test_a_selector_that_finds_nothing_is_an_error(read, select, says):
         await read(PAGE, select=select)
 
 
+@pytest.mark.parametrize("name", ["xmlUrl", "xmlurl", "XMLURL"])
+async def test_attributes_are_found_however_they_are_written(read, name):
+    """Names of HTML are case-insensitive."""
+    subscriptions = '<outline text="Ships" xmlUrl="https://x.example/a"/><outline text="Folder"/>'
+    found = await read(f"<body>{subscriptions}</body>", select="outline", each=name)
+    assert found["each"] == ["https://x.example/a", None]
+
+
 async def test_a_page_of_nothing_but_navigation_is_read_whole(read):
     assert (await read("<body><nav>Only this</nav></body>"))["text"] == "Only this"
 

@@ -366,3 +366,15 @@ async def test_an_as_of_join_takes_what_was_known_then():
     assert [row["rate"] for row in outcome.output] == [None, 1.1, 1.1, 1.2, None]
     wrong = await run([{"currency": "EUR", "day": 5}], join=join)
     assert "different types" in wrong.failure.message
+
+
+@pytest.mark.parametrize("kinds", [("sum",), ("mean", "sum"), ("count", "mean", "sum")])
+async def test_notes_count_values_once_however_many_figures_are_computed_of_them(kinds):
+    rows = [{"t": "1.5"}, {"t": None}, {"t": 3}, {"t": "x"}, {}]
+    measures = {kind: {kind: "t"} for kind in kinds}
+    step = {"id": "a", "intent": "aggregate", "input": rows, "with": {"measures": measures, "on_error": "skip"}}
+    assert (await run_steps([step], AggregateHandler())).steps["a"].notes == (
+        "t: 2 null values left out",
+        "t: 1 values that are no numbers left out",
+        "1 texts read as numbers",
+    )

@@ -1,10 +1,12 @@
 """What the conditional handler promises."""
 
+import json
+
 import pytest
 
 from intendant import OrchestrationService, Workflow, WorkflowError
 from intendant.plugin import Step
-from intendant.testing import IntentContract, run_steps
+from intendant.testing import IntentContract, ScriptedProvider, run_steps
 from intendant_intent_conditional import ConditionalHandler
 
 CASES = [
@@ -202,3 +204,68 @@ async def test_forms_that_do_not_fit_together_are_refused(given, says):
 def test_a_switch_that_does_not_parse_is_seen_before_the_run():
     step = Step.model_validate({"id": "c", "input": 1, "with": {"switch": "input.", "routes": {"a": "b"}}})
     assert any("`switch` is wrong" in message for message in ConditionalHandler().check(step))
+
+
+# --- the steps of branches ---------------------------------------------------------------------------------------
+
+NOTE = {"steps": [{"id": "note", "intent": "transform", "input": [1], "with": {"op": "limit", "count": 1}}]}
+
+
+def faults(names, prompt=None, **parameters):
+    """What is wrong with a step that has these branches."""
+    step = {"id": "c", "intent": "conditional", "input": 1, "with": parameters, "prompt": prompt}
+    return ConditionalHandler().check(Step(**step, branches=dict.fromkeys(names, NOTE)))
+
+
+@pytest.mark.parametrize(
+    ("branches", "parameters", "meant"),
+    [
+        (["huge"], {"if": "input > 1", "then": "big", "else": "small"}, "it takes big, small"),
+        (["smal"], {"if": "input > 1", "then": "large", "else": "small"}, "did you mean 'small'?"),
+        (["yes"], {"if": "input > 1"}, "it takes true, false"),
+        (["ignor"], {"switch": "input", "routes": {"1": "act"}, "default": "ignore"}, "did you mean 'ignore'?"),
+        (["boss"], {"measure": "input", "levels": [{"then": "bot"}]}, "it takes bot"),
+        (["rest"], {"cases": [{"when": "input > 1", "then": "a"}]}, "it takes a"),
+        (["maybe"], {"prompt": "Is it?", "then": "ja", "else": "nein"}, "it takes ja, nein, unknown"),
+        (["c"], {"prompt": "Which?", "branches": ["a", "b"], "default": "b"}, "it takes a, b"),
+    ],
+)
+def test_a_branch_that_no_decision_takes_is_a_mistake(branches, parameters, meant):
+    found = faults(branches, **parameters)
+    assert len(found) == 1
+    assert meant in found[0]
+
+
+@pytest.mark.parametrize(
+    ("branches", "parameters"),
+    [
+        (["large"], {"if": "input > 1", "then": "large", "else": "small"}),
+        (["anything"], {"if": "input > 1", "then": "{{ inputs.way }}"}),
+        (["yes", "no", "nobody"], {"prompt": "Is it?", "default": "nobody"}),
+        (["act", "unknown"], {"prompt": "Is it?"}),
+    ],
+)
+def test_branches_without_steps_and_those_that_a_reference_names_are_none(branches, parameters):
+    assert faults(branches, **parameters) == []
+
+
+@pytest.mark.parametrize(
+    ("branches", "answers", "asked"),
+    [
+        (["yes", "no"], ["yes", "no"], ""),
+        (["then", "else", "nobody"], ["then", "else"], "'then' means yes"),
+        (["false"], ["true", "false"], "'true' means yes"),
+        (["refund", "repair", "refuse"], ["refund", "repair", "refuse"], ""),
+        (["angry"], ["angry", "other"], ""),
+    ],
+)
+async def test_a_model_chooses_among_the_branches_that_the_step_has(branches, answers, asked):
+    provider = ScriptedProvider(json.dumps({"branch": answers[0], "reason": "so it says"}))
+    step = {"id": "c", "intent": "conditional", "input": 1, "prompt": "Is it?", "with": {"default": "nobody"}}
+    marks = {name: {"steps": [{"id": "g", "wait": {"for": 0}}], "returns": {"ran": name}} for name in branches}
+    result = await run_steps([step | {"branches": marks}], ConditionalHandler(), provider)
+    assert result.outputs["c"]["branch"] == answers[0]
+    assert result.outputs["c"]["result"] == ({"ran": answers[0]} if answers[0] in branches else None)
+    request = provider.calls[0][1]
+    assert request.json_schema["properties"]["branch"]["enum"] == [*answers, "unknown"]
+    assert asked in request.messages[0].content

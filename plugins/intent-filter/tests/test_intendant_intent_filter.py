@@ -309,6 +309,30 @@ async def test_what_is_nearly_the_same_is_dropped():
     assert await kept_ids(similar_by={"fields": "who", "threshold": 1}) == [1, 3, 4, 5]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Ann Smith", "Smith, Ann", True),
+        ("Desk lamp white", "desk lamp (white)", True),
+        ("„Zur Post“", "zur Post", True),
+        ("C++ course", "C course", False),
+        ("12.50", "1250", False),
+        ("...", "!!", False),
+    ],
+)
+async def test_punctuation_around_words_does_not_tell_records_apart(one, other, same):
+    pytest.importorskip("rapidfuzz")
+    rows = [{"id": 1, "who": one}, {"id": 2, "who": other}]
+    step = {
+        "id": "f",
+        "intent": "filter",
+        "input": rows,
+        "with": {"similar_by": {"fields": "who", "threshold": 1}},
+    }
+    result = await run_steps([step], FilterHandler())
+    assert [row["id"] for row in result.outputs["f"]] == ([1] if same else [1, 2])
+
+
 async def test_the_first_of_each_group():
     assert await kept_ids(window={"sort_by": "-sum", "count": 2}) == [2, 3]
     rows = [{"g": "a", "n": 1}, {"g": "b", "n": 2}, {"g": "a", "n": 3}, {"g": "b", "n": None}]

@@ -84,8 +84,11 @@ async def test_a_failure_names_the_operation():
         ({"do": [], "by": "n"}, "'by' belongs into an operation"),
         ({"op": "sorted"}, "there is no operation 'sorted'; did you mean 'sort'?"),
         ({"do": [{"by": "n"}]}, "do[0]: there is no operation 'None'"),
-        ({"do": [{"op": "limit"}]}, "do[0] limit: count: Field required"),
-        ({"do": [{"op": "limit", "count": 1, "n": 2}]}, "do[0] limit: 'n' is no parameter of it"),
+        ({"do": [{"op": "limit"}]}, "do[0] limit: 'count' is missing"),
+        (
+            {"do": [{"op": "limit", "count": 1, "n": 2}]},
+            "do[0] limit: 'n' is no parameter of it; it takes count, offset",
+        ),
         ({"op": "set", "fields": {"a": "item."}}, "set: 'a' is wrong"),
         ({"op": "set", "fields": {"a": "item.x + {{ inputs.y }}"}}, "values.rate"),
         ({"op": "days_between", "into": "d"}, "give `from`, `to` or both"),

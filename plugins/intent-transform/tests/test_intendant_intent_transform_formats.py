@@ -304,6 +304,17 @@ async def test_days_are_counted_by_the_calendar(start, end, days):
     assert await run([row], "days_between", **{"from": "a"}, to="b", into="n") == [{**row, "n": days}]
 
 
+async def test_days_are_counted_to_a_day_that_is_written():
+    """A field of that name wins, as a pivot makes them."""
+    row = {"due": "2026-03-30", "2026-04-01": "2026-05-01"}
+    (found,) = await run([row], "days_between", **{"from": "due"}, to="2026-04-02", into="n")
+    assert found["n"] == 3
+    (found,) = await run([row], "days_between", **{"from": "2026-04-01"}, to="2026-05-03", into="n")
+    assert found["n"] == 2
+    told = await failure([row], "days_between", **{"from": "due"}, to="2026-13-01", into="n")
+    assert "no record has the field '2026-13-01'" in told
+
+
 async def test_days_from_today():
     tomorrow = (datetime.now(UTC).date() + timedelta(days=1)).isoformat()
     (row,) = await run([{"due": tomorrow}], "days_between", to="due", into="left")

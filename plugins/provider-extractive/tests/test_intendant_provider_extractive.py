@@ -22,7 +22,7 @@ from intendant.plugin import (
 )
 from intendant.testing import ProviderContract, run_steps
 from intendant_provider_extractive import ExtractiveProvider
-from intendant_provider_extractive._rank import Ranking, centrality
+from intendant_provider_extractive._rank import Ranking, centrality, rarity
 from intendant_provider_extractive._units import units
 
 REPORT = """
@@ -356,6 +356,27 @@ def test_centrality_is_that_of_the_graph_of_cosines() -> None:
         rank = [0.15 / 4 + 0.85 * sum(cosine[j][i] / sum(cosine[j]) * rank[j] for j in range(4)) for i in range(4)]
     assert centrality(rows, terms) == pytest.approx(rank)
     assert sum(rank) == pytest.approx(1)
+
+
+async def test_the_odd_lines_of_a_log_are_told_and_not_the_usual_ones() -> None:
+    """Whatever their words: usual lines are many, and the same but for their figures."""
+    lines = [
+        f"2026-05-04T10:{n // 60:02d}:{n % 60:02d}Z pump {n % 5} pressure {3 + n % 7 / 10} bar" for n in range(600)
+    ]
+    odd = {77: "Z pump 3 valve stuck at 40 %", 310: "Z shift changed, Okafor on duty", 555: "Z mains supply gone"}
+    for at, text in odd.items():
+        lines[at] = lines[at].partition("Z")[0] + text
+    reply = await ask("\n".join(lines), "What happened?", system="4 points")
+    assert [line for line in reply.text.splitlines() if "pressure" not in line] == [f"- {lines[at]}" for at in odd]
+
+
+def test_only_what_is_the_same_again_and_again_has_odd_units() -> None:
+    prose = [
+        f"{word} tells of another thing {n} times." for n, word in enumerate("abcdefghijklmnopqrstuvwxyz" * 2)
+    ]
+    assert set(rarity([f"{n % 26}{line}" for n, line in enumerate(prose)])) == {0.0}
+    assert set(rarity(["tick 1"] * 29)) == {0.0}
+    assert rarity([*(f"tick {n}" for n in range(40)), "tock"])[-2:] == [pytest.approx(0.0066, abs=0.001), 1.0]
 
 
 def test_hard_wrapped_lines_are_joined_and_list_items_are_not() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from intendant.plugin import Addresses, ConnectorError, Json, check_url, guarded_client
+from intendant_mcp._errors import LastLine
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -154,6 +154,8 @@ class _Progress:
 
     is_out = False
     """True once a tool may have been called."""
+    wrote = ""
+    """The last line that a server which was started wrote to its standard error."""
 
 
 async def _exchange(access: Access, ask: "Callable[[Client], Awaitable[T]]", progress: _Progress) -> T:
@@ -163,7 +165,7 @@ async def _exchange(access: Access, ask: "Callable[[Client], Awaitable[T]]", pro
         ConnectorError: Whatever went wrong; `delivered` is False where no tool was called.
     """
     try:
-        async with asyncio.timeout(access.seconds), _connected(access) as client:
+        async with asyncio.timeout(access.seconds), _connected(access, progress) as client:
             return await ask(client)
     except BaseException as error:
         cause = _cause(error)
@@ -180,7 +182,7 @@ def _explained(error: Exception, access: Access, progress: _Progress) -> Connect
     if isinstance(error, TimeoutError):
         return ConnectorError(
             f"{what} took longer than {access.seconds:g} s",
-            hint=f"see {access.setting('seconds')}",
+            hint=f"see {access.setting('seconds')}{_wrote(progress)}",
             retryable=True,
             delivered=delivered,
         )
@@ -191,7 +193,12 @@ def _explained(error: Exception, access: Access, progress: _Progress) -> Connect
     if f"more than {access.max_bytes} bytes" in said:
         said, hint = f"its answer has more than {access.max_bytes} bytes", f"see {access.setting('max_bytes')}"
         return ConnectorError(f"{what}: {said}", hint=hint, delivered=delivered)
-    return ConnectorError(f"{what}: {said}", retryable=isinstance(error, OSError), delivered=delivered)
+    hint = _wrote(progress).removeprefix("; ")
+    return ConnectorError(f"{what}: {said}", hint=hint, retryable=isinstance(error, OSError), delivered=delivered)
+
+
+def _wrote(progress: _Progress) -> str:
+    return f"; it wrote to its standard error: {progress.wrote}" if progress.wrote else ""
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -203,7 +210,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 @asynccontextmanager
-async def _connected(access: Access) -> "AsyncIterator[Client]":
+async def _connected(access: Access, progress: _Progress) -> "AsyncIterator[Client]":
     from mcp import Client, StdioServerParameters
     from mcp.client.stdio import stdio_client
     from mcp.client.streamable_http import streamable_http_client
@@ -219,6 +226,12 @@ async def _connected(access: Access) -> "AsyncIterator[Client]":
     started = StdioServerParameters(
         command=str(access.command), args=list(access.args), env=dict(access.env), cwd=access.cwd
     )
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:  # noqa: ASYNC230  # it waits for nothing
-        async with Client(stdio_client(started, errlog=nowhere), read_timeout_seconds=access.seconds) as client:
-            yield client
+    with LastLine() as errors:
+        try:
+            async with Client(
+                stdio_client(started, errlog=errors.file), read_timeout_seconds=access.seconds
+            ) as client:
+                yield client
+        except BaseException:
+            progress.wrote = await asyncio.to_thread(errors.read)
+            raise

@@ -3,7 +3,8 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -14,6 +15,7 @@ from intendant.cli.shared import hint_of_failure, money
 from intendant.model.placing import is_item
 from intendant.model.results import PAUSED, RunResult, RunStatus, StepStatus, Usage
 from intendant.record.metrics import REUSED
+from intendant.spending.step_budgets import budget_key
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,6 +57,8 @@ class Row:
     ended: int = 0
     kept: int = 0
     """Items that had ended before this process began."""
+    within: dict[str, StepStatus] = field(default_factory=dict)
+    """How a step within items or passes ended, by its address."""
     failed: int = 0
     doubtful: dict[str, Usage] = field(default_factory=dict)
     """What calls in doubt are charged with, by call."""
@@ -116,6 +120,7 @@ class RunView:
         self.file_changed = event.file_changed if isinstance(event, events.Resumed) else self.file_changed
         if event.step_id is None:
             return None
+        self._within(event, event.step_id)
         key = event.step_id.partition("[")[0]  # what happens within an item shows in the row of its step
         row = self.rows.setdefault(key, Row(key))
         if key != event.step_id and not isinstance(event, _COUNTED):
@@ -146,6 +151,32 @@ class RunView:
             case _:
                 _of_graph(row, event)
         return row
+
+    def _within(self, event: events.Event, address: str) -> None:
+        """Count how steps within items and passes ended, in the rows of these steps."""
+        ended: dict[str, StepStatus] = {}
+        match event:
+            case events.ItemsEnded():
+                ended = {item.step: item.status for item in event.items}
+            case events.StepExecuted():
+                ended = {address: StepStatus.completed}
+            case events.StepFailed():
+                ended = {address: StepStatus.failed}
+            case events.StepSkipped():
+                ended = {address: StepStatus.skipped}
+        for inner, status in ended.items():
+            row = self.rows.get(budget_key(inner)) if "]/" in inner else None
+            if row is not None:
+                row.within[inner] = status
+                row.status, row.note = _together(row.within.values())
+
+
+def _together(statuses: Collection[StepStatus]) -> tuple[StepStatus, str]:
+    """How a step that was executed several times ended, and how often in each way."""
+    counts = Counter(statuses)
+    worst = (StepStatus.failed, StepStatus.waiting, StepStatus.completed, *counts)
+    status = next(status for status in worst if status in counts)
+    return status, ", ".join(f"{count} {status.value}" for status, count in counts.items())
 
 
 _COUNTED = (events.TokensSettled, events.TokenCompressed, events.ContentExpanded, events.StepRetried)
@@ -186,7 +217,7 @@ def _waits(event: events.Event) -> str:
     """What a step waits for that begins to wait; empty for other events."""
     match event:
         case events.ApprovalRequested():
-            return f"asks: {event.ask}"
+            return f"asks: {event.ask}" if event.ask else "asks people"
         case events.StepWaiting():
             return event.reason
         case events.WaitStarted():

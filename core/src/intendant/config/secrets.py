@@ -17,6 +17,7 @@ from intendant.config.layers import SECRET_PREFIX
 from intendant.config.settings import SecretSettings
 from intendant.model.errors import SecretMissing, SettingsError
 from intendant.model.workflow import Json
+from intendant.text.address_parts import PATH_SAFE, QUERY_SAFE, SEVERAL_SAFE
 
 SecretSource = Callable[[str], str | None]
 """A host's own source of secrets: takes a name; returns the value, or None if it has none."""
@@ -186,6 +187,7 @@ def filled(value: Any, used: UsedSecrets) -> Any:
 def forms(value: str) -> list[str]:
     """How a secret may appear in a text: as it is, in URLs, in JSON, and in Base64 at each alignment."""
     found = {value, quote(value, safe=""), quote_plus(value), quote(value), dumps(value)[1:-1]}
+    found |= {quote(value, safe=safe) for safe in (PATH_SAFE, SEVERAL_SAFE, QUERY_SAFE)}
     data = value.encode("utf-8", "surrogatepass")
     for before in range(3):
         text = b64encode(b"\0" * before + data).decode()

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 from intendant.events import Event
 from intendant.hooks.sharing import share
 from intendant.model.errors import SettingsError
+from intendant.model.fault_words import grouped, kind_of, told_of
 from intendant.model.requests import (
     BudgetLine,
     BudgetRequest,
@@ -23,17 +24,27 @@ from intendant.model.requests import (
 )
 from intendant.model.results import Allocation, Classification, Compression, Route, StepResult
 from intendant.model.workflow import Json, Step
+from intendant.model.workflow_problems import real_path
 
 API_VERSION = 1
 """Version of the plugin interface: it changes when a plugin written for the version before would break."""
 
 
-def first_error(error: ValidationError) -> str:
-    """The first of a validation's errors in one line: where, and what."""
-    item = error.errors()[0]
-    where = ".".join(str(part) for part in item["loc"])
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+def first_error(error: ValidationError, given: Any = None) -> str:
+    """The first of a validation's errors in one line: where, and what. It shows no value, which may be a secret.
+
+    Args:
+        error: What pydantic says.
+        given: What was validated, so that names of types do not stand for places in it.
+    """
+    items = error.errors()
+    paths = [real_path(item["loc"], given, missing=item["type"] == "missing") for item in items]
+    path, faults = next(iter(grouped(items, paths).items()))
+    if faults[0]["type"] == "extra_forbidden":
+        return f"'{'.'.join(map(str, path))}' is not known here"
+    if faults[0]["type"] == "missing" or not path:
+        return told_of(faults, path, kind_of)
+    return f"{'.'.join(map(str, path[:-1]))}.{told_of(faults, path, kind_of)}".lstrip(".")
 
 
 class Plugin(ABC):
@@ -116,6 +127,12 @@ class IntentHandler(Plugin, Generic[ParametersT]):
     def needs_model(self, step: Step) -> bool:  # noqa: ARG002  # for subclasses
         """False if this step is done without asking a model; it then gets no tokens. By default True."""
         return True
+
+    def needs_language(self, step: Step) -> bool:
+        """True if this step, for which a model is asked, cannot be done by a provider that asks none. By default
+        where it has an `output` schema or asks about records in batches.
+        """
+        return step.output is not None or self.batches(step)
 
     def batches(self, step: Step) -> bool:  # noqa: ARG002  # for subclasses
         """True if it asks a model about the records of this step in batches (`ask_each`), whose size the step's

@@ -189,7 +189,7 @@ class Connector(Plugin):
         try:
             return self.parameters_of(name).model_validate(dict(parameters))
         except ValidationError as error:
-            message = f"`with` of {self.name}.{name} is wrong: {first_error(error)}"
+            message = f"`with` of {self.name}.{name} is wrong: {first_error(error, parameters)}"
             raise ConnectorError(message, delivered=False) from None
 
     async def do(self, name: str, parameters: Mapping[str, Json], call: ConnectorCall) -> Json | RecordSource:

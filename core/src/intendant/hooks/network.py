@@ -214,6 +214,8 @@ class NetworkConnector(Connector):
         wait = retry_after(found.headers)
         if found.status in BUSY and wait is not None:
             hint = f"it asks to come back in {wait:.0f} s; see {self.setting('max_wait')}"
+        elif found.status == 404 and "%2f" in ask.url.partition("?")[0].lower():  # noqa: PLR2004
+            hint = _SLASH
         else:
             hint = _HINTS.get(found.status, "")
         text = " ".join(found.body[: 4 * _SHOWN].decode("utf-8", "replace").split())[:_SHOWN]
@@ -325,6 +327,7 @@ class NetworkConnector(Connector):
             ) from None
 
 
+_SLASH = "%2F is a / within a value; if it is to separate parts, give the address, or its beginning, as one value"
 _HINTS = {
     401: "it wants credentials: give `auth` with {{ secrets.NAME }}",
     403: "the credentials do not admit this",

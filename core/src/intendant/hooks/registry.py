@@ -33,6 +33,7 @@ from intendant.hooks.providers import Provider
 from intendant.hooks.redaction import hide
 from intendant.model.errors import DuplicatePluginError, PluginLoadError, SecretMissing, SettingsError
 from intendant.model.requests import IntentSpec
+from intendant.model.workflow import Step
 
 log = get_logger("intendant.plugins")
 PluginT = TypeVar("PluginT", bound=Plugin)
@@ -175,6 +176,13 @@ class Plugins:
         installed = [plugin.name for plugin in self._plugins.values() if plugin.kind == kind]
         close = get_close_matches(name, installed, n=1)
         return f"did you mean '{close[0]}'?" if close else install_hint(kind, name, installed)
+
+    def without_model(self, intent: str | None, step: Step) -> str:
+        """What becomes of a step that a model is to do, where only a provider can be used that asks none."""
+        handler = self.intents.get(intent or "")
+        if handler is not None and handler.needs_language(step):
+            return f"it needs a language model, and none can be used: the step will fail; {self.model_hint}"
+        return "no model will be asked: sentences are selected, templates filled"
 
     @property
     def model_hint(self) -> str:

@@ -236,9 +236,11 @@ class BudgetExceeded(IntendantError):
         self.scope, self.unit, self.asked, self.left = scope, unit, asked, left
         wanted, rest = amount(unit, asked), amount(unit, max(0, left))
         parts = "" if input_tokens is None else f" ({input_tokens} for the input alone)"
+        standing = scope.startswith(("agent:", "tenant:"))
+        limit = "the limit" if standing else "the `budget` of the workflow, of the step or of what is around it"
         super().__init__(
             f"the budget of {scope} does not admit {wanted}{parts}: {rest} are left",
-            hint="raise the limit, shorten the input, or ask for a shorter answer",
+            hint=f"raise {limit}, shorten the input, or ask for a shorter answer (`max_output_tokens`)",
         )
 
 

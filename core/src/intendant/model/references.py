@@ -153,6 +153,8 @@ def find(value: Json, path: Path = ()) -> Iterator[Reference | tuple[Path, Refer
         yield from _find_in_text(value, path)
     elif isinstance(value, dict):
         for key, item in value.items():
+            if "{{" in key:
+                yield from _find_in_text(key, (*path, key))
             yield from find(item, (*path, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):

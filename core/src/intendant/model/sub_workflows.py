@@ -43,7 +43,7 @@ class Callers(NamedTuple):
         return self.chain[0].parent, FilePath.cwd()
 
 
-def embed(value: dict[str, Any], document: Document, callers: Callers) -> list[Problem]:
+def embed(value: dict[str, Any], document: Document, callers: Callers) -> tuple[list[Problem], list[Path]]:
     """Put what files hold in the place of their names; what cannot be read is taken out.
 
     Args:
@@ -52,9 +52,10 @@ def embed(value: dict[str, Any], document: Document, callers: Callers) -> list[P
         callers: The files on the way to it.
 
     Returns:
-        What is wrong with the files.
+        What is wrong with the files, and the steps whose file could not be read.
     """
     problems: dict[Problem, None] = {}
+    unread: list[Path] = []
     for step, path in _steps(value, ()):
         if step.get("flow") is None:
             continue
@@ -63,7 +64,8 @@ def embed(value: dict[str, Any], document: Document, callers: Callers) -> list[P
         except WorkflowError as error:
             problems |= dict.fromkeys(error.problems)
             del step["flow"]
-    return list(problems)
+            unread.append(path)
+    return list(problems), unread
 
 
 def _steps(value: Mapping[str, Any], path: Path) -> Iterator[tuple[dict[str, Any], Path]]:

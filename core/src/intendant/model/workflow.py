@@ -418,19 +418,18 @@ class Workflow(Frozen):
         if not isinstance(document.value, dict):
             raise WorkflowError([document.problem("a workflow is a map with `name` and `steps`")])
         value = prepared(document)
-        wrong = embed(value, document, Callers.of(document) if callers is None else callers)
+        wrong, unread = embed(value, document, Callers.of(document) if callers is None else callers)
         try:
             flow = cls.model_validate(value)
         except ValidationError as error:
             wrong += problems_of(error, document)
-            raise WorkflowError(wrong, draft=draft_of(cls, value, error, document)) from None
+            raise WorkflowError(wrong, draft=draft_of(cls, value, document, unread, error)) from None
         flow._document = document  # noqa: SLF001  # its own
         if not wrong and flow.size > MAX_STEPS:
-            wrong.append(
-                document.problem(f"it has {flow.size} steps with its sub-workflows, more than {MAX_STEPS}")
-            )
+            message = f"it has {flow.size} steps with its sub-workflows, more than {MAX_STEPS}"
+            wrong.append(document.problem(message))
         if wrong:
-            raise WorkflowError(wrong)
+            raise WorkflowError(wrong, draft=draft_of(cls, value, document, unread))
         return flow
 
     @property
@@ -462,7 +461,8 @@ class Workflow(Frozen):
     def problem(self, placed: Placed, message: str, path: Path = (), *, hint: str = "") -> Problem:
         """A problem of a step, which may be one of a sub-workflow, at *path* in it."""
         document = (self if placed.inside is None else placed.inside).document
-        return document.problem(message, (*placed.path, *path), hint=hint, step=placed.step.id)
+        step = step_at(placed.path, document) or placed.step.id  # as it is written
+        return document.problem(message, (*placed.path, *path), hint=hint, step=step)
 
     @cached_property
     def placed(self) -> tuple[Placed, ...]:
@@ -488,4 +488,5 @@ class Workflow(Frozen):
 
 
 # Last, as these functions look at the models.
-from intendant.model.workflow_problems import draft_of, prepared, problems_of  # noqa: E402
+from intendant.model.partial_workflows import draft_of  # noqa: E402
+from intendant.model.workflow_problems import prepared, problems_of, step_at  # noqa: E402

@@ -1,8 +1,6 @@
 """From a document to what the models read, and from what they refuse to problems with line and column."""
 
-import json
-from collections.abc import Iterable
-from copy import deepcopy
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
@@ -12,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from intendant.model import workflow as models
 from intendant.model.errors import Problem
+from intendant.model.fault_words import grouped, hint_of, told_of
 from intendant.model.graph_keys import Approve, Limits, Retry, ToolUse, Wait
 from intendant.model.inputs import Input
 from intendant.model.source import Document, Path
@@ -21,8 +20,6 @@ _HINTS = {
     "id": "an id has letters, digits and underscores only, such as `fetch_mails`",
     "uses": "write connector.operation, such as `file.read`",
 }
-SHOWN = 60
-"""Characters of a value that a message shows."""
 IGNORED = "x-"
 """Keys that begin so are for people and for anchors."""
 _NEVER_DEFAULT = frozenset(
@@ -50,6 +47,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "wait": Wait,
     "tools": ToolUse,
 }
+_CALLED = {"as": "the name of an item"}
 _TOO_SHORT = {"steps": "`steps` has no step", "name": "the name is empty"}
 
 
@@ -129,68 +127,40 @@ def _concerns(name: str, step: dict[str, Any]) -> bool:
 
 def problems_of(error: ValidationError, document: Document) -> list[Problem]:
     """What the models refuse, in the order of the file."""
+    items = [item for item in error.errors() if not _is_told_elsewhere(item, document)]
     problems: dict[Problem, None] = {}
-    for item in error.errors():
-        path = path_of(item["loc"], document.value)
-        message, hint = item["msg"].removeprefix("Value error, "), ""
-        if item["type"] == "too_short" and document.value.get("steps") and path == ("steps",):
-            continue  # there are steps, but each of them is wrong, which is told already
-        if item["type"] == "literal_error" and "OnError" not in str(item["loc"]) and _is_map(document, path):
-            continue  # one form of several, and another one is meant
-        match item["type"]:
-            case "extra_forbidden":
-                close = get_close_matches(str(path[-1]), _fields_at(path), n=1)
-                message = f"'{path[-1]}' is not known here"
-                hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(_fields_at(path))}"
-            case "missing":
-                message = f"'{path[-1]}' is missing"
-            case "too_short" if path and str(path[-1]) in _TOO_SHORT:
-                message = _TOO_SHORT[str(path[-1])]
-            case "string_pattern_mismatch":
-                field = str(item["loc"][-1])
-                message = f"'{item['input']}' is not allowed as {field}"
-                hint = _HINTS.get(field, _HINTS["id"])
-            case kind if kind in KINDS and path:
-                message = f"{_named(path)}: must be {KINDS[kind]}, not {shown(item['input'])}"
-            case _:
-                message = f"{_named(path)}: {message[:1].lower()}{message[1:]}" if path else message
-        problems[document.problem(message, path, hint=hint, step=_step_at(path, document))] = None
+    for path, faults in grouped(items, [path_of(item["loc"], document.value) for item in items]).items():
+        message, hint = _told(faults, path)
+        problems[document.problem(message, path, hint=hint, step=step_at(path, document))] = None
     far = 10**9
     return sorted(problems, key=lambda problem: (problem.line or far, problem.column or 0))
 
 
-KINDS = {
-    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type", "mapping_type"), "a map: {key: value}"),
-    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
-    **dict.fromkeys(("float_type", "float_parsing", "decimal_type", "decimal_parsing"), "a number"),
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
-    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
-    "string_type": "a text",
-}
-"""What a value has to be, by pydantic's word for the fault."""
+def _is_told_elsewhere(item: Any, document: Document) -> bool:
+    """True for faults that follow from others."""
+    path = path_of(item["loc"], document.value)
+    if item["type"] == "too_short" and document.value.get("steps") and path == ("steps",):
+        return True  # there are steps, but each of them is wrong
+    # Of one form of several, where another one is meant.
+    return item["type"] == "literal_error" and "OnError" not in str(item["loc"]) and _is_map(document, path)
 
 
-def _named(path: Path) -> str:
-    """The last name of a path, with the place in a list where it ends in one."""
-    return f"{path[-2]}[{path[-1]}]" if isinstance(path[-1], int) and len(path) > 1 else str(path[-1])
-
-
-def shown(value: Any) -> str:
-    """A value of a file, short, in a message."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-
-
-def told_of(item: Any, path: Path) -> str:
-    """What pydantic found wrong with a parameter, in a sentence that names it."""
-    kind, message = item["type"], item["msg"].removeprefix("Value error, ")
-    if kind == "missing":
-        return f"'{path[-1]}' is missing"
-    if kind == "literal_error":
-        message = f"{message.replace('Input should be', 'must be')}, not {shown(item['input'])}"
-    elif kind in KINDS:
-        message = f"must be {KINDS[kind]}, not {shown(item['input'])}"
-    return f"{_named(path)}: {message}" if path else message
+def _told(faults: Sequence[Any], path: Path) -> tuple[str, str]:
+    """What is wrong with the value at *path*, and what to do about it."""
+    item, hint = faults[0], next(filter(None, map(hint_of, faults)), "")
+    match item["type"]:
+        case "extra_forbidden":
+            close = get_close_matches(str(path[-1]), _fields_at(path), n=1)
+            known = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(_fields_at(path))}"
+            return f"'{path[-1]}' is not known here", known
+        case "too_short" if path and str(path[-1]) in _TOO_SHORT:
+            return _TOO_SHORT[str(path[-1])], hint
+        case "string_pattern_mismatch":
+            field = str(item["loc"][-1])
+            return f"'{item['input']}' is not allowed as {_CALLED.get(field, field)}", _HINTS.get(
+                field, _HINTS["id"]
+            )
+    return told_of(faults, path), hint
 
 
 def real_path(location: Path, given: Any, *, missing: bool) -> Path:
@@ -244,34 +214,7 @@ def path_of(location: Path, value: Any) -> Path:
     return tuple(path)
 
 
-def take_out(value: Any, path: Path) -> None:
-    """Remove what stands at *path*, if it is a member of a map."""
-    *parents, last = path or ("",)
-    for part in parents:
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            return
-    if isinstance(value, dict):
-        value.pop(last, None)
-
-
-def draft_of(
-    model: "type[models.Workflow]", given: Any, error: ValidationError, document: Document
-) -> "models.Workflow | None":
-    """What is left of a workflow when everything that is wrong is taken out; None if that is none."""
-    value = deepcopy(given)
-    for item in error.errors():
-        take_out(value, path_of(item["loc"], value))
-    try:
-        draft = model.model_validate(value)
-    except ValidationError:
-        return None
-    draft._document = document  # noqa: SLF001
-    return draft
-
-
-def _step_at(path: Path, document: Document) -> str:
+def step_at(path: Path, document: Document) -> str:
     """The id of the innermost step on the way to *path*."""
     value, found = document.value, ""
     for before, part in zip(("", *path), path, strict=False):

@@ -12,7 +12,7 @@ from intendant.model.workflow import Json, Step
 from intendant.pilot.agent_turns import Agent
 from intendant.pilot.deliveries import ConnectorUse, Permit
 from intendant.pilot.record_space import RunRecords
-from intendant.pilot.resolving import resolve
+from intendant.pilot.resolving import resolve, resolve_parameters
 from intendant.pilot.tool_offers import OfferedTool, offer
 from intendant.pilot.tool_use import ToolBox
 from intendant.planning.decided import StepPlan
@@ -77,7 +77,7 @@ class _Uses:
             StepError: It cannot be called, or its connector cannot tell what it takes.
         """
         tool, secrets = offer(use, self.context.plugins), UsedSecrets(self.context.secrets)
-        fixed = resolve(use.with_, {**self.scope, "secrets": secrets})
+        fixed = resolve_parameters(use.with_, {**self.scope, "secrets": secrets})
         known = await tool.connector.parameters_known(tool.operation.name, fixed)
         return offer(use, self.context.plugins, known) if known else tool
 
@@ -102,7 +102,7 @@ class _Uses:
 
     def filled(self, tool: OfferedTool, given: Mapping[str, Json], secrets: UsedSecrets) -> Mapping[str, Json]:
         """All parameters. What the model wrote is no reference, whatever it looks like."""
-        fixed = resolve(tool.use.with_, {**self.scope, "secrets": secrets})
+        fixed = resolve_parameters(tool.use.with_, {**self.scope, "secrets": secrets})
         return {**given, **fixed}
 
     async def ask(self, tool: OfferedTool, given: Mapping[str, Json], value: Json) -> str:

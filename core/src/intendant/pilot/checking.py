@@ -18,12 +18,13 @@ from intendant.model.errors import (
     StepError,
     WorkflowError,
 )
+from intendant.model.fault_words import grouped, hint_of, names_at, told_of
 from intendant.model.placing import STATE
 from intendant.model.references import Reference
 from intendant.model.requests import Options
 from intendant.model.source import Path
 from intendant.model.workflow import Json, Placed, Step, Workflow
-from intendant.model.workflow_problems import real_path, told_of
+from intendant.model.workflow_problems import real_path
 from intendant.pilot.conditions import Expression, input_names, step_names
 from intendant.pilot.graph import CONDITION_NAMES, Graph, inner_ids, looks_inside
 from intendant.pilot.graph_checks import graph_faults, input_faults
@@ -395,22 +396,25 @@ class _Checker:
         try:
             model.model_validate(self.sampled(given))
         except ValidationError as error:
-            for item in error.errors():
-                path = item["loc"]
-                value = _at(given, path)
-                if _is_reference(value) and not self.cannot_fit(value, item["type"]):
-                    continue
-                if item["type"] == "missing" and _has_reference(given, path):
-                    continue
-                path = real_path(path, given, missing=item["type"] == "missing")
-                message = told_of(item, path)
-                hint = _close(str(path[-1]), _names(model)) if item["type"] == "extra_forbidden" else ""
-                if item["type"] == "extra_forbidden":
-                    message = f"'{path[-1]}' is not a parameter here"
-                elif _is_reference(value):
-                    message += f" ('{value}')"
+            items = [item for item in error.errors() if self.is_known(given, item)]
+            paths = [real_path(item["loc"], given, missing=item["type"] == "missing") for item in items]
+            for path, faults in grouped(items, paths).items():
                 where = "options" if path and path[0] in step.options else "with"
+                message, hint = told_of(faults, path), next(filter(None, map(hint_of, faults)), "")
+                if faults[0]["type"] == "extra_forbidden":
+                    message = f"'{path[-1]}' is not a parameter here"
+                    hint = _close(str(path[-1]), names_at(model, path))
+                elif _is_reference(value := _at(given, path)):
+                    message += f" ('{value}')"
                 yield self.problem(index, (where, *path), message, hint)
+
+    def is_known(self, given: Json, item: Any) -> bool:
+        """False for a fault that is about a reference, whose value is known at run time only."""
+        path = item["loc"]
+        value = _at(given, path)
+        if _is_reference(value):
+            return self.cannot_fit(value, item["type"])
+        return not (item["type"] == "missing" and _has_reference(given, path))
 
     def sampled(self, value: Json) -> Json:
         """The value with each whole reference to an input replaced by a value of the input's type."""
@@ -454,10 +458,6 @@ def _fault_of_run(ref: Reference, placed: Placed | None) -> tuple[str, str] | No
     if ref.parts and ref.parts[0] in known:
         return None
     return f"'{ref.text}' is not known", f"run has: {', '.join(known)}"
-
-
-def _names(model: type[Options]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _at(value: Json, path: Iterable[Any]) -> Json:

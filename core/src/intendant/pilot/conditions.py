@@ -11,6 +11,7 @@ from unicodedata import is_normalized, normalize
 from intendant.model.errors import ExpressionFailed
 from intendant.model.workflow import Json
 from intendant.pilot import cel_regex, sandbox
+from intendant.pilot.condition_hints import meant, plainly
 
 _PLACE = re.compile(r"<input>:\d+:(\d+): (.*)")
 _STRINGS = r"""(?:[rR]?"(?:\\.|[^"\\])*"?|[rR]?'(?:\\.|[^'\\])*'?)"""
@@ -159,7 +160,7 @@ def _compiled(source: str, variables: tuple[str, ...]) -> Any:
     except (TypeError, UnicodeError):  # lone surrogates
         raise ExpressionFailed("the condition is not valid Unicode text") from None
     except RuntimeError as error:
-        raise _syntax_error(source, str(error)) from None
+        raise _syntax_error(source, str(error), variables) from None
 
 
 def _evaluated(compiled: Any, values: Mapping[str, Json]) -> tuple[str, Any]:
@@ -288,18 +289,15 @@ def _short(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
 
 
-def _syntax_error(source: str, text: str) -> ExpressionFailed:
+def _syntax_error(source: str, text: str, names: Sequence[str]) -> ExpressionFailed:
     found = _PLACE.search(text)
     if found is None:
         return ExpressionFailed(f"`{_short(source)}` is not a condition: {_short(text.splitlines()[0])}")
     message = found[2].replace(" (in container '')", "")
-    column = int(found[1])
-    hint = ""
-    if "undeclared reference" in message:
-        hint = "names are `steps.<id>.output`, `inputs.<name>`, or `item` in a filter; text needs quotes"
-    elif "token recognition error" in message and not source.isascii():
+    hint = meant(source, message, names)
+    if not hint and "token recognition error" in message and not source.isascii():
         message, hint = "a name holds a letter that CEL does not know", "write such a name as item['Größe']"
-    return ExpressionFailed(f"`{_short(source)}`: {_short(message)}", hint=hint, column=column)
+    return ExpressionFailed(f"`{_short(source)}`: {_short(plainly(message))}", hint=hint, column=int(found[1]))
 
 
 _KNOWN = (
@@ -311,9 +309,9 @@ _KNOWN = (
 
 def _plain(text: str) -> str:
     message = re.sub(r"^[A-Z_]+: ", "", text)
-    for part, plainly in _KNOWN:
+    for part, said in _KNOWN:
         if part in message:
-            return plainly
+            return said
     overload = re.search(r"No matching overloads found : (\S+?)\((.*)\)", message)
     if overload is None:
         return _short(message)
@@ -341,10 +339,7 @@ def condition_faults(source: Json, variables: Sequence[str], place: str) -> list
     try:
         expression = Expression(source, variables)
     except ExpressionFailed as error:
-        hint = (
-            error.hint and f"the names here are {', '.join(f'`{name}`' for name in variables)}; text needs quotes"
-        )
-        return [f"`{place}` is wrong: {error.message}" + (f"; {hint}" if hint else "")]
+        return [f"`{place}` is wrong: {error.message}" + (f"; {error.hint}" if error.hint else "")]
     return [] if expression.is_condition else [f"`{place}: {source}` is neither true nor false"]
 
 

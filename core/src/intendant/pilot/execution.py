@@ -43,7 +43,7 @@ from intendant.pilot.deliveries import ConnectorUse, reading_only
 from intendant.pilot.record_space import RunRecords, copied
 from intendant.pilot.recording import Recorder, StepRecorder, executed_event, failed_event
 from intendant.pilot.rerouting import choose
-from intendant.pilot.resolving import resolve
+from intendant.pilot.resolving import resolve, resolve_parameters
 from intendant.pilot.sandbox import Bounds, bounded
 from intendant.pilot.schemas import Schema
 from intendant.planning.compression import CompressionChain
@@ -304,8 +304,9 @@ class StepExecution:
         if not step.with_ and "with" not in given:
             return {}
         scope = {**self._references, "secrets": secrets}
-        values: Mapping[str, Json] = copied(given["with"] if "with" in given else resolve(step.with_, scope))
-        return values
+        if "with" in given:
+            return dict(copied(given["with"]))
+        return dict(copied((resolve_parameters if step.uses else resolve)(step.with_, scope)))
 
     def _parameters(self, step: Step, values: Mapping[str, Json]) -> BaseModel:
         """The step's parameters as its handler declares them.
@@ -316,11 +317,12 @@ class StepExecution:
         handler = self._context.plugins.intents.get(self._plan.intent)
         model = Options if handler is None else handler.Parameters
         options = copied(resolve(step.options, self._references)) if step.options else {}
+        given = options if step.uses else {**values, **options}
         try:
-            return model.model_validate(options if step.uses else {**values, **options})
+            return model.model_validate(given)
         except ValidationError as error:
             where = "options" if step.uses else "with"
-            raise StepError(f"`{where}` is wrong: {first_error(error)}") from None
+            raise StepError(f"`{where}` is wrong: {first_error(error, given)}") from None
 
     def _connector(self, calls: CallScope) -> UseConnector:
         if self._step.connector is None:

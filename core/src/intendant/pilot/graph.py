@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from intendant.model.placing import has_bodies
 from intendant.model.references import Reference
 from intendant.model.source import Path
-from intendant.model.workflow import ROLLBACK, Step
+from intendant.model.workflow import ON_ERROR, ROLLBACK, Step
 from intendant.pilot.conditions import step_names
 
 CONDITION_NAMES = ("steps", "inputs", "run")
@@ -66,14 +66,12 @@ class Graph:
 
 def names_in(step: Step) -> Iterator[str]:
     """The steps that a step refers to, those within it included, but not those that are private to it."""
-    inner = inner_ids(step)
-    for item in step.references:
-        if isinstance(item, Reference) and item.step and not (item.step in inner and looks_inside(item.path)):
-            yield item.step
+    for item in _outward(step):
+        yield str(item.step)
     if step.when:
         yield from sorted(step_names(step.when))
     if step.loop is not None:
-        yield from sorted(step_names(step.loop.while_) - inner)
+        yield from sorted(step_names(step.loop.while_) - inner_ids(step))
     for name, body, place in step.bodies():
         if place[0] == ROLLBACK:
             continue  # when it runs, nothing else does
@@ -82,6 +80,17 @@ def names_in(step: Step) -> Iterator[str]:
             private.add(step.id)
         for part in body:
             yield from (found for found in names_in(part) if found not in private)
+
+
+def _outward(step: Step) -> Iterator[Reference]:
+    """The references of a step to others: not to those within it, nor to itself once it has failed."""
+    inner = inner_ids(step)
+    for item in step.references:
+        if not isinstance(item, Reference) or item.step is None:
+            continue
+        private = item.step in inner and looks_inside(item.path)
+        if not private and not (item.step == step.id and item.path[:1] == (ON_ERROR,)):
+            yield item
 
 
 def inner_ids(step: Step) -> frozenset[str]:
@@ -106,10 +115,8 @@ def _only_asked(step: Step) -> set[str]:
     asked = {match[1] or match[2] for match in _FIELDS.finditer(step.when or "") if match[3] in ABOUT}
     used = {match[1] or match[2] for match in _FIELDS.finditer(step.when or "") if match[3] not in ABOUT}
     used.update(step.needs)
-    inner = inner_ids(step)
-    for item in step.references:
-        if isinstance(item, Reference) and item.step and not (item.step in inner and looks_inside(item.path)):
-            (asked if len(item.parts) > 1 and item.parts[1] in ABOUT else used).add(item.step)
+    for item in _outward(step):
+        (asked if len(item.parts) > 1 and item.parts[1] in ABOUT else used).add(item.step)
     for _, body, place in step.bodies():
         if place[0] == ROLLBACK:
             continue

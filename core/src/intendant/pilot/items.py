@@ -2,7 +2,7 @@
 
 import asyncio
 from asyncio import sleep
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
@@ -13,10 +13,10 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from intendant import events
 from intendant.model.errors import ExpressionFailed, Fenced, IntendantError, StepError
+from intendant.model.fault_words import shown
 from intendant.model.references import ROOTS
 from intendant.model.results import PAUSED, Failure, StepOutcome, StepStatus
 from intendant.model.workflow import Json, Step
-from intendant.model.workflow_problems import shown
 from intendant.pilot.conditions import Expression
 from intendant.pilot.execution import failure_of, output_text
 from intendant.pilot.frames import Frame, counts_of, totals
@@ -128,6 +128,8 @@ class _Map:
     waits: list[StepOutcome] = field(default_factory=list)
     took: list[StepOutcome] = field(default_factory=list)
     """What items took together: of some of them, then of all."""
+    overwritten: dict[str, str] = field(default_factory=dict)
+    """Keys that a merge was given different values for, and the item whose value was taken."""
     stopped: bool = False
     paused: bool = False
     """True if items are left because the run is to pause."""
@@ -273,6 +275,12 @@ class _Map:
             )
             more = ", …" if len(self.failures) > SHOWN else ""
             notes.append(f"{len(self.failures)} failed and were {what}: {named}{more}")
+        if self.overwritten:
+            key, last = next(iter(self.overwritten.items()))
+            notes.append(
+                f"merge: {len(self.overwritten)} keys have different values in several items; the last was "
+                f"taken; the first: '{key}', of item '{last}'"
+            )
         return tuple(notes)
 
     def _gathered(self) -> Json:
@@ -286,11 +294,22 @@ class _Map:
             case "flatten":
                 return [element for index, output in found for element in self._as(list, index, output)]
             case "merge":
-                merged: dict[str, Json] = {}
-                for index, output in found:
-                    merged.update(self._as(dict, index, output))
-                return merged
+                return self._merged(found)
         return [output for _, output in found]
+
+    def _merged(self, found: Iterable[tuple[int, Json]]) -> dict[str, Json]:
+        """One map of the items' maps; of different values for one key the last is taken, which is noted.
+
+        An error that is kept stands under the key of its item.
+        """
+        merged: dict[str, Json] = {}
+        for index, output in found:
+            own = unquote(self.keys[index])
+            given = {own: output} if index in self.failures else self._as(dict, index, output)
+            lost = [key for key, value in given.items() if key in merged and merged[key] != value]
+            self.overwritten.update(dict.fromkeys(lost, own))
+            merged.update(given)
+        return merged
 
     def _left_out(self, index: int) -> bool:
         return index in self.failures and self.step.on_item_error == "skip"

@@ -8,7 +8,10 @@ from intendant.model.errors import ReferenceFailed
 from intendant.model.record_access import is_reference
 from intendant.model.references import SHOWN, Part, Reference, read, scan
 from intendant.model.workflow import Json
+from intendant.text.address_parts import changes_folder, is_web, part_after
 
+ADDRESS = "url"
+"""The parameter of an operation that is an address."""
 LONGEST_KNOWN = 300
 """Characters of a text of which it is remembered what it refers to."""
 
@@ -22,10 +25,86 @@ def resolve(value: Json, scope: Mapping[str, Json]) -> Json:
     if isinstance(value, str):
         return _resolve_text(value, scope)
     if isinstance(value, dict):
-        return {key: resolve(item, scope) for key, item in value.items()}
+        return _resolve_map(value, scope)
     if isinstance(value, list):
         return [resolve(item, scope) for item in value]
     return value
+
+
+def resolve_parameters(given: Mapping[str, Json], scope: Mapping[str, Json]) -> dict[str, Json]:
+    """The parameters of an operation with their references resolved.
+
+    Values within an address of the web (the parameter `url`) become parts of it: what would change where it leads
+    is percent-encoded. A value that is the whole address, or its beginning, stays as it is.
+
+    Raises:
+        ReferenceFailed: A reference names something that is not there, or a value can be no part of an address.
+    """
+    return {
+        key: _resolve_addresses(value, scope) if key == ADDRESS else resolve({key: value}, scope)[key]
+        for key, value in given.items()
+    }
+
+
+def _resolve_addresses(value: Json, scope: Mapping[str, Json]) -> Json:
+    if isinstance(value, list):
+        return [_resolve_addresses(item, scope) for item in value]
+    if not isinstance(value, str) or "{{" not in value or _whole(value) is not None:
+        return resolve(value, scope)
+    address, plain, at = "", "", 0
+    for found in scan(value):
+        address, plain = address + value[at : found.start], plain + value[at : found.start]
+        at = found.end
+        known = found.text if found.literal else look_up(_read_once(found.text), scope)
+        if known is None and _is_of_receipt(_read_once(found.text), scope):
+            known = ""
+        inside = is_web(address) and not found.literal
+        part = _part_of_address(address, known, found.text) if inside else _as_text(known)
+        address, plain = address + part, plain + ("x" if inside else part)
+    address, plain = address + value[at:], plain + value[at:]
+    if is_web(address) and changes_folder(address) and not changes_folder(plain):
+        raise ReferenceFailed("a value of `url` makes '.' or '..' a part of its path, which is another place")
+    return address
+
+
+def _is_of_receipt(reference: Reference, scope: Mapping[str, Json]) -> bool:
+    """True if something is named that only the other side could have answered, in a dry run."""
+    value: Json = scope
+    for part in (reference.root, *reference.parts):
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+        if isinstance(value, Withheld):
+            return True
+    return False
+
+
+def _part_of_address(before: str, value: Json, text: str) -> str:
+    """A value as it stands in an address after *before*."""
+    if value is None and "?" not in before:
+        message = f"{{{{ {text[:SHOWN]} }}}} is null, and a part of `url` has to be something"
+        raise ReferenceFailed(message, hint="leave such items out before, or write default(…, 'none')")
+    try:
+        # A secret is the operator's, not data: that of Slack's webhooks is three parts of a path.
+        return part_after(before, _as_text(value), parts=text.startswith("secrets."))
+    except ValueError as error:
+        raise ReferenceFailed(
+            f"{{{{ {text[:SHOWN]} }}}} in `url`: {error}",
+            hint="an address that is one value as a whole stays as it is, and so does a value at its beginning",
+        ) from None
+
+
+def _resolve_map(value: Mapping[str, Json], scope: Mapping[str, Json]) -> dict[str, Json]:
+    """A map whose keys may hold references too, which give texts."""
+    made: dict[str, Json] = {}
+    for written, item in value.items():
+        key: Json = _resolve_text(written, scope) if "{{" in written else written
+        if key is None or _as_text(key) in made:
+            what = "is null" if key is None else f"is '{_as_text(key)[:SHOWN]}', which stands there already"
+            raise ReferenceFailed(f"the key '{written[:SHOWN]}' of a map {what}")
+        made[_as_text(key)] = resolve(item, scope)
+    return made
 
 
 def _resolve_text(text: str, scope: Mapping[str, Json]) -> Json:

@@ -10,7 +10,7 @@ from intendant.model.errors import IntendantError, ReferenceFailed
 from intendant.model.placing import STATE, is_item
 from intendant.model.workflow import Json, Step, Workflow
 from intendant.pilot.items import keys_of
-from intendant.pilot.resolving import resolve
+from intendant.pilot.resolving import resolve, resolve_parameters
 from intendant.planning.decided import Plan
 from intendant.spending.step_budgets import budget_key
 
@@ -80,7 +80,10 @@ def _given(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[s
         "with": step.with_,
         "options": step.options,
     }
-    return {key: _resolved(value, scope) for key, value in written.items() if value not in (None, {})}
+    given = {key: _resolved(value, scope) for key, value in written.items() if value not in (None, {})}
+    if step.uses is not None and step.with_:
+        given["with"] = _parameters(step, scope)
+    return given
 
 
 def _scope(workflow: Workflow, address: str, found: Mapping[str, Any]) -> dict[str, Json]:
@@ -150,6 +153,17 @@ def _item(step: Step, wanted: str, scope: Mapping[str, Json]) -> dict[str, Json]
     except IntendantError:
         return {}
     return {step.item_name: items[keys.index(wanted)]} if wanted in keys else {}
+
+
+def _parameters(step: Step, scope: Mapping[str, Json]) -> dict[str, Json]:
+    """The parameters of a step's operation, each as far as it can be had again."""
+    made: dict[str, Json] = {}
+    for name, value in step.with_.items():
+        try:
+            made |= resolve_parameters({name: value}, scope)
+        except (ReferenceFailed, KeyError, TypeError):
+            made[name] = _resolved(value, scope)
+    return made
 
 
 def _resolved(value: Json, scope: Mapping[str, Json]) -> Json:

@@ -16,7 +16,7 @@ from intendant.model.workflow import Json, Step
 from intendant.pilot.awaiting import WAIT
 from intendant.pilot.execution import output_text
 from intendant.pilot.frames import APPROVAL, Frame
-from intendant.pilot.resolving import resolve
+from intendant.pilot.resolving import resolve, resolve_parameters
 from intendant.record.journal import Journal, StepLog
 from intendant.record.rows import ApprovalRow, DecisionRow
 from intendant.text.hashing import digest_of
@@ -300,7 +300,8 @@ def what_is_shown(frame: Frame, step: Step) -> dict[str, Json]:
     else:
         for name, value in (("with", step.with_), ("prompt", step.prompt), ("input", step.input)):
             if value not in (None, {}):
-                shown[name] = resolve(value, scope)
+                is_operation = name == "with" and step.uses is not None
+                shown[name] = resolve_parameters(step.with_, scope) if is_operation else resolve(value, scope)
     if step.flow is not None:
         shown["flow"] = step.flow.file
     elif step.is_composite:

@@ -23,6 +23,10 @@ def step_key(step: Step | Mapping[str, Json]) -> str:
     return sha256(text.encode()).hexdigest()
 
 
+SURE = 0.9
+"""How sure the intent of a step is that follows from the operation that it uses."""
+
+
 def connecting(
     request: ClassifyRequest, answer: Classification | None, handlers: Mapping[str, IntentHandler]
 ) -> Classification | None:
@@ -38,11 +42,14 @@ def connecting(
     faults = {spec.name: _faults(step, handlers[spec.name]) for spec in able}
     chosen = min(fitting, key=faults.__getitem__, default=None)
     told = None if answer is None else answer.intent
+    if answer is not None and told == chosen and answer.second not in faults:
+        # No doubt is left: the other intent that its words speak for uses no connector.
+        return answer.model_copy(update={"confidence": max(answer.confidence, SURE), "second": None})
     if chosen is None or (told in faults and faults[told] <= faults[chosen]):
         return answer
     does = "changes something outside" if operation.side_effects else "only reads"
     signal = Signal(text=f"'{step.uses}' {does}", intent=chosen, weight=1.0)
-    return Classification(intent=chosen, confidence=0.9, signals=(signal,), method="connector")
+    return Classification(intent=chosen, confidence=SURE, signals=(signal,), method="connector")
 
 
 def _faults(step: Step, handler: IntentHandler) -> int:

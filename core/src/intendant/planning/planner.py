@@ -33,7 +33,7 @@ from intendant.model.workflow import Json, Step, Workflow
 from intendant.planning.bounds import Bound, Bounds, within
 from intendant.planning.classification import connecting
 from intendant.planning.decided import Plan, StepPlan, in_order
-from intendant.planning.drafts import Draft, changes_outside
+from intendant.planning.drafts import Draft, changes_outside, leaving_room
 from intendant.planning.graph_bounds import Items, cap_of, is_idle, items_of, of_workflow
 from intendant.planning.policies import Policy
 from intendant.planning.policy_use import usable_policy
@@ -350,7 +350,7 @@ class Planner:
             lines = prior.lines(lines, {key: draft.difficulty for key, draft in drafts.items()})
         request = BudgetRequest(
             total=total,
-            lines=lines,
+            lines=leaving_room(lines, total, settings.tokens_per_step) if settings.overage_allowed else lines,
             strategy=settings.strategy,
             critical_factor=settings.critical_factor,
             agent=workflow.agent,
@@ -473,9 +473,7 @@ class Planner:
         if route is not None and step.tools and not self._plugins.providers[route.provider].tools:
             warnings.append(f"{route.provider} cannot be offered tools; {self._plugins.model_hint}")
         elif route is not None and not self._plugins.providers[route.provider].charges:
-            warnings.append("no model will be asked: sentences are selected, templates filled")
-            if step.output is not None:
-                warnings.append(f"an `output` schema needs a model; {self._plugins.model_hint}")
+            warnings.append(self._plugins.without_model(found.intent, step))
         if bound.micro_usd is None and route is not None:
             warnings.append(
                 f"the price of {route.provider}/{route.model}, or of a fallback, is not known: calls are refused; "

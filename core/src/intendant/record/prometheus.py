@@ -87,7 +87,7 @@ def _one(name: str, kind: str, text: str, value: float) -> Metric:
 
 def _figure(value: float) -> str:
     """A figure with all its digits: a counter that is rounded stands still, and then jumps."""
-    return str(int(value)) if value == int(value) else repr(value)
+    return str(int(value)) if float(value).is_integer() else repr(value)
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -60,9 +60,11 @@ def decode(data: bytes, charset: str | None) -> tuple[str, int]:
 
     Args:
         data: The bytes.
-        charset: What the mail says they are; without it they are UTF-8.
+        charset: What the mail says they are; without it they are UTF-8 if they can be, else cp1252.
     """
     tried = codecs_for(charset)
+    if tried == ("utf-8",) and not _holds_utf8(data):
+        tried = ("utf-8", "cp1252")
     for codec in tried:
         try:
             return _SURROGATES.sub(REPLACED, data.decode(codec)), 0
@@ -76,15 +78,26 @@ def decode(data: bytes, charset: str | None) -> tuple[str, int]:
 def codecs_for(charset: str | None) -> tuple[str, ...]:
     """The codecs for a charset that a mail names, in the order in which they are tried.
 
-    Much that is called ASCII is UTF-8, and so is much of what has a name that nobody knows; cp1252 is next.
+    Much that is called ASCII is UTF-8, and so is much of what has no name, or an unknown one; cp1252 is next.
     """
     label = (charset or "").partition("*")[0].strip().strip("'\"").lower()  # RFC 2231 lets a language follow
-    if not label:
-        return ("utf-8",)
     codec = _LABELS.get(label) or _known(label)
     if codec in (None, "ascii", "utf-8"):
         return ("utf-8",) if codec == "utf-8" else ("utf-8", "cp1252")
     return (codec, "utf-8")
+
+
+def _holds_utf8(data: bytes) -> bool:
+    """False if what is called UTF-8 has bytes beyond ASCII, and none of them are a character of UTF-8.
+
+    A character that was cut off at the end tells nothing.
+    """
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        cut = error.reason == "unexpected end of data"
+        return cut or any(sign > REPLACED or "\x7f" < sign < REPLACED for sign in data.decode("utf-8", "replace"))
+    return True
 
 
 def _known(label: str) -> str | None:

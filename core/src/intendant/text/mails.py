@@ -154,7 +154,7 @@ def decoded(raw: str) -> str:
     from email.errors import HeaderParseError
     from email.header import decode_header
 
-    clean = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # bytes that are not ASCII
+    clean, _ = decode(raw.encode("utf-8", "surrogateescape"), None)  # bytes that are not ASCII
     if len(raw) > MOST_HEADER or "=?" not in raw:
         return clean
     try:

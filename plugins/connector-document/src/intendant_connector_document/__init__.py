@@ -3,7 +3,7 @@
 import asyncio
 from base64 import b64encode
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -35,6 +35,10 @@ APART = (
     "`on_item_error: keep`"
 )
 """What a step does where one of many documents cannot be read."""
+
+
+HeaderRow = Annotated[int, Field(ge=1)]
+"""A row's number, from 1."""
 
 
 class DocumentSettings(NetworkSettings):
@@ -75,8 +79,9 @@ class Read(Options):
     """Of a PDF: whether its tables are found too (`pip install 'intendant-connector-document[tables]'`)."""
     sheet: str | int | None = None
     """Of a workbook: a sheet's name or number, from 1; its rows are given alone. By default all sheets."""
-    header: int | None = Field(default=1, ge=1)
-    """The row that has the names, from 1; null for none, and rows are lists then."""
+    header: HeaderRow | Annotated[list[HeaderRow], Field(min_length=1, max_length=5)] | None = 1
+    """The row that has the names, from 1; null for none, and rows are lists then. A list where several rows have
+    parts of the names, such as `[2, 3]` with headings over others."""
     merged: Literal["first", "fill"] = "first"
     """Of a workbook: of cells that are merged, whether the first alone has the value, as in the file, or all."""
 

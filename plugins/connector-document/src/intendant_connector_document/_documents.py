@@ -5,6 +5,7 @@ import re
 import zipfile
 import zlib
 from base64 import b64decode
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -273,8 +274,12 @@ def _rows(book: Any, name: str, how: dict[str, Any], most: int, notes: list[str]
         hint = "name one with `sheet`, or see the setting max_cells of connector:document"
         raise Unreadable(f"has more than {how['max_cells']} cells (sheet '{name}': {cells})", hint)
     rows = [[_value(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]
-    header = how["header"]
-    merged = [area for area in sheet.merged_cell_ranges or () if area[0][0] >= (header or 0)]
+    header = [how["header"]] if isinstance(how["header"], int) else how["header"] or []
+    first = max(header, default=0)
+    areas = sheet.merged_cell_ranges or ()
+    merged = [area for area in areas if area[0][0] >= first]
+    if len(header) > 1:
+        _fill(rows, [area for area in areas if area[0][0] < first])
     if how["merged"] == "fill":
         _fill(rows, merged)
     elif merged:
@@ -282,15 +287,22 @@ def _rows(book: Any, name: str, how: dict[str, Any], most: int, notes: list[str]
             f"sheet '{name}': {len(merged)} areas of merged cells, whose value the first cell alone has; "
             "`merged: fill` gives it to all of them"
         )
-    if header is None:
+    if not header:
         return [list(row) for row in rows if any(cell is not None for cell in row)], cells
-    if len(rows) < header:
-        return [], cells
-    titles = _titles(rows[header - 1])
+    heads = [rows[at - 1] for at in header if at <= len(rows)]
+    titles = _titles([_joined(column) for column in zip(*heads, strict=True)])
     records: list[Json] = [
-        dict(zip(titles, row, strict=True)) for row in rows[header:] if any(cell is not None for cell in row)
+        dict(zip(titles, row, strict=True)) for row in rows[first:] if any(cell is not None for cell in row)
     ]
+    if not records and first > 1:
+        notes.append(f"sheet '{name}': it has {len(rows)} rows, and none below its header in row {first}")
     return records, cells
+
+
+def _joined(parts: Sequence[Json]) -> Json:
+    """The name of a column of which several rows of a header tell a part, from the top: `Maths 2nd term`."""
+    texts = [" ".join(str(part).split()) for part in parts if part is not None]
+    return " ".join(text for at, text in enumerate(texts) if at == 0 or text != texts[at - 1]) or None
 
 
 def _fill(rows: list[list[Json]], merged: list[Any]) -> None:

@@ -77,6 +77,8 @@ class Read(Options):
     `list` reads them at once. `auto` decides by the size."""
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """Of a CSV; by default found out, among comma, semicolon, tab and bar."""
+    skip: int = Field(default=0, ge=0, le=1000)
+    """Lines of a CSV before its table, such as those that name an account, which are left out."""
     header: bool = True
     """Whether the first row of a CSV has the names; without them, rows are lists."""
     ragged: Literal["fail", "pad"] = "fail"
@@ -103,7 +105,21 @@ class Read(Options):
     @property
     def table(self) -> dict[str, Any]:
         """How to read a CSV."""
-        return self.model_dump(include={"delimiter", "header", "ragged", "names", "types", "decimal"})
+        return self.model_dump(include={"delimiter", "skip", "header", "ragged", "names", "types", "decimal"})
+
+
+class Parse(Options):
+    """What text is, and how to read it."""
+
+    format: Literal["csv", "json", "jsonl", "eml", "mbox"] = "csv"
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    """Of a CSV; this and what follows as of `read`."""
+    skip: int = Field(default=0, ge=0, le=1000)
+    header: bool = True
+    ragged: Literal["fail", "pad"] = "fail"
+    names: Literal["strict", "repair"] = "strict"
+    types: Literal["text", "auto"] = "text"
+    decimal: Literal[".", ","] | None = None
 
 
 class List(Options):
@@ -149,6 +165,34 @@ class FileConnector(Connector):
             ConnectorError: Nothing matches, or a file is outside the roots, too large, or malformed.
         """
         return await self._watched(partial(self._read, call), parameters)
+
+    @operation(side_effects=False)
+    async def parse(self, parameters: Parse, call: ConnectorCall) -> Json:
+        """Read text that is here already, such as the answer of an API or a field; no file is read.
+
+        Returns:
+            What `read` gives of such a file; for a list of texts, a list of that.
+
+        Raises:
+            ConnectorError: The input is no text, or malformed.
+        """
+        texts = call.input if isinstance(call.input, list) else [call.input]
+        if not all(isinstance(text, str) for text in texts):
+            raise ConnectorError("the input is no text", hint="give the step the text as its `input`")
+        found = await self._watched(partial(self._parsed, texts, call.notes), parameters)
+        return found if isinstance(call.input, list) else found[0]
+
+    def _parsed(self, texts: list[str], notes: list[str], parameters: Parse, watch: Watch) -> list[Json]:
+        table = {**parameters.model_dump(exclude={"format"}), "max_cells": self.settings.max_cells}
+        how = _read.How("utf-8", table, True, watch, notes)
+        found: list[Json] = []
+        for number, text in enumerate(texts, 1):
+            name = Path("the text" if len(texts) == 1 else f"text {number}")
+            value = _read.read(text.encode("utf-8", "replace"), name, parameters.format, how)
+            if parameters.format in ("eml", "mbox") and isinstance(value, list):
+                value = [{key: item for key, item in mail.items() if key != "path"} for mail in value]
+            found.append(value)
+        return found
 
     def roots(self, call: ConnectorCall) -> FileRoots:
         """Where files may be: the working folder, that of the workflow's file, and what the settings name."""

@@ -17,6 +17,7 @@ def read_csv(
     name: str,
     *,
     delimiter: str | None = None,
+    skip: int = 0,
     header: bool = True,
     ragged: Literal["fail", "pad"] = "fail",
     names: Literal["strict", "repair"] = "strict",
@@ -32,6 +33,7 @@ def read_csv(
         text: The file's text. A first line `sep=;` names the delimiter.
         name: What to call it in messages.
         delimiter: By default the one of `, ; tab |` that splits the first rows most evenly.
+        skip: Lines before the table, which are left out.
         header: Whether the first row has the names.
         ragged: What happens to rows of another length than the first: short ones are padded with null, and what
             a long one has too many goes into `column_4` and so on.
@@ -45,7 +47,7 @@ def read_csv(
     Raises:
         ConnectorError: The table is malformed (names the line), or has too many cells.
     """
-    table, chosen, first = opened(text, delimiter)
+    table, chosen, first = opened(text, delimiter, skip)
     found = _read(table, separator := chosen or sniff(table), name, first, max_cells, watch)
     if not found:
         return []
@@ -124,7 +126,10 @@ def _unusable(name: str, index: int, title: str) -> ConnectorError:
     if title:
         hint = "rename one of the columns, or read the file with `names: repair`"
         return ConnectorError(f"{name}: the header has '{title}' twice", hint=hint)
-    hint = "name it, or read the file with `names: repair` or `header: false`"
+    hint = (
+        "name it, or read the file with `names: repair` or `header: false`; where the table begins further down, "
+    )
+    hint += "`skip: 3` leaves out the lines before it"
     return ConnectorError(f"{name}: column {index + 1} has no name in the header", hint=hint)
 
 
@@ -144,7 +149,7 @@ def _even(row: Row, titles: list[str], name: str, *, header: bool, pad: bool) ->
         first = "header" if header else "first row"
         raise ConnectorError(
             f"{name}, line {line}: {len(cells)} values, but the {first} has {len(titles)}",
-            hint="quote values that hold the delimiter, or read with `ragged: pad`",
+            hint="quote values that hold the delimiter, or read with `ragged: pad`; `skip` leaves out first lines",
         )
     return [*cells, *[None] * (len(titles) - len(cells))]
 

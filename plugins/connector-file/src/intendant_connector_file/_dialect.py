@@ -35,11 +35,21 @@ class Dialect:
     """What stands before the decimals of its numbers."""
 
 
-def opened(text: str, delimiter: str | None) -> tuple[str, str | None, int]:
-    """The table without a first line `sep=;`, the delimiter that this names or that was given, and its lines.
+def opened(text: str, delimiter: str | None, skip: int = 0) -> tuple[str, str | None, int]:
+    """The table without the lines before it, the delimiter, and how many lines these are.
 
-    Spreadsheet programs write that line, and read it, to say which delimiter follows.
+    Spreadsheet programs write a first line `sep=;`, and read it, to say which delimiter follows.
+
+    Args:
+        text: The file's text.
+        delimiter: What separates cells, if that was given.
+        skip: Lines before the table.
     """
+    if skip:
+        end = 0
+        for line in islice(_LINE.finditer(text), skip):
+            end = line.end()
+        return text[end:], delimiter, skip
     found = _SEP.match(text)
     if found is None:
         return text, delimiter, 0

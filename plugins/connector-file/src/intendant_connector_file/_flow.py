@@ -219,7 +219,7 @@ class _Csv:
             except UnicodeDecodeError as error:
                 hint = "name the right encoding, such as `encoding: cp1252`"
                 raise ConnectorError(f"{path.name} is not {codec}: byte {error.start}", hint=hint) from None
-        text, chosen, self.skipped = opened(head, table["delimiter"])
+        text, chosen, self.skipped = opened(head, table["delimiter"], table.get("skip", 0))
         lines = re.split(r"(?<=[\n\r])(?!\n)", text)[:200]
         self.delimiter = chosen or sniff("".join(lines))
         first = next(rows(text, self.delimiter, path.name, first=self.skipped), (0, []))[1]

@@ -1,5 +1,6 @@
 """Asks HTTP APIs, page by page where an answer has several."""
 
+import codecs
 import json
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -285,7 +286,7 @@ def _read(found: Fetched, answer: str, notes: list[str]) -> Json:
         if not found.body.strip():
             return None
         try:
-            return json.loads(found.body)
+            return _json(found.body, found.charset)
         except (ValueError, RecursionError) as error:
             hint = "`answer: text` gives it as it is"
             raise ConnectorError(f"the answer of {shown(found.url)} is no JSON: {error}", hint=hint) from None
@@ -306,12 +307,38 @@ def _read(found: Fetched, answer: str, notes: list[str]) -> Json:
         ) from None
 
 
+def _json(body: bytes, charset: str | None) -> Json:
+    """The value of JSON, in an encoding that is JSON's, else in that of the content type.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
+    text: str | bytes = body
+    try:
+        body.decode(json.detect_encoding(body), "strict")
+    except UnicodeDecodeError:
+        text = body.decode(charset or "utf-8", "strict") if _is_codec(charset) else body
+    value: Json = json.loads(text, parse_constant=_refuse)
+    return value
+
+
+def _is_codec(charset: str | None) -> bool:
+    try:
+        return charset is not None and bool(codecs.lookup(charset))
+    except LookupError:
+        return False
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it has {constant}, which JSON has not")
+
+
 def _lines(found: Fetched) -> list[Json]:
     """The values of lines of JSON."""
     values: list[Json] = []
     for number, line in enumerate(found.body.splitlines(), 1):
         try:
-            values += [json.loads(line)] if line.strip() else []
+            values += [_json(line, found.charset)] if line.strip() else []
         except (ValueError, RecursionError) as error:
             where = f"line {number} of the answer of {shown(found.url)}"
             raise ConnectorError(f"{where} is no JSON: {error}", hint="`answer: text` gives it as it is") from None

@@ -84,7 +84,7 @@ def _of_element(node: "LexborNode", what: str) -> str | None:
         return strip_html(node.inner_html or "", links=False).strip()
     if what == "html":
         return (node.inner_html or "").strip()
-    value = node.attributes.get(what)
+    value = node.attributes.get(what, node.attributes.get(what.lower()))  # HTML has names in small letters
     return None if value is None else value.strip()
 
 

@@ -87,6 +87,10 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
         """True where a prompt alone says what to put together."""
         return step.prompt is not None and not any(name in step.parameters for name in OPTIONS)
 
+    def needs_language(self, step: Step) -> bool:
+        """True where a model is asked: its answer is data of a given shape."""
+        return self.needs_model(step)
+
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         found = [] if "input" in step.model_fields_set else ["`input` is missing: the list of records"]

@@ -114,10 +114,10 @@ def _rows(
 
 def _value(measure: Measure, values: tuple[Any, ...], size: int, figures: Figures) -> Json:
     """One figure of one group of so many records."""
-    there = values[0]
+    there, field = values[0], str(measure.field)
+    figures.begin(measure)
     if measure.field is not True and there < size:
-        field = str(measure.field)
-        figures.skipped[field] = figures.skipped.get(field, 0) + size - there
+        figures.skip(field, size - there)
     if measure.kind == "count":
         return int(there)
     if not values[1]:
@@ -127,7 +127,8 @@ def _value(measure: Measure, values: tuple[Any, ...], size: int, figures: Figure
         return text
     if measure.kind == "count_distinct":
         return int(values[2])
-    figures.texts += there
+    if there:
+        figures.read_texts(field, there)
     whole = values[2] if values[2] is not None else Decimal(0)
     if measure.kind == "sum":
         return as_json(whole)

@@ -168,6 +168,7 @@ class _Running:
                 self._keep(kind, [record for _, record in records])
             return
         name = str(field)
+        figures.begin(self.measure)
         values = figures.values(name, records)
         match kind:
             case "count":

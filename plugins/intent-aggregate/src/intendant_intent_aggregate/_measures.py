@@ -63,6 +63,10 @@ class Measure(Options):
         return value.of if isinstance(value, Percentile) else value
 
 
+Counts = dict[str, dict[str, int]]
+"""How many values, by field and by what was computed of it."""
+
+
 class Figures:
     """Computes measures and counts what they left out.
 
@@ -72,12 +76,26 @@ class Figures:
 
     def __init__(self, on_error: str) -> None:
         self._fail = on_error == "fail"
-        self.skipped: dict[str, int] = {}
-        """Values that are null, by field."""
-        self.unreadable: dict[str, int] = {}
-        """Values that are no numbers, by field."""
-        self.texts = 0
-        """Texts that were read as numbers."""
+        self._measure = ""
+        self._skipped: Counts = {}
+        self._unreadable: Counts = {}
+        self._texts: Counts = {}
+
+    def begin(self, measure: Measure) -> None:
+        """Say which measure the next values are for: several measures of a field look at the same ones."""
+        self._measure = f"{measure.kind} {measure.percentile and measure.percentile.p}"
+
+    def skip(self, field: str, count: int) -> None:
+        """Count values that are null."""
+        self._count(self._skipped, field, count)
+
+    def read_texts(self, field: str, count: int) -> None:
+        """Count texts that were read as numbers."""
+        self._count(self._texts, field, count)
+
+    def _count(self, counts: Counts, field: str, count: int) -> None:
+        of_field = counts.setdefault(field, {})
+        of_field[self._measure] = of_field.get(self._measure, 0) + count
 
     def of(self, measure: Measure, records: Records) -> Json:
         """The value of *measure* for a group.
@@ -85,6 +103,7 @@ class Figures:
         Raises:
             StepError: A value is not a number, or values of different kinds are compared.
         """
+        self.begin(measure)
         field = measure.field
         if field is True:
             return len(records) if measure.kind == "count" else self._whole(measure.kind, records)
@@ -102,7 +121,7 @@ class Figures:
         values = [(index, field_of(record, field)) for index, record in records]
         there = [(index, value) for index, value in values if not is_nothing(value)]
         if len(there) < len(values):
-            self.skipped[field] = self.skipped.get(field, 0) + len(values) - len(there)
+            self.skip(field, len(values) - len(there))
         return there
 
     def numbers(self, field: str, values: list[tuple[int, Json]]) -> list[Decimal]:
@@ -114,20 +133,22 @@ class Figures:
                 hint = "mend it with a transform first, or set on_error: skip to leave such values out"
                 raise StepError(f"record {index}: {field} is {describe_value(value)}, not a number", hint=hint)
             if number is None:
-                self.unreadable[field] = self.unreadable.get(field, 0) + 1
+                self._count(self._unreadable, field, 1)
             else:
-                self.texts += isinstance(value, str)
+                if isinstance(value, str):
+                    self.read_texts(field, 1)
                 found.append(number)
         return found
 
     def notes(self) -> list[str]:
         """What was left out."""
-        notes = [f"{field}: {count} null values left out" for field, count in self.skipped.items()]
+        notes = [f"{field}: {max(of.values())} null values left out" for field, of in self._skipped.items()]
         notes += [
-            f"{field}: {count} values that are no numbers left out" for field, count in self.unreadable.items()
+            f"{field}: {max(of.values())} values that are no numbers left out"
+            for field, of in self._unreadable.items()
         ]
-        if self.texts:
-            notes.append(f"{self.texts} texts read as numbers")
+        if texts := sum(max(of.values()) for of in self._texts.values()):
+            notes.append(f"{texts} texts read as numbers")
         return notes
 
 

@@ -12,6 +12,7 @@ from intendant.plugin import (
     condition_faults,
     prompt_clash,
 )
+from intendant_intent_conditional._branches import UNKNOWN, branch_faults, choices
 from intendant_intent_conditional._deciding import NAMES, conditions, decide, expression_faults
 from intendant_intent_conditional._parameters import Case, ConditionalParameters, Level
 
@@ -19,8 +20,6 @@ __all__ = ["Case", "ConditionalHandler", "ConditionalParameters", "Level"]
 
 OPTIONS = ("cases", "if", "switch", "measure")
 """Parameters that decide without a model."""
-UNKNOWN = "unknown"
-"""The branch that is taken where the model cannot tell and there is no `default`."""
 SYSTEM = "You decide which branch a workflow takes, by what is asked and what the data says."
 
 
@@ -66,6 +65,10 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
         """True where a prompt alone asks for the decision."""
         return step.prompt is not None and not any(name in step.parameters for name in OPTIONS)
 
+    def needs_language(self, step: Step) -> bool:
+        """True where a model is asked: its answer is data of a given shape."""
+        return self.needs_model(step)
+
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         found = prompt_clash(step.parameters, step.prompt, OPTIONS)
@@ -77,7 +80,7 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
             found.append("nothing to decide on: give `input` or `values`")
         for place, source in conditions(step.parameters):
             found += condition_faults(source, NAMES, place)
-        return found + expression_faults(step.parameters)
+        return found + expression_faults(step.parameters) + branch_faults(step, asks=self.needs_model(step))
 
     async def handle(self, request: StepRequest[ConditionalParameters]) -> StepResult:
         """`branch`, `matched` (false where the default was taken), and `value`: the input as it came.
@@ -97,8 +100,9 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
 
 async def _chosen(request: StepRequest[ConditionalParameters], options: ConditionalParameters) -> StepResult:
     """The branch that a model chooses."""
-    names: list[Json] = list(options.branches or (options.then, options.else_))
-    meaning = "" if options.branches else f" '{options.then}' means yes, '{options.else_}' means no."
+    among = choices(options, request.step.branches or ())
+    meaning = "" if among.yes is None else f" '{among.yes}' means yes, '{among.no}' means no."
+    names: list[Json] = list(among.names)
     task = f"{request.prompt}\nChoose a branch.{meaning} `{UNKNOWN}` where the data does not tell. Say why."
     schema: dict[str, Json] = {
         "type": "object",

@@ -90,6 +90,10 @@ class ExtractHandler(IntentHandler[ExtractParameters]):
         plain = step.uses is not None or given.get("fields") or (given.get("path") and step.output is None)
         return step.prompt is not None or not plain
 
+    def needs_language(self, step: Step) -> bool:
+        """True where a model is asked: its answer is data of a given shape."""
+        return self.needs_model(step)
+
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         found = path_faults(step.parameters.get("path"))

@@ -13,6 +13,8 @@ from intendant.records import caseless, describe_value, field_of, identity_of, i
 Test = Callable[[Json], bool]
 MOST_ALIKE = 20_000
 """Records that are compared with each other."""
+AROUND = ".,;:!?\"'()[]{}<>\u00ab\u00bb\u201e\u201c\u201d\u2018\u2019\u3001\u3002\uff0c\uff08\uff09"
+"""Punctuation that does not count at the ends of a word. Within a word it does: 12.50 is not 1250."""
 
 
 class Members(Options):
@@ -148,7 +150,7 @@ class SimilarBy(Options):
 
     fields: str | list[str]
     threshold: float = Field(0.9, gt=0, le=1)
-    """How alike they must be: 1 is the same, whatever the order of the words, case and blanks."""
+    """How alike they must be: 1 is the same but for the order of words, case, blanks and punctuation."""
 
     def once(self, kept: list[int], items: list[Json]) -> tuple[list[int], dict[int, int]]:
         """Positions without those that are nearly the same as one kept before, and which that is.
@@ -192,7 +194,8 @@ class SimilarBy(Options):
 
 def _words(item: Json, names: list[str]) -> str:
     values = (field_of(item, name) for name in names)
-    return " ".join(caseless(str(value)) for value in values if value is not None).strip()
+    words = (word.strip(AROUND) for value in values if value is not None for word in caseless(str(value)).split())
+    return " ".join(word for word in words if word)
 
 
 class Window(Options):

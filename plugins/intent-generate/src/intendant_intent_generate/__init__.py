@@ -75,6 +75,10 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
         """False for a template."""
         return step.parameters.get("template") is None
 
+    def needs_language(self, step: Step) -> bool:
+        """True unless the step says that its input may be given out as a list."""
+        return step.output is not None or not step.parameters.get("allow_extractive")
+
     def check(self, step: Step) -> list[str]:
         """A step that neither says what to write nor has a template cannot be done."""
         if self.needs_model(step) and not _task(step, step.prompt or ""):

@@ -93,6 +93,10 @@ class SummarizeHandler(IntentHandler[SummarizeParameters]):
         connects=False,
     )
 
+    def needs_language(self, step: Step) -> bool:
+        """True where the summary is to be data, or in another language than the input may be."""
+        return step.output is not None
+
     def check(self, step: Step) -> list[str]:
         """Places are cited in a text only."""
         if step.parameters.get("citations") is True and step.output not in (None, {"type": "string"}):

@@ -68,6 +68,10 @@ class TransformHandler(IntentHandler[TransformParameters]):
         """True where a model is asked for each record of a list; not for one value of a shape."""
         return self.needs_model(step) and (step.output is None or step.output.get("type") == "string")
 
+    def needs_language(self, step: Step) -> bool:
+        """True where a model is asked: its answer is data of a given shape."""
+        return self.needs_model(step)
+
     def check(self, step: Step) -> list[str]:
         """What is wrong with the step, seen before it runs."""
         found = [] if "input" in step.model_fields_set else ["`input` is missing: what to transform"]

@@ -134,9 +134,9 @@ class DaysBetween(DateOp):
 
     op: Literal["days_between"]
     from_: str | None = Field(None, alias="from")
-    """A field; by default today."""
+    """A field, or a day such as `2026-05-31`; by default today."""
     to: str | None = None
-    """A field; by default today."""
+    """The same."""
     into: str
 
     @model_validator(mode="after")
@@ -150,19 +150,34 @@ class DaysBetween(DateOp):
         today = datetime.now(self.zone() or UTC).date()
         missing = 0
         doubts: list[str] = []
+        fixed = {name: day for name in (self.from_, self.to) if (day := _day_itself(name, value)) is not None}
 
         def work(record: Record) -> Json:
             nonlocal missing
-            names = (self.from_, self.to)
-            days = [today if name is None else self.read(get(record, name), doubts) for name in names]
+            days: list[date | None] = []
+            for name in (self.from_, self.to):
+                known = today if name is None else fixed.get(name)
+                days.append(self.read(get(record, str(name)), doubts) if known is None else known)
             missing += None in days
             return None if days[0] is None or days[1] is None else (days[1] - days[0]).days
 
-        result = self.change(value, [name for name in (self.from_, self.to) if name], self.into, work)
+        names = [name for name in (self.from_, self.to) if name is not None and name not in fixed]
+        result = self.change(value, names, self.into, work)
         if missing:
             notes.append(f"{missing} records lack a date")
         notes += self.note(doubts)
         return result
+
+
+def _day_itself(name: str | None, records: Json) -> date | None:
+    """The day that stands in place of a field's name; None where it is a name, or a field has it."""
+    among = records if isinstance(records, list) else [records]
+    if name is None or any(isinstance(record, dict) and name in record for record in among):
+        return None
+    try:
+        return date.fromisoformat(name)
+    except ValueError:
+        return None
 
 
 class AddDays(DateOp):

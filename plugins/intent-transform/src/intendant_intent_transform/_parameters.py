@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, ValidationError, model_validator
 
-from intendant.plugin import Json, Options, StepError
+from intendant.plugin import Json, Options, StepError, fault_text
 from intendant_intent_transform._charts import ToBarChart
 from intendant_intent_transform._dates import AddDays, DaysBetween, ParseDate
 from intendant_intent_transform._fields import Drop, Rename, Select, Set
@@ -110,14 +110,19 @@ def faults_of(place: str, item: dict[str, Json], *, resolved: bool) -> Iterator[
     except ValidationError as error:
         for fault in error.errors():
             if resolved or not _refers(item, fault["loc"]):
-                yield _message(f"{place} {name}".strip(), fault)
+                yield _message(f"{place} {name}".strip(), fault, OPS[name])
 
 
-def _message(place: str, fault: Any) -> str:
+def _message(place: str, fault: Any, operation: type[Op]) -> str:
     field = ".".join(str(part) for part in fault["loc"])
-    text = fault["msg"].removeprefix("Value error, ")
+    text = fault_text(fault)
     if fault["type"] == "extra_forbidden":
-        return f"{place}: '{field}' is no parameter of it"
+        known = [one.alias or name for name, one in operation.model_fields.items() if name != "op"]
+        close = get_close_matches(field, known, n=1)
+        meant = f"did you mean '{close[0]}'?" if close else f"it takes {', '.join(known)}"
+        return f"{place}: '{field}' is no parameter of it; {meant}"
+    if fault["type"] == "missing":
+        return f"{place}: '{field}' is missing"
     return f"{place}: {field}: {text}" if field else f"{place}: {text}"
 
 

@@ -72,6 +72,7 @@ class AnthropicProvider(HttpProvider):
     """
 
     name = "anthropic"
+    setup = "set ANTHROPIC_API_KEY"
     rank = 10
     tools = True
     images = True

@@ -21,9 +21,14 @@ MANY_WORDS = 300_000
 NOVELTY = 0.8
 """How much of its score a unit loses that has every word of one chosen before it. It is taken times the square of
 the overlap, as sharing a word or two is no repetition."""
-WEIGHTS = {"centrality": 1.0, "salience": 0.7, "query": 1.2, "lead": 0.1}
+WEIGHTS = {"centrality": 1.0, "salience": 0.7, "query": 1.2, "lead": 0.1, "rarity": 1.5}
+ALIKE = 30
+"""Units from which on it is looked whether they are the same again and again, as the lines of a log are."""
+REPETITIVE = 0.2
+"""They are if no more than this share of them differs by more than its figures; then the odd ones matter."""
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019.-][^\W_]+)*")
+_FIGURES = re.compile(r"\d+(?:[.,:]\d+)*")
 _STOP = frozenset(
     re.findall(
         r"\w+",
@@ -85,6 +90,7 @@ class Ranking:
     def _scores(self, query: Row) -> list[float]:
         central = _scaled(centrality(self._rows, len(self._idf)))
         asked = _scaled([_dot(query, row) for row in self._rows])
+        odd = rarity(self._units)
         scores = []
         for index, unit in enumerate(self._units):
             parts = {
@@ -92,6 +98,7 @@ class Ranking:
                 "salience": salience(unit),
                 "query": asked[index],
                 "lead": 1 / (1 + index),
+                "rarity": odd[index],
             }
             score = sum(WEIGHTS[name] * part for name, part in parts.items())
             scores.append(score * min(1.0, len(unit.split()) / SHORT))
@@ -132,6 +139,18 @@ def _similar(rows: Sequence[Row], values: Sequence[float], terms: int) -> list[f
         for term, weight in row.items():
             centre[term] += weight * value
     return [sum(weight * centre[term] for term, weight in row.items()) for row in rows]
+
+
+def rarity(units: Sequence[str]) -> list[float]:
+    """From 0, for what all units say, to 1, for what one alone says, figures apart.
+
+    0 for all where they are not the same again and again.
+    """
+    shapes = [_FIGURES.sub("#", unit.casefold()) for unit in units]
+    counts = Counter(shapes)
+    if len(units) < ALIKE or len(counts) > REPETITIVE * len(units):
+        return [0.0] * len(units)
+    return [1 - math.log(counts[shape]) / math.log(len(units)) for shape in shapes]
 
 
 def salience(unit: str) -> float:

@@ -77,6 +77,7 @@ class OpenaiProvider(HttpProvider):
     """
 
     name = "openai"
+    setup = "set OPENAI_API_KEY"
     rank = 20
     tools = True
     images = True
