@@ -1,5 +1,7 @@
 """The three dashboards over figures of three runs, worked out by hand."""
 
+import re
+
 import pytest
 
 from intendant.record.alerts import RuleState
@@ -17,6 +19,7 @@ from intendant.record.dashboards import (
 )
 from intendant.record.figures import RunFigures, StepFigures
 from intendant.record.prometheus import exposition
+from intendant.record.report_page import Report, page, took
 from intendant.record.rows import LimitState
 
 DAY = 86_400.0
@@ -197,3 +200,66 @@ def test_prometheus_is_told_every_figure_with_all_its_digits() -> None:
         'intendant_alert{rule="spend",subject="agent:a"} 1',
         'intendant_alert{rule="loop",subject=""} 0',
     ]
+
+
+# --- the page ---
+
+
+def shown(runs: list[RunFigures], ratings: tuple[int, ...] = ()) -> str:
+    return page(Report("T", "P", runs, [], ratings, 3 * DAY))
+
+
+def cells(text: str) -> list[list[str]]:
+    return [re.findall(r"<t[dh][^>]*>([^<]*)", row) for row in re.findall(r"<tr>.*?(?=</tr>)", text)]
+
+
+def test_the_page_tells_three_runs_in_sentences_tiles_and_tables() -> None:
+    text = shown(RUNS, (5, 2))
+    assert (
+        "3 runs cost $0.000516; 67% of them completed. Compression saved 610 tokens (68%), about $0.0012. "
+        "67% of the steps kept to their allocation (the aim is 90%). "
+        "In shadow mode, 8 tokens and $0.000009 would have been saved. People rated 2 times, 3.5 of 5 on average."
+        in text
+    ), re.findall(r"<p>[^<]*", text)
+    assert re.findall(r"<div class=tile><b>([^<]*)</b>([^<]*)", text) == [
+        ("3", "runs"), ("67%", "completed"), ("$0.000516", "spent"), ("290", "tokens"), ("68%", "saved"),
+        ("67%", "keep to allocation"), ("2500 ms", "overhead, p95"), ("3.5 of 5", "rating"),
+    ]  # fmt: skip
+    assert cells(text) == [
+        ["handler", "steps", "failed", "ms, median", "ms, p95"],
+        ["ask", "2", "0", "750", "1000"],
+        ["send", "1", "1", "2000", "2000"],
+        ["workflow", "steps classified", "confidence", "unsure"],
+        ["one", "3", "70%", "1"],
+        ["run", "workflow", "agent", "status", "took", "tokens before", "tokens", "cost"],
+        ["r1", "one", "a", "completed", "0 ms", "800", "200", "$0.000405"],
+        ["r2", "one", "a", "failed", "0 ms", "100", "90", "$0.000100"],
+        ["r3", "two", "b", "completed", "0 ms", "0", "0", "$0.000011"],
+    ]
+    assert "0-10 %: 1; 10-20 %: 0" in text
+    assert "90-100 %: 1" in text
+    assert "ask: 200 of 200; send: 60 of 50" in text
+    assert "01-03: $0.000405; 01-04: $0.000111" in text
+
+
+def test_the_page_of_one_run_tells_its_steps_from_its_beginning() -> None:
+    begun = [
+        step("first", begun=100.0, seconds=0.25, used=7),
+        step("next", begun=102.0, seconds=2.0, status="failed"),
+    ]
+    text = shown([RunFigures("r", "w", "a", "failed", 3 * DAY, 4.26, steps=[*begun, step("never", status="")])])
+    assert "The run cost $0, and did not complete." in text
+    assert "first: 250 ms, 7 tokens, $0; next: 2.0 s, 0 tokens, $0" in text
+    assert 'class="bar bad" x="310.0"' in text, "two of four seconds are half of the plot's 220 pixels"
+    assert ["never", "ask", "open", "", "0", "0", "0", "$0"] in cells(text)
+    assert ["r", "w", "a", "failed", "4.3 s", "7", "7", "$0"] in cells(text)
+    assert [took(seconds) for seconds in (0.0314, 0.999, 1.0, 61.25)] == ["31 ms", "999 ms", "1.0 s", "61.2 s"]
+
+
+def test_of_many_runs_the_dearest_are_shown() -> None:
+    many = [RunFigures(f"r{n}", "w", "a", "completed", float(n), planning_micro_usd=n % 100) for n in range(500)]
+    rows = [row for row in cells(shown(many)) if row and row[0].startswith("r") and row[0] != "run"]
+    assert [row[0] for row in rows[:6]] == ["r499", "r399", "r299", "r199", "r99", "r498"]
+    assert f"The {len(rows)} dearest of 500." in shown(many)
+    assert "dearest of" not in shown(many[: len(rows)])
+    assert "No run ended in this time." in shown([])

@@ -1,12 +1,14 @@
 """What the budgets of a run, its steps and groups leave, worked out by hand; and that the database says the same."""
 
 import pytest
+from sqlalchemy import update
 
 from intendant import BudgetExceeded, events
 from intendant.model.graph_keys import Limits
 from intendant.record.journal import Journal
-from intendant.record.rows import HoldRow, RunRow, Spent
-from intendant.record.store import Store, budgets, runs
+from intendant.record.rows import BudgetRow, HoldRow, RunRow, Spent
+from intendant.record.store import Store, budgets, runs, tables
+from intendant.record.store.budgets import UNITS
 from intendant.spending.ledger import RunLedger
 from intendant.spending.nesting import OuterStep
 
@@ -229,3 +231,40 @@ async def test_another_process_finds_what_was_spent_held_and_drawn(opened) -> No
     assert [again.left(step) for step in ("a", "b", "c")] == [30 + pool, 150 + pool, pool]
     assert again.left("g/x") == min(pool, 470)
     assert again.micro_left("a") == 1000 - 20 - 5 - 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limits"),
+    [
+        (900, [900, 900, 900]),  # above what is spent and held: it holds at once
+        (700, [800, 700, 700]),
+        (500, [800, 700, 650]),
+        (None, [None, None, None]),
+    ],
+)
+async def test_a_lowered_limit_follows_what_is_spent_and_held_down_to_what_was_wanted(
+    tmp_path, wanted, limits
+) -> None:
+    """Of 1000, 600 are spent and 200 held; of these, 100 are given back, and of the rest 50 are spent."""
+    store = Store(f"sqlite:///{tmp_path}/x.db")
+    opened = BudgetRow(
+        "agent:a/day:d", None, 1000, 1000, held_tokens=200, held_micro=200, spent_tokens=600, spent_micro=600
+    )
+    await store.do(lambda connection: budgets.add_window(connection, opened))
+
+    async def now() -> tuple[int | None, int | None]:
+        row = await store.do(budgets.find(opened.id))
+        assert row is not None
+        return row.limit_tokens, row.limit_micro
+
+    lowered = None if wanted is None else max(800, wanted)
+    columns = {
+        f"{name}_{unit}": value for name, value in (("limit", lowered), ("wanted", wanted)) for unit in UNITS
+    }
+    await store.do(lambda connection: connection.execute(update(tables.budget).values(columns)).rowcount)
+    found = [await now()]
+    for off, on in ((100, 0), (100, 50)):
+        await store.do(lambda connection, off=off, on=on: budgets.move(connection, [opened.id], off, off, on, on))
+        found.append(await now())
+    assert found == [(limit, limit) for limit in limits]
+    store.close()
