@@ -42,6 +42,8 @@ _HTTP_DEEDS = {"GET": "read", "HEAD": "read", "PUT": "change", "PATCH": "change"
 _IO = frozenset(("fetch", "send", "write", "publish", "llm"))
 """Cues of code that reaches outside; code that is shown and has none only computes."""
 _STATEMENTS = ("return", " = ", "=>")
+_GIVES_UP = re.compile(r"\s*(?://[^\n]*\n\s*|#[^\n]*\n\s*)*(?:throw\s|raise\s|node\.error\()")
+"""Code that does nothing but fail."""
 _RETURNS_FILTERED = re.compile(r"return\s+(?:filtered|[\w$.()\[\]'\"]+\s*\.filter\()")
 
 
@@ -151,6 +153,8 @@ def code_features(code: str, primary: str, found: list[str]) -> None:
         cues.append("short")
     if code.lstrip().startswith("return"):
         cues.append("constant")
+    if "throw" in cues and _GIVES_UP.match(code):
+        cues = ["gives-up", *(cue for cue in cues if cue != "throw")]
     if "filter" in cues and _RETURNS_FILTERED.search(code):
         cues.append("returns-filtered")
     found += [f"x:{cue}" for cue in cues]
