@@ -214,6 +214,21 @@ def test_the_turns_of_a_chat_are_a_prompt(intent, prompt, where, key):
     assert raw(type="CHAT_COMPLETE", name="m1", params=where(turns)).intent == intent
 
 
+@pytest.mark.parametrize("name", ["Approve the invoice", "Check the meter", "Summarize"])
+@pytest.mark.parametrize("kind", ["userTask", "WaitForSignal", "scheduleTrigger"])
+def test_what_waits_does_so_whatever_its_name_says(kind, name):
+    """A name tells what is waited for, or what comes after."""
+    assert raw(type=kind, name=name).intent is None
+
+
+@pytest.mark.parametrize("targets", ["to", "next", "goto"])
+@pytest.mark.parametrize("kind", ["Categorize", "TicketClassifier"])
+def test_a_classifier_with_a_step_for_each_category_branches(kind, targets):
+    """What goes on differently for each category is a branch; without, the category is added to what there is."""
+    categories = [{"name": "return of goods", targets: "s4"}, {"name": "praise", targets: "s7"}]
+    assert raw(type=kind, name="c1", params={"categories": categories}).intent == "conditional"
+
+
 def test_a_function_is_known_by_its_name_wherever_it_stands():
     """Some exports write the function as a mapping with its name."""
     params = {"userFunction": {"name": "merge_lists", "repository": "own"}}

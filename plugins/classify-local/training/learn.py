@@ -63,7 +63,7 @@ BARE_SCALE = 1.3
 SCALES = {
     kind: scale
     for scale, kinds in {
-        1.5: "ke m",
+        1.5: "ke m yr m+yr",
         1.2: "le o os xl",
         1: "f1 k l a ae n0 n1 nq p1 h s o2 xz m+xz kx lx ax khg lhg ahg",
         0.8: "xd no pl m+f1 ot m+y ow m+n1 m+nq pr q x xs m+o2 mo pf yk cd+yk",

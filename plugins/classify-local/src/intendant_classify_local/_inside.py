@@ -29,6 +29,7 @@ _CALLEES = (
     "calledelement",
     "taskname",
     "task_name",
+    "promptname",
     "jobname",
     "job_name",
     "entrypoint",
@@ -51,6 +52,8 @@ _DEPTH = 3
 _VALUES = 40
 _MOST_NAMES = 12
 _MOST_TURNS = 6
+_TARGETS = frozenset(("to", "target", "targets", "next", "nextStep", "next_step", "nextNode", "goto", "then"))
+"""What the step is called, in a case, with which the workflow goes on."""
 _EXTENSION = re.compile(r"\.(?:py|js|ts|sh|sql|rb|R|r|jar)$")
 _PARTS = re.compile(r"[./:\s]+")
 _SCRIPT = re.compile(
@@ -93,6 +96,23 @@ def _turn(turn: Any) -> str:
     if not isinstance(turn, Mapping):
         return ""
     return next((text for key in _TURN_TEXTS if isinstance(text := turn.get(key), str)), "")
+
+
+def routes(params: Mapping[str, Any]) -> bool:
+    """Whether a parameter lists cases, each with the step to go on with, as a classifier that branches does.
+
+    >>> routes({"classes": [{"name": "new", "next": "s2"}, {"name": "known", "next": "s3"}]})
+    True
+    """
+    for value in params.values():
+        cases = list(value.values()) if isinstance(value, Mapping) else value
+        if isinstance(cases, list) and sum(_has_target(case) for case in cases[:_VALUES]) > 1:
+            return True
+    return False
+
+
+def _has_target(case: Any) -> bool:
+    return isinstance(case, Mapping) and not _TARGETS.isdisjoint(case)
 
 
 def command_line(params: Mapping[str, Any]) -> str:
