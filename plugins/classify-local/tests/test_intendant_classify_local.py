@@ -229,6 +229,19 @@ def test_a_classifier_with_a_step_for_each_category_branches(kind, targets):
     assert raw(type=kind, name="c1", params={"categories": categories}).intent == "conditional"
 
 
+@pytest.mark.parametrize(
+    ("intent", "code"),
+    [
+        (None, "throw new Error('no paper in the tray');"),
+        (None, "// never printed\nraise RuntimeError('no paper')"),
+        ("validate", "if (!msg.rows.length) { throw new Error('no rows'); }\nreturn msg;"),
+    ],
+)
+def test_code_that_only_fails_checks_nothing(intent, code):
+    """Under a condition it is a check; by itself it ends the workflow."""
+    assert raw(type="script", name="Printer", params={"script": code}).intent == intent
+
+
 def test_a_function_is_known_by_its_name_wherever_it_stands():
     """Some exports write the function as a mapping with its name."""
     params = {"userFunction": {"name": "merge_lists", "repository": "own"}}
