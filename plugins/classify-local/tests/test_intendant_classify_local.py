@@ -25,7 +25,7 @@ from intendant_classify_local._features import features
 from intendant_classify_local._language import head, lemmas_of
 from intendant_classify_local._machinery import machinery
 from intendant_classify_local._model import model
-from intendant_classify_local._view import StepView
+from intendant_classify_local._view import StepView, words
 
 LABELLED = Path(__file__).parent / "labelled_steps.jsonl"
 REFUND = IntentSpec(
@@ -142,6 +142,131 @@ def test_machinery_outweighs_a_misleading_name(intent, step):
 def test_reads_what_a_kind_of_machinery_is_called(intent, kind):
     """Words in CamelCase, snake_case, dotted or solid, their head and their verb tell where the name is silent."""
     assert raw(type=kind, name="p9").intent == intent
+
+
+@pytest.mark.parametrize(
+    ("intent", "kind"),
+    [
+        ("send", "ParquetWriter3NodeFactory"),
+        ("aggregate", "Join2"),
+        ("filter", "RowFilter4"),
+        ("none", "HotkeyTriggerV3"),
+    ],
+)
+def test_numbers_and_factories_in_a_types_name_change_nothing(intent, kind):
+    """Exports number the versions of their types, and name the class that makes them."""
+    assert (raw(type=kind).intent or "none") == intent
+
+
+def test_words_are_parted_from_their_numbers_unless_they_are_one_name():
+    assert words("CSVWriter2 Delete1 base64 s3 md5") == [
+        *("csv", "writer", "2", "delete", "1", "base64"),
+        *("s3", "md5"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda value: {"value": value, "type": "Expression"},
+        lambda value: {"type": "Literal", "value": value},
+        lambda value: {"typeName": "String", "value": value},
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+def test_a_value_that_is_wrapped_with_its_type_is_read_as_it_is(wrap, method):
+    """Some exports write each parameter as a mapping of its value and its type."""
+    params = {"url": "https://x.example/parcels/7", "method": method}
+    wrapped = {key: wrap(value) for key, value in params.items()}
+    plain = raw(type="SendRequest", name="Parcel", params=params)
+    assert raw(type="SendRequest", name="Parcel", params=wrapped) == plain
+    assert plain.intent == {"GET": "extract", "PATCH": "send"}[method]
+
+
+@pytest.mark.parametrize("shell", ["sh -c", "/bin/bash -c", ["bash", "-euc"]])
+@pytest.mark.parametrize(
+    ("intent", "line"),
+    [(None, "sleep 20"), ("validate", "pytest -q tests"), ("send", "git commit -a -m x && git push")],
+)
+def test_what_a_container_runs_stands_in_its_arguments(intent, line, shell):
+    """Containers are given an interpreter as command and the line as argument."""
+    params = {"image": "alpine", "command": shell, "args": [line]}
+    assert raw(type="container", name="t1", params=params).intent == intent
+
+
+def test_a_command_and_its_arguments_are_one_line():
+    view = StepView.of_raw({"type": "container", "params": {"command": ["make"], "args": ["lint", "test"]}})
+    assert view.code == "make lint test"
+
+
+@pytest.mark.parametrize("key", ["content", "message", "text"])
+@pytest.mark.parametrize("where", [lambda turns: {"messages": turns}, lambda turns: {"body": {"messages": turns}}])
+@pytest.mark.parametrize(
+    ("intent", "prompt"),
+    [
+        ("summarize", "Summarize the protocol of the meeting in five lines."),
+        ("transform", "Translate the letter into Dutch."),
+    ],
+)
+def test_the_turns_of_a_chat_are_a_prompt(intent, prompt, where, key):
+    """Requests to a model list their prompt as messages, under one of several names."""
+    turns = [{"role": "system", key: prompt}, {"role": "user", key: "{{ inputs.text }}"}]
+    assert raw(type="CHAT_COMPLETE", name="m1", params=where(turns)).intent == intent
+
+
+@pytest.mark.parametrize("name", ["Approve the invoice", "Check the meter", "Summarize"])
+@pytest.mark.parametrize("kind", ["userTask", "WaitForSignal", "scheduleTrigger"])
+def test_what_waits_does_so_whatever_its_name_says(kind, name):
+    """A name tells what is waited for, or what comes after."""
+    assert raw(type=kind, name=name).intent is None
+
+
+@pytest.mark.parametrize("targets", ["to", "next", "goto"])
+@pytest.mark.parametrize("kind", ["Categorize", "TicketClassifier"])
+def test_a_classifier_with_a_step_for_each_category_branches(kind, targets):
+    """What goes on differently for each category is a branch; without, the category is added to what there is."""
+    categories = [{"name": "return of goods", targets: "s4"}, {"name": "praise", targets: "s7"}]
+    assert raw(type=kind, name="c1", params={"categories": categories}).intent == "conditional"
+
+
+@pytest.mark.parametrize(
+    ("intent", "code"),
+    [
+        (None, "throw new Error('no paper in the tray');"),
+        (None, "// never printed\nraise RuntimeError('no paper')"),
+        ("validate", "if (!msg.rows.length) { throw new Error('no rows'); }\nreturn msg;"),
+    ],
+)
+def test_code_that_only_fails_checks_nothing(intent, code):
+    """Under a condition it is a check; by itself it ends the workflow."""
+    assert raw(type="script", name="Printer", params={"script": code}).intent == intent
+
+
+def test_a_function_is_known_by_its_name_wherever_it_stands():
+    """Some exports write the function as a mapping with its name."""
+    params = {"userFunction": {"name": "merge_lists", "repository": "own"}}
+    assert StepView.of_raw({"type": "utility", "params": params}).callee == "merge_lists"
+    assert raw(type="utility", name="u1", params=params).intent == "aggregate"
+
+
+@pytest.mark.parametrize(
+    ("intent", "step"),
+    [
+        ("send", {"type": "text", "name": "Group 3", "params": {"content": {"richText": "See you on Monday!"}}}),
+        ("send", {"type": "image", "name": "Menu", "params": {"content": {"url": "https://x.example/cat.png"}}}),
+        (None, {"type": "phone number input", "name": "Contact", "params": {"variableId": "v9"}}),
+        (None, {"type": "rating input", "name": "Stars"}),
+        (None, {"type": "reference_playbook", "name": "Contain the host", "params": {"workflowReference": "w7"}}),
+        (None, {"type": "OWViolinPlot", "name": "Violin Plot"}),
+        (None, {"type": "BayesLearnerNodeFactory", "name": "Bayes Learner"}),
+        ("enrich", {"type": "action", "plugin": "Umbra Intel", "action": "domain reputation", "name": "look at it"}),
+        ("extract", {"type": "MessageFileInput", "name": "in"}),
+        ("transform", {"type": "TableCreator", "name": "codes", "params": {"rows": ["id,name", "1,oak", "2,elm"]}}),
+    ],
+)  # fmt: skip
+def test_knows_kinds_of_steps_across_product_categories(intent, step):
+    """Chat bubbles and what chats ask, viewers and learners, other workflows, reputations, typed rows."""
+    assert raw(**step).intent == intent
 
 
 @pytest.mark.parametrize(
@@ -658,7 +783,7 @@ def test_weights_are_fit_to_ship():
     assert {len(row) for row in learned.weights.values()} == {len(learned.intents)}
     assert len(learned.bias) == len(learned.intents) == 11
     size = (files("intendant_classify_local") / "weights.json").stat().st_size
-    assert size < 1_300_000
+    assert size < 1_460_000
 
 
 def handler_of(intent: str) -> type[IntentHandler]:

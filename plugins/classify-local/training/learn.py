@@ -7,7 +7,7 @@
     python plugins/classify-local/training/learn.py [LABELLED.jsonl …] [--out weights.json]
 
 Always learns from the project's own steps, all of them invented: `steps.jsonl` beside this file, and the rows
-made from the names in `machinery.toml` (`material.py` puts them together). Further files are added. A labelled
+made from the names in the tables beside it (`material.py` puts them together). Further files are added. A labelled
 file has a step a line: `step`, `gold`, `alt`, `platform`, `difficulty`, `workflow`, perhaps `weight`. The weights
 contain no step: only features that occur in two workflows or more, words of free text in three. The same input
 gives the same weights.
@@ -18,7 +18,7 @@ import json
 import os
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -50,12 +50,12 @@ RESTATED = 0.4
 """What a step counts that is put as another platform would."""
 LOST = 0.018
 """The share of steps of work that may be taken for none."""
-INVENTED = 0.01
-"""What an invented step counts in calibration; confidence is to hold on real steps."""
 MANY = 60
 """In calibration a platform counts as much as one with this many steps, if it has more."""
 FEW = 90
 """Platforms with fewer steps are left out several at a time."""
+CHANCE = 0.09
+"""How probable an answer is that was guessed among all intents: there the curve of confidence begins."""
 UNIT = 0.01
 STEPS = 100
 """Of the optimizer, at most."""
@@ -63,7 +63,7 @@ BARE_SCALE = 1.3
 SCALES = {
     kind: scale
     for scale, kinds in {
-        1.5: "ke m",
+        1.5: "ke m yr m+yr",
         1.2: "le o os xl",
         1: "f1 k l a ae n0 n1 nq p1 h s o2 xz m+xz kx lx ax khg lhg ahg",
         0.8: "xd no pl m+f1 ot m+y ow m+n1 m+nq pr q x xs m+o2 mo pf yk cd+yk",
@@ -203,7 +203,7 @@ def _needed_ngrams(feature: str) -> int:
 
 VIEWS = (
     View(structure, scale, _needed, noticeable=5),
-    View(ngrams, lambda _: 1.0, _needed_ngrams, noticeable=12),
+    View(ngrams, lambda name: 0.4 if name[:2] in ("gy", "gv") else 1.0, _needed_ngrams, noticeable=12),
 )
 
 
@@ -230,15 +230,24 @@ def learn(rows: Sequence[Row]) -> Averaged:
     return Averaged([*rows, *more], weight[: len(rows)] + [RESTATED * value for value in weight[len(rows) :]])
 
 
-def left_out(rows: Sequence[Row], fold: Sequence[Any], only: Sequence[int] | None = None) -> np.ndarray:
-    """Scores of each row by a learner that saw no row of its fold."""
+def left_out(rows: Sequence[Row], fold: Sequence[Any], only: Sequence[int]) -> np.ndarray:
+    """Scores of the rows at *only* by a learner that saw none of their fold, nor any named after its platforms."""
     scores = np.zeros((len(rows), len(INTENTS)))
-    for part in sorted(set(fold), key=str):
-        test = [place for place, value in enumerate(fold) if value == part and (only is None or place in only)]
-        if test:
-            learner = learn([row for row, value in zip(rows, fold, strict=True) if value != part])
-            scores[test] = learner.scores([rows[place] for place in test])
-    return scores
+    for part in sorted({fold[place] for place in only}, key=str):
+        test = [place for place in only if fold[place] == part]
+        names = {rows[place]["platform"] for place in test}
+        seen = [
+            row
+            for row, value in zip(rows, fold, strict=True)
+            if value != part and not (row.get("invented") and _named_after(row["platform"], names))
+        ]
+        scores[test] = learn(seen).scores([rows[place] for place in test])
+    return scores[list(only)]
+
+
+def _named_after(platform: str, names: Iterable[str]) -> bool:
+    """Whether invented rows are those of one of the platforms, as `k7airflow` are of `airflow`."""
+    return any(platform.endswith(name) for name in names)
 
 
 def folds_by_platform(rows: Sequence[Row]) -> list[str]:
@@ -271,33 +280,80 @@ def answers(rows: Sequence[Row], chances: np.ndarray, abstain: float, sure: Any 
     return Evaluation(tuple(found))
 
 
-def calibrate(
-    rows: Sequence[Row], scores: np.ndarray, weight: np.ndarray
-) -> tuple[float, list[float], list[float], float]:
-    """Temperature, knots, accuracy at the knots, and the threshold of abstaining, from rows that were left out."""
-    targets = np.array([_target(row) for row in rows])
-    losses = {
-        heat: -(weight[:, None] * targets * np.log(softmax(scores / heat) + 1e-12)).sum()
-        for heat in np.arange(0.8, 2.6, 0.1)
-    }
-    heat = round(float(min(losses, key=lambda key: losses[key])), 2)
-    chances = softmax(scores / heat)
-    abstain = _abstain_at(rows, chances, weight)
-    said = answers(rows, chances, abstain).answers
+@dataclass(frozen=True)
+class Calibration:
+    """What scores are worth on platforms that were not learned from.
+
+    Attributes:
+        heat: Scores are divided by this.
+        abstain: The threshold above which a step is none.
+        knots: Probabilities of the answer, ascending.
+        accuracy: How often answers of these probabilities had the first label.
+    """
+
+    heat: float
+    abstain: float
+    knots: list[float]
+    accuracy: list[float]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], scores: np.ndarray) -> "Calibration":
+        """Fitted to scores of rows that were left out; a platform of many rows does not outweigh the others."""
+        weight = _balanced(rows)
+        targets = np.array([_target(row) for row in rows])
+        losses = {
+            heat: -(weight[:, None] * targets * np.log(softmax(scores / heat) + 1e-12)).sum()
+            for heat in np.arange(0.8, 2.6, 0.1)
+        }
+        heat = round(float(min(losses, key=lambda key: losses[key])), 2)
+        abstain = _abstain_at(rows, softmax(scores / heat), weight)
+        said = answers(rows, softmax(scores / heat), abstain).answers
+        top = np.array([answer.confidence for answer in said])
+        knots, accuracy = _isotonic(top, _right(said), weight)
+        return cls(heat, abstain, [CHANCE, *knots], [CHANCE, *accuracy])
+
+    def answers(self, rows: Sequence[Row], scores: np.ndarray) -> Evaluation:
+        """What would be said of *rows*."""
+        return answers(rows, softmax(scores / self.heat), self.abstain, self.sure)
+
+    def sure(self, chance: float) -> float:
+        """The confidence of an answer of this probability."""
+        return float(np.interp(chance, self.knots, self.accuracy))
+
+
+def _balanced(rows: Sequence[Row]) -> np.ndarray:
+    count = Counter(row["platform"] for row in rows)
+    return np.array([row.get("weight", 1.0) * MANY / max(MANY, count[row["platform"]]) for row in rows])
+
+
+def _right(said: Sequence[Answer]) -> np.ndarray:
+    return np.array([float(answer.strict) for answer in said])
+
+
+def crossed(rows: Sequence[Row], scores: np.ndarray) -> Evaluation:
+    """Answers to the rows of each platform, with the calibration of all other ones."""
+    found: list[Answer] = []
+    for name in sorted({row["platform"] for row in rows}):
+        own = np.array([row["platform"] == name for row in rows])
+        others = Calibration.of([row for row, mine in zip(rows, own, strict=True) if not mine], scores[~own])
+        found += others.answers([row for row, mine in zip(rows, own, strict=True) if mine], scores[own]).answers
+    return Evaluation(tuple(found))
+
+
+def strict_error(said: Sequence[Answer], bins: int = 10) -> float:
+    """The expected calibration error where only the first label is right."""
     top = np.array([answer.confidence for answer in said])
-    right = np.array([float(answer.strict) for answer in said])
-    knots, accuracy = _isotonic(top, right, weight)
-    return heat, knots, accuracy, abstain
+    place = np.minimum((top * bins).astype(int), bins - 1)
+    gaps = [abs((top - _right(said))[place == each].sum()) for each in range(bins)]
+    return float(sum(gaps) / len(said))
 
 
 def _abstain_at(rows: Sequence[Row], chances: np.ndarray, weight: np.ndarray) -> float:
-    """The lowest threshold that takes few steps of work for none, of the given and of the invented ones alike."""
+    """The lowest threshold that takes few steps of work for none."""
     work = np.array([row["gold"] != "none" for row in rows])
-    invented = np.array([bool(row.get("invented")) for row in rows])
-    parts = [part for part in (work & invented, work & ~invented) if part.any()]
     for threshold in np.arange(0.4, 0.95, 0.02):
         lost = (chances[:, -1] >= threshold) * weight
-        if all(lost[part].sum() <= LOST * weight[part].sum() for part in parts):
+        if lost[work].sum() <= LOST * weight[work].sum():
             return round(float(threshold), 2)
     return 0.95
 
@@ -323,7 +379,7 @@ def _isotonic(
     return [round(float(pool[0]), 4) for pool in pools], [round(float(pool[1]), 4) for pool in pools]
 
 
-def save(learner: Averaged, calibration: tuple[float, list[float], list[float], float], path: Path) -> None:
+def save(learner: Averaged, calibration: Calibration, path: Path) -> None:
     """Write the weights as whole multiples of `UNIT`, half of each view's, without those that are all small."""
     table: dict[str, list[int]] = {}
     bias = np.zeros(len(INTENTS))
@@ -335,15 +391,14 @@ def save(learner: Averaged, calibration: tuple[float, list[float], list[float], 
             for name, place in part.index.items()
             if np.abs(whole[place]).max() >= part.view.noticeable
         )
-    heat, knots, accuracy, abstain = calibration
     head = {
         "intents": INTENTS,
         "unit": UNIT,
         "bias": bias.astype(int).tolist(),
-        "temperature": heat,
-        "abstain": abstain,
-        "knots": knots,
-        "accuracy": accuracy,
+        "temperature": calibration.heat,
+        "abstain": calibration.abstain,
+        "knots": calibration.knots,
+        "accuracy": calibration.accuracy,
     }
     rows = ",\n".join(
         f"{json.dumps(name)}:{json.dumps(row, separators=(',', ':'))}" for name, row in table.items()
@@ -360,30 +415,27 @@ def main() -> None:
     options = parser.parse_args()
     given = [row for path in options.files for row in read(path)]
     rows = given + [{**row, "invented": True} for row in material()]
-    scores = left_out(rows, folds_by_platform(rows))
-    count = Counter(row["platform"] for row in given)
-    weight = np.array(
-        [
-            INVENTED * row.get("weight", 1.0) if row.get("invented") else MANY / max(MANY, count[row["platform"]])
-            for row in rows
-        ]
-    )
-    calibration = calibrate(rows, scores, weight)
-    chances = softmax(scores / calibration[0])
-
-    def sure(chance: float) -> float:
-        return float(np.interp(chance, calibration[1], calibration[2]))
-
-    say(f"{len(rows)} steps; temperature {calibration[0]}, abstains at {calibration[3]}")
-    for name, picked in _parts(rows):
-        say(f"\n== platform left out: {name}\n")
-        say(answers([rows[place] for place in picked], chances[picked], calibration[3], sure).report())
+    judged = rows[: len(given) or len(rows)]
+    scores = left_out(rows, folds_by_platform(rows), range(len(judged)))
+    calibration = Calibration.of(judged, scores)
+    say(f"{len(rows)} steps; temperature {calibration.heat}, abstains at {calibration.abstain}")
+    report(judged, scores, calibration)
     if given and options.workflows:
         fold = [hash_fold(row) if not row.get("invented") else -1 for row in rows]
-        grouped = softmax(left_out(rows, fold, range(len(given)))[: len(given)] / calibration[0])
-        say(f"\n== workflow left out: given files\n\n{answers(given, grouped, calibration[3], sure).report()}")
+        grouped = calibration.answers(given, left_out(rows, fold, range(len(given))))
+        say(f"\n== workflow left out: given files\n\n{grouped.report()}")
     save(learn(rows), calibration, options.out)
     say(f"\nwrote {options.out}")
+
+
+def report(rows: Sequence[Row], scores: np.ndarray, calibration: Calibration) -> None:
+    """Write how *rows* are answered by learners that did not see their platforms."""
+    for name, picked in _parts(rows):
+        said = calibration.answers([rows[place] for place in picked], scores[picked])
+        say(f"\n== platform left out: {name}\n\n{said.report()}")
+    said = crossed(rows, scores)
+    say(f"\n== all, each platform left out, and calibrated without it\n\n{said.report()}")
+    say(f"\ncalibration error where only the first label is right: {strict_error(said.answers):.3f}")
 
 
 def hash_fold(row: Row) -> int:
@@ -393,8 +445,7 @@ def hash_fold(row: Row) -> int:
 
 def _parts(rows: Sequence[Row]) -> list[tuple[str, list[int]]]:
     names = sorted({row["platform"] for row in rows if not row.get("invented")})
-    parts = [(name, [place for place, row in enumerate(rows) if row["platform"] == name]) for name in names]
-    return [*parts, ("invented ones", [place for place, row in enumerate(rows) if row.get("invented")])]
+    return [(name, [place for place, row in enumerate(rows) if row["platform"] == name]) for name in names]
 
 
 if __name__ == "__main__":

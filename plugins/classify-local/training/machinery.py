@@ -1,5 +1,5 @@
-"""Rows of training from the names in `machinery.toml` and `world.toml`: what platforms call their steps, put as
-exports would.
+"""Rows of training from the names in `machinery.toml`, `world.toml` and `exports.toml`: what platforms call their
+steps, put as exports would.
 
 The steps have no `id` yet; `material.py` numbers them. All draws of a table come from one `random.Random` with the
 table's seed, so the same file gives the same rows in the same order.
@@ -16,7 +16,7 @@ from typing import Any
 from operations import operations
 from wording import STYLES, Row, Step, lines, parted, put, row, snake, spaced, written
 
-TABLES = (Path(__file__).parent / "machinery.toml", Path(__file__).parent / "world.toml")
+TABLES = tuple(Path(__file__).parent / name for name in ("machinery.toml", "world.toml", "exports.toml"))
 _KINDS_OF_TYPES = 6
 """Over how many platforms plain types and functions are spread, so that some are left out when it is measured."""
 _KINDS_OF_OPERATIONS = 9
@@ -30,7 +30,7 @@ _LIKELY = 6
 
 @cache
 def tables() -> dict[str, Any]:
-    """What `machinery.toml` and `world.toml` say."""
+    """What the tables say."""
     return {name: table for path in TABLES for name, table in tomllib.loads(path.read_text("utf-8")).items()}
 
 

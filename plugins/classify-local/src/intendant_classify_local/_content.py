@@ -4,6 +4,7 @@ import re
 from itertools import pairwise
 
 from intendant_classify_local._commands import command_deeds, main_deed
+from intendant_classify_local._inside import routes
 from intendant_classify_local._language import IDEOGRAPH
 from intendant_classify_local._lexicon import found_in, lexicon
 from intendant_classify_local._machinery import machinery
@@ -42,6 +43,8 @@ _HTTP_DEEDS = {"GET": "read", "HEAD": "read", "PUT": "change", "PATCH": "change"
 _IO = frozenset(("fetch", "send", "write", "publish", "llm"))
 """Cues of code that reaches outside; code that is shown and has none only computes."""
 _STATEMENTS = ("return", " = ", "=>")
+_GIVES_UP = re.compile(r"\s*(?://[^\n]*\n\s*|#[^\n]*\n\s*)*(?:throw\s|raise\s|node\.error\()")
+"""Code that does nothing but fail."""
 _RETURNS_FILTERED = re.compile(r"return\s+(?:filtered|[\w$.()\[\]'\"]+\s*\.filter\()")
 
 
@@ -151,6 +154,9 @@ def code_features(code: str, primary: str, found: list[str]) -> None:
         cues.append("short")
     if code.lstrip().startswith("return"):
         cues.append("constant")
+    if "throw" in cues and _GIVES_UP.match(code):
+        cues = ["gives-up", *(cue for cue in cues if cue != "throw")]
+        found.append("ke:noop")
     if "filter" in cues and _RETURNS_FILTERED.search(code):
         cues.append("returns-filtered")
     found += [f"x:{cue}" for cue in cues]
@@ -191,6 +197,8 @@ def parameter_features(view: StepView, primary: str, found: list[str]) -> None:
         found += [f"m+yk:{primary}:{group}" for group in keyed]
     if primary == "app" and "o:none" in found:
         found += [f"cd+yk:{group}" for group in keyed]
+    if routes(view.params):
+        found += ["yr:routes", f"m+yr:{primary}"]
     if not view.params and not view.prompt:
         found.append("y=none")
     found.append(f"m+y:{primary}:{'some' if view.params else 'none'}")

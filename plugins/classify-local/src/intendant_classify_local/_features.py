@@ -41,6 +41,8 @@ PLAIN = frozenset(
 PASSIVE = frozenset(("trigger", "wait", "note", "loop", "noop", "subnode"))
 BARE = "b|"
 """Marks the features of steps that name no machinery."""
+NAMELESS = frozenset(("ke:branch", "ke:wait", "ke:trigger"))
+"""What is a branch or waits is so whatever its name says that it decides or waits for."""
 _LONGEST_NAME = 6
 """Longer names are sentences, where the name of a kind of machinery means nothing."""
 
@@ -49,7 +51,7 @@ def features(view: StepView) -> list[str]:
     """The names of what *view* shows in both views: its structure, then its n-grams."""
     found = structure(view)
     more = ngrams(view)
-    if "ke:branch" in found:  # A branch is one whatever its name says that it decides.
+    if not NAMELESS.isdisjoint(found):
         more = [name for name in more if not name.startswith("gn")]
     return found + more
 
@@ -58,7 +60,8 @@ def structure(view: StepView) -> list[str]:
     """The names of what *view* shows by tables of what words mean, each once."""
     found: list[str] = []
     primary = _machine(view, found)
-    _name(view, primary, found)
+    if NAMELESS.isdisjoint(found):
+        _name(view, primary, found)
     if view.description:
         _description(view.description, found)
     if view.prompt:

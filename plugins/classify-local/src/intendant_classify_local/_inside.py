@@ -29,6 +29,7 @@ _CALLEES = (
     "calledelement",
     "taskname",
     "task_name",
+    "promptname",
     "jobname",
     "job_name",
     "entrypoint",
@@ -37,6 +38,12 @@ _CALLEES = (
     "expression",
     "module",
 )
+_TURNS = ("messages", "prompts")
+_TURN_TEXTS = ("content", "message", "text", "prompt")
+_INTERPRETER = re.compile(
+    r"\s*(?:[\w./]*/)?(?:(?:ba|z|da|a|k)?sh|pwsh|python3?|node|ruby|perl|env)(?:\s+-[\w-]+)*\s*"
+)
+"""What only says who reads the code that its arguments carry, as `sh -c`."""
 _BODY_READ = 600
 _MODEL_MARKS = ('"messages"', '"max_tokens"', '"prompt"')
 _MESSAGE = re.compile(r'"(?:content|prompt|text|input)"\s*:\s*"((?:[^"\\]|\\.){12,600})')
@@ -44,11 +51,14 @@ _LONGEST_CALLEE = 90
 _DEPTH = 3
 _VALUES = 40
 _MOST_NAMES = 12
+_MOST_TURNS = 6
+_TARGETS = frozenset(("to", "target", "targets", "next", "nextStep", "next_step", "nextNode", "goto", "then"))
+"""What the step is called, in a case, with which the workflow goes on."""
 _EXTENSION = re.compile(r"\.(?:py|js|ts|sh|sql|rb|R|r|jar)$")
 _PARTS = re.compile(r"[./:\s]+")
 _SCRIPT = re.compile(
     r"(?:python3?|node|bash|sh|ruby|Rscript|tsx?|npm run|yarn|pnpm|make|rake|invoke|gradlew?)\s+"
-    r"(?:-m\s+|run\s+)?([\w./:-]+)"
+    r"(?:-m\s+|run\s+)?([\w./:][\w./:-]*)"
 )
 """A script or task that a command line runs."""
 
@@ -67,6 +77,62 @@ def nested(params: Mapping[str, Any]) -> dict[str, str]:
                     found.setdefault(str(key).lower(), value)
         level = below
     return found
+
+
+def turns(params: Mapping[str, Any]) -> str:
+    """The texts of a chat's turns, as most requests to a language model list them; empty if there are none.
+
+    >>> turns({"messages": [{"role": "system", "content": "Translate the letter."}]})
+    'Translate the letter.'
+    """
+    for source in (params, *(value for value in params.values() if isinstance(value, Mapping))):
+        for key in _TURNS:
+            if isinstance(listed := source.get(key), list):
+                return "\n".join(text for turn in listed[:_MOST_TURNS] if (text := _turn(turn)))
+    return ""
+
+
+def _turn(turn: Any) -> str:
+    if not isinstance(turn, Mapping):
+        return ""
+    return next((text for key in _TURN_TEXTS if isinstance(text := turn.get(key), str)), "")
+
+
+def routes(params: Mapping[str, Any]) -> bool:
+    """Whether a parameter lists cases, each with the step to go on with, as a classifier that branches does.
+
+    >>> routes({"classes": [{"name": "new", "next": "s2"}, {"name": "known", "next": "s3"}]})
+    True
+    """
+    for value in params.values():
+        cases = list(value.values()) if isinstance(value, Mapping) else value
+        if isinstance(cases, list) and sum(_has_target(case) for case in cases[:_VALUES]) > 1:
+            return True
+    return False
+
+
+def _has_target(case: Any) -> bool:
+    return isinstance(case, Mapping) and not _TARGETS.isdisjoint(case)
+
+
+def command_line(params: Mapping[str, Any]) -> str:
+    """A command and its arguments, which containers are given apart; empty if they are not.
+
+    >>> command_line({"command": ["sh", "-c"], "args": ["sleep 5"]})
+    'sleep 5'
+    >>> command_line({"command": "make", "args": ["test"]})
+    'make test'
+    """
+    command, arguments = (_joined(params.get(key)) for key in ("command", "args"))
+    if not command or not arguments:
+        return ""
+    return arguments if _INTERPRETER.fullmatch(command) else f"{command} {arguments}"
+
+
+def _joined(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(part for part in value if isinstance(part, str))
+    return value if isinstance(value, str) else ""
 
 
 def asks_model(params: Mapping[str, Any], inner: Mapping[str, str]) -> bool:
@@ -93,6 +159,8 @@ def callee(params: Mapping[str, Any], code: str) -> str:
             last = _PARTS.split(_EXTENSION.sub("", name))[-1]
             if last.isascii() and len(last) > 1:
                 return last
+        elif isinstance(value, Mapping) and "function" in key.lower() and isinstance(value.get("name"), str):
+            return str(value["name"])[:_LONGEST_CALLEE]
     if code and (script := _SCRIPT.search(code[:300])):
         return _PARTS.split(_EXTENSION.sub("", script[1]))[-1]
     return ""

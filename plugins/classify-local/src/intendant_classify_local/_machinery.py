@@ -98,6 +98,9 @@ class Machinery:
         solid = joined.replace(" ", "")
         self.words = tuple(part for word in joined.split() for part in _parted(word))
         self.exact, self.concepts = table.concepts.found(self.words)
+        if not self.exact and (whole := words(name)) != list(self.words):  # "user task", whose "task" says nothing
+            self.exact = table.concepts.found(whole)[0]
+            self.concepts = tuple(dict.fromkeys((*self.exact, *self.concepts)))
         self.primary = self._primary()
         self.apps = tuple(dict.fromkeys(table.apps[word] for word in (*self.words, solid) if word in table.apps))
         self.verb, self.sure_verb = self._verbs()

@@ -6,10 +6,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from intendant.plugin import Step
-from intendant_classify_local._inside import asked, asks_model, callee, nested, output_names, outputs
+from intendant_classify_local._inside import (
+    asked,
+    asks_model,
+    callee,
+    command_line,
+    nested,
+    output_names,
+    outputs,
+    turns,
+)
 
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W_]+")
+_NUMBERED = re.compile(r"[a-z]\d")
+_COUNTED = re.compile(r"(?<=[a-z]{4})(?<!base)(?=\d{1,2}(?![a-z0-9]))")
+"""Between a word and its number: "CSVWriter2", "join1"; not in "s3", "md5" and "base64x"."""
 _CODE_KEYS = (
     "jsCode",
     "functionCode",
@@ -54,16 +66,19 @@ _NESTED: Mapping[str, tuple[str, ...]] = {
     "code": ("code", "script"),
 }
 """What may stand deeper in the parameters, by the names in lower case."""
+_WRAPPER = frozenset(("value", "type", "typeName", "language"))
+"""The keys of a mapping that only wraps a value."""
 _DESCRIPTION_KEYS = ("description", "doc", "notes", "comment", "summary", "expected_output")
 
 
 def words(text: str) -> list[str]:
-    """The words of *text* in lower case; camelCase and snake_case are taken apart.
+    """The words of *text* in lower case; camelCase and snake_case are taken apart, and numbers from longer words.
 
-    >>> words("getAllUsers v2_beta")
-    ['get', 'all', 'users', 'v2', 'beta']
+    >>> words("getAllUsers2 v2_beta")
+    ['get', 'all', 'users', '2', 'v2', 'beta']
     """
-    return _WORD.findall(_BOUNDARY.sub(" ", text).lower())
+    low = _BOUNDARY.sub(" ", text).lower()
+    return _WORD.findall(_COUNTED.sub(" ", low) if _NUMBERED.search(low) else low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +131,7 @@ class StepView:
             params = {"value": params}
         elif not all(type(key) is str for key in params):
             params = {str(key): value for key, value in params.items()}
+        params = _unwrapped(params)
         plugin, action = _text(raw, ("plugin", "connector", "app", "tool")), _text(raw, _OPERATION_KEYS)
         uses = raw.get("uses")
         if isinstance(uses, str) and not plugin:
@@ -138,6 +154,8 @@ class StepView:
     @classmethod
     def _with_params(cls, *, params: Mapping[str, Any], **found: Any) -> "StepView":
         """Fills what the step's own fields leave open from its parameters."""
+        if not found.get("code") and "args" in params:
+            found["code"] = command_line(params)
         for name, keys in (
             ("url", _URL_KEYS),
             ("method", _METHOD_KEYS),
@@ -153,6 +171,8 @@ class StepView:
             if not found.get(name):
                 found[name] = next((inner[key] for key in deeper if key in inner), "")
         found["method"] = found["method"].upper()
+        if not found.get("prompt"):
+            found["prompt"] = turns(params)
         found["asks_model"] = asks_model(params, inner)
         if found["asks_model"] and not found.get("prompt"):
             found["prompt"] = asked(params, inner)
@@ -160,6 +180,19 @@ class StepView:
         if not found.get("output"):
             found["output"] = outputs(params)
         return cls(params=params, **found)
+
+
+def _unwrapped(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters, without the mapping in which some exports wrap a value beside its type.
+
+    >>> _unwrapped({"method": {"type": "Literal", "value": "GET"}})
+    {'method': 'GET'}
+    """
+    found: dict[str, Any] = {}
+    for key, value in params.items():
+        if isinstance(value, Mapping) and "value" in value and value.keys() <= _WRAPPER:
+            found[key] = value["value"]
+    return {**params, **found} if found else params
 
 
 def _text(source: Mapping[str, Any], keys: tuple[str, ...]) -> str:
