@@ -161,8 +161,8 @@ def test_figures_are_stored_without_what_is_usual() -> None:
 
 def test_prometheus_is_told_every_figure_with_all_its_digits() -> None:
     limits = [
-        LimitState(1, "agent:a", "day", 12_345_678, None, 0.0, "p", 1_234_567, 5, 1_500_000, 7),
-        LimitState(2, "tenant:t", "month", None, 2_000_000, 0.0, "p", 3, 0, 250_000, 0),
+        LimitState(1, "agent:a", "day", 12_345_678, None, 0.0, "ann", "p", 1_234_567, 5, 1_500_000, 7),
+        LimitState(2, "tenant:t", "month", None, 2_000_000, 0.0, None, "p", 3, 0, 250_000, 0),
     ]
     rules = [
         RuleState("spend", "agent:a", True, 1.0, 2.0, 1.0, 3, ""),

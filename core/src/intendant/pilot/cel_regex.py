@@ -52,16 +52,16 @@ def declared() -> list[Any]:
 
     text, anything, number = Type.STRING, Type.DYN, Type.INT
     overloads: dict[str, list[tuple[Any, list[Any], Any]]] = {
-        "replace": [(replaced, [text] * 3, text), (some_replaced, [text] * 3 + [number], text)],
-        "extract": [(extracted, [text] * 2, anything)],
-        "extractAll": [(all_extracted, [text] * 2, Type.List(text))],
-        "groups": [(grouped, [text] * 2, anything)],
+        "regex.replace": [(replaced, [text] * 3, text), (some_replaced, [text] * 3 + [number], text)],
+        "regex.extract": [(extracted, [text] * 2, anything)],
+        "regex.extractAll": [(all_extracted, [text] * 2, Type.List(text))],
+        "regex.groups": [(grouped, [text] * 2, anything)],
     }
     return [
         FunctionDecl(
-            f"regex.{name}",
+            name,
             [
-                Overload(id=f"regex_{name}_{len(given)}", return_type=result, parameters=given, impl=work)
+                Overload(id=f"{name}/{len(given)}", return_type=result, parameters=given, impl=work)
                 for work, given, result in ways
             ],
         )
