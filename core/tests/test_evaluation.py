@@ -50,9 +50,9 @@ def test_coverage_takes_the_surest_first():
 
 
 def test_calibration_error_is_the_mean_distance():
-    """A bin's error is how far its claim is from how often it was right; a second label counts half."""
+    """A bin's error is how far its claim is from how often it was right; a second label does not count."""
     bins = {round(part.confidence, 3): part for part in RESULT.reliability()}
-    assert (bins[0.85].steps, bins[0.85].right) == (1, 0.5)
+    assert (bins[0.85].steps, bins[0.85].right) == (1, 0.0)
     assert (bins[0.925].steps, bins[0.925].right) == (2, 1.0)
     two = evaluate(STEPS[:2], answering(("send", 0.8), ("extract", 0.8)))
     assert two.calibration_error == pytest.approx(0.2)

@@ -77,7 +77,7 @@ class Score(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """Answers of like confidence; `right` counts a second label half."""
+    """Answers of like confidence; `right` counts the first label alone."""
 
     steps: int
     confidence: float
@@ -143,7 +143,7 @@ class Evaluation:
             Bin(
                 steps=len(part),
                 confidence=sum(answer.confidence for answer in part) / len(part),
-                right=sum(answer.strict + answer.lenient for answer in part) / 2 / len(part),
+                right=sum(answer.strict for answer in part) / len(part),
             )
             for _, part in sorted(parts.items())
         ]
