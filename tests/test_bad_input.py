@@ -242,6 +242,7 @@ def test_computations_without_an_end_are_stopped(tmp_path, monkeypatch, what: st
     inputs = f"inputs: {{t: {{default: '{'a' * 1000}'}}}}"
     (tmp_path / "f.yaml").write_text(f"name: t\n{inputs}\nsteps:\n  - {step}\n")
     bounds = ["-s", "run.compute_seconds=1", "-s", "run.compute_megabytes=256"]
+    bounds += ["-s", 'plugins.settings."intent:extract".pattern_seconds=1']
     result = CliRunner().invoke(APP, ["run", "f.yaml", "--db", "none", *bounds])
     assert result.exit_code == 1, result.output
     assert says in result.output

@@ -73,7 +73,7 @@ async def test_r17_a_step_ends_at_its_time_out_and_the_call_stays_charged(world,
     async def program(request):
         return await ask(request, on_text=(lambda _piece: None) if streams else None)
 
-    async with world(play(wait=9.0), program=program) as here:
+    async with world(play(wait=4.0), program=program) as here:
         told = await here.run(flow({"timeout": 1.5}))
     assert told.done.status == "failed"
     assert told.charged >= told.vendor.bill > 0
