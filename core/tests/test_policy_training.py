@@ -270,3 +270,18 @@ def test_the_curve_of_gains_tells_the_share_of_calls_that_closes_half_of_the_gap
     assert found["APGR"] == pytest.approx(0.5, abs=0.03)
     assert gain_curve(rows[-1:], policy) is None
     assert gain_curve(rows, Policy({}, (), {})) is None
+
+
+def test_what_is_expected_is_of_a_policy_that_may_lose_as_much_as_the_one_that_is_made():
+    """A cheap model that loses four rows of 500 is within 0.9 %, and is so on most of the rows left out."""
+    rows, lost = [], set()
+    for place in range(500):
+        made = row(place, dear=(1.0, 1.0), cheap=(1.0, 0.1))
+        fold = _fold(made)
+        if fold < 4 and fold not in lost:
+            lost.add(fold)
+            made = row(place, dear=(1.0, 1.0), cheap=(0.0, 0.1))
+        rows.append(made)
+    policy = train(rows, 0.009)
+    assert policy.intents["x"][0] == Choice(("cheap",))
+    assert policy.figures["saved"] > 0.6

@@ -302,14 +302,10 @@ def _share(values: Mapping[str, _Values], max_loss: float, flattery: float) -> t
 def _left_out(values: Mapping[str, _Values], max_loss: float, flattery: float) -> dict[str, float]:
     """What is lost and saved on rows that the choices were not made by: each fold is left out in turn."""
     whole = _Sums()
+    # What an option loses is scaled to all rows of its intent, so that as much is allowed as where all are known.
+    rows = sum(part.rows for found in values.values() for part in next(iter(found.values())))
     for skip in range(FOLDS):
         options = {intent: _options(found, skip) for intent, found in values.items()}
-        rows = sum(
-            part.rows
-            for found in values.values()
-            for place, part in enumerate(next(iter(found.values())))
-            if place != skip
-        )
         for intent, choice in _picked(options, (max_loss + flattery) * rows).items():
             whole.add(values[intent][choice][skip])
     number = max(whole.rows, 1)
