@@ -185,7 +185,7 @@ class Reach:
         Parameters of one test come late where others came before: they see much the same.
         """
         functions: Counter[str] = Counter()
-        ordered = []
+        ordered: list[tuple[int, int, str]] = []
         for test in sorted(tests, key=lambda test: (test not in about, self.size[test], test)):
             function = test.partition("[")[0]
             ordered.append((functions[function] // OF_ONE_FUNCTION, len(ordered), test))
