@@ -492,3 +492,16 @@ async def test_tables_are_found_on_the_pages_that_are_named_and_only_if_asked(re
     data = bytes(made.output())
     assert (await read(data, tables=True, pages="2"))["tables"] == []
     assert "tables" not in await read(data)
+
+
+async def test_names_of_a_table_may_stand_in_several_rows(read):
+    pytest.importorskip("pdfplumber")
+    above = [(130, None, "Booked"), (None, 420, "EUR"), (None, 520, "EUR")]
+    document = await read(bytes(sheet([above, *statement(MARCH)]).output()), tables=True, header=[1, 2])
+    (first, *_) = document["tables"][0]["rows"]
+    assert first == {
+        "Date": "2026-03-02",
+        "Booked Details": "Rent, flat 12",
+        "EUR Amount": "-900.00",
+        "EUR Balance": "1,100.00",
+    }

@@ -185,14 +185,10 @@ def _pdf_tables(data: bytes, numbers: list[int], how: dict[str, Any]) -> list[Js
     except ImportError:
         hint = "pip install 'intendant-connector-document[tables]'"
         raise Unreadable("is a PDF, and finding tables in one needs pdfplumber", hint) from None
-    header, made = how["header"], list[Json]()
+    made: list[Json] = []
     for table in found:
         rows: list[list[Json]] = [[_clean(cell) or None for cell in row] for row in table.rows]
-        records: list[Json] = [*rows]
-        if header is not None:
-            titles = _titles(rows[header - 1]) if len(rows) >= header else []
-            records = [dict(zip(titles, row, strict=True)) for row in rows[header:]]
-        made.append({"page": table.page, "rows": records})
+        made.append({"page": table.page, "rows": _headed(rows, _header_rows(how))})
     return made
 
 
@@ -274,7 +270,7 @@ def _rows(book: Any, name: str, how: dict[str, Any], most: int, notes: list[str]
         hint = "name one with `sheet`, or see the setting max_cells of connector:document"
         raise Unreadable(f"has more than {how['max_cells']} cells (sheet '{name}': {cells})", hint)
     rows = [[_value(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]
-    header = [how["header"]] if isinstance(how["header"], int) else how["header"] or []
+    header = _header_rows(how)
     first = max(header, default=0)
     areas = sheet.merged_cell_ranges or ()
     merged = [area for area in areas if area[0][0] >= first]
@@ -287,16 +283,25 @@ def _rows(book: Any, name: str, how: dict[str, Any], most: int, notes: list[str]
             f"sheet '{name}': {len(merged)} areas of merged cells, whose value the first cell alone has; "
             "`merged: fill` gives it to all of them"
         )
-    if not header:
-        return [list(row) for row in rows if any(cell is not None for cell in row)], cells
-    heads = [rows[at - 1] for at in header if at <= len(rows)]
-    titles = _titles([_joined(column) for column in zip(*heads, strict=True)])
-    records: list[Json] = [
-        dict(zip(titles, row, strict=True)) for row in rows[first:] if any(cell is not None for cell in row)
-    ]
+    records = _headed(rows, header)
     if not records and first > 1:
         notes.append(f"sheet '{name}': it has {len(rows)} rows, and none below its header in row {first}")
     return records, cells
+
+
+def _header_rows(how: dict[str, Any]) -> list[int]:
+    """The rows of a table that have the names, from 1; none for none."""
+    return [how["header"]] if isinstance(how["header"], int) else how["header"] or []
+
+
+def _headed(rows: list[list[Json]], header: list[int]) -> list[Json]:
+    """A table's rows, those without any value left out: as records by the names in its header, or as lists."""
+    filled = [row for row in rows[max(header, default=0) :] if any(cell is not None for cell in row)]
+    if not header:
+        return [*filled]
+    heads = [rows[at - 1] for at in header if at <= len(rows)]
+    titles = _titles([_joined(column) for column in zip(*heads, strict=True)])
+    return [dict(zip(titles, row, strict=True)) for row in filled]
 
 
 def _joined(parts: Sequence[Json]) -> Json:
