@@ -59,22 +59,9 @@ class FileSettings(Options):
     """Seconds that reading the files of one step may take."""
 
 
-class Read(Options):
-    """What to read, and how."""
+class Table(Options):
+    """How to read a CSV."""
 
-    path: str = Field(min_length=1)
-    """A file, a folder of mails, or a pattern such as `mails/**/*.eml`; `reports.zip/2026/*.csv` goes into an
-    archive."""
-    format: ReadFormat = "auto"
-    """By default what the name's ending stands for."""
-    encoding: str | None = None
-    """Of text; by default what the byte order mark says, else UTF-8."""
-    max_bytes: int = Field(default=50_000_000, ge=0)
-    """Files larger than this, together, are refused; records of CSV and JSONL flow instead, unless the step itself
-    gives this bound."""
-    records: Literal["auto", "list", "reference"] = "auto"
-    """Of CSV and JSONL: `reference` leaves the records in the file, and later steps read them as they need them;
-    `list` reads them at once. `auto` decides by the size."""
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """Of a CSV; by default found out, among comma, semicolon, tab and bar."""
     skip: int = Field(default=0, ge=0, le=1000)
@@ -90,6 +77,34 @@ class Read(Options):
     decimal: Literal[".", ","] | None = None
     """What stands before the decimals of a CSV's numbers, with `types: auto`: then `1.234,50` or `1,234.50` is a
     number too. By default a point does; where `1.234` may be either, the column stays text."""
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """These parameters alone."""
+        return self.model_dump(include=set(Table.model_fields))
+
+
+class _Place(Options):
+    """Which files to read."""
+
+    path: str = Field(min_length=1)
+    """A file, a folder of mails, or a pattern such as `mails/**/*.eml`; `reports.zip/2026/*.csv` goes into an
+    archive."""
+    format: ReadFormat = "auto"
+    """By default what the name's ending stands for."""
+    encoding: str | None = None
+    """Of text; by default what the byte order mark says, else UTF-8."""
+    max_bytes: int = Field(default=50_000_000, ge=0)
+    """Files larger than this, together, are refused; records of CSV and JSONL flow instead, unless the step itself
+    gives this bound."""
+    records: Literal["auto", "list", "reference"] = "auto"
+    """Of CSV and JSONL: `reference` leaves the records in the file, and later steps read them as they need them;
+    `list` reads them at once. `auto` decides by the size."""
+
+
+class Read(Table, _Place):
+    """What to read, and how."""
+
     links: bool = True
     """Whether the address of a link in an HTML mail follows its text."""
     attachments: Literal["names", "content"] = "names"
@@ -102,24 +117,11 @@ class Read(Options):
             return False if "max_bytes" in self.model_fields_set else None
         return self.records == "reference"
 
-    @property
-    def table(self) -> dict[str, Any]:
-        """How to read a CSV."""
-        return self.model_dump(include={"delimiter", "skip", "header", "ragged", "names", "types", "decimal"})
 
-
-class Parse(Options):
+class Parse(Table):
     """What text is, and how to read it."""
 
     format: Literal["csv", "json", "jsonl", "eml", "mbox"] = "csv"
-    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
-    """Of a CSV; this and what follows as of `read`."""
-    skip: int = Field(default=0, ge=0, le=1000)
-    header: bool = True
-    ragged: Literal["fail", "pad"] = "fail"
-    names: Literal["strict", "repair"] = "strict"
-    types: Literal["text", "auto"] = "text"
-    decimal: Literal[".", ","] | None = None
 
 
 class List(Options):
@@ -183,7 +185,7 @@ class FileConnector(Connector):
         return found if isinstance(call.input, list) else found[0]
 
     def _parsed(self, texts: list[str], notes: list[str], parameters: Parse, watch: Watch) -> list[Json]:
-        table = {**parameters.model_dump(exclude={"format"}), "max_cells": self.settings.max_cells}
+        table = {**parameters.table, "max_cells": self.settings.max_cells}
         how = _read.How("utf-8", table, True, watch, notes)
         found: list[Json] = []
         for number, text in enumerate(texts, 1):
