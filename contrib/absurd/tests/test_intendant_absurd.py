@@ -111,6 +111,7 @@ class TestAbsurd(DispatcherContract):
                 except psycopg.OperationalError:
                     await asyncio.sleep(0.05)
             await runs.until(lambda: "two" in runs.ended)
+        assert set(runs.ended) == {"one", "two"}
 
 
 async def test_without_a_database_it_says_what_to_set() -> None:

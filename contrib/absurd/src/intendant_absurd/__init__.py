@@ -5,6 +5,7 @@ that dies loses its claim on a task when the claim expires, and absurd gives the
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AbsurdDispatcher", "AbsurdSettings"]
 
+log = logging.getLogger("intendant.absurd")
 TASK = "intendant_run_segment"
 REMEMBERED = 10_000
 """Tasks whose ids a process remembers, so that a run that waits in the queue is not put there again."""
@@ -67,7 +69,7 @@ class AbsurdDispatcher(Dispatcher):
         Raises:
             SettingsError: No database is set, it cannot be reached, or absurd is not installed in it.
         """
-        from psycopg import Error, OperationalError
+        from psycopg import OperationalError
         from psycopg.errors import InvalidSchemaName, UndefinedFunction
 
         settings: AbsurdSettings = self.settings
@@ -78,19 +80,17 @@ class AbsurdDispatcher(Dispatcher):
             )
         self._runner, self._stopping, self._connecting = runner, False, asyncio.Lock()
         try:
-            absurd = await self._connected()
-            await absurd.create_queue()
-        except (InvalidSchemaName, UndefinedFunction) as error:
+            await (await self._connected()).create_queue()
+        except BaseException as error:
             await self._disconnect()
-            raise SettingsError(
-                "absurd is not installed in the database of the dispatcher 'absurd'",
-                hint="call `absurdctl init -d URL` once (pip install absurdctl)",
-            ) from error
-        except OperationalError as error:
-            await self._disconnect()
-            raise SettingsError(f"the database of the dispatcher 'absurd' cannot be reached: {error}") from error
-        except Error:
-            await self._disconnect()
+            if isinstance(error, InvalidSchemaName | UndefinedFunction):
+                raise SettingsError(
+                    "absurd is not installed in the database of the dispatcher 'absurd'",
+                    hint="call `absurdctl init -d URL` once (pip install absurdctl)",
+                ) from error
+            if isinstance(error, OperationalError):
+                message = f"the database of the dispatcher 'absurd' cannot be reached: {error}"
+                raise SettingsError(message) from error
             raise
         self._lanes = [
             asyncio.create_task(self._lane(f"{worker}/{number}"), name=f"intendant:absurd-{number}")
@@ -153,11 +153,8 @@ class AbsurdDispatcher(Dispatcher):
         table = sql.Identifier("absurd", f"t_{self.settings.queue}")
         query = sql.SQL("SELECT count(*) FROM {} WHERE state IN ('pending', 'sleeping')").format(table)
         try:
-            connection = await self._open()
-            try:
+            async with await self._open() as connection:
                 (waiting,) = await (await connection.execute(query)).fetchone() or (0,)
-            finally:
-                await connection.close()
         except Exception as error:  # noqa: BLE001  # whatever a database's driver raises
             return DispatcherHealth(False, 0, len(self._busy), f"{type(error).__name__}: {error}")
         return DispatcherHealth(True, waiting, len(self._busy))
@@ -201,7 +198,8 @@ class AbsurdDispatcher(Dispatcher):
                     poll_interval=self.settings.poll_seconds,
                 )
                 pause = self.settings.poll_seconds
-            except Exception:  # noqa: BLE001  # the database is away, or another lane has noticed it
+            except Exception as error:  # noqa: BLE001  # the database is away, or another lane has noticed it
+                log.warning("the queue of absurd cannot be read, next try in %g s: %s", pause, error)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, 2 * pause)
 
@@ -229,8 +227,10 @@ class AbsurdDispatcher(Dispatcher):
         """Keep the claim while the run is gone on with. A claim that is lost costs nothing but a second look."""
         while True:
             await asyncio.sleep(self.settings.claim_seconds / 3)
-            with suppress(Exception):
+            try:
                 await context.heartbeat(self.settings.claim_seconds)
+            except Exception as error:  # noqa: BLE001  # the epoch of the run refuses what comes too late
+                log.warning("a claim of absurd could not be extended: %s", error)
 
 
 def _plain(url: str) -> str:
