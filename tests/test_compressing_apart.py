@@ -1,6 +1,7 @@
 """Large texts are compressed outside of the event loop, and come out the same wherever that is."""
 
 import asyncio
+import multiprocessing
 import pickle
 import random
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
@@ -53,13 +54,16 @@ def orders(count):
     )
 
 
+def flow_of(text):
+    return {"name": "w", "budget": {"tokens": 12_000}, "steps": [{"id": "a", "intent": "fit", "input": text}]}
+
+
 async def fitted(text, executor=None, plugins=(), settings=None):
-    flow = {"name": "w", "budget": {"tokens": 12_000}, "steps": [{"id": "a", "intent": "fit", "input": text}]}
     made = [Fit(), ScriptedProvider("ok"), *plugins]
     async with OrchestrationService(
         {**PRICES, **(settings or {})}, plugins=made, db="none", executor=executor
     ) as service:
-        done = await service.run(Workflow.model_validate(flow))
+        done = await service.run(Workflow.model_validate(flow_of(text)))
     assert done.status == "completed", done.failures
     return done.outputs["a"]
 
@@ -79,13 +83,32 @@ async def test_processes_give_the_same():
         assert await fitted(text, executor) == await fitted(text)
 
 
+async def test_processes_of_its_own_are_a_setting_and_end_with_the_service():
+    text = orders(1500)
+    made = [Fit(), ScriptedProvider("ok")]
+    async with OrchestrationService({**PRICES, "run": {"processes": 1}}, plugins=made, db="none") as service:
+        done = await service.run(Workflow.model_validate(flow_of(text)))
+        (process,) = multiprocessing.active_children()
+    assert done.outputs["a"] == await fitted(text)
+    process.join(20)
+    assert process.exitcode == 0
+
+
 async def test_short_texts_are_compressed_at_once():
     executor = Pickling()
     await fitted(orders(400), executor)
     assert executor.jobs == []
 
 
-@pytest.mark.parametrize("fault", [BrokenExecutor("a process has died"), pickle.PicklingError("not that")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        BrokenExecutor("a process has died"),
+        RuntimeError("cannot schedule new futures after shutdown"),
+        pickle.PicklingError("not that"),
+        ModuleNotFoundError("No module named 'mine'"),
+    ],
+)
 async def test_where_the_executor_cannot_do_it_a_thread_does(fault):
     text = orders(1500)
     assert await fitted(text, Pickling(fault)) == await fitted(text)

@@ -246,7 +246,7 @@ class LimitRow(NamedTuple):
     limit_micro: int | None
     at: float
     changed_by: str | None
-    """The name of whoever set it; None where that is not known."""
+    """The name of the person or program that set it; None where that is not known."""
 
 
 class LimitState(NamedTuple):

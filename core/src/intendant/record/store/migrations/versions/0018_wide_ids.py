@@ -1,4 +1,4 @@
-"""Limits know who set them, and ids of tables that grow with each call or run are 64 bits wide.
+"""Limits have a name of who set them; ids of tables that grow with each call or run are 64 bits wide.
 
 SQLite's are already. PostgreSQL writes `ledger` and the tables of memories anew, and locks them meanwhile.
 """
