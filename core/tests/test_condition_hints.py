@@ -33,6 +33,9 @@ from intendant.plugin import ExpressionFailed
         ("item.x ==", "something is missing at its end", ""),
         ("(item.x == 1", "missing ')' at its end", ""),
         ("1 < item.x < 3", "`<` does not apply to true or false and a whole number", ""),
+        (r"regex.extract(item.x, 'No\. (\d+)') == '7'", "is not understood", r"r'\d+'"),
+        (r'item.x.matches("\d")', "is not understood", r"r'\d+'"),
+        (r"item.x = r'\d'", "'=' is not understood", "`==`"),
         ("item.Größe == 1", "a letter that CEL does not know", "item['Größe']"),
     ],
 )

@@ -50,6 +50,8 @@ _WORDS = {
     "startswith": "x.startsWith('a')",
     "endswith": "x.endsWith('a')",
 }
+_ESCAPE = re.compile(r"token recognition error at: '['\"]")
+"""What the library says of an escape in a text that CEL does not know."""
 _UNDECLARED = re.compile(r"undeclared reference to '([\w.]+)'")
 _CLOCK = frozenset(("now", "today", "date", "current_date"))
 _OVERLOAD = re.compile(r"found no matching overload for '(\S+?)' applied to '\((.*)\)'")
@@ -87,6 +89,8 @@ def meant(source: str, message: str, names: Sequence[str]) -> str:
     undeclared = _UNDECLARED.search(message)
     if undeclared is not None:
         return _name_meant(undeclared[1], names)
+    if "\\" in source and _ESCAPE.search(message):
+        return r"a text with backslashes, such as a regular expression, is written r'\d+'"
     bare = _STRING.sub("''", source)
     return next((hint for habit, hint in _HABITS if habit.search(bare)), "")
 
