@@ -1,5 +1,6 @@
 """Figures of runs, dashboards and alerts: pure functions over what the journal says."""
 
+import asyncio
 import json
 import re
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from intendant import Settings, Workflow
+from intendant import Settings, Workflow, events
 from intendant.config.catalogue import all_keys
 from intendant.model.errors import StepError
 from intendant.model.money import money, usd
@@ -451,3 +452,58 @@ async def test_a_run_that_waits_has_not_ended_and_has_no_figures_yet() -> None:
 )
 def test_small_amounts_are_not_rounded_to_nothing(micro: int, said: str, reported: str) -> None:
     assert (money(micro), usd(micro)) == (said, reported)
+
+
+# --- how long handlers take ---
+
+
+class Decide(IntentHandler):
+    """Takes the branch that it is given."""
+
+    spec = IntentSpec(name="decide", summary="Decide", examples=("Decide",))
+
+    async def handle(self, request):
+        await asyncio.sleep(0.01)
+        return StepResult(output={"branch": request.input})
+
+
+async def test_a_step_that_ends_with_its_handler_says_what_that_took_in_its_own_event() -> None:
+    flow = Workflow.model_validate(
+        {
+            "name": "x",
+            "steps": [
+                {"id": "plain", "intent": "decide", "input": "left"},
+                {
+                    "id": "branched",
+                    "intent": "decide",
+                    "input": "left",
+                    "branches": {"left": {"steps": [{"id": "inner", "intent": "decide", "input": "x"}]}},
+                },
+            ],
+        }
+    )
+    async with engine(Decide()) as service:
+        done = await service.run(flow)
+        told = await service.events(done.run_id)
+    assert done.status == "completed"
+    alone = {event.step_id: event for event in told if isinstance(event, events.HandlerExecuted)}
+    ended = {event.step_id: event for event in told if isinstance(event, events.StepExecuted)}
+    assert list(alone) == ["branched"], "the branch goes on after the handler of this step only"
+    assert ended["branched"].handler_seconds is None
+    assert 0.01 <= alone["branched"].seconds <= ended["branched"].seconds
+    for step_id in ("plain", "branched/left/inner"):
+        assert 0.01 <= ended[step_id].handler_seconds <= ended[step_id].seconds
+    took = {found.step: found.handler_seconds for found in figures_of(told).steps}
+    assert took["branched"] == alone["branched"].seconds
+    assert took["plain"] == ended["plain"].handler_seconds
+
+
+def test_journals_of_before_give_the_same_figures() -> None:
+    said = {"run_id": "r", "step_id": "a", "intent": "ask"}
+    ended = {**said, "seconds": 0.5, "attempts": 1}
+    before = [
+        events.HandlerExecuted(**said, seconds=0.4, attempt=1),
+        events.StepExecuted(**ended),
+    ]
+    now = [events.StepExecuted(**ended, handler_seconds=0.4)]
+    assert figures_of(before).steps == figures_of(now).steps

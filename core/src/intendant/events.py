@@ -299,7 +299,9 @@ class ToolCalled(Event):
 
 
 class HandlerExecuted(Event):
-    """A handler returned."""
+    """A handler returned, and its step goes on: with the branch that it took. Where the step ends with it,
+    `StepExecuted` says so alone.
+    """
 
     type: Literal["handler_executed"] = "handler_executed"
     intent: str
@@ -322,6 +324,10 @@ class StepExecuted(Event):
     type: Literal["step_executed"] = "step_executed"
     intent: str
     seconds: float
+    handler_seconds: float | None = None
+    """Of them, those of the attempt that succeeded; None where `HandlerExecuted` says it, or no handler did the
+    step.
+    """
     attempts: int
     usage: Usage = Usage()
     tokens_saved: int = 0

@@ -133,6 +133,7 @@ class StepExecution:
         self._tokens_saved = 0
         self._told: tuple[str, ...] = ()
         self._produced_by = "deterministic"
+        self._handler_seconds = 0.0
 
     async def run(self) -> StepOutcome:
         """Do the step and record how it ended; the outcome of one that failed says why.
@@ -226,13 +227,7 @@ class StepExecution:
             self._told = () if agent is None else agent.notes()
             self._produced_by = calls.produced_by
         text = await self._checked(result)
-        self._recorder.tell(
-            self._log,
-            events.HandlerExecuted,
-            intent=self._plan.intent,
-            seconds=monotonic() - started,
-            attempt=self._attempts,
-        )
+        self._handler_seconds = monotonic() - started
         return result, text
 
     def _call_scope(self) -> CallScope:
@@ -386,7 +381,8 @@ class StepExecution:
             attempts=self._attempts,
             input_sha256=self._recorder.digest,
         )
-        self._recorder.save(self._log, outcome, text, partial(executed_event, self._log, outcome, text))
+        said = partial(executed_event, self._log, outcome, text, self._handler_seconds)
+        self._recorder.save(self._log, outcome, text, said)
         return outcome
 
     def _failed(self, failure: Failure, seconds: float, *, cancelled: bool = False) -> StepOutcome:

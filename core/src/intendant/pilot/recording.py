@@ -72,9 +72,14 @@ class Deferred:
         self._recorder.tell(log, kind, **fields)
 
     def save(self, log: StepLog, outcome: StepOutcome, text: str | None, event: MakeEvent) -> None:
-        """Write a failure; what was completed is not complete yet."""
+        """Write a failure; of what was completed, and is not complete yet, that its handler is through."""
         if not outcome.is_done:
             self._recorder.save(log, outcome, text, event)
+            return
+        ended = event()
+        if isinstance(ended, events.StepExecuted) and ended.handler_seconds is not None:
+            handled = {"intent": ended.intent, "seconds": ended.handler_seconds, "attempt": ended.attempts}
+            self._recorder.tell(log, events.HandlerExecuted, **handled)
 
 
 class ItemBatch:
@@ -152,12 +157,22 @@ class ItemRecorder:
             self.batch.add(outcome, text)
 
 
-def executed_event(log: StepLog, outcome: StepOutcome, text: str) -> events.StepExecuted:
-    """The event of a step that was completed, with its output as JSON text."""
+def executed_event(
+    log: StepLog, outcome: StepOutcome, text: str, handler_seconds: float | None = None
+) -> events.StepExecuted:
+    """The event of a step that was completed.
+
+    Args:
+        log: Makes it.
+        outcome: How the step ended.
+        text: Its output as JSON text.
+        handler_seconds: What its handler took.
+    """
     return log.event(
         events.StepExecuted,
         intent=outcome.intent or "",
         seconds=outcome.seconds,
+        handler_seconds=handler_seconds,
         attempts=outcome.attempts,
         usage=outcome.usage,
         tokens_saved=outcome.tokens_saved,

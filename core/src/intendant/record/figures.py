@@ -278,7 +278,10 @@ class FiguresFold:
 
     def _executed(self, event: events.StepExecuted) -> None:
         self._ended(event, "completed", event.seconds, event.attempts)
-        self._step(event).intent = event.intent
+        step = self._step(event)
+        step.intent = event.intent
+        if event.handler_seconds is not None:
+            step.handler_seconds = (step.handler_seconds or 0.0) + event.handler_seconds
 
     def _failed(self, event: events.StepFailed) -> None:
         self._ended(event, "failed", event.seconds, event.attempts)
