@@ -221,15 +221,19 @@ class HttpProvider(Provider):
         return settings.max_reply_bytes
 
     def _http_client(self) -> "AsyncClient":
+        from intendant.hooks.http_lanes import sdk_transport
+
         sdk = import_module(self.vendor.sdk)
 
         async def bound(response: "Response") -> None:
             bound_body(response, self.reply_limit(response.request))
 
+        transport = sdk_transport()
         made: AsyncClient = sdk.DefaultAsyncHttpxClient(
             follow_redirects=False,  # Keys in headers of their own would be sent on.
             headers={"accept-encoding": "gzip"},
             event_hooks={"response": [bound]},
+            **({} if transport is None else {"transport": transport}),
         )
         return made
 

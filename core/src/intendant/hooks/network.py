@@ -349,6 +349,8 @@ def guarded_client(
     import httpx2
     from httpcore2 import AnyIOBackend, AsyncConnectionPool, AsyncNetworkBackend, AsyncNetworkStream, ConnectError
 
+    from intendant.hooks.http_lanes import Lanes
+
     class Guard(AsyncNetworkBackend):
         """Below the connection pool: whatever is asked for, this connects."""
 
@@ -370,19 +372,23 @@ def guarded_client(
         async def sleep(self, seconds: float) -> None:
             await asyncio.sleep(seconds)
 
-    transport = httpx2.AsyncHTTPTransport(trust_env=False)
-    if not isinstance(getattr(transport, "_pool", None), AsyncConnectionPool):  # a version that is made otherwise
-        raise ConnectorError("this version of httpx2 cannot be guarded", hint="install an older one")
-    transport._pool = AsyncConnectionPool(  # noqa: SLF001  # the library has no public place for it
-        ssl_context=httpx2.create_ssl_context(trust_env=False), network_backend=Guard(), keepalive_expiry=5.0
-    )
+    trusted = httpx2.create_ssl_context(trust_env=False)
+
+    def guarded() -> httpx2.AsyncHTTPTransport:
+        transport = httpx2.AsyncHTTPTransport(verify=trusted, trust_env=False)
+        if not isinstance(getattr(transport, "_pool", None), AsyncConnectionPool):  # a version made otherwise
+            raise ConnectorError("this version of httpx2 cannot be guarded", hint="install an older one")
+        transport._pool = AsyncConnectionPool(  # noqa: SLF001  # the library has no public place for it
+            ssl_context=trusted, network_backend=Guard(), keepalive_expiry=5.0
+        )
+        return transport
 
     async def bounded(answer: "Response") -> None:
         if max_bytes is not None:
             bound_body(answer, max_bytes)
 
     return httpx2.AsyncClient(
-        transport=transport,
+        transport=Lanes(guarded),
         trust_env=False,
         follow_redirects=False,
         headers={**(headers or {}), "accept-encoding": "gzip"},
