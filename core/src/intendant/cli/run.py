@@ -26,7 +26,7 @@ from intendant.cli.shared import (
 from intendant.cli.terminal import Printable, make_console
 from intendant.cli.view import RunView, listener_for, live, summary
 from intendant.events import Event
-from intendant.model.errors import Problem, WorkflowError, amount
+from intendant.model.errors import Problem, StoreError, WorkflowError, amount
 from intendant.model.results import RunResult, RunStatus
 from intendant.model.workflow import MAX_AMOUNT, MAX_USD, Json, Limits, Workflow
 
@@ -203,6 +203,8 @@ def _shown(
     except KeyboardInterrupt:
         print("\n".join(_cancelled(view)), file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+    except StoreError as error:
+        raise _broken_off(view, error) from None
     if view.file_changed:
         print(
             f"note: {view.file_changed} has changed since this run was planned; the run goes by the plan it had\n"
@@ -210,6 +212,17 @@ def _shown(
             file=sys.stderr,
         )
     return result
+
+
+def _broken_off(view: RunView, error: StoreError) -> StoreError:
+    """The error of a run whose database failed, with what to do then; that of a run that is another's as it is."""
+    if not view.run_id or type(error) is not StoreError:
+        return error
+    hint = error.hint or "what was committed is kept"
+    return StoreError(
+        f"run {view.run_id} was broken off: {error.message}",
+        hint=f"{hint}; when the database can be written again: intendant resume {view.run_id}",
+    )
 
 
 def _cancelled(view: RunView) -> list[str]:

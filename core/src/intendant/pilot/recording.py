@@ -6,6 +6,7 @@ from time import time
 from typing import Any, Protocol
 
 from intendant import events
+from intendant.model.errors import StoreError
 from intendant.model.results import Failure, StepOutcome, StepStatus
 from intendant.record.journal import Journal, StepLog, row_of
 from intendant.record.rows import StepRow
@@ -98,9 +99,17 @@ class ItemBatch:
         self._rows: list[StepRow] = []
         self._ended: list[dict[str, Any]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._lost: StoreError | None = None
 
     def add(self, outcome: StepOutcome, text: str | None) -> None:
-        """Write it soon."""
+        """Write it soon.
+
+        Raises:
+            Fenced: Another process owns the run now.
+            StoreError: The database cannot be written.
+        """
+        if self._lost is not None:
+            raise self._lost
         self._rows.append(row_of(outcome, text, time(), short=True))
         ended: dict[str, Any] = {
             "step": outcome.step_id,
@@ -116,15 +125,28 @@ class ItemBatch:
         if len(self._rows) >= MAX_ITEMS:
             self.flush()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._flush_in_time)
+
+    def _flush_in_time(self) -> None:
+        try:
+            self.flush()
+        except StoreError as error:  # nothing awaits a timer: the next item, or the end of the list, raises it
+            self._lost = error
 
     def flush(self) -> None:
-        """Write what there is now."""
+        """Write what there is now.
+
+        Raises:
+            Fenced: Another process owns the run now.
+            StoreError: The database cannot be written.
+        """
         from intendant.record.store import runs
 
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._lost is not None:
+            raise self._lost
         if not self._rows:
             return
         rows, ended, self._rows, self._ended = self._rows, self._ended, [], []

@@ -103,6 +103,11 @@ class Session:
         elif self.sqlite and self.driver.in_transaction:
             self.driver.execute("COMMIT")
 
+    @property
+    def was_undone(self) -> bool:
+        """True if the database itself has undone the transaction: SQLite does, where the disk is full or fails."""
+        return self.sqlite and not self.driver.in_transaction
+
     def undo(self, connection: Connection) -> None:
         """Undo the transaction, and forget what was read and buffered in it."""
         self.forget()

@@ -21,6 +21,7 @@ from intendant.record.rows import Fence, NewEvent
 from intendant.record.store.chain import Chains
 from intendant.record.store.checkpoints import Checkpointer
 from intendant.record.store.clock import Clock
+from intendant.record.store.database import short
 from intendant.record.store.digests import EVERYTHING
 from intendant.record.store.inbox import Inbox, Job, Waiter
 from intendant.record.store.session import Session, savepoint, session_of
@@ -141,7 +142,9 @@ class Writer:
     def _lose(self, batch: list[Job], error: Exception) -> None:
         """The batch was not committed: its callers get the error, and runs whose events are lost stop."""
         self._chains.clear()
-        known = error if isinstance(error, StoreError) else StoreError(f"the database cannot be used: {error}")
+        known = (
+            error if isinstance(error, StoreError) else StoreError(f"the database cannot be used: {short(error)}")
+        )
         for job in batch:
             job.error = known
         self._settle(batch)
@@ -243,6 +246,8 @@ class Writer:
                 continue
             savepoint(session, "SAVEPOINT")
             if not self._try(connection, session, job):
+                if job.error is not None and session.was_undone:
+                    raise job.error  # nothing of the batch is left
                 savepoint(session, "ROLLBACK TO SAVEPOINT")
             savepoint(session, "RELEASE SAVEPOINT")
 
