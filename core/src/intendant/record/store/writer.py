@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine  # noqa: TID253
 
-from intendant.model.errors import Fenced, StoreError
+from intendant.model.errors import Fenced, IntendantError, StoreError
 from intendant.record.rows import Fence, NewEvent
 from intendant.record.store.chain import Chains
 from intendant.record.store.checkpoints import Checkpointer
@@ -142,9 +142,7 @@ class Writer:
     def _lose(self, batch: list[Job], error: Exception) -> None:
         """The batch was not committed: its callers get the error, and runs whose events are lost stop."""
         self._chains.clear()
-        known = (
-            error if isinstance(error, StoreError) else StoreError(f"the database cannot be used: {short(error)}")
-        )
+        known = _ours(error)
         for job in batch:
             job.error = known
         self._settle(batch)
@@ -154,7 +152,7 @@ class Writer:
         """A run cannot go on after something was lost that no caller awaited."""
         for job in batch:
             if job.error is not None and job.waiter is None and job.fence is not None:
-                self.inbox.refused[job.fence] = job.error
+                self.inbox.refused[job.fence] = _ours(job.error)
 
     def _commit(self, connection: Connection, batch: list[Job], tries: int = COLLISIONS) -> None:
         """Execute a batch in one transaction; each job has its result or its error afterwards."""
@@ -297,6 +295,13 @@ class Writer:
         for fence in fences:
             # A run without a row (not yet, or not any more) cannot have another owner.
             session.owned[fence] = epochs.get(fence.run_id, fence.epoch) == fence.epoch
+
+
+def _ours(error: BaseException) -> BaseException:
+    """An error of the database as one that callers know; any other as it is."""
+    if isinstance(error, IntendantError) or not isinstance(error, Exception):
+        return error
+    return StoreError(f"the database cannot be used: {short(error)}")
 
 
 def _collided(error: Exception) -> bool:
