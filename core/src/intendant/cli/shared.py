@@ -149,8 +149,14 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except Exception as error:
-            # A defect of ours, or of a plugin's: users can do no more than report it.
             log.debug("unexpected_error", exc_info=True)
+            if isinstance(error, OSError) and error.errno is not None:
+                # The system's word, and no defect: a folder that is not this user's, a disk that is full.
+                where = error.filename or "the output cannot be written"
+                sys.stdout = None if error.filename is None else sys.stdout  # do not complain at exit either
+                print(f"error: {where}: {error.strerror}", file=sys.stderr)
+                raise typer.Exit(FAILED) from None
+            # A defect of ours, or of a plugin's: users can do no more than report it.
             print(f"error: unexpected {type(error).__name__}: {redacted(str(error))}", file=sys.stderr)
             print("    hint: `intendant -v …` shows where; please report it", file=sys.stderr)
             raise typer.Exit(FAILED) from None

@@ -3,6 +3,7 @@
 A terminal obeys control characters: they hide text, rename its window, or answer in the user's name.
 """
 
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -52,7 +53,8 @@ def protect_streams() -> None:
     """Let standard output and standard error write no control characters from now on."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by the parent process
+        if stream is None:  # closed by the parent process: what is written goes nowhere
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  # until the end
             continue
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character still shows the rest

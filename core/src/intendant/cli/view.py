@@ -289,8 +289,8 @@ class PlainLines:
             line = f"{step:<24} {intent:<12} {tier:<9} {tokens:>7} {saved:>7} {cost:>9} {time:>9}  {note}"
             try:
                 print(line.rstrip(), file=self._out, flush=True)
-            except BrokenPipeError:
-                self._out = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # nobody reads any more; the run goes on
+            except OSError:  # nobody reads any more, or the disk is full: the run goes on
+                self._out = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
 
 
 def summary(result: RunResult) -> list[str]:

@@ -50,7 +50,7 @@ def read_files(env: Mapping[str, str]) -> Iterator[Source]:
     """
     named, own = env.get("INTENDANT_CONFIG"), config_folder()
     user = Path(named) if named else None if own is None else own / FILE_NAME
-    if user is not None and (named or user.is_file()):
+    if user is not None and (named or _is_there(user)):
         yield Source(str(user), read_toml(user))
     folder = Path(FILE_NAME)
     if folder.is_file() and not (user is not None and user.exists() and user.samefile(folder)):
@@ -61,6 +61,17 @@ def read_files(env: Mapping[str, str]) -> Iterator[Source]:
         else:
             kept, left_out = harmless(values)
             yield Source(FILE_NAME, kept, tuple(left_out))
+
+
+def _is_there(user: Path) -> bool:
+    """True if the user has a settings file. One that may not be looked at is an error: it may set limits."""
+    try:
+        return user.is_file()
+    except PermissionError:
+        raise SettingsError(
+            f"this user may not look into {user.parent}, where the settings would be",
+            hint="set HOME, or XDG_CONFIG_HOME, to a folder of this user's; or name a file: INTENDANT_CONFIG",
+        ) from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:

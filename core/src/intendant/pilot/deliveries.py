@@ -217,7 +217,10 @@ class ConnectorUse:
             error.message, error.hint = used.masked(error.message), used.masked(error.hint)
             error.args = (error.message,)
             return error
-        text = used.masked(redacted(str(error)))
+        told = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            told = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        text = used.masked(redacted(told))
         if isinstance(error, OSError):
             return ConnectorError(f"{self._name}: {text}", retryable=isinstance(error, ConnectionError))
         # A traceback shows the texts of errors, where a secret may stand.

@@ -124,7 +124,11 @@ class Engine:
         except SettingsError:  # the user has no folder for one
             return False
         path = url.removeprefix("sqlite:///")
-        return path != "none" and (path == url or Path(path).is_file())
+        try:
+            return path != "none" and (path == url or Path(path).is_file())
+        except PermissionError:
+            hint = "use another database URL, or a folder of this user's"
+            raise StoreError(f"this user may not look into the folder of {path}", hint=hint) from None
 
     @property
     def store(self) -> "Store":

@@ -179,11 +179,14 @@ def replace(path: Path, data: bytes, *, only_new: bool) -> None:
 
 def replace_by(path: Path, parts: Iterable[bytes], *, only_new: bool) -> dict[str, Json]:
     """`replace` with data that comes in parts; returns its size and digest."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise ConnectorError(f"{path} is a folder", hint="name a file in it")
     draft = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:  # the draft is no name that anybody knows
+        raise ConnectorError(f"{path} cannot be written: {error.strerror}", delivered=False) from None
     digest, size = sha256(), 0
     try:
         with os.fdopen(handle, "wb") as file:
