@@ -95,6 +95,7 @@ def transforming(chance: Chance) -> dict[str, Any]:
         "days_between": {"from": name(), "to": name(), "into": "z"},
         "add_days": {"field": name(), "days": 5},
         "to_bar_chart": {"label": name(), "value": name()},
+        "to_line_chart": {"x": name(), "y": chance.choice([name(), [name(), name()]]), "title": "<&"},
         "truncate_date": {"field": name(), "to": chance.choice(["hour", "week", "quarter"])},
         "to_timezone": {"field": name(), "from_timezone": chance.choice(["UTC", None])},
         "convert_unit": {"field": name(), "to": "mi", "from_unit": chance.choice(["km", None])},

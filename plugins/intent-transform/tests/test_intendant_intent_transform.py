@@ -137,6 +137,8 @@ async def test_every_operation_answers_or_refuses_whatever_it_is_given(op, value
         "length": 3,
         "label": "x",
         "value": "y",
+        "x": "x",
+        "y": "y",
     }
     known = {name: item for name, item in needed.items() if name in OPS[op].model_fields}
     if op == "set":

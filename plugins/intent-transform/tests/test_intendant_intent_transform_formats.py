@@ -3,6 +3,8 @@
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given, strategies as st
@@ -338,3 +340,89 @@ async def test_adding_days_and_counting_them_agree(day, count):
     assert row["e"] == expected
     (row,) = await run([row], "days_between", **{"from": "d"}, to="e", into="n")
     assert row["n"] == count
+
+
+# --- line charts ---
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+async def drawn(records, **options) -> ET.Element:
+    return ET.fromstring(await run(records, "to_line_chart", **options))
+
+
+def points(chart: ET.Element) -> list[list[tuple[float, float]]]:
+    found = [line.get("points", "").split() for line in chart.iter(f"{SVG}polyline")]
+    return [[tuple(map(float, pair.split(","))) for pair in line] for line in found]
+
+
+def texts(chart: ET.Element) -> list[str]:
+    return [text.text or "" for text in chart.iter(f"{SVG}text")]
+
+
+DAYS = [{"day": f"2026-11-{day:02}", "sold": sold, "back": 1} for day, sold in enumerate([10, 30, 20], 1)]
+
+
+async def test_a_line_goes_through_its_values_from_left_to_right():
+    chart = await drawn(DAYS, x="day", y="sold", width=640, height=320)
+    ((first, second, third),) = points(chart)
+    assert first[0] < second[0] < third[0]
+    assert second[0] - first[0] == pytest.approx(third[0] - second[0])
+    assert first[1] > third[1] > second[1], "what is more stands higher"
+    assert first[1] - third[1] == pytest.approx(third[1] - second[1], abs=0.2), "as far as its value"
+    assert texts(chart) == ["10", "15", "20", "25", "30", "2026-11-01", "2026-11-02", "2026-11-03"]
+    assert chart.get("aria-label") == "sold by day"
+
+
+async def test_several_lines_have_colours_and_say_which_is_which():
+    chart = await drawn(DAYS, x="day", y=["sold", "back", "sold"], title="Sold & <returned>")
+    lines = [group.get("stroke") for group in chart.iter(f"{SVG}g")]
+    assert len(lines) == len(set(lines)) == 2
+    assert texts(chart)[:3] == ["Sold & <returned>", "sold", "back"]
+    assert len(points(chart)) == 2
+
+
+async def test_null_leaves_a_gap_and_what_stands_alone_is_a_dot():
+    records = [{"n": at, "v": value} for at, value in enumerate([1, 2, None, 3, None, "4.5", 5])]
+    chart = await drawn(records, x="n", y="v")
+    assert [len(line) for line in points(chart)] == [2, 2]
+    assert len(list(chart.iter(f"{SVG}circle"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "marks"),
+    [
+        ([0, 100], ["0", "20", "40", "60", "80", "100"]),
+        ([-1.5, 1.5], ["-2", "-1", "0", "1", "2"]),
+        ([0.001, 0.0034], ["0.0010", "0.0015", "0.0020", "0.0025", "0.0030", "0.0035"]),
+        ([7, 7, 7], ["2", "4", "6", "8", "10", "12"]),
+        ([0], ["-1.0", "-0.5", "0.0", "0.5", "1.0"]),
+        ([1e12, 3e12], ["1e+12", "1.5e+12", "2e+12", "2.5e+12", "3e+12"]),
+        ([None], ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
+    ],
+)
+async def test_the_axis_has_round_numbers_around_all_values(values, marks):
+    chart = await drawn([{"n": "x", "v": value} for value in values], x="n", y="v")
+    assert [text for text in texts(chart) if text != "x"] == marks
+
+
+async def test_names_stand_where_there_is_room_the_first_and_last_always():
+    records = [{"n": f"week {at}", "v": at} for at in range(200)]
+    named = texts(await drawn(records, x="n", y="v"))
+    weeks = [int(text.split()[1]) for text in named if text.startswith("week")]
+    assert (weeks[0], weeks[-1]) == (0, 199)
+    assert len(weeks) < 12
+    steps = {later - earlier for earlier, later in pairwise(weeks)}
+    assert max(steps) - min(steps) <= 1, "equally far apart"
+
+
+async def test_control_characters_in_names_leave_a_drawing_that_can_be_read():
+    chart = await drawn([{"n": "a\x00\x1b[31m<script>", "v": 1}], x="n", y="v")
+    assert texts(chart)[-1] == "a\ufffd\ufffd[31m<script>"
+
+
+async def test_a_line_needs_numbers_and_a_chart_is_bounded():
+    told = await failure([{"a": "b", "n": "many"}], "to_line_chart", x="a", y="n")
+    assert "n of record 0 is" in told
+    assert "9 lines cannot be told apart" in await failure([{"a": 1}], "to_line_chart", x="a", y=list("abcdefghi"))
+    assert await run([], "to_line_chart", x="a", y="n") == ""

@@ -1,12 +1,12 @@
 """Charts as text, for reports that are read as they are."""
 
-import math
 from typing import Literal
 
 from pydantic import Field
 
-from intendant.plugin import Json, StepError
-from intendant.records import describe_value, record_name
+from intendant.plugin import Json
+from intendant.records import record_name
+from intendant_intent_transform._line_charts import number_of
 from intendant_intent_transform._records import Op, as_text, get, records_of, require_somewhere
 
 PARTS = " ▏▎▍▌▋▊▉"
@@ -30,7 +30,10 @@ class ToBarChart(Op):
         require_somewhere(records, [self.label, self.value])
         if not records:
             return ""
-        sizes = [self._size(get(record, self.value), record_name(record, at)) for at, record in enumerate(records)]
+        sizes = [
+            number_of(get(record, self.value), self.value, record_name(record, at)) or 0.0
+            for at, record in enumerate(records)
+        ]
         labels = [as_text(get(record, self.label)).replace("\n", " ") for record in records]
         most, wide = max(map(abs, sizes)), max(map(len, labels))
         lines = (
@@ -38,20 +41,6 @@ class ToBarChart(Op):
             for label, size, record in zip(labels, sizes, records, strict=True)
         )
         return "```\n" + "".join(f"{line}\n" for line in lines) + "```\n"
-
-    def _size(self, value: Json, name: str) -> float:
-        if value is None:
-            return 0.0
-        try:
-            size = float(value) if isinstance(value, int | float | str) else math.nan
-        except (ValueError, OverflowError):
-            size = math.nan
-        if not math.isfinite(size) or isinstance(value, bool):
-            raise StepError(
-                f"{self.value} of {name} is {describe_value(value)}",
-                hint="a bar is as long as a number; `set` with `double(item.…)` makes one of a text",
-            )
-        return size
 
     def _bar(self, size: float, most: float) -> str:
         eighths = round(8 * self.width * (abs(size) / most)) if most else 0

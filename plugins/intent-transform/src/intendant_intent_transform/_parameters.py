@@ -10,6 +10,7 @@ from intendant.plugin import Json, Options, StepError, fault_text
 from intendant_intent_transform._charts import ToBarChart
 from intendant_intent_transform._dates import AddDays, DaysBetween, ParseDate
 from intendant_intent_transform._fields import Drop, Rename, Select, Set
+from intendant_intent_transform._line_charts import ToLineChart
 from intendant_intent_transform._measures import ConvertUnit
 from intendant_intent_transform._records import Op
 from intendant_intent_transform._rows import Flatten, Limit, SetDifference, Sort, Unique
@@ -38,6 +39,7 @@ OPS: Mapping[str, type[Op]] = {
     "to_csv": ToCsv,
     "to_markdown_table": ToMarkdownTable,
     "to_bar_chart": ToBarChart,
+    "to_line_chart": ToLineChart,
     "render": Render,
     "parse_date": ParseDate,
     "days_between": DaysBetween,
