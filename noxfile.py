@@ -275,6 +275,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/benchmarks/classification.py", *([str(labelled)] if labelled.is_file() else []))
     if documents.is_dir():
         session.run("python", "tests/benchmarks/value.py", str(documents.parent))
+    session.notify("peers")  # whose libraries want others than ours
 
 
 @nox.session
@@ -291,8 +292,12 @@ def value(session: nox.Session) -> None:
 def peers(session: nox.Session) -> None:
     """What gets through other people's budgets, and through ours; and what their routers add to a call."""
     session.install("litellm", "pydantic-ai-slim", "openai", "./core", "./plugins/provider-openai")
+    offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     for script in ("ledger_peers.py", "gateway.py"):
-        session.run("python", f"tests/benchmarks/{script}", env={"LITELLM_LOCAL_MODEL_COST_MAP": "True"})
+        session.run("python", f"tests/benchmarks/{script}", env=offline)
+    outcomes = ROOT.parent / "shared/data/routing/mmlu.dev.jsonl.gz"
+    if outcomes.is_file():
+        session.run("python", "tests/benchmarks/routing_peers.py", str(outcomes), env=offline)
 
 
 def need_postgresql(session: nox.Session) -> None:
