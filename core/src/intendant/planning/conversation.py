@@ -16,7 +16,7 @@ SHORT = 160
 """Characters of a text of which only the envelope is taken."""
 LONG = 3200
 """Characters of a text from which on lines may be left out: below, a cut loses most and saves least."""
-RATE = 0.0015
+RATE = 0.00095
 """The chance of being needed later, for each token of a line, below which it is left out."""
 MOST = 400
 """Characters of a line that count against it; names of a listing come on one line."""
@@ -29,7 +29,8 @@ FIRST, LAST = 2, 4
 _A_TOKEN = 3.6
 """Characters, in text that programs print."""
 _ENVELOPE = re.compile(r"(?:<(\w+)>([^<>\n]*)</\1>\n)?<(\w+)>\n?(.*?)\n?</\3>\s*", re.DOTALL)
-_FENCE = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```(\w*)\n(.*?)(?:```|\Z)", re.DOTALL)
+_SHELLS = frozenset({"", "bash", "sh", "shell", "zsh", "console"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,11 @@ def _without(lines: Sequence[str], kept: Sequence[bool]) -> tuple[list[str], int
 
 
 def _command(query: str) -> str:
-    """What was run: the first line of the last block of code of a message, else its last line."""
+    """What was run: the first line of the last block of a shell's code in a message; the last line of one without
+    code. Empty if neither is there.
+    """
     blocks = _FENCE.findall(query)
-    lines = [line for line in (blocks[-1] if blocks else query).strip().split("\n") if line.strip()]
-    return lines[0 if blocks else -1] if lines else ""
+    shells = [text for language, text in blocks if language in _SHELLS]
+    said = shells[-1] if shells else "" if blocks else query
+    lines = [line for line in said.strip().split("\n") if line.strip()]
+    return lines[0 if shells else -1] if lines else ""
