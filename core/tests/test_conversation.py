@@ -195,6 +195,18 @@ def test_a_word_of_the_language_is_no_name():
     assert "names:1" in names["    def total_of(self, parcel):"]
 
 
+def test_files_keep_more_than_listings_of_the_same_length_and_shorter_texts_every_line():
+    rows = [f"the {number}th row of a table of figures, {number} in all" for number in range(40)]
+    assert 1200 < len("\n".join(rows)) < 3200
+    left = {
+        command: context().fit("\n".join(rows), query=asked(command)).left_out
+        for command in ("cat rows.txt", "sed -n 1,40p rows.txt", "pytest -q", "ls rows")
+    }
+    assert left["cat rows.txt"] == left["sed -n 1,40p rows.txt"] == 0
+    assert left["pytest -q"] > 0 < left["ls rows"]
+    assert context().fit("\n".join(rows[:15]), query=asked("pytest -q")).left_out == 0
+
+
 def test_features_of_lines_are_known_by_name_to_the_weights():
     found = {name for names in features(CODE, Asked("file", set(), set(), set())) for name in names}
     assert len(found & weights().keys()) > len(found) / 2

@@ -16,12 +16,14 @@ SHORT = 160
 """Characters of a text of which only the envelope is taken."""
 LONG = 3200
 """Characters of a text from which on lines may be left out: below, a cut loses most and saves least."""
-RATE = 0.00095
+LONGS = {"list": 1200, "test": 1200}
+"""The same where hardly a line is needed again."""
+RATE = 0.0019
 """The chance of being needed later, for each token of a line, below which it is left out."""
+RATES = {"file": 0.35, "range": 0.3}
+"""How much lower the rate is for files: they are printed to be changed, above all those asked for line by line."""
 MOST = 400
 """Characters of a line that count against it; names of a listing come on one line."""
-ASKED = 0.3
-"""How much lower the rate is for what was asked for line by line."""
 LEAST_GAP = 2
 """Lines that are left out together; fewer stay."""
 FIRST, LAST = 2, 4
@@ -119,10 +121,10 @@ class ContextCompressor:
         said = self._without_envelope(text)
         if len(said) <= SHORT:
             return [said], 0
-        lines = self._seen.referring(plain(said, whole=self._lossless or len(said) < LONG).split("\n"))
-        if self._lossless or len(said) < LONG:
-            return lines, 0
-        return self._worthy(lines, command, query)
+        kind = kind_of_command(command)
+        whole = self._lossless or len(said) < LONGS.get(kind, LONG)
+        lines = self._seen.referring(plain(said, whole=whole).split("\n"))
+        return (lines, 0) if whole else self._worthy(lines, kind, query)
 
     def _remember(self, query: str, text: str) -> None:
         asked = WORD.findall(query)
@@ -130,11 +132,11 @@ class ContextCompressor:
         self._words.update(asked, WORD.findall(text))
         self._turn += 1
 
-    def _worthy(self, lines: Sequence[str], command: str, query: str) -> tuple[list[str], int]:
+    def _worthy(self, lines: Sequence[str], kind: str, query: str) -> tuple[list[str], int]:
         """*lines* without those that are too dear for the chance that they are needed, and how many went."""
         words = frozenset(WORD.findall(query))
-        asked = Asked(kind_of_command(command), words, self._asked, self._words, self._turn)
-        rate = RATE * ASKED if asked.kind == "range" else RATE
+        asked = Asked(kind, words, self._asked, self._words, self._turn)
+        rate = RATE * RATES.get(kind, 1.0)
         kept = [
             chance >= rate * (1 + min(len(line), MOST) / _A_TOKEN)
             or not FIRST <= place < len(lines) - LAST

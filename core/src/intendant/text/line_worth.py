@@ -4,9 +4,9 @@ A line is described by what it is (a signature, a comment, part of a docstring, 
 or that was asked about, which names of programs are in it and in its function, and where it stands in how large an
 output of what kind of command.
 
-The weights minimise the log loss of "something that stands here first is needed later", all runs weighed alike, with a
-penalty of 30 on their squares; the rate was chosen over runs that were left out, to lose less than 2 % of what is
-needed.
+The weights minimise the log loss of "something that stands here first is needed later", all runs weighed alike,
+with a penalty of 30 on their squares. The rates below which lines go were chosen over runs that were left out, to
+lose about 2 % of what is needed.
 """
 
 import json
