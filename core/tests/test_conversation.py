@@ -6,7 +6,7 @@ import random
 import pytest
 
 from intendant import ContextCompressor
-from intendant.text.line_worth import Asked, features, weights
+from intendant.text.line_worth import Asked, features, kind_of_command, weights
 from intendant.text.listings import shorter_listing
 from intendant.text.observations import plain
 from intendant.text.seen_lines import SeenLines
@@ -77,7 +77,7 @@ def test_lines_that_differ_or_whose_numbers_jump_are_not_referred_to():
 def test_nothing_that_was_sent_is_referred_to_where_it_was_left_out():
     """The reader sees what was sent, not what came."""
     compressor = context()
-    long = [f"    value_{number} = compute(number_{number}, {number % 7})  # filler" for number in range(200)]
+    long = [f"    the {number}th row of a table of figures, {number % 7} of all" for number in range(200)]
     sent = compressor.fit("\n".join(long), query=asked("cat values.py"))
     assert sent.left_out > 0
     gone = [line for line in long if line not in sent.text]
@@ -127,7 +127,7 @@ def test_an_underline_of_a_heading_keeps_its_length():
 
 
 def test_every_line_that_is_left_out_is_counted_and_the_ends_stay():
-    lines = [f"    filler_{number} = [{number}, {number}]" for number in range(300)]
+    lines = [f"    the {number}th row of a table of figures, {number} in all" for number in range(300)]
     lines[0], lines[-1] = "first of all", "and the last"
     shown = context().fit("\n".join(lines), query=asked("cat filler.py"))
     left = shown.text.split("\n")
@@ -136,6 +136,75 @@ def test_every_line_that_is_left_out_is_counted_and_the_ends_stay():
     assert len([line for line in left if not line.startswith("[…")]) + gaps == len(lines)
     assert (left[0], left[-1]) == ("first of all", "and the last")
     assert context(lossless=True).fit("\n".join(lines), query="").left_out == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        ("cat src/_pytest/pathlib.py", "file"),
+        ("cat tests/runtests.py", "file"),
+        ("nl -ba ledger.py | sed -n '10,40p'", "range"),
+        ("cat ledger.py | head -50", "range"),
+        ("grep -n -A 3 total ledger.py", "range"),
+        ("grep -rn total src", "grep"),
+        ("cd src && timeout 60 python3 -m pytest -q tests", "test"),
+        ("PYTHONPATH=. ./tests/runtests.py forms", "test"),
+        ("bin/test sympy/core", "test"),
+        ("python reproduce_pytest_bug.py", "run"),
+        ("ls -R", "list"),
+        ("git diff src", "diff"),
+        ("git grep total", "grep"),
+        ("sort names.txt", ""),
+        ("", ""),
+    ],
+)
+def test_what_a_command_prints_is_told_by_how_it_begins_and_not_by_the_names_in_it(command, kind):
+    assert kind_of_command(command) == kind
+
+
+@pytest.mark.parametrize(
+    ("query", "label"),
+    [
+        ("Let me look.\n\n```bash\ncat ledger.py", "shown by: cat ledger.py"),
+        ("Now.\n```python\nx = 1\n```\n\n```bash\ncat ledger.py\n```", "shown by: cat ledger.py"),
+        ("It has to be\n```python\nx = 1\n```\nand as it is ", "shown above"),
+        ("It has to be\n```python\nx = 1", "shown above"),
+        ("read the file\ncat ledger.py", "shown by: cat ledger.py"),
+    ],
+)
+def test_the_command_is_found_in_messages_that_show_other_code_or_are_cut(query, label):
+    compressor = context()
+    compressor.fit("\n".join(CODE), query=query)
+    assert f"lines more, as {label}]" in compressor.fit("\n".join(CODE), query=asked("cat ledger.py")).text
+
+
+def test_functions_that_hold_a_name_which_was_talked_about_are_told_from_the_others():
+    found = list(features(CODE, Asked("file", {"entries_after"}, {"entries_after", "total_of"}, set())))
+    marks = {
+        line.strip(): next(name for name in names if name.startswith("scope:"))
+        for line, names in zip(CODE, found, strict=True)
+    }
+    assert marks["self.path = path"] == "scope:0"
+    assert marks["return sum(entry['amount'] for entry in self.parcels[parcel]['entries'])"] == "scope:1"
+    assert marks["return [entry for entry in self.parcels[parcel]['entries'] if entry['day'] > day]"] == "scope:2"
+
+
+def test_a_word_of_the_language_is_no_name():
+    names = dict(zip(CODE, features(CODE, Asked("file", set(), set(), set())), strict=True))
+    assert "names:0" in names["import json"]
+    assert "names:1" in names["    def total_of(self, parcel):"]
+
+
+def test_files_keep_more_than_listings_of_the_same_length_and_shorter_texts_every_line():
+    rows = [f"the {number}th row of a table of figures, {number} in all" for number in range(40)]
+    assert 1200 < len("\n".join(rows)) < 3200
+    left = {
+        command: context().fit("\n".join(rows), query=asked(command)).left_out
+        for command in ("cat rows.txt", "sed -n 1,40p rows.txt", "pytest -q", "ls rows")
+    }
+    assert left["cat rows.txt"] == left["sed -n 1,40p rows.txt"] == 0
+    assert left["pytest -q"] > 0 < left["ls rows"]
+    assert context().fit("\n".join(rows[:15]), query=asked("pytest -q")).left_out == 0
 
 
 def test_features_of_lines_are_known_by_name_to_the_weights():

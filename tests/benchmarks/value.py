@@ -164,6 +164,7 @@ def _documents(folder: Path) -> Iterator[Saved]:
     modes: tuple[tuple[str, dict[str, Any]], ...] = (
         ("lossless", {"lossless": True}),
         ("to half", {"target": 0.5}),
+        ("to 30 %", {"target": 0.3}),
         ("floor 0.95, risk 0.1", {"floor": 0.95, "risk": 0.1}),
     )
     for name, how in modes:

@@ -16,12 +16,14 @@ SHORT = 160
 """Characters of a text of which only the envelope is taken."""
 LONG = 3200
 """Characters of a text from which on lines may be left out: below, a cut loses most and saves least."""
-RATE = 0.0015
+LONGS = {"list": 1200, "test": 1200}
+"""The same where hardly a line is needed again."""
+RATE = 0.0019
 """The chance of being needed later, for each token of a line, below which it is left out."""
+RATES = {"file": 0.35, "range": 0.3}
+"""How much lower the rate is for files: they are printed to be changed, above all those asked for line by line."""
 MOST = 400
 """Characters of a line that count against it; names of a listing come on one line."""
-ASKED = 0.3
-"""How much lower the rate is for what was asked for line by line."""
 LEAST_GAP = 2
 """Lines that are left out together; fewer stay."""
 FIRST, LAST = 2, 4
@@ -29,7 +31,8 @@ FIRST, LAST = 2, 4
 _A_TOKEN = 3.6
 """Characters, in text that programs print."""
 _ENVELOPE = re.compile(r"(?:<(\w+)>([^<>\n]*)</\1>\n)?<(\w+)>\n?(.*?)\n?</\3>\s*", re.DOTALL)
-_FENCE = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```(\w*)\n(.*?)(?:```|\Z)", re.DOTALL)
+_SHELLS = frozenset({"", "bash", "sh", "shell", "zsh", "console"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +121,10 @@ class ContextCompressor:
         said = self._without_envelope(text)
         if len(said) <= SHORT:
             return [said], 0
-        lines = self._seen.referring(plain(said, whole=self._lossless or len(said) < LONG).split("\n"))
-        if self._lossless or len(said) < LONG:
-            return lines, 0
-        return self._worthy(lines, command, query)
+        kind = kind_of_command(command)
+        whole = self._lossless or len(said) < LONGS.get(kind, LONG)
+        lines = self._seen.referring(plain(said, whole=whole).split("\n"))
+        return (lines, 0) if whole else self._worthy(lines, kind, query)
 
     def _remember(self, query: str, text: str) -> None:
         asked = WORD.findall(query)
@@ -129,11 +132,11 @@ class ContextCompressor:
         self._words.update(asked, WORD.findall(text))
         self._turn += 1
 
-    def _worthy(self, lines: Sequence[str], command: str, query: str) -> tuple[list[str], int]:
+    def _worthy(self, lines: Sequence[str], kind: str, query: str) -> tuple[list[str], int]:
         """*lines* without those that are too dear for the chance that they are needed, and how many went."""
         words = frozenset(WORD.findall(query))
-        asked = Asked(kind_of_command(command), words, self._asked, self._words, self._turn)
-        rate = RATE * ASKED if asked.kind == "range" else RATE
+        asked = Asked(kind, words, self._asked, self._words, self._turn)
+        rate = RATE * RATES.get(kind, 1.0)
         kept = [
             chance >= rate * (1 + min(len(line), MOST) / _A_TOKEN)
             or not FIRST <= place < len(lines) - LAST
@@ -173,7 +176,11 @@ def _without(lines: Sequence[str], kept: Sequence[bool]) -> tuple[list[str], int
 
 
 def _command(query: str) -> str:
-    """What was run: the first line of the last block of code of a message, else its last line."""
+    """What was run: the first line of the last block of a shell's code in a message; the last line of one without
+    code. Empty if neither is there.
+    """
     blocks = _FENCE.findall(query)
-    lines = [line for line in (blocks[-1] if blocks else query).strip().split("\n") if line.strip()]
-    return lines[0 if blocks else -1] if lines else ""
+    shells = [text for language, text in blocks if language in _SHELLS]
+    said = shells[-1] if shells else "" if blocks else query
+    lines = [line for line in said.strip().split("\n") if line.strip()]
+    return lines[0 if shells else -1] if lines else ""

@@ -40,6 +40,7 @@ POWERS: dict[str, float] = {
 
 Least squares over 4,320 compressions of 184 documents to 8 to 90 % of their tokens, with a question and without;
 with the documents left out, expected and observed retention differ by 0.014 (expected calibration error).
+Since then the compressors keep more of mails, manuals, talk and diffs than this expects: it is on the safe side.
 """
 OTHER_POWER = 0.55
 

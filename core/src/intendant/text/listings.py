@@ -10,6 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from intendant.text.folder_listings import folders_inside
+
 LEAST = 4
 """Lines of a listing that is worth rewriting."""
 _LONG = re.compile(
@@ -32,7 +34,7 @@ def shorter_listing(lines: Sequence[str], *, whole: bool = True) -> list[str]:
     found: list[str] = []
     at = 0
     while at < len(lines):
-        for rewrite in (_long if whole else _long_names, _paths, _found, _names):
+        for rewrite in (_long if whole else _long_names, folders_inside, _paths, _found, _names):
             size, written = rewrite(lines, at)
             if size:
                 found += written

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from intendant.plugin import Compression, Compressor, CompressRequest, Json, Options, TextUnit, text_units
+from intendant_compress_semantic._index import A_TOKEN, SHARE, index
 from intendant_compress_semantic._near import nearness
 from intendant_compress_semantic._outliers import outlying_rows
 from intendant_compress_semantic._rewriting import rewritten
 from intendant_compress_semantic._scores import Worth, worths
 from intendant_compress_semantic._select import fitting, ranked
+from intendant_compress_semantic._talk import written_down
 from intendant_compress_semantic._tree import tree_in
 
 __all__ = ["SemanticCompressor", "SemanticSettings"]
@@ -19,6 +21,8 @@ ENOUGH = 0.99
 """Share of the target from which a selection is not made any larger."""
 STORIES = frozenset({"prose", "passages", "transcript", "mail", "markdown", "html", "text", "log", "shell"})
 """Kinds in which what stands beside an answer belongs to it."""
+INDEXED = frozenset({"mail", "markdown"})
+"""Kinds that are read for names and addresses."""
 
 
 class SemanticSettings(Options):
@@ -26,6 +30,8 @@ class SemanticSettings(Options):
 
     mark: bool = True
     """Say in the text how much was left out. JSON stays JSON and gets no mark."""
+    index: bool = True
+    """Name the persons, things and addresses that stand in what was left out of mails and manuals."""
     nearness: float = 3.0
     """What nearness to the question counts for; a unit full of facts that nobody asked for is worth about 1."""
 
@@ -38,13 +44,16 @@ class _Parts:
     kind: str
     worth: Sequence[Worth]
     what: str
-    written: Callable[[list[int]], str]
+    written: Callable[[list[int], int], str]
+    """With those units, and so many characters of an index of the others."""
+    indexed: bool = False
 
 
 class SemanticCompressor(Compressor):
     """Selects units by nearness to the step's question, by the part they play and the facts they carry.
 
-    Nothing is rewritten: what is kept stands as it stood, in its order, below the headings it stood under.
+    Nothing is rewritten: what is kept stands as it stood, in its order, below the headings it stood under; but of
+    talk, hesitations and words that are said twice go.
     """
 
     name = "semantic"
@@ -65,21 +74,47 @@ class SemanticCompressor(Compressor):
         parts, sizes, order = self._weighed(
             request.text, request.kind, request.query, request.protect, request.count
         )
-        room = request.target_tokens - request.count(parts.written([]))
-        best: tuple[int, str, int] | None = None
+        best = None
+        if parts.indexed:
+            best = self._fitted(request, parts, (sizes, order), int(request.target_tokens * (1 - SHARE)))
+            best = self._with_index(request, parts, *best) if best is not None else None
+        if best is None:
+            best = self._fitted(request, parts, (sizes, order), request.target_tokens)
+        return self._answer(request, parts, *best) if best else None
+
+    @staticmethod
+    def _fitted(
+        request: CompressRequest, parts: _Parts, ranked_units: tuple[list[int], list[int]], limit: int
+    ) -> tuple[int, str, list[int]] | None:
+        """The most that was found to fit: tokens, text and units."""
+        room = limit - request.count(parts.written([], 0))
+        best: tuple[int, str, list[int]] | None = None
         for _ in range(TRIES):
-            kept = fitting(parts.units, sizes, order, room)
+            kept = fitting(parts.units, *ranked_units, room)
             if not kept:
                 break
-            text = parts.written(kept)
+            text = parts.written(kept, 0)
             tokens = request.count(text)
-            if tokens <= request.target_tokens and (best is None or tokens > best[0]):
-                best = tokens, text, len(kept)
-            if ENOUGH * request.target_tokens <= tokens <= request.target_tokens:
+            if tokens <= limit and (best is None or tokens > best[0]):
+                best = tokens, text, kept
+            if ENOUGH * limit <= tokens <= limit:
                 break
             # Tokens of parts do not quite add up to those of the whole.
-            room += request.target_tokens - tokens - (tokens > request.target_tokens)
-        return self._answer(request, parts, *best) if best else None
+            room += limit - tokens - (tokens > limit)
+        return best
+
+    @staticmethod
+    def _with_index(
+        request: CompressRequest, parts: _Parts, tokens: int, text: str, kept: list[int]
+    ) -> tuple[int, str, list[int]] | None:
+        """The same with as much of an index as there is room for; None if that is none."""
+        room = A_TOKEN * (request.target_tokens - tokens)
+        for characters in (room, room // 2):
+            indexed = parts.written(kept, characters)
+            more = request.count(indexed)
+            if more <= request.target_tokens and indexed != text:
+                return more, indexed, kept
+        return None
 
     def _weigh(
         self, text: str, kind: str, query: str, protect: tuple[str, ...], count: Callable[[str], int]
@@ -95,8 +130,9 @@ class SemanticCompressor(Compressor):
         if tree is not None:
             near = nearness(tree.units, query, story=False)
             worth = worths(tree.units, near, tree.outlying(), settings.nearness, "json", protect)
-            return _Parts(tree.units, "json", worth, tree.what, tree.written)
-        content = text_units(text, kind)
+            return _Parts(tree.units, "json", worth, tree.what, lambda kept, _: tree.written(kept))
+        # What is protected stands as it was said, or it could not be found again.
+        content = text_units(written_down(text) if kind == "transcript" and not protect else text, kind)
         units = content.units
         near = nearness(units, query, story=kind in STORIES, spoken=kind == "transcript")
         rare: frozenset[int] = frozenset()
@@ -105,16 +141,20 @@ class SemanticCompressor(Compressor):
             rare = frozenset(index + heads for index in outlying_rows([unit.text for unit in units[heads:]]))
         worth = worths(units, near, rare, settings.nearness, kind, protect)
 
-        def written(kept: list[int]) -> str:
+        def written(kept: list[int], room: int) -> str:
             body = content.written(kept)
             if not settings.mark or len(kept) == len(units):
                 return body
             line_end = "" if body.endswith("\n") or not body else "\n"
-            return f"{body}{line_end}[{len(units) - len(kept)} of {len(units)} {content.what} left out]"
+            body += line_end + index(units, kept, body, room)
+            return f"{body}[{len(units) - len(kept)} of {len(units)} {content.what} left out]"
 
-        return _Parts(units, kind, worth, content.what, written)
+        indexed = settings.index and settings.mark and kind in INDEXED
+        return _Parts(units, kind, worth, content.what, written, indexed)
 
-    def _answer(self, request: CompressRequest, parts: _Parts, tokens: int, text: str, number: int) -> Compression:
+    def _answer(
+        self, request: CompressRequest, parts: _Parts, tokens: int, text: str, kept: list[int]
+    ) -> Compression:
         return Compression(
             text=text,
             tokens_before=request.tokens,
@@ -122,5 +162,5 @@ class SemanticCompressor(Compressor):
             strategy=self.name,
             lossless=False,
             quality=tokens / request.tokens,
-            dropped=(f"{len(parts.units) - number} of {len(parts.units)} {parts.what}",),
+            dropped=(f"{len(parts.units) - len(kept)} of {len(parts.units)} {parts.what}",),
         )

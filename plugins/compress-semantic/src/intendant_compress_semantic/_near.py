@@ -21,9 +21,15 @@ ABOVE = 0.7
 """What the heading that a unit stands under lends it."""
 GROUP = 0.35
 """What the best of the units under the same heading lends."""
+LITERAL = 2.0
+"""Nearness of what holds the very letters that are asked for."""
 NAMED = 0.9
 """Nearness of what stands under a name that the question holds."""
 NAMED_SPEAKER = 0.3
+NAMED_PARTS = {"boiler": 0.1, "quoted": 0.5}
+"""How much of that has what a sender did not write: transport lines, and what others wrote."""
+AROUND, AROUND_TURNS = 0.25, 8
+"""What the talk around lends a turn, as a share of the best, and how many turns away it begins."""
 FEW = 5
 """A literal that stands in no more units than this tells them apart from all others."""
 
@@ -46,9 +52,11 @@ def nearness(units: Sequence[TextUnit], query: str, *, story: bool, spoken: bool
         near = _spread(units, near, story=story)
         near = [max(one, other) if not spoken else one + other for one, other in zip(near, named, strict=True)]
         for index in _pinned(folded, literals(question)):
-            near[index] = 2.0
+            near[index] = LITERAL
         if max(near, default=0.0) > 1:
             near = _spread(units, near, story=story)
+        if spoken:
+            near = _with_talk_around(near)
         total = [max(one, other) for one, other in zip(total, near, strict=True)]
     return total
 
@@ -111,6 +119,23 @@ def _spread(units: Sequence[TextUnit], near: Sequence[float], *, story: bool) ->
     return spread
 
 
+def _with_talk_around(near: Sequence[float]) -> list[float]:
+    """Each turn's own nearness, and a part of that of the turns before and after: a subject is talked about at
+    length, and not named in each turn.
+    """
+    steps = range(-AROUND_TURNS, AROUND_TURNS + 1)
+    around = [
+        sum(
+            near[place + step] * (1 - abs(step) / (AROUND_TURNS + 1))
+            for step in steps
+            if 0 <= place + step < len(near)
+        )
+        for place in range(len(near))
+    ]
+    part = AROUND * max(near, default=0.0) / (max(around, default=0.0) or 1.0)
+    return [own + part * other for own, other in zip(near, around, strict=True)]
+
+
 _NAME = re.compile(r"(?:From:|def|class|func|fn|function)?\s*\"?([^<\"(:{=\n]+)", re.IGNORECASE)
 
 
@@ -127,4 +152,7 @@ def _named(units: Sequence[TextUnit], wanted: set[str], *, spoken: bool) -> list
         if (name and name <= wanted) or (mail and len(mail & wanted) > len(mail) / 2):
             hit.add(lead)
     part = NAMED_SPEAKER if spoken else NAMED
-    return [part if unit.under in hit or index in hit else 0.0 for index, unit in enumerate(units)]
+    return [
+        part * NAMED_PARTS.get(unit.role, 1.0) if unit.under in hit or index in hit else 0.0
+        for index, unit in enumerate(units)
+    ]

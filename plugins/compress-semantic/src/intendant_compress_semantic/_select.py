@@ -9,7 +9,15 @@ from intendant_compress_semantic._scores import Worth
 
 DENSITY = 0.6
 """Power of a unit's size by which its worth is divided: 1 favours short units, 0 does not look at size."""
-DENSITIES = {"transcript": 0.0, "prose": 0.3, "passages": 0.3, "mail": 0.3, "markdown": 0.45, "json": 0.75}
+DENSITIES = {
+    "transcript": 0.15,
+    "prose": 0.3,
+    "passages": 0.3,
+    "mail": 0.3,
+    "markdown": 0.3,
+    "diff": 0.5,
+    "json": 0.75,
+}
 """For kinds in which it is another: in talk the short turns say little, in data one field is like the next."""
 SUM = 0.8
 """Power of the sum of a unit's facts, of which many do not count for as much as each by itself."""
