@@ -118,6 +118,14 @@ async def test_the_id_is_the_same_for_each_attempt(smtp):
     assert (await send(smtp))["id"] == (await send(smtp))["id"]
 
 
+async def test_mails_of_one_step_have_ids_of_their_own(smtp):
+    """Servers and mail programs drop a mail whose id they have seen."""
+    asked = {**smtp.account, "to": "bo@x.example", "subject": "S"}
+    keys = [KEY, f"{KEY}~1", f"{KEY}~2", f"{KEY}~1"]
+    sent = [await MailConnector(LOCAL).do("send", asked, ConnectorCall("Hello", key, "r", "s")) for key in keys]
+    assert len({receipt["id"] for receipt in sent}) == 3
+
+
 async def test_one_refused_recipient_and_nobody_gets_it(smtp):
     smtp.refused = {"cy@x.example"}
     with pytest.raises(ConnectorError, match="refused the recipient cy@x.example: 550") as caught:

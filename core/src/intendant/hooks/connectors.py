@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from hashlib import sha256
 from typing import NamedTuple, get_type_hints
 
 from pydantic import BaseModel, ValidationError
@@ -32,6 +33,15 @@ class ConnectorCall:
     charged: list[int] = field(default_factory=list)
     """Add what the use has cost, in micro-US$, where that is known. Without it, what `Connector.cost_of` said is
     charged."""
+
+    def short_key(self, characters: int = 40) -> str:
+        """The idempotency key in so many characters at most, of letters and digits; deliveries differ in it.
+
+        A step's second delivery differs from its first at the end of the key alone, so that a key which was cut
+        would be that of both.
+        """
+        first, _, use = self.idempotency_key.partition("~")
+        return (sha256(self.idempotency_key.encode()).hexdigest() if use else first)[:characters]
 
 
 class Effect(NamedTuple):

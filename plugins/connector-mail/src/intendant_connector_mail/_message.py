@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 _ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
 _ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{3,990}>")
-_KEY = 40
 
 
 def address_of(text: str) -> str:
@@ -55,7 +54,7 @@ def compose(parameters: "Send", call: ConnectorCall) -> EmailMessage:
             message["Reply-To"] = _header(parameters.reply_to)
         message["Subject"] = parameters.subject
         message["Date"] = format_datetime(datetime.now(UTC))
-        message["Message-ID"] = f"<{call.idempotency_key.replace('~', '.')[:_KEY]}@{domain}>"
+        message["Message-ID"] = f"<{call.short_key()}@{domain}>"
         if parameters.in_reply_to is not None:
             _reply(message, parameters.in_reply_to)
         message.set_content(_clean(text))
