@@ -1,7 +1,7 @@
 """The base class of connectors: places that steps read from and write to."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -139,6 +139,17 @@ class Connector(Plugin):
             given: The step's `with`, in which references may stand.
         """
         return bool(getattr(inspect.getattr_static(self, name), "__intendant_input__", False))
+
+    def doubts(self, name: str, given: Mapping[str, Json]) -> Iterable[str]:  # noqa: ARG002  # for subclasses
+        """Why a step that uses operation *name* cannot succeed with the settings as they are: plans warn of it.
+        Must not reach outside. By default nothing.
+
+        Args:
+            name: The operation.
+            given: The step's `with`. What is known before the run is put in place of references; others stand as
+                they are written.
+        """
+        return ()
 
     def parameters_of(self, name: str) -> type[BaseModel]:
         """The model of the parameters of operation *name*."""

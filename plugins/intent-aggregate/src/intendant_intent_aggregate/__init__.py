@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Hashable
 
 from intendant.plugin import (
+    ANSWER_RULES,
     CompressionPolicy,
     IntentHandler,
     IntentSpec,
@@ -45,6 +46,7 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
     With a `prompt` and none of these, a model puts the records together; its figures are not exact.
     """
 
+    instructions = f"{SYSTEM} {ANSWER_RULES}"
     spec = IntentSpec(
         name="aggregate",
         summary="Group records, compute figures, join and merge lists",

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 
 from intendant.plugin import (
+    ANSWER_RULES,
     CompressionPolicy,
     ExpressionFailed,
     IntentHandler,
@@ -51,6 +52,7 @@ class FilterHandler(IntentHandler[FilterParameters]):
     With a `prompt` and none of these, a model judges each record.
     """
 
+    instructions = f"{SYSTEM} {ANSWER_RULES}"
     spec = IntentSpec(
         name="filter",
         summary="Keep the records that match, drop duplicates, limit",

@@ -19,7 +19,7 @@ from intendant.plugin import (
     length_hint,
 )
 from intendant_intent_generate._guard import Guard, GuardRule, require
-from intendant_intent_generate._prompts import instructions
+from intendant_intent_generate._prompts import RULES, instructions
 from intendant_intent_generate._template import fill
 
 __all__ = ["GenerateHandler", "GenerateParameters", "Guard", "GuardRule"]
@@ -51,6 +51,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
     asked of the next stronger tier.
     """
 
+    instructions = RULES
     spec = IntentSpec(
         name="generate",
         summary="Write new text or data",

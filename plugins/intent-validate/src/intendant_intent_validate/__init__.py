@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from intendant.plugin import (
+    ANSWER_RULES,
     CompressionPolicy,
     IntentHandler,
     IntentSpec,
@@ -82,6 +83,7 @@ class ValidateHandler(IntentHandler[ValidateParameters]):
     With a `prompt` and neither of them, a model judges each record, with a reason and a quote.
     """
 
+    instructions = f"{SYSTEM} {ANSWER_RULES}"
     spec = IntentSpec(
         name="validate",
         summary="Check data against a schema and rules",
