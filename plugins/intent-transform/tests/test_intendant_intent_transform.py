@@ -367,3 +367,19 @@ async def test_figures_that_are_sorted_as_texts_are_said(values, noted):
     for items, by in ((values, []), ([{"a": value} for value in values], ["-a"])):
         outcome = await outcome_of(items, {"op": "sort", "by": by})
         assert any("sorted as texts" in note for note in outcome.notes) is noted
+
+
+@pytest.mark.parametrize(
+    ("source", "value", "noted"),
+    [
+        ("item.n / 2", 3, True),
+        ("double(item.n) / 2.0", 3.5, False),
+        ("int(item.n / 2)", 3, False),
+        ("item.n * 2", 14, False),
+        ("item.name + '/x'", "a/x", False),
+    ],
+)
+async def test_a_division_of_whole_numbers_says_that_it_leaves_the_rest_out(source, value, noted):
+    outcome = await outcome_of([{"n": 7, "name": "a"}], {"op": "set", "fields": {"half": source}})
+    assert outcome.output[0]["half"] == value
+    assert any("'half' divides whole numbers" in note for note in outcome.notes) is noted

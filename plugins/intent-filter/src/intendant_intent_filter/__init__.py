@@ -124,7 +124,7 @@ class FilterHandler(IntentHandler[FilterParameters]):
         if options.similar_by is not None:
             kept = await without_similar(options.similar_by, kept, items, notes)
         if options.window is not None:
-            kept = options.window.first(kept, items)
+            kept = options.window.first(kept, items, notes)
         end = None if options.limit is None else options.offset + options.limit
         output = [items[index] for index in kept[options.offset : end]]
         notes.insert(0, f"kept {len(output)} of {len(items)} records, dropped {len(items) - len(output)}")
