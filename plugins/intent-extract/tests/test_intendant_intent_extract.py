@@ -221,6 +221,31 @@ async def test_too_much_text_is_refused():
 
 
 @pytest.mark.sampled(12)
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("DTSTART;TZID=Europe/Berlin:20261203T140000", "2026-12-03"),
+        ("DTSTART:20261204T090000Z", "2026-12-04"),
+        ("DTSTART;VALUE=DATE:20261224", "2026-12-24"),
+        ("DTSTART:20261399", None),
+        ("DTSTART:2026-12-24", "2026-12-24"),
+    ],
+)
+async def test_a_pattern_names_a_date_that_is_written_without_marks(text, found):
+    dated = {"day": {"kind": "date", "pattern": r"DTSTART[^:]*:(\S+)"}}
+    outcome = await run_steps(
+        [{"id": "s", "intent": "extract", "input": text, "with": {"fields": dated}}], ExtractHandler()
+    )
+    assert outcome.steps["s"].output == {"day": found}
+    alone = {
+        "id": "s",
+        "intent": "extract",
+        "input": "Order 20261203 is late",
+        "with": {"fields": {"day": {"kind": "date"}}},
+    }
+    assert (await run_steps([alone], ExtractHandler())).steps["s"].output == {"day": None}
+
+
 @pytest.mark.parametrize("kind", ["email", "url", "number", "date", "phone", "iban"])
 @pytest.mark.parametrize(
     "unit", ["a", "1", "1,", "1.", "a@", "a.", "http://", "12/", "AB12", "+1 ", "12 jan", "-", "("]
