@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from intendant import OrchestrationService, Workflow, WorkflowError
 from intendant.plugin import Step
-from intendant.testing import IntentContract, run_steps
+from intendant.testing import IntentContract, ScriptedProvider, run_steps
 from intendant_intent_transform import OPS, TransformHandler
 
 
@@ -383,3 +383,12 @@ async def test_a_division_of_whole_numbers_says_that_it_leaves_the_rest_out(sour
     outcome = await outcome_of([{"n": 7, "name": "a"}], {"op": "set", "fields": {"half": source}})
     assert outcome.output[0]["half"] == value
     assert any("'half' divides whole numbers" in note for note in outcome.notes) is noted
+
+
+async def test_an_empty_text_of_a_model_is_asked_for_again():
+    provider = ScriptedProvider(" ", "Hallo")
+    step = {"id": "t", "intent": "transform", "input": "Hello", "prompt": "Translate to German"}
+    result = await run_steps([step], TransformHandler(), provider)
+    assert result.steps["t"].output == "Hallo"
+    assert len(provider.calls) == 2
+    assert "the model wrote nothing" in provider.calls[1][1].messages[-1].content

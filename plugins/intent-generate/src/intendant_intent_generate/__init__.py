@@ -113,7 +113,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
             system=instructions(wanted.max_words, wanted.tone, layout, wanted.language),
             task=_task(request.step, request.prompt),
             schema=schema,
-            check=guard.checker(request.input) if guard is not None and enforced else None,
+            check=guard.checker(request.input) if guard is not None and enforced else _empty,
             max_output_tokens=most,
             rules="",
         )
@@ -138,6 +138,10 @@ async def _guarded(wanted: GenerateParameters, value: Json, source: Json) -> lis
     if wanted.guard.on_break == "fail":
         require(problems)
     return [f"the text does not keep to its guard: {problem}" for problem in problems]
+
+
+def _empty(value: Json) -> tuple[str, ...]:
+    return () if value != "" else ("the model wrote nothing",)
 
 
 def _task(step: Step, prompt: str) -> str:

@@ -2,16 +2,12 @@
 
 from intendant.plugin import (
     Json,
-    Message,
-    ModelRequest,
     StepError,
     StepRequest,
     StepResult,
     ask,
     ask_each,
-    compression_notes,
     length_hint,
-    marked,
 )
 from intendant_intent_transform._prompts import SYSTEM, TEXT_RULES
 
@@ -63,16 +59,12 @@ def _order(given: tuple[int, ...], count: int) -> list[int]:
 async def _text(request: StepRequest) -> StepResult:
     """A text, or one record written as text."""
     system = f"{SYSTEM} {TEXT_RULES}"
-    fitted = await request.model.fit(request.input, query=request.prompt, overhead=system + request.prompt)
-    reply = await request.model.complete(
-        ModelRequest(
-            system=system,
-            messages=(Message(content=marked(request.prompt, fitted.text)),),
-            source=request.input,
-            task=request.intent,
-        )
-    )
-    if not reply.text.strip():
-        raise StepError("the model wrote nothing", hint=length_hint(reply, request.model.route))
-    cut = ("the text was cut at its length limit",) if reply.stop_reason == "length" else ()
-    return StepResult(output=reply.text.strip(), notes=(*compression_notes(fitted), *reply.notes, *cut))
+    found = await ask(request, system=system, task=request.prompt, schema=None, check=_empty, rules="")
+    if not found.value:
+        raise StepError("the model wrote nothing", hint=length_hint(found.reply, request.model.route))
+    cut = ("the text was cut at its length limit",) if found.reply.stop_reason == "length" else ()
+    return StepResult(output=found.value, notes=(*found.notes, *cut))
+
+
+def _empty(text: Json) -> tuple[str, ...]:
+    return () if text else ("the model wrote nothing",)
