@@ -93,6 +93,14 @@ def _body(parameters: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
 # --- mail and chats ---
 
 
+COPIES = {
+    "cc": ("ccEmail", "ccList", "ccRecipients"),
+    "bcc": ("bccEmail", "bccList", "bccRecipients"),
+    "reply_to": ("replyTo",),
+}
+"""Options of nodes that send mails, by the parameter of `mail.send`."""
+
+
 def send_mail(builder: Builder, node: Node) -> Outcome:
     """Send Email, and Gmail's and Outlook's sending, through SMTP."""
     parameters = node.parameters
@@ -118,6 +126,9 @@ def send_mail(builder: Builder, node: Node) -> Outcome:
             "subject": scope.template(parameters.get("subject", "")),
             "text": scope.template(text),
         }
+        for key, names in COPIES.items():
+            if (named := next(node.options(names), None)) is not None:
+                given[key] = scope.template(named)
         if (
             parameters.get("html")
             or parameters.get("emailType", "html" if "message" in parameters else "") == "html"
