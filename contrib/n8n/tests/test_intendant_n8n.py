@@ -146,3 +146,14 @@ def test_copies_of_mails_stay(kind, parameters) -> None:
         assert [(one["cc"], one["reply_to"]) for one in sent] == [("c@x.example", "r@x.example")]
     else:
         assert found.how == "placeholder"
+
+
+def test_several_who_are_written_to_are_a_list() -> None:
+    parameters = {
+        "toEmail": "a@x.example, Bo <b@x.example>",
+        "text": "hi",
+        "options": {"ccEmail": "c@x.example,d@x.example"},
+    }
+    made = convert(export("emailSend", fromEmail="s@x.example", **parameters))
+    (sent,) = [step["with"] for step in made.workflow["steps"] if step.get("uses") == "mail.send"]
+    assert (sent["to"], sent["cc"]) == (["a@x.example", "Bo <b@x.example>"], ["c@x.example", "d@x.example"])

@@ -185,6 +185,16 @@ async def test_headers_cannot_be_smuggled_in(smtp, given, says):
     assert caught.value.delivered is False
 
 
+@pytest.mark.parametrize(
+    "to", ["a@x.example, Bo <b@x.example>", "a@x.example;b@x.example", ["a@x.example,b@x.example"]]
+)
+async def test_several_recipients_in_one_text_are_told_to_be_a_list(smtp, to):
+    with pytest.raises(ConnectorError, match="is no mail address") as caught:
+        await send(smtp, to=to)
+    assert "as a list" in caught.value.hint
+    assert smtp.taken == []
+
+
 async def test_only_those_who_are_admitted_are_written_to(smtp):
     settings = {"recipients": ["*@x.example"]}
     await send(smtp, settings=settings)

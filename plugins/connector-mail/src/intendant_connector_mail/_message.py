@@ -25,7 +25,11 @@ def address_of(text: str) -> str:
     found = getaddresses([text])
     address = found[0][1] if len(found) == 1 else ""
     if "\n" in text or "\r" in text or not _ADDRESS.fullmatch(address):
-        raise ConnectorError(f"{text[:80]!r} is no mail address", hint="such as ada@example.org", delivered=False)
+        several = text.count("@") > 1 and "\n" not in text
+        hint = (
+            "write several as a list: [ada@example.org, bo@example.org]" if several else "such as ada@example.org"
+        )
+        raise ConnectorError(f"{text[:80]!r} is no mail address", hint=hint, delivered=False)
     return address
 
 
