@@ -392,3 +392,22 @@ async def test_an_empty_text_of_a_model_is_asked_for_again():
     assert result.steps["t"].output == "Hallo"
     assert len(provider.calls) == 2
     assert "the model wrote nothing" in provider.calls[1][1].messages[-1].content
+
+
+@pytest.mark.parametrize(
+    ("written", "to", "value"),
+    [
+        ("20 \u00b0C", "F", 68),
+        ("\u22125 \u00b0C", "\u00b0F", 23),
+        ("68 \u2109", "C", 20),
+        ("2 m\u00b2", "ft2", 21.528),
+        ("3 m\u00b3", "L", 3000),
+        ("5 \u00b5m", "mm", 0.005),
+        ("7\u00a0kg", "g", 7000),
+        ("250 mL", "l", 0.25),
+    ],
+)
+async def test_units_are_known_as_people_write_them(written, to, value):
+    outcome = await outcome_of([{"x": written}], {"op": "convert_unit", "field": "x", "to": to, "decimals": 3})
+    assert outcome.failure is None, outcome.failure
+    assert outcome.output == [{"x": value}]
