@@ -94,7 +94,8 @@ class SqlConnector(NetworkConnector):
         place = await self._place(parameters, call, write=False)
         settings: SqlSettings = self.settings
         bounds = (parameters.max, settings.max_rows, settings.max_bytes)
-        return await self._threaded(place, lambda: query(place, parameters.sql, parameters.parameters, bounds))
+        asked = parameters.sql, parameters.parameters
+        return await self._threaded(place, lambda: query(place, *asked, bounds, call.notes))
 
     @operation(side_effects=True, needs_input=False)
     async def execute(self, parameters: Execute, call: ConnectorCall) -> Json:
