@@ -327,7 +327,10 @@ async def test_attachments_come_with_their_content_where_that_is_asked_for(imap)
 async def test_searches_and_takes_the_newest(imap):
     assert [mail["id"] for mail in await fetch(imap, search={"from": "ada"})] == ["<1@x>"]
     assert await fetch(imap, search={"subject": 'no "such\\ thing'}) == []
-    assert len(await fetch(imap, max=1)) == 1
+    for most, noted in ((1, True), (3, False)):
+        asked = call(None)
+        assert len(await MailConnector(LOCAL).do("fetch", {**imap, "folder": "Ships", "max": most}, asked)) == most
+        assert asked.notes == (["3 mails match, of which the newest 1 were fetched: see `max`"] if noted else [])
     assert len(await fetch(imap, search={"since": "2020-01-01"})) == 3
     assert await fetch(imap, search={"before": "2020-01-01"}) == []
 
