@@ -1,10 +1,12 @@
 """Times are put in the order of their moments, whatever zone they are told in, by every handler that orders."""
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from intendant import OrchestrationService, Workflow
 from intendant.records import misordered, moment_of, order_of
 from intendant.testing import run_steps
 from intendant_intent_aggregate import AggregateHandler
@@ -109,6 +111,37 @@ async def test_days_as_people_write_them():
     window = {"window": {"by": [], "sort_by": "-at"}}
     _, notes = await outcome_of(FilterHandler(), rows(days), window, "filter")
     assert "`parse_date`" in notes
+
+
+COLUMNS = {
+    "moments": MOMENTS,
+    "days": ["31.10.2026", "09.11.2026", "1. Dezember 2026", "2.1.2026"],
+    "days and more": ["31.10.2026", "09.11.2026", "later"],
+    "numbers": ["10", "9", "100"],
+    "numbers and days": ["10", "9.11.2026", "31.10.2026"],
+    "mixed": ["2026-11-30", "31.10.2026", "2026-11-30T09:00:00-08:00"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(COLUMNS))
+@pytest.mark.parametrize("turn", range(4))
+async def test_records_that_flow_have_the_same_extremes(name, turn, tmp_path, monkeypatch):
+    """Figures are kept from batch to batch: what is left of one must not decide otherwise than the whole."""
+    monkeypatch.chdir(tmp_path)
+    times = COLUMNS[name][turn % len(COLUMNS[name]) :] + COLUMNS[name][: turn % len(COLUMNS[name])]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps({"at": time}) + "\n" for time in times * 700))
+    options = {"measures": {"first": {"min": "at"}, "last": {"max": "at"}}}
+    read = {"id": "r", "intent": "extract", "uses": "file.read"}
+    steps = [
+        {**read, "with": {"path": "t.jsonl", "records": "reference"}},
+        {**read, "id": "l", "with": {"path": "t.jsonl", "records": "list"}},
+        {"id": "flowing", "intent": "aggregate", "input": "{{ steps.r.output }}", "with": options},
+        {"id": "held", "intent": "aggregate", "input": "{{ steps.l.output }}", "with": options},
+    ]
+    async with OrchestrationService(db="none") as service:
+        result = await service.run(Workflow.model_validate({"name": "t", "steps": steps}))
+    assert result.status == "completed", result.failures
+    assert result.outputs["flowing"] == result.outputs["held"]
 
 
 def test_what_is_no_time_with_a_zone_stays_a_text():

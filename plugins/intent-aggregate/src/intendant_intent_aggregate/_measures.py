@@ -1,8 +1,10 @@
 """What is computed of each group."""
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from itertools import takewhile
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -170,10 +172,16 @@ def extreme_of(field: str, values: list[tuple[int, Json]], *, largest: bool) -> 
         )
     chosen = max if largest else min
     texts = [str(value) for _, value in values]
-    days = [found.value for text in texts if not text[:4].isdigit() and (found := day_of(text)) is not None]
-    if len(days) == len(texts) and None not in days:  # as people write them: 5.11.2026
-        return texts[days.index(chosen(filter(None, days)))]
-    return chosen(texts, key=order_of)
+    days = list(takewhile(lambda day: day is not None, map(written_day, texts)))
+    return (
+        texts[days.index(chosen(filter(None, days)))] if len(days) == len(texts) else chosen(texts, key=order_of)
+    )
+
+
+def written_day(text: str) -> date | None:
+    """The day that a text is, as people write it: `5.11.2026`; None for what sorts by itself, and all else."""
+    found = None if text[:4].isdigit() else day_of(text)
+    return None if found is None else found.value
 
 
 def median(numbers: list[Decimal]) -> Json:
