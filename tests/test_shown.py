@@ -146,6 +146,13 @@ def test_steps_within_items_and_passes_show_how_often_they_ended() -> None:
     }
 
 
+def test_a_rollback_is_no_step() -> None:
+    """It is recorded without a step's name."""
+    followed = RunView()
+    followed(events.RollbackStarted(step_id="", steps=2))
+    assert followed.rows == {}
+
+
 def test_items_fold_into_one_line_with_what_is_left(monkeypatch) -> None:
     now = [100.0]
     monkeypatch.setattr(view, "monotonic", lambda: now[0])

@@ -77,6 +77,24 @@ async def test_a_corrected_step_is_done_and_finished_ones_are_kept(failed) -> No
     assert (await service._engine.store.do(integrity.verify())).broken == []
 
 
+async def test_what_was_corrected_can_be_forked_and_corrected_again(failed) -> None:
+    """What is stored of the corrected workflow is that workflow: keys that it does not say are not there."""
+    service, first, provider, file = failed
+    file.write_text(FILE.replace("wrong", "wrong again"))
+    assert (await resumed(service, workflow=Workflow.load(file)))[0].status == "failed"
+    file.write_text(FILE.replace("wrong", "second"))
+    assert (await resumed(service, workflow=Workflow.load(file)))[0].status == "completed"
+    again = await service.fork(first.run_id, "b", inputs={"who": "Bo"})
+    assert again.status == "completed", again.failures
+    assert [request.messages[0].content for _, request in provider.calls][3:] == [
+        "first Bo",
+        "second yes",
+        "third yes",
+    ]
+    twice = await service.fork(again.run_id, "c")
+    assert twice.status == "completed", twice.failures
+
+
 async def test_a_run_says_when_its_file_has_changed_and_goes_by_the_plan_it_had(failed) -> None:
     service, _, _, file = failed
     assert (await resumed(service))[1].file_changed == ""

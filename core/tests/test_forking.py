@@ -187,6 +187,15 @@ async def test_what_cannot_be_forked_is_refused_with_what_would_do(made) -> None
     assert "label, sum" in caught.value.hint
     with pytest.raises(IntendantError, match="step 'label' has no step 'send'"):
         await service.fork("last", "label[x]/send")
+    with pytest.raises(IntendantError, match="step 'label' has no step 'send'"):
+        await service.fork("last", "label/send")
+    for start in ("label[q]", "label[q]/draft", "label[x"):
+        with pytest.raises(IntendantError, match=r"has no item 'q'|is not the address") as caught:
+            await service.fork("last", start)
+        assert "x, y, z" in caught.value.hint or "label[17]" in caught.value.hint
+    with pytest.raises(IntendantError, match="step 'sum' has no item 'x'") as caught:
+        await service.fork("last", "sum[x]")
+    assert "none" in caught.value.hint
     with pytest.raises(IntendantError, match="is not the address of a step"):
         await service.fork("last", "[x]")
     with pytest.raises(WorkflowError, match="the run is one of the agent"):

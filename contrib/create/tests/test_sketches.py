@@ -83,3 +83,57 @@ def test_a_condition_at_the_end_decides_about_what_stands_before_it() -> None:
     assert decide["intent"] == "conditional"
     assert send["when"] == f"steps.{decide['id']}.output.branch == 'true'"
     assert yaml.safe_load(written(made))["steps"][-1]["uses"] == "webhook.post"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "read"),
+    [
+        ("Read the folder invoices/*.pdf and save the text to out.json", ("document.read", "invoices/*.pdf")),
+        ("Lee la carpeta facturas/*.pdf y guarda el texto en out.json", ("document.read", "facturas/*.pdf")),
+        (
+            "Lies den Ordner berichte/2026/*.csv und speichere sie als alle.json",
+            ("file.read", "berichte/2026/*.csv"),
+        ),
+        ("Read the folder inbox and save it to out.json", ("file.read", "inbox/*")),
+    ],
+)
+def test_files_of_a_folder_keep_their_pattern(sentence, read):
+    first = sketch(sentence).steps[0]
+    assert (first["uses"], first["with"]["path"]) == read
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Read a.json and write it to a markdown table out/b.md",
+        "Read a.json and write them into the file out/b.md",
+        "Lies a.json und schreibe es als Tabelle out/b.md",
+    ],
+)
+def test_what_is_written_to_is_not_read(sentence):
+    made = sketch(sentence)
+    assert [(step.get("uses"), step["with"]["path"]) for step in made.steps if "path" in step.get("with", {})] == [
+        ("file.read", "a.json"),
+        ("file.write", "out/b.md"),
+    ]
+
+
+def test_the_last_of_what_is_asked_for_is_no_step_of_its_own():
+    for sentence in (
+        "Read bills/*.pdf, extract number, date and total and save a table to bills.csv",
+        "Lee facturas/*.pdf, extrae número, fecha y total y guarda una tabla en facturas.csv",
+    ):
+        made = sketch(sentence)
+        assert [step["intent"] for step in made.steps] == ["extract", "extract", "send"], sentence
+        assert "total" in made.steps[1]["prompt"]
+
+
+def test_a_condition_beside_an_approval_is_said_not_to_be_understood():
+    made = sketch(
+        "For each ticket in t.csv, ask a model for a label, and if it is urgent ask Maria before posting it to "
+        "https://hooks.example/x"
+    )
+    assert [step.get("uses", step["intent"]) for step in made.steps] == ["file.read", "enrich", "webhook.post"]
+    assert made.steps[-1]["approve"]
+    assert any("urgent" in part for part in made.unclear)
+    assert sketch("Read a.csv and mail it to bo@x.example if Ann approves").unclear == []

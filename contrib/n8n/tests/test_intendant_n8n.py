@@ -78,3 +78,82 @@ def test_regular_expressions_do_what_those_of_javascript_do(code, text, value) -
 def test_other_regular_expressions_are_not_understood(code) -> None:
     with pytest.raises(NotUnderstood):
         Scope(lambda *_: "", lambda *_: "").cel(parse(code))
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "without"),
+    [
+        (
+            "httpRequest",
+            {"url": "https://x.example", "options": {"pagination": {"pagination": {}}}},
+            ["pagination"],
+        ),
+        (
+            "httpRequest",
+            {"url": "https://x.example", "options": {"timeout": 5, "batching": {"batch": {}}}},
+            ["timeout"],
+        ),
+        ("httpRequest", {"url": "https://x.example", "options": {"proxy": ""}}, []),
+        (
+            "emailSend",
+            {
+                "fromEmail": "a@x.example",
+                "toEmail": "b@x.example",
+                "text": "hi",
+                "options": {"ccEmail": "c@x.example"},
+            },
+            [],
+        ),
+        ("splitOut", {"fieldToSplitOut": "rows", "options": {"destinationFieldName": "row"}}, []),
+    ],
+)
+def test_options_of_which_nothing_became_are_listed(kind, parameters, without) -> None:
+    """An option is either in the step, or said to be left out."""
+    made = convert(export(kind, **parameters))
+    found = made.outcomes[1]
+    assert found.how in ("mapped", "http")
+    assert found.node.left_out == without
+    text = made.text()
+    for name in without:
+        assert f"without its options: {name}" in found.without
+        assert f"it (n8n-nodes-base.{kind}): without its options: {name}" in text
+    if not without:
+        assert "without its options" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("emailSend", {"toEmail": "b@x.example", "options": {"ccEmail": "c@x.example", "replyTo": "r@x.example"}}),
+        ("gmail", {"sendTo": "b@x.example", "options": {"ccList": "c@x.example", "replyTo": "r@x.example"}}),
+        (
+            "microsoftOutlook",
+            {
+                "toRecipients": "b@x.example",
+                "additionalFields": {"ccRecipients": "c@x.example", "replyTo": "r@x.example"},
+            },
+        ),
+    ],
+)
+def test_copies_of_mails_stay(kind, parameters) -> None:
+    """Who was written to besides is not forgotten."""
+    made = convert(
+        export(kind, resource="message", operation="send", text="hi", message="hi", subject="s", **parameters)
+    )
+    found = made.outcomes[1]
+    sent = [step["with"] for step in made.workflow["steps"] if step.get("uses") == "mail.send"]
+    if found.how == "mapped":
+        assert [(one["cc"], one["reply_to"]) for one in sent] == [("c@x.example", "r@x.example")]
+    else:
+        assert found.how == "placeholder"
+
+
+def test_several_who_are_written_to_are_a_list() -> None:
+    parameters = {
+        "toEmail": "a@x.example, Bo <b@x.example>",
+        "text": "hi",
+        "options": {"ccEmail": "c@x.example,d@x.example"},
+    }
+    made = convert(export("emailSend", fromEmail="s@x.example", **parameters))
+    (sent,) = [step["with"] for step in made.workflow["steps"] if step.get("uses") == "mail.send"]
+    assert (sent["to"], sent["cc"]) == (["a@x.example", "Bo <b@x.example>"], ["c@x.example", "d@x.example"])

@@ -169,6 +169,7 @@ from intendant.model.workflow import (
     Step as Step,
 )
 from intendant.pilot.asking import (
+    ANSWER_RULES as ANSWER_RULES,
     ModelAnswer as ModelAnswer,
     ModelAnswers as ModelAnswers,
     ask as ask,

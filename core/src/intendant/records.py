@@ -1,15 +1,25 @@
 """Records and their fields, the way every handler reads them: lists of JSON objects, dotted paths, typed order."""
 
 import json
-from collections.abc import Hashable, Sequence
+import re
+from collections.abc import Hashable, Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import islice, pairwise
 from typing import Any
 from unicodedata import normalize
 
 from intendant.model.errors import StepError
 from intendant.model.record_access import is_reference
 from intendant.model.workflow import Json
+from intendant.text.dates import day_of
 
 SHOWN = 40
+LOOKED_AT = 10_000
+"""Values by which it is told whether texts stand in the order of what they write."""
+_STAMP = re.compile(
+    r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:Z|[+-]\d{2}(?::?\d{2})?)", re.IGNORECASE
+)
+_NUMERAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?")
 """Characters of a value that a message shows."""
 NAMES = ("id", "key", "name")
 
@@ -134,14 +144,46 @@ def identity_of(value: Json) -> Hashable:
 
 
 def order_of(value: Json) -> tuple[int, Any]:
-    """A total order of JSON values: booleans, numbers, texts, then lists and records by their JSON."""
+    """A total order of JSON values: booleans, numbers, texts, then lists and records by their JSON. Times that say
+    their zone stand in the order of their moments, as texts in UTC.
+    """
     if isinstance(value, bool):
         return (0, value)
     if isinstance(value, int | float):
         return (1, value)
     if isinstance(value, str):
-        return (2, composed(value))
+        return (2, composed(moment_of(value) or value))
     return (3, json.dumps(value, sort_keys=True))
+
+
+def moment_of(text: str) -> str | None:
+    """A time with its zone, such as `2026-05-31T08:00:00+02:00`, in UTC and in a form that sorts; None for what is
+    no such time.
+    """
+    if not (text[4:5] == "-" and _STAMP.fullmatch(text)):
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError):
+        return None
+
+
+def misordered(values: Iterable[Json]) -> tuple[str, str] | None:
+    """Two texts that stand in another order than the numbers or the days that they write; None unless all values
+    are such texts. Of many, the first are looked at.
+    """
+    there = [value for value in islice(values, LOOKED_AT) if value is not None]
+    texts = sorted(value for value in there if isinstance(value, str))
+    if not texts or len(texts) < len(there):
+        return None
+    meant: list[Any] = [float(text) for text in texts if _NUMERAL.fullmatch(text)]
+    if len(meant) < len(texts):
+        days = (day_of(text) for text in texts if not text[:4].isdigit())
+        meant = [found.value for found in days if found is not None and found.value is not None]
+    if len(meant) < len(texts):
+        return None
+    pairs = zip(pairwise(texts), pairwise(meant), strict=True)
+    return next((written for written, (one, other) in pairs if one > other), None)
 
 
 def in_order(records: Sequence[Json], keys: Sequence[str]) -> list[Json]:

@@ -353,6 +353,22 @@ async def test_formulas_that_no_program_computed_are_said(tmp_path, monkeypatch)
     ]
 
 
+async def test_cells_that_are_errors_are_said(tmp_path, monkeypatch):
+    """They are null, as what has no value is."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.xlsx").write_bytes(
+        workbook({"s": [["a", "e"], [1, "#N/A"], ["#DIV/0!", "N/A"]], "t": [["#REF!"]]})
+    )
+    call = ConnectorCall(None, "k", "r", "s")
+    assert await DocumentConnector().do("read", {"path": "a.xlsx", "sheet": 1}, call) == [
+        {"a": 1, "e": None},
+        {"a": None, "e": "N/A"},
+    ]
+    assert [note for note in call.notes if "errors" in note] == [
+        "a.xlsx: 3 cells of the workbook are errors such as #N/A or #DIV/0! and are null"
+    ]
+
+
 def test_a_formula_with_a_value_or_an_empty_text_is_computed():
     from intendant_connector_document._documents import _FORMULA
 

@@ -51,6 +51,16 @@ async def test_reads_rss_newest_first(feed, httpserver):
     assert (undated["published"], undated["feed"]) == (None, "News & more")
 
 
+@pytest.mark.parametrize(("most", "noted"), [(1, True), (2, True), (3, False)])
+async def test_entries_that_are_left_out_are_said(feed, httpserver, most, noted):
+    httpserver.expect_request("/rss").respond_with_data(RSS, content_type="application/rss+xml")
+    call = ConnectorCall(None, "k", "r", "s")
+    assert len(await feed.do("read", {"url": httpserver.url_for("/rss"), "max": most}, call)) == most
+    assert call.notes == (
+        [f"there are 3 entries, of which the newest {most} are given: see `max`"] if noted else []
+    )
+
+
 async def test_reads_several_feeds_each_entry_once(feed, httpserver):
     httpserver.expect_request("/rss").respond_with_data(RSS)
     httpserver.expect_request("/atom").respond_with_data(ATOM, content_type="application/atom+xml")

@@ -526,13 +526,40 @@ async def test_attachments_are_saved_as_they_were(tmp_path, monkeypatch):
     assert base64.b64decode(notes["content"]) == b"not the body"
     assert pdf["name"] == "r\u00e9sum\u00e9.pdf"
     assert pdf["file"].endswith("-r\u00e9sum\u00e9.pdf")
-    assert "content" not in inner, "a mail within the mail follows as text"
+    assert inner["file"].endswith("-attachment.eml")
+    within = read_mail(base64.b64decode(inner["content"]))
+    assert within["subject"] in mail["text"]
+    assert within["text"] in mail["text"]
     to = {"path": f"saved/{pdf['file']}", "format": "bytes-base64"}
     receipt = await FileConnector().do("write", to, ConnectorCall(pdf["content"], "key", "run", "step"))
     assert (tmp_path / "saved" / pdf["file"]).read_bytes() == base64.b64decode("AAAA")
     assert receipt["bytes"] == 3
     (without,) = await FileConnector().do("read", {"path": "a.eml"}, call)
     assert set(without["attachments"][1]) == {"name", "type", "size"}
+
+
+def test_mails_within_mails_have_their_content_once():
+    """That of the outer one has the inner one's, and so on: each again would grow with the depth."""
+    mail = b"From: a@x.example\r\nSubject: 0\r\n\r\nthe innermost, \xe9\r\n"
+    for number in range(1, 30):
+        head = b"From: a@x.example\r\nSubject: %d\r\nContent-Type: message/rfc822\r\n\r\n" % number
+        mail = head + mail
+    found = read_mail(mail, content=True)["attachments"]
+    assert len(found) == 29
+    assert [number for number, about in enumerate(found) if "content" in about] == [0]
+    inner = read_mail(base64.b64decode(found[0]["content"]), content=True)
+    assert inner["subject"] == "28"
+    assert len(inner["attachments"]) == 28
+
+
+def test_attachments_without_a_name_get_one_that_says_what_they_are():
+    parts = several("mixed", PLAIN, part("text/calendar", "x"), part("image/png", "xy"), part("odd/kind", "z"))
+    found = read_mail(parts.encode(), content=True)["attachments"]
+    assert [about["file"].partition("-")[2] for about in found] == [
+        "attachment.ics",
+        "attachment.png",
+        "attachment",
+    ]
 
 
 @pytest.mark.parametrize("value", ["not base64!", 5, None, [1], "AAA"])

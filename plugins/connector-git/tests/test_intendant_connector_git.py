@@ -146,6 +146,11 @@ async def test_chooses_by_date_path_branch_and_number(repo):
     repo.commit("file", {"docs/a.md": "x\n"})
     repo.git("branch", "early", "HEAD~3")
     assert [c["subject"] for c in await log(repo, max=2)] == ["file", "c4"]
+    for most, noted in ((4, 1), (5, 0)):
+        call = ConnectorCall(None, "key", "run", "step")
+        assert len(await GitConnector().do("log", {"repo": str(repo.folder), "max": most}, call)) == most
+        assert [note for note in call.notes if f"more than {most} commits" in note] == call.notes
+        assert len(call.notes) == noted
     assert [c["subject"] for c in await log(repo, since="2026-02-15", until="2026-03-15")] == ["c3"]
     assert [c["subject"] for c in await log(repo, branch="early")] == ["c2", "c1"]
     assert [c["subject"] for c in await log(repo, branch="early..main")] == ["file", "c4", "c3"]

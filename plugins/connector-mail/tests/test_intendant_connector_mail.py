@@ -118,6 +118,14 @@ async def test_the_id_is_the_same_for_each_attempt(smtp):
     assert (await send(smtp))["id"] == (await send(smtp))["id"]
 
 
+async def test_mails_of_one_step_have_ids_of_their_own(smtp):
+    """Servers and mail programs drop a mail whose id they have seen."""
+    asked = {**smtp.account, "to": "bo@x.example", "subject": "S"}
+    keys = [KEY, f"{KEY}~1", f"{KEY}~2", f"{KEY}~1"]
+    sent = [await MailConnector(LOCAL).do("send", asked, ConnectorCall("Hello", key, "r", "s")) for key in keys]
+    assert len({receipt["id"] for receipt in sent}) == 3
+
+
 async def test_one_refused_recipient_and_nobody_gets_it(smtp):
     smtp.refused = {"cy@x.example"}
     with pytest.raises(ConnectorError, match="refused the recipient cy@x.example: 550") as caught:
@@ -175,6 +183,16 @@ async def test_headers_cannot_be_smuggled_in(smtp, given, says):
         await send(smtp, **given)
     assert smtp.taken == []
     assert caught.value.delivered is False
+
+
+@pytest.mark.parametrize(
+    "to", ["a@x.example, Bo <b@x.example>", "a@x.example;b@x.example", ["a@x.example,b@x.example"]]
+)
+async def test_several_recipients_in_one_text_are_told_to_be_a_list(smtp, to):
+    with pytest.raises(ConnectorError, match="is no mail address") as caught:
+        await send(smtp, to=to)
+    assert "as a list" in caught.value.hint
+    assert smtp.taken == []
 
 
 async def test_only_those_who_are_admitted_are_written_to(smtp):
@@ -309,7 +327,10 @@ async def test_attachments_come_with_their_content_where_that_is_asked_for(imap)
 async def test_searches_and_takes_the_newest(imap):
     assert [mail["id"] for mail in await fetch(imap, search={"from": "ada"})] == ["<1@x>"]
     assert await fetch(imap, search={"subject": 'no "such\\ thing'}) == []
-    assert len(await fetch(imap, max=1)) == 1
+    for most, noted in ((1, True), (3, False)):
+        asked = call(None)
+        assert len(await MailConnector(LOCAL).do("fetch", {**imap, "folder": "Ships", "max": most}, asked)) == most
+        assert asked.notes == (["3 mails match, of which the newest 1 were fetched: see `max`"] if noted else [])
     assert len(await fetch(imap, search={"since": "2020-01-01"})) == 3
     assert await fetch(imap, search={"before": "2020-01-01"}) == []
 

@@ -52,6 +52,27 @@ async def query(sql, settings=None, url=URL, **more):
     return await SqlConnector(settings or {}).do("query", {"url": url, "sql": sql, **more}, call())
 
 
+@pytest.mark.parametrize(
+    ("sql", "more", "noted"),
+    [
+        ("select 1e999 as f, -1e999 as g, null as h union all select 1, 2, 3", {}, ["2 values are no figures"]),
+        ("select id from orders", {"max": 1}, ["there are more rows than `max: 1`"]),
+        ("select id from orders", {"max": 2}, []),
+        ("select null as a", {}, []),
+        (
+            "select 1e999 as f union all select 1",
+            {"max": 1},
+            ["more rows than `max: 1`", "1 values are no figures"],
+        ),
+    ],
+)
+async def test_what_rows_have_lost_is_in_the_notes(sql, more, noted):
+    asked = call()
+    await SqlConnector().do("query", {"url": URL, "sql": sql, **more}, asked)
+    assert len(asked.notes) == len(noted)
+    assert all(part in note for part, note in zip(noted, asked.notes, strict=True))
+
+
 async def execute(sql, value=None, settings=None, url=URL, **more):
     settings = {"writes": True, **(settings or {})}
     return await SqlConnector(settings).do("execute", {"url": url, "sql": sql, **more}, call(value))

@@ -206,6 +206,14 @@ async def test_sorting_is_total_and_null_comes_last():
     assert [row["k"] for row in up.output] == ["d", "a", "c"]
 
 
+async def test_lists_of_any_elements_are_appended():
+    outcome = await run([1, "a"], merge=[[None, {"n": 2}], [[3]]])
+    assert outcome.output == [1, "a", None, {"n": 2}, [3]]
+    assert outcome.notes == ("merged 3 lists: 5 elements",)
+    assert (await run([1], merge=[[2, 3]], limit=2)).output == [1, 2]
+    assert "element 0 is number 2" in (await run([], merge=[[2]], measures={"n": {"count": True}})).failure.message
+
+
 async def test_lists_are_merged_in_order():
     outcome = await run([{"n": 1}], merge=[[{"n": 2}], [{"n": 3}]])
     assert [row["n"] for row in outcome.output] == [1, 2, 3]

@@ -221,6 +221,31 @@ async def test_too_much_text_is_refused():
 
 
 @pytest.mark.sampled(12)
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("DTSTART;TZID=Europe/Berlin:20261203T140000", "2026-12-03"),
+        ("DTSTART:20261204T090000Z", "2026-12-04"),
+        ("DTSTART;VALUE=DATE:20261224", "2026-12-24"),
+        ("DTSTART:20261399", None),
+        ("DTSTART:2026-12-24", "2026-12-24"),
+    ],
+)
+async def test_a_pattern_names_a_date_that_is_written_without_marks(text, found):
+    dated = {"day": {"kind": "date", "pattern": r"DTSTART[^:]*:(\S+)"}}
+    outcome = await run_steps(
+        [{"id": "s", "intent": "extract", "input": text, "with": {"fields": dated}}], ExtractHandler()
+    )
+    assert outcome.steps["s"].output == {"day": found}
+    alone = {
+        "id": "s",
+        "intent": "extract",
+        "input": "Order 20261203 is late",
+        "with": {"fields": {"day": {"kind": "date"}}},
+    }
+    assert (await run_steps([alone], ExtractHandler())).steps["s"].output == {"day": None}
+
+
 @pytest.mark.parametrize("kind", ["email", "url", "number", "date", "phone", "iban"])
 @pytest.mark.parametrize(
     "unit", ["a", "1", "1,", "1.", "a@", "a.", "http://", "12/", "AB12", "+1 ", "12 jan", "-", "("]
@@ -348,8 +373,18 @@ async def test_asks_a_model_for_what_a_schema_describes():
 async def test_an_answer_that_is_not_json_fails_the_step(text, why):
     outcome = await run("Ada came.", ScriptedProvider(text), prompt="Who came?")
     assert f"the model's answer is not JSON ({why}" in outcome.failure.message.replace("the JSON breaks", "breaks")
-    assert "`output` schema simpler" in outcome.failure.hint
-    assert outcome.usage.calls == 1, "what was spent stays counted"
+    assert outcome.failure.hint
+    assert outcome.usage.calls == 2, "it is sent back once, and what was spent stays counted"
+
+
+@pytest.mark.parametrize("first", ["The name is Ada.", "", '{"name": "Ad', "{'name': 'Ada'}"])
+async def test_an_answer_that_is_not_json_is_sent_back_with_what_is_wrong(first):
+    provider = ScriptedProvider(first, '{"name": "Ada"}')
+    outcome = await run("Ada came.", provider, prompt="Who came?")
+    assert outcome.output == {"name": "Ada"}
+    assert "the first answer did not fit and was sent back once" in outcome.notes
+    (_, again) = provider.calls[1]
+    assert "is not JSON" in again.messages[-1].content
 
 
 @pytest.mark.parametrize(
@@ -366,10 +401,12 @@ async def test_json_is_found_in_an_answer_that_says_more(text):
     assert outcome.output == {"name": "Ada"}
 
 
-async def test_an_answer_that_broke_off_says_so():
-    reply = ModelReply(text='{"na', usage=Usage(), model="scripted-1", provider="scripted", stop_reason="length")
+@pytest.mark.parametrize("text", ['{"na', '{"name": "Ada"}, {"na'])
+async def test_an_answer_that_broke_off_says_so(text):
+    reply = ModelReply(text=text, usage=Usage(), model="scripted-1", provider="scripted", stop_reason="length")
     outcome = await run("Ada came.", ScriptedProvider(reply), prompt="Who came?")
-    assert "broke off" in outcome.failure.message
+    assert "broke off" in outcome.failure.message or "breaks off" in outcome.failure.message
+    assert "max_output_tokens" in outcome.failure.hint
 
 
 @pytest.mark.parametrize("value", [None, "", [], {}])

@@ -196,8 +196,14 @@ async def test_a_refusal_is_no_text_for_anyone() -> None:
 async def test_an_empty_answer_is_no_text() -> None:
     outcome, _ = await generate(None, reply(" ", stop_reason="length"), prompt="Write")
     assert outcome.failure is not None
-    assert outcome.failure.message == "the model wrote nothing"
+    assert "the model wrote nothing" in outcome.failure.message
     assert "output tokens: raise" in outcome.failure.hint
+
+
+async def test_an_empty_answer_is_asked_for_again() -> None:
+    outcome, requests = await generate(None, "  ", "A text.", prompt="Write")
+    assert outcome.output == "A text."
+    assert "the model wrote nothing" in requests[1].messages[-1].content
 
 
 # --- templates ---

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from intendant import OrchestrationService, Workflow, WorkflowError
 from intendant.plugin import Step
-from intendant.testing import IntentContract, run_steps
+from intendant.testing import IntentContract, ScriptedProvider, run_steps
 from intendant_intent_transform import OPS, TransformHandler
 
 
@@ -369,3 +369,47 @@ async def test_figures_that_are_sorted_as_texts_are_said(values, noted):
     for items, by in ((values, []), ([{"a": value} for value in values], ["-a"])):
         outcome = await outcome_of(items, {"op": "sort", "by": by})
         assert any("sorted as texts" in note for note in outcome.notes) is noted
+
+
+@pytest.mark.parametrize(
+    ("source", "value", "noted"),
+    [
+        ("item.n / 2", 3, True),
+        ("double(item.n) / 2.0", 3.5, False),
+        ("int(item.n / 2)", 3, False),
+        ("item.n * 2", 14, False),
+        ("item.name + '/x'", "a/x", False),
+    ],
+)
+async def test_a_division_of_whole_numbers_says_that_it_leaves_the_rest_out(source, value, noted):
+    outcome = await outcome_of([{"n": 7, "name": "a"}], {"op": "set", "fields": {"half": source}})
+    assert outcome.output[0]["half"] == value
+    assert any("'half' divides whole numbers" in note for note in outcome.notes) is noted
+
+
+async def test_an_empty_text_of_a_model_is_asked_for_again():
+    provider = ScriptedProvider(" ", "Hallo")
+    step = {"id": "t", "intent": "transform", "input": "Hello", "prompt": "Translate to German"}
+    result = await run_steps([step], TransformHandler(), provider)
+    assert result.steps["t"].output == "Hallo"
+    assert len(provider.calls) == 2
+    assert "the model wrote nothing" in provider.calls[1][1].messages[-1].content
+
+
+@pytest.mark.parametrize(
+    ("written", "to", "value"),
+    [
+        ("20 \u00b0C", "F", 68),
+        ("\u22125 \u00b0C", "\u00b0F", 23),
+        ("68 \u2109", "C", 20),
+        ("2 m\u00b2", "ft2", 21.528),
+        ("3 m\u00b3", "L", 3000),
+        ("5 \u00b5m", "mm", 0.005),
+        ("7\u00a0kg", "g", 7000),
+        ("250 mL", "l", 0.25),
+    ],
+)
+async def test_units_are_known_as_people_write_them(written, to, value):
+    outcome = await outcome_of([{"x": written}], {"op": "convert_unit", "field": "x", "to": to, "decimals": 3})
+    assert outcome.failure is None, outcome.failure
+    assert outcome.output == [{"x": value}]

@@ -239,7 +239,18 @@ async def test_data_that_is_too_old_is_not_valid():
         [{"t": "2020-01-01"}, {"t": "never"}], fresh={"field": "t", "max_age": "7 days"}, on_fail="report"
     )
     assert (old.output["valid"], old.output["failed"], old.output["total"]) == (False, 0, 1)
-    assert "older than 7 days" in old.output["violations"][0]["message"]
+    assert old.output["violations"][0]["message"] == "the newest is of 2020-01-01, older than 7 days"
+    assert "the list is not valid: t: the newest is of 2020-01-01, older than 7 days" in old.notes
+    both = await run(
+        [{"t": "2020-01-01", "n": "x"}, {"t": "1.2.2019", "n": 1}],
+        fresh={"field": "t", "max_age": "7 days"},
+        schema={"properties": {"n": {"type": "number"}}},
+        on_fail="report",
+    )
+    ((faulty),) = both.output["report"]
+    assert len(faulty["reasons"]) == 1, "the age of the list is no fault of its first record"
+    failed = await run([{"t": "2020-01-01"}], fresh={"field": "t", "max_age": "7 days"})
+    assert failed.failure.message.startswith("the list of 1 records is not valid: t: the newest is of 2020-01-01")
     new = await run(
         [{"t": "2020-01-01"}, {"t": "2999-12-31T23:00:00Z"}], fresh={"field": "t", "max_age": "1 hour"}
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from intendant_create._things import Thing
-from intendant_create._words import AND, ELSE, IF, LETTERS, Verb, plain, verbs_of
+from intendant_create._words import AND, BEFORE, ELSE, FIGURES, IF, LETTERS, Verb, plain, verbs_of
 
 _MARK = re.compile(r"\ue000(\d+)\ue001")
 _BREAK = re.compile(r"[,;.!?:\n]+(?=\s|$)")
@@ -73,13 +73,15 @@ def _cuts(words: list[str]) -> Iterator[int]:
     for before, verb in pairwise(verbs):
         if verb.at == before.at + 1:
             continue
-        if words[verb.at - 1] == "to" and before.action in ("ask", "show"):
+        if words[verb.at - 1] in BEFORE and before.action in ("ask", "show"):
             yield verb.at
 
 
 def _verb_near(verbs: list[Verb], start: int, words: list[str]) -> bool:
     """True if what begins at a word has a verb of its own before the next "and"."""
     end = next((at for at in range(start, len(words)) if words[at] in AND), len(words))
+    if end == start + 1 and words[start] in FIGURES:
+        return False
     return any(start <= verb.at < end for verb in verbs)
 
 
@@ -99,6 +101,8 @@ def _clause(text: str, things: list[Thing]) -> Clause:
     elif words[start : start + 1] and words[start] in ELSE:
         clause.role = "else"
     verbs = verbs_of(words)
+    if len(verbs) == 1 and 0 < verbs[0].at == len(words) - 1 and words[-1] in FIGURES and words[-2] in AND:
+        verbs = []  # the last of what is asked for: "the date and total"
     if verbs:
         clause.action, clause.at = verbs[0].action, verbs[0].at
     return clause

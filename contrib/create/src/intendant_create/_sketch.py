@@ -15,9 +15,11 @@ from intendant_create._words import (
     COMMITS,
     COMPARING,
     EACH,
+    FORMS,
     INTENTS,
     LOG_WORDS,
     MAILS,
+    MODELS,
     STATES,
     TABLES,
 )
@@ -27,6 +29,10 @@ _SINKS = frozenset(
     {"to", "as", "into", "nach", "als", "in", "dans", "en", "come", "como", "sous", "naar", "an", "a", "su"}
 )
 """Before a thing that is written, not read."""
+_FAR_SINKS = frozenset({"to", "into", "as", "als", "nach", "sous", "naar"})
+"""The same, where the form of the thing stands between."""
+MOST_APPROVING = 3
+"""Words before "approves" in a condition that is about nothing else."""
 TOKENS = 8000
 """For each step that may ask a model, where nothing is known of its agent."""
 
@@ -85,7 +91,6 @@ class _Maker:
         self._opened: set[Thing] = set()
         self._columns = Columns()
         self._branch: tuple[str, str] | None = None
-        self._approved = False
         self._unclear: list[str] = []
         self._notes: list[str] = []
         self._mailed = False
@@ -103,8 +108,14 @@ class _Maker:
             return
         if clause.role == "else" and self._branch is not None:
             self._branch = (self._branch[0], "false")
+        if clause.action == "ask" and any(word in MODELS for word in clause.words):
+            self._work(
+                clause, "classify" if any(word in ACTIONS["classify"] for word in clause.words) else "generate"
+            )
+            return
         if clause.action == "ask" or self._asks_approval(clause):
-            self._approved = True
+            if clause.role == "if" and clause.at > MOST_APPROVING:
+                self._unclear.append(clause.text)  # whether it is so is not looked at
             self._read_all(clause)
             return
         action = self._meant(clause)
@@ -143,7 +154,14 @@ class _Maker:
 
     def _sinks(self, clause: Clause) -> list[Thing]:
         """The things that are written, by the word before them."""
-        return [thing for at, thing in clause.things if at and clause.words[at - 1] in _SINKS]
+        return [thing for at, thing in clause.things if at and self._is_sink(clause.words[:at])]
+
+    def _is_sink(self, before: list[str]) -> bool:
+        """True if a thing behind these words is written: "to report.md", or "to a table report.md"."""
+        if before[-1] in _SINKS:
+            return True
+        at = next((at for at in range(len(before) - 1, -1, -1) if before[at] not in FORMS), 0)
+        return before[at] in _FAR_SINKS
 
     # --- reading ---
 

@@ -12,12 +12,13 @@ FILES = (
     *("yaml", "yml", "parquet", "ics"),
     *DOCUMENTS,
 )
+_FILE = rf"(?:[\w~.*-]+/)*[\w*-][\w.*-]*\.(?:{'|'.join(FILES)})\b"
 _THING = re.compile(
     r"(?P<db>\b(?:sqlite|postgresql|postgres|mysql|mariadb|mssql|oracle)(?:\+\w+)?://\S+?)(?=[\s,;!?)]|\.?$|\.\s)"
     r"|(?P<url>\bhttps?://[^\s,;!?)\"'»”]+)"
     r"|(?P<mail>\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b)"
-    rf"|(?P<file>(?<![\w/.@-])(?:[\w~.*-]+/)*[\w*-][\w.*-]*\.(?:{'|'.join(FILES)})\b)"
-    r"|(?P<folder>(?:\b(?:folder|directory|ordner|verzeichnis|dossier|carpeta|cartella|pasta|map)\s+)"
+    rf"|(?P<file>(?<![\w/.@-]){_FILE})"
+    rf"|(?P<folder>(?:\b(?:folder|directory|ordner|verzeichnis|dossier|carpeta|cartella|pasta|map)\s+)(?!{_FILE})"
     r"(?P<name>[\w./-]*\w))",
     re.IGNORECASE,
 )

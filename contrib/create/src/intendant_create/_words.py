@@ -93,7 +93,8 @@ ACTIONS: Mapping[str, Words] = {
         "send* mail mails email* e-mail post posts notify* forward* tell push alert message inform* sende* "
         "sende schick* maile mailen benachrichtig* verschick* meld* poste envoi* envoy* notifi* previens "
         "transmet* envia* envi* manda* avisa* publica* notifica* invia* spedi* manda avvis* envie* avise* "
-        "stuur* verstuur* verzend* ping pings mailed emailed sent posted forwarded"
+        "stuur* verstuur* verzend* ping pings mailed emailed sent posted forwarded sending posting mailing "
+        "emailing forwarding publishing"
     ),
     "read": Words(
         "read* fetch* get gets load* download* open query import* retrieve* collect* scrape* watch monitor* "
@@ -157,6 +158,19 @@ MAILS = Words("mail mails email* inbox mailbox posteingang courriel* correo* pos
 COMMITS = Words("commit commits commiten repository")
 TABLES = Words("table tabelle tabla tabella tabela tabel")
 LOG_WORDS = Words("error* fehler* erreur* errores errori erros fouten")
+
+
+FIGURES = Words("total totals average mean median media moyenne durchschnitt gemiddelde summe promedio")
+"""Words for what is to be done that, alone between two "and", are what is asked for."""
+MODELS = Words("model modell* modele modelo modello llm ki ai ia")
+BEFORE = Words("to before")
+"""Before a verb: what it says is done after what was asked."""
+FORMS = Words(
+    "a an the new file table report text markdown csv json excel eine einer einem neue datei tabelle un une le la "
+    "fichier tableau rapport una el archivo tabla informe file tabella rapporto um uma arquivo tabela een bestand "
+    "tabel"
+)
+"""Between "to" and the file that something is written to."""
 
 
 class Verb(NamedTuple):

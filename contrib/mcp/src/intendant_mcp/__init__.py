@@ -1,6 +1,6 @@
 """Calls the tools of MCP servers. Which servers there are is a setting, because a server is a program to run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -171,17 +171,30 @@ class McpConnector(NetworkConnector):
         facts = await self._facts(key, server, parameters)
         return [tool.document() for tool in facts.values()]
 
+    def doubts(self, name: str, given: Mapping[str, Json]) -> Iterable[str]:
+        """A server that the settings do not name."""
+        yield from super().doubts(name, given)
+        wanted, servers = given.get("server"), self.settings.servers
+        if wanted is None and len(servers) == 1:
+            return
+        if wanted is None or (isinstance(wanted, str) and "{{" not in wanted and wanted not in servers):
+            yield "; ".join(self._no_server(wanted))
+
+    def _no_server(self, name: str | None) -> tuple[str, str]:
+        """That there is no such server, and which there are."""
+        servers = self.settings.servers
+        what = f"there is no MCP server '{name}'" if name else "`server` is missing: which MCP server"
+        known = f"known: {', '.join(servers)}; " if servers else ""
+        return what, f"{known}servers are named in the settings: {self.setting('servers')}"
+
     def _server(self, choice: _ServerChoice) -> tuple[str, Server]:
         servers: dict[str, Server] = self.settings.servers
         name = choice.server
         if name is None and len(servers) == 1:
             name = next(iter(servers))
         if name is None or name not in servers:
-            what = f"there is no MCP server '{name}'" if name else "`server` is missing: which MCP server"
-            known = f"known: {', '.join(servers)}; " if servers else ""
-            raise ConnectorError(
-                what, hint=f"{known}servers are named in the settings: {self.setting('servers')}", delivered=False
-            )
+            what, hint = self._no_server(name)
+            raise ConnectorError(what, hint=hint, delivered=False)
         server = servers[name]
         foreign = [variable for variable in choice.env if variable not in server.env_from_step]
         if foreign:

@@ -33,6 +33,8 @@ class Outcome:
     """
     before: str = ""
     """The node whose records come in, where there is one alone."""
+    without: str = ""
+    """Which of its options were not taken over, in words; empty if all were."""
 
 
 Aligned = Callable[["Builder", Node, int, str], str]

@@ -54,7 +54,13 @@ def problems_of(service: SyncOrchestrationService, text: str) -> dict[str, str]:
 
 def _document(made: Imported) -> dict[str, object]:
     nodes = [
-        {"node": one.node.name, "type": one.node.full, "became": one.how, "note": one.note}
+        {
+            "node": one.node.name,
+            "type": one.node.full,
+            "became": one.how,
+            "note": one.note,
+            "without": one.without,
+        }
         for one in made.outcomes
     ]
     return {"workflow": made.workflow, "nodes": nodes, "schedules": list(made.schedules)}
@@ -69,6 +75,7 @@ def _report(made: Imported, out: Path | None) -> list[str]:
         for one in counted
         if one.how in ("placeholder", "left out")
     ]
+    lines += [f"  {one.how} {one.without}: '{one.node.name}' ({one.node.full})" for one in counted if one.without]
     lines += [f'  started at times: cron = "{cron}" in a file of triggers' for cron in made.schedules]
     if out is not None:
         lines.append(f"written: {out}; next: intendant plan {out}")

@@ -110,8 +110,15 @@ def convert(document: Any, name: str = "imported", refused: Mapping[str, str] | 
     workflow["steps"] = steps
     if shared.returns is not None:
         workflow["returns"] = shared.returns if isinstance(shared.returns, dict) else {"response": shared.returns}
-    ordered = tuple(shared.outcomes[node.name] for node in nodes.values())
+    ordered = tuple(_with_options(shared.outcomes[node.name]) for node in nodes.values())
     return Imported(workflow, ordered, tuple(shared.schedules), shared.ids.owners)
+
+
+def _with_options(outcome: Outcome) -> Outcome:
+    """What became of a node, with the options that were not taken over."""
+    if outcome.how in ("mapped", "http") and (without := outcome.node.left_out):
+        outcome.without = f"without its options: {', '.join(without)}"
+    return outcome
 
 
 def _nothing() -> dict[str, Any]:
@@ -261,6 +268,9 @@ def _head(imported: Imported) -> str:
     if by_hand:
         lines.append("These nodes have to be replaced by hand; until then a person is asked:")
         lines += [f"  {one.node.name} ({one.node.full}): {one.note}" for one in by_hand]
+    if less := [outcome for outcome in imported.outcomes if outcome.without]:
+        lines.append("Of these nodes options were not taken over: look whether they matter.")
+        lines += [f"  {one.node.name} ({one.node.full}): {one.without}" for one in less]
     return "".join(f"# {re.sub(_UNSHOWN, ' ', line)}\n" for line in lines)
 
 

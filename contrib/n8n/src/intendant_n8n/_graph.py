@@ -15,6 +15,36 @@ BATCHES_SECOND = 3
 """The version of loops from which on the first output is for what is done."""
 
 
+OPTIONS = ("options", "additionalFields", "otherOptions", "additionalOptions")
+"""Parameters that hold what a node may be told besides."""
+COSMETIC = frozenset(
+    {"appendAttribution", "includeLinkToWorkflow", "dotNotation", "batching", "ignoreConversionErrors"}
+)
+"""Options that change nothing of what is worked out or delivered."""
+
+
+class Watched(dict[str, Any]):
+    """Options of a node; it knows which of them were looked at."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self.seen: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The option, if it is given."""
+        self.seen.add(key)
+        return super().get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        self.seen.add(key)
+        return super().__getitem__(key)
+
+    @property
+    def unseen(self) -> list[str]:
+        """The options that say something and of which nothing became."""
+        return [key for key in self if key not in self.seen | COSMETIC and super(Watched, self).get(key)]
+
+
 @dataclass(slots=True)
 class Node:
     """A node."""
@@ -35,6 +65,18 @@ class Node:
     """Nodes that serve it by kind of connection: models, parsers, tools."""
     serves: bool = False
     """True if it is such a node."""
+
+    def options(self, names: Iterable[str]) -> Iterator[str]:
+        """The texts of the options that are named so in some version of it."""
+        for given in (self.parameters.get(place) for place in OPTIONS):
+            values = [given.get(name) for name in names] if isinstance(given, dict) else []
+            yield from (value for value in values if isinstance(value, str) and value)
+
+    @property
+    def left_out(self) -> list[str]:
+        """Its options of which nothing became, once it is translated."""
+        watched = (self.parameters.get(name) for name in OPTIONS)
+        return [key for given in watched if isinstance(given, Watched) for key in given.unseen]
 
 
 def read_nodes(document: Any) -> dict[str, Node]:
@@ -59,13 +101,20 @@ def read_nodes(document: Any) -> dict[str, Node]:
             full.rpartition(".")[2],
             full,
             float(version) if isinstance(version, int | float) else 1.0,
-            parameters if isinstance(parameters, dict) else {},
+            _watched(parameters) if isinstance(parameters, dict) else {},
             disabled=bool(item.get("disabled")),
         )
     connections = document.get("connections")
     if isinstance(connections, dict):
         _connect(nodes, connections)
     return nodes
+
+
+def _watched(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: Watched(value) if key in OPTIONS and isinstance(value, dict) else value
+        for key, value in parameters.items()
+    }
 
 
 def _connect(nodes: dict[str, Node], connections: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from intendant_n8n._graph import Node
 from intendant_n8n._javascript import NotUnderstood
 from intendant_n8n._json_text import read_json
 from intendant_n8n._records import Make, mapped, single_source
-from intendant_n8n._words import braces, pieces
+from intendant_n8n._words import braces, people, pieces
 
 # --- HTTP ---
 
@@ -93,6 +93,14 @@ def _body(parameters: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
 # --- mail and chats ---
 
 
+COPIES = {
+    "cc": ("ccEmail", "ccList", "ccRecipients"),
+    "bcc": ("bccEmail", "bccList", "bccRecipients"),
+    "reply_to": ("replyTo",),
+}
+"""Options of nodes that send mails, by the parameter of `mail.send`."""
+
+
 def send_mail(builder: Builder, node: Node) -> Outcome:
     """Send Email, and Gmail's and Outlook's sending, through SMTP."""
     parameters = node.parameters
@@ -113,11 +121,14 @@ def send_mail(builder: Builder, node: Node) -> Outcome:
             "password": "{{ secrets.SMTP_PASSWORD }}",
             "from": scope.template(own) if own else braces(sender),
             "to": scope.template(
-                parameters.get("toEmail", parameters.get("sendTo", parameters.get("toList", "")))
+                people(parameters.get("toEmail", parameters.get("sendTo", parameters.get("toList", ""))))
             ),
             "subject": scope.template(parameters.get("subject", "")),
             "text": scope.template(text),
         }
+        for key, names in COPIES.items():
+            if (named := next(node.options(names), None)) is not None:
+                given[key] = scope.template(people(named))
         if (
             parameters.get("html")
             or parameters.get("emailType", "html" if "message" in parameters else "") == "html"

@@ -119,3 +119,9 @@ def shown(node: Node) -> str:
         case Object():
             return "an object"
     return f"a {type(node).__name__.lower()}"
+
+
+def people(value: Any) -> Any:
+    """Those who are written to: n8n takes several in one text, with commas between."""
+    several = isinstance(value, str) and not value.startswith("=") and value.count("@") > 1 and '"' not in value
+    return [one.strip() for one in value.split(",") if one.strip()] if several else value

@@ -118,7 +118,7 @@ class RunView:
         """Take an event in; the row of its step, if it has one."""
         self.run_id = event.run_id
         self.file_changed = event.file_changed if isinstance(event, events.Resumed) else self.file_changed
-        if event.step_id is None:
+        if not event.step_id:  # of the run, or of what is done after its steps
             return None
         self._within(event, event.step_id)
         key = event.step_id.partition("[")[0]  # what happens within an item shows in the row of its step

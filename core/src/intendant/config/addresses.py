@@ -11,10 +11,13 @@ from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from intendant.model.errors import AddressRefused, ConnectorError
 
 Address = IPv4Address | IPv6Address
+PORTS = {"http": 80, "https": 443}
+LOCAL = ("localhost", "localhost.localdomain")
 
 
 class Resolver(Protocol):
@@ -136,6 +139,20 @@ class Addresses:
         if not admitted:
             raise self.refusal(host, port, found)
         return admitted
+
+    def refused(self, url: str) -> AddressRefused | None:
+        """Why the address that a URL of the web leads to may not be reached; None if it may, or if that shows only
+        when its name is looked up.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme)
+            name = "127.0.0.1" if _name(host) in LOCAL else _name(host)
+            if port is None or self.admits(name, port, host):
+                return None
+        except ValueError:
+            return None
+        return self.refusal(host, port, [name])
 
     def refusal(self, host: str, port: int, found: Sequence[str] = ()) -> AddressRefused:
         """The error that says why a host may not be reached, and which setting would allow it."""

@@ -101,6 +101,8 @@ class IntentHandler(Plugin, Generic[ParametersT]):
     spec: ClassVar[IntentSpec]
     Parameters: ClassVar[type[BaseModel]] = Options
     """What a step may say under `with` where it uses no connector; taken from `IntentHandler[…]`."""
+    instructions: ClassVar[str] = ""
+    """What it says in each model call at least, whatever the step: plans know so which budgets are too small."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Takes `Parameters` from the base class's type argument."""

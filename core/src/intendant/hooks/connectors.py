@@ -1,9 +1,10 @@
 """The base class of connectors: places that steps read from and write to."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from hashlib import sha256
 from typing import NamedTuple, get_type_hints
 
 from pydantic import BaseModel, ValidationError
@@ -32,6 +33,15 @@ class ConnectorCall:
     charged: list[int] = field(default_factory=list)
     """Add what the use has cost, in micro-US$, where that is known. Without it, what `Connector.cost_of` said is
     charged."""
+
+    def short_key(self, characters: int = 40) -> str:
+        """The idempotency key in so many characters at most, of letters and digits; deliveries differ in it.
+
+        A step's second delivery differs from its first at the end of the key alone, so that a key which was cut
+        would be that of both.
+        """
+        first, _, use = self.idempotency_key.partition("~")
+        return (sha256(self.idempotency_key.encode()).hexdigest() if use else first)[:characters]
 
 
 class Effect(NamedTuple):
@@ -129,6 +139,17 @@ class Connector(Plugin):
             given: The step's `with`, in which references may stand.
         """
         return bool(getattr(inspect.getattr_static(self, name), "__intendant_input__", False))
+
+    def doubts(self, name: str, given: Mapping[str, Json]) -> Iterable[str]:  # noqa: ARG002  # for subclasses
+        """Why a step that uses operation *name* cannot succeed with the settings as they are: plans warn of it.
+        Must not reach outside. By default nothing.
+
+        Args:
+            name: The operation.
+            given: The step's `with`. What is known before the run is put in place of references; others stand as
+                they are written.
+        """
+        return ()
 
     def parameters_of(self, name: str) -> type[BaseModel]:
         """The model of the parameters of operation *name*."""

@@ -5,7 +5,7 @@ them, bounds of what is read, rates, redirections, and waiting as long as a serv
 import asyncio
 import zlib
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -149,6 +149,13 @@ class NetworkConnector(Connector):
     def addresses(self) -> Addresses:
         """What may be reached."""
         return Addresses(self.settings.allow, setting=self.setting("allow"), resolver=self._resolver)
+
+    def doubts(self, name: str, given: Mapping[str, Json]) -> Iterable[str]:  # noqa: ARG002  # the same for all
+        """Addresses in `url` that may not be reached, as far as that shows without looking names up."""
+        urls = given.get("url")
+        for url in urls if isinstance(urls, list) else [urls]:
+            if isinstance(url, str) and (refused := self.addresses.refused(url)) is not None:
+                yield f"{refused.message}; {refused.hint}"
 
     def setting(self, name: str) -> str:
         """How users call a setting of this connector."""

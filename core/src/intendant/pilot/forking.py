@@ -6,7 +6,7 @@ too where both their key and what they are agree, and nothing else that they ref
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from intendant.model.errors import IntendantError, WorkflowError
@@ -105,7 +105,9 @@ async def fork_of(
         | ({} if plan is not found.plan else {"planning_tokens": 0, "planning_micro_usd": 0})
     )
     rows = await engine.store.do(runs.steps_of(found.run_id))
-    done = {key: outcome for key, outcome in outcomes_of(rows).items() if outcome.is_done}
+    outcomes = outcomes_of(rows)
+    _check_item(begin, outcomes)
+    done = {key: outcome for key, outcome in outcomes.items() if outcome.is_done}
     keep = _Keep(old, new, begin, frozenset(changed))
     kept = {
         key: _without_cost(outcome, found.run_id)
@@ -114,6 +116,20 @@ async def fork_of(
         if keep(key) and not any(True for _ in references_in(outcome.output))
     }
     return Fork(plan, values, found.memory, kept)
+
+
+def _check_item(start: Start, outcomes: Mapping[str, StepOutcome]) -> None:
+    """Pass if the other run has the item to begin with.
+
+    Raises:
+        IntendantError: It has not; says which it has.
+    """
+    if start.item is None or any(key.startswith(f"{start.step}[{start.item}]") for key in outcomes):
+        return
+    head = f"{start.step}["
+    items = dict.fromkeys(key[len(head) :].partition("]")[0] for key in outcomes if key.startswith(head))
+    known = ", ".join(list(items)[:20]) or "none"
+    raise IntendantError(f"step '{start.step}' has no item '{start.item}'", hint=f"its items: {known}")
 
 
 def _refuse_another_agent(old: Workflow, new: Workflow) -> None:
@@ -165,12 +181,15 @@ class _Keep:
         """Of the item to begin with, the steps within it that are executed again; None for all."""
         start = self._start
         inner = self._new.by_id[start.step].steps
-        if start.inner is None or start.item is None or inner is None:
+        if start.inner is None:
             return None
         first = start.inner.partition("/")[0].partition("[")[0]
-        if first not in {step.id for step in inner}:
-            known = ", ".join(step.id for step in inner)
-            raise IntendantError(f"step '{start.step}' has no step '{first}'", hint=f"its steps: {known}")
+        known = list(_names_within(self._new.by_id[start.step]))
+        if first not in known:
+            hint = f"its steps: {', '.join(known) or 'none'}"
+            raise IntendantError(f"step '{start.step}' has no step '{first}'", hint=hint)
+        if start.item is None or inner is None or first not in {step.id for step in inner}:
+            return None
         return frozenset(_closure(inner, {first}))
 
     def __call__(self, key: str) -> bool:
@@ -188,6 +207,14 @@ class _Keep:
         if self._again is None or not inner:
             return False
         return re.split(r"[\[/~]", inner[1:], maxsplit=1)[0] not in self._again
+
+
+def _names_within(step: Step) -> Iterator[str]:
+    """What addresses within a step may go on with: a step, or a branch."""
+    for name, body, _ in step.bodies():
+        yield from [name.rstrip("/")] if name else [inner.id for inner in body]
+    if step.flow is not None:
+        yield from (inner.id for inner in (*step.flow.workflow.steps, *step.flow.workflow.finally_))
 
 
 def _closure(steps: Sequence[Step], stale: Iterable[str]) -> set[str]:

@@ -22,6 +22,7 @@ from intendant.pilot.frames import RunState
 from intendant.pilot.heartbeats import beating
 from intendant.pilot.opening import switched_off
 from intendant.pilot.orchestrator import WorkflowOrchestrator
+from intendant.pilot.plan_doubts import doubted
 from intendant.pilot.plans import plan_checked
 from intendant.pilot.rating import rate
 from intendant.pilot.remembering import remembered
@@ -134,9 +135,10 @@ class OrchestrationService(ServiceView):
         check(self._engine.prepared.of(workflow), self._engine.plugins, inputs)
         view = await agent_of(self._engine, workflow.agent, workflow.folder)
         told = await remembered(self._engine, view, workflow, inputs, use=False) is not None
-        return await plan_checked(
+        plan = await plan_checked(
             self._engine, workflow, ask_model=ask_model, memory=told, inputs=inputs, agent=view
         )
+        return doubted(self._engine, plan, inputs)
 
     def orchestrator(
         self, on_event: Listener | Iterable[Listener] = (), on_text: TextListener | None = None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.parser import BytesParser
+from email.policy import compat32
 from hashlib import sha256
 from typing import cast
 
@@ -17,6 +18,19 @@ from intendant.text.watch import Watch
 PLAIN, HTML, OTHER = 3, 2, 1
 """Which of several alternatives is preferred: the highest of those that hold anything."""
 FORWARDED = "---------- Forwarded message ----------"
+ENDINGS = {
+    "message/rfc822": ".eml",
+    "text/calendar": ".ics",
+    "text/vcard": ".vcf",
+    "text/csv": ".csv",
+    "text/html": ".html",
+    "text/plain": ".txt",
+    "application/json": ".json",
+    "application/pdf": ".pdf",
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+}
+"""How the names of attachments without a name end."""
 MOST_NESTED = 50
 """Parts within each other of which the text is read; the parser itself admits more."""
 
@@ -54,6 +68,7 @@ class Parts:
         content: bool = False,
     ) -> None:
         self._heading, self._watch, self._links, self._content = heading, watch, links, content
+        self._inside = 0
         self.attachments: list[Json] = []
         """`name`, `type`, `size` each; with content also `content` (Base64) and `file`, a name to save it as."""
         self._named: list[EmailMessage] = []
@@ -98,8 +113,7 @@ class Parts:
         about = _attachment(part, named)
         if self._content and about["size"] is not None:
             held = payload_of(part)
-            about["file"] = safe_name(str(about["name"] or ""), held)
-            about["content"] = b64encode(held).decode("ascii")
+            _held(about, held)
         self.attachments.append(about)
 
     def _plain(self, part: EmailMessage) -> _Text:
@@ -112,12 +126,17 @@ class Parts:
         return _Text(text.strip(), {"plain": PLAIN, "html": HTML}.get(subtype, OTHER), damaged)
 
     def _within(self, part: EmailMessage, depth: int) -> _Text:
-        """A mail within the mail."""
+        """A mail within the mail. Its content has that of mails within it, which are not given again."""
         self._attach(part, filename(part))
         inner = _inner(part)
+        if self._content and inner is not None and not self._inside and (held := _written(inner)) is not None:
+            about = self.attachments[-1]
+            _held(about, held)
         if inner is None or depth > MOST_NESTED:
             return _Text("", OTHER, int(depth > MOST_NESTED))
+        self._inside += 1
         found = self._of(inner, depth + 1)
+        self._inside -= 1
         text = "\n".join([FORWARDED, *self._heading(inner), "", found.text]).strip()
         return _Text(text, PLAIN, found.damaged)
 
@@ -171,6 +190,20 @@ def _attachment(part: EmailMessage, name: str | None) -> dict[str, Json]:
 
     size = None if part.is_multipart() else len(payload_of(part))
     return {"name": None if name is None else decoded(name), "type": part.get_content_type(), "size": size}
+
+
+def _held(about: dict[str, Json], content: bytes) -> None:
+    """Say what an attachment holds, and a name to save it under."""
+    about["file"] = safe_name(str(about["name"] or f"attachment{ENDINGS.get(str(about['type']), '')}"), content)
+    about["content"] = b64encode(content).decode("ascii")
+
+
+def _written(mail: EmailMessage) -> bytes | None:
+    """A mail as it came; None for one that cannot be written again."""
+    try:
+        return mail.as_bytes(policy=compat32)  # which leaves headers as they are
+    except (LookupError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def safe_name(name: str, content: bytes) -> str:

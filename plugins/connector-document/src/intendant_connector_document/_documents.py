@@ -44,6 +44,7 @@ _FAULTS = (ValueError, KeyError, TypeError, AttributeError, IndexError, Recursio
 
 _FORMULA = re.compile(rb"<c\b([^>]*)>\s*<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>")
 """A cell with a formula and without a value."""
+_ERROR = re.compile(rb"""<c\b[^>]*\bt=["']e["']""")
 
 
 class Unreadable(Exception):
@@ -81,11 +82,14 @@ def _read(data: bytes, how: dict[str, Any], notes: list[str]) -> Json:
         raise Unreadable(f"is {kind}, which document.read does not read", _HINT)
     if data.startswith(b"PK"):
         _check_archive(data, how["max_unpacked"])
-        if count := _unsaved(data):
+        unsaved, errors = _without_value(data)
+        if unsaved:
             notes.append(
-                f"{count} formulas of the workbook have no saved value and are null, as nothing computed them; "
+                f"{unsaved} formulas of the workbook have no saved value and are null, as nothing computed them; "
                 "open it in a spreadsheet program and save it"
             )
+        if errors:
+            notes.append(f"{errors} cells of the workbook are errors such as #N/A or #DIV/0! and are null")
     return _workbook(data, how, notes)
 
 
@@ -221,15 +225,16 @@ def _numbers(pages: str | None, count: int) -> list[int]:
 # --- workbooks ---
 
 
-def _unsaved(data: bytes) -> int:
-    """How many formulas have no value beside them. A text that is empty is one."""
-    count = 0
+def _without_value(data: bytes) -> tuple[int, int]:
+    """How many formulas have no value beside them, and how many cells are errors. A text that is empty is one."""
+    unsaved = errors = 0
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for name in archive.namelist():
             if name.startswith("xl/worksheets/") and name.endswith(".xml"):
-                found = _FORMULA.finditer(archive.read(name))
-                count += sum(b't="str"' not in match[1] for match in found)
-    return count
+                sheet = archive.read(name)
+                unsaved += sum(b't="str"' not in match[1] for match in _FORMULA.finditer(sheet))
+                errors += sum(1 for _ in _ERROR.finditer(sheet))
+    return unsaved, errors
 
 
 def _workbook(data: bytes, how: dict[str, Any], notes: list[str]) -> Json:

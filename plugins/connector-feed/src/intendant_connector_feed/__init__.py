@@ -77,7 +77,7 @@ class FeedConnector(NetworkConnector):
     Settings = FeedSettings
 
     @operation(side_effects=False)
-    async def read(self, parameters: Read, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
+    async def read(self, parameters: Read, call: ConnectorCall) -> Json:
         """Read the entries of one feed or several, newest first.
 
         Returns:
@@ -106,6 +106,10 @@ class FeedConnector(NetworkConnector):
             unique.setdefault(_identity(entry), entry)
         kept = [entry for entry in unique.values() if _is_since(entry, parameters.since)]
         kept.sort(key=lambda entry: str(entry["published"] or entry["updated"] or ""), reverse=True)
+        if len(kept) > parameters.max:
+            call.notes.append(
+                f"there are {len(kept)} entries, of which the newest {parameters.max} are given: see `max`"
+            )
         return list(kept[: parameters.max])
 
 

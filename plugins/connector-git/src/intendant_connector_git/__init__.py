@@ -76,7 +76,7 @@ class GitConnector(Connector):
     Settings = GitSettings
 
     @operation(side_effects=False)
-    async def log(self, parameters: Log, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
+    async def log(self, parameters: Log, call: ConnectorCall) -> Json:  # it takes no input
         """Commits, newest first, with the files that each one changed.
 
         Returns:
@@ -94,7 +94,12 @@ class GitConnector(Connector):
         code, text, messages = await repository.git(*_arguments(parameters))
         if code:
             raise _explained(repository.folder, parameters.branch, messages)
-        return await asyncio.to_thread(lambda: list(commits(text)))
+        found = await asyncio.to_thread(lambda: list(commits(text)))
+        if len(found) > parameters.max:
+            call.notes.append(
+                f"there are more than {parameters.max} commits, and the older ones are left out: see `max`"
+            )
+        return [*found[: parameters.max]]
 
     async def _open(self, repo: Path, branch: str) -> "_Repository":
         """The repository, which lies inside the roots with all it is made of."""
@@ -160,7 +165,7 @@ def _arguments(parameters: Log) -> list[str]:
         "--submodule=short",
         "--no-color",
         f"--format={FORMAT}",
-        f"--max-count={parameters.max}",
+        f"--max-count={parameters.max + 1}",  # one more tells whether there are more
     ]
     arguments += [f"--since={parameters.since}"] if parameters.since else []
     arguments += [f"--until={parameters.until}"] if parameters.until else []

@@ -120,7 +120,7 @@ class MailConnector(NetworkConnector):
         return name == "send" and "text" not in given
 
     @operation(side_effects=False)
-    async def fetch(self, parameters: Fetch, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
+    async def fetch(self, parameters: Fetch, call: ConnectorCall) -> Json:
         """Fetch mails of a folder, oldest first. They stay there, unread ones unread.
 
         Returns:
@@ -138,7 +138,9 @@ class MailConnector(NetworkConnector):
         port = parameters.port or (993 if parameters.security == "tls" else 143)
         server = await self._server(parameters, port)
         bytes_left = self.settings.max_bytes
-        return await self._threaded(server, lambda watcher: fetch(server, parameters, bytes_left, watcher))
+        return await self._threaded(
+            server, lambda watcher: fetch(server, parameters, bytes_left, watcher, call.notes)
+        )
 
     @operation(side_effects=True)
     async def send(self, parameters: Send, call: ConnectorCall) -> Json:

@@ -44,8 +44,8 @@ class _Client(imaplib.IMAP4):
         return super().read(size)
 
 
-def fetch(server: Server, parameters: "Fetch", most: int, watcher: Watcher) -> list[Json]:
-    """The mails, oldest first.
+def fetch(server: Server, parameters: "Fetch", most: int, watcher: Watcher, notes: list[str]) -> list[Json]:
+    """The mails, oldest first. Where there are more than were asked for, *notes* get that.
 
     Raises:
         ConnectorError: The server cannot be reached or refuses, or the mails are too large.
@@ -64,7 +64,12 @@ def fetch(server: Server, parameters: "Fetch", most: int, watcher: Watcher) -> l
                 f"the folder '{parameters.folder}'",
             )
             found = _told(client.uid("SEARCH", *criteria), server, "the search")
-            uids = (found[0] or b"").split()[-parameters.max :]
+            matching = (found[0] or b"").split()
+            uids = matching[-parameters.max :]
+            if len(matching) > len(uids):
+                notes.append(
+                    f"{len(matching)} mails match, of which the newest {len(uids)} were fetched: see `max`"
+                )
             _check_sizes(client, server, uids, most)
             return [mail for uid in uids if (mail := _one(client, server, uid, parameters)) is not None]
         finally:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 _ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
 _ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{3,990}>")
-_KEY = 40
 
 
 def address_of(text: str) -> str:
@@ -26,7 +25,11 @@ def address_of(text: str) -> str:
     found = getaddresses([text])
     address = found[0][1] if len(found) == 1 else ""
     if "\n" in text or "\r" in text or not _ADDRESS.fullmatch(address):
-        raise ConnectorError(f"{text[:80]!r} is no mail address", hint="such as ada@example.org", delivered=False)
+        several = text.count("@") > 1 and "\n" not in text
+        hint = (
+            "write several as a list: [ada@example.org, bo@example.org]" if several else "such as ada@example.org"
+        )
+        raise ConnectorError(f"{text[:80]!r} is no mail address", hint=hint, delivered=False)
     return address
 
 
@@ -55,7 +58,7 @@ def compose(parameters: "Send", call: ConnectorCall) -> EmailMessage:
             message["Reply-To"] = _header(parameters.reply_to)
         message["Subject"] = parameters.subject
         message["Date"] = format_datetime(datetime.now(UTC))
-        message["Message-ID"] = f"<{call.idempotency_key.replace('~', '.')[:_KEY]}@{domain}>"
+        message["Message-ID"] = f"<{call.short_key()}@{domain}>"
         if parameters.in_reply_to is not None:
             _reply(message, parameters.in_reply_to)
         message.set_content(_clean(text))

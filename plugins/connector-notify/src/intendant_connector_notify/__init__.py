@@ -1,6 +1,7 @@
 """Notifies people through Apprise. Whom there is to notify is said by the operator, not by workflows."""
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -68,6 +69,18 @@ class NotifyConnector(Connector):
             sent.append(name)
         return {"sent": sent}
 
+    def doubts(self, name: str, given: Mapping[str, Json]) -> Iterable[str]:  # noqa: ARG002  # there is one
+        """Targets that the settings do not name."""
+        to = given.get("to")
+        for target in to if isinstance(to, list) else [to]:
+            if isinstance(target, str) and "{{" not in target and target not in self.settings.targets:
+                yield "; ".join(self._no_target(target))
+
+    def _no_target(self, name: str) -> tuple[str, str]:
+        """That there is no such target, and which there are."""
+        known = ", ".join(self.settings.targets) or "none"
+        return f"there is no target '{name[:60]}'", f"the setting targets of connector:notify has: {known}"
+
     def _target(self, name: str) -> Any:
         """Apprise with one address.
 
@@ -85,12 +98,8 @@ class NotifyConnector(Connector):
 
         address = self.settings.targets.get(name)
         if address is None:
-            known = ", ".join(self.settings.targets) or "none"
-            raise ConnectorError(
-                f"there is no target '{name[:60]}'",
-                hint=f"the setting targets of connector:notify has: {known}",
-                delivered=False,
-            )
+            what, hint = self._no_target(name)
+            raise ConnectorError(what, hint=hint, delivered=False)
         made = Apprise(asset=AppriseAsset(app_id="Intendant", app_url="", plugin_paths=[], secure_logging=True))
         if not made.add(address):
             raise ConnectorError(f"the address of the target '{name}' is none that Apprise knows", delivered=False)

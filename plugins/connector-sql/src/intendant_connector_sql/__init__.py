@@ -1,7 +1,7 @@
 """Queries SQL databases. What reads cannot write: the database itself refuses it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from intendant_connector_sql._statements import check_read, check_single
 __all__ = ["Execute", "Query", "SqlConnector", "SqlSettings"]
 
 T = TypeVar("T")
+NOT_ALLOWED = "sql.execute is not allowed"
 
 
 class SqlSettings(NetworkSettings):
@@ -93,7 +94,8 @@ class SqlConnector(NetworkConnector):
         place = await self._place(parameters, call, write=False)
         settings: SqlSettings = self.settings
         bounds = (parameters.max, settings.max_rows, settings.max_bytes)
-        return await self._threaded(place, lambda: query(place, parameters.sql, parameters.parameters, bounds))
+        asked = parameters.sql, parameters.parameters
+        return await self._threaded(place, lambda: query(place, *asked, bounds, call.notes))
 
     @operation(side_effects=True, needs_input=False)
     async def execute(self, parameters: Execute, call: ConnectorCall) -> Json:
@@ -110,15 +112,21 @@ class SqlConnector(NetworkConnector):
         from intendant_connector_sql._database import execute
 
         if not self.settings.writes:
-            raise ConnectorError(
-                "sql.execute is not allowed",
-                hint=f"allow it: --set {self.setting('writes')}=true",
-                delivered=False,
-            )
+            raise ConnectorError(NOT_ALLOWED, hint=self._allowing, delivered=False)
         check_single(parameters.sql)
         place = await self._place(parameters, call, write=True)
         many = _records(call.input, parameters.parameters)
         return await self._threaded(place, lambda: execute(place, parameters.sql, many))
+
+    def doubts(self, name: str, given: Mapping[str, Json]) -> Iterable[str]:
+        """Writing that is not allowed, besides addresses that may not be reached."""
+        yield from super().doubts(name, given)
+        if name == "execute" and not self.settings.writes:
+            yield f"{NOT_ALLOWED}; {self._allowing}"
+
+    @property
+    def _allowing(self) -> str:
+        return f"allow it: --set {self.setting('writes')}=true"
 
     async def _place(self, parameters: _Database, call: ConnectorCall, *, write: bool) -> Place:
         settings: SqlSettings = self.settings

@@ -38,7 +38,13 @@ _READ_ONLY = {
 """What is said before a query; after the first statement no other can make the transaction writable."""
 
 
-def query(place: Place, sql: str, values: Mapping[str, Json], bounds: tuple[int | None, int, int]) -> list[Json]:
+def query(
+    place: Place,
+    sql: str,
+    values: Mapping[str, Json],
+    bounds: tuple[int | None, int, int],
+    notes: list[str],
+) -> list[Json]:
     """The rows, as records.
 
     Args:
@@ -46,6 +52,7 @@ def query(place: Place, sql: str, values: Mapping[str, Json], bounds: tuple[int 
         sql: The statement.
         values: Values of its parameters.
         bounds: Rows that are wanted, rows and bytes that are admitted.
+        notes: Gets what of the rows is not as the database has it.
 
     Raises:
         ConnectorError: The database refuses it, or there are too many rows.
@@ -59,16 +66,30 @@ def query(place: Place, sql: str, values: Mapping[str, Json], bounds: tuple[int 
             raise ConnectorError("the statement gives no rows", hint="sql.execute changes data", delivered=False)
         names = _names(list(result.keys()))
         rows: list[Json] = []
-        size = 0
+        size = odd = 0
         while part := result.fetchmany(min(_FETCHED, (wanted or most) - len(rows) + 1)):
             for row in part:
                 if wanted is not None and len(rows) == wanted:
+                    notes += [f"there are more rows than `max: {wanted}`, which were left out", *_of_odd(odd)]
                     return rows
                 record = {name: _value(value) for name, value in zip(names, row, strict=True)}
+                odd += sum(map(_is_odd, row)) if None in record.values() else 0
                 size += sum(len(value) for value in record.values() if isinstance(value, str))
                 rows.append(record)
             _check(len(rows), size, most, most_bytes)
+        notes += _of_odd(odd)
         return rows
+
+
+def _is_odd(value: Any) -> bool:
+    """True for what becomes null and is something in the database."""
+    return value is not None and _value(value) is None
+
+
+def _of_odd(count: int) -> list[str]:
+    return (
+        [f"{count} values are no figures that JSON has, such as NaN and infinity, and are null"] if count else []
+    )
 
 
 def _check(rows: int, size: int, most: int, most_bytes: int) -> None:

@@ -58,7 +58,7 @@ class WebhookConnector(NetworkConnector):
         if wrong := [name for name in parameters.headers if name.lower() in _RESERVED]:
             raise ConnectorError(f"the header {wrong[0]} is set by webhook.post itself", delivered=False)
         body, kind = _content(parameters, call.input)
-        message, when = f"msg_{call.idempotency_key[:40]}", int(time())
+        message, when = f"msg_{call.short_key()}", int(time())
         headers = {"content-type": kind, "webhook-id": message, "webhook-timestamp": str(when)}
         if parameters.secret is not None:
             headers["webhook-signature"] = sign(parameters.secret, message, when, body)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Hashable
 
 from intendant.plugin import (
+    ANSWER_RULES,
     CompressionPolicy,
     IntentHandler,
     IntentSpec,
@@ -16,7 +17,7 @@ from intendant.plugin import (
     is_reference,
     prompt_clash,
 )
-from intendant.records import as_records, field_of, identity_of, in_order, is_nothing
+from intendant.records import as_list, as_records, field_of, identity_of, in_order, is_nothing
 from intendant_intent_aggregate._join import Join, join
 from intendant_intent_aggregate._measures import Figures, Measure, Records
 from intendant_intent_aggregate._parameters import AggregateParameters
@@ -45,6 +46,7 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
     With a `prompt` and none of these, a model puts the records together; its figures are not exact.
     """
 
+    instructions = f"{SYSTEM} {ANSWER_RULES}"
     spec = IntentSpec(
         name="aggregate",
         summary="Group records, compute figures, join and merge lists",
@@ -114,6 +116,8 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
             return await aggregated(request)
         options = request.parameters
         notes: list[str] = []
+        if options.appends:
+            return StepResult(output=_appended(request.input, options, notes), notes=tuple(notes))
         records = _together(as_records(request.input), options, notes)
         if not options.keys and not options.measures:
             return StepResult(output=_cut(records, options), notes=tuple(notes))
@@ -134,6 +138,16 @@ async def _put_together(request: StepRequest[AggregateParameters]) -> StepResult
     found = await ask(request, system=SYSTEM, task=request.prompt, schema=wanted or ANYTHING)
     value = found.value["result"] if wanted is None and isinstance(found.value, dict) else found.value
     return StepResult(output=value, notes=("a model put this together: its figures are not exact", *found.notes))
+
+
+def _appended(value: Json, options: AggregateParameters, notes: list[str]) -> list[Json]:
+    """Lists of whatever elements, one after the other."""
+    found = list(as_list(value))
+    for index, more in enumerate(options.merge):
+        found += as_list(more, f"`merge[{index}]`")
+    kind = "records" if all(isinstance(item, dict) for item in found) else "elements"
+    notes.append(f"merged {len(options.merge) + 1} lists: {len(found)} {kind}")
+    return found[: options.limit]
 
 
 def _together(

@@ -3,13 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any
 
 from intendant.plugin import Json, StepError, StepRequest, StepResult, TableUnfit
-from intendant.records import as_records, composed, field_of, identity_of, in_order
+from intendant.records import as_records, composed, field_of, identity_of, in_order, order_of
 from intendant_intent_aggregate._fast import grouped
 from intendant_intent_aggregate._join import Joiner, index_of
-from intendant_intent_aggregate._measures import Figures, Measure, Records, extreme_of, median, percentile
+from intendant_intent_aggregate._measures import (
+    Figures,
+    Measure,
+    Records,
+    extreme_of,
+    median,
+    percentile,
+    written_day,
+)
 from intendant_intent_aggregate._numbers import as_json, ratio, read_number, total
 from intendant_intent_aggregate._parameters import AggregateParameters
 
@@ -157,7 +166,8 @@ class _Running:
         self.distinct: set[Hashable] = set()
         self.values: list[Json] = []
         self._least: list[tuple[int, Json]] = []
-        """The smallest or largest value by number, and that by text, as far as there are such."""
+        """The smallest or largest value by number, by text and by day, as far as there are such, and what tells by
+        which of them it is chosen."""
 
     def add(self, figures: Figures, records: Records) -> None:
         """Take further records in."""
@@ -204,8 +214,14 @@ class _Running:
         choose: Any = max if largest else min
         found = [choose(numbers, key=lambda pair: read_number(pair[1]))] if numbers else []
         texts = [pair for pair in merged if isinstance(pair[1], str)]
-        found += [choose(texts, key=lambda pair: pair[1])] if others or texts else []
-        self._least = found + ([others[0]] if others else [])
+        found += [choose(texts, key=lambda pair: order_of(pair[1]))] if texts else []
+        found += others[:1]  # tells that not all are numbers
+        # Texts that were kept come first: where one of them is no day, the others are not looked at.
+        days = list(takewhile(lambda day: day is not None, (written_day(str(text)) for _, text in texts)))
+        found += texts[len(days) : len(days) + 1]  # tells that not all are days
+        if days and len(days) == len(texts):
+            found.append(texts[days.index(choose(filter(None, days)))])
+        self._least = list(dict.fromkeys(found))
 
     def value(self) -> Json:
         """The figure."""

@@ -7,7 +7,16 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from intendant.plugin import Json, Options, StepError
-from intendant.records import as_records, composed, field_of, identity_of, is_nothing, order_of
+from intendant.records import (
+    as_records,
+    composed,
+    field_of,
+    identity_of,
+    is_nothing,
+    misordered,
+    moment_of,
+    order_of,
+)
 
 Record = dict[str, Json]
 MOST_ROWS = 1_000_000
@@ -98,6 +107,8 @@ class Joiner:
         self._made = self._filled = 0
         self._timed: dict[Hashable, list[tuple[tuple[int, Any], int]]] = {}
         """Positions in the order of their times, by key."""
+        self._zoned: set[bool] = set()
+        """Whether times say their zone: of some that do, and of some that do not."""
         self.options, self.right, self.index = options, right, index
         self.used: set[int] = set()
         self.unmatched = 0
@@ -137,6 +148,7 @@ class Joiner:
         key = identity_of(field_of(self.right[found[0]], self.key[1]))
         if key not in self._timed:
             there = [position for position in found if not is_nothing(field_of(self.right[position], right))]
+            self._look_at(right, [field_of(self.right[position], right) for position in there])
             pairs = [(order_of(field_of(self.right[position], right)), position) for position in there]
             self._timed[key] = sorted(pairs)
         pairs = self._timed[key]
@@ -145,7 +157,22 @@ class Joiner:
                 f"record {number}: {left} and {right} are of different types", hint="such as 17 and '17'"
             )
         place = bisect_right(pairs, (order_of(time), len(self.right)))
+        beside = [field_of(self.right[position], right) for _, position in pairs[max(0, place - 1) : place + 1]]
+        self._look_at(f"{left} of record {number}", [time, *beside])
         return [pairs[place - 1][1]] if place else []
+
+    def _look_at(self, what: str, times: list[Json]) -> None:
+        """See that times sort as what they write, and whether all of them say their zone.
+
+        Raises:
+            StepError: They do not sort so.
+        """
+        if (texts := misordered(times)) is not None:
+            raise StepError(
+                f"{what} does not sort as what it writes: '{texts[0]}' comes before '{texts[1]}'",
+                hint="have a transform step make numbers or days of such texts first (`set`, `parse_date`)",
+            )
+        self._zoned.update(moment_of(time) is not None for time in times if isinstance(time, str) and ":" in time)
 
     def rest(self) -> list[Record]:
         """The right records that found no match."""
@@ -156,6 +183,7 @@ class Joiner:
         return (
             f"joined {read} records with {len(self.right)}: {made} rows; without a match: "
             f"{self.unmatched} on the left, {len(self.right) - len(self.used)} on the right"
+            f"{'; times that say no zone were taken for UTC' if len(self._zoned) > 1 else ''}"
         )
 
     def both(self, left: Record, right: Record, number: int, *, fill: bool = False) -> Record:

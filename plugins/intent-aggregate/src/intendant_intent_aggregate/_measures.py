@@ -1,14 +1,16 @@
 """What is computed of each group."""
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from itertools import takewhile
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from intendant.plugin import Json, Options, StepError
-from intendant.records import describe_value, field_of, identity_of, is_nothing
+from intendant.plugin import Json, Options, StepError, day_of
+from intendant.records import describe_value, field_of, identity_of, is_nothing, order_of
 from intendant_intent_aggregate._numbers import as_json, ratio, read_number, total
 
 Arg = str | Literal[True]
@@ -153,7 +155,9 @@ class Figures:
 
 
 def extreme_of(field: str, values: list[tuple[int, Json]], *, largest: bool) -> Json:
-    """The smallest or largest value: by number if all are numbers or write one, else by text."""
+    """The smallest or largest value: by number if all are numbers or write one, by day if all write one, else by
+    text; times with their zone by their moments.
+    """
     if not values:
         return None
     numbers = [(number, value) for _, value in values if (number := read_number(value)) is not None]
@@ -166,7 +170,18 @@ def extreme_of(field: str, values: list[tuple[int, Json]], *, largest: bool) -> 
             f"record {index}: {field} is {describe_value(odd)}, which cannot be compared with the other values",
             hint="min and max compare numbers with numbers, or texts with texts",
         )
-    return (max if largest else min)(value for _, value in values)
+    chosen = max if largest else min
+    texts = [str(value) for _, value in values]
+    days = list(takewhile(lambda day: day is not None, map(written_day, texts)))
+    return (
+        texts[days.index(chosen(filter(None, days)))] if len(days) == len(texts) else chosen(texts, key=order_of)
+    )
+
+
+def written_day(text: str) -> date | None:
+    """The day that a text is, as people write it: `5.11.2026`; None for what sorts by itself, and all else."""
+    found = None if text[:4].isdigit() else day_of(text)
+    return None if found is None else found.value
 
 
 def median(numbers: list[Decimal]) -> Json:

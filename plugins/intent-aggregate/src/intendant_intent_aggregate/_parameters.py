@@ -42,6 +42,11 @@ class AggregateParameters(Options):
         return [self.group_by] if isinstance(self.group_by, str) else self.group_by
 
     @property
+    def appends(self) -> bool:
+        """True where lists are put after each other and nothing else is done, whatever their elements are."""
+        return bool(self.merge) and not (self.join or self.keys or self.measures or self.order)
+
+    @property
     def order(self) -> list[str]:
         """The fields to sort by."""
         return [self.sort_by] if isinstance(self.sort_by, str) else self.sort_by

@@ -1,6 +1,7 @@
 """Decides which way to go: by conditions on typed values, or by a question that a model answers."""
 
 from intendant.plugin import (
+    ANSWER_RULES,
     CompressionPolicy,
     IntentHandler,
     IntentSpec,
@@ -29,6 +30,7 @@ class ConditionalHandler(IntentHandler[ConditionalParameters]):
     With a `prompt` and no conditions, a model chooses among the branches.
     """
 
+    instructions = f"{SYSTEM} {ANSWER_RULES}"
     spec = IntentSpec(
         name="conditional",
         summary="Decide which branch is taken",

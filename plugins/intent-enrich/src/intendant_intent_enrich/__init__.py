@@ -3,6 +3,7 @@
 import asyncio
 
 from intendant.plugin import (
+    ANSWER_RULES,
     CompressionPolicy,
     IntentHandler,
     IntentSpec,
@@ -35,6 +36,7 @@ class EnrichHandler(IntentHandler[EnrichParameters]):
     With a `prompt` and no `from`, a model fills the fields: labels, scores, what a text is about.
     """
 
+    instructions = ANSWER_RULES
     spec = IntentSpec(
         name="enrich",
         summary="Add fields to records by looking them up",

@@ -20,6 +20,7 @@ from intendant.plugin import (
 from intendant.records import composed
 from intendant_intent_extract._fields import FieldSpec, pull
 from intendant_intent_extract._paths import nothing_at, path_faults, selected
+from intendant_intent_extract._prompts import SYSTEM
 
 __all__ = ["ExtractHandler", "ExtractParameters", "ExtractSettings", "FieldSpec"]
 
@@ -60,6 +61,7 @@ class ExtractParameters(Options):
 class ExtractHandler(IntentHandler[ExtractParameters]):
     """Reads data through a connector, or pulls named fields out of text."""
 
+    instructions = SYSTEM
     spec = IntentSpec(
         name="extract",
         summary="Read data from a connector, or pull named fields out of text",

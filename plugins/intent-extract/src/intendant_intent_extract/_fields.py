@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from intendant.plugin import Json, Options, StepError
+from intendant.plugin import Json, Options, StepError, day_of
 from intendant.records import composed
 from intendant_intent_extract._kinds import Kind, Sign, find
 from intendant_intent_extract._patterns import search
@@ -81,6 +81,11 @@ class FieldSpec(Options):
             return
         told = {"decimal": self.decimal, "thousands": self.thousands, "day_first": self.day_first}
         for place in places:
+            # A pattern names the text that is the date: `20261203` is no other figure there.
+            whole = day_of(place) if self.kind == "date" and matches is not None and place[:8].isdigit() else None
+            if whole is not None and whole.value is not None:
+                yield whole.value.isoformat()
+                continue
             yield from find(self.kind, place, doubts=doubts, **told)  # type: ignore[arg-type]  # each its own
 
 

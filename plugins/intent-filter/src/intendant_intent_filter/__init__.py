@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 
 from intendant.plugin import (
+    ANSWER_RULES,
     CompressionPolicy,
     ExpressionFailed,
     IntentHandler,
@@ -51,6 +52,7 @@ class FilterHandler(IntentHandler[FilterParameters]):
     With a `prompt` and none of these, a model judges each record.
     """
 
+    instructions = f"{SYSTEM} {ANSWER_RULES}"
     spec = IntentSpec(
         name="filter",
         summary="Keep the records that match, drop duplicates, limit",
@@ -122,7 +124,7 @@ class FilterHandler(IntentHandler[FilterParameters]):
         if options.similar_by is not None:
             kept = await without_similar(options.similar_by, kept, items, notes)
         if options.window is not None:
-            kept = options.window.first(kept, items)
+            kept = options.window.first(kept, items, notes)
         end = None if options.limit is None else options.offset + options.limit
         output = [items[index] for index in kept[options.offset : end]]
         notes.insert(0, f"kept {len(output)} of {len(items)} records, dropped {len(items) - len(output)}")

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from intendant.plugin import Json, Options, StepError, day_of
-from intendant.records import caseless, describe_value, field_of, identity_of, in_order
+from intendant.records import caseless, describe_value, field_of, identity_of, in_order, misordered
 
 Test = Callable[[Json], bool]
 MOST_ALIKE = 20_000
@@ -208,10 +208,18 @@ class Window(Options):
     count: int = Field(1, ge=1)
     """Records of each group that are kept."""
 
-    def first(self, kept: list[int], items: list[Json]) -> list[int]:
+    def first(self, kept: list[int], items: list[Json], notes: list[str]) -> list[int]:
         """Positions of the first ones of each group, in the order of the input."""
         names = [self.by] if isinstance(self.by, str) else self.by
         order = [self.sort_by] if isinstance(self.sort_by, str) else self.sort_by
+        names_of_order = [key.removeprefix("-") for key in order]
+        texts = {name: misordered(field_of(items[at], name) for at in kept) for name in names_of_order}
+        notes += [
+            f"the values of {name} are compared as texts, '{found[0]}' before '{found[1]}': have a transform step "
+            "make numbers or days of them first (`set`, `parse_date`)"
+            for name, found in texts.items()
+            if found is not None
+        ]
         groups: dict[Hashable, list[int]] = {}
         for index in kept:
             key = tuple(identity_of(field_of(items[index], name)) for name in names)

@@ -19,7 +19,7 @@ from intendant.plugin import (
     length_hint,
 )
 from intendant_intent_generate._guard import Guard, GuardRule, require
-from intendant_intent_generate._prompts import instructions
+from intendant_intent_generate._prompts import RULES, instructions
 from intendant_intent_generate._template import fill
 
 __all__ = ["GenerateHandler", "GenerateParameters", "Guard", "GuardRule"]
@@ -51,6 +51,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
     asked of the next stronger tier.
     """
 
+    instructions = RULES
     spec = IntentSpec(
         name="generate",
         summary="Write new text or data",
@@ -112,7 +113,7 @@ class GenerateHandler(IntentHandler[GenerateParameters]):
             system=instructions(wanted.max_words, wanted.tone, layout, wanted.language),
             task=_task(request.step, request.prompt),
             schema=schema,
-            check=guard.checker(request.input) if guard is not None and enforced else None,
+            check=guard.checker(request.input) if guard is not None and enforced else _empty,
             max_output_tokens=most,
             rules="",
         )
@@ -137,6 +138,10 @@ async def _guarded(wanted: GenerateParameters, value: Json, source: Json) -> lis
     if wanted.guard.on_break == "fail":
         require(problems)
     return [f"the text does not keep to its guard: {problem}" for problem in problems]
+
+
+def _empty(value: Json) -> tuple[str, ...]:
+    return () if value != "" else ("the model wrote nothing",)
 
 
 def _task(step: Step, prompt: str) -> str:

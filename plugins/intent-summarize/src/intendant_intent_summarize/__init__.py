@@ -23,7 +23,7 @@ from intendant.plugin import (
 )
 from intendant_intent_summarize._grounds import Grounds, named
 from intendant_intent_summarize._mapping import Reading, joined
-from intendant_intent_summarize._prompts import MAP_RULES, instructions
+from intendant_intent_summarize._prompts import MAP_RULES, RULES, instructions
 from intendant_intent_summarize._sizes import Cut, cut_of
 from intendant_intent_summarize._source import source_of
 
@@ -71,6 +71,7 @@ class SummarizeHandler(IntentHandler[SummarizeParameters]):
     names are checked against the chunk; a statement that has others is sent back once, then left out.
     """
 
+    instructions = RULES
     spec = IntentSpec(
         name="summarize",
         summary="Make content shorter and keep what matters",

@@ -15,6 +15,7 @@ from intendant.plugin import (
     prompt_clash,
 )
 from intendant_intent_transform._parameters import OPS, TransformParameters, faults_of
+from intendant_intent_transform._prompts import SYSTEM, TEXT_RULES
 
 __all__ = ["OPS", "TransformHandler", "TransformParameters"]
 
@@ -25,6 +26,7 @@ class TransformHandler(IntentHandler[TransformParameters]):
     With a `prompt` and no operations, a model rewrites a text, or each of several records, or ranks them.
     """
 
+    instructions = f"{SYSTEM} {TEXT_RULES}"
     spec = IntentSpec(
         name="transform",
         summary="Reshape, convert and compute records",

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from intendant_intent_transform._records import (
 NAMES = ("item", "index", "values")
 PAUSE = 500
 """Records between two looks at whether the step was cancelled."""
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class Select(Op):
@@ -130,7 +132,18 @@ class Set(Op):
             changed.append(result)
         if failures:
             notes.append(f"{len(failures)} fields could not be computed and are null; the first: {failures[0]}")
+        notes += [
+            f"'{name}' divides whole numbers, which leaves the rest out (7 / 2 is 3): for decimals, divide by "
+            "`double(…)`, else say `int(…)`"
+            for name in filter(self._divides, self.fields)
+            if any(type(record[name]) is int for record in changed)
+        ]
         return changed[0] if isinstance(value, dict) else changed
+
+    def _divides(self, name: str) -> bool:
+        """True if an expression divides, and does not say that a whole number is wanted."""
+        source = _QUOTED.sub("", self.fields[name])
+        return "/" in source and "int(" not in source
 
     async def _computed(
         self, name: str, expression: Expression, item: Record, index: int, failures: list[str]

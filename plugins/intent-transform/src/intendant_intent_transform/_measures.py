@@ -4,6 +4,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from math import isfinite
 from typing import Literal
+from unicodedata import normalize
 
 from intendant.plugin import Json, StepError
 from intendant.records import describe_value
@@ -43,6 +44,8 @@ def _units() -> dict[str, tuple[str, Decimal]]:
 
 
 UNITS = _units()
+LITRES = {"L": "l", "mL": "ml", "cL": "cl", "dL": "dl", "hL": "hl"}
+"""Other ways of writing units, which are as common."""
 
 
 class ConvertUnit(Op):
@@ -86,7 +89,7 @@ class ConvertUnit(Op):
     def _made(self, value: Json) -> Json:
         unit = self.from_unit
         if isinstance(value, str):
-            found = _FIGURE.fullmatch(value)
+            found = _FIGURE.fullmatch(value.replace("\u2212", "-"))
             if found is None:
                 return None
             number, unit = Decimal(found[1]), found[2] or unit
@@ -101,12 +104,19 @@ class ConvertUnit(Op):
         return None if made is None else plain(made, self.decimals)
 
 
+def plain_unit(unit: str) -> str:
+    """A unit as the table has it: people write m², µm, °C and 5 L."""
+    found = normalize("NFKC", unit).strip().removeprefix("\u00b0").replace("\u03bc", "u")
+    return found if found in UNITS else LITRES.get(found, found)
+
+
 def known(unit: str) -> tuple[str, Decimal]:
     """Kind and factor of a unit.
 
     Raises:
         StepError: There is none of that name.
     """
+    unit = plain_unit(unit)
     if unit in _TEMPERATURES:
         return "temperature", Decimal(1)
     if unit not in UNITS:
@@ -122,6 +132,7 @@ def converted(number: Decimal, unit: str, to: str) -> Decimal:
     Raises:
         StepError: A unit is not known, or they measure different things.
     """
+    unit, to = plain_unit(unit), plain_unit(to)
     (kind, factor), (other, divisor) = known(unit), known(to)
     if kind != other:
         raise StepError(f"'{unit}' is a unit of {kind}, and '{to}' one of {other}")

@@ -1,24 +1,12 @@
 """Operations on lists: order, number, nesting."""
 
-import json
-import re
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from intendant.plugin import Json, Options, StepError
-from intendant.records import caseless, composed, describe_value, identity_of
+from intendant.records import caseless, describe_value, identity_of, misordered, order_of
 from intendant_intent_transform._records import Op, Record, get, items_of, records_of, require_somewhere
-
-
-def rank(value: Json) -> tuple[int, Any]:
-    """A total order of JSON values: booleans, numbers, texts, then lists and records by their JSON."""
-    if isinstance(value, bool):
-        return (0, value)
-    if isinstance(value, int | float):
-        return (1, value)
-    return (2, composed(value)) if isinstance(value, str) else (3, json.dumps(value, sort_keys=True))
 
 
 class SortKey(Options):
@@ -47,11 +35,11 @@ class Sort(Op):
         keys = self._keys()
         for path in [key.by for key in keys] or [""]:
             found = [get(item, path) if path else item for item in items_of(value)]
-            if (texts := _numerals(found)) is not None:
+            if (texts := misordered(found)) is not None:
                 what = f"the values of {path}" if path else "the elements"
                 notes.append(
-                    f"{what} are sorted as texts, '{texts[0]}' before '{texts[1]}': read a CSV with `types: auto` "
-                    "or `set` them with `double(item.…)` first"
+                    f"{what} are sorted as texts, '{texts[0]}' before '{texts[1]}': for numbers, read a CSV with "
+                    "`types: auto` or `set` them with `double(item.…)` first; for days, use `parse_date`"
                 )
         if not keys:
             return self._sorted(items_of(value), "", descending=self.direction == "desc")
@@ -73,22 +61,11 @@ class Sort(Op):
     def _sorted(self, items: list[Json], path: str, *, descending: bool) -> list[Json]:
         pairs = [(get(item, path) if path else item, item) for item in items]
         there = [pair for pair in pairs if pair[0] is not None]
-        there.sort(key=lambda pair: rank(self._folded(pair[0])), reverse=descending)
+        there.sort(key=lambda pair: order_of(self._folded(pair[0])), reverse=descending)
         return [item for _, item in there] + [item for found, item in pairs if found is None]
 
     def _folded(self, found: Json) -> Json:
         return caseless(found) if self.ignore_case and isinstance(found, str) else found
-
-
-_NUMERAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?")
-
-
-def _numerals(found: list[Json]) -> tuple[str, str] | None:
-    """Two texts that stand in another order than the numbers they write; None unless all values are such texts."""
-    texts = sorted(text for text in found if isinstance(text, str))
-    if len(texts) < sum(value is not None for value in found) or not all(map(_NUMERAL.fullmatch, texts)):
-        return None
-    return next(((one, other) for one, other in pairwise(texts) if float(one) > float(other)), None)
 
 
 class Limit(Op):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from intendant.plugin import (
+    ANSWER_RULES,
     CompressionPolicy,
     IntentHandler,
     IntentSpec,
@@ -82,6 +83,7 @@ class ValidateHandler(IntentHandler[ValidateParameters]):
     With a `prompt` and neither of them, a model judges each record, with a reason and a quote.
     """
 
+    instructions = f"{SYSTEM} {ANSWER_RULES}"
     spec = IntentSpec(
         name="validate",
         summary="Check data against a schema and rules",
@@ -164,9 +166,13 @@ class ValidateHandler(IntentHandler[ValidateParameters]):
             raise StepError(
                 _message(found, len(bad), len(items)), hint="on_fail: report passes them on, told apart"
             )
+        # What is wrong with the list as a whole is no fault of one record.
+        of_list = [
+            f"the list is not valid: {one.path}: {one.message}" for one in wrong if one.index is None and each
+        ]
         return StepResult(
-            output=_output(items, found, bad, options.limit, policy),
-            notes=(*_notes(found, len(bad), len(items), options.limit, policy), *judged),
+            output=_output(items, found, bad, options.limit, policy, each=each),
+            notes=(*_notes(found, len(bad), len(items), options.limit, policy), *of_list, *judged),
         )
 
 
@@ -231,7 +237,9 @@ async def _violations(items: list[Json], options: ValidateParameters, *, each: b
     return found
 
 
-def _output(items: list[Json], found: list[Violation], bad: set[int], limit: int, policy: str) -> dict[str, Json]:
+def _output(
+    items: list[Json], found: list[Violation], bad: set[int], limit: int, policy: str, *, each: bool
+) -> dict[str, Json]:
     output: dict[str, Json] = {
         "valid": not any(violation.severity == "error" for violation in found),
         "checked": len(items),
@@ -242,7 +250,8 @@ def _output(items: list[Json], found: list[Violation], bad: set[int], limit: int
     }
     if policy == "report":
         output["rejected"] = [items[index] for index in sorted(bad)]
-        output["report"] = _report(items, found, sorted(bad)[:limit])
+        about = [violation for violation in found if violation.index is not None or not each]
+        output["report"] = _report(items, about, sorted(bad)[:limit])
     return output
 
 
@@ -264,7 +273,8 @@ def _message(found: Sequence[Violation], failed: int, checked: int) -> str:
         for item in errors[:SHOWN]
     )
     more = f"; and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
-    return f"{failed} of {checked} records are not valid: {shown}{more}"
+    what = f"{failed} of {checked} records are" if failed else f"the list of {checked} records is"
+    return f"{what} not valid: {shown}{more}"
 
 
 def _notes(found: list[Violation], failed: int, checked: int, limit: int, policy: str) -> tuple[str, ...]:

@@ -187,16 +187,17 @@ def dangling(items: list[Json], reference: Reference) -> Iterator[Violation]:
 
 def stale(items: list[Json], freshness: Freshness) -> Iterator[Violation]:
     """One violation, of the list as a whole, if its newest date is too old or it has none."""
-    limit, newest = freshness.limit(), None
+    limit, newest, written = freshness.limit(), None, ""
     for item in items:
-        moment = _moment(field_of(item, freshness.field), freshness.day_first)
+        value = field_of(item, freshness.field)
+        moment = _moment(value, freshness.day_first)
         if moment is not None and (newest is None or moment > newest):
-            newest = moment
+            newest, written = moment, str(value)
     rule = f"fresh {freshness.field}"
     if newest is None:
         yield Violation(None, rule, f"no record has a date in {freshness.field}", "error", freshness.field)
     elif datetime.now(UTC) - newest > limit:
-        message = f"the newest is of {newest.isoformat()}, older than {freshness.max_age}"
+        message = f"the newest is of {written.strip()}, older than {freshness.max_age}"
         yield Violation(None, rule, message, "error", freshness.field)
 
 
