@@ -1,12 +1,13 @@
 """Looking through events page by page finds each that is wanted once, the newest first, whatever the pages."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert
 
-from intendant.record.store import browsing, database, tables
+from intendant.record.store import browsing, database, runs, tables
 from intendant.record.store.auditing import Wish
 from intendant.record.store.browsing import search
 
@@ -151,3 +152,80 @@ def test_a_page_has_fifty_events_unless_another_number_is_asked_for(connection) 
 )
 def test_events_of_a_run_come_in_order_after_the_one_that_is_known(connection, said, numbers) -> None:
     assert [row.seq for row in browsing.events_between("r_b", **said)(connection)] == numbers
+
+
+# --- lists of runs, and what their steps took ---
+
+
+def listed(**said: Any) -> list[str]:
+    """The runs that are wanted, by trying all, the newest first; of the same age in any order."""
+    places = {"tenant": 1, "agent": 2, "workflow": 3}
+    found = [
+        run for run in RUNS if all(run[places[name]] == value for name, value in said.items() if name in places)
+    ]
+    found = [run for run in found if run[4] >= said.get("since", 0) and run[4] < said.get("before", 999)]
+    return sorted(run[0] for run in found)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"tenant": "m"},
+        {"agent": "m"},
+        {"workflow": "flow"},
+        {"tenant": "m", "agent": "m", "workflow": "flow"},
+        {"since": 107.0},
+        {"before": 107.0},
+        {"since": 106.0, "before": 109.0},
+    ],
+)
+def test_runs_are_listed_by_what_they_are_and_when_they_began(connection, said) -> None:
+    found = runs.list_runs(50, runs.Wanted(**said))(connection)
+    assert sorted(row.id for row in found) == listed(**said)
+    assert [row.created_at for row in found] == sorted((row.created_at for row in found), reverse=True)
+    assert {(row.tokens, row.micro_usd) for row in found} == {(0, 0)}, "without a budget, nothing is spent"
+
+
+def test_of_many_runs_the_newest_are_listed_with_what_is_spent(connection) -> None:
+    with connection.begin_nested():
+        connection.execute(insert(tables.budget), [{"id": "run:r_i", "spent_tokens": 7, "spent_micro": 9}])
+        (first, *rest) = runs.list_runs(3)(connection)
+        assert first == runs.Listed("r_i", "work", "m", "completed", 111.0, 135.0, 7, 9)
+        assert (first.seconds, len(rest)) == (24.0, 2)
+        connection.rollback()
+    assert runs.list_runs(50, runs.Wanted(status="failed"))(connection) == []
+    assert len(runs.list_runs(50, runs.Wanted(status="completed"))(connection)) == len(RUNS)
+    assert next(row for row in runs.list_runs(50)(connection) if row.id == "r_b").seconds is None
+
+
+def test_what_completed_steps_took_is_told_by_intent_the_latest_first(connection) -> None:
+    def step(
+        run: str, key: str, at: float, intent: Any, amounts: Any, status: str = "completed"
+    ) -> dict[str, Any]:
+        usage = dict(zip(("input_tokens", "output_tokens"), amounts, strict=False))
+        outcome = json.dumps({"intent": intent, "usage": usage})
+        return {
+            "run_id": run,
+            "key": key,
+            "status": status,
+            "attempt": 1,
+            "epoch": 1,
+            "outcome": outcome,
+            "finished_at": at,
+        }
+
+    rows = [
+        step("r_a", "a", 5.0, "ask", (1, 2)),
+        step("r_a", "b", 7.0, "ask", (3, 4)),
+        step("r_b", "a", 6.0, "tell", (5,)),
+        step("r_b", "b", 4.0, "ask", (0, 0)),
+        step("r_b", "c", 4.0, None, (1, 1)),
+        step("r_b", "d", 4.0, "ask", (9, 9), "failed"),
+        *(step(run, "a", 9.0, "ask", (100, 100)) for run in ("r_d", "r_e", "r_f", "r_g")),
+    ]
+    with connection.begin_nested():
+        connection.execute(insert(tables.step), rows)
+        assert runs.usage_history("m", "m")(connection) == {"ask": (7, 3), "tell": (5,)}
+        assert runs.usage_history("m", "m", 2)(connection) == {"ask": (7,), "tell": (5,)}
+        connection.rollback()
