@@ -46,7 +46,8 @@ async def corrected(
     plan = await plan_checked(engine, workflow, ask_model=False, memory=found.memory is not None, inputs=values)
     spent = {"planning_tokens": found.plan.planning_tokens, "planning_micro_usd": found.plan.planning_micro_usd}
     plan = plan.model_copy(update=spent)
-    other = {"plan": plan.model_dump_json(by_alias=True), "workflow": workflow.name, "inputs": json.dumps(values)}
+    stored = plan.model_dump_json(by_alias=True, exclude_unset=True)  # as the first one: it is read again
+    other = {"plan": stored, "workflow": workflow.name, "inputs": json.dumps(values)}
     if (file := file_of(workflow)) is not None:
         other["file"] = file
     if limits is None or limits == Limits():
