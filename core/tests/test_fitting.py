@@ -100,6 +100,17 @@ class Fits(IntentHandler):
         return StepResult(output=None)
 
 
+class Reads(Connector):
+    """Reads."""
+
+    name = "reads"
+
+    @operation(side_effects=False)
+    async def one(self, parameters: Options) -> str:
+        """Read."""
+        return ""
+
+
 async def fitted(
     *more: Any,
     provider: Any = None,
@@ -172,16 +183,6 @@ async def test_room_is_kept_for_parts_that_may_be_asked_for() -> None:
 
 @pytest.mark.parametrize(("turns", "divided"), [(2, 2), (4, 4), (9, 4)])
 async def test_with_tools_content_is_sent_with_each_of_up_to_four_turns(turns, divided) -> None:
-    class Reads(Connector):
-        """Reads."""
-
-        name = "reads"
-
-        @operation(side_effects=False)
-        async def one(self, parameters: Options) -> str:
-            """Read."""
-            return ""
-
     step = {"tools": ["reads.one"], "prompt": "x", "max_turns": turns}
     (target,), seen = await fitted(Reads(), step=step, tokens=4000, share=0.5)
     assert target == 2000 // divided
@@ -273,3 +274,26 @@ async def test_what_the_step_says_of_its_answers_goes_before_what_the_handler_as
     _, provider, _ = await sent(1000)
     (_, request) = provider.calls[0]
     assert (request.max_output_tokens, request.temperature) == (20, None)
+
+
+@pytest.mark.parametrize(
+    ("step", "times"),
+    [
+        ({}, 1),
+        ({"tools": ["reads.one"], "max_turns": 3}, 3),
+        ({"for_each": "{{ inputs.rows }}"}, 4),
+        ({"for_each": "{{ inputs.rows }}", "tools": ["reads.one"], "max_turns": 3}, 12),
+    ],
+)
+async def test_a_step_gets_so_many_tokens_for_each_item_and_turn_at_most(step, times) -> None:
+    """Of a budget that would admit more."""
+    flow = {
+        "name": "t",
+        "inputs": {"rows": {"type": "array", "default": [1, 2, 3, 4]}},
+        "budget": {"tokens": 100_000},
+        "steps": [{"id": "a", "intent": "sends", "prompt": "x", **step}],
+    }
+    settings = {"budget": {"tokens_per_step": 1000}}
+    async with engine(Sends(), Reads(), Cut(), Letters(), settings=settings) as service:
+        plan = await service.plan(Workflow.model_validate(flow))
+    assert plan.by_id["a"].tokens == 1000 * times
