@@ -227,11 +227,13 @@ def trials(session: nox.Session) -> None:
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """A mutation sample: changes of the core that no test sees. Seed and count are arguments: `-- 1 200`."""
+    """A mutation sample: changes of the core that no test sees. Seed, count and modules are arguments:
+    `-- 1 200 record/store planning/risk.py`.
+    """
     sync(session, "--compile-bytecode")
     session.install("cosmic-ray>=8.7", "pytest-cov>=7")
-    seed, count = (*session.posargs, "1", "200")[:2] if len(session.posargs) != 1 else (session.posargs[0], "200")
-    session.run("python", "tests/mutants.py", "--seed", seed, "--count", count, env=COMPILED)
+    seed, count, *modules = (*session.posargs, *("1", "200")[len(session.posargs) :])
+    session.run("python", "tests/mutants.py", "--seed", seed, "--count", count, *modules, env=COMPILED)
 
 
 @nox.session

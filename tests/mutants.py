@@ -1,11 +1,12 @@
 """Breaks the code in one place at a time, and looks which tests see it: a mutation sample.
 
-    python tests/mutants.py [--count 200] [--seed 1] [--jobs 2] [--coverage FILE]
+    python tests/mutants.py [--count 200] [--seed 1] [--jobs 2] [--coverage FILE] [MODULE...]
 
-Mutants are those of cosmic-ray's operators, drawn from `planning`, `spending`, `pilot` and `record`. Each is executed
-in a copy of the core's sources, with the tests that reach its line, until one fails. A mutant that no test reaches,
-or that all tests pass, has survived; it is listed with its change. A test that fails, or a run of tests that takes too
-long, counts only where the sources as they are pass.
+Mutants are those of cosmic-ray's operators, drawn from `planning`, `spending`, `pilot` and `record`, or from modules
+and folders of them, such as `planning/risk.py` and `record/store`. Each is executed in a copy of the core's sources,
+with the tests that reach its line, until one fails. A mutant that no test reaches, or that all tests pass, has
+survived; it is listed with its change. A test that fails, or a run of tests that takes too long, counts only where the
+sources as they are pass.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import unified_diff
 from itertools import islice
 from pathlib import Path
 from queue import Queue
@@ -319,9 +321,18 @@ def mutated(mutant: Mutant) -> str:
 def change_of(mutant: Mutant) -> str:
     """What a mutant changes, as lines with - and +."""
     before = (SOURCES / mutant.module).read_text().splitlines()
-    after = mutated(mutant).splitlines()
-    pairs = zip(before, after, strict=False)
-    return "\n".join(f"    - {old.strip()}\n    + {new.strip()}" for old, new in pairs if old != new)
+    changes = unified_diff(before, mutated(mutant).splitlines(), n=0, lineterm="")
+    # A head of two lines, and one before each place.
+    return "\n".join(f"    {line[0]} {line[1:].strip()}" for line in islice(changes, 2, None) if line[0] in "-+")
+
+
+def files_of(path: Path) -> Sequence[Path]:
+    """The modules of a folder, or the one of a file."""
+    if not path.exists():
+        sys.exit(
+            f"there is no {path.relative_to(SOURCES / 'intendant')}: give files or folders of {', '.join(WINGS)}"
+        )
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
 def main() -> int:
@@ -330,12 +341,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--coverage", type=Path, help="Which test reaches what; made where it is not there.")
+    parser.add_argument(
+        "modules", nargs="*", metavar="MODULE", default=WINGS, help="Files or folders to draw from."
+    )
     options = parser.parse_args()
     chance = random.Random(options.seed)
     everything = [
         mutant
-        for wing in WINGS
-        for path in sorted((SOURCES / "intendant" / wing).rglob("*.py"))
+        for module in options.modules
+        for path in files_of(SOURCES / "intendant" / module)
         if "migrations" not in path.parts
         for mutant in mutants_of(path)
     ]

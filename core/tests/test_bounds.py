@@ -258,6 +258,43 @@ def test_too_little_is_charged_as_it_was_held(usage: Any, expected: tuple[int, i
     assert bool(corrected) == bool(checked.corrected)
 
 
+@pytest.mark.parametrize(
+    ("words", "reported", "charged"),
+    [
+        (39, 1, 1),
+        (40, 9, 700),
+        (40, 10, 10),
+        (41, 10, 700),
+        (1, 0, 700),
+        (0, 0, 0),
+        (400, 99, 700),
+        (400, 100, 100),
+        (3000, 700, 3000),
+    ],
+)
+def test_a_token_spans_four_words_at_most_in_texts_of_forty(words: int, reported: int, charged: int) -> None:
+    """Less than that is charged as it was held, or with a token a word where that is more."""
+    checked = checked_usage(reply("longword " * words, output_tokens=reported), held_for(1000), ())
+    assert (checked.usage.output_tokens, bool(checked.corrected)) == (charged, reported != charged)
+
+
+def test_no_call_takes_ten_times_what_was_held_and_fifty_thousand_tokens_more() -> None:
+    most = reply(input_tokens=60_000 - 600)
+    assert checked_usage(most, held_for(1000), ()).usage.tokens == 60_000
+    with pytest.raises(ProviderError, match="60001 tokens were reported for a call that may take 1000"):
+        checked_usage(reply(input_tokens=60_001 - 600), held_for(1000), ())
+
+
+def test_what_no_model_made_is_charged_as_it_is_told() -> None:
+    """Of parts, the dearest counts first."""
+    made = reply(
+        output_tokens=0, cached_tokens=50, cache_write_tokens=40, cache_write_1h_tokens=30, reasoning_tokens=9
+    )
+    usage = checked_usage(made.model_copy(update={"produced_by": "rules"}), held_for(1000), SENT).usage
+    assert (usage.input_tokens, usage.output_tokens, usage.reasoning_tokens) == (100, 0, 0)
+    assert (usage.cache_write_1h_tokens, usage.cache_write_tokens, usage.cached_tokens) == (30, 40, 30)
+
+
 @pytest.mark.parametrize("figure", [-1, -(10**12), 10**9, 2**63, 1.5, "12", None, True, float("nan"), [1]])
 @pytest.mark.parametrize("name", ["input_tokens", "output_tokens"])
 def test_figures_that_cannot_be_are_an_error_that_names_the_provider(name: str, figure: Any) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from intendant.plugin import CacheMark, CachePrices, PromptReuse, Usage, rewriting_pays, turns_to_pay
 from intendant.spending.caching import LONG, SHORT, marks_for
-from intendant.spending.pricing import Prices, RateCard
+from intendant.spending.pricing import Prices, RateCard, Rates
 
 ANTHROPIC = CachePrices(write=1.25, read=0.1)
 OPENAI = CachePrices(write=1.0, read=0.1)
@@ -195,3 +196,48 @@ def test_marking_is_worth_it_where_turns_are_quick() -> None:
     """So that the two above do not pass because nothing is ever marked."""
     gaps, card = [5.0] * 29, CARDS[1]
     assert agent(card, gaps, by_price(card, gaps)) < 0.4 * agent(card, gaps, FIXED["never"])
+
+
+RATES = Rates(above=-1, input=100, output=1, cache_read=10, cache_write=125, cache_write_1h=200, reasoning=1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls", "rates", "ttl"),
+    [
+        (0, 1, {}, "5m"),
+        (269, 1, {}, "5m"),
+        (270, 1, {}, None),
+        (269.9, 3, {}, "5m"),
+        (270, 3, {}, "1h"),
+        (3419, 3, {}, "1h"),
+        (3420, 3, {}, None),
+        (0, 1, {"cache_write": 189}, "5m"),
+        (0, 1, {"cache_write": 190, "cache_write_1h": 300}, None),
+        (0, 2, {"cache_write": 279, "cache_write_1h": 300}, "5m"),
+        (0, 2, {"cache_write": 280, "cache_write_1h": 300}, None),
+        (0, 1, {"cache_write_1h": 125}, "5m"),
+        (0, 1, {"cache_write_1h": 124}, "1h"),
+        (0, 1, {"cache_read": 74}, "5m"),
+        (0, 1, {"cache_read": 75}, None),
+    ],
+)
+def test_a_prompt_is_kept_where_writing_and_reading_it_cost_less_than_sending_it(
+    seconds, calls, rates, ttl
+) -> None:
+    """For as long as the next call is expected to take at most, a tenth and a twentieth left for the calls."""
+    found = marks_for(PromptReuse(messages=3, calls=calls, seconds=seconds), replace(RATES, **rates))
+    assert found == (() if ttl is None else (CacheMark(messages=3, ttl=ttl),))
+
+
+def test_history_is_rewritten_from_the_turn_on_at_which_it_pays() -> None:
+    """Half of a thousand tokens: 500 are written for 1.25, 1,000 no longer read for 0.1, and 500 saved for 0.1."""
+    assert turns_to_pay(1000, 500, ANTHROPIC) == (500 * 1.25 - 1000 * 0.1) / (500 * 0.1)
+    assert turns_to_pay(1000, 1, ANTHROPIC) == pytest.approx((999 * 1.25 - 100) / 0.1)
+    assert turns_to_pay(1000, -1, ANTHROPIC) == math.inf
+    assert turns_to_pay(1000, 920, ANTHROPIC) == 0.0
+    assert turns_to_pay(1000, 500, CachePrices(write=1.25, read=0.0)) == math.inf
+    assert turns_to_pay(1000, 500, CachePrices(write=0.2, read=0.1)) == 0.0
+    exact = CachePrices(write=1.0, read=0.25)
+    assert turns_to_pay(1000, 500, exact) == 2.0
+    assert [rewriting_pays(1000, 500, turns, exact) for turns in (1, 2, 3)] == [False, True, True]
+    assert (CachePrices().write, CachePrices().read) == (1.25, 0.1)

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from intendant import ContextCompressor
+from intendant.planning.conversation import _without
 from intendant.text.line_worth import Asked, features, kind_of_command, weights
 from intendant.text.listings import shorter_listing
 from intendant.text.observations import plain
@@ -257,3 +258,137 @@ def test_texts_stay_until_the_conversation_is_long_enough_to_be_cached():
     compressor = context(prompt_tokens=100, least_cached=400)
     text = "\n".join(CODE)
     assert [compressor.fit(text).text == text for _ in range(5)] == [True, True, True, False, False]
+
+
+def printed(seed: int, number: int) -> list[str]:
+    """Lines of all sorts, as programs print them."""
+    draw = random.Random(seed)
+    sorts = [
+        "def total_of_{0}(parcel_{1}):",
+        "    # parcels of {0} are counted {1} times",
+        "    return ledger_{0}[{1}]",
+        "        raise ValueError('parcel_{0} of {1}')",
+        "import module_{0}",
+        "class Kind{0}(Base{1}):",
+        "    value_{0} = compute_{1}(day_{0})",
+        "ERROR: request_{0} FAILED after {1} s",
+        "    self.assertEqual(found_{0}, {1})",
+        "",
+        "        path/of/some/file_{0}.py",
+        "A sentence of prose that says something about number {0}.",
+        '    """Keeps parcel {0} of {1}."""',
+        "word_{0} " * 60,
+    ]
+    return [draw.choice(sorts).format(draw.randrange(90), draw.randrange(9)) for _ in range(number)]
+
+
+@pytest.mark.parametrize(
+    ("command", "gaps", "after"),
+    [
+        ("cat app.py", [5, 2, 2, 9, 2, 5, 3, 7, 2, 3, 6, 2], 289),
+        ("sed -n 1,40p app.py", [3, 2, 3, 2], 1150),
+        ("grep -n user_7 app.py", [3, 3, 3, 2, 2, 3], 888),
+        ("pytest -q", [4, 3, 3, 5, 12, 3, 3, 2, 2, 2, 4, 3, 6, 2], 362),
+        ("git diff", [5, 3, 9, 24, 8, 5, 4, 6, 2, 2], 138),
+        ("python run.py", [5, 2, 2, 3, 4, 6, 4, 2, 2, 4, 2], 503),
+        ("make", [7, 4, 4, 9, 14, 8, 5, 4, 6, 2, 2], 164),
+    ],
+)
+def test_which_lines_go_depends_on_the_command_that_printed_them(command, gaps, after) -> None:
+    """As it was when this was written: where other lines go, what was measured of it has to be measured again."""
+    shown = context().fit("\n".join(printed(1, 90)), query=asked(command))
+    assert [int(line[2:-7]) for line in shown.text.split("\n") if line.startswith("[…")] == gaps
+    assert (shown.left_out, shown.tokens_before, shown.tokens_after) == (sum(gaps), 1662, after)
+
+
+def test_lines_are_left_out_of_texts_from_3200_characters_on() -> None:
+    lines = [f"{number:04} filler words of no worth" for number in range(120)]
+    text = "\n".join(lines)[:3199]
+    assert context().fit(text, query=asked("make")).left_out == 0
+    assert context().fit(f"{text}x", query=asked("make")).left_out > 50
+    assert context(lossless=True).fit(f"{text}x" * 2, query=asked("make")).left_out == 0
+
+
+def test_of_an_output_the_first_two_lines_and_the_last_four_stay() -> None:
+    lines = [f"{number:04} filler words of no worth" for number in range(150)]
+    shown = context().fit("\n".join(lines), query=asked("make"))
+    assert shown.text.split("\n") == [*lines[:2], "[…144 lines]", *lines[-4:]]
+
+
+@pytest.mark.parametrize(("dots", "said"), [(11, None), (12, "[5 lines more, as shown above]")])
+def test_texts_of_160_characters_refer_to_nothing(dots, said) -> None:
+    lines = [f"alpha beta gamma delta {number}" for number in range(6)]
+    text = "\n".join(lines) + "." * dots
+    assert len(text) == (160 if said is None else 161)
+    compressor = context(lossless=True)
+    compressor.fit(f"{text}\nmore of it\nand more")
+    assert compressor.fit(text).text == (text if said is None else f"{lines[0]}\n{said}")
+
+
+def test_what_was_run_is_the_first_line_of_the_last_block_or_the_last_line() -> None:
+    """It names the text in later references."""
+    text = "\n".join(CODE)
+    for query, label in (
+        ("first\n```bash\ncat one\n```\nthen\n```bash\n\ncat two\nls\n```\nend of it", "shown by: cat two"),
+        ("let me see\n\ncat three\n\n", "shown by: cat three"),
+        ("cat four", "shown by: cat four"),
+        ("", "shown above"),
+        ("```\n\n```", "shown above"),
+    ):
+        compressor = context(lossless=True)
+        compressor.fit(text, query=query)
+        assert f"as {label}]" in compressor.fit(text).text
+
+
+def test_texts_stay_as_long_as_nothing_of_the_prompt_is_cached() -> None:
+    """The prompt, what is sent and what the model wrote count together, to the token."""
+
+    def shortened(text: str, query: str, prompt: int, least: int) -> list[bool]:
+        compressor = context(prompt_tokens=prompt, least_cached=least)
+        return [compressor.fit(text, query=query).text != text for _ in range(4)]
+
+    text = "\n".join(f"{line}  " for line in CODE)
+    tokens = count(text)
+    assert shortened(text, "", 0, 0) == [True] * 4
+    assert shortened(text, "", 100, 100) == [True] * 4, "just as long"
+    assert shortened(text, "", 100, 101) == [False, True, True, True]
+    assert shortened(text, "", 100, 100 + tokens) == [False, True, True, True]
+    assert shortened(text, "", 100, 101 + tokens) == [False, False, True, True]
+    query = "twenty-eight characters long"
+    assert shortened(text, query, 0, tokens + 7) == [False, True, True, True]
+    assert shortened(text, query, 0, tokens + 8) == [False, False, True, True]
+
+
+def test_of_an_envelope_only_what_is_unusual_is_said() -> None:
+    def wrapped(inner: str, value: str | None = "5", tag: str = "output") -> str:
+        head = "" if value is None else f"<returncode>{value}</returncode>\n"
+        return f"{head}<{tag}>\n{inner}\n</{tag}>"
+
+    compressor = context()
+    assert compressor.fit(wrapped("one two three four")).text == wrapped("one two three four")
+    assert compressor.fit(wrapped("five")).text == "five"
+    for value in ("0", "7"):
+        assert compressor.fit(wrapped("five six", value)).text == f"[returncode {value}]\nfive six"
+        assert compressor.fit(wrapped("", value)).text == f"[returncode {value}]"
+    assert compressor.fit(wrapped("")).text == "[no output]"
+    other = wrapped("five six", None, "stdout")
+    assert compressor.fit(other).text == other, "another envelope is shown once too"
+    assert compressor.fit(other).text == "five six"
+    assert compressor.fit(wrapped("five six")).text == wrapped("five six")
+    two = "<a>\none\n</a>\n<a>\ntwo\n</a>"
+    for both in (two, f"<n>5</n>\n{two}"):
+        assert [compressor.fit(both).text for _ in range(2)] == [both, both], "two are no envelope"
+    assert compressor.fit(wrapped("short")).left_out == 0
+
+
+def test_a_single_line_is_not_left_out() -> None:
+    """A mark would take its place."""
+    lines = [f"line {number}" for number in range(9)]
+    stay = [True, False, True, False, False, True, False, False, False]
+    assert _without(lines, stay) == (
+        ["line 0", "line 1", "line 2", "[…2 lines]", "line 5", "[…3 lines]"],
+        5,
+    )
+    assert _without(lines[:4], stay[:4]) == (lines[:4], 0)
+    assert _without(lines[:2], [False, False]) == (["[…2 lines]"], 2)
+    assert _without([], []) == ([], 0)

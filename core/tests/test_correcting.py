@@ -149,3 +149,24 @@ async def test_a_corrected_budget_holds_from_now_on(failed, limits, tokens) -> N
     assert result.metrics.budget_tokens == tokens
     state = await service._engine.store.do(budgets.find(f"run:{first.run_id}"))
     assert state.limit_tokens == tokens
+
+
+SHAPES = {
+    "a wait": "  - {id: w, needs: [a], wait: {for: 0.01}}\n",
+    "an approval": '  - {id: w, needs: [b], approve: {ask: "Go on?", within: 5, otherwise: approve}}\n',
+    "items": '  - {id: w, for_each: [1], steps: [{id: x, intent: ask, prompt: "third"}]}\n',
+    "a loop": '  - {id: w, loop: {state: {n: 1}, max: 1, steps: [{id: x, intent: ask, prompt: "third"}], next: {n: 2}, while: "state.n > 5"}}\n',
+    "an error's way": '  - {id: w, intent: ask, prompt: "wrong", on_error: {output: 1}}\n',
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_corrected_workflow_is_read_again_whatever_steps_it_has(failed, shape) -> None:
+    """It still fails, so that it is resumed once more, by what the database keeps of it."""
+    service, _, _, file = failed
+    file.write_text(FILE + SHAPES[shape])
+    first, event = await resumed(service, workflow=Workflow.load(file))
+    assert (first.status, event.corrected) == ("failed", True)
+    again, event = await resumed(service)
+    assert (again.status, event.corrected) == ("failed", False)
+    assert set(again.steps) == {"a", "b", "c", "w"}

@@ -79,3 +79,72 @@ def test_a_row_without_its_parts_is_refused(row):
     """It says which part is missing."""
     with pytest.raises(ValueError, match="step|gold"):
         LabelledStep.of_row(row)
+
+
+def test_the_report_says_everything():
+    assert RESULT.report().splitlines() == [
+        "                      steps  strict  lenient",
+        "all                       3   33.3%    66.7%",
+        "platform a                2   50.0%   100.0%",
+        "platform b                1    0.0%     0.0%",
+        "difficulty easy           1  100.0%   100.0%",
+        "difficulty hard           2    0.0%    50.0%",
+        "gold extract              1    0.0%   100.0%",
+        "gold filter               1    0.0%     0.0%",
+        "gold send                 1  100.0%   100.0%",
+        "",
+        "answered at 95 % lenient: 66.7%",
+        "no step of work, recognised: 50.0%; steps of work lost by it: 33.3%",
+        "calibration error: 0.440",
+        "",
+        "confidence  right  steps",
+        "      0.55   0.00      1",
+        "      0.65   0.00      1",
+        "      0.85   0.00      1",
+        "      0.93   1.00      2",
+        "",
+        "label / answer enrich extrac filter   none   send",
+        "enrich              ·      ·      ·      ·      ·",
+        "extract             1      ·      ·      ·      ·",
+        "filter              ·      ·      ·      1      ·",
+        "none                ·      ·      ·      1      1",
+        "send                ·      ·      ·      ·      1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rights", "accuracy", "share"),
+    [
+        ([1, 1, 1, 1], 0.95, 1.0),
+        ([1, 1, 1, 0], 0.95, 0.75),
+        ([1, 1, 1, 0], 0.75, 1.0),
+        ([0, 1, 1, 1], 0.75, 1.0),
+        ([0, 1, 1, 1], 0.95, 0.0),
+        ([1, 0, 1, 1], 0.95, 0.25),
+    ],
+)
+def test_so_many_of_the_surest_are_answered_that_enough_are_right(rights, accuracy, share):
+    steps = [labelled("send") for _ in rights]
+    said = [("send" if right else "filter", 0.9 - place / 10) for place, right in enumerate(rights)]
+    assert evaluate(steps, answering(*said)).coverage(accuracy) == share
+
+
+def test_answers_of_like_confidence_are_told_together():
+    said = [("send", 0.0), ("filter", 0.49), ("send", 0.5), ("send", 1.0), ("filter", 0.99)]
+    found = evaluate([labelled("send") for _ in said], answering(*said))
+    assert found.reliability(2) == [(2, pytest.approx(0.245), 0.5), (3, pytest.approx(0.83), pytest.approx(2 / 3))]
+    assert [part.steps for part in found.reliability()] == [1, 1, 1, 2]
+
+
+def test_a_row_is_read_with_what_is_known_of_it():
+    row = {"step": {"name": "x"}, "gold": "send", "alt": "", "platform": None, "difficulty": 3}
+    assert LabelledStep.of_row(row) == LabelledStep({"name": "x"}, "send", None, "", "3")
+    for wrong in (
+        {"gold": "send"},
+        {"step": [], "gold": "send"},
+        {"step": {}},
+        {"step": {}, "gold": ""},
+        {"step": {}, "gold": 1},
+    ):
+        with pytest.raises(ValueError, match="is missing"):
+            LabelledStep.of_row(wrong)

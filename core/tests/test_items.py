@@ -11,6 +11,7 @@ import pytest
 
 from intendant import Workflow, WorkflowError
 from intendant.events import ItemsEnded, ItemsStarted, StepSkipped
+from intendant.pilot.items import address_key
 from intendant.plugin import (
     Connector,
     ConnectorCall,
@@ -485,3 +486,23 @@ async def test_a_list_that_is_longer_than_may_be_asks_nothing() -> None:
     assert "6 items, more than the 5" in failure.message
     assert "run.max_items" in failure.hint
     assert not provider.calls
+
+
+@pytest.mark.parametrize(
+    ("key", "address"),
+    [
+        ("plain key", "plain key"),
+        ("a/b[c]%d", "a%2Fb%5Bc%5D%25d"),
+        ("line\nbreak\ttab", "line%20break%20tab"),
+        ("k" * 80, "k" * 80),
+    ],
+)
+def test_a_key_stands_in_addresses_without_what_these_are_made_of(key, address) -> None:
+    assert address_key(key) == address
+
+
+def test_a_long_key_is_cut_in_addresses_and_stays_its_own() -> None:
+    one, two = address_key("k" * 81), address_key("k" * 82)
+    assert one != two
+    assert {len(each) for each in (one, two)} == {80}
+    assert all(each.startswith("k" * 71 + "~") for each in (one, two))

@@ -211,3 +211,51 @@ async def test_the_same_content_is_sent_in_the_same_bytes() -> None:
     first, second, third = result.steps["a"].output
     assert first == second
     assert len(third) < len(first)
+
+
+TWELVE = "".join(f"line {number}\n" for number in range(1, 13))
+PUMPS = "".join(f"{'the pump' if number in (2, 11) else 'nothing'} {number}\n" for number in range(1, 13))
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "room", "given"),
+    [
+        (TWELVE, "2-3", 400, "[lines 2-3 of 12]\nline 2\nline 3\n"),
+        (TWELVE, "12", 400, "[lines 12-12 of 12]\nline 12\n"),
+        (TWELVE, "0", 400, "[lines 1-1 of 12]\nline 1\n"),
+        (TWELVE, "13", 400, "[nothing of that; the whole has 12 lines]"),
+        (TWELVE, "5-4", 400, "[nothing of that; the whole has 12 lines]"),
+        (TWELVE, "1-5", 39, "[lines 1-2 of 12; cut]\nline 1\nline 2\n"),
+        (TWELVE, "1-5", 38, "[lines 1-1 of 12; cut]\nline 1\n"),
+        (TWELVE, "3-5", 31, "[line 3 alone is more than asked for]"),
+        (TWELVE, "3-5", 0, "[line 3 alone is more than asked for]"),
+        (TWELVE, "Line 6", 400, "[lines 4-8 of 12]\n" + "".join(f"line {n}\n" for n in range(4, 9))),
+        (TWELVE, "zebra", 400, "[nothing of that; the whole has 12 lines]"),
+        (TWELVE, "", 4000, f"[lines 1-12 of 12]\n{TWELVE}"),
+        (
+            PUMPS,
+            "pump",
+            400,
+            "[lines 1-12 of 12]\nnothing 1\nthe pump 2\nnothing 3\nnothing 4\n…\nnothing 9\nnothing 10\nthe pump 11\nnothing 12\n",
+        ),
+        (PUMPS, "pump 11", 400, "[lines 9-12 of 12]\nnothing 9\nnothing 10\nthe pump 11\nnothing 12\n"),
+        (PUMPS, "pump", 80, "[lines 1-9 of 12; cut]\nnothing 1\nthe pump 2\nnothing 3\nnothing 4\n…\nnothing 9\n"),
+        (PUMPS, "?!", 4000, f"[lines 1-12 of 12]\n{PUMPS}"),
+    ],
+)
+def test_a_part_is_given_below_a_line_that_says_which_it_is(text, part, room, given) -> None:
+    assert receipts.slice_of(text, part, len, room) == given
+
+
+def test_a_part_takes_four_thousand_tokens_at_most() -> None:
+    text = "123456789\n" * 1000
+    assert 3980 <= len(receipts.slice_of(text, "", len, 100_000)) <= 4000
+    assert len(receipts.slice_of(text, "1-999", len)) <= 400
+
+
+def test_a_handle_is_the_end_of_the_digest_of_a_text() -> None:
+    assert receipts.digest_of("abc").startswith("ba7816bf")
+    assert receipts.handle_of("abc") == f"{int(receipts.digest_of('abc'), 16) % 1_000_000_000:09}"
+    assert {len(receipts.handle_of(str(number))) for number in range(300)} == {9}
+    assert receipts.digest_of("\ud800")
+    assert receipts.asked_of({"handle": "h", "part": "1-2", "max_tokens": 7}) == ("h", "1-2", 7)

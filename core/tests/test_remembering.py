@@ -10,6 +10,7 @@ from intendant import IntendantError, MemoryContext, SyncOrchestrationService, W
 from intendant.cli.app import app_for
 from intendant.config.agent_files import AgentDefinition
 from intendant.model.results import Failure, Metrics, RunResult, RunStatus, StepOutcome
+from intendant.pilot import remembering
 from intendant.planning import experience, forgetting
 from intendant.planning.experience import PastRun
 from intendant.plugin import (
@@ -395,3 +396,23 @@ def test_the_command_adds_lists_shows_edits_exports_and_forgets(url, tmp_path: P
     assert json.loads(command("forget", "clerk", "--all", "--json", *db)) == {"forgotten": 1, "told_runs": []}
     assert command("export", "clerk", *db) == ""
     assert "remembers nothing" in command("list", "default", *db, code=2)
+
+
+def test_what_a_run_is_for_is_its_name_its_short_inputs_and_what_its_steps_ask() -> None:
+    flow = Workflow.model_validate(
+        {
+            "name": "billing",
+            "description": "Send bills",
+            "steps": [
+                {"id": "a", "intent": "chat", "prompt": "who owes"},
+                {"id": "b", "intent": "chat", "name": "Tell them"},
+                {"id": "w", "wait": {"for": 1}},
+            ],
+        }
+    )
+    inputs = {"month": "May", "year": 2026, "share": 0.5, "sure": True, "rows": [1], "map": {}, "none": None}
+    said = "billing\nSend bills\nMay\n2026\n0.5\nTrue\nwho owes\nTell them"
+    assert remembering._question(flow, inputs) == said
+    most = {"long": "x" * 4000, "longer": "y" * 4001}
+    assert remembering._question(flow, most) == ("billing\nSend bills\n" + "x" * 4000)[:2000]
+    assert "y" not in remembering._question(flow, {"longer": "y" * 4001}).replace("Tell them", "")

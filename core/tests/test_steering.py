@@ -218,3 +218,25 @@ async def test_a_host_goes_on_without_a_database_where_the_master_switch_is_off(
         assert not await service.orchestrator().initialize(flow)
         with pytest.raises(StoreError):
             await service.steering.refresh(now=True)
+
+
+async def test_operators_are_told_at_once_what_another_process_has_set(tmp_path) -> None:
+    """Runs look now and then; operators see what is."""
+    db = f"sqlite:///{tmp_path / 'x.db'}"
+    async with engine(db=db) as running, engine(db=db) as other:
+        asked = running.operations
+        state, _ = await asked.setting("budget.memory_tokens")
+        assert state.value == 800
+        await other.steering.change({"budget.memory_tokens": 77}, by="eva")
+        state, layers = await asked.setting("budget.memory_tokens")
+        assert state.value == 77
+        assert [layer.value for layer in layers][:1] == [77]
+        await other.steering.change({"budget.memory_tokens": 78}, by="eva")
+        found = {each.key: each.value for each in await asked.settings()}
+        assert found["budget.memory_tokens"] == 78
+        assert (await asked.flags("a"))["routing_enabled"]
+        await other.steering.change({"flags.routing_enabled": False}, by="eva")
+        assert not (await asked.flags("a"))["routing_enabled"]
+        assert await asked.rollouts() == {}
+        await other.operations.start_rollout("compression_enabled", by="eva")
+        assert list(await asked.rollouts()) == ["compression_enabled"]

@@ -14,13 +14,13 @@ from intendant.model.workflow import Json
 from intendant.text.dates import day_of
 
 SHOWN = 40
+"""Characters of a value that a message shows."""
 LOOKED_AT = 10_000
 """Values by which it is told whether texts stand in the order of what they write."""
 _STAMP = re.compile(
     r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:Z|[+-]\d{2}(?::?\d{2})?)", re.IGNORECASE
 )
 _NUMERAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?")
-"""Characters of a value that a message shows."""
 NAMES = ("id", "key", "name")
 
 

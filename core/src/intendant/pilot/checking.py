@@ -192,7 +192,7 @@ class _Checker:
                 yield self.workflow.document.problem(fault[0], path, hint=fault[1])
 
     def needs(self, placed: Placed) -> Iterator[Problem]:
-        known = {step.id for step in placed.siblings}
+        known = [step.id for step in placed.siblings]
         for place, need in enumerate(placed.step.needs):
             if need not in known:
                 yield self.problem(placed, ("needs", place), f"there is no step '{need}'", _close(need, known))

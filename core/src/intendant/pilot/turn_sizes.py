@@ -203,7 +203,7 @@ def cut_to(text: str, room: int, count: Callable[[str], int]) -> str:
 
 def _without_middle(text: str, kept: int) -> str:
     first = kept - kept // 3
-    last = text[len(text) - kept // 3 :] if kept // 3 else ""
+    last = text[len(text) - kept // 3 :]
     return f"{text[:first]}\n[… {len(text) - kept} characters left out …]\n{last}"
 
 

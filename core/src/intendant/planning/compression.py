@@ -249,7 +249,7 @@ class CompressionChain:
         return best
 
     async def _aimed(
-        self, task: _Task, exact: _State, target: int, tried: tuple[str, ...], name: str = "auto"
+        self, task: _Task, exact: _State, target: int, tried: tuple[str, ...], name: str = ""
     ) -> _State | None:
         """The largest selection found that fits once it is encoded, or else the smallest found; None if no
         compressor
@@ -293,7 +293,7 @@ class CompressionChain:
     @staticmethod
     def _after(exact: _State, state: _State | None) -> _State | None:
         """A selection from a base that had itself been rewritten: what was done before counts too."""
-        if state is None or exact.whole is False or exact.lossless:
+        if state is None or exact.lossless:
             return state
         return replace(state, dropped=(*exact.dropped, *state.dropped), lossless=False)
 
@@ -307,16 +307,15 @@ class CompressionChain:
         tried: tuple[str, ...],
         *,
         exact: bool,
-        name: str = "auto",
+        name: str = "",
         model: ModelClient | None = None,
     ) -> Compression | None:
-        strategy = task.policy.strategy if name == "auto" else name
         request = CompressRequest(
             text=text,
             tokens=tokens,
             target_tokens=target,
             count=task.count,
-            strategy=strategy if not exact or task.policy.strategy == "auto" else task.policy.strategy,
+            strategy=name or task.policy.strategy,
             lossless_only=exact,
             tried=tried,
             query=task.query,
@@ -331,7 +330,7 @@ class CompressionChain:
 
     @staticmethod
     def _next(task: _Task, state: _State, answer: Compression) -> _State | None:
-        """The state after *answer*, or None if it is no shorter."""
+        """The state after an exact *answer*, or None if it is no shorter."""
         after = task.count(answer.text)
         if after >= state.tokens:
             return None
@@ -343,7 +342,7 @@ class CompressionChain:
             names=(*state.names, answer.strategy),
             dropped=(*state.dropped, *answer.dropped),
             lossless=state.lossless and answer.lossless,
-            whole=state.whole and (answer.lossless or answer.preserving),
+            whole=state.whole,
         )
 
     @staticmethod
@@ -390,4 +389,4 @@ def _between(low: tuple[int, int], high: tuple[int, int], wanted: int) -> int:
     """Where a line through two points (aim, size) has the size that is wanted, a little below, between the two."""
     rise = max(1, high[1] - low[1])
     aim = low[0] + int((high[0] - low[0]) * (0.995 * wanted - low[1]) / rise)
-    return min(high[0] - 1, max(low[0] + 1, aim))
+    return max(low[0] + 1, aim)  # Below the high end, whose size is above what is wanted.

@@ -56,14 +56,14 @@ class PastRun(NamedTuple):
 
 
 def importance_of(result: RunResult, before: str | None) -> int:
-    """1 to 10: base 5, and bonuses (reference, 9.6, which does not say which): 2 more for a run that failed, was
-    refused or overran, 1 for an error that was handled, 1 less for one that ended well like the one *before*.
+    """4 to 8, of 10: base 5, and bonuses (reference, 9.6, which does not say which): 2 more for a run that failed,
+    was refused or overran, 1 for an error that was handled, 1 less for one that ended well like the one *before*.
     """
     trouble = result.status is not RunStatus.completed
     score = BASE + (TROUBLE if trouble else 0) + (HANDLED if result.handled else 0)
     if not trouble and before == result.status.value:
         score += ROUTINE
-    return min(10, max(1, score))
+    return score
 
 
 def summary_of(

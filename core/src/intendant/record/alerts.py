@@ -210,15 +210,15 @@ def raised_since(
     times = sorted({at for at, _ in samples if at <= now} | {now})
     coming = deque(samples)
     for at in times:
+        while window and window[0][0] <= at - alerts.window_seconds:
+            total -= window.popleft()[1]
+        if not window:  # then it was empty before these samples came
+            since = None
         while coming and coming[0][0] <= at:
             window.append(coming.popleft())
             total += window[-1][1]
-        while window and window[0][0] <= at - alerts.window_seconds:
-            total -= window.popleft()[1]
         mean = total / len(window) if window else 0.0
-        if not window:
-            since = None
-        elif since is None:
+        if since is None:
             since = at if len(window) >= alerts.least and beyond(mean) else None
         elif (mean >= clear) if below else (mean < alerts.clear_factor * clear):
             since = None

@@ -7,7 +7,7 @@ not known is refused where a limit in dollars is to be kept: an unknown price is
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from math import ceil
@@ -173,11 +173,11 @@ class Prices:
         found = info.get_prices(now, {"processing": "batch"} if lane == "batch" else None)
         if getattr(found, "input_mtok", None) is None:  # it is paid by the hour, or the page: not known either
             raise _not_known(provider, model)
-        # Prices may begin on a day or hold for hours of one; each such border is on a full hour.
-        until = now.replace(minute=0, second=0, microsecond=0).timestamp() + 3600
+        # Prices may begin on a day or hold for a part of one, such as from 16:30 on: borders are on full minutes.
+        until = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
         factor = self._factors.get(provider, 1.0)
         version = _data_version() if factor == 1.0 else f"{_data_version()} times {factor:g}"
-        return RateCard(_steps(found, factor), version), datetime.fromtimestamp(until, UTC)
+        return RateCard(_steps(found, factor), version), until
 
     def days_old(self) -> int | None:
         """Days since the newest price in the data began; None if none in use is from the data. What the data

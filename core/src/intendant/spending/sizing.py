@@ -215,7 +215,7 @@ class Sizes:
             self._breaches[name] = self._breaches.get(name, 1.0) * reported / counted
         if self._proven or request is None:
             return
-        texts = "\n".join(texts_of(request))
+        texts = "\n".join(filter(None, texts_of(request)))
         profile = profile_of(texts)
         factor = self._corrections.factor(name, profile)
         self._corrections.observe(name, int(counted / factor), reported, profile)

@@ -79,7 +79,7 @@ def _missing(reported: int, texts: Sequence[str]) -> int:
     if reported * MOST_PER_TOKEN >= sum(map(len, texts)):
         return 0  # Usual, and seen without counting words.
     least = sum(map(fewest_tokens, filter(None, texts)))
-    too_low = least > 0 if reported == 0 else least >= SHORTEST and reported < least / WORDS_PER_TOKEN
+    too_low = reported == 0 or (least >= SHORTEST and reported < least / WORDS_PER_TOKEN)
     return least if too_low else 0
 
 
