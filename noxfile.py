@@ -292,7 +292,7 @@ def value(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """What gets through other people's budgets and ours; what their routers add to a call, and how well they choose."""
+    """What gets through other people's budgets and ours; what their routers add to a call, and how they choose."""
     session.install("litellm", "pydantic-ai-slim", "openai", "./core", "./plugins/provider-openai")
     offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     for script in ("ledger_peers.py", "gateway.py"):
