@@ -2,6 +2,7 @@
 
 import os
 import random
+from time import process_time
 
 import pytest
 
@@ -194,6 +195,15 @@ def test_a_word_of_the_language_is_no_name():
     names = dict(zip(CODE, features(CODE, Asked("file", set(), set(), set())), strict=True))
     assert "names:0" in names["import json"]
     assert "names:1" in names["    def total_of(self, parcel):"]
+
+
+@pytest.mark.parametrize(
+    "command", ["python" * 30_000, "A=1 " * 50_000, "sed " * 50_000, "; " * 100_000, "x" * 300_000]
+)
+def test_hostile_commands_are_told_at_once(command):
+    begin = process_time()
+    kind_of_command(command)
+    assert process_time() - begin < 1
 
 
 def test_files_keep_more_than_listings_of_the_same_length_and_shorter_texts_every_line():

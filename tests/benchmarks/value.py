@@ -4,9 +4,9 @@
 
 FOLDER holds `routing/*.jsonl.gz` (outcomes), `agents/` (runs and the script that bills them) and `compression/`
 (documents and the script that scores them). What is learned is learned on other rows than it is judged on, but for
-the agents' line weights, which were learned on these runs as well: that row says so. Intervals are bootstraps over
-rows, runs or documents (95 %). What is measured is the bill of calls that were really made, at list prices; what is
-estimated is named in the table.
+the agents' line weights, which were learned on these runs as well (that row says so), and what counts in documents of
+a kind, which was tuned on these. Intervals are bootstraps over rows, runs or documents (95 %). What is measured is the
+bill of calls that were really made, at list prices; what is estimated is named in the table.
 """
 
 import argparse

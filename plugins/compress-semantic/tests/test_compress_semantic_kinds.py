@@ -1,6 +1,7 @@
 """What counts in mails, manuals, talk, diffs and what commands print."""
 
 import re
+from time import process_time
 
 import pytest
 from hypothesis import given, strategies as st
@@ -190,6 +191,16 @@ def test_no_word_of_a_talk_is_lost_or_made_up(said: list[str]) -> None:
     again = [word.strip(".") for word in found if word.strip(".")]
     left = [word for place, word in enumerate(again) if place == 0 or again[place - 1] != word]
     assert left == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [" " * 300_000, "{a" * 150_000, "h" * 300_000, "A." * 150_000, "no, " * 80_000, "[" * 300_000, "m-" * 150_000],
+)
+def test_hostile_talk_takes_no_longer_than_its_length(text: str) -> None:
+    begin = process_time()
+    written_down(f"A: {text}\nB: {text}\n")
+    assert process_time() - begin < 3
 
 
 TALK = (

@@ -33,6 +33,8 @@ _QUOTES = re.compile(r'"""|\'\'\'')
 _FUNCTION = re.compile(r"\s*(?:async\s+def|def|function|func|fn)\s+\w")
 _HOLDS = (("call", _CALL), ("error", _ERROR), ("path", _PATH))
 _SHORT = 4
+LOOKED_AT = 500
+"""Characters of a command."""
 _STARTS = (
     ("comment", ("#", "//", "*", "/*", "..")),
     ("import", ("import ", "from ", "using ", "#include", "require")),
@@ -64,7 +66,9 @@ _BEFORE = re.compile(r"^(?:(?:sudo|env|time|timeout(?: +\d+\w?)?)\s+|\w+=\S* +)+
 
 def kind_of_command(command: str) -> str:
     """What sort of output a command has; empty if it is unknown."""
-    parts = [_BEFORE.sub("", part) for part in _JOINTS.split(command.strip()) if not _SILENT.match(part)]
+    parts = [
+        _BEFORE.sub("", part) for part in _JOINTS.split(command[:LOOKED_AT].strip()) if not _SILENT.match(part)
+    ]
     return next((name for name, pattern in _COMMANDS if any(map(pattern.match, parts))), "")
 
 
