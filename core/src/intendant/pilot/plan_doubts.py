@@ -38,10 +38,13 @@ def doubted(engine: Engine, plan: Plan, inputs: Mapping[str, Json] | None) -> Pl
             said, budgets = handler.instructions, (plan.budget_tokens, plan.budget_micro_usd)
             yield from least.doubts(step, workflow, said, *budgets, plan.candidates)
 
-    steps = []
-    for step in plan.steps:
-        more = tuple(dict.fromkeys(found(step)))
-        steps.append(step.model_copy(update={"warnings": (*step.warnings, *more)}) if more else step)
+    doubts = [tuple(dict.fromkeys(found(step))) for step in plan.steps]
+    if not any(doubts):
+        return plan
+    steps = [
+        step.model_copy(update={"warnings": (*step.warnings, *more)}) if more else step
+        for step, more in zip(plan.steps, doubts, strict=True)
+    ]
     return plan.model_copy(update={"steps": tuple(steps)})
 
 
