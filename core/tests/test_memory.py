@@ -133,3 +133,18 @@ async def test_its_line_comes_first_and_never_takes_more_than_a_third() -> None:
         assert [step.memory_tokens for step in steps] == [line, line]
         assert sum(step.tokens for step in steps) <= total
         assert all(step.tokens > line for step in steps)
+
+
+@pytest.mark.parametrize(("memory", "recorded"), [(MEMORY, 1), (MemoryContext(profile="Ada."), 0)])
+async def test_what_was_left_out_of_memory_is_on_record_once_for_all_steps_that_are_told(memory, recorded) -> None:
+    seen: list[object] = []
+    flow = Workflow.model_validate({"name": "w", "steps": [{"id": name, "intent": "chat"} for name in "abc"]})
+    settings = {"budget": {"tokens_per_workflow": 9000, "memory_tokens": 120}}
+    provider = ScriptedProvider("yes")
+    async with engine(Chatty(), Head(), provider, settings=settings) as service:
+        await service.run(flow, memory=memory, on_event=seen.append)
+    assert all("Ada" in asked.system for _, asked in provider.calls)
+    assert len(provider.calls) == 3
+    compressed = [event for event in seen if event.type == "token_compressed"]
+    assert len(compressed) == recorded
+    assert all((event.original, event.seconds) == ("", 0.0) for event in compressed)

@@ -27,11 +27,11 @@ def test_rows_are_read_from_plain_and_compressed_files_one_after_the_other(tmp_p
 @pytest.mark.parametrize(
     "content",
     [
-        None,
-        gzip.compress(b"x" * 1000)[:20],
-        b"\xff",
-        gzip.compress(b"\xff"),
-        b"\x1f\x8bnothing that was packed",
+        pytest.param(None, id="no file"),
+        pytest.param(gzip.compress(b"x" * 1000)[:20], id="broken off"),
+        pytest.param(b"\xff", id="no text"),
+        pytest.param(gzip.compress(b"\xff"), id="no text, packed"),
+        pytest.param(b"\x1f\x8bnothing that was packed", id="not packed"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, content) -> None:

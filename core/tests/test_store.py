@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, inspect, select, text, update
 
 from intendant import Fenced, RunNotFound, StoreError, events
 from intendant.model.errors import SchemaMismatch
@@ -15,7 +15,7 @@ from intendant.record.journal import Journal, read_events
 from intendant.record.rows import NewEvent, RunRow
 from intendant.record.store import Store, bookings, budgets, database, runs
 from intendant.record.store.chain import verify
-from intendant.record.store.tables import HEAD, metadata
+from intendant.record.store.tables import HEAD, metadata, run
 
 
 def row(run_id: str = "r_1", created_at: float = 1.0) -> RunRow:
@@ -367,3 +367,14 @@ def test_several_processes_may_be_the_first_to_open_a_database(tmp_path) -> None
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(opened, range(60))) == ["opened"] * 60
+
+
+@pytest.mark.parametrize(
+    ("woken", "until", "due"), [(None, 10.0, 10.0), (5.0, 10.0, 5.0), (15.0, 10.0, 10.0), (5.0, None, 5.0)]
+)
+async def test_a_run_that_was_woken_before_it_waits_stays_due(store, woken, until, due) -> None:
+    fence = await store.do(runs.open_run(row()))
+    await store.do(lambda connection: connection.execute(update(run).values(due_at=woken)) and None)
+    await store.do(runs.finish_run(fence, "waiting", until))
+    found = await store.do(lambda connection: connection.execute(select(run.c.due_at, run.c.status)).one())
+    assert tuple(found) == (due, "waiting")

@@ -216,8 +216,8 @@ class CountCorrection:
     def factor(self, model: str, profile: str = "") -> float:
         """What counts of texts of a kind are to be multiplied by; 1 as long as too little is known."""
         ratios = self._ratios.get((model, profile), ())
-        highest = MARGIN * max(ratios, default=1.0)
-        return highest if len(ratios) >= SEEN else max(1.0, highest if ratios else 1.0)
+        highest = MARGIN * max(ratios, default=0.0)
+        return highest if len(ratios) >= SEEN else max(1.0, highest)
 
 
 # --- without a tokenizer ---
