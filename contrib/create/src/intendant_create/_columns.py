@@ -2,25 +2,36 @@
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from intendant_create._words import BEST, plain
+from intendant_create._words import BEST, DROPS, plain
 
 Json = Any
 MOST_BYTES = 65_536
 """Of a file that are read for its header."""
 SAMPLE = 50
 """Rows that are looked at, to tell numbers from words."""
+MOST_VALUES = 20
+"""Values of a column that are states or kinds: of more, none is looked for in a sentence."""
+LEAST_LETTERS = 3
+"""Of such a value."""
 
 
 class Columns:
-    """Names of columns, and which hold numbers."""
+    """Names of columns, which of them hold numbers, and the values of those that hold a few words."""
 
-    def __init__(self, names: Sequence[str] = (), numbers: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        names: Sequence[str] = (),
+        numbers: Sequence[str] = (),
+        values: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.names = list(names)
         self.numbers = set(numbers)
+        self.values = dict(values or {})
         self._seen: list[set[str]] = []
 
     def update(self, other: "Columns") -> None:
@@ -28,6 +39,17 @@ class Columns:
         self._seen.append(set(other.names))
         self.names += [name for name in other.names if name not in self.names]
         self.numbers |= other.numbers
+        self.values |= other.values
+
+    def named(self, said: str) -> dict[tuple[str, bool], list[str]]:
+        """The values that a clause names, by column and whether they are those that are not wanted."""
+        found: dict[tuple[str, bool], list[str]] = {}
+        for column, values in self.values.items():
+            for value in values:
+                match = re.search(rf"(?P<not>{_NOT})?(?<!\w){re.escape(plain(value))}{_ENDING}(?!\w)", said)
+                if match is not None and self.find([plain(value)]) is None:
+                    found.setdefault((column, match["not"] is not None), []).append(value)
+        return found
 
     def find(self, words: Sequence[str]) -> str | None:
         """The first column that one of *words* names, in the singular or the plural."""
@@ -58,7 +80,8 @@ def columns_of(folder: str, path: str) -> Columns:
             head = file.read(MOST_BYTES)
     except (OSError, ValueError):
         return Columns()
-    lines = head.splitlines()[: SAMPLE + 1]
+    whole = head.splitlines()[: None if len(head) < MOST_BYTES else -1]
+    lines = whole[: SAMPLE + 1]
     try:
         dialect: Any = csv.Sniffer().sniff("\n".join(lines[:5]), ",;\t|")
     except csv.Error:
@@ -68,7 +91,24 @@ def columns_of(folder: str, path: str) -> Columns:
         return Columns()
     names, body = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
     numbers = [name for at, name in enumerate(names) if body and all(_is_number(row[at]) for row in body)]
-    return Columns(names, numbers)
+    words = [name for name in names if name not in numbers]
+    return Columns(names, numbers, _values(csv.DictReader(whole, dialect=dialect), words))
+
+
+def _values(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, list[str]]:
+    """The values of columns that hold a few words again and again."""
+    times: dict[str, Counter[str]] = {name: Counter() for name in columns}
+    for row in rows:
+        for name, counted in times.items():
+            if isinstance(value := row.get(name), str) and len(counted) <= MOST_VALUES:
+                counted[value.strip()] += 1
+    return {
+        name: [
+            value for value in counted if len(value) >= LEAST_LETTERS and value.lower() not in ("true", "false")
+        ]
+        for name, counted in times.items()
+        if len(counted) <= MOST_VALUES and max(counted.values(), default=0) > 1
+    }
 
 
 def _is_number(text: str) -> bool:
@@ -96,6 +136,13 @@ _MEASURES: Mapping[str, str] = {
     "min": r"\b(?:min\b|lowest|smallest|niedrigst|minim)",
 }
 _PER = re.compile(r"\b(?:per|by|je|pro|nach|par|por)\s+(?P<name>[\w_]+)")
+_NOT = (
+    r"\b(?:not|no|non|without|except|but|excluding|other than|nicht|keine?|ohne|ausser|sauf|sans|pas|sin|salvo|"
+    r"excepto|no|senza|tranne|sem|nao|exceto|niet|zonder|behalve)\s+(?:(?:the|die|der|den|les|los|las|le|gli|os|as|de)\s+)?"
+)
+"""Before what is not wanted."""
+_ENDING = r"(?:e[nrsm]?|s)?"
+"""Of a value that a sentence bends: offene, faileds."""
 _WITHOUT = re.compile(
     r"\b(?:without|missing|ohne|sans|sin|senza|sem|zonder)\s+(?:an?|eine?n?|une?|una?|um|een)?\s*(?P<name>\w+)"
 )
@@ -134,20 +181,42 @@ def _filter(said: str, words: Sequence[str], columns: Columns) -> tuple[dict[str
     if re.search(r"\b(?:dup|dedup|doppel|dopplung|doublon|duplic|dubbel)", said):
         key = columns.find([match["name"] for match in _PER.finditer(said)])
         return {"unique_by": [key] if key else "*"}, False
-    conditions = []
-    for pattern, sign in ((_ABOVE, ">"), (_BELOW, "<")):
-        number = columns.find([word for word in words if columns.find([word]) in columns.numbers])
-        if (match := pattern.search(said)) is not None and number is not None:
-            conditions.append(f"item[{_quoted(number)}] {sign} {match['number'].replace(',', '.')}")
+    found: list[tuple[str, str]] = []
+    for pattern, sign, other in ((_ABOVE, ">", "<="), (_BELOW, "<", ">=")):
+        if (match := pattern.search(said)) is not None:
+            number = columns.find([word for word in words if columns.find([word]) in columns.numbers])
+            if number is None:
+                return {}, True  # of what is not said
+            item, limit = f"item[{_quoted(number)}]", match["number"].replace(",", ".")
+            found.append((f"{item} {sign} {limit}", f"{item} {other} {limit}"))
     if (match := _WITHOUT.search(said)) is not None and (empty := columns.find([match["name"]])) is not None:
-        conditions.append(f"item[{_quoted(empty)}] != null && item[{_quoted(empty)}] != ''")
+        item = f"item[{_quoted(empty)}]"
+        found.append((f"({item} == null || {item} == '')", f"{item} != null && {item} != ''"))
+    found += [_among(column, values, wanted=not no) for (column, no), values in columns.named(said).items()]
+    if found:
+        return {"where": _together(found, drop=any(word in DROPS for word in words))}, False
     if (match := _BEST.search(said)) is not None:
         return {"limit": int(match["number"])}, False
     wanted = any(word in BEST for word in words)
     limit = next((_NUMBERS[word] for word in words if wanted and word in _NUMBERS), None)
-    if limit is not None and not conditions:
-        return {"limit": limit}, False
-    return ({"where": " && ".join(conditions)}, False) if conditions else ({}, True)
+    return ({}, True) if limit is None else ({"limit": limit}, False)
+
+
+def _together(conditions: Sequence[tuple[str, str]], *, drop: bool) -> str:
+    """One condition for what stays, of conditions and their opposites."""
+    if len(conditions) == 1:
+        return conditions[0][drop]
+    both = " && ".join(condition for condition, _ in conditions)
+    return f"!({both})" if drop else both
+
+
+def _among(column: str, values: Sequence[str], *, wanted: bool) -> tuple[str, str]:
+    """That a column has one of the values, and the opposite; the other way round where they are not *wanted*."""
+    item, listed = f"item[{_quoted(column)}]", ", ".join(map(_quoted, values))
+    alone = len(values) == 1
+    there = f"{item} == {listed}" if alone else f"{item} in [{listed}]"
+    other = f"{item} != {listed}" if alone else f"!({item} in [{listed}])"
+    return (there, other) if wanted else (other, there)
 
 
 def _quoted(name: str) -> str:

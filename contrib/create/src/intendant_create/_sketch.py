@@ -22,6 +22,7 @@ from intendant_create._words import (
     MODELS,
     STATES,
     TABLES,
+    plain,
 )
 
 Json = Any
@@ -141,7 +142,8 @@ class _Maker:
         action = clause.action
         kinds = {thing.kind for _, thing in clause.things}
         if action == "write":
-            return "save" if self._sinks(clause) and self._last is not None else "generate"
+            named = self._sinks(clause) or any(at == clause.at + 1 for at, _ in clause.things)  # "write x.md"
+            return "save" if named and self._last is not None else "generate"
         if action == "send" and "mail" not in kinds and self._sinks(clause) and kinds & {"file"}:
             return "save"
         if action == "validate" and self._last is None and kinds == {"url"}:
@@ -173,7 +175,7 @@ class _Maker:
                 self._step("read", "extract", uses="git.log", with_={"repo": "."}, fresh=True)
             elif self._last is None:
                 self._given(clause)
-        if any(word in COMPARING for word in clause.words):
+        if any(word in COMPARING for word in clause.words) or self._columns.named(plain(clause.text)):
             self._filter(clause.text, clause)
 
     def _read_all(self, clause: Clause, leave: tuple[Thing, ...] = ()) -> bool:
@@ -261,6 +263,8 @@ class _Maker:
     def _takes_some(self, clause: Clause) -> bool:
         """True if only some of what there is is meant: a filter comes first."""
         words = clause.words
+        if self._columns.named(plain(clause.text)):
+            return True
         if clause.action in ("summarize", "generate", "send", "classify"):
             return any(word in STATES for word in words)
         return clause.action == "pull" and any(word in LOG_WORDS for word in words)
@@ -440,7 +444,7 @@ def _stem(value: str) -> str:
 def _some(clause: Clause) -> str:
     """The condition on records that adjectives of a clause make."""
     states = [word for word in clause.words if word in STATES]
-    return f"Is it {' and '.join(dict.fromkeys(states))}? ({clause.text})"
+    return f"Is it {' and '.join(dict.fromkeys(states))}? ({clause.text})" if states else clause.text
 
 
 def _address(url: str, clause: Clause) -> tuple[str, dict[str, Json]]:

@@ -125,6 +125,12 @@ INTENTS: Mapping[str, str] = {
 }
 """The intent that does it; the others are done by connectors, or need no step."""
 
+DROPS = Words(
+    "remove* drop drops exclude* discard ignore skip throw delete* entfern* losch* supprime* retire* elimin* "
+    "quita* rimuov* remova* verwijder*"
+)
+"""Verbs of `filter` that say what goes, not what stays."""
+
 AND = Words("and then und dann anschliessend danach et puis ensuite y luego despues e poi quindi depois en daarna")
 """Between two clauses."""
 IF = Words("if when whenever falls wenn sobald si quand lorsque cuando se quando wanneer")
