@@ -35,7 +35,7 @@ class Counting:
                 self._now -= 1
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+            pass  # the client has closed the connection
         finally:
             writer.close()
 
@@ -83,6 +83,20 @@ async def test_a_place_is_free_again_whatever_became_of_its_request() -> None:
                 assert unread.status_code == 200
         await client.get("/")
     assert len(server.made) == 1
+
+
+async def test_pools_of_a_burst_are_closed_when_they_have_been_idle(monkeypatch) -> None:
+    server = Counting(0.02)
+    async with server.client(connections=1) as client:
+        await asyncio.gather(*(client.get("/") for _ in range(4)))
+        await client.get("/")
+        assert len([made for made in server.made if made._pool.connections]) == 4, "another burst may come at once"
+        monkeypatch.setattr(http_lanes, "IDLE_SECONDS", 0.05)
+        await asyncio.sleep(0.1)
+        await client.get("/")
+        assert [bool(made._pool.connections) for made in server.made] == [True, False, False, False]
+        await asyncio.gather(*(client.get("/") for _ in range(2)))
+    assert server.asked == 8
 
 
 async def test_closing_closes_the_connections_of_all_pools() -> None:

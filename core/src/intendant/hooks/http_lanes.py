@@ -8,6 +8,7 @@ Import this where it is used: it imports httpx.
 
 import socket
 from collections.abc import AsyncIterator, Callable
+from time import monotonic
 from typing import cast
 from urllib.request import getproxies
 
@@ -22,6 +23,8 @@ from httpx2 import (  # noqa: TID253  # see above
 
 CONNECTIONS = 6
 """Requests that one pool has in hand at most. Fewer would keep more pools; more make each look longer."""
+IDLE_SECONDS = 10.0
+"""After which the pools of a burst are closed; one stays."""
 KEEPALIVE_SECONDS = 60
 """Of silence, after which the operating system asks whether the other side of a connection is still there."""
 
@@ -45,9 +48,10 @@ class Lanes(AsyncBaseTransport):
         lane = self._free()
         lane.busy += 1
         try:
+            await self._close_idle()
             answer = await lane.transport.handle_async_request(request)
         except BaseException:
-            lane.busy -= 1
+            lane.leave()
             raise
         answer.stream = _Leaving(cast("AsyncByteStream", answer.stream), lane)
         return answer
@@ -58,6 +62,11 @@ class Lanes(AsyncBaseTransport):
                 return lane
         self._lanes.append(_Lane(self._make()))
         return self._lanes[-1]
+
+    async def _close_idle(self) -> None:
+        """Close the last pools, which a burst has left: a pool drops old connections only when it is used."""
+        while len(self._lanes) > 1 and self._lanes[-1].idle_for() > IDLE_SECONDS:
+            await self._lanes.pop().transport.aclose()
 
     async def aclose(self) -> None:
         """Close the connections of all pools."""
@@ -70,6 +79,16 @@ class _Lane:
     def __init__(self, transport: AsyncBaseTransport) -> None:
         self.transport = transport
         self.busy = 0
+        self._left = monotonic()
+
+    def leave(self) -> None:
+        """A request is through."""
+        self.busy -= 1
+        self._left = monotonic()
+
+    def idle_for(self) -> float:
+        """Seconds since its last request; 0 while it has one."""
+        return 0.0 if self.busy else monotonic() - self._left
 
 
 class _Leaving(AsyncByteStream):
@@ -87,7 +106,7 @@ class _Leaving(AsyncByteStream):
             await self._stream.aclose()
         finally:
             if self._lane is not None:
-                self._lane.busy -= 1
+                self._lane.leave()
                 self._lane = None
 
 
