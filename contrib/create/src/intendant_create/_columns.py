@@ -142,7 +142,7 @@ _NOT = (
 )
 """Before what is not wanted."""
 _ENDING = r"(?:e[nrsm]?|s)?"
-"""Of a value that a sentence bends: offene, faileds."""
+"""Of a value that a sentence inflects, such as `offene` for `offen`."""
 _WITHOUT = re.compile(
     r"\b(?:without|missing|ohne|sans|sin|senza|sem|zonder)\s+(?:an?|eine?n?|une?|una?|um|een)?\s*(?P<name>\w+)"
 )

@@ -1,6 +1,7 @@
 """What the commands share: the application, options, errors as messages and exit codes."""
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -29,6 +30,8 @@ R = TypeVar("R")
 FAILED, WRONG, REFUSED, WAITING, BROKEN, INTERRUPTED = 1, 2, 3, 4, 5, 130
 """Exit codes: a step failed; the file or the arguments are wrong; refused for budget, or overrun; waiting for a
 person; the record is broken; interrupted by Ctrl-C."""
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""Why standard output cannot be written."""
 
 COMMANDS = {
     "run_not_found": "`intendant runs` lists the runs",
@@ -150,10 +153,8 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             raise
         except Exception as error:
             log.debug("unexpected_error", exc_info=True)
-            if isinstance(error, OSError) and error.errno is not None:
+            if isinstance(error, OSError) and (where := _place_of(error)):
                 # The system's word, and no defect: a folder that is not this user's, a disk that is full.
-                where = error.filename or "the output cannot be written"
-                sys.stdout = None if error.filename is None else sys.stdout  # do not complain at exit either
                 print(f"error: {where}: {error.strerror}", file=sys.stderr)
                 raise typer.Exit(FAILED) from None
             # A defect of ours, or of a plugin's: users can do no more than report it.
@@ -162,6 +163,14 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(FAILED) from None
 
     return called
+
+
+def _place_of(error: OSError) -> str:
+    """What could not be used: a file, or the output; empty if neither was it."""
+    if error.filename is None and error.errno in UNWRITABLE:
+        sys.stdout = None  # do not complain at exit either
+        return "the output cannot be written"
+    return str(error.filename) if error.filename is not None and error.errno is not None else ""
 
 
 def give_up(error: IntendantError, *, as_json: bool) -> NoReturn:
