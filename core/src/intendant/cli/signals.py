@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 CANCELLING = b"cancelling\xe2\x80\xa6 (once more to interrupt a computation)\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AGAIN_SECONDS = 0.01
 
 
 def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -26,6 +28,21 @@ def install() -> None:
     """Let both signals interrupt, also in background jobs of a shell, which inherit them as ignored."""
     for number in SIGNALS:
         signal.signal(number, interrupt)
+    sys.unraisablehook = _raise_elsewhere
+
+
+def _raise_elsewhere(lost: sys.UnraisableHookArgs) -> None:
+    """Send the signal again where an interrupt fell into code that cannot raise it: a finalizer, or a callback of an
+    extension. Python would print a traceback, and go on as if nothing had happened.
+    """
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    from threading import Timer
+
+    again = Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGINT))
+    again.daemon = True
+    again.start()
 
 
 def run_until_done(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, ResultT]) -> ResultT:
