@@ -58,8 +58,8 @@ def test_a_raw_export_can_be_verified_by_whoever_has_it(intendant) -> None:
     intendant("run", "flow.yaml")
     previous = "0" * 64
     for row in lines(intendant("audit", "export", "last", "--raw").out):
-        parts = [previous, row["data"]] if row["commits"] is None else [previous, row["commits"], row["data"]]
-        assert sha256("\n".join(parts).encode()).hexdigest() == row["hash"]
+        parts = [previous, row["commits"], row["columns"], row["data"]]
+        assert sha256("\n".join(filter(None, parts)).encode()).hexdigest() == row["hash"]
         previous = row["hash"]
 
 

@@ -75,7 +75,7 @@ def wanted(wish: Wish, text: str = "") -> tuple[list[tuple[str, int]], int]:
             and wish.step in (None, event["step_id"])
             and (wish.since is None or event["at"] >= wish.since)
             and (wish.until is None or event["at"] < wish.until)
-            and text in event["data"]
+            and any(text in (event[name] or "") for name in ("data", "type", "step_id"))
         ]
     return found, looked_at
 
@@ -98,6 +98,8 @@ WISHES = [
     ({"until": 110.5, "agent": "m"}, ""),
     ({"kinds": ("said",), "severities": ("info",), "step": "a"}, ""),
     ({}, "%1_"),
+    ({}, "egu"),
+    ({"tenant": "m"}, "b"),
     ({"tenant": "m"}, '"n": 3'),
 ]
 
@@ -135,7 +137,7 @@ def test_a_page_has_fifty_events_unless_another_number_is_asked_for(connection) 
         "workflow": "work",
         "hash": "r_i9",
         "commits": None,
-        "data": '{"n": 9, "of": "100 %1_"}',
+        "data": '{"type":"said","run_id":"r_i","step_id":"a","at":138.0,"severity":"error","n": 9, "of": "100 %1_"}',
     }
 
 

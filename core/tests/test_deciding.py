@@ -8,7 +8,7 @@ import pytest
 from intendant import IntendantError, RunActive, Workflow
 from intendant.pilot.deciding import decide
 from intendant.plugin import IntentHandler, IntentSpec, Message, ModelReply, ModelRequest, StepResult, Usage
-from intendant.record.rows import BudgetRow, HoldRow, RunRow
+from intendant.record.rows import BudgetRow, HoldRow, RunRow, whole_event
 from intendant.record.store import Store, bookings, budgets, decisions, holds, integrity, runs
 from intendant.testing import ScriptedProvider, engine
 
@@ -113,7 +113,7 @@ async def test_each_decision_is_followed_and_charged_as_it_says(waiting, decisio
     assert done.metrics.micro_usd == totals.micro_usd
     assert (await store.do(integrity.verify())).broken == []
     events = await store.do(runs.events_of(result.run_id))
-    (event,) = [json.loads(row.data) for row in events if row.type == "doubt_decided"]
+    (event,) = [json.loads(whole_event(row)) for row in events if row.type == "doubt_decided"]
     assert (event["by"], event["call"], event["step_id"]) == ("ada", lost.key, "a")
 
 

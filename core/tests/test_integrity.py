@@ -359,13 +359,15 @@ def test_a_whole_run_that_was_deleted_is_found_by_the_chain_of_runs(copy, made) 
 
 def recompute(path: Path) -> None:
     """Chain all events anew, as one may who knows how but has no key."""
+    from intendant.record.rows import EventRow, said_by_columns
     from intendant.record.store.chain import FIRST_HASH, link
 
     connection = sqlite3.connect(path)
-    rows = connection.execute("SELECT run_id, seq, data, commits FROM event ORDER BY run_id, seq").fetchall()
+    rows = connection.execute("SELECT * FROM event ORDER BY run_id, seq").fetchall()
     heads: dict[str, str] = {}
-    for run_id, seq, data, commits in rows:
-        heads[run_id] = link(heads.get(run_id, FIRST_HASH), data, commits)
+    for row in map(EventRow._make, rows):
+        run_id, seq = row.run_id, row.seq
+        heads[run_id] = link(heads.get(run_id, FIRST_HASH), row.data, row.commits, said_by_columns(row))
         connection.execute("UPDATE event SET hash = ? WHERE run_id = ? AND seq = ?", (heads[run_id], run_id, seq))
     connection.commit()
     connection.close()
@@ -574,7 +576,7 @@ async def test_a_forged_output_is_not_used(copy, made) -> None:
     [
         "UPDATE hold SET reply = replace(reply, 'yes', 'no') WHERE reply IS NOT NULL",
         'UPDATE run SET inputs = \'{"who": "Eve"}\'',
-        "UPDATE run SET plan = replace(plan, 'third', 'other')",
+        "UPDATE run SET plan = plan || ' '",
         "UPDATE budget SET limit_tokens = 10000000 WHERE id LIKE 'run:%'",
         "UPDATE outbox SET receipt = '{}'",
         "DELETE FROM hold",

@@ -144,9 +144,15 @@ def settled(
     call: str, outcome: str = "answered", kind: str = "tokens_settled", usage: Any = (1, 2, 3)
 ) -> EventRow:
     names = ("input_tokens", "output_tokens", "micro_usd")
-    data = {"call": call, "outcome": outcome, "usage": dict(zip(names, usage, strict=True)) if usage else {}}
+    data = {"call": call, "outcome": outcome, "usage": usage and dict(zip(names, usage, strict=True))}
     blank = dict.fromkeys(EventRow._fields)
     return EventRow(**{**blank, "type": kind, "data": json.dumps(data)})
+
+
+def without_zeros(call: str, **usage: int) -> EventRow:
+    """As events are written: what is at its default is left out."""
+    row = settled(call)
+    return row._replace(data=json.dumps({**json.loads(row.data), "usage": usage}))
 
 
 def charged(key: str = "h", amounts: Any = (1, 2, 3), kind: str = "settle") -> dict[str, Any]:
@@ -178,6 +184,12 @@ NOBODY = "it was charged, and no event says so"
         ([settled("h", kind="other")], [charged()], NOBODY),
         ([settled("h", "unknown")], [charged()], NOBODY),
         ([settled("h", usage=None)], [charged()], NOBODY),
+        ([without_zeros("h", output_tokens=2)], [charged(amounts=(0, 2, 0))], None),
+        (
+            [without_zeros("h")],
+            [charged()],
+            "charged are (1, 2, 3), and its event says (0, 0, 0) (input and output tokens, micro-US$)",
+        ),
         ([settled("other", "refused")], [charged()], NOBODY),
         ([settled("h")], [charged(amounts=(1, 2, None))], "an amount is no number"),
         (

@@ -130,11 +130,13 @@ _IN_COLUMNS = frozenset({"type", "run_id", "step_id", "at", "severity"})
 
 
 def _document(row: "AuditRow", *, raw: bool = False) -> dict[str, Any]:
+    from intendant.record.rows import said_by_columns
+
     at = datetime.fromtimestamp(row.at, UTC).isoformat(timespec="microseconds")
     said = row._asdict() | {"at": at}
     commits = said.pop("commits")
     if raw:
-        return said | {"commits": commits}
+        return said | {"commits": commits, "columns": said_by_columns(row)}
     data = {name: value for name, value in json.loads(row.data).items() if name not in _IN_COLUMNS}
     return said | {"data": data}
 

@@ -32,8 +32,8 @@ def install() -> None:
 
 
 def _raise_elsewhere(lost: sys.UnraisableHookArgs) -> None:
-    """Send the signal again where an interrupt fell into code that cannot raise it: a finalizer, or a callback of an
-    extension. Python would print a traceback, and go on as if nothing had happened.
+    """Send the signal again where an interrupt fell into code that cannot raise it: a finalizer, or a callback of
+    an extension. Python would print a traceback, and go on as if nothing had happened.
     """
     if not issubclass(lost.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(lost)

@@ -12,6 +12,7 @@ from intendant.record.journal import Journal
 from intendant.record.rows import DoubtRow, Spent
 from intendant.record.store import decisions, runs
 from intendant.record.store.decisions import Decision
+from intendant.spending.kept_replies import write_reply
 
 
 async def decide(
@@ -57,7 +58,7 @@ async def decide(
         made = ModelReply(
             text=answer, usage=charged, model=row.model, provider=row.provider, data=data, notes=notes
         )
-        reply = made.model_dump_json()
+        reply = write_reply(made)
     said: list[events.Event] = [
         log.event(events.DoubtDecided, call=row.key, decision=decision, by=by, answered=reply is not None)
     ]

@@ -115,10 +115,12 @@ async def events(
     engine: "Engine", run: str, after: int, limit: int, kinds: Sequence[str], step: str | None
 ) -> "list[EventRow]":
     """Events of a run in order."""
+    from intendant.record.rows import whole_event
     from intendant.record.store import browsing
 
     row = await find(engine, run)
-    return await reading(engine, browsing.events_between(row.id, after, limit, kinds, step))
+    found = await reading(engine, browsing.events_between(row.id, after, limit, kinds, step))
+    return [event._replace(data=whole_event(event)) for event in found]
 
 
 async def search(engine: "Engine", limit: int, place: "Place | None", text: str, wish: dict[str, Any]) -> "Found":

@@ -110,7 +110,7 @@ class ItemBatch:
         """
         if self._lost is not None:
             raise self._lost
-        self._rows.append(row_of(outcome, text, time(), short=True))
+        self._rows.append(row_of(outcome, text, time()))
         ended: dict[str, Any] = {
             "step": outcome.step_id,
             "status": outcome.status,

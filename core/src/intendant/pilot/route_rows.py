@@ -53,7 +53,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """Steps at the top of the workflow; what happens within items and groups is theirs."""
     plan = Plan.model_validate_json(row.plan)
-    outputs = {step.key: json.loads(step.output) for step in steps if step.output is not None}
+    outputs = {step.key: step.value for step in steps if step.output is not None}
     scope: dict[str, Json] = {
         "inputs": json.loads(row.inputs),
         "steps": {key: {"output": value} for key, value in outputs.items() if key.isidentifier() or "-" in key},

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from intendant.model.errors import IntendantError, RecordBroken
+from intendant.model.results import StepOutcome
 
 if TYPE_CHECKING:
-    from intendant.record.rows import EventRow, RunRow
+    from intendant.record.rows import EventRow, RunRow, StepRow
     from intendant.record.store import Store
     from intendant.record.store.ratings import Rated
 
@@ -77,19 +78,20 @@ async def _everything(
     *,
     whole: bool = True,
 ) -> dict[str, Any]:
-    from intendant.record.journal import parse_events
+    from intendant.record.journal import event_document, parse_events
     from intendant.record.metrics import MetricsFold
     from intendant.record.store import bookings, ratings, runs
     from intendant.record.store.chain import verify
 
     fold = MetricsFold()
-    for event in parse_events(stored):
+    events = parse_events(stored)
+    for event in events:
         fold.add(event)
     steps: dict[str, Any] = {}
     inner: dict[str, Any] = {}
     for step in await store.do(runs.steps_of(row.id)):
         within = any(mark in step.key for mark in "[/~")
-        (inner if within else steps)[step.key] = {**json.loads(step.outcome), "output": step.value}
+        (inner if within else steps)[step.key] = {**_outcome(step), "output": step.value}
     totals = await store.do(bookings.totals_of_run(row.id))
     first = verify(stored, last_hash=row.last_hash) if whole else None
     return {
@@ -104,9 +106,13 @@ async def _everything(
         "metrics": fold.result().summary(),
         "ledger": totals._asdict(),
         "journal": {"events": len(stored), "first_broken": first, "broken": broken},
-        "events": [json.loads(item.data) for item in stored],
+        "events": [event_document(event) for event in events],
         "ratings": [_rating(rated) for rated in await store.do(ratings.ratings(row.id))],
     }
+
+
+def _outcome(step: "StepRow") -> dict[str, Any]:
+    return StepOutcome.model_validate_json(step.outcome).model_dump(mode="json", exclude={"output"})
 
 
 def _rating(rated: "Rated") -> dict[str, Any]:

@@ -15,7 +15,7 @@ from intendant.events import ApprovalDecided, ApprovalRequested, Event, Initiali
 from intendant.model.results import StepOutcome
 from intendant.record.figures import FiguresFold
 from intendant.record.metrics import MetricsFold
-from intendant.record.rows import EventRow, Fence, NewEvent, StepRow, packed
+from intendant.record.rows import EventRow, Fence, NewEvent, StepRow, packed, whole_event
 from intendant.text.surrogates import writable
 
 if TYPE_CHECKING:
@@ -166,14 +166,14 @@ class StepLog:
         self.journal.commit_later(runs.save_step(self.journal.fence, row), *(() if event is None else (event,)))
 
 
-def row_of(outcome: StepOutcome, output: str | None, at: float, *, short: bool = False) -> StepRow:
-    """How a step ended, as it is stored; its output as JSON text. *short* leaves out what is as usual."""
+def row_of(outcome: StepOutcome, output: str | None, at: float) -> StepRow:
+    """How a step ended, as it is stored; its output as JSON text."""
     return StepRow(
         key=outcome.step_id,
         status=outcome.status.value,
         attempt=outcome.attempts,
         output=None if output is None else packed(output),
-        outcome=_outcome_json(outcome, short=short),
+        outcome=_outcome_json(outcome),
         finished_at=at,
     )
 
@@ -199,14 +199,15 @@ def _plain_json(outcome: StepOutcome) -> str:
 _NOT_OUTPUT = frozenset({"output"})
 
 
-def _outcome_json(outcome: StepOutcome, *, short: bool) -> str:
+def _outcome_json(outcome: StepOutcome) -> str:
+    """All that is not at its default."""
     try:
-        if short and outcome.model_fields_set <= _PLAIN and not outcome.usage.calls and not outcome.notes:
+        if outcome.model_fields_set <= _PLAIN and not outcome.usage.calls and not outcome.notes:
             return _plain_json(outcome)
         write = outcome.__pydantic_serializer__.to_json
-        return write(outcome, exclude=set(_NOT_OUTPUT), exclude_defaults=short).decode()
+        return write(outcome, exclude=set(_NOT_OUTPUT), exclude_defaults=True).decode()
     except PydanticSerializationError:
-        return _writable_json(outcome, exclude={"output"})
+        return _writable_json(outcome, exclude={"output"}, exclude_defaults=True)
 
 
 def _writable_json(record: BaseModel, **options: Any) -> str:
@@ -221,20 +222,28 @@ PAYLOADS: dict[type[Event], set[str]] = {
     ApprovalDecided: {"note"},
 }
 """Fields that stand outside the journal, which cannot be changed when a payload is erased."""
+_IN_COLUMNS = set(Event.model_fields)
+_OUTSIDE = {kind: _IN_COLUMNS | fields for kind, fields in PAYLOADS.items()}
 
 
 def _row(event: Event) -> NewEvent:
+    outside = _OUTSIDE.get(type(event), _IN_COLUMNS)
     try:
         # What `model_dump_json` calls; its many arguments take as long as the work.
-        data = event.__pydantic_serializer__.to_json(event, exclude=PAYLOADS.get(type(event))).decode()
+        data = event.__pydantic_serializer__.to_json(event, exclude=outside, exclude_defaults=True).decode()
     except PydanticSerializationError:
-        data = _writable_json(event, exclude=PAYLOADS.get(type(event)))
+        data = _writable_json(event, exclude=outside, exclude_defaults=True)
     return NewEvent(event.run_id, event.type, event.step_id, event.severity, event.at, data)
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    """An event with all its fields, those at their default as well, but for payloads."""
+    return event.model_dump(mode="json", exclude=PAYLOADS.get(type(event)))
 
 
 def parse_events(rows: Iterable[EventRow]) -> list[Event]:
     """Events from their stored rows."""
-    return [read_event(row.data) for row in rows]
+    return [read_event(whole_event(row)) for row in rows]
 
 
 async def read_events(store: "Store", run_id: str) -> list[Event]:

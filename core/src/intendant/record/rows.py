@@ -9,7 +9,7 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from time import time
 from typing import Any, Literal, NamedTuple
-from zlib import compress, decompress
+from zlib import compress, decompress, error as ZlibError  # noqa: N812
 
 from intendant.model.workflow import Json
 
@@ -30,7 +30,7 @@ class RunRow(NamedTuple):
     workflow: str
     agent: str
     plan: str
-    """The workflow and every decision, as JSON."""
+    """The workflow and every decision, as JSON; the store compresses it where it is long."""
     plan_version: int
     inputs: str
     """As JSON."""
@@ -65,7 +65,7 @@ class StepRow(NamedTuple):
     status: str
     attempt: int
     output: str | None
-    """As JSON; compressed where it is long (`packed`)."""
+    """As JSON; compressed where it is long."""
     outcome: str
     """The `StepOutcome` without its output, as JSON."""
     finished_at: float
@@ -78,8 +78,8 @@ class StepRow(NamedTuple):
 
 PACKED = "zlib:"
 """What a compressed text begins with; no JSON does."""
-LONG = 50_000
-"""Characters of an output that is compressed: it may be stored by several steps that hand it on."""
+LONG = 2_000
+"""Characters of a text that is compressed."""
 
 
 def packed(text: str) -> str:
@@ -91,8 +91,17 @@ def packed(text: str) -> str:
 
 
 def unpacked(text: str) -> str:
-    """A text that was stored."""
-    return decompress(b64decode(text.removeprefix(PACKED))).decode() if text.startswith(PACKED) else text
+    """A text that was stored.
+
+    Raises:
+        ValueError: It was changed by something else, so that it cannot be read.
+    """
+    if not text.startswith(PACKED):
+        return text
+    try:
+        return decompress(b64decode(text.removeprefix(PACKED))).decode()
+    except ZlibError as error:
+        raise ValueError(f"a compressed text cannot be read: {error}") from None
 
 
 class NewEvent(NamedTuple):
@@ -104,7 +113,7 @@ class NewEvent(NamedTuple):
     severity: str
     at: float
     data: str
-    """The event as JSON."""
+    """What no column says, as JSON: fields of the event that are not at their default."""
 
 
 class EventRow(NamedTuple):
@@ -117,13 +126,38 @@ class EventRow(NamedTuple):
     severity: str
     at: float
     data: str
-    """The event as JSON."""
+    """What no column says, as JSON; `whole_event` has all of it. Older versions kept the event as a whole."""
     hash: str
-    """SHA-256 over the hash before it, `commits` if there are any, and `data`."""
+    """See `chain.link`."""
     commits: str | None = None
     """Commitments to rows that were written with it, as JSON."""
     mac: str | None = None
     """Its signature, where there is a key."""
+
+
+_WRITE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def said_by_columns(row: Any) -> str:
+    """What the columns of an event say, as JSON, for its hash; empty where `data` has all of it."""
+    data: str = row.data
+    if data.startswith(WHOLE):
+        return ""
+    return _WRITE([row.run_id, row.type, row.step_id, row.severity, row.at + 0.0])  # as the database returns it
+
+
+WHOLE = '{"type":'
+"""What the JSON of a whole event begins with."""
+
+
+def whole_event(row: Any) -> str:
+    """An event as JSON that `read_event` parses, of its row; fields at their default may be left out."""
+    data: str = row.data
+    if data.startswith(WHOLE):
+        return data
+    said = {"type": row.type, "run_id": row.run_id, "step_id": row.step_id, "at": row.at, "severity": row.severity}
+    head = _WRITE(said)
+    return head if data == "{}" else f"{head[:-1]},{data[1:]}"
 
 
 class Claimed(NamedTuple):

@@ -139,7 +139,7 @@ class SavingsFold:
             return
         usage = Usage.model_validate(data["usage"])
         at = self._held_at.pop(key, at) if known is None else known.at
-        free = data["produced_by"] != "model"
+        free = data.get("produced_by", "model") != "model"
         step.calls[key] = _Call(data["provider"], usage, at, outcome, free)
 
     def _compressed(self, step: _Step, data: Mapping[str, Any]) -> None:

@@ -38,6 +38,7 @@ from intendant.spending.calls import (
     settled,
 )
 from intendant.spending.holding import Held, Holder, Quote
+from intendant.spending.kept_replies import read_reply, write_reply
 from intendant.spending.pricing import Prices
 from intendant.spending.reply_check import CheckedReply, checked_reply, refused
 from intendant.spending.retrying import Backoff
@@ -183,7 +184,7 @@ class Gateway:
         """The answer that an earlier try at the same call got."""
         for row in call.earlier:
             if row.state == "settled" and row.reply:
-                reply = ModelReply.model_validate_json(row.reply)
+                reply = read_reply(row.reply)
                 return self._reused(call, row.key, reply, Usage(), "replayed")
         return None
 
@@ -196,7 +197,7 @@ class Gateway:
         found = await scope.journal.store.do(responses.find(key, time(), scope.cache_ttl))
         if found is None:
             return None
-        reply = ModelReply.model_validate_json(found)
+        reply = read_reply(found)
         return self._reused(call, call.key, reply, reply.usage, "cached").model_copy(update={"usage": Usage()})
 
     def _reused(
@@ -420,7 +421,7 @@ class Gateway:
 def _stored(reply: ModelReply) -> tuple[str | None, str]:
     """A reply as JSON; or none, and why: what it took is charged all the same."""
     try:
-        return reply.model_dump_json(), ""
+        return write_reply(reply), ""
     except Exception as error:  # noqa: BLE001  # a plugin's own objects may be in it
         return None, f"{type(error).__name__}: {redacted(str(error))}"
 

@@ -44,7 +44,7 @@ class AuditRow(NamedTuple):
     commits: str | None
     """Commitments to rows, as JSON: part of what the hash covers."""
     data: str
-    """The event as JSON."""
+    """What no column says, as JSON; see `whole_event`."""
 
 
 def audit_rows(connection: Connection, wish: Wish) -> Iterator[AuditRow]:

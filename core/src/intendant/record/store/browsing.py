@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, desc, func, or_, select  # noqa: TID253
 
 from intendant.record.figures import RunFigures
-from intendant.record.rows import BudgetRow, EventRow
+from intendant.record.rows import BudgetRow, EventRow, whole_event
 from intendant.record.store.auditing import AuditRow, Wish
 from intendant.record.store.run_figures import ended
 from intendant.record.store.statements import Work, columns
@@ -57,7 +57,7 @@ def search(wish: Wish, place: Place | None = None, text: str = "", most: int = M
     Args:
         wish: Which events; `limit` is the length of a page, 50 where it is None.
         place: Where the page before has ended.
-        text: What the event's JSON has to contain.
+        text: What the event's JSON, its type or its step has to contain.
         most: How many events are looked at.
     """
     limit = wish.limit or 50
@@ -118,7 +118,7 @@ def _events(
         event.c.run_id == head.id, event.c.seq > lower, event.c.seq <= upper
     )
     query = _wanted(query, wish, text).order_by(desc(event.c.seq)).limit(limit)
-    return [
+    rows = [
         AuditRow(
             run_id=head.id,
             seq=row.seq,
@@ -134,6 +134,7 @@ def _events(
         )
         for row in connection.execute(query)
     ]
+    return [row._replace(data=whole_event(row)) for row in rows]
 
 
 def _wanted(query: Select[Any], wish: Wish, text: str) -> Select[Any]:
@@ -148,7 +149,8 @@ def _wanted(query: Select[Any], wish: Wish, text: str) -> Select[Any]:
     if wish.until is not None:
         query = query.where(event.c.at < wish.until)
     if text:
-        query = query.where(event.c.data.contains(text, autoescape=True))
+        within = (event.c.data, event.c.type, event.c.step_id)
+        query = query.where(or_(*(column.contains(text, autoescape=True) for column in within)))
     return query
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select  # noqa: TID253
 
-from intendant.record.rows import EventRow, Fence, NewEvent
+from intendant.record.rows import EventRow, Fence, NewEvent, said_by_columns, whole_event
 from intendant.record.store.digests import EVERYTHING
 from intendant.record.store.session import Insert, Session
 from intendant.record.store.statements import Statement
@@ -35,9 +35,18 @@ _HEAD = Statement(
 )
 
 
-def link(previous: str, data: str, commits: str | None = None) -> str:
-    """The hash of an event: SHA-256 over the hash before it, its commitments if it has any, and its own JSON."""
-    text = f"{previous}\n{data}" if commits is None else f"{previous}\n{commits}\n{data}"
+def link(previous: str, data: str, commits: str | None = None, columns: str = "") -> str:
+    """The hash of an event: SHA-256 over lines of text.
+
+    Args:
+        previous: The hash before it.
+        data: Its own JSON, the last line.
+        commits: Its commitments, the second line; None for no such line.
+        columns: What its columns say, the line before the last; empty for no such line.
+    """
+    text = f"{previous}\n{columns}\n{data}" if columns else f"{previous}\n{data}"
+    if commits is not None:
+        text = f"{previous}\n{commits}{text[len(previous) :]}"
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -68,18 +77,18 @@ def fault_of(row: EventRow, seq: int, previous: str) -> str:
     if row.seq != seq:
         return f"the event after number {seq - 1} has number {row.seq}"
     try:
-        if row.hash != link(previous, row.data, row.commits):
+        if row.hash != link(previous, row.data, row.commits, said_by_columns(row)):
             return "its hash is not that of its content"
-        said = json.loads(row.data)
+        said = json.loads(whole_event(row))
         columns = {name: said[name] for name in SAID}
-    except (TypeError, ValueError, KeyError, RecursionError):
+    except (AttributeError, TypeError, ValueError, KeyError, RecursionError):
         return "it cannot be read"
     differing = [name for name, value in columns.items() if getattr(row, name) != value]
     return f"its column {differing[0]} differs from what it says itself" if differing else ""
 
 
 SAID = ("run_id", "type", "step_id", "severity", "at")
-"""Columns of an event whose values are in its JSON as well, which its hash covers."""
+"""Columns of an event, whose values older versions wrote into its JSON as well."""
 
 
 def mac_of(key: bytes, digest: str) -> str:
@@ -114,13 +123,13 @@ class Chains:
         """Buffer events, each behind the last one of its run; the first takes the commitments that wait."""
         waiting = session.commits
         for row in rows:
-            run_id, data = row.run_id, row.data
+            run_id = row.run_id
             head = self._heads.pop(run_id, _UNKNOWN)
             last, previous = head_of(session, run_id) if head is _UNKNOWN else head
             commits = None
             if waiting and (taken := waiting.pop(run_id, None)) is not None:
                 commits = f"[{','.join(taken)}]"
-            seq, digest = last + 1, link(previous, data, commits)
+            seq, digest = last + 1, link(previous, row.data, commits, said_by_columns(row))
             mac = None if self._key is None else mac_of(self._key, digest)
             session.add(_EVENTS, (run_id, seq, *row[1:], digest, commits, mac))
             self._heads[run_id] = (seq, digest)  # put last: the first of the dictionary is the oldest
@@ -161,6 +170,4 @@ class Chains:
 
 def recorded(chain: str, kind: str = "recorded", **said: Any) -> NewEvent:
     """An event that says nothing itself, and carries commitments."""
-    at = time()
-    data = {"type": kind, "run_id": chain, "step_id": None, "at": at, "severity": "info", **said}
-    return NewEvent(chain, kind, None, "info", at, json.dumps(data))
+    return NewEvent(chain, kind, None, "info", time(), json.dumps(said))

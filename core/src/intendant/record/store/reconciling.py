@@ -9,6 +9,7 @@ from intendant.record.rows import EventRow
 from intendant.record.store.bookings import CHARGES
 
 CHARGED = ("answered", "in_doubt", "cut_off")
+AMOUNTS = ("input_tokens", "output_tokens", "micro_usd")
 UNITS = ("tokens", "micro")
 Row = Mapping[str, Any]
 
@@ -117,7 +118,7 @@ def budget_faults(row: Row, sums: Mapping[str, int], base: Mapping[str, int], *,
 
 def ledger_faults(events: Sequence[EventRow], ledger: Iterable[Row]) -> Iterator[tuple[str, str]]:
     """Calls whose charges are not what their last event says: key of the hold, and why."""
-    said: dict[str, tuple[int, int, int]] = {}
+    said: dict[str, tuple[int, ...]] = {}
     for event in events:
         if event.type != "tokens_settled":
             continue
@@ -125,10 +126,10 @@ def ledger_faults(events: Sequence[EventRow], ledger: Iterable[Row]) -> Iterator
             data = json.loads(event.data)
             usage = data["usage"]
             if data["outcome"] in CHARGED:
-                said[data["call"]] = (usage["input_tokens"], usage["output_tokens"], usage["micro_usd"])
+                said[data["call"]] = tuple(usage.get(name, 0) for name in AMOUNTS)
             elif data["outcome"] == "refused":
                 said[data["call"]] = (0, 0, 0)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # the chain says that it was changed
     booked: defaultdict[str, list[Row]] = defaultdict(list)
     for row in ledger:
@@ -138,7 +139,7 @@ def ledger_faults(events: Sequence[EventRow], ledger: Iterable[Row]) -> Iterator
         yield from ((key, fault) for fault in _charge_fault(said.get(key), booked.get(key, ())))
 
 
-def _charge_fault(said: tuple[int, int, int] | None, rows: Sequence[Row]) -> Iterator[str]:
+def _charge_fault(said: tuple[int, ...] | None, rows: Sequence[Row]) -> Iterator[str]:
     names = ("input_tokens", "output_tokens", "micro")
     try:
         charged = tuple(sum(row[name] for row in rows) for name in names)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, desc, literal_column, select  # noqa: TID253
 
 from intendant.record.figures import RunFigures, figures_of
-from intendant.record.rows import Scope
+from intendant.record.rows import Scope, packed, unpacked
 from intendant.record.store.runs import events_of
 from intendant.record.store.session import Insert, session_of
 from intendant.record.store.statements import Work
@@ -30,7 +30,7 @@ def save(figures: RunFigures, tenant: str) -> Work[None]:
     text = json.dumps(figures.as_json(), ensure_ascii=False, separators=(",", ":"))
 
     def work(connection: Connection) -> None:
-        _SAVE.write(session_of(connection), [(figures.run_id, tenant, figures.agent, at, text)])
+        _SAVE.write(session_of(connection), [(figures.run_id, tenant, figures.agent, at, packed(text))])
 
     return work
 
@@ -57,7 +57,7 @@ def figures_within(scope: Scope) -> Work[list[RunFigures]]:
 
 def ended(texts: Iterable[str]) -> list[RunFigures]:
     """Figures as they are stored, of runs that ended: earlier versions kept some of runs that wait."""
-    found = (RunFigures.of_json(json.loads(text)) for text in texts)
+    found = (RunFigures.of_json(json.loads(unpacked(text))) for text in texts)
     return [one for one in found if one.status]
 
 

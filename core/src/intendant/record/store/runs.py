@@ -1,6 +1,7 @@
 """Runs, their steps and their journals: work functions for `Store.do`."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from time import time
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, case, desc, func, insert, literal, select, up
 from sqlalchemy.exc import IntegrityError  # noqa: TID253
 
 from intendant.model.errors import RunActive, RunExists, RunNotFound
-from intendant.record.rows import Claimed, EventRow, Fence, RunRow, StepRow
+from intendant.record.rows import Claimed, EventRow, Fence, RunRow, StepRow, packed, unpacked
 from intendant.record.store import budgets
 from intendant.record.store.chain import head_of
 from intendant.record.store.digests import EVERYTHING, NONE, RUN, STEP, new_salt
@@ -47,7 +48,7 @@ def open_run(row: RunRow) -> Work[Fence]:
     """
 
     def work(connection: Connection) -> Fence:
-        salted = row._asdict() | {"salt": new_salt()}
+        salted = row._asdict() | {"plan": packed(row.plan), "salt": new_salt()}
         try:
             connection.execute(insert(run), salted)
         except IntegrityError:
@@ -91,14 +92,15 @@ def claim(
         row = connection.execute(_RUN.where(run.c.id == run_id).with_for_update()).first()
         if row is None:
             raise _not_found(run_id)
-        found = RunRow._make(row)
+        found = _found(row)
         if seen_epoch not in (None, found.epoch):
             raise RunActive(
                 f"run {run_id} was taken over by {found.worker} just now", hint="let that process go on with it"
             )
         was = digest_of(connection, run_id)
         values = {"epoch": found.epoch + 1, "worker": worker, "status": "running", "finished_at": None}
-        connection.execute(update(run).where(run.c.id == run_id).values({**values, **(other or {})}))
+        changed = {name: packed(value) if name == "plan" else value for name, value in (other or {}).items()}
+        connection.execute(update(run).where(run.c.id == run_id).values({**values, **changed}))
         note(connection, run_id, was)
         limits = budgets.locked_rows(connection, (f"run:{run_id}",))
         limited = [budgets.set_limits(connection, limit, tokens, micro) for limit in limits]
@@ -189,10 +191,17 @@ def find_run(prefix: str, tenant: str | None = None) -> Work[RunRow]:
         if prefix != "last":
             exact = connection.execute(_RUN.where(run.c.id == prefix, *whose)).first()
             if exact is not None:
-                return RunRow._make(exact)
-        return _only(prefix, [RunRow._make(row) for row in connection.execute(query)])
+                return _found(exact)
+        return _only(prefix, [_found(row) for row in connection.execute(query)])
 
     return work
+
+
+def _found(row: Sequence[Any]) -> RunRow:
+    found = RunRow._make(row)
+    with suppress(ValueError):  # then the plan is no JSON, as whatever reads it says
+        found = found._replace(plan=unpacked(found.plan))
+    return found
 
 
 def _only(prefix: str, rows: Sequence[RunRow]) -> RunRow:
