@@ -292,7 +292,7 @@ def value(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """What gets through other people's budgets and ours; what their routers add to a call, and how they choose."""
+    """What gets through other people's budgets and ours; what their routers add, how they choose, what checkpoints take."""
     session.install("litellm", "pydantic-ai-slim", "openai", "./core", "./plugins/provider-openai")
     offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     for script in ("ledger_peers.py", "gateway.py"):
@@ -300,6 +300,8 @@ def peers(session: nox.Session) -> None:
     outcomes = ROOT.parent / "shared/data/routing/mmlu.dev.jsonl.gz"
     if outcomes.is_file():
         session.run("python", "tests/benchmarks/routing_peers.py", str(outcomes), env=offline)
+    session.install("langgraph>=1.2", "langgraph-checkpoint-sqlite>=3")
+    session.run("python", "-W", "ignore", "tests/benchmarks/storage.py")
 
 
 def need_postgresql(session: nox.Session) -> None:
