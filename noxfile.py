@@ -292,7 +292,7 @@ def value(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """What gets through other people's budgets and ours; what their routers add, how they choose, what checkpoints take."""
+    """What gets through other budgets and ours; what other routers add, how they choose; what checkpoints take."""
     session.install("litellm", "pydantic-ai-slim", "openai", "./core", "./plugins/provider-openai")
     offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     for script in ("ledger_peers.py", "gateway.py"):
