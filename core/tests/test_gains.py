@@ -1,16 +1,28 @@
 """What a stronger model adds, told from a prompt, and the curve of what calls of it close; worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from intendant.planning.gains import Gains, curve, learn, terms
+from intendant.planning.gains import Gains, Odds, Seen, Term, curve, learn, terms
 from intendant.planning.novelty import Familiar
 from intendant.planning.policies import Choice, Policy
 
+EVEN = Odds(0.0, 0.0)
 GAINS = Gains(
-    "weak", "strong", 0.1, {"x": 0.2}, {"prove": 0.3, "the": -0.1, "prove the": 0.4, "tiny": 0.0019}, 0.3
+    "weak",
+    "strong",
+    0.1,
+    Odds(0.4, 0.0),
+    {"x": Odds(1.0, 0.2)},
+    {"prove": Term(4.0, 0.6, -0.2), "the": Term(1.0, -0.1, 0.1), "prove the": Term(4.0, 0.8, 0.0)},
+    0.3,
 )
+
+
+def share(odds: float) -> float:
+    return 1 / (1 + math.exp(-odds))
 
 
 def test_terms_are_words_signs_pairs_and_how_long_it_is():
@@ -32,75 +44,122 @@ def test_of_a_long_prompt_both_ends_are_read():
     assert {"left", "right", "left right"} <= set(long)
 
 
-def test_the_gain_is_that_of_the_intent_and_of_its_words_by_the_root_of_their_number():
-    assert GAINS.expected("x", "prove the lemma") == pytest.approx(0.2 + 0.6 / math.sqrt(3))
-    assert GAINS.expected("y", "the") == pytest.approx(0.1 - 0.1)
-    assert GAINS.expected("x", "nothing known") == 0.2
+def test_the_gain_is_how_much_likelier_the_strong_model_is_right():
+    assert GAINS.expected("x", "prove the lemma") == pytest.approx(
+        share(1.0 + 1.3 / 3) - share(0.2 - 0.1 / 3)  # the root of 4 + 1 + 4
+    )
+    assert GAINS.expected("y", "the") == pytest.approx(share(0.4 - 0.1) - share(0.1))
+    assert GAINS.expected("x", "nothing known") == pytest.approx(share(1.0) - share(0.2))
 
 
-def test_the_terms_that_count_most_come_first_with_what_each_adds():
-    root = math.sqrt(3)
-    found = GAINS.reasons("x", "prove the")
-    assert [name for name, _ in found] == ["prove the", "intent x", "prove", "the"]
-    assert [value for _, value in found] == pytest.approx([0.4 / root, 0.2, 0.3 / root, -0.1 / root])
-    assert GAINS.reasons("y", "unknown") == [("intent y", 0.1)]
+def test_the_terms_that_count_most_come_first_with_what_each_adds_to_the_gain():
+    odds = (1.0 + 1.3 / 3, 0.2 - 0.1 / 3)
+    strong, weak = (share(each) * (1 - share(each)) for each in odds)
+    found = dict(GAINS.reasons("x", "prove the"))
+    assert found == {
+        "prove the": pytest.approx(0.8 / 3 * strong),
+        "intent x": pytest.approx(share(1.0) - share(0.2)),
+        "prove": pytest.approx((0.6 * strong + 0.2 * weak) / 3),
+        "the": pytest.approx(-0.1 / 3 * strong - 0.1 / 3 * weak),
+    }
+    sizes = [abs(value) for value in found.values()]
+    assert sizes == sorted(sizes, reverse=True)
+    assert GAINS.reasons("y", "unknown") == [("intent y", pytest.approx(share(0.4) - 0.5))]
     assert len(GAINS.reasons("x", "prove the", most=2)) == 2
 
 
-def test_gains_are_written_rounded_without_words_that_say_nothing():
+def test_what_a_term_adds_is_near_what_goes_without_it():
+    rows = [Seen("x", f"{'hard' if place % 2 else 'easy'} one", 0.9, 0.9 - place % 2 / 2) for place in range(200)]
+    made = learn(rows, "w", "s")
+    without = Gains(
+        made.weak,
+        made.strong,
+        made.mean,
+        made.usual,
+        made.intents,
+        {**made.words, "hard": Term(made.words["hard"].square, 0.0, 0.0)},
+    )
+    added = dict(made.reasons("x", "hard one"))["hard"]
+    assert added == pytest.approx(made.expected("x", "hard one") - without.expected("x", "hard one"), rel=0.3)
+    assert added > 0.02
+
+
+def test_gains_are_written_rounded_and_read_as_they_were():
     made = Gains(
-        "w", "s", 0.123456789, {"b": 0.123456, "a": 0.1}, {"z": 0.0021, "y": -0.12345, "x": 0.0019}, 0.7654321
+        "w", "s", 0.123456789, EVEN, {"b": Odds(0.123456, 1), "a": EVEN}, {"z": Term(2.00049, 0.1, 0)}, 0.75
     )
     assert made.document() == {
         "weak": "w",
         "strong": "s",
         "mean": 0.12346,
-        "enough": 0.76543,
-        "intents": {"a": 0.1, "b": 0.1235},
-        "words": {"y": -0.123, "z": 0.002},
+        "enough": 0.75,
+        "usual": [0.0, 0.0],
+        "intents": {"a": [0.0, 0.0], "b": [0.1235, 1]},
+        "words": {"z": [2.0, 0.1, 0]},
     }
-    assert Gains.read(GAINS.document()) == Gains(
-        "weak", "strong", 0.1, {"x": 0.2}, {"prove": 0.3, "the": -0.1, "prove the": 0.4}, 0.3
-    )
+    assert Gains.read(GAINS.document()) == GAINS
 
 
-def test_the_mean_of_an_intent_with_few_rows_is_near_that_of_all():
-    learned = learn([("x", "a", 1.0), ("x", "b", 0.5), ("y", "c", 0.0)], "w", "s")
-    assert (learned.weak, learned.strong, learned.mean, learned.enough) == ("w", "s", 0.5, 0.0)
-    assert learned.intents == {"x": (1.5 + 12 * 0.5) / 14, "y": (0.0 + 12 * 0.5) / 13}
+def odds(value: float) -> float:
+    return math.log(value / (1 - value))
+
+
+def test_the_odds_of_an_intent_with_few_rows_are_near_those_of_all():
+    learned = learn([Seen("x", "a", 1.0, 0.5), Seen("x", "b", 0.5, 0.5), Seen("y", "c", 0.0, 0.5)], "w", "s")
+    assert (learned.weak, learned.strong, learned.mean, learned.enough) == ("w", "s", 0.0, 0.0)
+    assert learned.usual == EVEN
+    assert learned.intents["x"].strong == pytest.approx(odds((1.5 + 12 * 0.5) / 14))
+    assert learned.intents["y"].strong == pytest.approx(odds((0.0 + 12 * 0.5) / 13))
+    assert {each.weak for each in learned.intents.values()} == {0.0}
     assert learned.words == {}, "no word is in four prompts"
 
 
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_what_was_always_so_is_nearly_certain(score):
+    learned = learn([Seen("x", "word", score, 0.5)] * 500, "w", "s")
+    assert learned.usual.strong == pytest.approx(odds(0.98 if score else 0.02))
+    assert abs(learned.expected("x", "word") - (score - 0.5)) < 0.05
+
+
 def test_words_are_learned_by_descent_with_steps_of_their_own():
-    """One word, four equal rows, two rounds: each step is 0.05 of the slope by the root of all squared slopes."""
-    learned = learn([("x", "ab", 0.0)] * 3 + [("x", "ab", 1.0)], "w", "s")
+    """Two terms in all of four equal rows: each step is 0.2 of the slope by the root of all squared slopes."""
+    learned = learn([Seen("x", "ab", 0.0, 0.5)] * 3 + [Seen("x", "ab", 1.0, 0.5)], "w", "s")
     assert set(learned.words) == {"ab", "#words 2"}
-    value, squares, share = 0.0, 1.0, 1 / math.sqrt(2)
-    for gain in (0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0):  # each row once a round
-        slope = (0.25 + share * 2 * value - gain) * share + 2e-4 * value
-        squares += slope * slope
-        value -= 0.05 * slope / math.sqrt(squares)
     assert learned.words["ab"] == learned.words["#words 2"]
-    assert learned.words["ab"] == pytest.approx(value, abs=0.01)
-    assert abs(learned.words["ab"]) > 1e-4
+    assert (learned.words["ab"].square, learned.words["ab"].weak) == (1.0, 0.0)
+    value, squares, part, usual = 0.0, 1.0, 1 / math.sqrt(2), odds(0.25)
+    for score in (0.0, 1.0, 0.0, 0.0) * 3:  # each row once a round; their order makes little difference
+        slope = (share(usual + part * 2 * value) - score) * part + 2e-4 * value
+        squares += slope * slope
+        value -= 0.2 * slope / math.sqrt(squares)
+    assert learned.words["ab"].strong == pytest.approx(value, abs=0.05)
+
+
+def test_a_seldom_word_weighs_more_by_the_log_of_how_seldom_it_is():
+    rows = [Seen("x", "often seldom" if place < 4 else "often", 1.0, 0.5) for place in range(99)]
+    words = learn(rows, "w", "s").words
+    assert words["often"].square == pytest.approx(1.0)
+    assert words["seldom"].square == pytest.approx((math.log(100 / 5) + 1) ** 2)
 
 
 def test_every_row_counts_alike_wherever_it_stands():
     for size in (5, 8, 13, 40):
+        found = []
         for odd in range(size):
-            rows = [("x", f"word{place} word{place} here", float(place == odd)) for place in range(size)]
-            value = learn([*rows], "w", "s").words["here"]
-            assert abs(value) < 0.1
+            rows = [Seen("x", f"word{place} word{place} here", float(place == odd), 0.5) for place in range(size)]
+            found.append(learn(rows, "w", "s").words["here"].strong)
+        assert max(found) - min(found) < 0.15
 
 
 def test_a_word_that_tells_is_found_in_few_rounds():
-    rows = [("x", "hard one" if place % 4 == 0 else "easy one", float(place % 4 == 0)) for place in range(400)]
+    hard = [place % 4 == 0 for place in range(400)]
+    rows = [Seen("x", "hard one" if each else "easy one", 1.0, 0.0 if each else 1.0) for each in hard]
     learned = learn(rows, "w", "s")
-    assert learned.words["hard"] > 0.3
-    assert learned.words["easy"] < -0.1
-    assert abs(learned.words["one"]) < 0.25
-    assert learned.expected("x", "hard one") > 0.75
-    assert learned.expected("x", "easy one") < 0.1
+    assert learned.words["hard"].weak < -1
+    assert learned.words["easy"].weak > 0.5
+    assert abs(learned.words["one"].weak) < 0.4
+    assert learned.expected("x", "hard one") > 0.6
+    assert learned.expected("x", "easy one") < 0.2
 
 
 def test_the_curve_closes_the_gap_in_the_order_of_what_is_expected():
@@ -124,12 +183,13 @@ POLICY = Policy(
 
 def test_the_strong_model_is_asked_where_it_is_expected_to_add_enough():
     both = {"weak", "strong"}
-    asked = POLICY.decide("x", "prove the lemma", both)
+    eager = replace(POLICY, gains=replace(GAINS, enough=0.25))
+    asked = eager.decide("x", "prove the lemma", both)
     assert asked.choice == Choice(("strong",))
-    assert asked.scores == {"strong": pytest.approx(0.2 + 0.6 / math.sqrt(3)), "weak": 0.0}
-    assert asked.reason == "strong is expected to add +0.546"
+    assert asked.scores == {"strong": pytest.approx(GAINS.expected("x", "prove the lemma")), "weak": 0.0}
+    assert asked.reason == "strong is expected to add +0.266"
     assert POLICY.decide("x", "nothing", both).choice == Choice(("weak",))
-    exactly = Policy(POLICY.intents, (), {}, gains=Gains("weak", "strong", 0.1, {"x": 0.3}, {}, 0.3))
+    exactly = Policy(POLICY.intents, (), {}, gains=Gains("weak", "strong", 0.1, EVEN, {"x": EVEN}, {}, 0.0))
     assert exactly.decide("x", "", both).choice == Choice(("weak",)), "enough is not more than enough"
 
 

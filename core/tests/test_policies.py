@@ -7,7 +7,7 @@ import random
 import pytest
 
 from intendant.model.errors import IntendantError
-from intendant.planning.gains import curve, learn, terms
+from intendant.planning.gains import Seen, curve, learn, terms
 from intendant.planning.outcomes import Outcome, OutcomeRow, read_outcomes, same_answer
 from intendant.planning.policies import Choice, Policy
 from intendant.planning.policy_replay import decisions, gain_curve, report
@@ -126,7 +126,12 @@ def test_each_intent_has_a_baseline_of_its_own_where_no_model_has_every_row():
 def test_gains_know_the_prompts_in_which_the_stronger_model_helps():
     draw = random.Random(1)
     seen = [
-        ("x", f"{'prove the theorem' if hard else 'name the capital'} number {n} {draw.random()}", float(hard))
+        Seen(
+            "x",
+            f"{'prove the theorem' if hard else 'name the capital'} number {n} {draw.random()}",
+            1.0,
+            1.0 - hard,
+        )
         for n in range(400)
         for hard in [n % 2]
     ]
@@ -136,7 +141,9 @@ def test_gains_know_the_prompts_in_which_the_stronger_model_helps():
         term in ("theorem", "prove", "the theorem", "prove the")
         for term, _ in gains.reasons("x", "prove the theorem")
     )
-    area, points = curve([gains.expected("x", prompt) for _, prompt, _ in seen], [gain for *_, gain in seen])
+    area, points = curve(
+        [gains.expected("x", prompt) for _, prompt, *_ in seen], [row.strong - row.weak for row in seen]
+    )
     assert area > 0.7
     assert points[-1] == (1.0, 1.0)
 

@@ -20,7 +20,7 @@ from intendant.planning.gains import Gains
 from intendant.planning.novelty import Familiar
 from intendant.planning.outcomes import same_answer
 
-VERSION = 1
+VERSION = 2
 Ask = Callable[[str], str]
 """Asks a model and gives its answer."""
 

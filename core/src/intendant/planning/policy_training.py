@@ -353,7 +353,7 @@ def _gains(rows: Sequence[OutcomeRow]) -> gains.Gains | None:
         return None
     weak, strong = sorted(counted, key=lambda model: (counted[model][0], model))
     seen = [
-        (row.intent, row.prompt, row.outcomes[strong].score - row.outcomes[weak].score)
+        gains.Seen(row.intent, row.prompt, row.outcomes[strong].score, row.outcomes[weak].score)
         for row in rows
         if weak in row.outcomes and strong in row.outcomes
     ]
