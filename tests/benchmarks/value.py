@@ -1,6 +1,6 @@
 """What whole workloads cost with and without: routing, an agent's context, documents, and all together for a mix.
 
-    python tests/benchmarks/value.py FOLDER [--splits 5]
+    python tests/benchmarks/value.py FOLDER [--splits 20]
 
 FOLDER holds `routing/*.jsonl.gz` (outcomes), `agents/` (runs and the script that bills them) and `compression/`
 (documents and the script that scores them). What is learned is learned on other rows than it is judged on, but for
@@ -54,7 +54,7 @@ class Saved(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--splits", type=int, default=20)
     given = parser.parse_args()
     print("| workload | cost saved | quality | how it was measured |\n|---|---|---|---|")
     routed = [_show(row) for row in _routing(given.folder / "routing", given.splits)]

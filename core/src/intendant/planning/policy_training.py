@@ -1,7 +1,8 @@
 """Learns a policy from outcomes: a choice for each intent, so that together they cost least at the allowed loss.
 
-A choice is compared with the baseline row by row, and a part of a row is added to what it lost, which counts the
-more the fewer the rows. What is said of the whole policy is measured on rows that its choices were not made by.
+A choice is compared with the baseline row by row, and reckoned with the upper confidence bound of its loss: the
+best of many choices was also lucky, the more so the fewer its rows. What is said of the whole policy is measured
+on rows that its choices were not made by.
 """
 
 import math
@@ -21,19 +22,18 @@ GOOD, CHEAPEST, LAST = 4, 2, 3
 """Models among which agreement is sought: so many that score best of those that cost at most a quarter of the best
 one, and so many that cost least; and those that may decide. The more, the luckier the best choice looks.
 """
-DOUBT_ROWS, USUAL_SPREAD = 0.3, 0.3
-"""Rows that a choice is taken to lose besides those that it lost, where it has fewer than `MANY`; the loss of one
-that has none.
-"""
-MANY = 100
+USUAL_SPREAD = 0.3
+"""Standard deviation of the loss of one more row, so that few equal rows leave a doubt; the loss without any."""
 COVERED = 0.5
 """Share of an intent's rows that a model must have, so that it may be chosen."""
 SURE = 1.645
 """Standard errors of a one-sided bound of 95 %."""
 RIGHT, RARE = 0.5, 0.1
 """The score of a right answer at least; a form that fewer of them have is none of theirs."""
-SHARES, TOLERATED = (1.0, 0.85, 0.7, 0.5), 1.2
-"""Shares of the allowed loss that are tried, and what may be lost on rows left out, in multiples of it."""
+SHARES = (2.0, 1.6, 1.3, 1.0, 0.8, 0.6)
+"""Multiples of the allowed loss that the bounds of all choices may come to: together they are above what is lost.
+The first one is taken that loses, on rows left out, no more than what is allowed and a standard error.
+"""
 GRID = 2000
 """Parts of the allowed loss in which choices are reckoned."""
 LEAST_COMPARED = 10
@@ -61,10 +61,12 @@ class _Sums:
         self.usual += other.usual
 
     def doubted(self) -> float:
-        """The loss a row, with its doubt."""
+        """The upper bound of the loss a row."""
         if not self.rows:
             return USUAL_SPREAD
-        return (self.loss + (DOUBT_ROWS if self.rows < MANY else 0.0)) / self.rows
+        mean = self.loss / self.rows
+        spread = max(self.square - self.rows * mean * mean, 0.0) + USUAL_SPREAD**2
+        return mean + SURE * math.sqrt(spread / (self.rows + 1) / self.rows)
 
 
 _Values = Mapping[Choice, Sequence[_Sums]]
@@ -294,9 +296,14 @@ def _share(values: Mapping[str, _Values], max_loss: float, flattery: float) -> t
     are picked by.
     """
     found = {share: _left_out(values, share * max_loss, flattery) for share in SHARES}
-    good = [share for share in SHARES if found[share]["loss"] <= TOLERATED * max_loss]
+    good = [share for share in SHARES if _lost_less(found[share]) <= max_loss]
     share = good[0] if good else SHARES[-1]
     return share, found[share]
+
+
+def _lost_less(figures: Mapping[str, float]) -> float:
+    """What is lost on rows left out, less a standard error."""
+    return figures["loss"] - (figures["most_lost"] - figures["loss"]) / SURE
 
 
 def _left_out(values: Mapping[str, _Values], max_loss: float, flattery: float) -> dict[str, float]:
