@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-USUAL = 40
+USUAL = 20
 SAMPLE = int(os.environ.get("INTENDANT_SAMPLE", str(USUAL)))
 SEED = os.environ.get("INTENDANT_SEED", "1")
 

@@ -24,6 +24,7 @@ from intendant.plugin import (
     operation,
 )
 from intendant.testing import ConnectorContract, IntentContract, Peer, Place, ProviderContract, Use, watching
+from intendant.testing.contract_base import heavy_imports, light_together
 
 SPEC = IntentSpec(name="bad", summary="Be bad", examples=("a", "b", "c", "d", "e"))
 
@@ -39,6 +40,21 @@ class Handler(IntentHandler):
 
 def intent_contract(handler, *steps):
     return type("Contract", (IntentContract,), {"plugin": handler, "steps": steps})()
+
+
+# --- plugins of any kind ---
+
+
+def test_a_plugin_that_imports_a_heavy_library_is_seen(request, monkeypatch, tmp_path) -> None:
+    texts = {"a_broken": "1 / 0", "b_light": "", "c_heavy": "import sqlalchemy", "d_light": "x = 1"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert light_together(tuple(texts)) == {"b_light"}, "after the heavy one nothing is known"
+    assert [heavy_imports(name) for name in ("b_light", "c_heavy", "d_light")] == [(), ("sqlalchemy",), ()]
+    contract = intent_contract(type("Heavy", (Handler,), {"__module__": "c_heavy.inner"}))
+    with pytest.raises(AssertionError, match=r"importing c_heavy\.inner imports sqlalchemy"):
+        contract.test_importing_it_is_light(request)
 
 
 # --- handlers ---

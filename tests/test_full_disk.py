@@ -84,7 +84,7 @@ async def test_a_run_goes_on_where_the_disk_was_full(tmp_path, disk, room) -> No
 
 
 def test_a_command_says_that_the_disk_is_full_and_how_to_go_on(tmp_path, finished) -> None:
-    (tmp_path / "items.json").write_text(json.dumps([f"{n}: {'x' * 2000}" for n in range(2000)]))
+    (tmp_path / "items.json").write_text(json.dumps([f"{n}: {'x' * 2000}" for n in range(800)]))
     copy = {"id": "copy", "intent": "transform", "input": "{{ item }}", "options": {"op": "to_json"}}
     read = {"id": "read", "uses": "file.read", "with": {"path": "items.json"}}
     each = {"id": "each", "for_each": "{{ steps.read.output }}", "as": "item", "steps": [copy]}
@@ -96,7 +96,7 @@ def test_a_command_says_that_the_disk_is_full_and_how_to_go_on(tmp_path, finishe
             [*limited, "--db", "sqlite:///x.db"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
-    stopped = command("run", "flow.yaml", most="6000")
+    stopped = command("run", "flow.yaml", most="2400")
     _, said = stopped.communicate(timeout=100)
     assert stopped.returncode == 2
     assert b"Traceback" not in said, said.decode()
@@ -107,5 +107,5 @@ def test_a_command_says_that_the_disk_is_full_and_how_to_go_on(tmp_path, finishe
     assert lines[1].endswith(f"intendant resume {run_id}")
     done = finished(command("resume", run_id, "--json", "--full"))
     assert done["status"] == "completed"
-    assert len(done["steps"]["each"]["output"]) == 2000
+    assert len(done["steps"]["each"]["output"]) == 800
     assert finished(command("verify", "--all", "--json"))["whole"] is True

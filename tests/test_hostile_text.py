@@ -64,7 +64,7 @@ def spent(text: str) -> float:
     return seconds
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_it_ends_and_fits(shape: str) -> None:
     small, large = (spent(SHAPES[shape](size)) for size in (SIZE, SIZE * TIMES))

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from intendant.cli.app import app_for
 from intendant.config.settings import Settings
 
-SAMPLE = int(os.environ.get("INTENDANT_SAMPLE", "40"))
+SAMPLE = int(os.environ.get("INTENDANT_SAMPLE", "20"))
 MANY = settings(max_examples=5 * SAMPLE if SAMPLE >= 400 else SAMPLE)
 """Two thousand in the trials."""
 

@@ -161,7 +161,7 @@ async def answer(service: Any, run_id: str) -> None:
             await service.signal(run_id, "go")
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_run_passes_the_bound_of_its_plan_and_most_come_near_it(part) -> None:
     async def all_of_them() -> list[tuple[str, Spent]]:

@@ -1,13 +1,14 @@
 """Requests spread over small connection pools: real connections to a server that counts them."""
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
 
 from intendant.hooks import http_lanes
-from intendant.hooks.http_lanes import Lanes, sdk_transport
+from intendant.hooks.http_lanes import Lanes, sdk_transport, trusted
 
 
 class Counting:
@@ -113,3 +114,22 @@ def test_proxies_of_the_environment_are_left_to_the_client(monkeypatch) -> None:
     monkeypatch.delenv("HTTPS_PROXY")
     monkeypatch.setattr(http_lanes, "getproxies", dict)
     assert sdk_transport() is not None
+
+
+def test_hosts_without_a_proxy_are_no_proxy(monkeypatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "internal.example")
+    assert isinstance(sdk_transport(), Lanes)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    assert sdk_transport() is None
+
+
+def test_certificates_are_read_once_and_again_when_they_have_changed(monkeypatch, tmp_path) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    before = trusted()
+    assert trusted() is before
+    assert trusted(from_environment=False) is not before, "a connector does not trust what the environment names"
+    os.utime(tmp_path, (1, 1))
+    assert trusted() is not before

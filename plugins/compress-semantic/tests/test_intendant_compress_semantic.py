@@ -218,7 +218,7 @@ def test_abbreviations_end_no_sentence() -> None:
     assert [unit.text for unit in units] == ["Dr. No met J. Bond, e.g. in Fig. 2. ", "They left."]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "text",
     [

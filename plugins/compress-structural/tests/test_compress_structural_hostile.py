@@ -64,7 +64,7 @@ def seconds(text: str, kind: str) -> float:
     return process_time() - begin
 
 
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("kind", ["html", "prose"])
 @pytest.mark.parametrize("name", TEXTS)
 def test_time_is_linear_in_the_length_of_the_text(name: str, kind: str) -> None:

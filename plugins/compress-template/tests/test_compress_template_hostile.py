@@ -59,7 +59,7 @@ def seconds(text: str, *, dense: bool) -> float:
     return process_time() - begin
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", TEXTS)
 def test_time_is_linear_in_the_length_of_the_text(name: str) -> None:
     grows_linearly(name, SIZE, dense=False)

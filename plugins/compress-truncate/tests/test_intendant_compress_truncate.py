@@ -205,7 +205,7 @@ def test_text_fits_and_keeps_what_stood_there_in_its_order(
         assert answer.dropped
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "text",
     [

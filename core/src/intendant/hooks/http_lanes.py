@@ -6,8 +6,12 @@ operating system about each that is idle. With fifty requests at once that takes
 Import this where it is used: it imports httpx.
 """
 
+import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
+from functools import lru_cache
+from pathlib import Path
 from time import monotonic
 from typing import cast
 from urllib.request import getproxies
@@ -114,11 +118,35 @@ def sdk_transport() -> AsyncBaseTransport | None:
     """A transport for the HTTP client of a vendor's SDK; None where the environment names proxies, which the
     client itself knows how to go through.
     """
-    if getproxies():
+    if getproxies().keys() - {"no"}:  # hosts that no proxy is used for are none
         return None
-    trusted = create_ssl_context()  # reading the certificates takes longer than all else
-    options = _keepalive()
-    return Lanes(lambda: AsyncHTTPTransport(verify=trusted, socket_options=options))
+    context, options = trusted(), _keepalive()
+    return Lanes(lambda: AsyncHTTPTransport(verify=context, socket_options=options))
+
+
+def trusted(*, from_environment: bool = True) -> ssl.SSLContext:
+    """What connections trust, for all clients alike. The certificates are read again when a file of them has
+    changed: reading them takes longer than all else that opening a client takes.
+
+    Args:
+        from_environment: Trust what `SSL_CERT_FILE` or `SSL_CERT_DIR` name instead of the system's certificates.
+    """
+    named = [os.environ.get(name) or "" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if from_environment]
+    usual = ssl.get_default_verify_paths()
+    places = (*named, usual.openssl_cafile, usual.openssl_capath)
+    return _trusted(from_environment, tuple((place, _changed(place)) for place in places))
+
+
+@lru_cache(maxsize=4)
+def _trusted(from_environment: bool, _places: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
+    return create_ssl_context(trust_env=from_environment)
+
+
+def _changed(place: str) -> int:
+    try:
+        return Path(place).stat().st_mtime_ns if place else 0
+    except OSError:
+        return 0
 
 
 def _keepalive() -> list[tuple[int, int, int]]:

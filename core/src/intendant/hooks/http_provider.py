@@ -221,7 +221,7 @@ class HttpProvider(Provider):
         return settings.max_reply_bytes
 
     def _http_client(self) -> "AsyncClient":
-        from intendant.hooks.http_lanes import sdk_transport
+        from intendant.hooks.http_lanes import sdk_transport, trusted
 
         sdk = import_module(self.vendor.sdk)
 
@@ -233,7 +233,7 @@ class HttpProvider(Provider):
             follow_redirects=False,  # Keys in headers of their own would be sent on.
             headers={"accept-encoding": "gzip"},
             event_hooks={"response": [bound]},
-            **({} if transport is None else {"transport": transport}),
+            **({"verify": trusted()} if transport is None else {"transport": transport}),
         )
         return made
 

@@ -356,7 +356,7 @@ def guarded_client(
     import httpx2
     from httpcore2 import AnyIOBackend, AsyncConnectionPool, AsyncNetworkBackend, AsyncNetworkStream, ConnectError
 
-    from intendant.hooks.http_lanes import Lanes
+    from intendant.hooks.http_lanes import Lanes, trusted
 
     class Guard(AsyncNetworkBackend):
         """Below the connection pool: whatever is asked for, this connects."""
@@ -379,14 +379,14 @@ def guarded_client(
         async def sleep(self, seconds: float) -> None:
             await asyncio.sleep(seconds)
 
-    trusted = httpx2.create_ssl_context(trust_env=False)
+    context = trusted(from_environment=False)
 
     def guarded() -> httpx2.AsyncHTTPTransport:
-        transport = httpx2.AsyncHTTPTransport(verify=trusted, trust_env=False)
+        transport = httpx2.AsyncHTTPTransport(verify=context, trust_env=False)
         if not isinstance(getattr(transport, "_pool", None), AsyncConnectionPool):  # a version made otherwise
             raise ConnectorError("this version of httpx2 cannot be guarded", hint="install an older one")
         transport._pool = AsyncConnectionPool(  # noqa: SLF001  # the library has no public place for it
-            ssl_context=trusted, network_backend=Guard(), keepalive_expiry=5.0
+            ssl_context=context, network_backend=Guard(), keepalive_expiry=5.0
         )
         return transport
 

@@ -132,12 +132,11 @@ def prepare(engine: Engine) -> None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
             version = _version(connection)
             if version is None:
+                driver = session_of(connection).driver
                 for statement in _creating(f"{connection.dialect.name}+{connection.dialect.driver}"):
-                    connection.exec_driver_sql(statement)
-                triggers.create(connection)
-                stamp(connection)
+                    driver.execute(statement)
                 return
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
         raise StoreError(f"the database {engine.url!r} cannot be opened: {short(error)}") from None
     if version != HEAD:
         raise SchemaMismatch(
@@ -148,7 +147,9 @@ def prepare(engine: Engine) -> None:
 
 @cache
 def _creating(dialect: str) -> tuple[str, ...]:
-    """The statements that create the tables; made once, since making them takes longer than executing them."""
+    """The statements that make an empty database one of version `HEAD`. They are made once, and executed on the
+    driver: making them, and SQLAlchemy's own execution, take longer than the database.
+    """
     found: list[str] = []
 
     def take(ddl: ExecutableDDLElement, *_: object, **__: object) -> None:
@@ -156,16 +157,13 @@ def _creating(dialect: str) -> tuple[str, ...]:
 
     mock = create_mock_engine(f"{dialect}://", take)
     metadata.create_all(mock, checkfirst=False)
-    return tuple(found)
-
-
-def stamp(connection: Connection) -> None:
-    """Note that the tables are of version `HEAD`, the way alembic does."""
-    connection.execute(
-        text(f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    # The version is noted the way alembic does.
+    return (
+        *found,
+        *triggers.statements(mock.dialect.name),
+        f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)",
+        f"INSERT INTO {VERSION_TABLE} VALUES ('{HEAD}')",  # noqa: S608  # constants
     )
-    connection.execute(text(f"DELETE FROM {VERSION_TABLE}"))  # noqa: S608  # a constant
-    connection.execute(text(f"INSERT INTO {VERSION_TABLE} VALUES (:head)"), {"head": HEAD})  # noqa: S608
 
 
 def _version(connection: Connection) -> str | None:

@@ -44,6 +44,13 @@ _LEASE = Statement(
     select(lease.c.state, lease.c.chain).where(lease.c.id == bindparam("id")).with_for_update(read=True)
 )
 _TRIES = Statement(select(*columns(hold, HoldRow)).where(hold.c.key.in_(names(TRIES))))
+_OVERDUE = Statement(
+    select(hold.c.key, hold.c.sending)
+    .where(hold.c.state == "held", hold.c.expires_at < bindparam("now"))
+    .order_by(hold.c.expires_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
 
 
 def _closing(state: str) -> Statement:
@@ -168,10 +175,8 @@ def expire(now: float, limit: int = 500) -> Work[int]:
     """
 
     def work(connection: Connection) -> int:
-        overdue = select(hold.c.key, hold.c.sending).where(hold.c.state == "held", hold.c.expires_at < now)
-        chosen = overdue.order_by(hold.c.expires_at).limit(limit).with_for_update(skip_locked=True)
-        found = connection.execute(chosen).all()
-        closed = (charge(row.key, "expire") if row.sending else release(row.key) for row in found)
+        found = _OVERDUE(connection, now=now, most=limit).fetchall()
+        closed = (charge(key, "expire") if sending else release(key) for key, sending in found)
         return sum(close(connection) == "settled" for close in closed)
 
     return work

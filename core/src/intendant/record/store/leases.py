@@ -93,6 +93,8 @@ def _all(which: Any) -> Work[int]:
     def work(connection: Connection) -> int:
         query = select(lease.c.id).where(lease.c.state == "open", which).order_by(lease.c.id)
         ids = connection.execute(query.with_for_update()).scalars().all()
+        if not ids:
+            return 0
         # Every transaction locks in this order: leases, holds, budgets.
         connection.execute(select(hold.c.key).where(hold.c.lease.in_(ids)).order_by(hold.c.key).with_for_update())
         chains = connection.execute(select(lease.c.chain).where(lease.c.id.in_(ids))).scalars()

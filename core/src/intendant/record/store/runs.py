@@ -5,8 +5,7 @@ from contextlib import suppress
 from time import time
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, desc, func, insert, literal, select, update  # noqa: TID253
-from sqlalchemy.exc import IntegrityError  # noqa: TID253
+from sqlalchemy import Connection, bindparam, case, desc, func, literal, null, select, update  # noqa: TID253
 
 from intendant.model.errors import RunActive, RunExists, RunNotFound
 from intendant.record.rows import Claimed, EventRow, Fence, RunRow, StepRow, packed, unpacked
@@ -14,11 +13,26 @@ from intendant.record.store import budgets
 from intendant.record.store.chain import head_of
 from intendant.record.store.digests import EVERYTHING, NONE, RUN, STEP, new_salt
 from intendant.record.store.session import Insert, buffered, session_of
-from intendant.record.store.statements import Work, columns, json_text
+from intendant.record.store.statements import Statement, Work, columns, json_text
 from intendant.record.store.tables import budget, event, run, step
 from intendant.record.store.writer import fenced
 
 _RUN = select(*columns(run, RunRow))
+_OPENED = (*RunRow._fields, "salt")
+_OPEN = Insert(run, _OPENED)
+
+
+def _finish(**more: Any) -> Statement:
+    ended = {"status": "new_status", "finished_at": "at", "events": "count", "last_hash": "last"}
+    values: dict[str, Any] = {column: bindparam(name) for column, name in ended.items()}
+    own = (run.c.id == bindparam("of"), run.c.epoch == bindparam("own"))
+    return Statement(update(run).where(*own).values(**values, lease_until=null(), **more))
+
+
+_FINISH = _finish()
+_DUE = bindparam("due", type_=run.c.due_at.type)
+_FINISH_DUE = _finish(due_at=case((run.c.due_at < _DUE, run.c.due_at), else_=_DUE))
+"""What was decided in the meantime has made it due already."""
 WOKEN: Mapping[str, Any] = {"due_at": None, "pause_requested": 0}
 """Columns of a run that is gone on with: it waits for nothing, and nobody has asked for a pause."""
 _STEPS = Insert(step, STEP.columns, conflict="update")
@@ -48,10 +62,10 @@ def open_run(row: RunRow) -> Work[Fence]:
     """
 
     def work(connection: Connection) -> Fence:
-        salted = row._asdict() | {"plan": packed(row.plan), "salt": new_salt()}
+        session = session_of(connection)
         try:
-            connection.execute(insert(run), salted)
-        except IntegrityError:
+            _OPEN.write(session, [(*row._replace(plan=packed(row.plan)), new_salt())])
+        except session.dialect.loaded_dbapi.IntegrityError:
             raise _exists(row.id, "being worked on") from None
         note(connection, row.id, NONE)
         return Fence(row.id, row.epoch)
@@ -129,14 +143,11 @@ def finish_run(fence: Fence, status: str, due_at: float | None = None) -> Work[N
 
     def work(connection: Connection) -> None:
         count, last = head_of(session_of(connection), fence.run_id)
-        values: dict[str, Any] = {"status": status, "finished_at": time(), "events": count}
-        values |= {"last_hash": last if count else None, "lease_until": None}
-        if due_at is not None:
-            # What was decided in the meantime has made it due already.
-            values["due_at"] = case((run.c.due_at < due_at, run.c.due_at), else_=due_at)
-        own = (run.c.id == fence.run_id, run.c.epoch == fence.epoch)
+        values = {"new_status": status, "at": time(), "count": count, "last": last if count else None}
+        own = {"of": fence.run_id, "own": fence.epoch}
         was = digest_of(connection, fence.run_id)
-        if connection.execute(update(run).where(*own).values(values)).rowcount == 0:
+        due = {} if due_at is None else {"due": due_at}
+        if (_FINISH_DUE if due else _FINISH)(connection, **values, **own, **due).rowcount == 0:
             raise fenced(fence)
         note(connection, fence.run_id, was)
 

@@ -21,8 +21,13 @@ _PRUNED = "EXISTS (SELECT 1 FROM pruned WHERE run_id = OLD.run_id)"
 
 def create(connection: Connection) -> None:
     """Add the triggers that are not there."""
-    for statement in _sqlite() if connection.dialect.name == "sqlite" else _postgresql():
+    for statement in statements(connection.dialect.name):
         connection.execute(text(statement))
+
+
+def statements(dialect: str) -> list[str]:
+    """What adds the triggers that are not there, to SQLite or to PostgreSQL."""
+    return _sqlite() if dialect == "sqlite" else _postgresql()
 
 
 def drop(connection: Connection) -> None:
