@@ -1,7 +1,7 @@
 """The base class of connectors: places that steps read from and write to."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -10,6 +10,7 @@ from typing import NamedTuple, get_type_hints
 from pydantic import BaseModel, ValidationError
 
 from intendant.hooks.bases import Plugin, first_error
+from intendant.hooks.file_roots import FileRoots
 from intendant.model.errors import ConnectorError
 from intendant.model.record_access import RecordSource
 from intendant.model.requests import Operation
@@ -51,6 +52,16 @@ class Effect(NamedTuple):
     """True if it changes anything outside: it is then recorded before it begins and after it ended."""
     idempotent: bool = False
     """True if doing it twice leaves the same state as doing it once."""
+
+
+class LocalFiles(NamedTuple):
+    """The files of this machine that one use of an operation reads and writes, as they stand in its parameters."""
+
+    roots: FileRoots
+    """Where they may be, and are looked for."""
+    reads: Sequence[str] = ()
+    """Paths or patterns."""
+    writes: Sequence[str] = ()
 
 
 OperationMethod = Callable[..., Awaitable[Json | RecordSource]]
@@ -150,6 +161,17 @@ class Connector(Plugin):
                 they are written.
         """
         return ()
+
+    def files(self, name: str, given: Mapping[str, Json], folder: str) -> LocalFiles | None:  # noqa: ARG002
+        """Which files operation *name* reads and writes: plans warn of those that are not there, unless a step
+        before writes them. Must not reach outside. By default none.
+
+        Args:
+            name: The operation.
+            given: As of `doubts`.
+            folder: The folder of the workflow's file; empty if it has none.
+        """
+        return None
 
     def parameters_of(self, name: str) -> type[BaseModel]:
         """The model of the parameters of operation *name*."""

@@ -12,12 +12,13 @@ from intendant.plugin import (
     ConnectorError,
     FileRoots,
     Json,
+    LocalFiles,
     NetworkConnector,
     NetworkSettings,
     Options,
     operation,
 )
-from intendant_connector_sql._places import Place, place_of
+from intendant_connector_sql._places import Place, place_of, sqlite_file
 from intendant_connector_sql._statements import check_read, check_single
 
 __all__ = ["Execute", "Query", "SqlConnector", "SqlSettings"]
@@ -124,14 +125,22 @@ class SqlConnector(NetworkConnector):
         if name == "execute" and not self.settings.writes:
             yield f"{NOT_ALLOWED}; {self._allowing}"
 
+    def files(self, name: str, given: Mapping[str, Json], folder: str) -> LocalFiles | None:  # noqa: ARG002
+        """The file of a SQLite database, which no statement makes."""
+        path = sqlite_file(given.get("url"))
+        return LocalFiles(self._roots(folder), reads=(path,)) if path else None
+
+    def _roots(self, folder: str) -> FileRoots:
+        own = (Path(), Path(folder)) if self.settings.working_folder else ()
+        return FileRoots((*own, *self.settings.roots), owner=self.key, beside=folder if own else "")
+
     @property
     def _allowing(self) -> str:
         return f"allow it: --set {self.setting('writes')}=true"
 
     async def _place(self, parameters: _Database, call: ConnectorCall, *, write: bool) -> Place:
         settings: SqlSettings = self.settings
-        own = (Path(), Path(call.folder)) if settings.working_folder else ()
-        roots = FileRoots((*own, *settings.roots), owner=self.key, beside=call.folder if own else "")
+        roots = self._roots(call.folder)
         place = await place_of(parameters.url, parameters.user, parameters.password, roots, self.addresses)
         if not write and not place.can_be_read_only and place.backend not in settings.read_only_logins:
             raise ConnectorError(

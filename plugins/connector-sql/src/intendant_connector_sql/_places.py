@@ -1,5 +1,6 @@
 """Where a database is: a file inside the roots, or a server that may be reached."""
 
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,15 @@ HARMLESS = frozenset(
     | {"trustservercertificate", "service_name", "target_session_attrs"}
 )
 """Keys of a URL's query that lead neither to other files nor to other servers."""
+
+
+_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?!:memory:|file:)([^?]+)")
+
+
+def sqlite_file(url: Any) -> str | None:
+    """The path of a SQLite database as its URL names it; None for any other URL. Does not load SQLAlchemy."""
+    found = _SQLITE.match(url) if isinstance(url, str) else None
+    return None if found is None else found[1]
 
 
 class Place(NamedTuple):
