@@ -148,6 +148,11 @@ async def test_a_budget_that_a_call_fits_into_is_not_doubted_and_does(step):
             {"uses": "sql.execute", "with": {"url": "sqlite:///x.db", "sql": "delete from a"}},
             "connector:sql.writes=true",
         ),
+        (
+            {"uses": "sql.query", "with": {"url": "sqlite:///x.db", "sql": "delete from a"}},
+            "sql.query reads, and the statement begins with",
+        ),
+        ({"uses": "sql.query", "with": {"url": "x.db", "sql": "select 1"}}, "`url` is no URL of a database"),
         ({"uses": "mcp.call", "with": {"server": "tickets", "tool": "find"}}, "no MCP server 'tickets'"),
         ({"uses": "mcp.call", "with": {"tool": "find"}}, "`server` is missing"),
         ({"uses": "notify.send", "with": {"to": ["team"]}, "input": "x"}, "no target 'team'"),

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import sha256
-from typing import NamedTuple, get_type_hints
+from typing import ClassVar, NamedTuple, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -129,6 +129,9 @@ class Connector(Plugin):
     """
 
     kind = "connector"
+    statements: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that are statements of a language, such as `sql`. A reference within other text is an error of
+    the workflow there, because what it stands for would become part of the statement."""
 
     @cached_property
     def operations(self) -> Mapping[str, Operation]:

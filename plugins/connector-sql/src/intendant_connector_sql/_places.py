@@ -21,6 +21,7 @@ HARMLESS = frozenset(
 """Keys of a URL's query that lead neither to other files nor to other servers."""
 
 
+NO_URL = "`url` is no URL of a database; such as sqlite:///shop.db or postgresql+psycopg://host/db"
 _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?!:memory:|file:)([^?]+)")
 
 
@@ -77,9 +78,7 @@ async def place_of(
         url = make_url(text)
         backend = url.get_backend_name()
     except (ArgumentError, ValueError):
-        raise _wrong(
-            "`url` is no URL of a database", "such as sqlite:///shop.db or postgresql+psycopg://host/db"
-        ) from None
+        raise _wrong(*NO_URL.split("; ")) from None
     url = url.set(username=user) if user is not None else url
     url = url.set(password=password) if password is not None else url
     odd = [key for key in url.query if key.lower() not in HARMLESS]
