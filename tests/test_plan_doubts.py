@@ -148,6 +148,11 @@ async def test_a_budget_that_a_call_fits_into_is_not_doubted_and_does(step):
             {"uses": "sql.execute", "with": {"url": "sqlite:///x.db", "sql": "delete from a"}},
             "connector:sql.writes=true",
         ),
+        (
+            {"uses": "sql.query", "with": {"url": "sqlite:///x.db", "sql": "delete from a"}},
+            "sql.query reads, and the statement begins with",
+        ),
+        ({"uses": "sql.query", "with": {"url": "x.db", "sql": "select 1"}}, "`url` is no URL of a database"),
         ({"uses": "mcp.call", "with": {"server": "tickets", "tool": "find"}}, "no MCP server 'tickets'"),
         ({"uses": "mcp.call", "with": {"tool": "find"}}, "`server` is missing"),
         ({"uses": "notify.send", "with": {"to": ["team"]}, "input": "x"}, "no target 'team'"),
@@ -190,3 +195,101 @@ async def test_what_is_admitted_or_not_known_is_not_doubted(step, settings):
     found = await warnings_of([first, {"id": "s", **step}], {"plugins": {"settings": settings}})
     for word in ("allow", "server", "target"):
         assert word not in found["s"]
+
+
+# --- files that are not there ---
+
+
+def reading(path="in.csv", **more):
+    """A step that reads a file."""
+    return {"id": "read", "uses": "file.read", "with": {"path": path}, **more}
+
+
+def writing(path="out/a.csv", **more):
+    """A step that writes a file."""
+    return {"id": "save", "uses": "file.write", "input": "a\n1", "with": {"path": path, "format": "text"}, **more}
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (reading("in.cvs"), "in.cvs is not there; did you mean 'in.csv'?"),
+        (reading("{{ inputs.from }}/rows.csv"), "the folder"),
+        (reading("/etc/passwd"), "outside the folders"),
+        (reading("../*.csv"), "outside the folders"),
+        (reading("old.zip/a.csv"), "old.zip is not there"),
+        ({"id": "read", "uses": "file.list", "with": {"path": "inbox"}}, "inbox is not there"),
+        ({"id": "read", "uses": "document.read", "with": {"path": "a.xlsx"}}, "a.xlsx is not there"),
+        ({"id": "read", "uses": "sql.query", "with": {"url": "sqlite:///a.db", "sql": "select 1"}}, "a.db is not"),
+        ({"id": "read", "uses": "git.log", "with": {"repo": "elsewhere"}}, "elsewhere is no folder"),
+        ({**writing("/etc/a.csv"), "id": "read"}, "outside the folders"),
+    ],
+)
+async def test_a_file_that_cannot_be_used_is_told_before_the_run_fails_of_it(step, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    flow = {"name": "t", "inputs": {"from": {"default": "nowhere"}}, "steps": [step]}
+    async with OrchestrationService(db="none") as service:
+        plan = await service.plan(Workflow.model_validate(flow))
+        assert said in " ".join(plan.steps[0].warnings)
+        assert (await service.run(Workflow.model_validate(flow))).status == "failed"
+
+
+@pytest.mark.parametrize("tool", [False, True])
+async def test_a_tool_reads_files_too(tool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = {"with": {"path": "handbook.md"}} if tool else {"give": ["path"]}
+    asks = {"id": "s", "intent": "generate", "prompt": "What is next?", "tools": [{"uses": "file.read", **path}]}
+    assert ("handbook.md is not there" in (await warnings_of([asks]))["s"]) == tool
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [reading()],
+        [reading("*.jsonl")],
+        [reading("{{ inputs.given }}")],
+        [reading("none.csv", on_error={"output": []})],
+        [writing(), reading("out/a.csv", needs=["save"])],
+        [writing("{{ inputs.where }}/a.csv"), reading("out/a.csv", needs=["save"])],
+        [writing("out/{{ steps.first.output }}.csv"), reading("out/a.csv", needs=["save"])],
+        [writing("out/{{ steps.first.output }}.csv"), reading("out", needs=["save"], uses="file.list")],
+        [{"id": "all", "for_each": [1], "steps": [writing()]}, reading("out/a.csv", needs=["all"])],
+        [writing(), {"id": "all", "needs": ["save"], "for_each": [1], "steps": [reading("out/a.csv")]}],
+    ],
+)
+async def test_a_file_that_is_there_or_will_be_is_not_doubted(steps, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text("a\n1\n")
+    inputs = {"given": {"type": "path"}, "where": {"default": "out"}}
+    first = {"id": "first", "intent": "transform", "input": "a", "with": {"op": "shorten", "length": 2}}
+    found = await warnings_of([first, *steps], inputs=inputs)
+    assert "there" not in " ".join(found.values())
+
+
+async def test_a_file_is_looked_for_beside_the_workflow_file(tmp_path, monkeypatch):
+    beside, work = tmp_path / "flows", tmp_path / "work"
+    beside.mkdir()
+    work.mkdir()
+    monkeypatch.chdir(work)
+    (beside / "flow.yaml").write_text("name: t\nsteps: [{id: r, uses: file.read, with: {path: in.csv}}]")
+    async with OrchestrationService(db="none") as service:
+        plan = await service.plan(Workflow.load(beside / "flow.yaml"))
+        assert "neither beside the workflow file nor in the working folder" in " ".join(plan.steps[0].warnings)
+        (beside / "in.csv").write_text("a\n1\n")
+        plan = await service.plan(Workflow.load(beside / "flow.yaml"))
+        assert "in.csv" not in " ".join(plan.steps[0].warnings)
+
+
+async def test_a_file_that_is_written_too_late_is_told_with_the_step(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = await warnings_of([writing(), reading("out/a.csv")])
+    assert "say `needs: [save]`" in found["read"]
+    found = await warnings_of([reading("out/a.csv"), writing(needs=["read"])])
+    assert "the step 'save', which writes it, runs after this one" in found["read"]
+
+
+async def test_what_a_run_has_written_before_is_there_for_its_last_steps(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = await warnings_of([writing()], **{"finally": [reading("out/a.csv")]})
+    assert "there" not in found["read"]

@@ -132,6 +132,31 @@ async def test_below_the_floor_the_budget_is_raised() -> None:
     assert 300 < raised.compression.tokens_after < len(text)
 
 
+class Rough(Picker):
+    """Keeps so many letters less of the end, and writes down that it was asked."""
+
+    def __init__(self, name: str, less: int, asked: list[str]) -> None:
+        super().__init__()
+        self.name, self.less, self.asked = name, less, asked
+
+    def compress(self, request):
+        self.asked.append(self.name)
+        found = super().compress(request)
+        text = found.text[: len(found.text) - self.less]
+        return found.model_copy(update={"text": text, "tokens_after": request.count(text), "strategy": self.name})
+
+
+@pytest.mark.parametrize("less", [(0, 5), (5, 0)])
+async def test_below_the_floor_the_compressor_that_is_asked_first_has_its_say(less) -> None:
+    """One that knows nothing of the question won by a token, and what had been asked for went."""
+    text = "".join(f"{n} is a fact of some length here\n" for n in range(40))
+    asked: list[str] = []
+    raised = await fit(text, 300, Rough("one", less[0], asked), Rough("other", less[1], asked), floor=0.8)
+    assert raised.refused
+    assert {*asked} == {"one", "other"}
+    assert raised.compression.strategy == asked[0]
+
+
 async def test_it_is_never_longer_and_believes_nobody() -> None:
     found = (await fit("x" * 100, 10, Cutter(part=2))).compression
     assert (found.strategy, found.text) == ("none", "x" * 100)

@@ -27,6 +27,7 @@ from intendant.hooks.connectors import (
     Connector as Connector,
     ConnectorCall as ConnectorCall,
     Effect as Effect,
+    LocalFiles as LocalFiles,
     operation as operation,
 )
 from intendant.hooks.dispatchers import (

@@ -441,6 +441,9 @@ async def test_list(folder):
         (folder / "a.txt").stat().st_mtime
     )
     assert await do("list", path="*.pdf") == []
+    with pytest.raises(ConnectorError, match="sup is not there") as caught:
+        await do("list", path="sup")
+    assert caught.value.hint == "did you mean 'sub'?"
 
 
 # --- tables ------------------------------------------------------------------------------------------------

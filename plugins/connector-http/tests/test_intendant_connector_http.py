@@ -203,6 +203,84 @@ async def test_the_notes_say_why_a_single_page_was_the_last(http, httpserver, ur
     assert call.notes == [note]
 
 
+async def test_records_may_be_a_part_of_each_element(http, httpserver, url):
+    edges = {"edges": [{"node": {"n": 1}, "tags": [1, 2]}, {"node": {"n": 2}, "tags": [3]}], "next": None}
+    httpserver.expect_request("/api").respond_with_json({"data": {"all": edges}})
+
+    async def read(items):
+        pages = {"by": "cursor", "cursor": "data.all.next", "items": items}
+        return await http.do("get", {"url": url, "pages": pages}, CALL)
+
+    assert await read("data.all.edges[*].node") == [{"n": 1}, {"n": 2}]
+    assert await read("data.all.edges[*].tags[*]") == [1, 2, 3]
+    assert await read("data.all.edges[*]") == edges["edges"]
+    with pytest.raises(ConnectorError, match="no list of records"):
+        await read("data.all.egdes[*].node")
+
+
+@pytest.mark.parametrize("by", ["page", "offset"])
+@pytest.mark.parametrize("said", ["more", "total"])
+async def test_a_page_that_is_shorter_than_its_size_is_not_the_last_where_the_answer_says_so(
+    http, httpserver, url, by, said
+):
+    """Servers give fewer records at once than were asked for: the rest would be missing without a word."""
+
+    def page(request):
+        start = (
+            int(request.args.get("offset", 0)) if by == "offset" else (int(request.args.get("page", 1)) - 1) * 2
+        )
+        meta = {"paging": {"has_more": start + 2 < 5}} if said == "more" else {"meta": {"totalCount": 5}}
+        return answer({"rows": list(range(start, min(start + 2, 5))), **meta})
+
+    httpserver.expect_request("/api").respond_with_handler(page)
+    call = ConnectorCall(None, "key", "run", "step")
+    pages = {"by": by, "size": 50, "items": "rows"}
+    assert await http.do("get", {"url": url, "pages": pages}, call) == [0, 1, 2, 3, 4]
+    assert call.notes == ["3 pages"]
+
+
+@pytest.mark.parametrize(
+    "total", [{"total": 9}, {"meta": {"totalCount": 9}}, {"page": {"total_elements": 9}}, {"@odata.count": 9}]
+)
+async def test_fewer_records_than_the_answer_says_there_are_is_noted(http, httpserver, url, total):
+    httpserver.expect_request("/api").respond_with_json({"rows": [1, 2], **total})
+    call = ConnectorCall(None, "key", "run", "step")
+    await http.do("get", {"url": url, "pages": {"by": "link", "items": "rows"}}, call)
+    assert "says that there are 9" in call.notes[1]
+    assert "2 were read" in call.notes[1]
+
+
+@pytest.mark.parametrize("total", [{"total": 2}, {"total": 2.5}, {"subtotal": 9}, {"total": True}, {"total": "9"}])
+async def test_what_is_no_larger_number_of_records_is_not_noted(http, httpserver, url, total):
+    httpserver.expect_request("/api").respond_with_json({"rows": [1, 2], **total})
+    call = ConnectorCall(None, "key", "run", "step")
+    await http.do("get", {"url": url, "pages": {"by": "page", "size": 50, "items": "rows"}}, call)
+    assert len(call.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "noted"),
+    [
+        ([1], {"Link": '</api?p=2>; rel="next"'}, "a link to a next page"),
+        ({"rows": [1], "has_more": True}, {}, "`has_more`"),
+        ({"value": [1], "@odata.nextLink": "https://x.example/?skip=1"}, {}, "`@odata.nextLink`"),
+        ({"rows": [1], "meta": {"next_cursor": "c2"}}, {}, "`meta.next_cursor`"),
+        ({"rows": [1], "links": {"next": "/api?p=2"}}, {}, "`links.next`"),
+        ({"rows": [1], "next": None, "has_more": False}, {}, ""),
+        ({"next": "the dishes", "links": {"next": ""}}, {}, ""),
+        ([1], {"Link": '</api?p=1>; rel="prev"'}, ""),
+    ],
+)
+@pytest.mark.parametrize("form", ["auto", "full"])
+async def test_pages_that_were_not_read_are_noted(http, httpserver, url, body, headers, noted, form):
+    """A step that forgets `pages` would have the first one only, and take it for all."""
+    httpserver.expect_request("/api").respond_with_handler(lambda _: answer(body, headers=headers))
+    call = ConnectorCall(None, "key", "run", "step")
+    await http.do("get", {"url": url, "answer": form}, call)
+    assert noted in " ".join(call.notes)
+    assert bool(call.notes) == bool(noted)
+
+
 async def test_lines_of_json_are_data(http, httpserver, url):
     httpserver.expect_request("/api").respond_with_data(b'{"n": 1}\n\n[2]\n', content_type="application/x-ndjson")
     assert await http.do("get", {"url": url}, CALL) == [{"n": 1}, [2]]

@@ -172,3 +172,33 @@ async def test_cells_that_span_rows_stand_in_each_of_them(read, rows, found):
     """Without that the cells of the rows below would stand under the names of other columns."""
     page = await read(f"<table><tr><th>A<th>B<th>C{rows}</table>")
     assert page["tables"][0]["rows"] == found
+
+
+@pytest.mark.parametrize(
+    ("head", "names"),
+    [
+        ("<tr><th rowspan=2>Item<th colspan=2>Amount<tr><th>net<th>gross", ["Item", "Amount net", "Amount gross"]),
+        ("<tr><th colspan=3>Prices of 2026<tr><th>Item<th>Net<th>Gross", ["Item", "Net", "Gross"]),
+        ("<tr><th>Item<th>Price<th>Price<tr><th><th>net<th>gross", ["Item", "Price net", "Price gross"]),
+        ("<tr><th>Item<th>Price<th>Price", ["Item", "Price", "Price_3"]),
+    ],
+)
+async def test_several_rows_of_headings_name_the_columns_together(read, head, names):
+    """Without that a row of headings would be the first record, and columns would have the names of others."""
+    page = await read(f"<table>{head}<tr><td>a<td>1<td>2</table>")
+    assert page["tables"][0]["rows"] == [dict(zip(names, ["a", "1", "2"], strict=True))]
+
+
+async def test_a_table_with_nothing_but_headings_has_its_first_row_for_names(read):
+    page = await read("<table><tr><th>a<th>b<tr><th>c<th>d</table>")
+    assert page["tables"][0]["rows"] == [{"a": "c", "b": "d"}]
+
+
+async def test_a_table_of_data_may_have_a_table_in_a_cell_and_one_that_arranges_the_page_is_none(read):
+    inner = "<table><tr><td>of that butter<td>30 %<tr><td>salt<td>1 %</table>"
+    data = f"<table><tr><th>Item<th>Price<tr><td>Bread<td>2<tr><td>Brioche{inner}<td>6</table>"
+    page = await read(f"<table><tr><td>Shop<td>Paris<tr><td colspan=2>{data}</table>")
+    assert [table["rows"] for table in page["tables"]] == [
+        [{"Item": "Bread", "Price": "2"}, {"Item": "Brioche of that butter 30 % salt 1 %", "Price": "6"}],
+        [["of that butter", "30 %"], ["salt", "1 %"]],
+    ]

@@ -247,6 +247,7 @@ async def test_joins(how, expected):
     outcome = await run(LEFT, join={"with": RIGHT, "on": {"left": "id", "right": "key"}, "how": how})
     assert [(row.get("id"), row.get("a"), row.get("b")) for row in outcome.output] == expected
     assert "without a match: 2 on the left, 2 on the right" in outcome.notes[0]
+    assert {tuple(row) for row in outcome.output} == {("id", "a", "b")}  # null is said, on both sides
 
 
 async def test_a_join_overwrites_nothing():

@@ -271,11 +271,16 @@ def test_figures_and_names_have_to_stand_in_the_data(text: str, claim: str, miss
 
 
 class Beginning(Compressor):
-    """Keeps the beginning, as far as it fits."""
+    """Keeps the beginning, as far as it fits, and writes down what it was asked to keep."""
 
     name = "beginning"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries: set[str] = set()
+
     def compress(self, request: CompressRequest) -> Compression:
+        self.queries.add(request.query)
         text = request.text[: len(request.text) * request.target_tokens // request.tokens]
         while request.count(text) > request.target_tokens:
             text = text[: len(text) * 9 // 10]
@@ -331,3 +336,18 @@ async def test_what_was_paid_for_is_not_asked_again_in_another_process(tmp_path,
     async with engine(SummarizeHandler(), Beginning(), whole) as service:
         assert (await service.run(flow, {"value": value})).steps["a"].output == done.steps["a"].output
     assert len(first.calls) + len(second.calls) == len(whole.calls)
+
+
+async def test_chunks_are_compressed_by_what_is_asked_and_not_by_where_they_stand() -> None:
+    """The numbers of a chunk's lines were looked for in it, and what had been asked for went."""
+    beginning = Beginning()
+    result = await run_steps(
+        [{"id": "a", "intent": "summarize", "input": "{{ inputs.value }}", "prompt": "Which jobs failed?"}],
+        SummarizeHandler(),
+        ScriptedProvider(reader),
+        beginning,
+        inputs={"value": log_of(5000)},
+        budget={"tokens_per_workflow": 40_000},
+    )
+    assert "compressed before" in result.steps["a"].notes[0]
+    assert beginning.queries == {"Which jobs failed?"}

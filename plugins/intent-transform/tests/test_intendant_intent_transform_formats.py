@@ -290,6 +290,35 @@ async def test_the_day_of_a_time_is_taken_where_asked():
 
 
 @pytest.mark.parametrize(
+    ("numbers", "value", "more", "day"),
+    [
+        ("excel", 46100, {}, "2026-03-19"),
+        ("excel", "46100", {}, "2026-03-19"),
+        ("excel", 46100.99, {}, "2026-03-19"),
+        ("excel", 61, {}, "1900-03-01"),
+        ("excel", 60, {}, None),
+        ("excel", -3, {}, None),
+        ("excel", 1e9, {}, None),
+        ("excel", "2026-03-20", {}, "2026-03-20"),
+        ("excel", True, {}, None),
+        ("seconds", 1767225599, {}, "2025-12-31"),
+        ("seconds", 1767225599, {"timezone": "Europe/Paris"}, "2026-01-01"),
+        ("seconds", -1, {}, "1969-12-31"),
+        ("milliseconds", "1767225600000", {}, "2026-01-01"),
+        ("milliseconds", 1e300, {}, None),
+    ],
+)
+async def test_numbers_are_dates_where_it_is_said_what_they_count(numbers, value, more, day):
+    assert (await run([{"d": value}], "parse_date", field="d", numbers=numbers, **more))[0]["d"] == day
+
+
+async def test_numbers_that_nobody_explained_are_no_dates_and_the_note_says_how():
+    outcome = await outcome_of([{"d": 46100}], "parse_date", field="d")
+    assert outcome.output == [{"d": None}]
+    assert "say `numbers`: excel, seconds or milliseconds" in outcome.notes[1]
+
+
+@pytest.mark.parametrize(
     ("start", "end", "days"),
     [
         ("2026-03-01T23:59:00", "2026-03-02T00:01:00", 1),

@@ -75,7 +75,7 @@ def run(
         work = partial(session.service.run, flow, values, dry=dry, wait=wait)
         kept = session.engine.store_url != "none"  # without a record a reference would lead nowhere
         result = _shown(session, work, as_json=as_json)
-    _end(result, as_json=as_json, full=full or not kept)
+    _end(result, as_json=as_json, full=full, kept=kept)
 
 
 @command()
@@ -168,11 +168,15 @@ async def _workflow_of(engine: "Engine", run: str) -> Workflow:
     return (await find_kept(engine, run)).plan.workflow
 
 
-def _end(result: RunResult, *, as_json: bool, full: bool) -> NoReturn:
+def _end(result: RunResult, *, as_json: bool, full: bool, kept: bool = True) -> NoReturn:
     if as_json:
-        print_json(as_document(result, full=full))
+        print_json(as_document(result, full=full or not kept))
     else:
-        print("\n".join(summary(result)))
+        from intendant.cli.step_view import block
+
+        given = result.returned if isinstance(result.returned, dict) else {}
+        told = (line for name, value in given.items() for line in block(f"returned {name}", value, full=full))
+        print("\n".join([*summary(result), *told]))
     raise typer.Exit(CODES[result.status])
 
 

@@ -54,7 +54,7 @@ DbOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 FullOption = Annotated[
-    bool, typer.Option("--full", help="With --json: print outputs whole that are large, instead of references.")
+    bool, typer.Option("--full", help="Print whole what is long: what is returned, and with --json all outputs.")
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -20,12 +20,12 @@ def lines(step: Mapping[str, Any], *, full: bool) -> Iterator[str]:
     took = f" in {step['seconds']:.2f} s" if step["seconds"] else ""
     yield f"step {step['step']} ({step['intent']}{by}) of run {step['run_id']}: {step['status']}{took}"
     for name, value in step["given"].items():
-        yield from _block(name, value, full=full)
+        yield from block(name, value, full=full)
     if step["failure"]:
         yield f"error: {step['failure']['message']}"
         if step["failure"].get("hint"):
             yield f"    hint: {step['failure']['hint']}"
-    yield from _block("output", step["output"], full=full)
+    yield from block("output", step["output"], full=full)
     yield from (f"note: {note}" for note in step["notes"])
     for one in step["attempts"]:
         why = f": {one['message']}" if one.get("message") else ""
@@ -41,7 +41,8 @@ def lines(step: Mapping[str, Any], *, full: bool) -> Iterator[str]:
         yield f"item: {more} more; --json has all"
 
 
-def _block(name: str, value: Json, *, full: bool) -> Iterator[str]:
+def block(name: str, value: Json, *, full: bool) -> Iterator[str]:
+    """A value under its name; of a long one the beginning."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     cut = len(text) > SHOWN and not full
     more = f" … {len(text) - SHOWN} characters more; --full prints them" if cut else ""

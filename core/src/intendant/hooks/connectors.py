@@ -1,15 +1,16 @@
 """The base class of connectors: places that steps read from and write to."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import sha256
-from typing import NamedTuple, get_type_hints
+from typing import ClassVar, NamedTuple, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
 from intendant.hooks.bases import Plugin, first_error
+from intendant.hooks.file_roots import FileRoots
 from intendant.model.errors import ConnectorError
 from intendant.model.record_access import RecordSource
 from intendant.model.requests import Operation
@@ -51,6 +52,16 @@ class Effect(NamedTuple):
     """True if it changes anything outside: it is then recorded before it begins and after it ended."""
     idempotent: bool = False
     """True if doing it twice leaves the same state as doing it once."""
+
+
+class LocalFiles(NamedTuple):
+    """The files of this machine that one use of an operation reads and writes, as they stand in its parameters."""
+
+    roots: FileRoots
+    """Where they may be, and are looked for."""
+    reads: Sequence[str] = ()
+    """Paths or patterns."""
+    writes: Sequence[str] = ()
 
 
 OperationMethod = Callable[..., Awaitable[Json | RecordSource]]
@@ -118,6 +129,9 @@ class Connector(Plugin):
     """
 
     kind = "connector"
+    statements: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that are statements of a language, such as `sql`. A reference within other text is an error of
+    the workflow there, because what it stands for would become part of the statement."""
 
     @cached_property
     def operations(self) -> Mapping[str, Operation]:
@@ -150,6 +164,17 @@ class Connector(Plugin):
                 they are written.
         """
         return ()
+
+    def files(self, name: str, given: Mapping[str, Json], folder: str) -> LocalFiles | None:  # noqa: ARG002
+        """Which files operation *name* reads and writes: plans warn of those that are not there, unless a step
+        before writes them. Must not reach outside. By default none.
+
+        Args:
+            name: The operation.
+            given: As of `doubts`.
+            folder: The folder of the workflow's file; empty if it has none.
+        """
+        return None
 
     def parameters_of(self, name: str) -> type[BaseModel]:
         """The model of the parameters of operation *name*."""

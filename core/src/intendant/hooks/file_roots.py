@@ -81,6 +81,27 @@ class FileRoots:
             return path, there
         return (beside, found) if found else (path, there)
 
+    def places(self, path: str) -> list[Path]:
+        """Where `locate` looks for a path, links followed: beside the workflow's file, then in the working folder.
+
+        Raises:
+            ConnectorError: It is no path.
+        """
+        bases = [Path()] if self._beside is None else [self._beside, Path()]
+        return list(dict.fromkeys(_real(base / Path(path).expanduser()) for base in bases))
+
+    def check(self, path: str) -> None:
+        """Pass if a path can be read as things are; a pattern may find nothing today and something tomorrow.
+
+        Raises:
+            ConnectorError: It is not there, or as for `locate`.
+        """
+        _, found = self.locate(path)
+        if (WILD & set(path) and not found) or any(map(_exists, found)):
+            return
+        where = "neither beside the workflow file nor in the working folder" if self._beside else "not there"
+        raise _refused(f"{path} is {where}", hint=_nearest(found[0]))
+
     def resolve(self, path: str | Path) -> Path:
         """Where *path* really is, symbolic links followed.
 

@@ -100,6 +100,7 @@ async def ask(
     max_output_tokens: int | None = None,
     rules: str = ANSWER_RULES,
     room: int | None = None,
+    query: str | None = None,
 ) -> ModelAnswer:
     """Ask one question about the step's input.
 
@@ -112,6 +113,8 @@ async def ask(
         max_output_tokens: The longest answer, in tokens; by default that of the tier.
         rules: What holds for every answer.
         room: Tokens that the input may take; by default as many as the budget admits.
+        query: What compression of the input keeps; by default *task*. Give it where the task says more than
+            what is asked, since figures and names in it are looked for.
 
     Raises:
         StepError: No answer fits, that of the stronger tier included.
@@ -120,7 +123,7 @@ async def ask(
     """
     model, system = request.model, f"{system} {rules}".strip()
     overhead = system + marked(task, "") + ("" if schema is None else json.dumps(schema))
-    fitted = await model.fit(request.input, query=task, overhead=overhead, room=room)
+    fitted = await model.fit(request.input, query=task if query is None else query, overhead=overhead, room=room)
     asked = ModelRequest(
         system=system,
         messages=(Message(content=marked(task, fitted.text)),),

@@ -30,6 +30,7 @@ from intendant.pilot.graph import CONDITION_NAMES, Graph, inner_ids, looks_insid
 from intendant.pilot.graph_checks import graph_faults, input_faults
 from intendant.pilot.prepared import Prepared
 from intendant.pilot.schemas import Schema
+from intendant.pilot.statement_checks import statement_faults
 from intendant.pilot.tool_checks import tool_faults
 
 SAMPLES: Mapping[str, Json] = {
@@ -297,7 +298,8 @@ class _Checker:
         if step.connector is not None:
             yield from self.connector(index, step, *step.connector)
         yield from self.route(placed)
-        for path, message, hint in tool_faults(step, self.plugins):
+        own = statement_faults(step, self.plugins, self.workflow.inputs)
+        for path, message, hint in (*tool_faults(step, self.plugins), *own):
             yield self.problem(index, path, message, hint)
         if handler is not None and (step.connector is None or step.options):
             yield from self.parameters(index, step, handler.Parameters, step.parameters)
@@ -403,7 +405,9 @@ class _Checker:
                 message, hint = told_of(faults, path), next(filter(None, map(hint_of, faults)), "")
                 if faults[0]["type"] == "extra_forbidden":
                     message = f"'{path[-1]}' is not a parameter here"
-                    hint = _close(str(path[-1]), names_at(model, path))
+                    lacks = [str(item["loc"][-1]) for item in items if item["type"] == "missing"]
+                    alone = len(lacks) == 1 and len(items) == 2  # noqa: PLR2004  # one is there in place of the other
+                    hint = f"did you mean '{lacks[0]}'?" if alone else _close(str(path[-1]), names_at(model, path))
                 elif _is_reference(value := _at(given, path)):
                     message += f" ('{value}')"
                 yield self.problem(index, (where, *path), message, hint)

@@ -61,21 +61,47 @@ _KINDS = {
     "double": "a decimal",
     "string": "text",
     "bool": "true or false",
+    "null_type": "null",
+    "list": "a list",
+    "map": "a map",
+    "google.protobuf.Timestamp": "a time",
+    "google.protobuf.Duration": "a duration",
 }
+_CHOICE = "? :"
+_NUMBERS = {"a whole number", "a decimal"}
 
 
 def plainly(message: str) -> str:
     """A message of the library without its grammar's own words."""
     found = _OVERLOAD.search(message)
     if found is not None:
-        operator = found[1].strip("_").replace("_", " ")
-        kinds = [_KINDS.get(kind, "a value") for kind in found[2].split(", ")]
+        operator, kinds = _applied(found)
+        if operator == _CHOICE:
+            return f"the two results of `? :` are of different kinds: {' and '.join(kinds[1:])}"
         return f"`{operator}` does not apply to {' and '.join(kinds)}"
     text = re.sub(r" expecting (?:\{.*\}|<EOF>|\S+)$", "", message.removeprefix("Syntax error: "))
     text = re.sub(r"(?:mismatched|extraneous) input '<EOF>'", "something is missing at its end", text)
     text = re.sub(r"(?:mismatched|extraneous) input '(.*)'", r"'\1' is not expected", text)
     text = re.sub(r"at '<EOF>'", "at its end", text)
     return re.sub(r"token recognition error at: '(.*?)\s*'$", r"'\1' is not understood", text)
+
+
+def _applied(found: re.Match[str]) -> tuple[str, list[str]]:
+    """An operator, and the kinds of what it was applied to."""
+    kinds = re.sub(r"\([^()]*(?:\([^()]*\)[^()]*)*\)", "", found[2]).split(", ")  # what lists and maps are made of
+    return found[1].strip("_").replace("_", " "), [_KINDS.get(kind, "a value") for kind in kinds]
+
+
+def _conversion(found: re.Match[str]) -> str:
+    """How values of different kinds are put together; empty if that is not known."""
+    operator, kinds = _applied(found)
+    if operator == _CHOICE:
+        return "write dyn(…) around one of them, such as: item.x == null ? dyn(null) : item.x > 5"
+    if set(kinds) == _NUMBERS:
+        return "write double(…) around the whole number"
+    if operator == "+" and "text" in kinds:
+        return "write string(…) around what is no text"
+    return ""
 
 
 def meant(source: str, message: str, names: Sequence[str]) -> str:
@@ -89,6 +115,9 @@ def meant(source: str, message: str, names: Sequence[str]) -> str:
     undeclared = _UNDECLARED.search(message)
     if undeclared is not None:
         return _name_meant(undeclared[1], names)
+    overload = _OVERLOAD.search(message)
+    if overload is not None and (hint := _conversion(overload)):
+        return hint
     if "\\" in source and _ESCAPE.search(message):
         return r"a text with backslashes, such as a regular expression, is written r'\d+'"
     bare = _STRING.sub("''", source)

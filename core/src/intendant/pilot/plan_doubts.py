@@ -1,14 +1,16 @@
 """What a plan warns of because it cannot succeed as things are: secrets that are not set, budgets that no call
-fits into, and what connectors do not admit. Looked up where somebody asks for a plan, not before each run.
+fits into, what connectors do not admit, and files that are not there. Looked up where somebody asks for a plan,
+not before each run.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from intendant.hooks.registry import Plugins
 from intendant.model.errors import ReferenceFailed, SecretMissing, SettingsError
 from intendant.model.references import Reference, find
 from intendant.model.workflow import Json, Placed, Workflow
 from intendant.pilot.engine import Engine
+from intendant.pilot.missing_files import MissingFiles, Use
 from intendant.pilot.resolving import resolve_parameters
 from intendant.planning.decided import Plan, StepPlan
 from intendant.planning.least_calls import LeastCalls
@@ -25,6 +27,10 @@ def doubted(engine: Engine, plan: Plan, inputs: Mapping[str, Json] | None) -> Pl
     workflow, handlers = plan.workflow, engine.plugins.intents
     least = LeastCalls(engine.plugins.providers, engine.prices, engine.settings)
     secrets: dict[str, str] = {}
+    uses = {
+        key: _uses(at, engine.plugins, _known(at, workflow, inputs or {})) for key, at in workflow.by_key.items()
+    }
+    files = MissingFiles(plan, uses, engine.plugins)
 
     def found(step: StepPlan) -> Iterator[str]:
         placed = workflow.by_key[step.step_id]
@@ -33,7 +39,8 @@ def doubted(engine: Engine, plan: Plan, inputs: Mapping[str, Json] | None) -> Pl
                 secrets[name] = _missing(engine, name)
             if secrets[name]:
                 yield secrets[name]
-        yield from _doubts_of_connectors(placed, engine.plugins, _known(placed, workflow, inputs or {}))
+        yield from _doubts_of_connectors(uses[step.step_id], engine.plugins)
+        yield from files.doubts(step.step_id)
         if (handler := handlers.get(step.intent)) is not None:
             said, budgets = handler.instructions, (plan.budget_tokens, plan.budget_micro_usd)
             yield from least.doubts(step, workflow, said, *budgets, plan.candidates)
@@ -72,14 +79,22 @@ def _known(placed: Placed, workflow: Workflow, inputs: Mapping[str, Json]) -> di
     return {**known, **inputs}
 
 
-def _doubts_of_connectors(placed: Placed, plugins: Plugins, inputs: Mapping[str, Json]) -> Iterator[str]:
-    """What the connectors of a step and of its tools say of what they are given."""
+def _uses(placed: Placed, plugins: Plugins, inputs: Mapping[str, Json]) -> list[Use]:
+    """What a step and its tools use, with values of inputs in place of references to them."""
     step = placed.step
-    uses = [(step.connector, step.with_)] if step.connector is not None else []
-    for (name, operation), given in (*uses, *((tool.connector, tool.with_) for tool in step.tools)):
+    own = [(step.connector, step.with_)] if step.connector is not None else []
+    found: list[Use] = []
+    for (name, operation), given in (*own, *((tool.connector, tool.with_) for tool in step.tools)):
         connector = plugins.connectors.get(name)
-        if connector is not None and operation in connector.operations:
-            yield from connector.doubts(operation, _filled(given, inputs))
+        if connector is not None and operation in connector.operation_names():
+            found.append(Use(name, operation, _filled(given, inputs)))
+    return found
+
+
+def _doubts_of_connectors(uses: Iterable[Use], plugins: Plugins) -> Iterator[str]:
+    """What the connectors say of what they are given."""
+    for use in uses:
+        yield from plugins.connectors[use.connector].doubts(use.operation, use.given)
 
 
 def _filled(given: Mapping[str, Json], inputs: Mapping[str, Json]) -> dict[str, Json]:

@@ -37,6 +37,9 @@ MOST_PROTECTED = 5000
 """Matches of a policy's expressions that are looked after."""
 RAISES = 4
 """How many targets are tried between one that loses too much and the whole."""
+CLEARLY = 0.8
+"""Share of the size of another selection that a later compressor's must come below: what is found is the smallest
+only to within a step of the search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,7 @@ class CompressionChain:
     async def _selected(self, task: _Task, exact: _State, target: int) -> Fitted:
         """What the compressors select, the first that keeps enough; else the least that does, or all."""
         tried = tuple(dict.fromkeys(exact.names))
+        ahead = len(tried)
         best, refused = self._compression(task, exact), False
         for _ in range(MAX_ROUNDS):
             state = await self._aimed(task, exact, target, tried)
@@ -211,12 +215,12 @@ class CompressionChain:
             if enough and done.tokens_after <= target:
                 return Fitted(done)
             if enough:  # It cannot be made to fit, but what is smaller is still better.
-                best = min(best, done, key=lambda one: one.tokens_after)
+                best = _smaller(best, done, first=len(tried) == ahead + 1)
                 continue
             refused = True
             raised = await self._raised(task, exact, target, state.names[0])
-            if raised is not None and raised.tokens_after < best.tokens_after:
-                best = raised
+            if raised is not None:
+                best = _smaller(best, raised, first=len(tried) == ahead + 1)
         rewritten = await self._rewritten(task, exact, target) if refused and task.model is not None else None
         return Fitted(rewritten) if rewritten is not None else Fitted(best, refused=refused)
 
@@ -373,6 +377,13 @@ def remembering(count: Callable[[str], int]) -> Callable[[str], int]:
     """*count*, which is asked about the same long texts by the chain and by its compressors."""
     remembered = lru_cache(maxsize=8)(count)
     return lambda text: remembered(text) if len(text) > LONG else count(text)
+
+
+def _smaller(best: Compression, other: Compression, *, first: bool) -> Compression:
+    """The smaller of two; what another compressor selects, unless it is the *first*, has to be clearly smaller, as
+    compressors are asked in the order in which they know what matters.
+    """
+    return other if other.tokens_after < best.tokens_after * (1.0 if first else CLEARLY) else best
 
 
 def _nearer(tokens: int, than: int, target: int) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from intendant.plugin import (
     FileRoots,
     HttpAsk,
     Json,
+    LocalFiles,
     NetworkConnector,
     NetworkSettings,
     Options,
@@ -136,10 +138,18 @@ class DocumentConnector(NetworkConnector):
             made.append({"path": str(file), **(document if isinstance(document, dict) else {"rows": document})})
         return made
 
+    def files(self, name: str, given: Mapping[str, Json], folder: str) -> LocalFiles | None:  # noqa: ARG002
+        """The document, unless it has an address."""
+        path = given.get("path")
+        return LocalFiles(self._roots(folder), reads=(path,)) if isinstance(path, str) and path else None
+
     def roots(self, call: ConnectorCall) -> FileRoots:
         """Where files may be: the working folder, that of the workflow's file, and what the settings name."""
-        own = (Path(), Path(call.folder)) if self.settings.working_folder else ()
-        folders, beside = (*own, *self.settings.roots), call.folder if own else ""
+        return self._roots(call.folder)
+
+    def _roots(self, folder: str) -> FileRoots:
+        own = (Path(), Path(folder)) if self.settings.working_folder else ()
+        folders, beside = (*own, *self.settings.roots), folder if own else ""
         return FileRoots(folders, self.settings.max_files, owner=self.key, beside=beside)
 
     async def _document(self, data: bytes, name: str, parameters: Read, notes: list[str]) -> Json:

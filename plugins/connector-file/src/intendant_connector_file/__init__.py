@@ -15,6 +15,7 @@ from intendant.plugin import (
     ConnectorError,
     FileRoots,
     Json,
+    LocalFiles,
     Options,
     RecordSource,
     RecordStream,
@@ -196,10 +197,23 @@ class FileConnector(Connector):
             found.append(value)
         return found
 
+    def files(self, name: str, given: Mapping[str, Json], folder: str) -> LocalFiles | None:
+        """The file, or the archive that it is in."""
+        path, roots = given.get("path"), self._roots(folder)
+        if not isinstance(path, str) or not path:
+            return LocalFiles(roots, writes=("{{ }}",) if name in ("write", "append") else ())
+        if name in ("write", "append"):
+            return LocalFiles(roots, writes=(path,))
+        inside = _archive.split(path)
+        return LocalFiles(roots, reads=(path if inside is None else inside[0],))
+
     def roots(self, call: ConnectorCall) -> FileRoots:
         """Where files may be: the working folder, that of the workflow's file, and what the settings name."""
-        own = [Path(), Path(call.folder)] if self.settings.working_folder else []
-        beside = call.folder if own else ""
+        return self._roots(call.folder)
+
+    def _roots(self, folder: str) -> FileRoots:
+        own = [Path(), Path(folder)] if self.settings.working_folder else []
+        beside = folder if own else ""
         return FileRoots((*own, *self.settings.roots), self.settings.max_files, beside=beside)
 
     def _found(self, path: str, call: ConnectorCall, watch: Watch) -> tuple[str, list[Path]]:
@@ -317,12 +331,17 @@ class FileConnector(Connector):
 
     @operation(side_effects=False)
     async def list(self, parameters: List, call: ConnectorCall) -> Json:
-        """List files: path, name, size in bytes, and when they were modified (ISO 8601, UTC)."""
+        """List files: path, name, size in bytes, and when they were modified (ISO 8601, UTC).
+
+        Raises:
+            ConnectorError: The path is no pattern and not there, or outside the roots.
+        """
         return await self._watched(partial(self._list, call), parameters)
 
     def _list(self, call: ConnectorCall, parameters: List, watch: Watch) -> Json:
         roots = self.roots(call)
         _, paths = self._found(parameters.path, call, watch)
+        roots.check(parameters.path)  # an empty list would hide a slip of the pen
         if len(paths) == 1 and paths[0].is_dir():
             paths = sorted(roots.resolve(path) for path in paths[0].iterdir() if path.is_file())
         return [_described(path) for path in paths if path.is_file()]

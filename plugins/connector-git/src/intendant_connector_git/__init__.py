@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -100,6 +101,12 @@ class GitConnector(Connector):
                 f"there are more than {parameters.max} commits, and the older ones are left out: see `max`"
             )
         return [*found[: parameters.max]]
+
+    def doubts(self, name: str, given: Mapping[str, Json]) -> Iterable[str]:  # noqa: ARG002  # there is one
+        """A folder that is not there."""
+        repo = given.get("repo", ".")
+        if isinstance(repo, str) and "{{" not in repo and not Path(repo).expanduser().is_dir():
+            yield f"{repo} is no folder; `repo` is looked for in the working folder, {Path.cwd()}"
 
     async def _open(self, repo: Path, branch: str) -> "_Repository":
         """The repository, which lies inside the roots with all it is made of."""

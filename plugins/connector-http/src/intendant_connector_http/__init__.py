@@ -22,7 +22,7 @@ from intendant.plugin import (
     shown,
 )
 from intendant_connector_http._auth import Auth
-from intendant_connector_http._paging import Paging, items_of, next_ask
+from intendant_connector_http._paging import Paging, items_of, next_ask, short_of, unread_pages
 
 __all__ = ["Auth", "Delete", "Get", "HttpConnector", "HttpSettings", "Paging", "Post", "Put", "Request"]
 
@@ -222,7 +222,12 @@ class HttpConnector(NetworkConnector):
         )
         if pages is not None:
             return await self._all_pages(ask, pages, parameters, call.notes)
-        return _read(await self._accepted(ask, parameters), parameters.answer, call.notes)
+        found = await self._accepted(ask, parameters)
+        data = _read(found, parameters.answer, call.notes)
+        if method == "GET":
+            body = data["body"] if parameters.answer == "full" and isinstance(data, dict) else data
+            call.notes.extend(filter(None, [unread_pages(found, body)]))
+        return data
 
     async def _accepted(self, ask: HttpAsk, parameters: _Common) -> Fetched:
         found = await self.http(ask)
@@ -247,6 +252,7 @@ class HttpConnector(NetworkConnector):
             after = next_ask(ask, found, data, pages, number, len(items), len(records))
             if after is None:
                 notes.append(_end(pages, number, len(items)))
+                notes += filter(None, [short_of(data, len(records))])
                 return records
             following = after
             place = (following.url, json.dumps(dict(following.query), sort_keys=True, default=str))

@@ -17,6 +17,15 @@ _MORE = re.compile(
     r"has_?(?:more|next(?:_?page)?)|more(?:_?(?:results|items|pages))?|more_?available", re.IGNORECASE
 )
 """Names by which answers say that another page follows."""
+_NEXT_ADDRESS = re.compile(r"(?:.*\.)?@?(?:odata\.)?next(?:_?(?:page|link|url|href))*(?:\.href)?", re.IGNORECASE)
+"""Names of addresses of a next page."""
+_NEXT_CURSOR = re.compile(r"(?:.*\.)?next_?(?:page_?)?(?:token|cursor)", re.IGNORECASE)
+"""Names of what is asked for a next page."""
+_TOTAL = re.compile(
+    r"(?:.*\.)?(?:@odata\.count|total(?:_?(?:count|elements|items|records|results|rows|size|hits))?)",
+    re.IGNORECASE,
+)
+"""Names by which answers say how many records there are on all pages."""
 
 
 class Paging(Options):
@@ -25,7 +34,8 @@ class Paging(Options):
     by: Literal["cursor", "page", "offset", "link"]
     """`cursor`: a value of the answer; `page` and `offset`: counted; `link`: the `Link` header's `next`."""
     items: str | None = None
-    """Where in an answer the records are, such as `data.rows`; by default the answer is a list, or has one."""
+    """Where in an answer the records are, such as `data.rows`, or `data.edges[*].node` for a part of each element;
+    by default the answer is a list, or has one."""
     cursor: str | None = None
     """By cursor: where in an answer the next one is, such as `meta.next`, or `data[-1].id`; a URL is asked as it
     is."""
@@ -36,7 +46,8 @@ class Paging(Options):
     first: int = Field(default=1, ge=0)
     """By page: the number of the first one."""
     size: int | None = Field(default=None, ge=1)
-    """Records of a full page; a shorter one is the last. By default the first empty one is."""
+    """Records of a full page; a shorter one is the last, unless its answer says that more follow. By default the
+    first empty one is."""
     max: int = Field(default=100, ge=1)
     """Pages at most; more is an error."""
 
@@ -60,7 +71,7 @@ def items_of(data: Json, pages: Paging, where: str) -> list[Json]:
     Raises:
         ConnectorError: There is no list of them where it should be.
     """
-    found = field_of(data, pages.items) if pages.items and isinstance(data, dict) else data
+    found = _records_at(data, pages.items) if pages.items and isinstance(data, dict) else data
     if pages.items is None and isinstance(data, dict):
         lists = [name for name, value in data.items() if isinstance(value, list)]
         found = data[lists[0]] if len(lists) == 1 else None
@@ -71,6 +82,17 @@ def items_of(data: Json, pages: Paging, where: str) -> list[Json]:
             hint="name the field that holds the list, such as `items: data`",
         )
     return found
+
+
+def _records_at(data: Json, path: str) -> Json:
+    """What is at a path, in which `[*]` stands for all elements of a list."""
+    before, star, after = path.partition("[*]")
+    found = value_at(data, before)
+    if not star or not isinstance(found, list):
+        return found
+    after = after.removeprefix(".")
+    parts = [_records_at(element, after) for element in found] if after else found
+    return [record for part in parts if isinstance(part, list) for record in part] if "[*]" in after else parts
 
 
 def next_ask(
@@ -97,10 +119,17 @@ def next_ask(
         return None if target is None else _at(ask, urljoin(found.url, target))
     if pages.by == "cursor":
         return _by_cursor(ask, found, data, pages)
-    if count == 0 or (pages.size is not None and count < pages.size):
+    if count == 0 or (pages.size is not None and count < pages.size and not _is_cut(data, pages, read)):
         return None
     at = pages.first + number if pages.by == "page" else read
     return replace(ask, query={**ask.query, pages.name: at})
+
+
+def _is_cut(data: Json, pages: Paging, read: int) -> bool:
+    """True if an answer says that it is not the last, though it is shorter than it might be: servers give fewer at
+    once than they are asked for.
+    """
+    return bool(_says_that_more_follows(data) or (pages.first <= 1 and short_of(data, read)))
 
 
 def _by_cursor(ask: HttpAsk, found: Fetched, data: Json, pages: Paging) -> HttpAsk | None:
@@ -139,14 +168,49 @@ def _says_more(data: Json, path: str, where: str, number: int) -> bool:
 
 def _check_the_end(data: Json, pages: Paging, where: str) -> None:
     """Pass unless an answer without a cursor says itself that another page follows."""
-    outer = data if isinstance(data, dict) else {}
-    told = [name for name, value in [*outer.items(), *_inner(outer)] if value is True and _MORE.search(name)]
+    told = _says_that_more_follows(data)
     if told or pages.more is not None:
         raise ConnectorError(
-            f"the answer of {where} says that more follows ({pages.more or told[0]}), and has nothing at "
+            f"the answer of {where} says that more follows ({pages.more or told}), and has nothing at "
             f"`pages.cursor` ({pages.cursor})",
             hint="`cursor` is a path to the next one, such as `meta.next` or `data[-1].id`",
         )
+
+
+def _says_that_more_follows(data: Json) -> str:
+    """Where an answer says that another page follows; empty if it does not."""
+    return next((name for name, value in _fields(data) if value is True and _MORE.search(name)), "")
+
+
+def short_of(data: Json, read: int) -> str:
+    """What is said where an answer names more records than were read; empty otherwise."""
+    for name, value in _fields(data):
+        if _TOTAL.fullmatch(name) and isinstance(value, int) and not isinstance(value, bool) and value > read:
+            return f"the answer says that there are {value} (`{name}`), and {read} were read"
+    return ""
+
+
+def unread_pages(found: Fetched, data: Json) -> str:
+    """What is said of an answer that was read without `pages` and says that another page follows."""
+    if link_of(found.headers.get("link", "")) is not None:
+        return "the answer has a link to a next page, which was not read: see `pages`, such as {by: link}"
+    told = _says_that_more_follows(data) or next(
+        (name for name, value in _fields(data) if _leads_on(name, value)), ""
+    )
+    return f"the answer says that more follows (`{told}`), which was not read: see `pages`" if told else ""
+
+
+def _leads_on(name: str, value: Json) -> bool:
+    if not isinstance(value, str) or not value:
+        return False
+    is_address = value.startswith(("https://", "http://", "/"))
+    return bool(_NEXT_CURSOR.fullmatch(name) or (is_address and _NEXT_ADDRESS.fullmatch(name)))
+
+
+def _fields(data: Json) -> list[tuple[str, Json]]:
+    """The fields of an answer, those of records within it by their paths."""
+    outer = data if isinstance(data, dict) else {}
+    return [*outer.items(), *_inner(outer)]
 
 
 def _inner(data: dict[str, Json]) -> list[tuple[str, Json]]:

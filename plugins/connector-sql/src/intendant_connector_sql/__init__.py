@@ -12,12 +12,13 @@ from intendant.plugin import (
     ConnectorError,
     FileRoots,
     Json,
+    LocalFiles,
     NetworkConnector,
     NetworkSettings,
     Options,
     operation,
 )
-from intendant_connector_sql._places import Place, place_of
+from intendant_connector_sql._places import NO_URL, Place, place_of, sqlite_file
 from intendant_connector_sql._statements import check_read, check_single
 
 __all__ = ["Execute", "Query", "SqlConnector", "SqlSettings"]
@@ -50,7 +51,8 @@ class _Database(Options):
     password: str | None = Field(default=None, repr=False)
     """`"{{ secrets.NAME }}"`; needs no escaping here, as it does within the URL."""
     sql: str = Field(min_length=1, max_length=1_000_000)
-    """One statement, with `:name` for each parameter."""
+    """One statement, with `:name` for each parameter. References do not stand within it, but for inputs that are
+    numbers or have `choices`."""
 
 
 class Query(_Database):
@@ -74,6 +76,7 @@ class SqlConnector(NetworkConnector):
     """Queries SQL databases through SQLAlchemy; read-only unless a setting allows writing."""
 
     name = "sql"
+    statements = frozenset(("sql",))
     Settings = SqlSettings
 
     @operation(side_effects=False)
@@ -119,10 +122,27 @@ class SqlConnector(NetworkConnector):
         return await self._threaded(place, lambda: execute(place, parameters.sql, many))
 
     def doubts(self, name: str, given: Mapping[str, Json]) -> Iterable[str]:
-        """Writing that is not allowed, besides addresses that may not be reached."""
+        """Statements that do not read, writing that is not allowed, and what is no URL, besides addresses."""
         yield from super().doubts(name, given)
+        url, sql = given.get("url"), given.get("sql")
+        if isinstance(url, str) and "{{" not in url and "://" not in url:
+            yield NO_URL
+        if name == "query" and isinstance(sql, str) and "{{" not in sql:
+            try:
+                check_read(sql)
+            except ConnectorError as error:
+                yield f"{error.message}; {error.hint}"
         if name == "execute" and not self.settings.writes:
             yield f"{NOT_ALLOWED}; {self._allowing}"
+
+    def files(self, name: str, given: Mapping[str, Json], folder: str) -> LocalFiles | None:  # noqa: ARG002
+        """The file of a SQLite database, which no statement makes."""
+        path = sqlite_file(given.get("url"))
+        return LocalFiles(self._roots(folder), reads=(path,)) if path else None
+
+    def _roots(self, folder: str) -> FileRoots:
+        own = (Path(), Path(folder)) if self.settings.working_folder else ()
+        return FileRoots((*own, *self.settings.roots), owner=self.key, beside=folder if own else "")
 
     @property
     def _allowing(self) -> str:
@@ -130,8 +150,7 @@ class SqlConnector(NetworkConnector):
 
     async def _place(self, parameters: _Database, call: ConnectorCall, *, write: bool) -> Place:
         settings: SqlSettings = self.settings
-        own = (Path(), Path(call.folder)) if settings.working_folder else ()
-        roots = FileRoots((*own, *settings.roots), owner=self.key, beside=call.folder if own else "")
+        roots = self._roots(call.folder)
         place = await place_of(parameters.url, parameters.user, parameters.password, roots, self.addresses)
         if not write and not place.can_be_read_only and place.backend not in settings.read_only_logins:
             raise ConnectorError(

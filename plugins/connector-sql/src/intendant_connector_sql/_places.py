@@ -1,5 +1,6 @@
 """Where a database is: a file inside the roots, or a server that may be reached."""
 
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,16 @@ HARMLESS = frozenset(
     | {"trustservercertificate", "service_name", "target_session_attrs"}
 )
 """Keys of a URL's query that lead neither to other files nor to other servers."""
+
+
+NO_URL = "`url` is no URL of a database; such as sqlite:///shop.db or postgresql+psycopg://host/db"
+_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?!:memory:|file:)([^?]+)")
+
+
+def sqlite_file(url: Any) -> str | None:
+    """The path of a SQLite database as its URL names it; None for any other URL. Does not load SQLAlchemy."""
+    found = _SQLITE.match(url) if isinstance(url, str) else None
+    return None if found is None else found[1]
 
 
 class Place(NamedTuple):
@@ -67,9 +78,7 @@ async def place_of(
         url = make_url(text)
         backend = url.get_backend_name()
     except (ArgumentError, ValueError):
-        raise _wrong(
-            "`url` is no URL of a database", "such as sqlite:///shop.db or postgresql+psycopg://host/db"
-        ) from None
+        raise _wrong(*NO_URL.split("; ")) from None
     url = url.set(username=user) if user is not None else url
     url = url.set(password=password) if password is not None else url
     odd = [key for key in url.query if key.lower() not in HARMLESS]

@@ -141,16 +141,17 @@ def _chosen(
 
 
 def _tables(nodes: "list[LexborNode]", most: int) -> list[Json]:
-    """Tables that hold data: with two rows or more, and no other table within."""
+    """Tables that hold data: with two rows or more, and no other table within, or headings of their own."""
     made: list[Json] = []
     left = most
     for node in nodes:
         for table in node.css("table"):
-            if len(table.css("table")) > 1:  # a search finds the element too that it begins at
+            own = _own_rows(table)
+            if own is None:
                 continue
             rows: list[tuple[list[str], bool]] = []
             below: dict[int, tuple[str, int]] = {}
-            for row in table.css("tr"):
+            for row in own:
                 cells, heads, below = _row(row, below)
                 left -= len(cells) + len(below)
                 if left < 0:
@@ -160,6 +161,28 @@ def _tables(nodes: "list[LexborNode]", most: int) -> list[Json]:
                 caption = table.css_first("caption")
                 made.append({"caption": _line(caption.text()) if caption is not None else None, "rows": records})
     return made
+
+
+def _own_rows(table: "LexborNode") -> "list[LexborNode] | None":
+    """The rows of a table without those of tables within it; None for what only arranges such tables on the page:
+    that has no row of headings.
+    """
+    rows = table.css("tr")
+    if len(table.css("table")) == 1:  # a search finds the element too that it begins at
+        return rows
+    own = [row for row in rows if _table_of(row) == table.mem_id]
+    heads = any(
+        [child.tag for child in row.iter() if child.tag in ("th", "td")].count("th") > 1 for row in own[:1]
+    )
+    return own if heads else None
+
+
+def _table_of(row: "LexborNode") -> int | None:
+    """The table that a row is of, by its identity."""
+    at = row.parent
+    while at is not None and at.tag != "table":
+        at = at.parent
+    return None if at is None else at.mem_id
 
 
 def _row(
@@ -176,7 +199,7 @@ def _row(
         while len(cells) in above:
             cells.append(above[len(cells)][0])
 
-    for cell in row.css("th, td"):
+    for cell in (child for child in row.iter() if child.tag in ("th", "td")):
         take_above()
         text, rows = _line(cell.text(separator=" ")) or "", _span(cell, "rowspan")
         for _ in range(_span(cell, "colspan")):
@@ -201,16 +224,31 @@ def _records(rows: list[tuple[list[str], bool]]) -> list[Json] | None:
         return None
     if not rows[0][1]:
         return [list(cells) for cells, _ in rows]
+    titles, body = _titles(rows)
     names: list[str] = []
-    for number, title in enumerate(rows[0][0], 1):
+    for number, title in enumerate(titles, 1):
         name = title or f"column_{number}"
         names.append(name if name not in names else f"{name}_{number}")
     records: list[Json] = []
-    for cells, _ in rows[1:]:
+    for cells, _ in body:
         extra = [f"column_{number}" for number in range(len(names) + 1, len(cells) + 1)]
         padded: list[Any] = [*cells, *[None] * (len(names) - len(cells))]
         records.append(dict(zip([*names, *extra], padded, strict=True)))
     return records
+
+
+def _titles(rows: list[tuple[list[str], bool]]) -> tuple[list[str], list[tuple[list[str], bool]]]:
+    """The headings of the columns, and the rows below them. Of several rows of headings the parts of a column are
+    joined; one text over all columns is the title of the table.
+    """
+    count = next((number for number, (_, heads) in enumerate(rows) if not heads), len(rows))
+    if count == len(rows):  # nothing but headings
+        count = 1
+    heads = [cells for cells, _ in rows[:count]]
+    parts = [cells for cells in heads[:-1] if len(set(cells)) > 1] + heads[-1:]
+    width = max(map(len, parts))
+    columns = [[cells[column] for cells in parts if column < len(cells)] for column in range(width)]
+    return [" ".join(dict.fromkeys(filter(None, column))) for column in columns], rows[count:]
 
 
 def _links(nodes: "list[LexborNode]", url: str) -> list[Json]:

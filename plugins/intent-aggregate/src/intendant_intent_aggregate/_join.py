@@ -113,11 +113,14 @@ class Joiner:
         self.used: set[int] = set()
         self.unmatched = 0
         self.key = options.keys
+        self._left: dict[str, None] = {}
+        """Fields of left records, in their order."""
         self.columns = list(dict.fromkeys(name for record in right for name in record))
 
     def rows(self, left: list[Record]) -> Iterator[Record]:
         """The left records joined; call it with one batch after the other."""
         for number, record in enumerate(left):
+            self._left |= dict.fromkeys(record)
             value = field_of(record, self.key[0])
             found = self.index.get(identity_of(value), [])
             if self.options.how == "asof":
@@ -203,8 +206,8 @@ class Joiner:
         return row
 
     def alone(self, right: Record) -> Record:
-        """A right record that found no match."""
-        row: Record = {self.key[0]: field_of(right, self.key[1])}
+        """A right record that found no match; what the left side has is null."""
+        row: Record = {**self._left, self.key[0]: field_of(right, self.key[1])}
         return row | {
             self.options.prefix + name: value
             for name, value in right.items()

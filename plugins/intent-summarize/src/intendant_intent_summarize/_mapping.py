@@ -118,6 +118,7 @@ class Reading:
                 check=check,
                 max_output_tokens=self.cut.answer_tokens,
                 room=self.cut.shown_tokens,
+                query=self.task,  # records are not to be kept for holding the numbers of *place*
             )
         except BudgetExceeded as error:
             self.refused[index] = error

@@ -1,7 +1,9 @@
 """Operations on dates. How `12/5/2026` is read is said, not guessed; days are counted by the calendar."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from math import isfinite
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -12,6 +14,11 @@ from intendant_intent_transform._records import Op, Record, each_record, get, re
 
 MOST = 200
 """Characters of a text that names a moment."""
+_EXCEL = date(1899, 12, 30)
+"""Day 0 of workbooks, counted back from March 1900: they have a 29th of February 1900, which never was."""
+_FIRST_SURE = 61
+"""The 1st of March 1900."""
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?")
 
 
 class DateOp(Op):
@@ -103,6 +110,25 @@ class ParseDate(DateOp):
     into: str | None = None
     """The field for the result; by default the same."""
     on_error: Literal["fail", "null"] = "null"
+    numbers: Literal["excel", "seconds", "milliseconds"] | None = None
+    """What numbers stand for: days as workbooks count them, or seconds or milliseconds since 1970 (UTC, or
+    `timezone`). By default they are no dates."""
+
+    def read(self, value: Json, doubts: list[str]) -> date | None:
+        """As of all operations on dates; besides, numbers are read as `numbers` says."""
+        number = None if self.numbers is None else _number(value)
+        return super().read(value, doubts) if number is None else self._day_of(number)
+
+    def _day_of(self, number: float) -> date | None:
+        try:
+            if self.numbers == "excel":
+                return None if number < _FIRST_SURE else _EXCEL + timedelta(days=int(number))
+            seconds = number / 1000 if self.numbers == "milliseconds" else number
+            return (
+                (datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)).astimezone(self.zone() or UTC).date()
+            )
+        except (OverflowError, ValueError):
+            return None
 
     async def apply(self, value: Json, notes: list[str]) -> Json:
         """The records with the dates; what is no date is null, and counted."""
@@ -121,12 +147,22 @@ class ParseDate(DateOp):
 
         result = self.change(value, [self.field], self.into or self.field, work)
         notes += self.told(self.field, odd, doubts)
+        if self.numbers is None and odd and odd[0].startswith("number"):
+            notes.append("where numbers stand for days or times, say `numbers`: excel, seconds or milliseconds")
         return result
 
     def _refused(self, odd: list[str], doubts: list[str]) -> StepError:
         if odd:
             return StepError(f"{self.field} is {odd[0]}, which is no date", hint="on_error: null lets it pass")
         return StepError(f"{self.field} is '{doubts[0]}', which can be read in two ways", hint="say `day_first`")
+
+
+def _number(value: Json) -> float | None:
+    """A number, or a text that is nothing else; None for anything else."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return float(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and isfinite(value) else None
 
 
 class DaysBetween(DateOp):
