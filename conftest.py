@@ -4,11 +4,13 @@
 `nox -s trials` does. Otherwise `INTENDANT_SEED` chooses the cases.
 """
 
+import gc
 import logging
 import os
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -19,6 +21,20 @@ SEED = os.environ.get("INTENDANT_SEED", "1")
 
 settings.register_profile("sample", deadline=None, max_examples=SAMPLE)
 settings.load_profile("sample")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays: the garbage collector would look through ten thousand tests again and again, a
+    third of a second each time.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -56,3 +72,31 @@ def _own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _commands_are_made_once() -> Iterator[None]:
+    """Typer makes all commands anew from the signatures of their functions whenever one is called in this process:
+    a third of what such a test takes. They are made again where commands were added.
+    """
+    try:
+        import typer.testing
+    except ImportError:  # a member whose tests call no command
+        yield
+        return
+    make, known = typer.main.get_command, {}
+
+    def command_of(app: Any) -> Any:
+        size = _commands_of(app)
+        if known.get(app, (0, None))[0] != size:
+            known[app] = (size, make(app))
+        return known[app][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", command_of)
+        yield
+
+
+def _commands_of(app: Any) -> int:
+    groups = [group.typer_instance for group in app.registered_groups]
+    return len(app.registered_commands) + sum(1 + _commands_of(group) for group in groups)

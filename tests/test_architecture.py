@@ -72,6 +72,7 @@ def _for_types(node: ast.AST) -> bool:
     return False
 
 
+@cache
 def public_names(module: str) -> list[str]:
     """What a public module exports: its `__all__`, else the names it defines or re-exports as themselves."""
     loaded = importlib.import_module(module)

@@ -543,6 +543,16 @@ def test_a_damaged_value_is_a_fault_and_never_an_error(made, tmp_path, value) ->
             found(copy, run_id=run_id)  # which may not be the run that was damaged
 
 
+def test_rows_of_no_run_are_counted(made, tmp_path) -> None:
+    path, _ = made
+    copy = Path(shutil.copy(path, tmp_path / "x.db"))
+    names = ", ".join(f'"{column.name}"' for column in metadata.tables["step"].columns if column.name != "run_id")
+    for stray in (b"\x00", b"\x01"):
+        insert = f"INSERT INTO step (run_id, {names}) SELECT ?, {names} FROM step WHERE rowid = 1"
+        assert harm(copy, insert, values=(stray,)) == 1
+    assert "2 rows were inserted that belong to no run" in {fault.reason for fault in found(copy).broken}
+
+
 NOT_READ = set(OUTSIDE) - {"event", "lease"}
 """Tables that verifying does not look at."""
 

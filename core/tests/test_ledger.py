@@ -140,6 +140,13 @@ async def test_a_call_that_took_more_than_was_held_is_paid_by_the_pool(opened) -
     assert run.total("a") == 460 + 340
 
 
+async def test_what_a_call_took_beyond_its_hold_is_paid_by_its_step_before_the_pool(opened) -> None:
+    run = await opened()
+    run.settle(await run.hold("a", 100), 140)
+    assert run.ledger.overrun
+    assert [run.ledger.left(step) for step in ("a", "b", "c")] == [660, 700, 500]
+
+
 async def test_a_call_that_cost_more_than_was_held_says_so_in_money(opened) -> None:
     run = await opened(micro_usd=1000)
     run.settle(await run.hold("a", 300, 200), 100, 250)

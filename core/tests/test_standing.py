@@ -595,3 +595,22 @@ async def test_a_limit_that_was_not_set_after_all_does_not_hold() -> None:
         await store.do(fails)
     await store.do(holds.reserve(row("k2"), ()))
     store.close()
+
+
+async def test_holds_that_have_expired_are_looked_for_now_and_then(tmp_path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/x.db")
+    await store.do(budgets.open_budgets([BudgetRow("run:r", None, 1000, 9000)]))
+    standing = StandingBudgets(store)
+
+    async def swept(key: str) -> bool:
+        await store.do(holds.reserve(HoldRow(key, "r", "s", 1, "run:r", "p", "m", 10, 10, "v", 1.0), ("run:r",)))
+        standing.sweep_later()
+        await store.flush()
+        (row,) = await store.do(holds.holds_of_call(key))
+        return row.state != "held"
+
+    assert await swept("first")
+    assert not await swept("second"), "it was looked for a moment ago"
+    standing = StandingBudgets(store)
+    assert await swept("third")
+    store.close()

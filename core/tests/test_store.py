@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from threading import Timer
 from uuid import uuid4
 
 import pytest
@@ -378,3 +380,17 @@ async def test_a_run_that_was_woken_before_it_waits_stays_due(store, woken, unti
     await store.do(runs.finish_run(fence, "waiting", until))
     found = await store.do(lambda connection: connection.execute(select(run.c.due_at, run.c.status)).one())
     assert tuple(found) == (due, "waiting")
+
+
+async def test_a_new_file_that_another_process_is_writing_is_waited_for(tmp_path) -> None:
+    """SQLite itself does not wait where a write-ahead log is asked for meanwhile."""
+    other = sqlite3.connect(tmp_path / "x.db", isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE other (x)")
+    other.execute("BEGIN IMMEDIATE")
+    done = Timer(0.2, other.execute, ["COMMIT"])
+    done.start()
+    store = Store(f"sqlite:///{tmp_path}/x.db")
+    assert await store.do(lambda connection: connection.execute(text("PRAGMA journal_mode")).scalar()) == "wal"
+    store.close()
+    done.join()
+    other.close()
