@@ -358,3 +358,14 @@ async def test_parquet_is_read_by_the_types_of_its_columns(records):
     Path("in.parquet").write_text("no parquet")
     result = await run(Workflow.model_validate({"name": "f", "steps": steps}))
     assert "no file of Parquet" in result.failures["read"].message
+
+
+@pytest.mark.parametrize("records", ["list", "reference"])
+@pytest.mark.parametrize("keys", [{"group_by": "region"}, {}])
+async def test_a_figure_of_a_field_that_no_record_has_is_an_error_either_way(records, keys):
+    write(orders(40))
+    step = {"id": "x", "intent": "aggregate", "input": "{{ steps.read.output }}"}
+    result = await run(
+        flow(records=records, extra=[{**step, "with": {**keys, "measures": {"s": {"sum": "totl"}}}}])
+    )
+    assert result.failures["x"].message == "no record has the field 'totl'"

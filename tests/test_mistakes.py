@@ -139,3 +139,19 @@ def test_the_plan_says_which_steps_fail_without_a_model(service, monkeypatch, st
     assert (result.status == "failed") is fails
     if fails:
         assert "set ANTHROPIC_API_KEY or set OPENAI_API_KEY" in warning
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("steps: [{id: a, uses: file.read, path: x.csv}]", "stands under `with`: with: {path: …}"),
+        ("steps: [{id: a, use: file.read}]", "did you mean 'uses'?"),
+        ("steps: [{id: a, foreach: [1]}]", "did you mean 'for_each'?"),
+        ("steps: {a: {uses: file.read}}", "- {id: read, uses: file.read}"),
+        ("steps: [{id: g, steps: {a: {uses: file.read}}}]", "- {id: read, uses: file.read}"),
+        ("inputs: {file: path}\nsteps: [{id: a, wait: {for: 1}}]", "file: {type: path}"),
+        ("inputs: [file]\nsteps: [{id: a, wait: {for: 1}}]", "inputs: {file: {type: path}}"),
+    ],
+)
+def test_what_is_written_in_another_form_or_place_is_told_how(service, tmp_path, text, hint) -> None:
+    assert hint in mistakes(service, tmp_path, f"name: t\n{text}\n")[0][2]

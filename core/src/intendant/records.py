@@ -88,6 +88,19 @@ def field_of(record: Json, path: str) -> Json:
     return None if found is _Absent else found
 
 
+def require_field(records: Sequence[Json], path: str, what: str = "record") -> None:
+    """Pass if a record has a field, be it null, or there are no records.
+
+    Raises:
+        StepError: No record has it: mostly it is written wrong.
+    """
+    if not records or any(_at(record, path) is not _Absent for record in records):
+        return
+    first = records[0]
+    names = ", ".join(list(first)[:12]) if isinstance(first, dict) else describe_value(first)
+    raise StepError(f"no {what} has the field '{path}'", hint=f"the first one has: {names}")
+
+
 class _Absent:
     """What a path leads to where there is nothing, not even null."""
 

@@ -31,10 +31,13 @@ class TestAggregateContract(IntentContract):
         {"input": [{"id": 1}], "with": {"group_by": ["id", "a.b"], "include_null": True}},
         {"input": [{"id": 1}], "with": {"join": {"with": [{"id": 1, "x": 2}], "on": "id", "how": "outer"}}},
         {
-            "input": [{"id": 1}],
+            "input": [{"id": 1, "n": None}],
             "with": {"on_error": "skip", "measures": {"p": {"percentile": {"of": "n", "p": 9}}}},
         },
-        {"input": [{"id": 1}], "with": {"on_error": "skip", "measures": {"s": {"mean": "id"}, "d": {"max": "n"}}}},
+        {
+            "input": [{"id": 1, "n": 2}],
+            "with": {"on_error": "skip", "measures": {"s": {"mean": "id"}, "d": {"max": "n"}}},
+        },
     )
 
 
@@ -387,3 +390,32 @@ async def test_notes_count_values_once_however_many_figures_are_computed_of_them
         "t: 1 values that are no numbers left out",
         "1 texts read as numbers",
     )
+
+
+@pytest.mark.parametrize("kind", ["sum", "mean", "median", "min", "max", "first", "last"])
+async def test_a_figure_of_a_field_that_no_record_has_is_an_error(kind):
+    """A field that is written wrong would have the sum 0."""
+    rows = [{"name": "a", "amt": 1}, {"name": "b", "amt": 2}]
+    failure = (await run(rows, group_by="name", measures={"s": {kind: "amount"}})).failure
+    assert (failure.message, failure.hint) == ("no record has the field 'amount'", "the first one has: name, amt")
+    assert (
+        await run(rows, measures={"p": {"percentile": {"of": "amount", "p": 9}}})
+    ).failure.message == failure.message
+    assert (await run([{"a": 1}, {"amount": None}], measures={"s": {kind: "amount"}})).status == "completed"
+    assert (await run([], measures={"s": {kind: "amount"}})).status == "completed"
+
+
+async def test_how_often_a_field_is_there_may_be_never():
+    measures = {"n": {"count": "x"}, "d": {"count_distinct": "x"}, "l": {"list": "x"}}
+    assert (await run([{"a": 1}], measures=measures)).output == {"n": 0, "d": 0, "l": []}
+
+
+@pytest.mark.parametrize(
+    ("on", "said"), [("idd", "no record has"), ({"left": "id", "right": "kei"}, "`join.with`")]
+)
+async def test_a_key_of_a_join_that_no_record_has_is_an_error(on, said):
+    """A key that is written wrong would match nothing."""
+    failure = (await run(LEFT, join={"with": RIGHT, "on": on})).failure
+    assert said in failure.message
+    assert (await run([], join={"with": RIGHT, "on": on if on == "idd" else "id"})).failure is not None
+    assert (await run([], join={"with": [], "on": on})).output == []

@@ -385,6 +385,7 @@ async def test_records_whose_date_is_none_or_not_clear_are_counted():
             {"contains_any": {"fields": ["titel", "txt"], "words": "a"}},
             "no record has a titel or txt, by which `contains_any` goes",
         ),
+        ({"window": {"by": "idd"}}, "no record has a idd, by which `window` goes"),
         ({"unique_by": ["idd"]}, "no record has a idd, by which `unique_by` goes"),
         ({"not_in": {"records": [1], "by": "idd"}}, "no record has a idd, by which `not_in` goes"),
         ({"only_in": {"records": [1], "by": "idd"}}, "no record has a idd, by which `only_in` goes"),

@@ -3,7 +3,7 @@
 A value that is one whole reference keeps its type; inside other text a reference is written as text (data as
 JSON). Paths go by `.key`, `['any key']`, `[0]`, `[-1]` and `[*]` (each element of a list). Text in quotation marks
 stands for itself, so that `{{ '{{' }}` writes two braces. `{{ default(steps.a.output, []) }}` is the second value
-where the first is null or absent.
+where the first is null or absent; that may be another reference.
 """
 
 import json
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ROOTS = ("steps", "inputs", "run", "secrets")
 STEP_FIELDS = ("output", "status", "notes", "error", "approval")
 EACH = "*"
+MOST_DEFAULTS = 20
+"""Values of one reference that stand in for each other."""
 _PART = re.compile(
     r"""\.(?P<key>[^\W\d][\w-]*)|\[\s*(?:(?P<index>-?\d{1,9})|(?P<each>\*)|'(?P<single>[^']*)'|"(?P<double>[^"]*)")\s*\]"""
 )
@@ -29,6 +31,7 @@ _DEFAULT = re.compile(
     r"""default\(\s*(?P<of>[A-Za-z_]\w*(?:\.[^\W\d][\w-]*|\[\s*(?:-?\d{1,9}|\*|'[^']*'|"[^"]*")\s*\])*)\s*,(?P<value>.*)\)\s*$""",
     re.DOTALL,
 )
+_REFERRING = re.compile(r"default\(|(?!(?:true|false|null)\b)[A-Za-z_]\w*\s*[.\[]")
 _ROOT = re.compile(r"[A-Za-z_]\w*")
 _LITERAL = re.compile(r"""\s*(?:'([^']*)'|"([^"]*)")\s*\}\}""")
 _STOP = re.compile(r"""\}\}|\[\s*(?P<quote>['"])""")
@@ -50,6 +53,8 @@ class Reference:
     """Where in the document its text stands."""
     otherwise: tuple[Json, ...] = ()
     """The value where it names nothing, if one was given."""
+    instead: "tuple[Reference, ...]" = ()
+    """The reference that is looked at where it names nothing, if one was given."""
 
     @property
     def step(self) -> str | None:
@@ -108,7 +113,12 @@ def read(text: str, path: Path = ()) -> Reference:
     """
     shown = text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
     if (call := _DEFAULT.match(text)) is not None:
-        return replace(read(call["of"], path), text=text, otherwise=(_literal(call["value"], shown),))
+        if text.count("default(") > MOST_DEFAULTS:
+            raise ReferenceFailed(f"'{{{{ {shown} }}}}' has more than {MOST_DEFAULTS} defaults", hint="use a step")
+        first, then = replace(read(call["of"], path), text=text), call["value"].strip()
+        if _REFERRING.match(then):
+            return replace(first, instead=(read(then, path),))
+        return replace(first, otherwise=(_literal(then, shown),))
     root = _ROOT.match(text)
     if root is None:
         hint = "write {{ steps.<id>.output }}; {{ '{{' }} stands for two braces"
@@ -135,7 +145,6 @@ def read(text: str, path: Path = ()) -> Reference:
 
 def _literal(text: str, shown: str) -> Json:
     """The value that is written as the second argument of `default`."""
-    text = text.strip()
     if len(text) > 1 and text[0] == text[-1] == "'":
         return text[1:-1]
     try:
@@ -143,7 +152,7 @@ def _literal(text: str, shown: str) -> Json:
     except (ValueError, RecursionError):
         raise ReferenceFailed(
             f"'{{{{ {shown} }}}}' is not a reference: '{text}' is no value",
-            hint="write a value in JSON, such as [], {}, 0, null or 'text'",
+            hint="write a value in JSON, such as [], {}, 0, null or 'text', or another reference",
         ) from None
 
 
@@ -169,7 +178,7 @@ def _find_in_text(text: str, path: Path) -> Iterator[Reference | tuple[Path, Ref
         if found.literal:
             continue
         try:
-            yield read(found.text, path)
+            yield from _chain(read(found.text, path))
         except ReferenceFailed as error:
             yield path, error
         else:
@@ -177,6 +186,13 @@ def _find_in_text(text: str, path: Path) -> Iterator[Reference | tuple[Path, Ref
     if opened > 0:
         hint = "write {{ steps.<id>.output }}; {{ '{{' }} stands for two braces"
         yield path, ReferenceFailed("'{{' is not closed", hint=hint)
+
+
+def _chain(reference: Reference) -> Iterator[Reference]:
+    """A reference and those that stand in for it."""
+    yield reference
+    for other in reference.instead:
+        yield from _chain(other)
 
 
 REFERRING = (

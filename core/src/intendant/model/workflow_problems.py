@@ -48,6 +48,8 @@ _MODELS: dict[str, type[BaseModel]] = {
     "tools": ToolUse,
 }
 _CALLED = {"as": "the name of an item"}
+SURE = 0.75
+"""How near a key of a step has to be to a known one (`difflib`) to be taken for that, and not for a parameter."""
 _TOO_SHORT = {"steps": "`steps` has no step", "name": "the name is empty"}
 
 
@@ -150,7 +152,11 @@ def _told(faults: Sequence[Any], path: Path) -> tuple[str, str]:
     item, hint = faults[0], next(filter(None, map(hint_of, faults)), "")
     match item["type"]:
         case "extra_forbidden":
-            close = get_close_matches(str(path[-1]), _fields_at(path), n=1)
+            is_step = len(path) > 1 and isinstance(path[-2], int)
+            close = get_close_matches(str(path[-1]), _fields_at(path), n=1, cutoff=SURE if is_step else 0.6)
+            if is_step and not close:
+                hint = f"what its operation or intent takes stands under `with`: with: {{{path[-1]}: …}}"
+                return f"'{path[-1]}' is not known here", hint
             known = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(_fields_at(path))}"
             return f"'{path[-1]}' is not known here", known
         case "too_short" if path and str(path[-1]) in _TOO_SHORT:
@@ -160,7 +166,19 @@ def _told(faults: Sequence[Any], path: Path) -> tuple[str, str]:
             return f"'{item['input']}' is not allowed as {_CALLED.get(field, field)}", _HINTS.get(
                 field, _HINTS["id"]
             )
-    return told_of(faults, path), hint
+    return told_of(faults, path), hint or _form_at(path)
+
+
+def _form_at(path: Path) -> str:
+    """How what stands at *path* is written, where people write it otherwise; empty for all else."""
+    match path:
+        case (*_, "steps"):
+            return "write each step as an element: - {id: read, uses: file.read}"
+        case ("inputs",):
+            return "write a name for each: inputs: {file: {type: path}}"
+        case ("inputs", str(name)):
+            return f"write its type, or its default: {name}: {{type: path}}"
+    return ""
 
 
 def real_path(location: Path, given: Any, *, missing: bool) -> Path:

@@ -434,6 +434,8 @@ class _Checker:
         if not _is_reference(value):
             return None
         found = list(references.find(value))
+        if found and isinstance(found[0], Reference) and found[0].instead:
+            return None  # it may be of either type
         if len(found) != 1 or not isinstance(found[0], Reference) or value.strip() != f"{{{{ {found[0].text} }}}}":
             return "string"  # inside other text everything becomes text
         declared = self.workflow.inputs.get(found[0].input or "")

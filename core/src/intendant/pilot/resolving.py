@@ -179,13 +179,15 @@ def holds_withheld(value: Json) -> bool:
 def look_up(reference: Reference, scope: Mapping[str, Json]) -> Json:
     """What *reference* names. What lies under null is null."""
     parts = (reference.root, *reference.parts)
-    if not reference.otherwise:
+    if not reference.otherwise and not reference.instead:
         return _descend(scope, parts, reference.text, "")
     try:
         value = _descend(scope, parts, reference.text, "")
     except ReferenceFailed:  # what is absent is what a default is for
         value = None
-    return reference.otherwise[0] if value is None else value
+    if value is not None:
+        return value
+    return look_up(reference.instead[0], scope) if reference.instead else reference.otherwise[0]
 
 
 def _descend(value: Json, parts: tuple[Part, ...], text: str, so_far: str) -> Json:

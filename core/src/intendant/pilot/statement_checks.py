@@ -41,7 +41,7 @@ def _pasted(text: str, inputs: Mapping[str, Input]) -> str:
         except ReferenceFailed:  # told elsewhere
             continue
         given = inputs.get(reference.input or "")
-        if given is None or (given.choices is None and given.type not in SAFE):
+        if given is None or reference.instead or (given.choices is None and given.type not in SAFE):
             return found.text
     return ""
 

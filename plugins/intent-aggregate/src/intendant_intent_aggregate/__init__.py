@@ -17,7 +17,7 @@ from intendant.plugin import (
     is_reference,
     prompt_clash,
 )
-from intendant.records import as_list, as_records, field_of, identity_of, in_order, is_nothing
+from intendant.records import as_list, as_records, field_of, identity_of, in_order, is_nothing, require_field
 from intendant_intent_aggregate._join import Join, join
 from intendant_intent_aggregate._measures import Figures, Measure, Records
 from intendant_intent_aggregate._parameters import AggregateParameters
@@ -121,6 +121,8 @@ class AggregateHandler(IntentHandler[AggregateParameters]):
         records = _together(as_records(request.input), options, notes)
         if not options.keys and not options.measures:
             return StepResult(output=_cut(records, options), notes=tuple(notes))
+        for field in options.figured:
+            require_field(records, field)
         groups = _grouped(records, options, notes)
         figures = Figures(options.on_error)
         rows = await _measured(groups, options, figures)

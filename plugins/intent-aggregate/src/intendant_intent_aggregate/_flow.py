@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import Any
 
 from intendant.plugin import Json, StepError, StepRequest, StepResult, TableUnfit
-from intendant.records import as_records, composed, field_of, identity_of, in_order, order_of
+from intendant.records import as_records, composed, field_of, identity_of, in_order, order_of, require_field
 from intendant_intent_aggregate._fast import grouped
 from intendant_intent_aggregate._join import Joiner, index_of
 from intendant_intent_aggregate._measures import (
@@ -71,6 +71,7 @@ async def _joined(request: StepRequest[AggregateParameters], notes: list[str]) -
             yield batch
         return
     right = as_records(options.join.with_, "`join.with`")
+    require_field(right, options.join.keys[1], "record of `join.with`")
     joiner = Joiner(options.join, right, index_of(right, options.join.keys[1]), bounded=False)
     read = made = 0
     async for batch in _merged(request):
@@ -98,6 +99,8 @@ class _Groups:
         self._groups: dict[Hashable, tuple[Record, list[_Running]]] = {}
         self._read = self._without = 0
         self._first: list[str] = []
+        self._awaited = list(options.figured)
+        """Fields that figures are made of, and that no record had so far."""
         if not options.keys:
             self._groups[()] = self._group({})
 
@@ -108,6 +111,7 @@ class _Groups:
         """Take the next records in."""
         if batch and not self._first:
             self._first = list(batch[0])
+        self._awaited = [field for field in self._awaited if batch and _is_missing(batch, field)]
         parts: dict[Hashable, Records] = {}
         keys, plain = self._options.keys, self._options.include_null
         for index, record in enumerate(batch, self._read):
@@ -137,6 +141,9 @@ class _Groups:
         if self._read and self._without == self._read:
             hint = f"the first record has: {', '.join(self._first)}"
             raise StepError(f"no record has a value for {', '.join(keys)}", hint=hint)
+        if self._read and self._awaited:
+            hint = f"the first one has: {', '.join(self._first)}"
+            raise StepError(f"no record has the field '{self._awaited[0]}'", hint=hint)
         if keys:
             notes.append(f"{self._read - self._without} records in {len(self._groups)} groups")
         if self._without:
@@ -146,6 +153,14 @@ class _Groups:
             row | {name: running.value() for name, running in zip(names, found, strict=True)}
             for row, found in self._groups.values()
         ]
+
+
+def _is_missing(batch: list[Record], field: str) -> bool:
+    try:
+        require_field(batch, field)
+    except StepError:
+        return True
+    return False
 
 
 def _identity(value: Json) -> Hashable:

@@ -16,6 +16,7 @@ from intendant.records import (
     misordered,
     moment_of,
     order_of,
+    require_field,
 )
 
 Record = dict[str, Json]
@@ -70,6 +71,8 @@ def join(left: list[Record], options: Join, notes: list[str]) -> list[Record]:
     """
     right = as_records(options.with_, "`join.with`")
     left_key, right_key = options.keys
+    require_field(left, left_key)
+    require_field(right, right_key, "record of `join.with`")
     joiner = Joiner(options, right, index_of(right, right_key))
     rows = list(joiner.rows(left))
     if options.how == "outer":

@@ -8,6 +8,9 @@ from intendant.plugin import Json, Options
 from intendant_intent_aggregate._join import Join
 from intendant_intent_aggregate._measures import Measure
 
+COUNTS = frozenset(("count", "count_distinct", "collect"))
+"""Figures that say how often, and with which values, a field is there at all."""
+
 
 class AggregateParameters(Options):
     """What is done, in this order: merge, join, group and measure, sort, limit."""
@@ -40,6 +43,12 @@ class AggregateParameters(Options):
     def keys(self) -> list[str]:
         """The fields whose values make a group."""
         return [self.group_by] if isinstance(self.group_by, str) else self.group_by
+
+    @property
+    def figured(self) -> list[str]:
+        """Fields that figures are made of. Of no record having one a count is 0, and a sum is a mistake."""
+        made = [measure.field for measure in self.measures.values() if measure.kind not in COUNTS]
+        return [field for field in made if isinstance(field, str)]
 
     @property
     def appends(self) -> bool:

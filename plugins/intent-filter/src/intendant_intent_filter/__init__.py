@@ -191,6 +191,7 @@ def _nowhere(items: list[Json], options: FilterParameters) -> Iterator[str]:
     """Fields by which records are told apart and which no record has: mostly they are written wrong."""
     asked: list[tuple[str, Sequence[str]]] = [
         ("contains_any", () if options.contains_any is None else options.contains_any.fields),
+        ("window", [] if options.window is None else options.window.names),
         ("unique_by", options.unique_names if options.unique_by is not None else ()),
     ]
     for name, members in (("only_in", options.only_in), ("not_in", options.not_in)):

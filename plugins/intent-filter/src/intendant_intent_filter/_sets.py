@@ -208,9 +208,14 @@ class Window(Options):
     count: int = Field(1, ge=1)
     """Records of each group that are kept."""
 
+    @property
+    def names(self) -> list[str]:
+        """The fields whose values make a group."""
+        return [self.by] if isinstance(self.by, str) else self.by
+
     def first(self, kept: list[int], items: list[Json], notes: list[str]) -> list[int]:
         """Positions of the first ones of each group, in the order of the input."""
-        names = [self.by] if isinstance(self.by, str) else self.by
+        names = self.names
         order = [self.sort_by] if isinstance(self.sort_by, str) else self.sort_by
         names_of_order = [key.removeprefix("-") for key in order]
         texts = {name: misordered(field_of(items[at], name) for at in kept) for name in names_of_order}
