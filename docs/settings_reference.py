@@ -52,7 +52,7 @@ def _old() -> str:
     lines += [
         f"| `{one.name}` | `{one.key}`{f', {one.note}' if one.note else ''} |\n" for one in SPELLINGS if one.key
     ]
-    lines.append("\nSuperseded keys with their replacements; to set one is an error that names the replacement.\n\n")
+    lines.append("\nSuperseded keys with their replacements; to set one is an error that names it.\n\n")
     lines.append("| old key | instead |\n|---|---|\n")
     lines += [f"| `{one.name}` | {_cell(one.instead)} |\n" for one in SPELLINGS if not one.key]
     return "".join(lines)
