@@ -80,8 +80,8 @@ class Read(Options):
     sheet: str | int | None = None
     """Workbook: a sheet's name or number, from 1; the output is then its rows alone. By default all sheets."""
     header: HeaderRow | Annotated[list[HeaderRow], Field(min_length=1, max_length=5)] | None = 1
-    """Workbook: the header row, from 1; null if there is none, and rows are then lists. A list if the names are
-    spread over several rows, such as `[2, 3]` for grouped headings."""
+    """Workbook or PDF table: the header row, from 1; null if there is none, and rows are then lists. A list if the
+    names are spread over several rows, such as `[2, 3]` for grouped headings."""
     merged: Literal["first", "fill"] = "first"
     """Workbook: whether only the first of several merged cells has the value (`first`, as in the file), or all of
     them (`fill`)."""
