@@ -1,4 +1,4 @@
-"""Calls the tools of MCP servers. Which servers there are is a setting, because a server is a program to run."""
+"""Calls the tools of MCP servers. Servers are defined in the settings, because a server is a program to run."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,28 +22,28 @@ from intendant_mcp._session import Access, ToolFacts, call_tool, list_tools
 __all__ = ["Call", "McpConnector", "McpSettings", "Server", "Tools"]
 
 KNOWN_SECONDS = 300.0
-"""For how long what a server said about its tools is believed."""
+"""How long a server's descriptions of its tools are cached."""
 
 
 class Server(Options):
-    """A server: a program that is started, or an address."""
+    """A server: a program to start, or an address."""
 
     command: str | None = Field(default=None, min_length=1)
-    """The program; it is started for each call and speaks over its standard input and output."""
+    """The program; it is started for each call and communicates over standard input and output."""
     args: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
-    """Variables of its environment, besides a few harmless ones of this process."""
+    """Environment variables of the program, besides a few harmless ones of this process."""
     env_from_step: tuple[str, ...] = ()
-    """Names of variables that a step may set, such as those that hold a secret."""
+    """Names of environment variables that a step may set, such as those for secrets."""
     cwd: Path | None = None
     url: str | None = Field(default=None, min_length=1)
-    """Or the address of a server that speaks Streamable HTTP."""
+    """The address of a server that speaks Streamable HTTP, instead of `command`."""
     headers: dict[str, str] = Field(default_factory=dict)
     trust_annotations: bool = True
-    """Whether what it says about its tools (reads only, destroys, may be repeated) is believed. If not, every tool
-    changes something and is not repeated."""
+    """Whether to trust the server's annotations of its tools (read-only, destructive, idempotent). If not, every
+    tool is assumed to change something, and is not repeated."""
     only: tuple[str, ...] = ()
-    """If given, no other tool may be called."""
+    """If set, no other tools may be called."""
     block: tuple[str, ...] = ()
     """Tools that may not be called."""
 
@@ -58,16 +58,16 @@ class McpSettings(NetworkSettings):
     """Settings of the connector."""
 
     servers: dict[str, Server] = Field(default_factory=dict)
-    """The servers that workflows may use, by the name that they use."""
+    """The servers that workflows may use, by name."""
 
 
 class _ServerChoice(Options):
     server: str | None = None
-    """The server's name in the settings; may be left out where there is one."""
+    """The server's name in the settings; optional if there is only one."""
     env: dict[str, str] = Field(default_factory=dict, repr=False)
-    """Variables that the server's setting `env_from_step` names: `{TOKEN: "{{ secrets.NAME }}"}`."""
+    """Values of the variables listed in the server's setting `env_from_step`: `{TOKEN: "{{ secrets.NAME }}"}`."""
     headers: dict[str, str] = Field(default_factory=dict, repr=False)
-    """Of a server with an address: `{Authorization: "Bearer {{ secrets.NAME }}"}`."""
+    """Headers for a server with an address: `{Authorization: "Bearer {{ secrets.NAME }}"}`."""
 
 
 class Tools(_ServerChoice):
@@ -79,13 +79,13 @@ class Call(_ServerChoice):
 
     tool: str = Field(min_length=1)
     arguments: dict[str, JsonValue] | None = None
-    """By default the step's input, which is a map then."""
+    """The tool's arguments; by default the step's input, which must then be a map."""
     destructive: bool = False
-    """Says that the tool may destroy something, where it says so of itself: else it is not called."""
+    """Allows a call of a tool that declares itself destructive; without it such a tool is not called."""
 
 
 class McpConnector(NetworkConnector):
-    """Calls the tools of MCP servers, over standard input and output or HTTP."""
+    """Calls the tools of MCP servers, over standard input and output or over HTTP."""
 
     name = "mcp"
     Settings = McpSettings

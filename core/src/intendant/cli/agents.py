@@ -1,4 +1,4 @@
-"""`intendant agents`: how intense agents are, why, and what they may do."""
+"""`intendant agents`: the intensity of agents, what it is computed from, and what they may do."""
 
 import json
 from pathlib import Path
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from intendant.record.rows import AgentRow
     from intendant.record.store import Store
 
-agents_app = typer.Typer(help="How intense agents are, why, and what they may do.", no_args_is_help=True)
+agents_app = typer.Typer(help="Intensity of agents, and what they may do.", no_args_is_help=True)
 app.add_typer(agents_app, name="agents")
 
-AgentArgument = Annotated[str, typer.Argument(help="The agent's name, as workflows say it (`agent: NAME`).")]
+AgentArgument = Annotated[str, typer.Argument(help="The agent's name, as in a workflow's `agent: NAME`.")]
 
 
 @command(name="list", group=agents_app)
@@ -52,7 +52,7 @@ def _listed(row: "AgentRow") -> dict[str, Any]:
 def show_agent(
     name: AgentArgument, *, as_json: JsonOption = False, db: DbOption = None, settings: SetOption = None
 ) -> None:
-    """Explain an agent's scores: each component, what it was computed from, and its part; and what it may do."""
+    """Explain an agent's scores: each component, what it was computed from and contributes; and what it may do."""
     chosen = load_settings(settings)
     row, observed = with_store(db, chosen, lambda store: _find(store, chosen, name))
     allowance, untrusted = _allowance(name, row)
@@ -160,16 +160,16 @@ def define_agent(
     name: AgentArgument,
     file: Annotated[
         Path | None,
-        typer.Argument(help="A file as in agents/NAME.toml; without one, what was said is taken back."),
+        typer.Argument(help="A file like agents/NAME.toml; without one, the definition is removed."),
     ] = None,
     *,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Say in the database what an agent is for, and what its runs may do and take; it holds for all workflows.
+    """Define in the database what an agent is for, and what its runs may do and spend, in all workflows.
 
-    Limits and tools of a file beside a workflow hold besides.
+    Limits and tools in a file next to a workflow apply too.
     """
     from intendant.config.agent_files import NAME, NOBODY, read_definition
     from intendant.record.store import profiles

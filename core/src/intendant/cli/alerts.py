@@ -1,4 +1,4 @@
-"""`intendant alerts`: how the rules stand, what is raised, and its delivery."""
+"""`intendant alerts`: the state of the rules, the alerts that are raised, and their delivery."""
 
 from datetime import UTC, datetime
 from time import time
@@ -23,7 +23,7 @@ from intendant.pilot.process_names import user_name
 if TYPE_CHECKING:
     from intendant.record.alerts import RuleState
 
-alerts_app = typer.Typer(help="What somebody should look at.", invoke_without_command=True)
+alerts_app = typer.Typer(help="Rules whose figure is beyond its threshold.", invoke_without_command=True)
 app.add_typer(alerts_app, name="alerts")
 HOUR = 3600
 
@@ -32,15 +32,15 @@ HOUR = 3600
 def _default(
     context: typer.Context,
     *,
-    show_all: Annotated[bool, typer.Option("--all", help="Also the rules that are not raised.")] = False,
-    deliver: Annotated[bool, typer.Option("--deliver", help="Send what is raised, each once.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Also list rules that are not raised.")] = False,
+    deliver: Annotated[bool, typer.Option("--deliver", help="Send raised alerts, each one once.")] = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """List the alerts that are raised; the exit code is 0 whether there are any or not.
+    """List the alerts that are raised. The exit code is 0 even if there are some.
 
-    `--deliver` sends them by the connector that `alerts.uses` names; run it from a timer.
+    `--deliver` sends them through the connector named by `alerts.uses`; run it from a timer.
     """
     if context.invoked_subcommand is None:
         _list(show_all=show_all, deliver=deliver, as_json=as_json, db=db, settings=settings)
@@ -84,12 +84,14 @@ def _time(at: float) -> str:
 def silence(
     rule: Annotated[str, typer.Argument(help="A rule, such as overhead.")],
     *,
-    hours: Annotated[float, typer.Option("--hours", help="For how long; 0 ends it.", min=0, max=8760)] = 4,
+    hours: Annotated[
+        float, typer.Option("--hours", help="For how many hours; 0 ends the silence.", min=0, max=8760)
+    ] = 4,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Deliver a rule's alerts to nobody for a while; they are listed all the same."""
+    """Suppress delivery of a rule's alerts for a while; they are still listed."""
     from intendant.pilot.steering import RESET
     from intendant.record.alerts import NAMES
 

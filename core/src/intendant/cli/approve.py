@@ -25,10 +25,15 @@ if TYPE_CHECKING:
     from intendant.record.store import Store
 
 RunArgument = Annotated[str, typer.Argument(help="The run's id, the beginning of it, or `last`.")]
-StepArgument = Annotated[str, typer.Argument(help="The step, as `intendant approvals` names it.")]
-ItemOption = Annotated[str | None, typer.Option("--item", help="The item's key, where it is asked for each item.")]
+StepArgument = Annotated[str, typer.Argument(help="The step, as listed by `intendant approvals`.")]
+ItemOption = Annotated[
+    str | None, typer.Option("--item", help="The item's key, if approval is required for each item.")
+]
 NoteOption = Annotated[
-    str, typer.Option("--note", "--comment", help="Why; kept with the decision, and later steps may read it.")
+    str,
+    typer.Option(
+        "--note", "--comment", help="The reason; recorded with the decision, and readable by later steps."
+    ),
 ]
 SHOWN = 2000
 """Characters that are printed of what would be sent."""
@@ -36,14 +41,14 @@ SHOWN = 2000
 
 @command(name="approvals")
 def list_approvals(
-    run: Annotated[str | None, typer.Argument(help="Of this run alone.")] = None,
+    run: Annotated[str | None, typer.Argument(help="Only those of this run.")] = None,
     *,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
-    """List what people are asked: what would be sent, and what it may cost."""
+    """List pending approvals: what would be sent, and what it may cost."""
     chosen = load_settings(settings)
     rows = with_store(db, chosen, lambda store: _open(store, run, chosen.budget.tenant))
     if as_json:
@@ -107,7 +112,7 @@ def approve(
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
-    """Approve what a step would do. `intendant resume RUN` goes on with the run."""
+    """Approve what a step would do. `intendant resume RUN` continues the run."""
     _decide(run, step, item, "approved", note, as_json=as_json, db=db, settings=settings)
 
 
@@ -123,7 +128,7 @@ def deny(
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
-    """Deny what a step would do: it fails when the run goes on, unless others have to deny it too."""
+    """Deny what a step would do. The step fails when the run continues, unless others have to deny it too."""
     _decide(run, step, item, "denied", note, as_json=as_json, db=db, settings=settings)
 
 
@@ -201,9 +206,9 @@ def pause(
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
-    """Let a run start no other step. Steps that are being executed end first; workers leave it alone.
+    """Pause a run: it starts no further step. Steps in execution end first; workers ignore the run.
 
-    `intendant resume RUN` goes on with it.
+    `intendant resume RUN` continues it.
     """
     with Session(settings, db) as session:
         run_id = session.do(session.service.pause(run))
@@ -223,9 +228,9 @@ def cancel(
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
-    """End a run, whether a process works on it or not; one that does is refused from then on.
+    """Cancel a run. A process that is executing it is fenced off from then on.
 
-    Steps that run whatever happened (`finally`) are executed. A model call that is out stays charged in full.
+    Steps under `finally` are executed. A model call in flight stays charged in full.
     """
     with Session(settings, db) as session:
         result = session.do(session.service.cancel(run))

@@ -1,4 +1,4 @@
-"""`intendant audit`: the journal of all runs, filtered, to look at or to hand on."""
+"""`intendant audit`: the journal of all runs, filtered, to show or to export."""
 
 import csv
 import json
@@ -17,32 +17,35 @@ from intendant.model.errors import IntendantError
 if TYPE_CHECKING:
     from intendant.record.store.auditing import AuditRow, Wish
 
-audit_app = typer.Typer(help="What happened, in all runs.", no_args_is_help=True)
+audit_app = typer.Typer(help="The audit trail: what happened, in all runs.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
 
-RunArgument = Annotated[str | None, typer.Argument(help="A run; all of them without it.")]
+RunArgument = Annotated[str | None, typer.Argument(help="A run; by default all runs.")]
 KindOption = Annotated[
-    list[str] | None, typer.Option("--kind", help="Events such as step_failed. May be repeated.")
+    list[str] | None,
+    typer.Option("--kind", help="Only events of this kind, such as step_failed. May be repeated."),
 ]
-AgentOption = Annotated[str | None, typer.Option("--agent", help="Those of an agent.")]
-WorkflowOption = Annotated[str | None, typer.Option("--workflow", help="Those of a workflow.")]
-StepOption = Annotated[str | None, typer.Option("--step", help="Those of a step.")]
-SinceOption = Annotated[str | None, typer.Option("--since", metavar="DAY", help="On that day (UTC) or later.")]
-UntilOption = Annotated[str | None, typer.Option("--until", metavar="DAY", help="On that day (UTC) or before.")]
+AgentOption = Annotated[str | None, typer.Option("--agent", help="Only those of this agent.")]
+WorkflowOption = Annotated[str | None, typer.Option("--workflow", help="Only those of this workflow.")]
+StepOption = Annotated[str | None, typer.Option("--step", help="Only those of this step.")]
+SinceOption = Annotated[str | None, typer.Option("--since", metavar="DAY", help="On this day (UTC) or later.")]
+UntilOption = Annotated[str | None, typer.Option("--until", metavar="DAY", help="On this day (UTC) or earlier.")]
 COLUMNS = ("run_id", "seq", "at", "type", "step_id", "severity", "agent", "workflow", "hash", "data")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula at the beginning of a cell."""
 
 
 class Severities(StrEnum):
-    """How grave an event is."""
+    """Severities of events."""
 
     info = "info"
     warning = "warning"
     critical = "critical"
 
 
-SeverityOption = Annotated[list[Severities] | None, typer.Option("--severity", help="So grave. May be repeated.")]
+SeverityOption = Annotated[
+    list[Severities] | None, typer.Option("--severity", help="Only events of this severity. May be repeated.")
+]
 
 
 def _wish(
@@ -100,7 +103,7 @@ def _rows(wish: "Wish", db: str | None, settings: list[str] | None, use: Any) ->
 def show_events(
     run: RunArgument = None,
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1)] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Maximum number to show.", min=1)] = 50,
     kind: KindOption = None,
     severity: SeverityOption = None,
     agent: AgentOption = None,
@@ -112,7 +115,7 @@ def show_events(
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Show the newest events that are wanted, the newest last."""
+    """Show the newest matching events, in chronological order."""
     wish = _wish(run, kind, severity, since, until=until, agent=agent, workflow=workflow, step=step)
     found = list(reversed(_rows(wish._replace(limit=limit, newest=True), db, settings, list)))
     if as_json:
@@ -147,7 +150,7 @@ def export_events(
     *,
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, safe to open in a spreadsheet.")] = False,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Events as they are stored, with what their hashes cover.")
+        bool, typer.Option("--raw", help="Events as they are stored, with everything that their hashes cover.")
     ] = False,
     kind: KindOption = None,
     severity: SeverityOption = None,
@@ -159,7 +162,7 @@ def export_events(
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Print all events that are wanted, run by run: a JSON document a line, or CSV."""
+    """Export all matching events, run by run: one JSON document per line, or CSV."""
     wish = _wish(run, kind, severity, since, until=until, agent=agent, workflow=workflow, step=step)
     _rows(wish, db, settings, _write_csv if as_csv else lambda rows: _write_lines(rows, raw=raw))
 

@@ -1,4 +1,4 @@
-"""`intendant budget`: standing limits of agents and tenants, what is left of them, and how they were set."""
+"""`intendant budget`: standing limits of agents and tenants, what is left of them, and their history."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -33,14 +33,14 @@ class Per(StrEnum):
 def set_budget(
     scope: Annotated[str, typer.Argument(help="agent:NAME or tenant:NAME.")],
     *,
-    per: Annotated[Per, typer.Option(help="The period, UTC.")],
+    per: Annotated[Per, typer.Option(help="The period, in UTC.")],
     tokens: AmountOption = None,
     usd: AmountOption = None,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Set a limit, at once and for all processes; what is not given stays as it is, `none` takes a limit away.
+    """Set a limit, effective immediately for all processes. Omitted amounts stay unchanged; `none` removes one.
 
     What was spent in the period already counts.
     """
@@ -89,7 +89,7 @@ async def _set(
 
 @command(name="show", group=budget_app)
 def show_budgets(*, as_json: JsonOption = False, db: DbOption = None, settings: SetOption = None) -> None:
-    """Show every limit, and what is spent and held of it in this period."""
+    """Show every limit, with the amounts spent and held in the current period."""
     from intendant.record.store import limits
 
     rows = with_store(db, settings, lambda store: store.do(limits.current()))
@@ -125,12 +125,12 @@ def _usd(micro: int) -> str:
 @command(name="history", group=budget_app)
 def show_history(
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1)] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Maximum number to show.", min=1)] = 20,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Show how limits were set, newest first."""
+    """Show the history of limits, newest first."""
     from intendant.record.store import limits
 
     rows = with_store(db, settings, lambda store: store.do(limits.history(limit)))

@@ -1,4 +1,4 @@
-"""`intendant classify`: tells the intents of steps of any platform, one JSON object a line."""
+"""`intendant classify`: classifies steps of any platform by intent, one JSON object per line."""
 
 import json
 import sys
@@ -24,29 +24,33 @@ DIGITS = 4
 
 @command()
 def classify(
-    file: Annotated[Path, typer.Argument(help="JSONL: a step a line, or an object with `row` and `step`.")],
+    file: Annotated[Path, typer.Argument(help="JSONL: one step per line, or an object with `row` and `step`.")],
     *,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where to write; standard output by default.")
+        Path | None, typer.Option("--out", "-o", help="The file to write; by default standard output.")
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Print for people, with what decided.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Readable output, with the signals that decided.")
+    ] = False,
     evaluate: Annotated[
-        bool, typer.Option("--evaluate", help="The lines are labelled (`gold`): print how right the answers are.")
+        bool,
+        typer.Option("--evaluate", help="The lines have labels (`gold`): print an evaluation of the answers."),
     ] = False,
     correct: Annotated[
         tuple[str, str] | None,
         typer.Option(
-            "--correct", metavar="ROW INTENT", help="Remember the intent of a row's step; `none`: no step."
+            "--correct",
+            metavar="ROW INTENT",
+            help="Remember a correction: the intent of a row's step; `none`: not a step.",
         ),
     ] = None,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Tell the intents of steps of any platform.
+    """Classify steps of any platform by intent.
 
-    Answers are one JSON object a line: row (or id), intent (null: no step of work), confidence, second, method and
-    signals.
-    Exit code 2 if lines could not be read; they are answered with an `error`.
+    The output has one JSON object per line: row (or id), intent (null: not a step of work), confidence, second,
+    method and signals. Exit code 2 if lines could not be read; their answer is an `error`.
     """
     if not file.exists() or file.is_dir():
         raise IntendantError(f"there is no file {file}")

@@ -32,13 +32,15 @@ MOST_LOST = 200
 def compress(
     file: Annotated[Path | None, typer.Argument(help="A text, or JSONL (`id`, `text`, `query`).")] = None,
     *,
-    strategy: Annotated[str, typer.Option("--strategy", help="A compressor's name, auto, or none.")] = "auto",
+    strategy: Annotated[str, typer.Option("--strategy", help="A compressor's name, `auto`, or `none`.")] = "auto",
     target: Annotated[
-        float | None, typer.Option("--target", help="Share of tokens to leave, such as 0.5.")
+        float | None, typer.Option("--target", help="Share of the tokens to keep, such as 0.5.")
     ] = None,
-    tokens: Annotated[int | None, typer.Option("--tokens", help="Tokens to leave.", min=0)] = None,
-    lossless: Annotated[bool, typer.Option("--lossless", help="Leave nothing out.")] = False,
-    dense: Annotated[bool, typer.Option("--dense", help="Split values into prefixes and references too.")] = False,
+    tokens: Annotated[int | None, typer.Option("--tokens", help="Number of tokens to keep.", min=0)] = None,
+    lossless: Annotated[bool, typer.Option("--lossless", help="Lossless compression only.")] = False,
+    dense: Annotated[
+        bool, typer.Option("--dense", help="Also split values into prefixes and references.")
+    ] = False,
     protect: Annotated[
         list[str] | None, typer.Option("--protect", help="Keep what this regular expression matches.")
     ] = None,
@@ -49,22 +51,26 @@ def compress(
         float | None, typer.Option("--risk", help="Share of documents that may fall below the floor, such as 0.1.")
     ] = None,
     calibration: Annotated[
-        Path | None, typer.Option("--calibration", help="What --calibrate wrote; by default the project's own.")
+        Path | None,
+        typer.Option(
+            "--calibration", help="A file written by --calibrate; by default the project's own calibration."
+        ),
     ] = None,
     calibrate: Annotated[
-        Path | None, typer.Option("--calibrate", help="Write a calibration of rows `text`, `query`, `facts`.")
+        Path | None,
+        typer.Option("--calibrate", help="Write a calibration computed from rows with `text`, `query`, `facts`."),
     ] = None,
-    query: Annotated[str, typer.Option("--query", help="What is wanted of the text.")] = "",
+    query: Annotated[str, typer.Option("--query", help="The question that the text is to answer.")] = "",
     encoding: Annotated[
-        str | None, typer.Option("--encoding", help="Of the text, such as cp1252; by default UTF-8.")
+        str | None, typer.Option("--encoding", help="Encoding of the text, such as cp1252; by default UTF-8.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures too, as JSON.")] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Show what went, line by line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON that includes the figures.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what was left out, line by line.")] = False,
     conversation: Annotated[
-        bool, typer.Option("--conversation", help="Rows are what tools put out, in the order of their `turn`s.")
+        bool, typer.Option("--conversation", help="Rows are the outputs of tools, in the order of `turn`.")
     ] = False,
 ) -> None:
-    """Make texts smaller and keep what matters. JSONL in, JSONL out; any other text in, text out.
+    """Compress texts and keep what matters. JSONL in, JSONL out; any other text in, text out.
 
     Without --lossless, --target or --tokens about half of a longer text is left; what is lost is said on
     standard error. With --conversation (rows `id`, `conversation`, `turn`, `text`, `query`) what a conversation

@@ -15,12 +15,10 @@ from intendant.pilot.process_names import user_name
 if TYPE_CHECKING:
     from intendant.pilot.settings_view import KeyState
 
-config_app = typer.Typer(
-    help="The settings: what they are, where from, and how they change.", no_args_is_help=True
-)
+config_app = typer.Typer(help="Settings: values, origins and history.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
-NoteOption = Annotated[str, typer.Option("--note", help="Why, for the history.")]
+NoteOption = Annotated[str, typer.Option("--note", help="The reason, recorded in the history.")]
 EXAMPLE = "write key=value, such as budget.strategy=equal"
 FORMAT = "intendant settings"
 LONGEST = 60
@@ -30,13 +28,15 @@ LONGEST = 60
 @command(name="list", group=config_app)
 def list_settings(
     *,
-    group: Annotated[str | None, typer.Option("--group", help="Only a section, such as budget.")] = None,
-    changed: Annotated[bool, typer.Option("--changed", help="Only what is not at its default.")] = False,
+    group: Annotated[str | None, typer.Option("--group", help="Only this section, such as budget.")] = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only settings that differ from their defaults.")
+    ] = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """List every setting with its value and the layer that it came from."""
+    """List every setting with its value and the layer that it comes from."""
     from intendant.pilot import settings_view
 
     with Session(settings, db) as session:
@@ -85,7 +85,7 @@ def explain_setting(
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Tell what a setting does, what it admits, and what each layer says of it."""
+    """Explain a setting: its meaning, its allowed values, and its value in each layer."""
     state, layers = _look(key, db, settings)
     if as_json:
         print_json(state.as_json() | {"layers": [{"source": one.source, "value": one.value} for one in layers]})
@@ -112,18 +112,18 @@ def _look(key: str, db: str | None, settings: list[str] | None) -> "tuple[KeySta
 @command(name="set", group=config_app)
 def set_settings(
     assignments: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE…", help="Settings, changed together.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE…", help="Settings to change together.")
     ] = None,
     *,
     reset: Annotated[
-        list[str] | None, typer.Option("--reset", metavar="KEY", help="Take a key out of the database's layer.")
+        list[str] | None, typer.Option("--reset", metavar="KEY", help="Remove a key from the database's layer.")
     ] = None,
     note: NoteOption = "",
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Set live settings in the database, all or none, for every service that uses it.
+    """Set live settings in the database, atomically, for every service that uses it.
 
     Running services take them over for the runs that they begin two seconds later at the latest.
     """
@@ -164,15 +164,17 @@ def export_settings(*, db: DbOption = None, settings: SetOption = None) -> None:
 
 @command(name="import", group=config_app)
 def import_settings(
-    file: Annotated[Path, typer.Argument(help="What `config export` printed; `-` for standard input.")],
+    file: Annotated[Path, typer.Argument(help="The output of `config export`; `-` for standard input.")],
     *,
-    replace: Annotated[bool, typer.Option("--replace", help="Take away what the file does not name.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Remove keys that the file does not contain.")
+    ] = False,
     note: NoteOption = "",
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Set what a file says in the database's layer, all or none."""
+    """Set the values in a file in the database's layer, atomically."""
     from intendant.config.layers import MAX_BYTES, read_bounded
     from intendant.pilot.steering import RESET
 
@@ -199,12 +201,12 @@ def import_settings(
 @command(name="history", group=config_app)
 def show_history(
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1)] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Maximum number to show.", min=1)] = 20,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Show what was changed in the database's layer, by whom and when; the newest first."""
+    """Show the history of the database's layer: what was changed, by whom and when; newest first."""
     with Session(settings, db) as session:
         rows = session.do(session.engine.steering.history(limit))
     if as_json:
@@ -222,14 +224,14 @@ def show_history(
 
 @command(name="rollback", group=config_app)
 def roll_back(
-    version: Annotated[int, typer.Argument(help="A version of `config history`; 0 for none of it.", min=0)],
+    version: Annotated[int, typer.Argument(help="A version from `config history`; 0 for an empty layer.", min=0)],
     *,
     note: NoteOption = "",
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Set the database's layer to what it was at a version. That is a change of its own, and can be undone too."""
+    """Roll the database's layer back to a version. That is a new change, and can be undone too."""
     with Session(settings, db) as session:
         new = session.do(session.engine.steering.roll_back(version, by=user_name(), note=note))
     print_json({"version": new}) if as_json else print(f"version {new}: as it was at version {version}")

@@ -1,4 +1,4 @@
-"""`intendant cost`: where the money went, and what orchestration saved."""
+"""`intendant cost`: what runs spent, and an estimate of what orchestration saved."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -31,20 +31,20 @@ class By(StrEnum):
 def cost(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run's id, the beginning of it, or `last`; else all runs."),
+        typer.Argument(metavar="[RUN]", help="The run's id, the beginning of it, or `last`; by default all runs."),
     ] = None,
     *,
-    by: Annotated[By | None, typer.Option("--by", help="Put together by this; model, or step of a run.")] = None,
+    by: Annotated[By | None, typer.Option("--by", help="Group by this; by model, or for one run by step.")] = None,
     since: Annotated[str | None, typer.Option(metavar="DAY", help="From this day on (UTC): 2026-11-21.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="DAY", help="Up to this day, that included (UTC).")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="Up to and including this day (UTC).")] = None,
     agent: Annotated[str | None, typer.Option(help="Only what this agent spent.")] = None,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Show where the money went, and an estimate of what orchestration saved.
+    """Show costs, and an estimate of what was saved.
 
-    What was spent is what the ledger says, to the micro-dollar; what was saved is an estimate.
+    Amounts spent come from the ledger, exact to the micro-US$; the savings are an estimate.
     """
     period = start_of(since, "--since"), end_of(until, "--until")
     chosen = by or (By.model if run is None else By.step)

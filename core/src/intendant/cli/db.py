@@ -1,4 +1,4 @@
-"""`intendant db`: the database that runs are kept in."""
+"""`intendant db`: the database in which runs are stored."""
 
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from intendant.record.store import Store
     from intendant.record.store.pruning import Stored
 
-db_app = typer.Typer(help="The database that runs are kept in.", no_args_is_help=True)
+db_app = typer.Typer(help="The database in which runs are stored.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 KIBIBYTE = 1024
 
 
 @command(name="upgrade", group=db_app)
 def upgrade(db: DbOption = None, settings: SetOption = None) -> None:
-    """Migrate a database of an older version to this one. Make a copy first."""
+    """Migrate a database of an older version to this version. Make a backup first."""
     store = open_store(db, settings)
     store.upgrade()
     store.close()
@@ -46,7 +46,7 @@ def erase_payloads(
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Erase inputs, outputs, answers of models and originals of a run. What happened, and what it cost, stays."""
+    """Erase a run's inputs, outputs, model answers and originals. The journal and the costs are kept."""
     from intendant.record.store import erasure, runs
 
     chosen = load_settings(settings)
@@ -64,7 +64,7 @@ def erase_payloads(
 
 @command(name="storage", group=db_app)
 def show_storage(*, as_json: JsonOption = False, db: DbOption = None, settings: SetOption = None) -> None:
-    """Show what each table takes, and what a model call takes on average."""
+    """Show the size of each table, and the average size of a model call."""
     from intendant.record.store import pruning
 
     rows = with_store(db, settings, lambda store: store.do(pruning.storage()))
@@ -93,17 +93,18 @@ def _size(count: int) -> str:
 @command(name="prune", group=db_app)
 def prune_runs(
     *,
-    dry: Annotated[bool, typer.Option("--dry", help="Only tell what would go.")] = False,
+    dry: Annotated[bool, typer.Option("--dry", help="Only show what would be removed.")] = False,
     compact: Annotated[
-        bool, typer.Option("--compact", help="Give the space back to the system (SQLite).")
+        bool, typer.Option("--compact", help="Return the freed space to the system (SQLite).")
     ] = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Take runs out of the database whose time is over, and erase payloads, as `retention` says.
+    """Prune runs whose retention period is over, and erase payloads, according to the settings `retention`.
 
-    Standing budgets keep what the runs took; `verify` says how many were pruned. Runs that may go on stay.
+    Standing budgets still count what the runs spent; `verify` reports how many were pruned. Runs that may continue
+    stay.
     """
     with Session(settings, db) as session:
         found = session.do(_prune(session.engine, dry=dry, compact=compact))

@@ -18,7 +18,7 @@ Format = Literal["mermaid", "svg"]
 
 @command(name="graph")
 def draw(
-    what: Annotated[str, typer.Argument(help="A workflow file; or a run's id, the beginning of one, or `last`.")],
+    what: Annotated[str, typer.Argument(help="A workflow file; or a run's id, the beginning of it, or `last`.")],
     *,
     how: Annotated[Format, typer.Option("--format", help="mermaid, or svg for a picture.")] = "mermaid",
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to a file.")] = None,
@@ -28,7 +28,7 @@ def draw(
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Draw the steps of a workflow with what they may take at most, or of a run with what became of them."""
+    """Draw a workflow or a run. Steps show the most that they may spend, or their outcomes."""
     from intendant.record.diagram_svg import svg
 
     with Session(settings, db) as session:

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 KEY = 12
 """Characters of a key that are printed."""
-doubts_app = typer.Typer(
-    help="Calls that were in flight when their process died: were they charged?", invoke_without_command=True
-)
+doubts_app = typer.Typer(help="Calls that were in flight when their process died.", invoke_without_command=True)
 app.add_typer(doubts_app, name="doubts")
 
 HoldArgument = Annotated[str, typer.Argument(metavar="HOLD", help="The call's key, or the beginning of it.")]
@@ -32,7 +30,7 @@ def list_doubts(
     context: typer.Context,
     *,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also those for which no step waits; they are charged in full.")
+        bool, typer.Option("--all", help="Also list those for which no step waits; they are charged in full.")
     ] = False,
     as_json: JsonOption = False,
     db: DbOption = None,
@@ -46,7 +44,7 @@ def list_doubts(
 @command(name="list", group=doubts_app)
 def _list(
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Also those for which no step waits.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also list those for which no step waits.")] = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
@@ -78,15 +76,18 @@ def settle_doubt(
     *,
     input_tokens: TokensOption,
     output_tokens: TokensOption,
-    usd: Annotated[float | None, typer.Option(help="What it cost; else by its price.", min=0, max=MAX_USD)] = None,
+    usd: Annotated[
+        float | None,
+        typer.Option(help="What it cost; by default computed from the model's price.", min=0, max=MAX_USD),
+    ] = None,
     answer: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What was answered; without it the call is made again.")
+        Path | None, typer.Option(metavar="FILE", help="The answer; without it the call is made again.")
     ] = None,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """The call was charged: its provider's record says with what. Given its answer, it is not made again."""
+    """Record that the call was charged, as the provider's records show. With its answer it is not made again."""
     micro = 0 if usd is None else round(usd * 1_000_000)
     usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens, micro_usd=micro)
     _decide(hold, "settle", usage, _text_of(answer), as_json=as_json, db=db, settings=settings)
@@ -96,7 +97,7 @@ def settle_doubt(
 def retry_doubt(
     hold: HoldArgument, *, as_json: JsonOption = False, db: DbOption = None, settings: SetOption = None
 ) -> None:
-    """The call stays charged in full, and is made again."""
+    """Keep the call charged in full, and make it again."""
     _decide(hold, "retry", None, None, as_json=as_json, db=db, settings=settings)
 
 
@@ -104,7 +105,7 @@ def retry_doubt(
 def drop_doubt(
     hold: HoldArgument, *, as_json: JsonOption = False, db: DbOption = None, settings: SetOption = None
 ) -> None:
-    """The call never reached its provider: nothing was charged, and it is made again."""
+    """Record that the call never reached its provider: nothing is charged, and it is made again."""
     _decide(hold, "drop", None, None, as_json=as_json, db=db, settings=settings)
 
 

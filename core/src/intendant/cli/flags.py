@@ -13,13 +13,13 @@ from intendant.pilot.process_names import user_name
 if TYPE_CHECKING:
     from intendant.config.settings import Settings
 
-flags_app = typer.Typer(help="What is switched on, and for whom.", no_args_is_help=True)
+flags_app = typer.Typer(help="Feature flags: what is on, and for whom.", no_args_is_help=True)
 app.add_typer(flags_app, name="flags")
 
 ALL = 100.0
-NameArgument = Annotated[str, typer.Argument(metavar="FLAG", help="Such as routing_enabled.")]
+NameArgument = Annotated[str, typer.Argument(metavar="FLAG", help="A flag, such as routing_enabled.")]
 ListOption = Annotated[list[str] | None, typer.Option(metavar="NAME", help="May be repeated.")]
-NoteOption = Annotated[str, typer.Option("--note", help="Why, for the history.")]
+NoteOption = Annotated[str, typer.Option("--note", help="The reason, recorded in the history.")]
 
 
 class By(StrEnum):
@@ -88,13 +88,13 @@ def set_flag(
     name: NameArgument,
     value: Annotated[str, typer.Argument(help="on, off, or a share such as 5% of the subjects.")],
     *,
-    by: Annotated[By, typer.Option(help="Whose share it is.")] = By.agent,
+    by: Annotated[By, typer.Option(help="Whether the share is one of agents or of users.")] = By.agent,
     allow: ListOption = None,
     deny: ListOption = None,
     tenant: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=PERCENT", help="Another share for one tenant.")
+        list[str] | None, typer.Option(metavar="NAME=PERCENT", help="A different share for one tenant.")
     ] = None,
-    salt: Annotated[str, typer.Option(help="Another one picks other subjects.")] = "",
+    salt: Annotated[str, typer.Option(help="Another salt selects other subjects.")] = "",
     note: NoteOption = "",
     as_json: JsonOption = False,
     db: DbOption = None,
@@ -141,12 +141,12 @@ def _tenant(text: str) -> tuple[str, float]:
 def check_flags(
     agent: Annotated[str, typer.Argument(help="An agent.")],
     *,
-    user: Annotated[str | None, typer.Option(help="And a user.")] = None,
+    user: Annotated[str | None, typer.Option(help="The user of the run.")] = None,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Tell which flags are on for a run of an agent."""
+    """Show which flags are on for a run of an agent."""
     from intendant.config.flags import Subject, decided
 
     with Session(settings, db) as session:
@@ -161,14 +161,16 @@ def check_flags(
 
 @command(name="profile", group=flags_app)
 def choose_profile(
-    profile: Annotated[Profile, typer.Argument(help="rollout: all off but what is set; standard: the defaults.")],
+    profile: Annotated[
+        Profile, typer.Argument(help="rollout: all flags off that are not set explicitly; standard: the defaults.")
+    ],
     *,
     note: NoteOption = "",
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Choose what flags are that nothing sets."""
+    """Choose the defaults of flags that are not set explicitly."""
     with Session(settings, db) as session:
         values = {"rollout.profile": profile.value}
         version = session.do(session.engine.steering.change(values, by=user_name(), note=note))
@@ -181,18 +183,19 @@ def choose_profile(
 def canary(
     name: NameArgument,
     act: Annotated[
-        Act, typer.Argument(help="start, status, or stop (which leaves the flag as it is).")
+        Act, typer.Argument(help="start, status, or stop (which leaves the flag unchanged).")
     ] = Act.status,
     *,
-    by: Annotated[By, typer.Option(help="Whose share it is.")] = By.agent,
-    salt: Annotated[str, typer.Option(help="Another one picks other subjects.")] = "",
+    by: Annotated[By, typer.Option(help="Whether the share is one of agents or of users.")] = By.agent,
+    salt: Annotated[str, typer.Option(help="Another salt selects other subjects.")] = "",
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Roll a feature out under guard: 5, 25, 50, 75, 100 % of the subjects, and back to none if it hurts.
+    """Roll out a feature under guard: 5, 25, 50, 75, 100 % of the subjects; it is rolled back if it does harm.
 
-    It moves on, or back, by itself when a run ends, if failures, overage, quality and overhead say so.
+    When a run ends, the guard advances the rollout or rolls it back, based on failures, overage, quality and
+    overhead.
     """
     from intendant.pilot import rollout_guard
 

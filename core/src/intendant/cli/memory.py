@@ -53,15 +53,15 @@ def list_memories(
     agent: AgentArgument,
     *,
     about: Annotated[
-        str | None, typer.Option("--about", metavar="TEXT", help="Those that a run about this would be told of.")
+        str | None, typer.Option("--about", metavar="TEXT", help="Those that a run about this would receive.")
     ] = None,
     kind: KindOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1)] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Maximum number to show.", min=1)] = 50,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """List what an agent remembers, the newest first; with --about, what fits best first."""
+    """List an agent's memories, newest first; with --about, most relevant first."""
     kinds = () if kind is None else (kind.value,)
 
     async def listed(memory: "AgentMemory") -> "list[MemoryEntry]":
@@ -95,7 +95,7 @@ def show_memory(
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Show one memory, and what it is drawn from."""
+    """Show one memory and its sources."""
     _tell(_with(agent, db, settings, lambda memory: memory.find(memory_id)), as_json=as_json)
 
 
@@ -115,17 +115,17 @@ def _tell(entry: "MemoryEntry", *, as_json: bool) -> None:
 @command(name="add", group=memory_app)
 def add_memory(
     agent: AgentArgument,
-    text: Annotated[str, typer.Argument(help="What it should remember.")],
+    text: Annotated[str, typer.Argument(help="The text to remember.")],
     *,
     kind: Annotated[Kind, typer.Option("--kind", help="profile, run, note or pattern.")] = Kind.note,
     importance: Annotated[
-        int, typer.Option("--importance", min=1, max=10, help="1 to 10; from 9 on every run is told of it.")
+        int, typer.Option("--importance", min=1, max=10, help="1 to 10; from 9 on, every run receives it.")
     ] = 5,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Have an agent remember a text. It is told to models as data, never as an instruction."""
+    """Add a memory to an agent. Models receive it as data, never as an instruction."""
 
     async def added(memory: "AgentMemory") -> "MemoryEntry":
         return await memory.add(text, kind=kind.value, importance=importance, source="person")
@@ -137,7 +137,7 @@ def add_memory(
 def edit_memory(
     agent: AgentArgument,
     memory_id: IdArgument,
-    text: Annotated[str | None, typer.Argument(help="What it says from now on.")] = None,
+    text: Annotated[str | None, typer.Argument(help="The new text.")] = None,
     *,
     kind: KindOption = None,
     importance: ImportanceOption = None,
@@ -145,7 +145,7 @@ def edit_memory(
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Change a memory; what is not given stays. No run changes it any more."""
+    """Change a memory; omitted options stay unchanged. Runs no longer change it."""
     if text is None and kind is None and importance is None:
         raise IntendantError("nothing is given to change", hint="give a text, --kind or --importance")
     changed: MemoryKind | None = None if kind is None else kind.value
@@ -159,14 +159,16 @@ def edit_memory(
 @command(name="forget", group=memory_app)
 def forget_memories(
     agent: AgentArgument,
-    ids: Annotated[list[int] | None, typer.Argument(metavar="ID...", help="Their numbers.")] = None,
+    ids: Annotated[
+        list[int] | None, typer.Argument(metavar="ID...", help="Numbers of memories, as `list` shows them.")
+    ] = None,
     *,
-    all_: Annotated[bool, typer.Option("--all", help="All that the agent remembers.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="All memories of the agent.")] = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Delete memories, their entries in the index too; and tell what remains of them elsewhere."""
+    """Delete memories and their index entries, and report what remains of them elsewhere."""
     if bool(ids) == all_:
         raise IntendantError("say which", hint=f"intendant memory forget {agent} ID..., or --all")
 
@@ -188,6 +190,6 @@ def forget_memories(
 
 @command(name="export", group=memory_app)
 def export_memories(agent: AgentArgument, *, db: DbOption = None, settings: SetOption = None) -> None:
-    """Print all that an agent remembers, the oldest first, as lines of JSON."""
+    """Export all memories of an agent as JSON lines, oldest first."""
     for entry in reversed(_with(agent, db, settings, lambda memory: memory.entries())):
         print(json.dumps(entry.model_dump(mode="json"), ensure_ascii=False))

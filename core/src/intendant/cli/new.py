@@ -1,4 +1,4 @@
-"""`intendant new`: a workflow to begin with."""
+"""`intendant new`: a workflow to start from."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ import typer  # noqa: TID253
 from intendant.cli.shared import JsonOption, app, command, print_json
 from intendant.model.errors import IntendantError
 
-new_app = typer.Typer(help="Write something to begin with.", no_args_is_help=True)
+new_app = typer.Typer(help="Create a workflow to start from.", no_args_is_help=True)
 app.add_typer(new_app, name="new")
 
 PACK = Path(__file__).with_name("jobs.zip")
@@ -41,12 +41,12 @@ returns: {summary: "{{ steps.summary.output }}"}
 
 @command(name="flow", group=new_app)
 def new_flow(
-    name: Annotated[str, typer.Argument(help="The workflow's name; its folder gets it too.")],
+    name: Annotated[str, typer.Argument(help="The name of the workflow and of its folder.")],
     *,
     job: Annotated[str | None, typer.Option("--from", metavar="JOB", help="An example, such as invoices.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a workflow into a new folder: a small one, or an example with its data."""
+    """Create a workflow in a new folder: a small one, or an example with its data."""
     written = write_flow(Path(name), job)
     if as_json:
         print_json([str(path) for path in written])

@@ -26,17 +26,15 @@ def plan(
     *,
     inputs: Annotated[
         list[str] | None,
-        typer.Option(
-            "--input", "-i", help="key=value, as for `run`: how many items a list has may follow from it."
-        ),
+        typer.Option("--input", "-i", help="key=value, as for `run`; lengths of lists may depend on it."),
     ] = None,
     as_json: JsonOption = False,
     ask_model: Annotated[
-        bool, typer.Option("--ask-model", help="Let classifiers ask a model, as a run would; it costs tokens.")
+        bool, typer.Option("--ask-model", help="Let classifiers ask a model, as in a run; this costs tokens.")
     ] = False,
     settings: SetOption = None,
 ) -> None:
-    """Show what would be decided about every step. Nothing is run, sent or written."""
+    """Show the plan: the decisions about every step. Nothing is run, sent or written."""
     with Session(settings) as session:
         flow = session.service.load(file)
         values = read_inputs(flow, inputs) if inputs else None
@@ -130,7 +128,7 @@ def _times(step: "StepPlan") -> str:
 
 @command()
 def schema() -> None:
-    """Print the JSON Schema of the workflow file, with what the installed plugins add, for editors."""
+    """Print the JSON Schema of the workflow file. It is for editors, and includes what installed plugins add."""
     from intendant.hooks.registry import Plugins
 
     chosen = load_settings(None).plugins

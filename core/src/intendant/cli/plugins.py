@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def plugins(
     name: Annotated[
         str | None,
-        typer.Argument(help="One plugin, such as http or intent:filter: what it takes, and an example."),
+        typer.Argument(help="A plugin, such as http or intent:filter: shows its options and an example."),
     ] = None,
     *,
     as_json: JsonOption = False,
-    check: Annotated[bool, typer.Option("--check", help="Import each one and show what fails.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Import each plugin and show which ones fail.")] = False,
     settings: SetOption = None,
 ) -> None:
-    """List the installed plugins and their states, or show what one takes. Listing imports none."""
+    """List installed plugins, or show the options of one. Listing imports none of them."""
     from intendant.hooks import discovery
     from intendant.hooks.discovery import PluginState
 

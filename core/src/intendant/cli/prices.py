@@ -27,16 +27,17 @@ def prices(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PROVIDER[/MODEL]]", help="A provider, or one model of it; by default the tiers'."
+            metavar="[PROVIDER[/MODEL]]",
+            help="A provider, or one of its models; by default the models of the tiers.",
         ),
     ] = None,
     *,
     as_json: JsonOption = False,
     settings: SetOption = None,
 ) -> None:
-    """Show what models cost, in US$ per million tokens: those of the tiers, or all that are known of a provider.
+    """Show prices in US$ per million tokens. They are of the tiers' models, or of all known ones of a provider.
 
-    Works offline, and without a key.
+    Works offline and without an API key.
     """
     with Session(settings, "none") as session:
         rows = of_tiers(session.engine) if name is None else of_name(session.engine, name)

@@ -1,4 +1,4 @@
-"""`intendant rate`: says how good a run or a step was."""
+"""`intendant rate`: rates a run or a step."""
 
 from typing import Annotated
 
@@ -11,14 +11,14 @@ from intendant.model.errors import IntendantError
 @command()
 def rate(
     run: Annotated[str, typer.Argument(help="The run's id, the beginning of it, or `last`.")],
-    words: Annotated[list[str], typer.Argument(metavar="[STEP] 1..5", help="1 is useless, 5 is as wanted.")],
+    words: Annotated[list[str], typer.Argument(metavar="[STEP] 1..5", help="From 1 (useless) to 5 (as wanted).")],
     *,
     comment: Annotated[str, typer.Option("--comment", "-c", help="Why.")] = "",
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Rate a run, or a step of it. Ratings are part of the record; quality alerts look at them."""
+    """Rate a run, or one of its steps. Ratings are part of the record; the quality alert uses them."""
     from intendant.pilot.rating import rate as rating_of
 
     *steps, rating = words

@@ -1,4 +1,4 @@
-"""`intendant report`: what runs came to, in words, as figures, or as a page with plots."""
+"""`intendant report`: a report on runs, as text, as figures, or as a page with plots."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -18,27 +18,28 @@ DASHBOARDS = ("health", "performance", "cost")
 
 @command()
 def report(
-    run: Annotated[str | None, typer.Argument(help="A run; without it, all that ended.")] = None,
+    run: Annotated[str | None, typer.Argument(help="A run; by default all runs that ended.")] = None,
     *,
-    agent: Annotated[str | None, typer.Option("--agent", help="Those of an agent.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Only those of this agent.")] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="DAY", help="Ended on that day (UTC) or later.")
+        str | None, typer.Option("--since", metavar="DAY", help="Only runs that ended on this day (UTC) or later.")
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--until", metavar="DAY", help="Ended on that day (UTC) or before.")
+        str | None,
+        typer.Option("--until", metavar="DAY", help="Only runs that ended on this day (UTC) or earlier."),
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page with plots that needs nothing else."),
+        typer.Option("--html", metavar="FILE", help="Write a self-contained page with plots."),
     ] = None,
     prometheus: Annotated[
-        bool, typer.Option("--prometheus", help="Print all figures, budgets and alerts as Prometheus reads them.")
+        bool, typer.Option("--prometheus", help="Print all figures, budgets and alerts in Prometheus format.")
     ] = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Tell what runs came to: health, performance and cost."""
+    """Report on runs: health, performance and cost."""
     scope: dict[str, Any] = {
         "agent": agent,
         "since": start_of(since, "--since"),

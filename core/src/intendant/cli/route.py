@@ -22,23 +22,23 @@ from intendant.model.errors import IntendantError
 MOST_SHOWN = 12
 """Intents and models that are printed."""
 
-route = typer.Typer(help="Learn which models to ask from what they answered, and replay it.", no_args_is_help=True)
+route = typer.Typer(help="Learn from outcomes which models to ask.", no_args_is_help=True)
 app.add_typer(route, name="route")
-Files = Annotated[list[Path], typer.Argument(help="Outcomes: JSONL, perhaps gzipped.")]
+Files = Annotated[list[Path], typer.Argument(help="Files of outcomes: JSONL, optionally gzipped.")]
 
 
 @command(group=route)
 def train(
     files: Files,
     *,
-    out: Annotated[Path, typer.Option("--out", help="Where the policy is written.")],
+    out: Annotated[Path, typer.Option("--out", help="The file to which the policy is written.")],
     max_loss: Annotated[
         float,
-        typer.Option("--max-loss", min=0, max=1, help="Points of mean score (0 to 1) that may be lost."),
+        typer.Option("--max-loss", min=0, max=1, help="The greatest acceptable loss of mean score (0 to 1)."),
     ] = 0.01,
     as_json: Annotated[bool, typer.Option("--json", help="Print the policy, as JSON.")] = False,
 ) -> None:
-    """Learn a policy: for each intent one model, or cheap ones that must agree before a dearer one is asked."""
+    """Learn a policy: per intent one model, or cheap ones that must agree, else a more expensive one is asked."""
     from intendant.planning.outcomes import read_outcomes
     from intendant.planning.policy_training import train as learn
 
@@ -65,14 +65,14 @@ def train(
 def replay(
     files: Files,
     *,
-    policy: Annotated[Path, typer.Option("--policy", help="What `route train` wrote.")],
+    policy: Annotated[Path, typer.Option("--policy", help="The policy that `route train` wrote.")],
     curve: Annotated[bool, typer.Option("--curve", help="APGR, CPT50 and CPT80 of two models.")] = False,
     out: Annotated[
         Path | None, typer.Option("--decisions", help="Write `id`, `calls` and `chosen` of each row.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """What a policy would have cost and been worth on recorded outcomes. It sees no score."""
+    """Show the cost and score that a policy would have had on recorded outcomes. It sees no scores."""
     from intendant.planning.outcomes import read_outcomes
     from intendant.planning.policies import Policy
     from intendant.planning.policy_replay import decisions, gain_curve, report
@@ -112,9 +112,9 @@ def _show(document: dict[str, Any]) -> None:
 def export(
     *,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where the rows are written; else they are printed.")
+        Path | None, typer.Option("--out", help="The file to write; by default standard output.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many runs.")] = 1000,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many runs to read; the newest ones.")] = 1000,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
@@ -144,7 +144,7 @@ def check(
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Make a run's recorded choices again, and say which would be others now."""
+    """Repeat the choices recorded in a run, and show which would differ now."""
     from intendant.pilot.route_rows import made_again
 
     with Session(settings, db) as session:
@@ -168,12 +168,12 @@ def check(
 
 @command(group=route)
 def explain(
-    policy: Annotated[Path, typer.Argument(help="What `route train` wrote.")],
+    policy: Annotated[Path, typer.Argument(help="The policy that `route train` wrote.")],
     *,
-    intent: Annotated[str, typer.Option("--intent", help="Of the prompt.")] = "",
-    prompt: Annotated[str, typer.Option("--prompt", help="What would be asked.")] = "",
+    intent: Annotated[str, typer.Option("--intent", help="The intent of the prompt.")] = "",
+    prompt: Annotated[str, typer.Option("--prompt", help="The prompt.")] = "",
 ) -> None:
-    """Which models a policy asks for an intent, and which terms of a prompt count."""
+    """Show which models a policy asks for an intent, and which terms of a prompt matter."""
     from intendant.planning.policies import Policy
 
     known = Policy.read(policy)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from intendant.pilot.engine import Engine
 
 WaitOption = Annotated[
-    bool, typer.Option("--wait", help="Stay until what the run waits for is decided, or the time has come.")
+    bool, typer.Option("--wait", help="Keep running until what the run waits for has been decided or is due.")
 ]
 CODES = {
     RunStatus.completed: 0,
@@ -55,7 +55,7 @@ def run(
     *,
     inputs: Annotated[list[str] | None, typer.Option("--input", "-i", help="key=value. May be repeated.")] = None,
     dry: Annotated[
-        bool, typer.Option("--dry", help="Change nothing outside: steps that would deliver only say what.")
+        bool, typer.Option("--dry", help="Change nothing outside: deliveries are only described.")
     ] = False,
     wait: WaitOption = False,
     as_json: JsonOption = False,
@@ -64,10 +64,10 @@ def run(
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
-    """Run a workflow and show it while it runs.
+    """Run a workflow and show its progress.
 
-    Exit codes: 0 done, 1 a step failed, 2 the file or the arguments are wrong, 3 refused for budget, or overrun,
-    4 waiting for a person or a time.
+    Exit codes: 0 completed, 1 a step failed, 2 the file or the arguments are wrong, 3 refused for budget, or
+    overrun, 4 waiting for a person, a signal or a time.
     """
     with Session(settings, db) as session:
         flow = session.service.load(file)
@@ -80,21 +80,22 @@ def run(
 
 @command()
 def resume(
-    run: Annotated[str, typer.Argument(help="Its id, or the beginning of that; `last` for the newest.")],
+    run: Annotated[str, typer.Argument(help="The run's id, the beginning of it, or `last`.")],
     *,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="Also where another process may still be at it.")
+        bool,
+        typer.Option("--take-over", help="Take the run over even if another process may still be executing it."),
     ] = False,
     corrected: Annotated[
         Path | None,
         typer.Option(
             "--with",
             metavar="FILE",
-            help="A corrected file to go on with; finished steps are as they were.",
+            help="A corrected file with which to continue; finished steps stay as they are.",
         ),
     ] = None,
     tokens: Annotated[
-        int | None, typer.Option(help="What it may spend in all from now on.", min=0, max=MAX_AMOUNT)
+        int | None, typer.Option(help="A new limit for the whole run, in tokens.", min=0, max=MAX_AMOUNT)
     ] = None,
     usd: Annotated[float | None, typer.Option(help="The same in US$.", min=0, max=MAX_USD)] = None,
     wait: WaitOption = False,
@@ -104,9 +105,9 @@ def resume(
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
-    """Go on with a run that was broken off or did not succeed.
+    """Continue a run that was interrupted or did not succeed.
 
-    What was done is not done again, and what was paid for is not paid again. Exit codes are those of `run`.
+    Completed steps are not repeated, and what was paid for is not paid for again. Exit codes are those of `run`.
     """
     limits = Limits(tokens=tokens, usd=usd)
     with Session(settings, db) as session:
@@ -119,12 +120,12 @@ def resume(
 
 @command()
 def fork(
-    run: Annotated[str, typer.Argument(help="Its id, or the beginning of that; `last` for the newest.")],
+    run: Annotated[str, typer.Argument(help="The run's id, the beginning of it, or `last`.")],
     *,
     start: Annotated[
         str,
         typer.Option(
-            "--from", metavar="STEP", help="The step to begin with: label, label[17] or label[17]/draft."
+            "--from", metavar="STEP", help="The step to start from: label, label[17] or label[17]/draft."
         ),
     ],
     inputs: Annotated[
@@ -133,10 +134,12 @@ def fork(
     changed: Annotated[
         Path | None, typer.Option("--with", metavar="FILE", help="A changed workflow file.")
     ] = None,
-    tokens: Annotated[int | None, typer.Option(help="What it may spend.", min=0, max=MAX_AMOUNT)] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="The limit of the new run, in tokens.", min=0, max=MAX_AMOUNT)
+    ] = None,
     usd: Annotated[float | None, typer.Option(help="The same in US$.", min=0, max=MAX_USD)] = None,
     dry: Annotated[
-        bool, typer.Option("--dry", help="Change nothing outside: steps that would deliver only say what.")
+        bool, typer.Option("--dry", help="Change nothing outside: deliveries are only described.")
     ] = False,
     wait: WaitOption = False,
     as_json: JsonOption = False,
@@ -145,7 +148,7 @@ def fork(
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
-    """Run again from a step on, as a new run: what does not depend on the step is taken over and costs nothing.
+    """Run again from a step on, as a new run. Results that do not depend on the step are reused at no cost.
 
     Deliveries that depend on the step are made again; --dry shows them first. Exit codes are those of `run`.
     """

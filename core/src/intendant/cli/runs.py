@@ -59,18 +59,18 @@ def open_store(db: str | None, settings: "Settings | list[str] | None", key_file
 @command(name="runs")
 def list_runs(
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1)] = 20,
-    status: Annotated[RunStatus | None, typer.Option("--status", help="Those that stand so.")] = None,
-    agent: Annotated[str | None, typer.Option("--agent", help="Those of an agent.")] = None,
-    workflow: Annotated[str | None, typer.Option("--workflow", help="Those of a workflow.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Maximum number to show.", min=1)] = 20,
+    status: Annotated[RunStatus | None, typer.Option("--status", help="Only those with this status.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Only those of this agent.")] = None,
+    workflow: Annotated[str | None, typer.Option("--workflow", help="Only those of this workflow.")] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="DAY", help="Those begun on that day (UTC) or later.")
+        str | None, typer.Option("--since", metavar="DAY", help="Only those started on this day (UTC) or later.")
     ] = None,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """List the newest runs, with what they took."""
+    """List the newest runs, with their tokens and costs."""
     from intendant.record.store import runs
 
     chosen = load_settings(settings)
@@ -106,19 +106,19 @@ def _day(text: str) -> float:
 def show(
     run_id: Annotated[str, typer.Argument(help="The run's id, the beginning of it, or `last`.")] = "last",
     step: Annotated[
-        str | None, typer.Argument(help="A step, such as label or label[17]/draft: what it was given and gave.")
+        str | None, typer.Argument(help="A step, such as label or label[17]/draft: shows its input and output.")
     ] = None,
     *,
-    full: Annotated[bool, typer.Option("--full", help="Of a step: print long values whole.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="For a step: print long values in full.")] = False,
     as_json: JsonOption = False,
     show_events: Annotated[bool, typer.Option("--events", help="Show every event of the journal.")] = False,
     original: Annotated[
-        str | None, typer.Option("--original", help="Print the text that was compressed, by its handle.")
+        str | None, typer.Option("--original", help="Print the original of a compressed text, by its handle.")
     ] = None,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Show a run: its steps, its figures derived again from the journal, and whether its record is whole.
+    """Show a run's steps and figures. Figures are recomputed from the journal, and the record is verified.
 
     Exit codes: 0, or 5 if the record is broken.
     """

@@ -50,11 +50,11 @@ app = typer.Typer(
 )
 
 DbOption = Annotated[
-    str | None, typer.Option("--db", help="Where runs are kept: a database URL, or `none` for memory only.")
+    str | None, typer.Option("--db", help="Where runs are stored: a database URL, or `none` for memory only.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 FullOption = Annotated[
-    bool, typer.Option("--full", help="Print whole what is long: what is returned, and with --json all outputs.")
+    bool, typer.Option("--full", help="Print long return values in full and, with --json, large outputs.")
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -77,9 +77,9 @@ def options(
         bool,
         typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version),
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, to standard error.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to standard error.")] = False,
     config: Annotated[
-        str | None, typer.Option("--config", help="A settings file to read in place of the user's own.")
+        str | None, typer.Option("--config", help="A settings file to read instead of the user's own.")
     ] = None,
 ) -> None:
     """Runs LLM workflows under a token budget that cannot be overspent."""
@@ -94,7 +94,7 @@ def _be_verbose(wanted: bool) -> None:
 
 
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Log what happens, to standard error.", callback=_be_verbose)
+    bool, typer.Option("--verbose", "-v", help="Log to standard error.", callback=_be_verbose)
 ]
 
 

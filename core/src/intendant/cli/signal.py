@@ -27,24 +27,30 @@ if TYPE_CHECKING:
 @command(name="signal")
 def send_signal(
     run: Annotated[str, typer.Argument(help="The run's id, the beginning of it, or `last`.")],
-    event: Annotated[str, typer.Argument(help="What has happened, as `wait: {event: …}` of a step names it.")],
+    event: Annotated[str, typer.Argument(help="The event's name, as in `wait: {event: …}` of a step.")],
     *,
     fields: Annotated[
         list[str] | None,
         typer.Option(
-            "--input", "-i", help="key=value of the payload; a value in JSON, else text. May be repeated."
+            "--input", "-i", help="key=value of the payload; the value is JSON, otherwise text. May be repeated."
         ),
     ] = None,
-    payload: Annotated[str | None, typer.Option("--payload", help="The whole payload, in JSON.")] = None,
+    payload: Annotated[str | None, typer.Option("--payload", help="The whole payload as JSON.")] = None,
     key: Annotated[
-        str | None, typer.Option("--key", help="The signal's id: sent twice under one key, it is stored once.")
+        str | None,
+        typer.Option(
+            "--key", help="Idempotency key: a signal that is sent twice with the same key is stored once."
+        ),
     ] = None,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
-    """Tell a run that something happened, for which a step of it waits or will. `intendant resume RUN` goes on."""
+    """Send a signal to a run. One of its steps waits, or will wait, for it.
+
+    `intendant resume RUN` continues the run.
+    """
     value, by, chosen = _payload(payload, fields or []), user_name(), load_settings(settings)
 
     async def work(store: "Store") -> "SignalRow":

@@ -17,18 +17,18 @@ NOTHING = "nothing that needs trust"
 @command()
 def trust(
     path: Annotated[
-        Path, typer.Argument(help="A settings file or an agent's, or the folder they are in.")
+        Path, typer.Argument(help="A settings file or an agent's file, or the folder that contains them.")
     ] = Path(),
     *,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Trust it no more.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="Show the files that are trusted.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Revoke the trust.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the trusted files.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Let the `intendant.toml` of a folder set base URLs, roots, prices, plugins and the store, and its
-    `agents/*.toml` say what agents may do.
+    """Trust the settings in a folder. Its `intendant.toml` may then set base URLs, roots, prices, plugins and the
+    store, and its `agents/*.toml` may define what agents may do.
 
-    Until then it sets only what cannot hurt, and runs of those agents are refused. Read the files first. A file
-    that changes needs trust again.
+    Until then only harmless keys count, and runs of those agents are refused. Read the files first. A file that
+    changes must be trusted again.
     """
     from intendant.config.trusted_files import TrustedFiles
 

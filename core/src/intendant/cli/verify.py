@@ -22,26 +22,28 @@ SHOWN = 50
 def verify(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run's id, the beginning of it, or `last`; else everything."),
+        typer.Argument(
+            metavar="[RUN]", help="The run's id, the beginning of it, or `last`; by default everything."
+        ),
     ] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Everything, which is the default.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Verify everything (the default).")] = False,
     key_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Keys that the record is signed with, one a line.")
+        str | None,
+        typer.Option(metavar="FILE", help="A file of the keys with which the record is signed, one per line."),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(metavar="HEAD", help="A head that was kept elsewhere, or a file that holds it.")
+        str | None,
+        typer.Option(metavar="HEAD", help="A head that was stored elsewhere, or a file that contains it."),
     ] = None,
-    head: Annotated[
-        bool, typer.Option("--head", help="Print the head, to be kept elsewhere, and no more.")
-    ] = False,
+    head: Annotated[bool, typer.Option("--head", help="Only print the head, to store it elsewhere.")] = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Tell whether the record is whole: every row of every table that says what happened.
+    """Verify that the record is unchanged. Every row of every table of the record is checked.
 
-    Exit codes: 0 whole, 2 the arguments are wrong, 5 broken.
+    Exit codes: 0 intact, 2 the arguments are wrong, 5 broken.
     """
     if run is not None and everything:
         raise SettingsError("a run is named, and --all is given", hint="leave one of them out")

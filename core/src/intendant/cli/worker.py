@@ -18,27 +18,28 @@ if TYPE_CHECKING:
 @command()
 def worker(
     action: Annotated[
-        Literal["status"] | None, typer.Argument(help="status: which worker is at what, and what waits.")
+        Literal["status"] | None,
+        typer.Argument(help="status: show what each worker is executing, and what waits."),
     ] = None,
     *,
     triggers: Annotated[
-        Path | None, typer.Option("--triggers", metavar="FILE", help="A TOML file of what starts runs.")
+        Path | None, typer.Option("--triggers", metavar="FILE", help="A TOML file of triggers, which start runs.")
     ] = None,
-    concurrency: Annotated[int, typer.Option(help="How many runs it is at, at a time.", min=1)] = 10,
+    concurrency: Annotated[int, typer.Option(help="How many runs to execute at once.", min=1)] = 10,
     dispatcher: Annotated[
         str | None,
-        typer.Option(help="What brings runs to processes: embedded, or an installed one; else run.dispatcher."),
+        typer.Option(help="The dispatcher: embedded, or an installed one; by default the setting run.dispatcher."),
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="End when nothing is due, instead of waiting.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit when nothing is due, instead of waiting.")] = False,
     as_json: JsonOption = False,
     db: DbOption = None,
     settings: SetOption = None,
     verbose: VerboseOption = False,  # noqa: ARG001  # its callback does the work
 ) -> None:
-    """Go on with runs whose time has come or about which people have decided, take over those whose process has
-    died, and start those of triggers. Prints a line for each; with --json a JSON document a line.
+    """Run as a worker. It continues runs that are due or were decided about, takes over those whose process died,
+    and starts those of triggers. Prints one line for each; with --json one JSON document per line.
 
-    SIGTERM or Ctrl-C lets steps that are being executed end; other workers go on with these runs at once.
+    On SIGTERM or Ctrl-C, steps in execution end first; other workers continue these runs at once.
     """
     from intendant.pilot.run_triggers import load_triggers
     from intendant.pilot.worker_loop import Worker, dispatcher_of

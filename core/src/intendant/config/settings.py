@@ -1,7 +1,7 @@
 """Every setting: type, range, default; and where its value came from.
 
-Sources, strongest first: the call, the database (only keys that are live, see `catalogue`), the environment
-(`INTENDANT_BUDGET__STRATEGY=equal`), `intendant.toml` in the working folder (only harmless keys until
+Sources, in order of precedence: the call, the database (live keys only, see `catalogue`), the environment
+(`INTENDANT_BUDGET__STRATEGY=equal`), `intendant.toml` of the working directory (only harmless keys until
 `intendant trust`), the user's `intendant.toml`, the default.
 """
 
@@ -27,238 +27,243 @@ CALL, DATABASE = "the call", "the database"
 
 
 class FlagSettings(Section):
-    """What can be switched off, or on for some agents or users only. Limits hold whatever the flags say."""
+    """Switches for decisions: on, off, or on for some agents or users. Limits apply whatever the flags say."""
 
     orchestration_enabled: Flag = True
     """Master switch. Off: `WorkflowOrchestrator.initialize` returns False and does nothing."""
     compression_enabled: Flag = True
-    """Off: content is never compressed; what does not fit is refused, or answered shorter."""
+    """Off: content is never compressed; if it does not fit, the answer is shortened or the call refused."""
     routing_enabled: Flag = True
     """Off: every step goes to the tier `routing.default_tier`."""
     adaptive_budget_enabled: Flag = True
-    """Off: budget strategies are not told what earlier runs took, and go by baselines alone."""
+    """Off: budget strategies do not see what earlier runs used, and rely on baselines alone."""
     intents_enabled: Flag = True
-    """Off: no model is asked about a step's intent, and nothing remembered is used: the best guess of the local
-    classifiers counts, however sure they are."""
+    """Off: no model is asked about a step's intent, and no remembered intents are used: the local classifiers'
+    best guess counts, whatever their confidence."""
     token_governance_enabled: Flag = True
-    """Off: no budget strategy is asked, and the tokens of a run are shared equally."""
+    """Off: no budget strategy is asked, and a run's tokens are shared equally."""
     intent_routing_enabled: Flag = True
-    """Off: what an intent declares (tier bias, reasoning, output complexity) does not count in the difficulty."""
+    """Off: a step's difficulty ignores what its intent declares (tier bias, reasoning, output complexity)."""
     ais_routing_enabled: Flag = True
-    """Off: the measures of a step (prompt, data, conditions, references) do not count in the difficulty."""
+    """Off: a step's difficulty ignores what is measured of the step (prompt, data, conditions, references)."""
     shadow: Flag = False
-    """On: sharing, routing and compression decide and record what they would have saved, and change nothing."""
+    """On: budget sharing, routing and compression decide and record what they would have saved, but change
+    nothing."""
     agent_prior_enabled: Flag = True
-    """Off: an agent's intensity changes nothing. Agents with fewer than five runs have none."""
+    """Off: an agent's intensity influences nothing. Agents with fewer than five runs have none."""
 
 
 class BudgetSettings(Section):
-    """What a run may spend where the workflow does not say, and how it is shared."""
+    """What a run may spend if its workflow sets no limit, and how it is shared among the steps."""
 
     strategy: str = "proportional"
     """The plugin that shares a run's tokens among its steps."""
     tokens_per_workflow: int = Field(default=20_000, ge=0, le=MAX_AMOUNT)
-    """What a run may take whose workflow names no `budget`."""
+    """Token limit of a run whose workflow sets no `budget`."""
     usd_per_workflow: float | None = Field(default=None, ge=0, le=MAX_USD, allow_inf_nan=False)
     """The same in US$; None for no limit."""
     run_limit: Literal["enforce", "watch"] = "enforce"
-    """`watch`: a run goes on beyond its own budget, and records what would have been refused. Budgets of steps and
-    standing budgets of agents and tenants are enforced all the same."""
+    """`watch`: a run may exceed its own budget, and records what would have been refused. Budgets of steps and
+    standing budgets of agents and tenants stay enforced."""
     tokens_per_step: int = Field(default=4_000, ge=1)
-    """No step gets more than this by right."""
+    """The most tokens that a step is guaranteed."""
     memory_tokens: int = Field(default=800, ge=0)
-    """What is known before a run takes at most this much in each step that is told; reserved before all else."""
+    """Tokens for what is known before the run, in each step that receives it: the most that it may take. Reserved
+    first."""
     overage_allowed: bool = True
-    """A step that needs more than its share may draw on what no other step has a right to."""
+    """A step that runs short may draw on tokens that are not guaranteed to any other step."""
     overage_threshold: float | None = Field(default=None, ge=1, le=1000)
-    """It may draw up to this many times its share; None for as far as there is any. Never more than a run has."""
+    """Such a step may use up to this many times its share; None for no limit. Never more than the run has."""
     tenant: str = Field(default="default", min_length=1, max_length=200)
-    """Whose standing limits hold for every run of this engine, besides those of the run's agent."""
+    """The tenant whose standing limits apply to every run of this engine, besides those of the run's agent."""
     lease_seconds: float = Field(default=30.0, ge=0, le=3600)
     """How long a process may keep a slice of a standing budget, so that calls need not queue for it; 0: none."""
     in_doubt: InDoubt | None = None
-    """What becomes of calls that were out when their process died, where the step does not say; None:
-    `idempotent` where the provider knows a call again by its key, else `retry` up to `ask_above_usd`, else `hold`.
-    """
+    """What to do about calls that were in flight when their process died, if the step does not say; None:
+    `idempotent` if the provider supports it, else `retry` for calls up to `ask_above_usd`, else `hold`."""
     ask_above_usd: float = Field(default=0.05, ge=0, le=MAX_USD, allow_inf_nan=False)
-    """A call in doubt that may have cost more waits for a person."""
+    """A call in doubt that may have cost more than this many US$ waits for a person's decision."""
     critical_factor: float = Field(default=1.5, ge=1, le=3)
-    """A critical step counts this many times."""
+    """Weight of a critical step when tokens are shared."""
     baselines: dict[str, Annotated[int, Field(ge=0, le=MAX_AMOUNT)]] = Field(default_factory=dict)
-    """Tokens by intent, in place of what its handler declares."""
+    """Baseline tokens by intent; they override what its handler declares."""
 
 
 class ClassificationSettings(Section):
-    """When a classification is good enough."""
+    """How steps are classified, and when a classification is accepted."""
 
     threshold: float = Field(default=0.7, ge=0, le=1)
-    """Below it the next classifier is asked; the best guess is shown with a warning."""
+    """Below this confidence the next classifier is asked. If none reaches it, the best guess is shown with a
+    warning."""
     use_model: bool = True
-    """Ask a model where the others are not sure, if a provider with a key can be used."""
+    """Ask a model if the other classifiers are not sure and a provider with a key is available."""
     tokens: int = Field(default=4_000, ge=0)
-    """Tokens that classifying one workflow may take."""
+    """The most tokens that classifying one workflow may take."""
 
 
 class CompressionSettings(Section):
     """How far content may be compressed."""
 
     calibration: Path | None = None
-    """What `intendant compress --calibrate` wrote: by it floors that have a risk are held. None: by the project's
-    own documents."""
+    """The file that `intendant compress --calibrate` wrote, used for floors that have a `risk`. None: the
+    calibration on the project's own documents."""
     policies: dict[str, CompressionPolicy] = Field(default_factory=dict)
-    """By intent; what a policy does not name stays as its handler declares."""
+    """By intent; keys that a policy does not set keep the value that the handler declares."""
 
 
 class TierLimits(Section):
-    """What is otherwise with a tier than its plugin and `plugins.settings` say; None for no change."""
+    """Overrides of what a tier's plugin and `plugins.settings` say; None for no change."""
 
     max_difficulty: float | None = Field(default=None, ge=0, le=10)
-    """Steps that are harder (0 to 10) go to a stronger tier."""
+    """Steps of greater difficulty (0 to 10) go to a stronger tier."""
     max_output_tokens: int | None = Field(default=None, ge=1, le=MAX_AMOUNT)
-    """The longest answer, in tokens."""
+    """The maximum length of an answer, in tokens."""
     temperature: float | None = Field(default=None, ge=0, le=2)
-    """The sampling temperature of calls whose step names none."""
+    """The sampling temperature of calls whose step sets none."""
 
 
 class RoutingSettings(Section):
-    """Which models are preferred."""
+    """How models are chosen for steps."""
 
     default_tier: str = "balanced"
-    """The tier of steps that no tier takes, and of all where routing is off."""
+    """The tier for steps that no tier accepts, and for all steps if routing is off."""
     providers: tuple[str, ...] = ()
-    """Preferred first; others follow in their own order."""
+    """Preferred providers, the most preferred first; the others follow in their own order."""
     tiers: dict[str, TierLimits] = Field(default_factory=dict)
     """By tier."""
     policy: Path | None = None
-    """What `intendant route train` wrote: chooses models for the intents that it knows. None: tiers choose."""
+    """The file that `intendant route train` wrote: a policy learned from outcomes, which chooses models for the
+    intents that it knows. None: tiers choose."""
     max_loss: float = Field(default=0.03, ge=0, le=1)
-    """Points of mean score (0 to 1) that a policy may lose, by its upper confidence bound; else it is not used."""
+    """The greatest loss of mean score (0 to 1) at which the policy is still used, by the upper confidence bound of
+    the loss."""
 
 
 class AgentSettings(Section):
-    """How agents are rated."""
+    """How agents are rated, and what runs receive of their memory."""
 
     half_life: float = Field(default=10.0, gt=0, le=1000)
-    """Runs after which a run counts half as much."""
+    """The number of runs after which a run counts half."""
     ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
-    """By `component.factor`, such as `tokens.volume`: what scores 0 and what scores 10."""
+    """Ranges by `component.factor`, such as `tokens.volume`, that replace the defaults: the value that scores 0
+    and the value that scores 10."""
     recent_runs: int = Field(default=5, ge=0, le=100)
-    """Summaries of earlier runs that a run is told of, the newest."""
+    """How many summaries of earlier runs a run receives, the newest first."""
     relevant: int = Field(default=8, ge=0, le=100)
-    """Other memories that it is told of, those that fit best what it is for."""
+    """How many other memories a run receives: those most relevant to its purpose."""
     embedder: str = "auto"
-    """Which plugin finds memories that say it in other words: its name; `auto`: the first one that is installed;
-    `off`: none.
-    """
+    """The embedder plugin that finds memories in other words than the question: its name; `auto`: the first one
+    installed; `off`: none."""
     similarity: float = Field(default=0.7, ge=0, le=1)
-    """How alike a memory is at least that only an embedder finds: the cosine of the angle between the two."""
+    """The least cosine similarity of memories that only an embedder finds."""
     embedding_usd: float = Field(default=0.01, ge=0, le=100)
-    """What an embedder may charge for one recall, in US$; each memory is embedded once, when first looked at."""
+    """The most that an embedder may charge for one recall, in US$. Each memory is embedded once, at its first
+    recall."""
     summary_tokens: int = Field(default=120, ge=20, le=2000)
-    """What the summary of a run may take (an estimate)."""
+    """The maximum length of a run's summary, in tokens (estimated)."""
     keep_runs: int = Field(default=30, ge=1, le=400)
-    """Summaries that are kept as they are; older ones are put together by month."""
+    """How many summaries are kept unchanged; older ones are merged by month."""
     keep_days: float = Field(default=365.0, gt=0)
-    """For how long what was drawn from runs is kept where no run is told of it."""
+    """Days for which memories drawn from runs are kept if no run receives them."""
 
 
 class RunSettings(Section):
     """How steps are executed."""
 
     max_parallel: int = Field(default=16, ge=1, le=1000)
-    """Steps of a run that may be executed at once."""
+    """How many steps of a run may be executed in parallel."""
     dispatcher: str = "embedded"
-    """What brings runs to processes (`intendant worker`): `embedded`, each worker its own, or an installed one."""
+    """What assigns runs to processes (`intendant worker`): `embedded`, which each worker has built in, or an
+    installed dispatcher."""
     processes: int = Field(default=0, ge=0, le=64)
-    """Processes in which large texts are compressed; 0 for a thread. A program that sets it needs the usual guard
-    `if __name__ == "__main__":`.
-    """
+    """How many processes compress large texts; 0 for a thread instead. A program that sets it needs the usual
+    guard `if __name__ == "__main__":`."""
     max_items: int = Field(default=100_000, ge=1, le=10_000_000)
-    """Items that one `for_each` may have: how many there are may follow from what a model found."""
+    """The most items that one `for_each` may have; their number may depend on what a model found."""
     step_timeout: float | None = Field(default=300.0, gt=0)
-    """Seconds for a step that names no `timeout`; None for no limit."""
+    """Time limit in seconds for a step that sets no `timeout`; None for no limit."""
     call_timeout: float = Field(default=120.0, gt=0)
-    """Seconds for one model call."""
+    """Time limit in seconds for one model call."""
     compute_seconds: float = Field(default=10.0, gt=0, le=3600)
-    """Seconds for evaluating one condition, or checking one value against a schema."""
+    """Time limit in seconds for evaluating one condition or checking one value against a schema."""
     compute_megabytes: int = Field(default=2048, ge=64)
-    """Memory for the same, in a process of its own, on systems that can limit it."""
+    """Memory limit in megabytes for the same, which runs in its own process, on systems that can limit it."""
 
 
 class RateLimit(Section):
-    """What a provider admits; calls wait for their turn instead of being refused."""
+    """A provider's rate limits; calls wait instead of being refused."""
 
     requests_per_minute: int | None = Field(default=None, ge=1)
-    """Calls that may begin in a minute."""
+    """How many calls may start per minute."""
     tokens_per_minute: int | None = Field(default=None, ge=1)
-    """Input and the longest answer together, as held before a call."""
+    """Tokens per minute: input and maximum answer together, as held before a call."""
     concurrent: int | None = Field(default=None, ge=1)
-    """Calls that may be out at once."""
+    """How many calls may be in flight at once."""
 
 
 class CallSettings(Section):
     """How model calls are sent."""
 
     attempts: int = Field(default=3, ge=1, le=20)
-    """Tries with one model, of faults that may pass."""
+    """Attempts with one model after transient errors, the first one included."""
     deadline: float = Field(default=600.0, gt=0)
-    """Seconds that all tries of one call may take together, waits included; what a step's `slack` allows comes on
-    top."""
+    """Time limit in seconds for all attempts of one call together, waits included; what a step's `slack` allows is
+    added to it."""
     fallback: bool = True
-    """Where a provider does not answer, ask the model that the next one has for the same tier."""
+    """If a provider does not answer, fall back to the next provider's model for the same tier."""
     breaker_failures: int = Field(default=5, ge=1)
-    """After so many calls in a row that failed, a model is not asked for a while."""
+    """Circuit breaker: after this many failed calls in a row, a model is not asked for `breaker_seconds`."""
     breaker_seconds: float = Field(default=30.0, gt=0)
-    """How long; then one call tries it."""
+    """Seconds for which the circuit breaker stays open; then one call tests the model."""
     limits: dict[str, RateLimit] = Field(default_factory=dict)
-    """By provider. Within this process."""
+    """By provider. Each process counts its own calls."""
     token_bound: Literal["proven", "likely"] = "proven"  # noqa: S105  # no password
-    """What is held for a text that neither this machine nor the provider can count. `proven`: an upper bound
-    that no tokenizer of the model's class exceeds, so that no limit is; three to five times too high for
-    English. `likely`: an estimate, which lets more calls run at once, and which a call may exceed."""
+    """What to hold for a text that neither this machine nor the provider can count. `proven`: an upper bound that
+    no tokenizer of the model's class exceeds, so that no limit is exceeded; three to five times too high for
+    English. `likely`: an estimate, which lets more calls run at once but may be exceeded by a call."""
     refusals: Literal["fail", "keep"] = "fail"
-    """Where a model refuses to answer: `fail` the step, or `keep` what it said as its answer."""
+    """If a model refuses to answer: `fail` the step, or `keep` what it said as the answer."""
     max_reply_bytes: int = Field(default=16_777_216, ge=1024)
-    """A reply with a longer text is an error of its provider."""
+    """A reply with a longer text is a provider error."""
     prompt_cache: bool = True
-    """Mark what later calls will send again, where the provider's prices make that pay."""
+    """Mark what later calls will send again for the prompt cache, if the provider's prices make it worthwhile."""
 
 
 class StoreSettings(Section):
-    """Where runs are kept."""
+    """Where runs are stored."""
 
     db: str | None = None
     """SQLAlchemy URL; `none` for memory only; None for a file in the user's data folder."""
     durability: Literal["full", "normal"] = "normal"
-    """SQLite only. `normal` survives a crash of the process, `full` a power loss as well."""
+    """SQLite only. `normal` survives a crash of the process, `full` also a power loss."""
     key_file: str | None = None
-    """A file of secrets, one a line: the first signs every event (HMAC-SHA256), all of them verify. None for no
-    signatures. Keep it where those who can write the database cannot read it."""
+    """A file of secrets, one per line: the first signs every event (HMAC-SHA256), all of them verify. None for no
+    signatures. Keep it away from those who can write the database."""
 
 
 class SecretSettings(Section):
-    """Where `{{ secrets.NAME }}` is looked up, besides variables named `INTENDANT_SECRET_NAME`."""
+    """Where to look up `{{ secrets.NAME }}`, besides variables `INTENDANT_SECRET_NAME`."""
 
     environment: tuple[str, ...] = ()
-    """Other variables of the environment that workflows may use as secrets, each under its own name."""
+    """Names of other environment variables that workflows may use as secrets, each under its own name."""
     file: Path | None = None
-    """A file of lines `NAME=value` (or TOML, if it is named so) that only its owner may read; or a folder with a
-    file for each secret."""
+    """A file of lines `NAME=value` (or TOML, if its name says so) that only its owner may read; or a folder with
+    one file per secret."""
     keyring: str | None = None
-    """The service under which the system's keyring holds them; needs the package keyring."""
+    """The service under which the system's keyring stores them; requires the package keyring."""
 
 
 class PluginSettings(Section):
     """Which plugins are used."""
 
     block: tuple[str, ...] = ()
-    """Keys such as `tier:fast` that are never imported."""
+    """Keys, such as `tier:fast`, of plugins that are never imported."""
     only: tuple[str, ...] = ()
-    """If given, no others are used."""
+    """If set, no other plugins are used."""
     require: tuple[str, ...] = ()
-    """These must load, or the engine refuses to start."""
+    """Plugins that must load; otherwise the engine refuses to start."""
     order: tuple[str, ...] = ()
-    """Asked first, in this order."""
+    """Plugins that are asked first, in this order."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Each plugin's own settings, by key."""
 
@@ -267,31 +272,31 @@ class PriceSetting(Section):
     """A price set by hand, in US dollars per million tokens."""
 
     input: float = Field(ge=0)
-    """Of input tokens."""
+    """US$ per million input tokens."""
     output: float = Field(ge=0)
-    """Of output tokens, those of thinking included."""
+    """US$ per million output tokens, those of thinking included."""
     cache_read: float | None = Field(default=None, ge=0)
-    """Of input tokens that are read from the provider's prompt cache; None: as `input`."""
+    """US$ per million input tokens read from the provider's prompt cache; None: as `input`."""
     cache_write: float | None = Field(default=None, ge=0)
-    """Of those that are written to it for some minutes; None: as `input`."""
+    """US$ per million input tokens written to the cache for some minutes; None: as `input`."""
     cache_write_1h: float | None = Field(default=None, ge=0)
-    """Of those that are written to it for an hour; None: as `cache_write`."""
+    """US$ per million input tokens written to the cache for an hour; None: as `cache_write`."""
     batch: float = Field(default=1.0, ge=0, le=1)
-    """What calls that may wait for hours cost, as a part of this."""
+    """Factor on these prices for calls in the provider's batch lane, which may take hours."""
 
 
 class PriceSettings(Section):
-    """What models cost, beside the price data."""
+    """Prices of models and of connector operations that override the price data."""
 
     models: dict[str, PriceSetting] = Field(default_factory=dict)
-    """Prices that the data does not know, or that differ from it, by `provider/model`."""
+    """Prices that the price data lacks or that differ from it, by `provider/model`."""
     factors: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(default_factory=dict)
-    """What prices of the data are multiplied by, by provider: regions, priority tiers and resellers cost more."""
+    """Factors on the prices in the data, by provider: regions, priority tiers and resellers cost more."""
     uses: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """US$ for one use of a connector's operation, by `connector.operation`, such as `http.get`: held before it,
-    charged after it. By default what the connector says."""
+    charged after it. The default is what the connector declares."""
     warn_after_days: int = Field(default=120, ge=1)
-    """Plans warn where the newest price in the data is older."""
+    """Plans show a warning if the newest price in the data is more than this many days old."""
 
 
 class Settings(Section):
@@ -331,13 +336,13 @@ class Settings(Section):
         env: Mapping[str, str] | None = None,
         file: str | Path | None = "",
     ) -> Self:
-        """Put the settings together from all sources.
+        """Merge the settings from all sources.
 
         Args:
             call: Settings given by the host, nested like this class.
             env: The environment; by default the process's own.
-            file: A TOML file, trusted since it is named; by default the user's file, or the one that
-                `INTENDANT_CONFIG` names, and over it `intendant.toml` of the working folder; None for none.
+            file: A TOML file, trusted because it is named; by default the user's file, or the one that
+                `INTENDANT_CONFIG` names, overridden by `intendant.toml` of the working directory; None for none.
 
         Raises:
             SettingsError: A setting is unknown or wrong; says which, and from which source.
@@ -352,7 +357,7 @@ class Settings(Section):
 
     @classmethod
     def _of(cls, sources: Sequence[Source], version: int = 0) -> Self:
-        """The settings that *sources* give together, the last one strongest."""
+        """The settings merged from *sources*, the last of which takes precedence."""
         merged: dict[str, Any] = {}
         provenance: dict[str, str] = {}
         for source in [*_profile(sources), *sources]:
@@ -370,8 +375,8 @@ class Settings(Section):
         return settings
 
     def with_database(self, values: Mapping[str, Any], version: int) -> Self:
-        """These settings with another layer of the database: stronger than files and environment, weaker than the
-        call.
+        """These settings with another layer of the database. It overrides files and environment; the call
+        overrides it.
 
         Args:
             values: Settings of the database, nested; they replace those of an earlier version.
@@ -389,22 +394,22 @@ class Settings(Section):
 
     @property
     def layers(self) -> tuple[Source, ...]:
-        """The sources that they were put together from, the last one strongest."""
+        """The sources that they were merged from, the last of which takes precedence."""
         return self._sources
 
     @property
     def version(self) -> int:
-        """The version of the database's layer that is in them; 0 for none."""
+        """The version of the database's layer that they include; 0 for none."""
         return self._version
 
     @property
     def in_force(self) -> Mapping[str, str]:
-        """The source of each key that is not left at its default, by dotted key."""
+        """The source of each key that differs from its default, by dotted key."""
         return dict(self._provenance)
 
     @property
     def left_out(self) -> Mapping[str, tuple[str, ...]]:
-        """Keys that a file sets and may not set until it is trusted, by file."""
+        """Keys that were ignored because a file may not set them until it is trusted, by file."""
         return dict(self._left_out)
 
     def source_of(self, key: str) -> str:
@@ -420,7 +425,7 @@ class Settings(Section):
 
 
 def _profile(sources: Sequence[Source]) -> list[Source]:
-    """The weakest layer: all flags off, where the profile `rollout` is chosen."""
+    """The layer that all others override: all flags off, if the profile `rollout` is chosen."""
     chosen = ""
     for source in sources:
         section = source.values.get("rollout")
@@ -441,6 +446,6 @@ def default_db() -> str:
     """The URL of the database in the user's data folder.
 
     Raises:
-        SettingsError: The user has no home.
+        SettingsError: The user has no home directory.
     """
     return f"sqlite:///{data_folder() / 'intendant.db'}"

@@ -173,11 +173,11 @@ class TierSettings(Options):
     """Settings of a tier."""
 
     max_difficulty: float = Field(default=10.0, ge=0, le=10)
-    """Steps that are harder (0 to 10) go to a stronger tier."""
+    """Steps of greater difficulty (0 to 10) go to a stronger tier."""
     model: str | None = None
-    """`provider/model`; by default what the first usable provider offers for this tier."""
+    """`provider/model`; by default the model of the first available provider for this tier."""
     max_output_tokens: int = Field(default=2048, ge=1)
-    """The longest answer, in tokens."""
+    """The maximum length of an answer, in tokens."""
     temperature: float | None = None
 
 

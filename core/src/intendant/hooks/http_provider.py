@@ -71,25 +71,25 @@ class HttpSettings(Options):
     """Settings of providers that reach a vendor over HTTP."""
 
     models: dict[str, str] = Field(default_factory=dict)
-    """Model by tier, laid over the defaults; required at a server that is not the vendor's own."""
+    """Models by tier; they override the defaults. Required for a server that is not the vendor's own."""
     api_key: str = Field(default="", repr=False)
-    """The key: `"{{ secrets.NAME }}"`; by default that of the vendor's environment variable."""
+    """The API key, as `"{{ secrets.NAME }}"`; by default the value of the vendor's environment variable."""
     base_url: str | None = None
-    """Where calls are sent; by default what the vendor's environment variable says, else the vendor's own
-    server."""
+    """The URL to which calls are sent; by default the value of the vendor's environment variable, else the
+    vendor's own server."""
     windows: dict[str, int] = Field(default_factory=dict)
-    """Tokens that a model reads and writes at most in one call, by model."""
+    """Context windows by model: the most tokens, input and output together, in one call."""
     max_reply_bytes: int = Field(default=16_777_216, ge=1024)
-    """A reply that is longer is given up."""
+    """A reply with more bytes is abandoned."""
     idempotency_header: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
-    """The header under which the server takes a call's key, where it answers a key that it knows again without
-    charging it; empty: it does not."""
+    """The header for a call's idempotency key, if the server answers a repeated key without charging it again;
+    empty: it does not."""
 
 
 class HttpProvider(Provider):
     """Base of providers that ask a vendor's models over HTTP, through its SDK. The key comes from the environment.
 
-    The SDK's own retries must be off: each try needs a hold of its own, which only the gateway can make.
+    The SDK's own retries must be off: each attempt needs its own hold, which only the gateway can make.
     """
 
     vendor: ClassVar[Vendor]

@@ -1,5 +1,5 @@
-"""What connectors that reach other machines share: which addresses may be reached, an HTTP client that keeps to
-them, bounds of what is read, rates, redirections, and waiting as long as a server asks.
+"""What connectors that reach other machines share: which addresses are allowed, an HTTP client that enforces this,
+limits on what is read, rate limits, redirects, and `Retry-After`.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
 REPEATABLE = SAFE | {"PUT", "DELETE"}
-"""Methods that leave the same state when they are done twice (RFC 9110, 9.2.2)."""
+"""Idempotent methods (RFC 9110, 9.2.2)."""
 BUSY = (429, 503)
-"""Statuses with which a server asks to come back later."""
+"""Statuses with which a server asks for a later retry."""
 REDIRECTIONS = (301, 302, 303, 307, 308)
 _PIECE = 65_536
 _SHOWN = 300
@@ -43,20 +43,21 @@ class NetworkSettings(Options):
     """Settings of connectors that reach other machines."""
 
     allow: tuple[str, ...] = ()
-    """What may be reached besides public addresses: names (`db.internal`, `*.internal`), addresses, networks
-    (`10.0.0.0/8`), each with a port (`127.0.0.1:8080`) if only that one may."""
+    """Allowed destinations besides public addresses: names (`db.internal`, `*.internal`), addresses, networks
+    (`10.0.0.0/8`), each with a port (`127.0.0.1:8080`) if only that port is allowed."""
     seconds: float = Field(default=60.0, gt=0)
-    """Seconds that one exchange with a server may take."""
+    """Time limit in seconds for one exchange with a server."""
     max_bytes: int = Field(default=20_000_000, ge=1)
-    """Bytes of one answer at most, decompressed."""
+    """Maximum size of one response in bytes, decompressed."""
     redirects: int = Field(default=5, ge=0)
-    """Redirections that are followed."""
+    """Maximum number of redirects to follow."""
     attempts: int = Field(default=3, ge=1, le=10)
-    """Tries of what is safe to repeat, where the server is busy or cannot be reached."""
+    """Attempts at a request that is safe to repeat, if the server is busy or unreachable."""
     max_wait: float = Field(default=60.0, ge=0)
-    """Seconds to wait at most where a server asks to come back later; if it asks for longer the step fails."""
+    """Longest wait in seconds if a server asks for a later retry (`Retry-After`); if it asks for a longer one, the
+    step fails."""
     per_minute: int | None = Field(default=None, ge=1)
-    """Requests to one host in a minute at most; those beyond wait. Within this process."""
+    """Rate limit: requests per minute to one host; further ones wait. Each process counts its own."""
 
     @field_validator("allow")
     @classmethod
@@ -67,14 +68,14 @@ class NetworkSettings(Options):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A server's answer."""
+    """A server's response."""
 
     status: int
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes = field(repr=False)
     url: str
-    """Where it came from, after redirections."""
+    """Where it came from, after redirects."""
 
     @property
     def content_type(self) -> str:
@@ -103,11 +104,11 @@ class HttpAsk:
     repeatable: bool | None = None
     """True if doing it twice is safe; None: what the method says."""
     any_status: bool = False
-    """Give the answer whatever its status is, in place of an error."""
+    """Return the response whatever its status, instead of raising an error."""
 
     @property
     def is_repeatable(self) -> bool:
-        """True if it may be sent again where it is not known whether it arrived."""
+        """True if it may be sent again when it is unknown whether it arrived."""
         return self.method in REPEATABLE if self.repeatable is None else self.repeatable
 
 

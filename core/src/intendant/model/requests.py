@@ -47,20 +47,18 @@ class CompressionPolicy(Frozen):
     """How far an intent's input may be compressed."""
 
     target: float = Field(default=1.0, gt=0, le=1)
-    """Share of the content's tokens that is aimed at even where the budget has room; by default it is compressed
-    only as far as the budget asks."""
+    """Target size as a share of the content's tokens, used even where the budget has room. 1: content is
+    compressed only as far as the budget requires."""
     protect: tuple[str, ...] = ()
-    """Regular expressions: what they match (a field's name, an order's number) is kept with the line, row or
-    value it
-    stands in. A compression that loses a match is refused."""
+    """Regular expressions: what they match (a field's name, an order number) is kept, with the line, row or value
+    it stands in. A compression that loses a match is rejected."""
     expansions: int = Field(default=0, ge=0, le=5)
-    """How often the model may ask for parts of what was left out. Room for that is kept free in the budget; 0 uses
-    all of it for the first answer. Only models of providers that can offer tools are told."""
+    """How often the model may ask for parts of what was left out. Budget is reserved for that; 0 uses all of it
+    for the first answer. Only for providers whose models support tools."""
 
     abstractive: bool = False
-    """Where selecting loses too much, a model of the cheapest tier may rewrite the content. What that takes
-    comes out
-    of the step's budget and counts against the savings; the result has to reach the floor too."""
+    """Where selecting loses too much, a model of the cheapest tier may rewrite the content. The cost comes out of
+    the step's budget and counts against the savings; the result must reach the floor too."""
 
     @field_validator("protect")
     @classmethod
@@ -73,12 +71,12 @@ class CompressionPolicy(Frozen):
         return expressions
 
     strategy: str = "auto"
-    """A compressor's name; `auto`: lossless ones first, then the others, until it fits; `none`: never."""
+    """A compressor's name; `auto`: lossless ones first, then the others, until the content fits; `none`: never."""
     floor: float = Field(default=0.8, ge=0, le=1)
-    """Expected share of critical facts that must survive; below it the compression is refused."""
+    """Expected share of critical facts that must survive; a compression below it is rejected."""
     risk: float | None = Field(default=None, gt=0, lt=1)
-    """Share of documents that may fall below `floor`: it then holds for new documents of the kinds that it was
-    calibrated on, not just on average. None: the floor is what is expected of each."""
+    """Share of documents that may fall below `floor`. With it the floor holds for new documents of the kinds that
+    it was calibrated on, not just on average. None: the floor applies to the expected value of each document."""
 
 
 class MemoryContext(Frozen):

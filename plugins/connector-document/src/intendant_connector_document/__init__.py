@@ -36,7 +36,7 @@ APART = (
     "to read the others all the same, list the files by `file.list` and read each in a step with `for_each` and "
     "`on_item_error: keep`"
 )
-"""What a step does where one of many documents cannot be read."""
+"""What a step can do if one of many documents cannot be read."""
 
 
 HeaderRow = Annotated[int, Field(ge=1)]
@@ -47,45 +47,46 @@ class DocumentSettings(NetworkSettings):
     """Settings of the connector."""
 
     roots: tuple[Path, ...] = ()
-    """Folders in which files may be read, besides the working folder."""
+    """Folders from which files may be read, besides the working directory."""
     working_folder: bool = True
-    """Whether the folder of the process is one of them."""
+    """Whether the working directory of the process is allowed too."""
     max_bytes: int = Field(default=50_000_000, ge=1)
-    """Bytes of one document at most."""
+    """Maximum size of one document in bytes."""
     max_unpacked: int = Field(default=500_000_000, ge=1)
-    """Bytes that a workbook, which is an archive, may have when it is unpacked."""
+    """Maximum size in bytes of a workbook (a ZIP archive) after unpacking."""
     max_pages: int = Field(default=2000, ge=1)
-    """Pages of one PDF that are read."""
+    """Maximum number of pages of one PDF."""
     max_cells: int = Field(default=5_000_000, ge=1)
-    """Rows times columns of a workbook that is read."""
+    """Maximum number of cells (rows times columns) of a workbook."""
     max_files: int = Field(default=1000, ge=1)
-    """Files that a pattern may find."""
+    """Maximum number of files that a pattern may match."""
     read_seconds: float = Field(default=120.0, gt=0)
-    """Seconds that reading one document may take, in a process of its own."""
+    """Time limit in seconds for reading one document, which happens in its own process."""
     read_megabytes: int = Field(default=2048, ge=128)
-    """Memory for the same, on systems that can limit it."""
+    """Memory limit in megabytes for the same, on systems that can limit it."""
 
 
 class Read(Options):
-    """Which documents to read, and what of them."""
+    """Which documents to read, and which parts of them."""
 
     path: str | None = Field(default=None, min_length=1)
-    """A file, or a pattern such as `invoices/*.pdf`, which gives a list."""
+    """A file, or a pattern such as `invoices/*.pdf`, for which the output is a list."""
     url: str | None = Field(default=None, min_length=1)
-    """Or an address."""
+    """The address of a document, instead of `path`."""
     pages: str | None = Field(default=None, pattern=r"^\d{1,6}(-(\d{1,6})?)?(,\d{1,6}(-\d{1,6})?)*$")
-    """Of a PDF: such as `1-3,7`; by default all."""
+    """PDF: the pages to read, such as `1-3,7`; by default all."""
     password: str | None = Field(default=None, repr=False)
-    """Of an encrypted PDF: `"{{ secrets.NAME }}"`."""
+    """Encrypted PDF: its password, as `"{{ secrets.NAME }}"`."""
     tables: bool = False
-    """Of a PDF: whether its tables are found too (`pip install 'intendant-connector-document[tables]'`)."""
+    """PDF: whether to extract its tables too (`pip install 'intendant-connector-document[tables]'`)."""
     sheet: str | int | None = None
-    """Of a workbook: a sheet's name or number, from 1; its rows are given alone. By default all sheets."""
+    """Workbook: a sheet's name or number, from 1; the output is then its rows alone. By default all sheets."""
     header: HeaderRow | Annotated[list[HeaderRow], Field(min_length=1, max_length=5)] | None = 1
-    """The row that has the names, from 1; null for none, and rows are lists then. A list where several rows have
-    parts of the names, such as `[2, 3]` with headings over others."""
+    """Workbook or PDF table: the header row, from 1; null if there is none, and rows are then lists. A list if the
+    names are spread over several rows, such as `[2, 3]` for grouped headings."""
     merged: Literal["first", "fill"] = "first"
-    """Of a workbook: of cells that are merged, whether the first alone has the value, as in the file, or all."""
+    """Workbook: whether only the first of several merged cells has the value (`first`, as in the file), or all of
+    them (`fill`)."""
 
     @model_validator(mode="after")
     def _one_place(self) -> "Read":
@@ -102,7 +103,7 @@ class DocumentConnector(NetworkConnector):
 
     @operation(side_effects=False)
     async def read(self, parameters: Read, call: ConnectorCall) -> Json:
-        """Read a document, or all that match a pattern.
+        """Read a document, or all documents that match a pattern.
 
         Returns:
             Of a PDF `kind`, `title`, `pages` (their number), `text`, and `by_page` with each page's text; with
@@ -144,7 +145,7 @@ class DocumentConnector(NetworkConnector):
         return LocalFiles(self._roots(folder), reads=(path,)) if isinstance(path, str) and path else None
 
     def roots(self, call: ConnectorCall) -> FileRoots:
-        """Where files may be: the working folder, that of the workflow's file, and what the settings name."""
+        """Where files may be: the working directory, the workflow file's folder, and the setting `roots`."""
         return self._roots(call.folder)
 
     def _roots(self, folder: str) -> FileRoots:

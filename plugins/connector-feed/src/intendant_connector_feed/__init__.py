@@ -43,11 +43,11 @@ class FeedSettings(NetworkSettings):
     """Settings of the connector."""
 
     max_bytes: int = Field(default=5_000_000, ge=1)
-    """Bytes of one feed at most, decompressed."""
+    """Maximum size of one feed in bytes, decompressed."""
     max_feeds: int = Field(default=100, ge=1)
-    """Feeds that one step may read."""
+    """Maximum number of feeds that one step may read."""
     parallel: int = Field(default=8, ge=1, le=100)
-    """Feeds that are fetched at once."""
+    """How many feeds are fetched in parallel."""
 
 
 class Read(Options):
@@ -58,9 +58,9 @@ class Read(Options):
     since: str | None = None
     """A day such as `2026-11-01`: older entries are left out; those without a date are kept."""
     max: int = Field(default=200, ge=1)
-    """Entries at most, the newest."""
+    """Maximum number of entries; the newest are kept."""
     text: bool = True
-    """Whether entries have their whole text, where the feed has it, besides the summary."""
+    """Whether to return the full text of entries besides the summary, if the feed contains it."""
 
     @field_validator("since")
     @classmethod

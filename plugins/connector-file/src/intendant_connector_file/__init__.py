@@ -37,7 +37,7 @@ WholeFormat = Literal["auto", "text", "json", "jsonl", "csv", "markdown", "bytes
 WILD = frozenset("*?[")
 MAX_FILES = 100_000
 MANY = ("jsonl", "csv", "parquet", "mbox", "eml")
-"""Formats of many records: those of several files are put together."""
+"""Formats with many records: those of several files are combined into one list."""
 DATA_KEYS = {"text": "text", "json": "data", "bytes-base64": "base64"}
 
 
@@ -45,39 +45,40 @@ class FileSettings(Options):
     """Settings of the connector."""
 
     roots: tuple[Path, ...] = ()
-    """Folders in which files may be read and written, besides the working folder."""
+    """Folders in which files may be read and written, besides the working directory."""
     working_folder: bool = True
-    """Whether the folder of the process is one of them."""
+    """Whether the working directory of the process is allowed too."""
     max_bytes: int = Field(default=1_000_000_000, ge=0)
-    """The most that a step may ask for with its own `max_bytes`."""
+    """Upper limit for a step's own `max_bytes`."""
     max_cells: int = Field(default=MAX_CELLS, ge=1)
-    """Rows times columns of one CSV at most."""
+    """Maximum number of cells (rows times columns) of one CSV file."""
     max_flow_bytes: int = Field(default=1_000_000_000_000, ge=0)
-    """Bytes of the files of one step whose records flow; these are never held at once."""
+    """Maximum size in bytes of the files of one step whose records are streamed; they are never in memory as a
+    whole."""
     max_files: int = Field(default=MAX_FILES, ge=1)
-    """Files that a pattern may find."""
+    """Maximum number of files that a pattern may match."""
     read_seconds: float = Field(default=120.0, gt=0)
-    """Seconds that reading the files of one step may take."""
+    """Time limit in seconds for reading the files of one step."""
 
 
 class Table(Options):
     """How to read a CSV."""
 
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
-    """Of a CSV; by default found out, among comma, semicolon, tab and bar."""
+    """CSV: the delimiter; by default detected (comma, semicolon, tab or bar)."""
     skip: int = Field(default=0, ge=0, le=1000)
-    """Lines of a CSV before its table, such as those that name an account, which are left out."""
+    """CSV: number of lines to skip before the table, such as lines that name an account."""
     header: bool = True
-    """Whether the first row of a CSV has the names; without them, rows are lists."""
+    """CSV: whether the first row contains the column names; if not, rows are lists."""
     ragged: Literal["fail", "pad"] = "fail"
-    """Rows of a CSV that are shorter or longer than the header."""
+    """CSV: what to do about rows that are shorter or longer than the header."""
     names: Literal["strict", "repair"] = "strict"
-    """`repair` names columns of a CSV that have no name, or that of another one: `column_4`, `name_2`."""
+    """CSV: `repair` makes up names for columns without a name or with a duplicate one: `column_4`, `name_2`."""
     types: Literal["text", "auto"] = "text"
-    """`auto` reads CSV columns that hold nothing but numbers, or true and false, as such."""
+    """CSV: `auto` converts columns that contain only numbers, or only true and false."""
     decimal: Literal[".", ","] | None = None
-    """What stands before the decimals of a CSV's numbers, with `types: auto`: then `1.234,50` or `1,234.50` is a
-    number too. By default a point does; where `1.234` may be either, the column stays text."""
+    """CSV: the decimal separator of numbers, with `types: auto`; `1.234,50` or `1,234.50` is then a number too.
+    The default is a point; a column in which `1.234` is ambiguous stays text."""
 
     @property
     def table(self) -> dict[str, Any]:
@@ -89,38 +90,38 @@ class _Place(Options):
     """Which files to read."""
 
     path: str = Field(min_length=1)
-    """A file, a folder of mails, or a pattern such as `mails/**/*.eml`; `reports.zip/2026/*.csv` goes into an
-    archive."""
+    """A file, a folder of mails, or a pattern such as `mails/**/*.eml`; `reports.zip/2026/*.csv` reads from inside
+    an archive."""
     format: ReadFormat = "auto"
-    """By default what the name's ending stands for."""
+    """By default determined by the file extension."""
     encoding: str | None = None
-    """Of text; by default what the byte order mark says, else UTF-8."""
+    """Text encoding; by default what the byte order mark says, else UTF-8."""
     max_bytes: int = Field(default=50_000_000, ge=0)
-    """Files larger than this, together, are refused; records of CSV and JSONL flow instead, unless the step itself
-    gives this bound."""
+    """Maximum total size of the files in bytes. Larger files are refused; records of CSV and JSONL are streamed
+    instead, unless the step sets this limit itself."""
     records: Literal["auto", "list", "reference"] = "auto"
-    """Of CSV and JSONL: `reference` leaves the records in the file, and later steps read them as they need them;
-    `list` reads them at once. `auto` decides by the size."""
+    """CSV and JSONL: `reference` leaves the records in the file, and later steps stream them; `list` reads all of
+    them now. `auto` decides by size."""
 
 
 class Read(Table, _Place):
     """What to read, and how."""
 
     links: bool = True
-    """Whether the address of a link in an HTML mail follows its text."""
+    """HTML mails: whether the address of a link is added after its text."""
     attachments: Literal["names", "content"] = "names"
-    """Of mails: `content` gives each attachment its content in Base64, and as `file` a name to save it under."""
+    """Mails: `content` adds to each attachment its content in Base64, and as `file` a name to save it under."""
 
     @property
     def flows(self) -> bool | None:
-        """Whether records flow: always, never, or (None) where they are too many to be held."""
+        """Whether records are streamed: always, never, or (None) if they are too many for memory."""
         if self.records == "auto":
             return False if "max_bytes" in self.model_fields_set else None
         return self.records == "reference"
 
 
 class Parse(Table):
-    """What text is, and how to read it."""
+    """What the text is, and how to read it."""
 
     format: Literal["csv", "json", "jsonl", "eml", "mbox"] = "csv"
 
@@ -137,10 +138,10 @@ class Write(Options):
 
     path: str = Field(min_length=1)
     format: WholeFormat = "auto"
-    """By default what the name's ending stands for; else text for text, and JSON for data."""
+    """By default determined by the file extension; otherwise text for text, and JSON for data."""
     encoding: str = "utf-8"
     mode: Literal["replace", "create"] = "replace"
-    """`create` refuses to write over a file of other content."""
+    """`create` refuses to overwrite a file with different content."""
 
 
 class Append(Options):
@@ -149,7 +150,7 @@ class Append(Options):
     path: str = Field(min_length=1)
     format: WriteFormat = "auto"
     encoding: str | None = None
-    """By default that of the file: what its byte order mark says, else UTF-8."""
+    """By default the encoding of the file: what its byte order mark says, else UTF-8."""
 
 
 class FileConnector(Connector):
@@ -160,9 +161,10 @@ class FileConnector(Connector):
 
     @operation(side_effects=False)
     async def read(self, parameters: Read, call: ConnectorCall) -> Json | RecordSource:
-        """Read a file, a folder of mails, or all files that match a pattern. A relative path is looked for beside
-        the workflow's file first, then in the working folder. Large CSV and JSONL files are read by the steps
-        that follow, record by record.
+        """Read a file, a folder of mails, or all files that match a pattern.
+
+        A relative path is resolved in the folder of the workflow file first, then in the working directory. Large
+        CSV and JSONL files are streamed: the steps that follow read them record by record.
 
         Raises:
             ConnectorError: Nothing matches, or a file is outside the roots, too large, or malformed.
@@ -171,7 +173,7 @@ class FileConnector(Connector):
 
     @operation(side_effects=False)
     async def parse(self, parameters: Parse, call: ConnectorCall) -> Json:
-        """Read text that is here already, such as the answer of an API or a field; no file is read.
+        """Parse text that a step already has, such as an API response or a field; no file is read.
 
         Returns:
             What `read` gives of such a file; for a list of texts, a list of that.
@@ -208,7 +210,7 @@ class FileConnector(Connector):
         return LocalFiles(roots, reads=(path if inside is None else inside[0],))
 
     def roots(self, call: ConnectorCall) -> FileRoots:
-        """Where files may be: the working folder, that of the workflow's file, and what the settings name."""
+        """Where files may be: the working directory, the workflow file's folder, and the setting `roots`."""
         return self._roots(call.folder)
 
     def _roots(self, folder: str) -> FileRoots:
@@ -217,7 +219,7 @@ class FileConnector(Connector):
         return FileRoots((*own, *self.settings.roots), self.settings.max_files, beside=beside)
 
     def _found(self, path: str, call: ConnectorCall, watch: Watch) -> tuple[str, list[Path]]:
-        """The path, as it was found beside the workflow's file or in the working folder, and the files."""
+        """The path, as found in the workflow file's folder or the working directory, and the files."""
         return self.roots(call).locate(path, call.notes, watch.look)
 
     def open_records(self, about: Mapping[str, Json]) -> Iterator[list[Json]]:
@@ -308,7 +310,7 @@ class FileConnector(Connector):
         table: Mapping[str, Any],
         notes: list[str],
     ) -> RecordSource | None:
-        """What the files hold as records that flow; None where they are to be read at once."""
+        """The contents of the files as streamed records; None if they are to be read at once."""
         formats = {_read.format_of(path, parameters.format) for path in paths}
         able = len(formats) == 1 and formats <= set(_flow.FORMATS)
         if parameters.flows is False or not able:
@@ -348,7 +350,7 @@ class FileConnector(Connector):
 
     @operation(side_effects=True, idempotent=True, flows=True)
     async def write(self, parameters: Write, call: ConnectorCall) -> Json:
-        """Write the step's input to a file, as a whole or not at all; folders that are missing are made.
+        """Write the step's input to a file atomically; missing folders are created.
 
         Raises:
             ConnectorError: It is outside the roots, is there already, is a file that no workflow may write, or the
@@ -371,7 +373,7 @@ class FileConnector(Connector):
 
     @operation(side_effects=True)
     async def append(self, parameters: Append, call: ConnectorCall) -> Json:
-        """Write the step's input after what a file holds already; formats text, markdown, JSONL and CSV.
+        """Append the step's input to a file; formats text, markdown, JSONL and CSV.
 
         Raises:
             ConnectorError: It is outside the roots, is a file that no workflow may write, or the input does not
@@ -387,7 +389,7 @@ class FileConnector(Connector):
 
 
 def _together(found: list[tuple[Path, str, Json]]) -> Json:
-    """Several files: records of all in one list; of other formats, a record for each file."""
+    """Several files: the records of all in one list; for other formats, one record per file."""
     result: list[Json] = []
     for path, kind, value in found:
         if kind in MANY:

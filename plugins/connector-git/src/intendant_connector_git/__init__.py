@@ -44,30 +44,30 @@ class Log(Options):
     """Which commits to read."""
 
     repo: Path = Path()
-    """The repository's folder, or one inside it."""
+    """The repository's folder, or a folder inside it."""
     branch: Safe = "HEAD"
     """A branch, tag, commit, or a range such as `v1.0..v1.1`."""
     since: Date | None = None
     until: Date | None = None
     paths: list[Safe] = Field(default_factory=list)
-    """Only commits that touch one of these, counted from the folder `repo`."""
+    """Only commits that touch one of these paths, relative to the folder `repo`."""
     max: int = Field(default=1000, ge=1, le=100_000)
-    """Commits at most, the newest."""
+    """Maximum number of commits; the newest are kept."""
     merges: bool = True
-    """Whether merge commits are among them; they list no files."""
+    """Whether to include merge commits; they list no files."""
 
 
 class GitSettings(Options):
     """Settings of the connector."""
 
     roots: tuple[Path, ...] = ()
-    """Folders in which repositories may be read, besides the working folder."""
+    """Folders in which repositories may be read, besides the working directory."""
     working_folder: bool = True
-    """Whether the folder of the process is one of them."""
+    """Whether the working directory of the process is allowed too."""
     seconds: float = Field(default=60.0, gt=0)
-    """Seconds that one command of git may take."""
+    """Time limit in seconds for one git command."""
     max_bytes: int = Field(default=200_000_000, ge=1)
-    """Bytes that git may write."""
+    """Maximum size of git's output in bytes."""
 
 
 class GitConnector(Connector):
@@ -78,7 +78,7 @@ class GitConnector(Connector):
 
     @operation(side_effects=False)
     async def log(self, parameters: Log, call: ConnectorCall) -> Json:  # it takes no input
-        """Commits, newest first, with the files that each one changed.
+        """List commits, newest first, with the files that each one changed.
 
         Returns:
             For each commit `hash`, `author`, `email`, `date` (ISO 8601 with offset), `subject`, `body`, `files`,
@@ -109,7 +109,7 @@ class GitConnector(Connector):
             yield f"{repo} is no folder; `repo` is looked for in the working folder, {Path.cwd()}"
 
     async def _open(self, repo: Path, branch: str) -> "_Repository":
-        """The repository, which lies inside the roots with all it is made of."""
+        """The repository, all parts of which are inside the roots."""
         folders = (Path(),) if self.settings.working_folder else ()
         roots = Roots((*folders, *self.settings.roots))
         real = await asyncio.to_thread(roots.check, repo, str(repo))
@@ -139,12 +139,12 @@ class _Repository:
         return await git(self.folder, *arguments, bounds=self._bounds, config=self._config)
 
     async def is_empty(self) -> bool:
-        """True if it has no commit yet: it has a history, though an empty one."""
+        """True if it has no commit yet: its history is empty."""
         code, _, _ = await self.git("rev-parse", "--verify", "--quiet", "HEAD")
         return bool(code)
 
     async def is_trusted(self) -> bool:
-        """True if the user's own settings of git call the repository of another user safe; it is read then."""
+        """True if the user's git settings declare the repository of another user safe; it is read then."""
         code, text, _ = await git(
             Path(Path.cwd().anchor),
             *("config", "--get-all", "-z", "safe.directory"),

@@ -1,4 +1,4 @@
-"""Asks HTTP APIs, page by page where an answer has several."""
+"""Calls HTTP APIs, page by page if a response has several pages."""
 
 import codecs
 import json
@@ -35,26 +35,26 @@ class HttpSettings(NetworkSettings):
     """Settings of the connector."""
 
     max_pages: int = Field(default=1000, ge=1)
-    """Pages that one step may read."""
+    """Maximum number of pages that one step may read."""
     max_items: int = Field(default=1_000_000, ge=1)
-    """Records of all pages of one step together."""
+    """Maximum number of records on all pages of one step."""
 
 
 class _Common(Options):
     url: str = Field(min_length=1)
-    """Of http or https, without a user or password."""
+    """An http or https address without a user or password."""
     headers: dict[str, str] = Field(default_factory=dict)
     query: dict[str, str | int | float | bool | list[str | int | float | bool] | None] = Field(
         default_factory=dict
     )
-    """Parameters of the query; a list repeats its name, null leaves it out."""
+    """Query parameters; a list repeats the name, null omits it."""
     auth: Auth | None = None
-    """`bearer: "{{ secrets.NAME }}"`, or `user` and `password`, or `header` and `value`."""
+    """Credentials: `bearer: "{{ secrets.NAME }}"`, or `user` and `password`, or `header` and `value`."""
     answer: Literal["auto", "json", "text", "full"] = "auto"
-    """`auto` reads what calls itself JSON, or lines of it, as data and all else as text; `full` is `{status,
-    headers, body}`."""
+    """`auto` parses a response as data if its content type is JSON or JSON lines, and returns text otherwise;
+    `full` returns `{status, headers, body}`."""
     accept: tuple[int, ...] = ()
-    """Statuses of 400 and above that are no error, such as `[404]`."""
+    """Status codes of 400 and above that are not errors, such as `[404]`."""
 
     @property
     def all_headers(self) -> dict[str, str]:
@@ -66,7 +66,7 @@ class Get(_Common):
     """What to read."""
 
     pages: Paging | None = None
-    """How the next page is found, where an answer has several; all records come as one list."""
+    """Pagination: how to find the next page. The records of all pages are returned as one list."""
 
 
 class Delete(_Common):
@@ -75,13 +75,13 @@ class Delete(_Common):
 
 class _WithBody(_Common):
     json_: JsonValue = Field(default=None, alias="json")
-    """Data that is sent as JSON; without `json` and `body`, the step's input is sent."""
+    """Data to send as JSON. Without `json`, `body` and `form`, the step's input is sent."""
     body: str | None = None
-    """Text that is sent as it is."""
+    """Text to send unchanged."""
     form: dict[str, str | int | float | bool] | None = None
-    """Fields that are sent as a web form."""
+    """Fields to send as a web form."""
     idempotency_header: str = Field(default="Idempotency-Key", pattern=r"^[A-Za-z0-9-]*$")
-    """The header under which the delivery's key is sent; empty for none."""
+    """The header that carries the delivery's idempotency key; empty for none."""
 
     @model_validator(mode="after")
     def _one_content(self) -> "_WithBody":
@@ -91,7 +91,7 @@ class _WithBody(_Common):
         return self
 
     def content(self, value: Json) -> tuple[bytes | None, str | None]:
-        """What is sent, and its type; *value* is the step's input."""
+        """The body to send, and its content type; *value* is the step's input."""
         if self.form is not None:
             from urllib.parse import urlencode
 
@@ -113,37 +113,37 @@ class Put(_WithBody):
 
 
 class Request(_WithBody):
-    """A request of any method."""
+    """A request with any method."""
 
     method: str = Field(pattern=r"^[A-Z]{3,20}$")
-    """Such as `PATCH`, in capitals."""
+    """The method in capitals, such as `PATCH`."""
     pages: Paging | None = None
 
 
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
-"""What calls itself lines of JSON."""
+"""Content types of JSON lines."""
 REPLACED = "\ufffd"
 
 
 class HttpConnector(NetworkConnector):
-    """Asks HTTP APIs: reads page by page, sends data, with credentials by name."""
+    """Calls HTTP APIs: reads page by page, sends data, with credentials by name."""
 
     name = "http"
     Settings = HttpSettings
 
     async def effect_of(self, name: str, parameters: Any) -> Effect:
-        """A request's method says what it does."""
+        """The effect of a request follows from its method."""
         method = parameters.method if isinstance(parameters, Request) else name.upper()
         return Effect(side_effects=method not in READING, idempotent=method in IDEMPOTENT)
 
     def needs_input(self, name: str, given: Mapping[str, Json]) -> bool:
-        """True where something is to be sent, and neither `json`, `body` nor `form` says what."""
+        """True if the method sends a body, and neither `json`, `body` nor `form` provides one."""
         reads = name in ("get", "delete") or given.get("method") in {*READING, "DELETE"}
         return not reads and not {"json", "body", "form"} & set(given)
 
     @operation(side_effects=False)
     async def get(self, parameters: Get, call: ConnectorCall) -> Json:
-        """Read what is at an address, all pages of it where `pages` says how to find the next one.
+        """Read from an address; with `pages`, all pages.
 
         Raises:
             AddressRefused: The address may not be reached.
@@ -153,7 +153,7 @@ class HttpConnector(NetworkConnector):
 
     @operation(side_effects=True)
     async def post(self, parameters: Post, call: ConnectorCall) -> Json:
-        """Send `json`, `body`, `form` or the step's input to an address.
+        """Send `json`, `body`, `form` or the step's input to an address with POST.
 
         Raises:
             AddressRefused: The address may not be reached.
@@ -163,7 +163,7 @@ class HttpConnector(NetworkConnector):
 
     @operation(side_effects=True, idempotent=True)
     async def put(self, parameters: Put, call: ConnectorCall) -> Json:
-        """Put `json`, `body`, `form` or the step's input at an address.
+        """Send `json`, `body`, `form` or the step's input to an address with PUT.
 
         Raises:
             AddressRefused: The address may not be reached.
@@ -173,7 +173,7 @@ class HttpConnector(NetworkConnector):
 
     @operation(side_effects=True, idempotent=True, needs_input=False)
     async def delete(self, parameters: Delete, call: ConnectorCall) -> Json:
-        """Delete what is at an address.
+        """Delete the resource at an address.
 
         Raises:
             AddressRefused: The address may not be reached.
@@ -183,7 +183,7 @@ class HttpConnector(NetworkConnector):
 
     @operation(side_effects=True, varies=True)
     async def request(self, parameters: Request, call: ConnectorCall) -> Json:
-        """Send a request of any method.
+        """Send a request with any method.
 
         Raises:
             AddressRefused: The address may not be reached.
@@ -269,7 +269,7 @@ class HttpConnector(NetworkConnector):
 
 
 def _end(pages: Paging, number: int, count: int) -> str:
-    """What a reader is told of where the pages end, as a single one may be a mistake."""
+    """A note on why pagination ended, because a single page may be a mistake."""
     text = f"{number} page{'s' if number > 1 else ''}"
     if number > 1:
         return text
@@ -283,7 +283,7 @@ def _end(pages: Paging, number: int, count: int) -> str:
 
 
 def _read(found: Fetched, answer: str, notes: list[str]) -> Json:
-    """The answer as data or text."""
+    """The response as data or text."""
     if answer == "full":
         body = _read(found, "auto", notes)
         return {"status": found.status, "headers": dict(found.headers), "body": body}
@@ -314,7 +314,7 @@ def _read(found: Fetched, answer: str, notes: list[str]) -> Json:
 
 
 def _json(body: bytes, charset: str | None) -> Json:
-    """The value of JSON, in an encoding that is JSON's, else in that of the content type.
+    """The value of JSON, in one of JSON's encodings, else in the charset of the content type.
 
     Raises:
         ValueError: It is no JSON.
@@ -340,7 +340,7 @@ def _refuse(constant: str) -> None:
 
 
 def _lines(found: Fetched) -> list[Json]:
-    """The values of lines of JSON."""
+    """The values of JSON lines."""
     values: list[Json] = []
     for number, line in enumerate(found.body.splitlines(), 1):
         try:

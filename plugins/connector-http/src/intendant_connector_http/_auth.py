@@ -14,11 +14,11 @@ class Auth(Options):
     """A token, sent as `Authorization: Bearer …`."""
     user: str | None = None
     password: str | None = Field(default=None, repr=False)
-    """With `user`: HTTP's basic authentication."""
+    """With `user`: HTTP basic authentication."""
     header: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+$")
-    """The name of another header, such as `X-Api-Key`."""
+    """The name of another header that carries the credentials, such as `X-Api-Key`."""
     value: str | None = Field(default=None, repr=False)
-    """What that header holds."""
+    """The value of that header."""
 
     @model_validator(mode="after")
     def _one_way(self) -> "Auth":

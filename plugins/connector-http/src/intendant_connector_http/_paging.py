@@ -1,4 +1,4 @@
-"""Finding the next page of an answer: by a cursor, a page's number, an offset, or the link header."""
+"""Pagination: finding the next page by a cursor, a page number, an offset, or the link header."""
 
 import re
 from dataclasses import replace
@@ -16,40 +16,40 @@ _NEXT = re.compile(r";\s*rel\s*=\s*\"?(?:[^\";,]*\s)?next(?:\s[^\";,]*)?\"?\s*(?
 _MORE = re.compile(
     r"has_?(?:more|next(?:_?page)?)|more(?:_?(?:results|items|pages))?|more_?available", re.IGNORECASE
 )
-"""Names by which answers say that another page follows."""
+"""Field names by which responses say that another page follows."""
 _NEXT_ADDRESS = re.compile(r"(?:.*\.)?@?(?:odata\.)?next(?:_?(?:page|link|url|href))*(?:\.href)?", re.IGNORECASE)
-"""Names of addresses of a next page."""
+"""Field names of the URL of the next page."""
 _NEXT_CURSOR = re.compile(r"(?:.*\.)?next_?(?:page_?)?(?:token|cursor)", re.IGNORECASE)
-"""Names of what is asked for a next page."""
+"""Field names of a cursor of the next page."""
 _TOTAL = re.compile(
     r"(?:.*\.)?(?:@odata\.count|total(?:_?(?:count|elements|items|records|results|rows|size|hits))?)",
     re.IGNORECASE,
 )
-"""Names by which answers say how many records there are on all pages."""
+"""Field names of the number of records on all pages."""
 
 
 class Paging(Options):
     """How the next page is found."""
 
     by: Literal["cursor", "page", "offset", "link"]
-    """`cursor`: a value of the answer; `page` and `offset`: counted; `link`: the `Link` header's `next`."""
+    """`cursor`: a value in the response; `page` and `offset`: counted; `link`: `next` of the `Link` header."""
     items: str | None = None
-    """Where in an answer the records are, such as `data.rows`, or `data.edges[*].node` for a part of each element;
-    by default the answer is a list, or has one."""
+    """Path of the records in a response, such as `data.rows`, or `data.edges[*].node` for a part of each element; by
+    default the response is a list or contains exactly one."""
     cursor: str | None = None
-    """By cursor: where in an answer the next one is, such as `meta.next`, or `data[-1].id`; a URL is asked as it
-    is."""
+    """With `by: cursor`: path of the next cursor in a response, such as `meta.next` or `data[-1].id`; if it is a
+    URL, that URL is requested."""
     more: str | None = None
-    """Where an answer says whether another page follows, such as `has_more` or `pageInfo.hasNextPage`."""
+    """Path of the field that tells whether another page follows, such as `has_more` or `pageInfo.hasNextPage`."""
     parameter: str | None = None
-    """The parameter of the query that takes the cursor, page or offset; by default `cursor`, `page`, `offset`."""
+    """The query parameter for the cursor, page or offset; by default `cursor`, `page`, `offset`."""
     first: int = Field(default=1, ge=0)
-    """By page: the number of the first one."""
+    """With `by: page`: the number of the first page."""
     size: int | None = Field(default=None, ge=1)
-    """Records of a full page; a shorter one is the last, unless its answer says that more follow. By default the
-    first empty one is."""
+    """Page size: a page with fewer records is the last one, unless its response says that more follow. By default
+    the first empty page is."""
     max: int = Field(default=100, ge=1)
-    """Pages at most; more is an error."""
+    """Maximum number of pages; more is an error."""
 
     @model_validator(mode="after")
     def _cursor_is_named(self) -> "Paging":

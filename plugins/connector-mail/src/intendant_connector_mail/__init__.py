@@ -30,43 +30,43 @@ class MailSettings(NetworkSettings):
     """Settings of the connector."""
 
     max_bytes: int = Field(default=50_000_000, ge=1)
-    """Bytes of all mails that one step fetches."""
+    """Maximum total size in bytes of the mails that one step fetches."""
     max_mails: int = Field(default=1000, ge=1)
-    """Mails that one step may fetch."""
+    """Maximum number of mails that one step may fetch."""
     max_recipients: int = Field(default=50, ge=1)
-    """Recipients of one mail."""
+    """Maximum number of recipients of one mail."""
     recipients: tuple[str, ...] = ()
-    """Who may be written to, such as `*@example.org`; by default anybody."""
+    """Allowed recipients, such as `*@example.org`; by default anybody."""
 
 
 class _Account(Options):
     host: str = Field(min_length=1)
     """The server's name."""
     port: int | None = Field(default=None, ge=1, le=65535)
-    """By default that of the protocol and `security`."""
+    """By default the standard port for the protocol and `security`."""
     security: Security = "tls"
-    """`tls` from the beginning, `starttls`, or `none`, which sends the password in the open."""
+    """`tls` from the beginning, `starttls`, or `none`, which sends the password unencrypted."""
     user: str | None = None
     password: str | None = Field(default=None, repr=False)
     """`"{{ secrets.NAME }}"`."""
 
 
 class Search(Options):
-    """Which mails: all conditions hold together."""
+    """Which mails: all conditions must hold."""
 
     unseen: bool = False
-    """Only those that were not read."""
+    """Only unread mails."""
     flagged: bool = False
     since: str | None = None
-    """From this day on, such as `2026-11-01`."""
+    """Only mails from this day on, such as `2026-11-01`."""
     before: str | None = None
-    """Before this day."""
+    """Only mails from before this day."""
     from_: str | None = Field(default=None, alias="from")
-    """What the sender's name or address holds."""
+    """Text that the sender's name or address contains."""
     to: str | None = None
     subject: str | None = None
     text: str | None = None
-    """What headers or text hold."""
+    """Text that the headers or the body contain."""
 
     @field_validator("since", "before")
     @classmethod
@@ -83,15 +83,15 @@ class Fetch(_Account):
     folder: str = Field(default="INBOX", min_length=1)
     search: Search = Search()
     max: int = Field(default=50, ge=1)
-    """Mails at most, the newest."""
+    """Maximum number of mails; the newest are fetched."""
     links: bool = True
-    """Whether the address of a link in an HTML mail follows its text."""
+    """HTML mails: whether the address of a link is added after its text."""
     attachments: Literal["names", "content"] = "names"
-    """`content` gives each attachment its content in Base64, and as `file` a name to save it under."""
+    """`content` adds to each attachment its content in Base64, and as `file` a name to save it under."""
 
 
 class Send(_Account):
-    """Whom to write to. The text is the step's input."""
+    """The recipients and the mail. By default its text is the step's input."""
 
     from_: str = Field(alias="from", min_length=3)
     """The sender: `ada@example.org` or `Ada <ada@example.org>`."""
@@ -102,11 +102,11 @@ class Send(_Account):
     reply_to: str | None = None
     subject: str = Field(max_length=1000)
     text: str | None = None
-    """By default the step's input."""
+    """The text of the mail; by default the step's input."""
     html: str | None = None
-    """The same as HTML, for programs that show it."""
+    """The same text as HTML, for mail programs that display it."""
     in_reply_to: str | None = None
-    """The `id` of the mail that this one answers."""
+    """The `id` of the mail to which this one replies."""
 
 
 class MailConnector(NetworkConnector):
@@ -121,7 +121,7 @@ class MailConnector(NetworkConnector):
 
     @operation(side_effects=False)
     async def fetch(self, parameters: Fetch, call: ConnectorCall) -> Json:
-        """Fetch mails of a folder, oldest first. They stay there, unread ones unread.
+        """Fetch mails from a folder, oldest first. The mails are neither moved nor marked as read.
 
         Returns:
             For each mail what `file.read` gives of one (`id`, `from`, `from_address`, `to`, `cc`, `date`,
@@ -186,10 +186,10 @@ class MailConnector(NetworkConnector):
                 )
 
     async def _server(self, account: _Account, port: int) -> Server:
-        """The server, with addresses that may be reached.
+        """The server, with its allowed addresses.
 
         Raises:
-            ConnectorError: A password would be sent in the open.
+            ConnectorError: A password would be sent unencrypted.
         """
         if (account.user is None) != (account.password is None):
             raise ConnectorError("`user` and `password` go together", delivered=False)
@@ -209,7 +209,7 @@ class MailConnector(NetworkConnector):
         )
 
     async def _threaded(self, server: Server, work: Callable[[Watcher], T]) -> T:
-        """Work in a thread, whose connection is cut when it takes too long or nobody waits for it any more."""
+        """Work in a thread; its connection is closed on a timeout or a cancellation."""
         watcher = Watcher()
         task = asyncio.ensure_future(asyncio.to_thread(work, watcher))
         try:

@@ -1,4 +1,4 @@
-"""Notifies people through Apprise. Whom there is to notify is said by the operator, not by workflows."""
+"""Notifies people through Apprise. The operator defines the targets, not the workflows."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -18,31 +18,31 @@ class NotifySettings(Options):
     """Settings of the connector."""
 
     targets: dict[str, str] = Field(default_factory=dict)
-    """Addresses of Apprise by the names that workflows use: `{team: "slack://{{ secrets.SLACK }}/#sales"}`. See
+    """Apprise URLs by the names that workflows use: `{team: "slack://{{ secrets.SLACK }}/#sales"}`. See
     https://appriseit.com/services/."""
 
 
 class Send(Options):
-    """Whom to notify. What is told is the step's input; data is written as JSON."""
+    """Whom to notify. The message is the step's input; data is written as JSON."""
 
     to: str | list[str] = Field(min_length=1)
-    """Names of targets that the settings have."""
+    """Names of targets in the setting `targets`."""
     title: str = Field(default="", max_length=1000)
     kind: Literal["info", "success", "warning", "failure"] = "info"
-    """Services show it by a colour or a picture."""
+    """The severity; services show it by a colour or an icon."""
     format: Literal["text", "markdown", "html"] = "text"
-    """What the input is written in; services that know less get text."""
+    """The markup of the input; services that do not support it get plain text."""
 
 
 class NotifyConnector(Connector):
-    """Notifies people over the services that Apprise knows: chats, telephones, mail, incident tools, others."""
+    """Notifies people through services that Apprise supports: chats, telephones, mail, incident tools, others."""
 
     name = "notify"
     Settings = NotifySettings
 
     @operation(side_effects=True)
     async def send(self, parameters: Send, call: ConnectorCall) -> Json:
-        """Send the step's input to one or several targets.
+        """Send the step's input to one or more targets.
 
         Returns:
             `{sent}`: the names of the targets that took it.

@@ -1,4 +1,4 @@
-"""Queries SQL databases. What reads cannot write: the database itself refuses it."""
+"""Queries SQL databases. A query cannot write: the database itself prevents it."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -31,45 +31,46 @@ class SqlSettings(NetworkSettings):
     """Settings of the connector."""
 
     writes: bool = False
-    """Whether `sql.execute` may be used."""
+    """Whether `sql.execute` is allowed."""
     roots: tuple[Path, ...] = ()
-    """Folders in which SQLite files may be used, besides the working folder."""
+    """Folders in which SQLite files may be used, besides the working directory."""
     working_folder: bool = True
-    """Whether the folder of the process is one of them."""
+    """Whether the working directory of the process is allowed too."""
     max_rows: int = Field(default=100_000, ge=1)
-    """Rows of one query at most; more is an error."""
+    """Maximum number of rows of one query; more is an error."""
     max_bytes: int = Field(default=100_000_000, ge=1)
-    """Bytes of texts in all rows of one query, about."""
+    """Approximate maximum size in bytes of the texts in all rows of one query."""
     read_only_logins: tuple[str, ...] = ()
-    """Databases such as `mssql` that cannot be told to refuse writes, where the login itself may only read."""
+    """Databases, such as `mssql`, that have no read-only transactions, but whose login is read-only itself."""
 
 
 class _Database(Options):
     url: str = Field(min_length=1)
-    """SQLAlchemy's: `sqlite:///shop.db`, `postgresql+psycopg://host/shop`."""
+    """An SQLAlchemy URL: `sqlite:///shop.db`, `postgresql+psycopg://host/shop`."""
     user: str | None = None
     password: str | None = Field(default=None, repr=False)
-    """`"{{ secrets.NAME }}"`; needs no escaping here, as it does within the URL."""
+    """The password, as `"{{ secrets.NAME }}"`. It needs no escaping here, unlike in the URL."""
     sql: str = Field(min_length=1, max_length=1_000_000)
-    """One statement, with `:name` for each parameter. References do not stand within it, but for inputs that are
-    numbers or have `choices`."""
+    """A single statement, with `:name` for each parameter. References are not allowed within it, except to inputs
+    that are numbers or have `choices`."""
 
 
 class Query(_Database):
     """What to read."""
 
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
-    """Values of the parameters; a list stands for several, as in `where id in :ids`."""
+    """Values of the parameters; a list expands to several values, as in `where id in :ids`."""
     max: int | None = Field(default=None, ge=1)
-    """Rows at most; more are left out. By default more than the setting `max_rows` is an error."""
+    """Maximum number of rows; further rows are left out. By default, more rows than the setting `max_rows` are an
+    error."""
 
 
 class Execute(_Database):
     """What to change."""
 
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
-    """Values of the parameters. Where the step's input is a list of records, it is done for each of them, and
-    their fields are parameters too."""
+    """Values of the parameters. If the step's input is a list of records, the statement is executed for each of
+    them, and their fields are parameters too."""
 
 
 class SqlConnector(NetworkConnector):
@@ -81,7 +82,7 @@ class SqlConnector(NetworkConnector):
 
     @operation(side_effects=False)
     async def query(self, parameters: Query, call: ConnectorCall) -> Json:
-        """Read rows as records. Parameters are never pasted into the statement.
+        """Read rows as records. Parameters are always bound, never inserted into the statement.
 
         Returns:
             A record for each row. Dates and times are ISO 8601, exact numbers that JSON cannot hold are texts,
@@ -102,7 +103,7 @@ class SqlConnector(NetworkConnector):
 
     @operation(side_effects=True, needs_input=False)
     async def execute(self, parameters: Execute, call: ConnectorCall) -> Json:
-        """Change data, in one transaction: for each record of the step's input, or once.
+        """Change data in one transaction: once, or for each record of the step's input.
 
         Returns:
             `{rows}`: how many were changed, null where the database does not say.
@@ -122,7 +123,7 @@ class SqlConnector(NetworkConnector):
         return await self._threaded(place, lambda: execute(place, parameters.sql, many))
 
     def doubts(self, name: str, given: Mapping[str, Json]) -> Iterable[str]:
-        """Statements that do not read, writing that is not allowed, and what is no URL, besides addresses."""
+        """Reports statements that do not read, writes and addresses that are not allowed, and invalid URLs."""
         yield from super().doubts(name, given)
         url, sql = given.get("url"), given.get("sql")
         if isinstance(url, str) and "{{" not in url and "://" not in url:
@@ -162,7 +163,7 @@ class SqlConnector(NetworkConnector):
         return place._replace(write=write, seconds=settings.seconds)
 
     async def _threaded(self, place: Place, work: Callable[[], T]) -> T:
-        """Work in a thread; the database is told to stop when nobody waits any more."""
+        """Work in a thread; a cancellation interrupts the database."""
         task = asyncio.ensure_future(asyncio.to_thread(work))
         try:
             async with self.within("the statement"):

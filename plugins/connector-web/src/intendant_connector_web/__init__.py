@@ -28,30 +28,31 @@ class WebSettings(NetworkSettings):
     """Settings of the connector."""
 
     max_cells: int = Field(default=500_000, ge=1)
-    """Cells of all tables of a page."""
+    """Maximum number of cells in all tables of a page."""
     max_nested: int = Field(default=500, ge=10)
-    """How deep elements may be nested."""
+    """Maximum nesting depth of elements."""
     user_agent: str = Field(default="Mozilla/5.0 (compatible; intendant)", min_length=1)
-    """What it calls itself to servers."""
+    """The `User-Agent` header."""
 
 
 class Parse(Options):
-    """What of a page to read. The page is the step's input: its HTML."""
+    """Which parts of a page to read. The step's input is the page's HTML."""
 
     select: str | None = Field(default=None, max_length=500)
-    """A CSS selector: only the elements that match are read, such as `main` or `table.prices`."""
+    """A CSS selector, such as `main` or `table.prices`: only matching elements are read."""
     each: str | None = Field(default=None, max_length=100)
-    """Of each element that `select` finds: its `text`, the `html` in it, or the attribute of this name; a list."""
+    """What to return of each element that `select` matches, as a list: its `text`, its inner `html`, or the
+    attribute of this name."""
     main: bool = True
-    """Whether navigation, headers, footers and forms are left out; where that leaves nothing, all is read."""
+    """Whether to leave out navigation, headers, footers and forms; if nothing remains, everything is read."""
     tables: bool = True
-    """Whether tables are given as records, besides the text."""
+    """Whether to return tables as records, besides the text."""
     links: bool = False
-    """Whether the page's links are given, and follow their text in parentheses."""
+    """Whether to return the page's links, and to add their addresses after their texts in parentheses."""
 
 
 class Page(Parse):
-    """Which page to read, and what of it."""
+    """Which page to read, and which parts of it."""
 
     url: str = Field(min_length=1)
     headers: dict[str, str] = Field(default_factory=dict)
@@ -65,10 +66,10 @@ class WebConnector(NetworkConnector):
 
     @operation(side_effects=False)
     async def page(self, parameters: Page, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
-        """Read a web page. Scripts do not run, and what is hidden from readers is left out.
+        """Read a web page. Scripts do not run, and hidden content is left out.
 
         Returns:
-            `url` (after redirections), `title`, `description`, `language`, `text`; `tables`, each with `caption`
+            `url` (after redirects), `title`, `description`, `language`, `text`; `tables`, each with `caption`
             and `rows`; `links`, each with `text` and `url`; `each`, a list of texts, null where an element has not
             the attribute, and empty where nothing matches.
 
@@ -90,7 +91,7 @@ class WebConnector(NetworkConnector):
 
     @operation(side_effects=False)
     async def parse(self, parameters: Parse, call: ConnectorCall) -> Json:
-        """Read HTML that is here already, such as a file or the body of a mail; nothing is fetched.
+        """Parse HTML that a step already has, such as a file or the body of a mail; nothing is fetched.
 
         Returns:
             What `page` gives, without `url`; for a list of texts, a list.
@@ -124,7 +125,7 @@ class WebConnector(NetworkConnector):
 
 
 def _text(found: Fetched) -> str:
-    """The page as text; what cannot be decoded is replaced, as browsers do."""
+    """The page as text; undecodable bytes are replaced, as in browsers."""
     for charset in (found.charset, charset_of(found.body), "utf-8"):
         if charset is None:
             continue

@@ -1,4 +1,4 @@
-"""Posts webhooks, signed as Standard Webhooks has it."""
+"""Posts webhooks, signed according to Standard Webhooks."""
 
 import json
 from time import time
@@ -25,30 +25,31 @@ _RESERVED = ("webhook-id", "webhook-timestamp", "webhook-signature", "content-le
 
 
 class Post(Options):
-    """Where to post, and how it is signed. What is posted is the step's input."""
+    """Where to post the step's input, and how to sign it."""
 
     url: str = Field(min_length=1)
     secret: str | None = Field(default=None, repr=False)
-    """The key that the receiver checks the signature with: `"{{ secrets.NAME }}"`. As receivers give it,
-    `whsec_` and Base64, or any text. Without one, nothing is signed."""
+    """The key with which the receiver verifies the signature, as `"{{ secrets.NAME }}"`: `whsec_` followed by
+    Base64, as receivers issue it, or any text. Without a key, nothing is signed."""
     format: Literal["json", "text"] = "json"
-    """`text` sends a text as it is."""
+    """`text` sends a text unchanged."""
     wrap: str | None = Field(default=None, min_length=1)
-    """The field that the input is put into, such as `text` for chats: `{"text": …}`."""
+    """The field in which to wrap the input, such as `text` for chats: `{"text": …}`."""
     headers: dict[str, str] = Field(default_factory=dict)
 
 
 class WebhookConnector(NetworkConnector):
-    """Posts webhooks that receivers can verify, and know again by their id."""
+    """Posts webhooks that receivers can verify, and can deduplicate by their id."""
 
     name = "webhook"
 
     @operation(side_effects=True)
     async def post(self, parameters: Post, call: ConnectorCall) -> Json:
-        """Post the step's input to an address, signed if a secret is given.
+        """Post the step's input to an address, signed if a `secret` is given.
 
-        The header `webhook-id` is the same for each attempt at a delivery, so that a receiver that keeps ids takes
-        it once. The step says so with `in_doubt: idempotent`; else an attempt that broke off is not repeated.
+        The header `webhook-id` is the same for each attempt at a delivery, so that a receiver that stores ids
+        accepts it only once. Declare that with `in_doubt: idempotent` in the step; otherwise an interrupted
+        attempt is not repeated.
 
         Raises:
             AddressRefused: The address may not be reached.

@@ -26,24 +26,24 @@ MOST_CELLS = 10_000_000
 
 
 class Keys(Options):
-    """The key's field on either side."""
+    """The key field of each side."""
 
     left: str
     right: str
 
 
 class Join(Options):
-    """Joins the input, the left side, with another list, the right side."""
+    """Joins the input (the left side) with another list (the right side)."""
 
     with_: list[Json] = Field(alias="with")
     on: str | Keys
     how: Literal["inner", "left", "outer", "asof"] = "inner"
-    """`asof`: as `left`, with the one record that was the latest at the time of the left one."""
+    """`asof`: like `left`, but with the latest right record that is not after the left one."""
     at: str | Keys | None = None
-    """With `asof`: the field of the time, or of another order, on both sides or on each: numbers, or texts that
-    sort, such as ISO dates."""
+    """With `asof`: the field that orders the records, usually a time; one name for both sides, or one for each.
+    Numbers, or texts that sort, such as ISO dates."""
     prefix: str = ""
-    """Put before the names of the right side's fields."""
+    """Prefix for the names of the right side's fields."""
 
     @model_validator(mode="after")
     def _timed(self) -> "Join":

@@ -19,19 +19,19 @@ Records = list[tuple[int, dict[str, Json]]]
 
 
 class Percentile(Options):
-    """A value below which so many of the values lie, between two of them by their distance."""
+    """A percentile, with linear interpolation between two values."""
 
     of: str
     """The field."""
     p: float = Field(ge=0, le=100)
-    """Of a hundred: 50 is the median."""
+    """The percentile, 0 to 100: 50 is the median."""
 
 
 class Measure(Options):
-    """One figure of a group: exactly one of these, each with the field it is about."""
+    """One measure of a group: exactly one of these functions, with the field to which it applies."""
 
     count: Arg | None = None
-    """`true`: records; a field: records in which it is not null."""
+    """`true`: counts all records; a field: counts records in which it is not null."""
     sum: str | None = None
     mean: str | None = None
     median: str | None = None
@@ -42,7 +42,7 @@ class Measure(Options):
     """The first value that is not null; `true`: the first record."""
     last: Arg | None = None
     collect: Arg | None = Field(None, alias="list")
-    """All values that are not null, in their order; `true`: the records."""
+    """All values that are not null, in their original order; `true`: the records."""
     count_distinct: str | None = None
 
     @model_validator(mode="after")

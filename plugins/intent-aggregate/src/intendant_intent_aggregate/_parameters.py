@@ -13,21 +13,21 @@ COUNTS = frozenset(("count", "count_distinct", "collect"))
 
 
 class AggregateParameters(Options):
-    """What is done, in this order: merge, join, group and measure, sort, limit."""
+    """Applied in this order: merge, join, group and measure, sort, limit."""
 
     merge: list[list[Json]] = Field(default_factory=list)
-    """Lists of records that are appended to the input."""
+    """Lists of records to append to the input."""
     join: Join | None = None
     group_by: str | list[str] = Field(default_factory=list)
-    """Fields whose values make a group; dotted paths go into nested records."""
+    """Fields by whose values to group; dotted paths reach into nested records."""
     measures: dict[str, Measure] = Field(default_factory=dict)
-    """Figures by the name of their field in the output; with `group_by` alone, the count."""
+    """Measures by the name of their output field; by default, with `group_by`, the count."""
     include_null: bool = False
-    """Makes a group of records whose key is null, absent or empty, instead of leaving them out."""
+    """Whether records whose key is null, absent or empty form a group; otherwise they are left out."""
     on_error: Literal["fail", "skip"] = "fail"
-    """What happens to a value that is not a number where one is needed."""
+    """What to do about a value that is not a number where one is required."""
     sort_by: str | list[str] = Field(default_factory=list)
-    """Fields of the output; `-total` sorts from the largest."""
+    """Output fields to sort by; `-total` sorts in descending order."""
     limit: int | None = Field(None, ge=0)
 
     @model_validator(mode="after")

@@ -6,43 +6,44 @@ from intendant.plugin import Json, Options
 
 
 class Case(Options):
-    """A condition, and the branch that is taken where it is true."""
+    """A condition, and the branch that is taken if it is true."""
 
     when: str
     then: str = Field(min_length=1)
 
 
 class Level(Options):
-    """Up to where a figure is of this level."""
+    """The upper bound of a level."""
 
     below: float | None = None
-    """The figure at which the next level begins; the last level needs none."""
+    """The figure at which the next level begins (exclusive); the last level needs none."""
     then: str = Field(min_length=1)
 
 
 class ConditionalParameters(Options):
-    """One of `cases` (the first that is true is taken), `if`, `switch` and `measure`; none where a prompt asks."""
+    """One of `cases` (the first true one is taken), `if`, `switch` and `measure`; none of them with a prompt."""
 
     cases: list[Case] = Field(default_factory=list)
     switch: str | None = None
-    """A CEL expression on `input` and `values`, whose value is looked up in `routes`."""
+    """A CEL expression on `input` and `values`; its value is looked up in `routes`."""
     routes: dict[str, str] = Field(default_factory=dict)
     """Branches by the value of `switch`, as text: `true`, `17`, `open`."""
     measure: str | None = None
-    """A CEL expression for a figure, by which `levels` escalate."""
+    """A CEL expression for the figure that is compared with `levels`."""
     levels: list[Level] = Field(default_factory=list)
-    """From the lowest: the first that the figure is below is taken."""
+    """Levels in ascending order; the first one whose `below` exceeds the figure is taken."""
     default: str | None = None
-    """The branch where no case is true, else that is an error; with a prompt, where the model cannot tell."""
+    """The branch if no case is true; without it that is an error. With a prompt: the branch if the model cannot
+    tell."""
     branches: list[str] = Field(default_factory=list)
     """With a prompt: the branches to choose from; by default `then` and `else`."""
     if_: str | None = Field(None, alias="if")
     then: str = "true"
-    """The branch where `if` is true."""
+    """The branch if `if` is true."""
     else_: str = Field("false", alias="else")
-    """The branch where `if` is false."""
+    """The branch if `if` is false."""
     values: dict[str, Json] = Field(default_factory=dict)
-    """What the conditions may use as `values.<name>`; the place for references."""
+    """Values that the conditions may use as `values.<name>`; put references here."""
 
     @model_validator(mode="after")
     def _one_form(self) -> "ConditionalParameters":

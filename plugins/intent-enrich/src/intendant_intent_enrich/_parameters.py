@@ -8,46 +8,47 @@ from intendant.plugin import Json, Options
 
 
 class Keys(Options):
-    """The key's field on either side."""
+    """The key field of each side."""
 
     left: str
     right: str
 
 
 class EnrichParameters(Options):
-    """What is added to the records of the input, and from where."""
+    """What to add to the input's records, and where to look it up."""
 
     from_: list[Json] | dict[str, Json] = Field(default_factory=list, alias="from")
     """A list of records, or a map from key to record or value."""
     on: str | Keys = ""
-    """The key's field, on both sides or on each."""
+    """The key field: one name for both sides, or one for each."""
     fields: list[str] | dict[str, str] | None = None
-    """Which fields to add; a map gives them new names (`{new: old}`). By default all. With a prompt: the names of
-    the fields that the model fills, or a map from name to what it holds; by default the model names them."""
+    """Which fields to add; a map renames them (`{new: old}`). By default all. With a prompt: the fields that the
+    model fills, as a list of names or a map from name to meaning; by default the model names them."""
     allowed: dict[str, list[Json]] = Field(default_factory=dict)
-    """With a prompt: the values that a field may have, by its name; null is always one."""
+    """With a prompt: the allowed values by field; null is always allowed."""
     key: str | None = None
-    """With a `uses`: the parameter of `with` that takes the key, by its path, such as `query.id` or
-    `parameters.ids`; for `url`, the key takes the place of `{key}` in it."""
+    """With `uses`: the path of the parameter in `with` that receives the key, such as `query.id` or
+    `parameters.ids`; with `url`, the key replaces `{key}` in the address."""
     batch: int = Field(1, ge=1, le=10_000)
-    """With a `uses`: keys of one request; of more than one, the parameter takes a list."""
+    """With `uses`: keys per request; with more than one, the parameter receives a list."""
     records: str | None = None
-    """With a `uses`: where in an answer the records are, such as `data.items`; by default the answer is a record,
-    or a list of them."""
+    """With `uses`: path of the records in a response, such as `data.items`; by default the response is a record or
+    a list of records."""
     per_second: float | None = Field(None, gt=0)
-    """With a `uses`: requests in a second at most."""
+    """With `uses`: rate limit in requests per second."""
     concurrency: int = Field(4, ge=1, le=64)
-    """With a `uses`: requests at once."""
+    """With `uses`: how many requests may be in flight at once."""
     prefix: str = ""
-    """Put before the names of the added fields."""
+    """Prefix for the names of the added fields."""
     into: str | None = None
-    """Adds one field that holds the record found, or the list of them, or a map's value."""
+    """Name of a single field to add: it contains the record found, the list of records, or the map's value."""
     missing: Literal["keep", "drop", "fail"] = "keep"
-    """What happens to a record whose key is not found."""
+    """What to do with a record whose key is not found."""
     many: Literal["first", "list", "fail"] = "fail"
-    """What happens where a key is found more than once; `list` needs `into`."""
+    """What to do if a key is found more than once; `list` requires `into`."""
     overwrite: bool | Literal["null"] = False
-    """Whether a field that is there already is replaced: never, where it is null or empty, or always."""
+    """Whether to replace an existing field: never (`false`), if it is null or empty (`"null"`), or always
+    (`true`)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "EnrichParameters":

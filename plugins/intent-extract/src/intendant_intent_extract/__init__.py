@@ -39,23 +39,24 @@ class ExtractSettings(Options):
     """Settings of the handler."""
 
     pattern_seconds: float = Field(10.0, gt=0, le=3600)
-    """Seconds that a step's regular expressions may take for all texts together."""
+    """Time limit in seconds for a step's regular expressions on all texts together."""
     max_characters: int = Field(20_000_000, gt=0)
-    """Characters of all texts together in which fields are looked for; more is refused."""
+    """Maximum number of characters of all texts together in which fields are searched; more is refused."""
 
 
 class ExtractParameters(Options):
-    """What to pull out of text, for a step that uses no connector."""
+    """What to extract from text, for a step that uses no connector."""
 
     fields: dict[str, FieldSpec] = Field(default_factory=dict)
-    """What to look for, by the name it gets."""
+    """What to look for, by the name of the output field."""
     path: str | None = None
-    """A JMESPath expression (https://jmespath.org) for a part of what is read or given, such as
+    """A JMESPath expression (https://jmespath.org) that selects part of what was read or of the input, such as
     `orders[?state=='open'].{id: id, name: customer.name}`."""
     evidence: bool = False
-    """With a prompt and an `output` schema: each value has to rest on words of the input, which the notes show."""
+    """With a prompt and an `output` schema: each value must be supported by a quotation from the input; the notes
+    show the quotations."""
     from_: str | list[str] | None = Field(None, alias="from")
-    """Where the input is records: the fields that hold the text; what is found is added to the record."""
+    """If the input is records: the fields that contain the text. What is found is added to the record."""
 
 
 class ExtractHandler(IntentHandler[ExtractParameters]):

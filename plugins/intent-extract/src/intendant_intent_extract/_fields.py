@@ -18,27 +18,28 @@ PAUSE = 200
 
 
 class FieldSpec(Options):
-    """What to look for: a kind, a pattern, or a kind within what a pattern matches."""
+    """What to look for: a kind, a pattern, or a kind within the matches of a pattern."""
 
     kind: Kind | None = None
     pattern: str | None = Field(default=None, min_length=1, max_length=1000)
-    """A regular expression of Python."""
+    """A Python regular expression."""
     group: int | str | None = None
-    """Which group of the pattern; by default the first, or the whole match where it has none."""
+    """The pattern's group to return; by default the first one, or the whole match if there are no groups."""
     ignore_case: bool = False
     after: str | None = Field(default=None, min_length=1)
-    """Looks only behind the first occurrence of this text, whatever its case."""
+    """Searches only after the first occurrence of this text, ignoring case."""
     all: bool = False
-    """Takes all that is found, as a list, instead of the first."""
+    """Whether to return all matches as a list, instead of the first."""
     required: bool = False
-    """Fails the step where nothing is found."""
+    """Whether the step fails if nothing is found."""
     decimal: Sign | None = None
-    """What stands before a number's decimals. Where this does not say, a point does, unless a number can only be
-    read otherwise; what can be read in two ways is null."""
+    """The decimal separator. The default is a point, unless a number can only be read with a comma; an ambiguous
+    number is null."""
     thousands: Literal[" ", ".", ",", "'"] | None = None
-    """What separates a number's groups of digits; a blank has to be said."""
+    """The thousands separator; a space must be declared."""
     day_first: bool | None = None
-    """Whether 12/5/2026 is the 12th of May. Where this does not say, it is null; 12.5.2026 is the 12th of May."""
+    """Whether 12/5/2026 is the 12th of May. Without this option it is null; 12.5.2026 is always the 12th of
+    May."""
 
     @model_validator(mode="after")
     def _usable(self) -> "FieldSpec":

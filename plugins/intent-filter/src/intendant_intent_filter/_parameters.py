@@ -10,14 +10,14 @@ from intendant_intent_filter._sets import Between, Members, SimilarBy, Window
 
 
 class ContainsAny(Options):
-    """Matches records of which one of `fields` contains one of `words`, whatever the case.
+    """Matches records in which one of `fields` contains one of `words`, ignoring case.
 
-    Text contains a word as a part; a list contains it as an element. A field that is null or absent contains none.
+    A text contains a word as a substring; a list contains it as an element. A null or absent field contains none.
     """
 
     fields: list[str] = Field(min_length=1)
     words: str | list[str]
-    """A list, or one text with commas between the words."""
+    """A list, or a text with the words separated by commas."""
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -27,35 +27,35 @@ class ContainsAny(Options):
 
 
 class FilterParameters(Options):
-    """Parameters of a filter; they apply in this order."""
+    """Parameters of a filter, applied in this order."""
 
     where: str | None = None
     """A CEL condition on `item`, `index` and `values`."""
     values: dict[str, Json] = Field(default_factory=dict)
-    """What the condition may use as `values.<name>`; the place for references."""
+    """Values that the condition may use as `values.<name>`; put references here."""
     contains_any: ContainsAny | None = None
     between: Between | None = None
-    """Records whose date lies within a time."""
+    """Keeps records whose date is within a period."""
     only_in: Members | None = None
-    """Records that another list has too."""
+    """Keeps records that are also in another list."""
     not_in: Members | None = None
-    """Records that another list has not: the difference of both."""
+    """Keeps records that are not in another list."""
     unique_by: str | list[str] | None = None
-    """Fields whose values may occur once only; `*` for the whole record."""
+    """Fields by which to remove duplicates; `*` for the whole record."""
     keep: Literal["first", "last"] = "first"
-    """Which of several alike is kept."""
+    """Which of several duplicates is kept."""
     similar_by: SimilarBy | None = None
-    """Drops records that are nearly the same as one before; needs the extra `fuzzy`."""
+    """Drops records that are nearly identical to an earlier one; requires the extra `fuzzy`."""
     window: Window | None = None
     """Keeps the first records of each group."""
     offset: int = Field(0, ge=0)
     limit: int | None = Field(None, ge=0)
     on_error: Literal["fail", "drop", "keep"] = "fail"
-    """What happens to a record whose condition cannot be evaluated."""
+    """What to do with a record for which the condition cannot be evaluated."""
     reasons: bool = False
-    """With a prompt: the model says why of each record, and the notes show the first reasons."""
+    """With a prompt: the model gives a reason for each record, and the notes show the first ones."""
     unknown: Literal["keep", "drop", "fail"] = "keep"
-    """With a prompt: what happens to a record of which the model cannot tell."""
+    """With a prompt: what to do with a record that the model cannot judge."""
 
     @property
     def unique_names(self) -> list[str]:

@@ -18,14 +18,14 @@ AROUND = ".,;:!?\"'()[]{}<>\u00ab\u00bb\u201e\u201c\u201d\u2018\u2019\u3001\u300
 
 
 class Members(Options):
-    """Another list, and the fields by which its elements are the same as records of the input."""
+    """Another list, and the fields by which its elements are matched with the input's records."""
 
     records: list[Json]
     by: str | list[str] | None = None
     """Fields of the records; by default the whole record is compared."""
     other_by: str | list[str] | None = None
-    """Fields of the other list, where they have other names there; where its elements are no records, these are
-    the values themselves."""
+    """The corresponding fields of the other list, if they have other names there. Elements that are not records
+    are the values themselves."""
 
     def test(self) -> Test:
         """Whether a record is in the other list; one whose fields are all null is in none."""
@@ -50,7 +50,7 @@ def _key(item: Json, names: list[str] | None) -> Hashable:
 
 
 class Between(Options):
-    """Dates from one to another, both included; a record without a date is in none."""
+    """A period, both ends included. Records without a date are not in any period."""
 
     field: str
     from_: str | None = Field(None, alias="from")
@@ -58,11 +58,11 @@ class Between(Options):
     to: str | None = None
     """The last day."""
     last_days: int | None = Field(None, ge=1, le=36_500)
-    """Or: so many days up to today, today included."""
+    """Instead: the last this many days, today included."""
     day_first: bool | None = None
     """Whether 12/5/2026 is the 12th of May."""
     timezone: str = "UTC"
-    """Where today is taken."""
+    """The time zone of today."""
 
     @model_validator(mode="after")
     def _one(self) -> "Between":
@@ -146,11 +146,11 @@ class Dated:
 
 
 class SimilarBy(Options):
-    """Texts by which records are nearly the same."""
+    """Texts by which records count as nearly identical."""
 
     fields: str | list[str]
     threshold: float = Field(0.9, gt=0, le=1)
-    """How alike they must be: 1 is the same but for the order of words, case, blanks and punctuation."""
+    """The least similarity: 1 means identical except for word order, case, whitespace and punctuation."""
 
     def once(self, kept: list[int], items: list[Json]) -> tuple[list[int], dict[int, int]]:
         """Positions without those that are nearly the same as one kept before, and which that is.
@@ -202,11 +202,11 @@ class Window(Options):
     """The first records of each group."""
 
     by: str | list[str] = Field(default_factory=list)
-    """Fields whose values make a group; by default all records are one."""
+    """Fields by whose values to group; by default all records are one group."""
     sort_by: str | list[str] = Field(default_factory=list)
-    """The order within a group; `-name` from the largest. By default that of the input."""
+    """The order within a group; `-name` is descending. By default the input's order."""
     count: int = Field(1, ge=1)
-    """Records of each group that are kept."""
+    """How many records of each group to keep."""
 
     @property
     def names(self) -> list[str]:

@@ -26,22 +26,23 @@ __all__ = ["GenerateHandler", "GenerateParameters", "Guard", "GuardRule"]
 
 
 class GenerateParameters(Options):
-    """Parameters of a generated text."""
+    """How to generate the text."""
 
     template: str | None = None
-    """Filled from the input without asking a model: `{field}` stands for a field's value."""
+    """A template that is filled from the input without asking a model; `{field}` is replaced by a field's
+    value."""
     max_words: int | None = Field(None, ge=1, le=50_000)
-    """The most words it may have."""
+    """Maximum number of words."""
     tone: str = Field("", max_length=200)
-    """Such as `friendly` or `formal, for customers`."""
+    """The tone, such as `friendly` or `formal, for customers`."""
     format: Literal["text", "markdown", "html"] = "text"
     language: str = Field("", max_length=60)
-    """By default that of the prompt."""
+    """The language of the text; by default that of the prompt."""
     guard: Guard | None = None
-    """What the text must and must not be."""
+    """Checks that the text must pass."""
     allow_extractive: bool = False
-    """Whether the input may be written into a plain list where no language model can be asked. Otherwise the step
-    fails then: what people read would be data that was not meant for them."""
+    """Whether the input may be written as a plain list if no language model is available. Otherwise the step
+    fails, because people would read data that was not meant for them."""
 
 
 class GenerateHandler(IntentHandler[GenerateParameters]):

@@ -19,27 +19,29 @@ class GuardRule(Options):
     """A condition that must hold."""
 
     rule: str
-    """A CEL condition on `text` (what was written), `value` (its data, where a schema was asked for), `input` and
-    `values`; `text.matches('…')` takes a regular expression that is linear in the text."""
+    """A CEL condition on `text` (the generated text), `value` (its data, if the step has an `output` schema),
+    `input` and `values`; `text.matches('…')` takes a regular expression and runs in linear time."""
     message: str = ""
-    """What the model, and the reader, are told where it does not hold; by default the rule itself."""
+    """The message to the model and the reader if the rule is broken; by default the rule itself."""
 
 
 class Guard(Options):
-    """What the text must be. A model is told what is wrong and asked again, then one of the next stronger tier."""
+    """Checks of the text. If one fails, the model is told what is wrong and asked again, then one of the next
+    stronger tier.
+    """
 
     min_words: int | None = Field(None, ge=1)
     max_words: int | None = Field(None, ge=1)
     max_characters: int | None = Field(None, ge=1)
     must_mention: list[str | list[str]] = Field(default_factory=list)
-    """Texts that must stand in it, whatever their case; of a list, one of them."""
+    """Texts that must occur, ignoring case; of a nested list, at least one."""
     forbidden: list[str] = Field(default_factory=list)
-    """Words and texts that must not stand in it, whatever their case; words as a whole."""
+    """Words and texts that must not occur, ignoring case; words match as whole words."""
     rules: list[GuardRule] = Field(default_factory=list)
     values: dict[str, Json] = Field(default_factory=dict)
-    """What the rules may use as `values.<name>`; the place for references."""
+    """Values that the rules may use as `values.<name>`; put references here."""
     on_break: Literal["fail", "report"] = "fail"
-    """What happens where it still does not hold: the step fails, or a note says so."""
+    """What to do if a check still fails: fail the step, or report it in the notes."""
 
     def checker(self, source: Json) -> Callable[[Json], Awaitable[Sequence[str]]]:
         """Tells what is wrong with a text, or with data. A rule that could take long is evaluated in a process of

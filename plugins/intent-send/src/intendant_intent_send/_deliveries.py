@@ -15,27 +15,28 @@ _FIELD = re.compile(r"\{([^{}\r\n]{1,200})\}")
 
 
 class Digest(Options):
-    """One text about all records, in place of the records."""
+    """One text about all records, delivered instead of the records."""
 
     each: str
-    """A line for each record; `{field}` stands for a field's value, `{customer.name}` for one within another."""
+    """The line for each record; `{field}` is replaced by a field's value, `{customer.name}` by that of a nested
+    field."""
     before: str = ""
-    """A text before the lines; `{count}` stands for how many records there are."""
+    """A text before the lines; `{count}` is replaced by the number of records."""
     after: str = ""
     most: int = Field(100, ge=1)
-    """Lines at most; how many more there are is said in a line of its own."""
+    """Maximum number of lines; a further line says how many were left out."""
     empty: str | None = None
-    """What is delivered where there are no records; by default nothing is."""
+    """The text to deliver if there are no records; by default nothing is delivered."""
 
 
 class SendParameters(Options):
-    """How records are delivered; by default all of them at once."""
+    """How to deliver records; by default all of them at once."""
 
     size: int | None = Field(None, ge=1)
-    """Records of one delivery, where there are more: each delivery is made once, and a step that is repeated goes
-    on after those that were made."""
+    """Batch size: records per delivery. Each delivery is made once; a repeated step continues after those that
+    were made."""
     digest: Digest | None = None
-    """Delivers one text about the records."""
+    """Delivers one text about the records instead."""
 
 
 def done(*receipts: Json) -> str:

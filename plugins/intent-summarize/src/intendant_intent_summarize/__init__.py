@@ -35,25 +35,25 @@ PROMPT_TOKENS = 120
 
 
 class SummarizeParameters(Options):
-    """Parameters of a summary."""
+    """How to summarize."""
 
     max_words: int | None = Field(None, ge=1, le=20_000)
-    """The most words it may have."""
+    """Maximum number of words."""
     sentences: int | None = Field(None, ge=1, le=200)
-    """The most sentences it may have."""
+    """Maximum number of sentences."""
     points: int | None = Field(None, ge=1, le=200)
-    """The most bullet points it may have; with these, `format` is `bullets` unless it is given."""
+    """Maximum number of bullet points; `format` then defaults to `bullets`."""
     focus: str = ""
     """What the reader wants to know, besides the prompt."""
     format: Literal["text", "bullets"] | None = None
     """`text` by default."""
     language: str = Field("", max_length=60)
-    """The language of the summary, such as `French`; the data's own by default."""
+    """The language of the summary, such as `French`; by default that of the data."""
     citations: bool = False
-    """Whether each statement names the lines, or the records, on which it rests."""
+    """Whether each statement cites the lines or records that support it."""
     chunk_tokens: int | None = Field(None, ge=200, le=1_000_000)
-    """Tokens of a chunk; an input that is longer is read in chunks. By default that is done where one call does
-    not admit the whole input, and chunks have up to 8000 tokens."""
+    """Chunk size in tokens; a longer input is read in chunks. By default that happens if the whole input does not
+    fit one call, and chunks have up to 8000 tokens."""
 
     @property
     def bullets(self) -> bool:

@@ -57,7 +57,7 @@ OPS: Mapping[str, type[Op]] = {
 
 
 class TransformParameters(Options):
-    """A list of operations under `do`; or a single one, with its parameters beside `op`; neither with a prompt."""
+    """A list of operations under `do`, or a single one with its parameters next to `op`; neither with a prompt."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -14,7 +14,9 @@ MAX_DIGITS = 12
 
 
 class Op(Options):
-    """One operation. Subclasses do it in `apply`, change nothing they get, and note what they left out."""
+    """One operation. Subclasses implement `apply`, which must not modify its arguments, and note what they left
+    out.
+    """
 
     op: str
 

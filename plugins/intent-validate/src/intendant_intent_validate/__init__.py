@@ -54,27 +54,28 @@ SHOWN = 5
 
 
 class ValidateParameters(Options):
-    """Parameters of a validation: a schema, rules, or both."""
+    """What to check: a schema, rules, or both."""
 
     schema_: dict[str, Json] | bool | None = Field(None, alias="schema")
-    """A JSON Schema (draft 2020-12 unless it says otherwise) for each record, or for the whole input."""
+    """A JSON Schema for each record, or for the whole input; draft 2020-12 unless it declares another."""
     rules: list[Rule] = Field(default_factory=list)
     unique: list[str | list[str]] = Field(default_factory=list)
-    """Fields, or lists of fields together, whose values may occur once only."""
+    """Fields, or combinations of fields (lists), whose values must be unique."""
     references: list[Reference] = Field(default_factory=list)
-    """Fields whose values must be in other lists."""
+    """Fields whose values must occur in other lists."""
     fresh: Freshness | None = None
     """How old the newest record may be."""
     repair: Repair | None = None
-    """What is put right before anything is checked."""
+    """Repairs that are made before the checks."""
     values: dict[str, Json] = Field(default_factory=dict)
-    """What rules may use as `values.<name>`; the place for references."""
+    """Values that the rules may use as `values.<name>`; put references here."""
     each: bool | None = None
-    """True: the input is a list and each element is checked; by default so if the input is a list."""
+    """Whether each element of the input is checked, or the input as a whole; by default true if the input is a
+    list."""
     on_fail: Literal["fail", "report", "drop"] | None = None
-    """What happens where a record is not valid; by default `fail`, and with a prompt `report`."""
+    """What to do if a record is invalid; by default `fail`, and with a prompt `report`."""
     limit: int = Field(100, ge=0)
-    """Violations that the output shows; all are counted."""
+    """Maximum number of violations in the output; all are counted."""
 
 
 class ValidateHandler(IntentHandler[ValidateParameters]):

@@ -20,10 +20,10 @@ class Rule(Options):
     rule: str
     """A CEL condition on `item`, `index` and `values`."""
     when: str | None = None
-    """The rule is asked only where this CEL condition is true."""
+    """The rule applies only if this CEL condition is true."""
     severity: Literal["error", "warning"] = "error"
     message: str = ""
-    """What to say where the rule is broken; by default the rule itself."""
+    """The message if the rule is broken; by default the rule itself."""
 
 
 @dataclass(frozen=True, slots=True)

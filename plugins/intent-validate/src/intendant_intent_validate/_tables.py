@@ -18,23 +18,23 @@ _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 
 class Repair(Options):
-    """What is put right before the checks; everything that is changed is counted in the notes."""
+    """Repairs before the checks; all changes are counted in the notes."""
 
     trim: bool = False
-    """Takes blanks off both ends of texts."""
+    """Strips whitespace from both ends of texts."""
     empty_as_null: bool = False
-    """Makes null of empty texts."""
+    """Replaces empty texts by null."""
     types: dict[str, Kind] = Field(default_factory=dict)
-    """What fields are to hold: `"12"` becomes 12, `yes` true, `31 May 2026` 2026-05-31. What cannot be converted
-    stays, and is a fault."""
+    """Types by field: `"12"` becomes 12, `yes` true, `31 May 2026` 2026-05-31. A value that cannot be converted
+    stays, and is a violation."""
     day_first: bool | None = None
-    """Whether 12/5/2026 is the 12th of May; where this does not say, it is no date."""
+    """Whether 12/5/2026 is the 12th of May; without this option it is not a date."""
     defaults: dict[str, Json] = Field(default_factory=dict)
-    """Values of fields that are absent or null."""
+    """Default values of fields that are absent or null."""
 
 
 class Reference(Options):
-    """A field whose values must be in another list."""
+    """A field whose values must occur in another list."""
 
     field: str
     records: list[Json]
@@ -42,7 +42,7 @@ class Reference(Options):
     by: str | None = None
     """The field of the other list; by default the same."""
     name: str = ""
-    """What to call the rule; by default `reference <field>`."""
+    """The name of the rule; by default `reference <field>`."""
 
 
 class Freshness(Options):
@@ -50,7 +50,7 @@ class Freshness(Options):
 
     field: str
     max_age: str
-    """Such as `36 hours` or `7 days`."""
+    """The maximum age, such as `36 hours` or `7 days`."""
     day_first: bool | None = None
 
     def limit(self) -> timedelta:
