@@ -34,8 +34,8 @@ class Paging(Options):
     by: Literal["cursor", "page", "offset", "link"]
     """`cursor`: a value in the response; `page` and `offset`: counted; `link`: `next` of the `Link` header."""
     items: str | None = None
-    """Path of the records in a response, such as `data.rows`, or `data.edges[*].node` for a part of each element; by
-    default the response is a list or contains exactly one."""
+    """Path of the records in a response, such as `data.rows`, or `data.edges[*].node` for a part of each element.
+    By default the response is a list or contains exactly one."""
     cursor: str | None = None
     """With `by: cursor`: path of the next cursor in a response, such as `meta.next` or `data[-1].id`; if it is a
     URL, that URL is requested."""
