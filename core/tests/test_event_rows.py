@@ -7,12 +7,27 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given, strategies as st
 
-from intendant import events
+from intendant import Workflow, events
 from intendant.model.results import ModelReply, Usage
-from intendant.record.journal import _row, event_document, parse_events
+from intendant.plugin import IntentHandler, IntentSpec, StepResult
+from intendant.record.journal import _row, complete_event, event_document, parse_events
 from intendant.record.rows import LONG, PACKED, EventRow, packed, said_by_columns, unpacked, whole_event
 from intendant.record.store.chain import FIRST_HASH, link, verify
 from intendant.spending.kept_replies import read_reply, write_reply
+from intendant.testing import engine
+
+
+class Copy(IntentHandler):
+    """Returns its input."""
+
+    spec = IntentSpec(name="copy", summary="Copy", examples=("Copy it",))
+
+    def needs_model(self, step) -> bool:
+        return False
+
+    async def handle(self, request) -> StepResult:
+        return StepResult(output=request.input)
+
 
 STARTED = events.StepStarted(run_id="r", step_id="a", at=1.5)
 WAITED = events.SignalWanted(run_id="r", step_id="a", at=2.0, event="no \ud800 way")
@@ -88,6 +103,30 @@ def test_what_columns_say_cannot_be_passed_off_as_commitments_or_as_the_event() 
 def test_time_in_whole_seconds_is_hashed_as_the_database_returns_it() -> None:
     row = _row(STARTED)
     assert said_by_columns(row._replace(at=7)) == said_by_columns(row._replace(at=7.0))
+
+
+def test_hosts_get_events_with_all_their_fields_whatever_is_stored() -> None:
+    usage = Usage(input_tokens=3, calls=1)
+    settled = events.TokensSettled(
+        run_id="r", step_id="a", at=1.5, call="c", provider="p", model="m", usage=usage, outcome="answered"
+    )
+    (row,) = rows_of(settled)
+    assert json.loads(complete_event(row)) == settled.model_dump(mode="json")
+    newer = row._replace(data=row.data.replace("{", '{"new":1,', 1))
+    assert json.loads(complete_event(newer)) == {"new": 1, **settled.model_dump(mode="json")}
+    for harmed in (row._replace(type="unheard"), row._replace(data="{")):
+        assert complete_event(harmed) == whole_event(harmed)
+
+
+async def test_operations_give_complete_events() -> None:
+    async with engine(Copy()) as service:
+        done = await service.run(Workflow.parse("name: t\nsteps: [{id: a, intent: copy, input: 1}]"))
+        found = await service.operations.events(done.run_id)
+        audited, page = await service.operations.audit(), await service.operations.search()
+    for rows in (found, audited, page.rows):
+        for row in rows:
+            made = events.read_event(row.data)
+            assert set(json.loads(row.data)) >= set(event_document(made))
 
 
 def test_a_lone_surrogate_costs_no_event() -> None:

@@ -115,21 +115,23 @@ async def events(
     engine: "Engine", run: str, after: int, limit: int, kinds: Sequence[str], step: str | None
 ) -> "list[EventRow]":
     """Events of a run in order."""
-    from intendant.record.rows import whole_event
+    from intendant.record.journal import complete_event
     from intendant.record.store import browsing
 
     row = await find(engine, run)
     found = await reading(engine, browsing.events_between(row.id, after, limit, kinds, step))
-    return [event._replace(data=whole_event(event)) for event in found]
+    return [event._replace(data=complete_event(event)) for event in found]
 
 
 async def search(engine: "Engine", limit: int, place: "Place | None", text: str, wish: dict[str, Any]) -> "Found":
     """A page of a search through the audit trail."""
+    from intendant.record.journal import complete_event
     from intendant.record.store import browsing
     from intendant.record.store.auditing import Wish
 
     asked = Wish(**{**wish, "tenant": engine.tenant, "limit": limit})
-    return await reading(engine, browsing.search(asked, place, text))
+    found = await reading(engine, browsing.search(asked, place, text))
+    return found._replace(rows=[row._replace(data=complete_event(row)) for row in found.rows])
 
 
 async def budgets(engine: "Engine", run: str) -> "list[BudgetRow]":

@@ -418,14 +418,14 @@ class Operations:
             limit: How many at most.
             wish: Fields of `auditing.Wish`: run_id, agent, workflow, kinds, severities, step, since, until.
         """
-        from intendant.record.rows import whole_event
+        from intendant.record.journal import complete_event
         from intendant.record.store.auditing import Wish, audit_rows
 
         asked = Wish(**{**wish, "tenant": self._engine.tenant, "limit": limit, "newest": True})
         store = self._engine.store
         await store.flush()
         found = await store.do(lambda connection: list(audit_rows(connection, asked)))
-        return [row._replace(data=whole_event(row)) for row in found]
+        return [row._replace(data=complete_event(row)) for row in found]
 
     async def search(
         self, limit: int = 50, *, place: "Place | None" = None, text: str = "", **wish: Any

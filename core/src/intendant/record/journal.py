@@ -241,6 +241,15 @@ def event_document(event: Event) -> dict[str, Any]:
     return event.model_dump(mode="json", exclude=PAYLOADS.get(type(event)))
 
 
+def complete_event(row: Any) -> str:
+    """An event as JSON with all its fields, of its row; what cannot be read stays as it is stored."""
+    whole = whole_event(row)
+    try:
+        return json.dumps({**json.loads(whole), **event_document(read_event(whole))}, ensure_ascii=False)
+    except ValueError:  # an event of another version, or a row that something else has changed
+        return whole
+
+
 def parse_events(rows: Iterable[EventRow]) -> list[Event]:
     """Events from their stored rows."""
     return [read_event(whole_event(row)) for row in rows]
