@@ -133,12 +133,12 @@ _IN_COLUMNS = frozenset({"type", "run_id", "step_id", "at", "severity"})
 
 
 def _document(row: "AuditRow", *, raw: bool = False) -> dict[str, Any]:
-    from intendant.record.rows import said_by_columns
-
     at = datetime.fromtimestamp(row.at, UTC).isoformat(timespec="microseconds")
     said = row._asdict() | {"at": at}
     commits = said.pop("commits")
     if raw:
+        from intendant.record.rows import said_by_columns
+
         return said | {"commits": commits, "columns": said_by_columns(row)}
     data = {name: value for name, value in json.loads(row.data).items() if name not in _IN_COLUMNS}
     return said | {"data": data}

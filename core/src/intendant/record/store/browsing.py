@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, desc, func, or_, select  # noqa: TID253
 
 from intendant.record.figures import RunFigures
-from intendant.record.rows import BudgetRow, EventRow, whole_event
+from intendant.record.rows import BudgetRow, EventRow
 from intendant.record.store.auditing import AuditRow, Wish
 from intendant.record.store.run_figures import ended
 from intendant.record.store.statements import Work, columns
@@ -118,7 +118,7 @@ def _events(
         event.c.run_id == head.id, event.c.seq > lower, event.c.seq <= upper
     )
     query = _wanted(query, wish, text).order_by(desc(event.c.seq)).limit(limit)
-    rows = [
+    return [
         AuditRow(
             run_id=head.id,
             seq=row.seq,
@@ -134,7 +134,6 @@ def _events(
         )
         for row in connection.execute(query)
     ]
-    return [row._replace(data=whole_event(row)) for row in rows]
 
 
 def _wanted(query: Select[Any], wish: Wish, text: str) -> Select[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select  # noqa: TID253
 
-from intendant.record.rows import EventRow, Fence, NewEvent, said_by_columns, whole_event
+from intendant.record.rows import EventRow, Fence, NewEvent, said_by_columns
 from intendant.record.store.digests import EVERYTHING
 from intendant.record.store.session import Insert, Session
 from intendant.record.store.statements import Statement
@@ -44,9 +44,8 @@ def link(previous: str, data: str, commits: str | None = None, columns: str = ""
         commits: Its commitments, the second line; None for no such line.
         columns: What its columns say, the line before the last; empty for no such line.
     """
-    text = f"{previous}\n{columns}\n{data}" if columns else f"{previous}\n{data}"
-    if commits is not None:
-        text = f"{previous}\n{commits}{text[len(previous) :]}"
+    middle = "" if commits is None else f"{commits}\n"
+    text = f"{previous}\n{middle}{columns}\n{data}" if columns else f"{previous}\n{middle}{data}"
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -77,13 +76,14 @@ def fault_of(row: EventRow, seq: int, previous: str) -> str:
     if row.seq != seq:
         return f"the event after number {seq - 1} has number {row.seq}"
     try:
-        if row.hash != link(previous, row.data, row.commits, said_by_columns(row)):
+        columns = said_by_columns(row)
+        if row.hash != link(previous, row.data, row.commits, columns):
             return "its hash is not that of its content"
-        said = json.loads(whole_event(row))
-        columns = {name: said[name] for name in SAID}
+        said = json.loads(row.data)
+        twice = {} if columns else {name: said[name] for name in SAID}
     except (AttributeError, TypeError, ValueError, KeyError, RecursionError):
         return "it cannot be read"
-    differing = [name for name, value in columns.items() if getattr(row, name) != value]
+    differing = [name for name, value in twice.items() if getattr(row, name) != value]
     return f"its column {differing[0]} differs from what it says itself" if differing else ""
 
 
