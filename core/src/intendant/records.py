@@ -88,13 +88,18 @@ def field_of(record: Json, path: str) -> Json:
     return None if found is _Absent else found
 
 
+def has_field(records: Iterable[Json], path: str) -> bool:
+    """True if a record has a field, be it null."""
+    return any(_at(record, path) is not _Absent for record in records)
+
+
 def require_field(records: Sequence[Json], path: str, what: str = "record") -> None:
     """Pass if a record has a field, be it null, or there are no records.
 
     Raises:
         StepError: No record has it: mostly it is written wrong.
     """
-    if not records or any(_at(record, path) is not _Absent for record in records):
+    if not records or has_field(records, path):
         return
     first = records[0]
     names = ", ".join(list(first)[:12]) if isinstance(first, dict) else describe_value(first)

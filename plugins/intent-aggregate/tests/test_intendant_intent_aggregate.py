@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from intendant import OrchestrationService, Workflow
-from intendant.plugin import Step
+from intendant.plugin import Step, StepError
 from intendant.testing import IntentContract, run_steps
 from intendant_intent_aggregate import AggregateHandler
+from intendant_intent_aggregate._flow import _Groups
+from intendant_intent_aggregate._measures import Figures
+from intendant_intent_aggregate._parameters import AggregateParameters
 
 ORDERS = [
     {"region": "north", "total": 0.1, "customer": {"id": 1}},
@@ -419,3 +422,12 @@ async def test_a_key_of_a_join_that_no_record_has_is_an_error(on, said):
     assert said in failure.message
     assert (await run([], join={"with": RIGHT, "on": on if on == "idd" else "id"})).failure is not None
     assert (await run([], join={"with": [], "on": on})).output == []
+
+
+def test_a_batch_without_records_shows_no_field_that_is_missing_later():
+    """A join may find nothing for a whole batch."""
+    groups = _Groups(AggregateParameters.model_validate({"measures": {"s": {"sum": "amount"}}}), Figures("fail"))
+    groups.add([])
+    groups.add([{"amt": 1}])
+    with pytest.raises(StepError, match="no record has the field 'amount'"):
+        groups.rows([])

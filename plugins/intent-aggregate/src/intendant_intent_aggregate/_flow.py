@@ -7,7 +7,16 @@ from itertools import takewhile
 from typing import Any
 
 from intendant.plugin import Json, StepError, StepRequest, StepResult, TableUnfit
-from intendant.records import as_records, composed, field_of, identity_of, in_order, order_of, require_field
+from intendant.records import (
+    as_records,
+    composed,
+    field_of,
+    has_field,
+    identity_of,
+    in_order,
+    order_of,
+    require_field,
+)
 from intendant_intent_aggregate._fast import grouped
 from intendant_intent_aggregate._join import Joiner, index_of
 from intendant_intent_aggregate._measures import (
@@ -111,7 +120,7 @@ class _Groups:
         """Take the next records in."""
         if batch and not self._first:
             self._first = list(batch[0])
-        self._awaited = [field for field in self._awaited if batch and _is_missing(batch, field)]
+        self._awaited = [field for field in self._awaited if not has_field(batch, field)]
         parts: dict[Hashable, Records] = {}
         keys, plain = self._options.keys, self._options.include_null
         for index, record in enumerate(batch, self._read):
@@ -153,14 +162,6 @@ class _Groups:
             row | {name: running.value() for name, running in zip(names, found, strict=True)}
             for row, found in self._groups.values()
         ]
-
-
-def _is_missing(batch: list[Record], field: str) -> bool:
-    try:
-        require_field(batch, field)
-    except StepError:
-        return True
-    return False
 
 
 def _identity(value: Json) -> Hashable:
