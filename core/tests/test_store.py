@@ -273,12 +273,13 @@ def test_so_they_are_on_postgresql_with_ids_of_64_bits() -> None:
         assert (found[0][f"{table}_id_seq"], found[0][table][0][0][:2]) == ("bigint", ("id", "BIGINT"))
 
 
-def test_another_version_is_refused_with_the_way_out(tmp_path) -> None:
+@pytest.mark.parametrize(("version", "way_out"), [("0001", "db upgrade"), ("9999", "update Intendant")])
+def test_another_version_is_refused_with_the_way_out(version, way_out, tmp_path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/old.db")
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE intendant_version (version_num VARCHAR(32))"))
-        connection.execute(text("INSERT INTO intendant_version VALUES ('9999')"))
-    with pytest.raises(SchemaMismatch, match="db upgrade"):
+        connection.execute(text("INSERT INTO intendant_version VALUES (:version)"), {"version": version})
+    with pytest.raises(SchemaMismatch, match=way_out):
         database.prepare(engine)
     engine.dispose()
 

@@ -36,7 +36,6 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 COMMANDS = {
     "run_not_found": "`intendant runs` lists the runs",
     "run_active": "make sure that its process has ended, then take it over: intendant resume RUN --take-over",
-    "schema_mismatch": "make a copy, then run `intendant db upgrade`; or use another file with --db",
 }
 """What to do about errors, by code."""
 

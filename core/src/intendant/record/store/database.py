@@ -139,9 +139,13 @@ def prepare(engine: Engine) -> None:
     except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
         raise StoreError(f"the database {engine.url!r} cannot be opened: {short(error)}") from None
     if version != HEAD:
+        upgrade_it = "make a copy, then run `intendant db upgrade`; or use another database"
+        update_us = (
+            "a newer version of Intendant has made or upgraded it: update Intendant, or use another database"
+        )
         raise SchemaMismatch(
             f"the database {engine.url!r} has version {version}, this program needs {HEAD}",
-            hint="upgrade it (`intendant db upgrade`; make a copy first), or use another database",
+            hint=update_us if version > HEAD else upgrade_it,
         )
 
 
