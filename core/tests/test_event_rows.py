@@ -11,7 +11,8 @@ from intendant import Workflow, events
 from intendant.model.results import ModelReply, Usage
 from intendant.plugin import IntentHandler, IntentSpec, StepResult
 from intendant.record.journal import _row, complete_event, event_document, parse_events
-from intendant.record.rows import LONG, PACKED, EventRow, packed, said_by_columns, unpacked, whole_event
+from intendant.record.packing import LONG, PACKED, packed, unpacked
+from intendant.record.rows import EventRow, said_by_columns, whole_event
 from intendant.record.store.chain import FIRST_HASH, link, verify
 from intendant.spending.kept_replies import read_reply, write_reply
 from intendant.testing import engine

@@ -15,7 +15,8 @@ from intendant.events import ApprovalDecided, ApprovalRequested, Event, Initiali
 from intendant.model.results import StepOutcome
 from intendant.record.figures import FiguresFold
 from intendant.record.metrics import MetricsFold
-from intendant.record.rows import EventRow, Fence, NewEvent, StepRow, packed, whole_event
+from intendant.record.packing import packed
+from intendant.record.rows import EventRow, Fence, NewEvent, StepRow, whole_event
 from intendant.text.surrogates import writable
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import json
 
 from intendant.model.results import ModelReply
-from intendant.record.rows import LONG, packed, unpacked
+from intendant.record.packing import LONG, packed, unpacked
 
 PACKED = "packed"
 

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, desc, literal_column, select  # noqa: TID253
 
 from intendant.record.figures import RunFigures, figures_of
-from intendant.record.rows import Scope, packed, unpacked
+from intendant.record.packing import packed, unpacked
+from intendant.record.rows import Scope
 from intendant.record.store.runs import events_of
 from intendant.record.store.session import Insert, session_of
 from intendant.record.store.statements import Work

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, case, desc, func, literal, null, select, update  # noqa: TID253
 
 from intendant.model.errors import RunActive, RunExists, RunNotFound
-from intendant.record.rows import Claimed, EventRow, Fence, RunRow, StepRow, packed, unpacked
+from intendant.record.packing import packed, unpacked
+from intendant.record.rows import Claimed, EventRow, Fence, RunRow, StepRow
 from intendant.record.store import budgets
 from intendant.record.store.chain import head_of
 from intendant.record.store.digests import EVERYTHING, NONE, RUN, STEP, new_salt
