@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from intendant.config.agent_files import NOBODY
@@ -54,8 +55,9 @@ def is_rated(plan: Plan) -> bool:
     return not plan.dry and plan.workflow.agent != NOBODY
 
 
+@lru_cache(maxsize=2000)
 def observation(data: str) -> Observation:
-    """An observation from its JSON."""
+    """An observation from its JSON; cached, since each end of a run reads those before it again."""
     values = json.loads(data)
     return Observation(**{**values, "design": Design(*values["design"])})
 

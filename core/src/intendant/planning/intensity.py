@@ -9,6 +9,7 @@ be taken over as they are, the docstring says what was changed and why.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter, mul
 from typing import Literal, NamedTuple
 
 WINDOW = 100
@@ -262,7 +263,7 @@ def values_of(observed: Sequence[Observation], half_life: float = HALF_LIFE) -> 
     told = [(run, share) for run, share in zip(observed, shares, strict=True) if run.remembers]
     with_memory, memory_shares = [run for run, _ in told], [share for _, share in told]
     volumes = [run.input_tokens + run.output_tokens for run in observed]
-    used = _mean((run.uses for run in observed), shares)
+    used = _mean(map(attrgetter("uses"), observed), shares)
     return {
         "tokens": {
             "volume": _mean(volumes, shares),
@@ -271,17 +272,17 @@ def values_of(observed: Sequence[Observation], half_life: float = HALF_LIFE) -> 
         },
         "execution": {
             "iterations": _ratio(observed, "calls", "executions", shares),
-            "seconds": _mean((run.seconds for run in observed), shares),
+            "seconds": _mean(map(attrgetter("seconds"), observed), shares),
             "failure_rate": _mean((float(not run.succeeded) for run in observed), shares),
-            "retries": _mean((run.retries for run in observed), shares),
+            "retries": _mean(map(attrgetter("retries"), observed), shares),
         },
         "plugins": {
-            "distinct": _mean((run.distinct for run in observed), shares),
+            "distinct": _mean(map(attrgetter("distinct"), observed), shares),
             "uses": used,
-            "overhead_ms": _mean((run.overhead_ms for run in observed), shares) if used else None,
+            "overhead_ms": _mean(map(attrgetter("overhead_ms"), observed), shares) if used else None,
         },
         "workflow": {
-            name: _mean((getattr(run, name) for run in observed), shares) for name in FACTORS["workflow"]
+            name: _mean(map(attrgetter(name), observed), shares) for name in FACTORS["workflow"]
         },
         "memory": {
             "share": _ratio(with_memory, "memory_tokens", "input_tokens", memory_shares),
@@ -385,7 +386,8 @@ def _factor(name: str, value: float | None, weight: float, bounds: Range) -> Fac
 
 
 def _sum(values: Iterable[float], shares: Sequence[float]) -> float:
-    return sum(value * share for value, share in zip(values, shares, strict=True))
+    total: float = sum(map(mul, values, shares))  # not a generator: this runs in the transaction that ends a run
+    return total
 
 
 def _mean(values: Iterable[float], shares: Sequence[float]) -> float | None:
@@ -394,8 +396,8 @@ def _mean(values: Iterable[float], shares: Sequence[float]) -> float | None:
 
 def _ratio(observed: Sequence[Observation], above: str, below: str, shares: Sequence[float]) -> float | None:
     """The ratio of two decayed sums; None where the lower one is nothing."""
-    whole = _sum((getattr(run, below) for run in observed), shares)
-    return _sum((getattr(run, above) for run in observed), shares) / whole if whole else None
+    whole = _sum(map(attrgetter(below), observed), shares)
+    return _sum(map(attrgetter(above), observed), shares) / whole if whole else None
 
 
 def _weighted(scores: Iterable[tuple[float | None, float]]) -> float | None:

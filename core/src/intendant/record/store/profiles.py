@@ -8,27 +8,48 @@ from collections.abc import Callable, Sequence
 from time import time
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select, text, update  # noqa: TID253
+from sqlalchemy import Connection, bindparam, select, update  # noqa: TID253
 
 from intendant.record.rows import AgentRow, Fence
 from intendant.record.store import runs
-from intendant.record.store.statements import Work, columns, json_text
+from intendant.record.store.session import Insert, session_of
+from intendant.record.store.statements import Statement, Work, columns, json_text
 from intendant.record.store.tables import agent, observation, run, step
 
 Compute = Callable[[Sequence[str], int], str]
 """Takes an agent's newest observations, the newest first, and how many runs it had; gives its scores as JSON."""
-NEW = text(
-    "INSERT INTO agent (tenant, name, runs, updated_at) VALUES (:tenant, :name, 0, :at) "
-    "ON CONFLICT (tenant, name) DO NOTHING"
+_NEW = Insert(agent, ("tenant", "name", "runs", "updated_at"), conflict="nothing")
+_BY_NAME = select(*columns(agent, AgentRow)).where(
+    agent.c.tenant == bindparam("tenant"), agent.c.name == bindparam("name")
+)
+_FIND = Statement(_BY_NAME)
+_LOCK = Statement(_BY_NAME.with_for_update())
+_BEGAN = Statement(select(run.c.created_at).where(run.c.id == bindparam("of")))
+_OBSERVE = Insert(observation, ("run_id", "agent_id", "data", "at"), conflict="nothing")
+_OBSERVE_AGAIN = Statement(
+    update(observation)
+    .where(observation.c.run_id == bindparam("of"))
+    .values(agent_id=bindparam("own"), data=bindparam("seen"), at=bindparam("began"))
+)
+_BY_AGE = (observation.c.at.desc(), observation.c.run_id.desc())
+"""By when the runs began, not by when they ended."""
+_NEWEST = Statement(
+    select(observation.c.data)
+    .where(observation.c.agent_id == bindparam("own"))
+    .order_by(*_BY_AGE)
+    .limit(bindparam("most"))
+)
+_SCORED = Statement(
+    update(agent)
+    .where(agent.c.id == bindparam("own"))
+    .values(runs=bindparam("count"), scores=bindparam("made"), updated_at=bindparam("now"))
 )
 
 
 def locked(connection: Connection, tenant: str, name: str) -> AgentRow:
-    """An agent's row, made where there is none, and locked until the transaction ends."""
-    connection.execute(NEW, {"tenant": tenant, "name": name, "at": time()})
-    own = (agent.c.tenant == tenant, agent.c.name == name)
-    query = select(*columns(agent, AgentRow)).where(*own).with_for_update()
-    return AgentRow._make(connection.execute(query).one())
+    """An agent's row, created if it is missing, and locked until the transaction ends."""
+    _NEW.write(session_of(connection), [(tenant, name, 0, time())])
+    return AgentRow._make(_LOCK(connection, tenant=tenant, name=name).fetchone())
 
 
 def finish_run(
@@ -54,35 +75,22 @@ def finish_run(
     def work(connection: Connection) -> None:
         runs.finish_run(fence, status)(connection)
         row = locked(connection, tenant, name)
-        began = connection.execute(select(run.c.created_at).where(run.c.id == fence.run_id)).scalar_one()
-        values = {"agent_id": row.id, "data": observed, "at": began}
-        own = observation.c.run_id == fence.run_id
-        known = connection.execute(update(observation).where(own).values(values)).rowcount
-        if not known:
-            connection.execute(insert(observation), {"run_id": fence.run_id, **values})
-        count = row.runs + (0 if known else 1)
-        scores = compute(_newest(connection, row.id, window), count)
-        made = {"runs": count, "scores": scores, "updated_at": time()}
-        connection.execute(update(agent).where(agent.c.id == row.id).values(made))
+        began = _BEGAN(connection, of=fence.run_id).fetchone()[0]
+        is_new = _OBSERVE.write(session_of(connection), [(fence.run_id, row.id, observed, began)])
+        if not is_new:
+            _OBSERVE_AGAIN(connection, of=fence.run_id, own=row.id, seen=observed, began=began)
+        count = row.runs + is_new
+        newest = [found[0] for found in _NEWEST(connection, own=row.id, most=window).fetchall()]
+        _SCORED(connection, own=row.id, count=count, made=compute(newest, count), now=time())
 
     return work
 
 
-def _newest(connection: Connection, agent_id: int, limit: int) -> list[str]:
-    """Observations by when their runs began; not by when they ended."""
-    query = select(observation.c.data).where(observation.c.agent_id == agent_id)
-    return list(connection.execute(query.order_by(*_BY_AGE).limit(limit)).scalars())
-
-
-_BY_AGE = (observation.c.at.desc(), observation.c.run_id.desc())
-
-
 def find(tenant: str, name: str) -> Work[AgentRow | None]:
     """An agent; None if nothing is known of it."""
-    query = select(*columns(agent, AgentRow)).where(agent.c.tenant == tenant, agent.c.name == name)
 
     def work(connection: Connection) -> AgentRow | None:
-        row = connection.execute(query).first()
+        row = _FIND(connection, tenant=tenant, name=name).fetchone()
         return None if row is None else AgentRow._make(row)
 
     return work
