@@ -281,9 +281,7 @@ def values_of(observed: Sequence[Observation], half_life: float = HALF_LIFE) -> 
             "uses": used,
             "overhead_ms": _mean(map(attrgetter("overhead_ms"), observed), shares) if used else None,
         },
-        "workflow": {
-            name: _mean(map(attrgetter(name), observed), shares) for name in FACTORS["workflow"]
-        },
+        "workflow": {name: _mean(map(attrgetter(name), observed), shares) for name in FACTORS["workflow"]},
         "memory": {
             "share": _ratio(with_memory, "memory_tokens", "input_tokens", memory_shares),
             "kinds": _mean((run.memory_kinds for run in with_memory), memory_shares),

@@ -152,7 +152,7 @@ class Chains:
         if EVERYTHING in session.commits:
             session.flush()
             if not session.sqlite:
-                session.driver.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+                session.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
             self._heads.pop(EVERYTHING, None)
             self.add(session, [recorded(EVERYTHING)])
 

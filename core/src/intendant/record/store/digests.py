@@ -93,8 +93,7 @@ class Covered:
 
     def rows(self, session: Session, where: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The covered columns of the rows for which *where* holds; `?` stands for a value."""
-        text = self._select + (where if session.sqlite else where.replace("?", "%s"))
-        found: list[tuple[Any, ...]] = session.driver.execute(text, tuple(values)).fetchall()
+        found: list[tuple[Any, ...]] = session.execute(self._select + where, tuple(values)).fetchall()
         return found
 
     def current(self, session: Session, *key: Any) -> str:

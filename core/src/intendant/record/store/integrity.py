@@ -158,7 +158,7 @@ class _Verification:
             where = f"rowid IN (SELECT rowid FROM {source} WHERE {chosen}){by}{order}"  # noqa: S608
         text = f"SELECT {quoted} FROM {source} WHERE {where}"  # noqa: S608  # names and conditions of ours
         try:
-            cursor = self.session.driver.execute(text if self.session.sqlite else text.replace("?", "%s"), values)
+            cursor = self.session.execute(text, values)
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except (*self.errors, UnicodeError) as error:
             self.fault(table.name, "", f"the table cannot be read: {str(error).splitlines()[0]}")
@@ -209,7 +209,7 @@ class _Verification:
 
     def ask(self, text: str) -> list[Any]:
         try:
-            return list(self.session.driver.execute(text).fetchall())
+            return list(self.session.execute(text).fetchall())
         except (*self.errors, UnicodeError):
             return []  # said when the table is read
 

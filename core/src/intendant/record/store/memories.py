@@ -331,16 +331,15 @@ def candidates(tenant: str, name: str, terms: Sequence[int], weigh: Callable[[in
 def _frequencies(connection: Connection, owner: int, terms: Sequence[int]) -> dict[int, int]:
     """In how many memories each term is, counted up to `MOST_ROWS`; those in none are left out."""
     session = session_of(connection)
-    mark = "?" if session.sqlite else "%s"
     found: dict[int, int] = {}
     for start in range(0, len(terms), AT_ONCE):
         some = list(terms[start : start + AT_ONCE])
         query = (
-            f"WITH asked(term) AS (VALUES {', '.join([f'({mark})'] * len(some))}) "  # noqa: S608
-            f"SELECT term, (SELECT count(*) FROM (SELECT 1 FROM memory_term WHERE agent_id = {mark} "
+            f"WITH asked(term) AS (VALUES {', '.join(['(?)'] * len(some))}) "  # noqa: S608
+            f"SELECT term, (SELECT count(*) FROM (SELECT 1 FROM memory_term WHERE agent_id = ? "
             f"AND memory_term.term = asked.term LIMIT {MOST_ROWS}) AS found) FROM asked"
         )
-        rows = session.driver.execute(query, (*some, owner)).fetchall()
+        rows = session.execute(query, (*some, owner)).fetchall()
         found |= {term: count for term, count in rows if count}
     return found
 
@@ -350,9 +349,8 @@ def _heaviest(
 ) -> list[int]:
     """The memories with the greatest sum of weights, read from the rarest terms on."""
     session = session_of(connection)
-    mark = "?" if session.sqlite else "%s"
     rows = (
-        f"SELECT memory_id FROM memory_term WHERE agent_id = {mark} AND term = {mark} "  # noqa: S608
+        f"SELECT memory_id FROM memory_term WHERE agent_id = ? AND term = ? "  # noqa: S608
         f"ORDER BY memory_id DESC LIMIT {MOST_ROWS}"
     )
     scores: dict[int, float] = {}
@@ -360,7 +358,7 @@ def _heaviest(
     for term in sorted(found, key=lambda each: (found[each], each)):
         if read >= MOST_READ:
             break
-        for (memory_id,) in session.driver.execute(rows, (owner, term)).fetchall():
+        for (memory_id,) in session.execute(rows, (owner, term)).fetchall():
             scores[memory_id] = scores.get(memory_id, 0.0) + weights[term]
         read += found[term]
     return sorted(scores, key=lambda each: (-scores[each], -each))[:CANDIDATES]

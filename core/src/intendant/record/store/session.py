@@ -7,6 +7,7 @@ the driver, and writes the rows of a whole batch with one statement a table.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import chain
 from time import monotonic
 from typing import Any, TypeVar
@@ -42,6 +43,7 @@ class Session:
     """
 
     __slots__ = (
+        "_cursor",
         "_ids",
         "_limits",
         "_rows",
@@ -62,6 +64,11 @@ class Session:
         self.driver: Any = connection.connection.driver_connection
         self.dialect = connection.dialect
         self.sqlite = connection.dialect.name == "sqlite"
+        self._cursor: Any = None
+        if not self.sqlite:
+            from psycopg import RawCursor  # takes PostgreSQL's own placeholders: nothing to parse for each call
+
+            self._cursor = RawCursor
         self.owned: dict[Fence, bool] = {}
         self.windows: dict[Any, tuple[str, ...]] = {}
         self.windows_hold = self.sqlite
@@ -74,6 +81,12 @@ class Session:
         self._version: int | None = None
         self._rows: dict[Insert, list[Sequence[Any]]] = {}
 
+    def execute(self, text: str, values: Sequence[Any] = ()) -> Any:
+        """Execute a statement on the driver, with `?` for each value; returns the driver's cursor."""
+        if self.sqlite:
+            return self.driver.execute(text, values)
+        return self._cursor(self.driver).execute(numbered(text), values)
+
     def begin(self, connection: Connection) -> None:
         """Begin a transaction; what other processes have changed is read again.
 
@@ -85,7 +98,7 @@ class Session:
             connection.begin()
             if self.clock.is_stale:
                 before = monotonic()
-                self.clock.read(self.driver.execute(_SERVER_TIME).fetchone()[0], before)
+                self.clock.read(self.execute(_SERVER_TIME).fetchone()[0], before)
             return
         self.driver.execute("BEGIN IMMEDIATE")
         # SQLite counts the transactions of other connections; in this one, none can follow.
@@ -128,7 +141,7 @@ class Session:
     def wait_for_locks(self, milliseconds: int) -> None:
         """On PostgreSQL: how long this and the following transactions wait for a lock; 0 for without end."""
         if not self.sqlite and self.lock_milliseconds != milliseconds:
-            self.driver.execute(f"SET lock_timeout = {milliseconds}")
+            self.execute(f"SET lock_timeout = {milliseconds}")
             self.lock_milliseconds = milliseconds
 
     def forget(self) -> None:
@@ -153,8 +166,8 @@ class Session:
             self._ids[0] += 1
             return self._ids[0]
         if not self._ids:
-            query = "SELECT nextval(pg_get_serial_sequence('ledger', 'id')) FROM generate_series(1, %s)"
-            found = self.driver.execute(query, (IDS_AT_ONCE,)).fetchall()
+            query = "SELECT nextval(pg_get_serial_sequence('ledger', 'id')) FROM generate_series(1, ?)"
+            found = self.execute(query, (IDS_AT_ONCE,)).fetchall()
             self._ids = sorted((row[0] for row in found), reverse=True)
         return self._ids.pop()
 
@@ -220,27 +233,34 @@ class Insert:
             keys = [column.name for column in table.primary_key]
             changed = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
             self._tail = f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"
-        self._texts: dict[tuple[str, int], str] = {}
+        self._texts: dict[int, str] = {}
 
     def write(self, session: Session, rows: Sequence[Sequence[Any]]) -> int:
         """Write *rows* now; returns how many were new or changed."""
-        start, written, mark = 0, 0, "?" if session.sqlite else "%s"
+        start, written = 0, 0
         while start < len(rows):
             count = self._count(len(rows) - start)
             values = rows[start] if count == 1 else list(chain.from_iterable(rows[start : start + count]))
-            written += session.driver.execute(self._text(mark, count), values).rowcount
+            written += session.execute(self._text(count), values).rowcount
             start += count
         return written
 
     def _count(self, left: int) -> int:
         return left if left < self.STEP else min(self.LONGEST, left - left % self.STEP)
 
-    def _text(self, mark: str, count: int) -> str:
-        known = self._texts.get((mark, count))
+    def _text(self, count: int) -> str:
+        known = self._texts.get(count)
         if known is None:
-            row = f"({', '.join([mark] * self._columns)})"
-            known = self._texts[mark, count] = self._head + ", ".join([row] * count) + self._tail
+            row = f"({', '.join('?' * self._columns)})"
+            known = self._texts[count] = self._head + ", ".join([row] * count) + self._tail
         return known
+
+
+@lru_cache(maxsize=1000)
+def numbered(text: str) -> str:
+    """A statement with `$1`, `$2`, … in place of its question marks."""
+    first, *rest = text.split("?")
+    return first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
 
 
 @contextmanager

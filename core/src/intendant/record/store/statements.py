@@ -52,7 +52,7 @@ class Statement:
 
     def __init__(self, made: Select[Any] | UpdateBase) -> None:
         self._made = made
-        self._known: dict[bool, tuple[str, dict[str, Any]]] = {}
+        self._known: dict[bool, tuple[str, dict[str, Any], Sequence[str]]] = {}
 
     def __call__(self, connection: Connection, **values: Any) -> Any:
         """Execute it in the connection's transaction; returns the driver's cursor."""
@@ -60,16 +60,15 @@ class Statement:
 
     def on(self, session: Session, values: dict[str, Any]) -> Any:
         """The same, for a session."""
-        text, constants = self._known.get(session.sqlite) or self._compile(session)
-        return session.driver.execute(text, {**constants, **values} if constants else values)
+        text, constants, names = self._known.get(session.sqlite) or self._compile(session)
+        given = {**constants, **values} if constants else values
+        return session.execute(text, [given[name] for name in names])
 
-    def _compile(self, session: Session) -> tuple[str, dict[str, Any]]:
-        dialect: Any = session.dialect
-        if session.sqlite:
-            dialect = type(dialect)(paramstyle="named")  # so that values go by name, as in PostgreSQL's drivers
-        compiled = self._made.compile(dialect=dialect)
+    def _compile(self, session: Session) -> tuple[str, dict[str, Any], Sequence[str]]:
+        dialect: Any = type(session.dialect)
+        compiled = self._made.compile(dialect=dialect(paramstyle="qmark" if session.sqlite else "numeric_dollar"))
         constants = {key: value for key, value in compiled.params.items() if value is not None}
-        self._known[session.sqlite] = (str(compiled), constants)
+        self._known[session.sqlite] = (str(compiled), constants, tuple(compiled.positiontup or ()))
         return self._known[session.sqlite]
 
 

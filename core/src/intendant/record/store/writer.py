@@ -286,9 +286,9 @@ class Writer:
         if not fences:
             return
         ids = sorted({fence.run_id for fence in fences})
-        mark, more, locked = ("?", "", "") if session.sqlite else ("%s", _NEWEST_LIMIT, " ORDER BY id FOR UPDATE")
-        query = f"SELECT id, epoch{more} FROM run WHERE id IN ({', '.join([mark] * len(ids))}){locked}"  # noqa: S608
-        rows = session.driver.execute(query, ids).fetchall()
+        more, locked = ("", "") if session.sqlite else (_NEWEST_LIMIT, " ORDER BY id FOR UPDATE")
+        query = f"SELECT id, epoch{more} FROM run WHERE id IN ({', '.join('?' * len(ids))}){locked}"  # noqa: S608
+        rows = session.execute(query, ids).fetchall()
         if rows and not session.sqlite:
             session.see_limits(rows[0][2])
         epochs = {row[0]: row[1] for row in rows}
