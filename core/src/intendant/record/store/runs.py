@@ -23,9 +23,11 @@ _OPENED = (*RunRow._fields, "salt")
 _OPEN = Insert(run, _OPENED)
 
 
+_ENDED = {"status": "new_status", "finished_at": "at", "events": "count", "last_hash": "last"}
+
+
 def _finish(**more: Any) -> Statement:
-    ended = {"status": "new_status", "finished_at": "at", "events": "count", "last_hash": "last"}
-    values: dict[str, Any] = {column: bindparam(name) for column, name in ended.items()}
+    values: dict[str, Any] = {column: bindparam(name) for column, name in _ENDED.items()}
     own = (run.c.id == bindparam("of"), run.c.epoch == bindparam("own"))
     return Statement(update(run).where(*own).values(**values, lease_until=null(), **more))
 
@@ -64,11 +66,13 @@ def open_run(row: RunRow) -> Work[Fence]:
 
     def work(connection: Connection) -> Fence:
         session = session_of(connection)
+        values = (*row._replace(plan=packed(row.plan)), new_salt())
         try:
-            _OPEN.write(session, [(*row._replace(plan=packed(row.plan)), new_salt())])
+            _OPEN.write(session, [values])
         except session.dialect.loaded_dbapi.IntegrityError:
             raise _exists(row.id, "being worked on") from None
-        note(connection, row.id, NONE)
+        said = dict(zip(_OPENED, values, strict=True))
+        RUN.note(session, [said[name] for name in RUN.columns], EVERYTHING, was=NONE, run=row.id)
         return Fence(row.id, row.epoch)
 
     return work
@@ -143,14 +147,17 @@ def finish_run(fence: Fence, status: str, due_at: float | None = None) -> Work[N
     """
 
     def work(connection: Connection) -> None:
-        count, last = head_of(session_of(connection), fence.run_id)
+        session = session_of(connection)
+        count, last = head_of(session, fence.run_id)
         values = {"new_status": status, "at": time(), "count": count, "last": last if count else None}
         own = {"of": fence.run_id, "own": fence.epoch}
-        was = digest_of(connection, fence.run_id)
+        before = RUN.rows(session, '"id" = ?', (fence.run_id,))
         due = {} if due_at is None else {"due": due_at}
         if (_FINISH_DUE if due else _FINISH)(connection, **values, **own, **due).rowcount == 0:
             raise fenced(fence)
-        note(connection, fence.run_id, was)
+        changed = {column: values[name] for column, name in _ENDED.items()}
+        after = [changed.get(column, value) for column, value in zip(RUN.columns, before[0], strict=True)]
+        RUN.note(session, after, EVERYTHING, was=RUN.digest(before[0]), run=fence.run_id)
 
     return work
 

@@ -32,8 +32,8 @@ COLLISIONS = 5
 CAREFUL_BATCHES = 20
 """Batches with savepoints after one whose work was refused: refusals come in groups."""
 LOCK_MILLISECONDS = 50
-"""How long a batch of several jobs waits for a row that another process has locked: only after a second does
-PostgreSQL look for a deadlock."""
+"""How long a batch waits for a row that another process has locked: only after a second does PostgreSQL look for a
+deadlock. Only a job that is executed again alone waits without end, since one job cannot deadlock."""
 
 
 _NEWEST_LIMIT = ", (SELECT max(id) FROM budget_limit)"
@@ -159,7 +159,7 @@ class Writer:
         try:
             if len(batch) == 1 or self._careful or not self._optimistic(connection, batch):
                 self._careful = max(0, self._careful - 1)
-                self._pessimistic(connection, batch)
+                self._pessimistic(connection, batch, patient=tries < COLLISIONS)
         except Exception as error:
             if not tries or not _collided(error):
                 raise
@@ -221,13 +221,13 @@ class Writer:
                 raise
             raise _Refused from error
 
-    def _pessimistic(self, connection: Connection, batch: list[Job]) -> None:
-        """Execute a batch so that jobs that fail undo themselves only."""
+    def _pessimistic(self, connection: Connection, batch: list[Job], *, patient: bool) -> None:
+        """Execute a batch so that jobs that fail undo only themselves; a *patient* one waits for locks."""
         session = session_of(connection)
         session.begin(connection)
         try:
+            session.wait_for_locks(0 if patient else LOCK_MILLISECONDS)
             if len(batch) == 1:
-                session.wait_for_locks(0)
                 if self._owned(session, batch[0]) and not self._try(connection, session, batch[0]):
                     session.undo(connection)
             else:
@@ -238,7 +238,6 @@ class Writer:
         session.commit(connection)
 
     def _one_by_one(self, connection: Connection, session: Session, batch: list[Job]) -> None:
-        session.wait_for_locks(LOCK_MILLISECONDS)
         for job in batch:
             if not self._owned(session, job):
                 continue
