@@ -299,3 +299,70 @@ async def test_closing_ends_the_waiting_for_room(small, locked, store) -> None:
     done = await asyncio.gather(*tasks, return_exceptions=True)
     refused = [error for error in done if error is not None]
     assert all(isinstance(error, StoreError) and "is closed" in str(error) for error in refused)
+
+
+# --- a server that closes connections ---
+
+
+@pytest.fixture
+def on_server(any_url, any_store):
+    """A store on PostgreSQL, and what closes all connections of its database."""
+    if not any_url.startswith("postgresql"):
+        pytest.skip("a file has no server that closes connections")
+    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
+    database = any_url.rpartition("/")[2]
+    others = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+
+    def close_all() -> None:
+        with server.connect() as connection:
+            connection.execute(others, {"name": database})
+
+    yield any_store, close_all
+    server.dispose()
+
+
+async def test_an_idle_connection_that_the_server_has_closed_costs_nothing(on_server) -> None:
+    store, close_all = on_server
+    journal = await journal_of(store)
+    close_all()
+    await store.do(runs.find_run("r"))
+    close_all()
+    for number in range(30):
+        journal.append(events.StepSkipped(run_id="r", step_id=f"s{number}", reason="why not"))
+    await store.flush()
+    close_all()
+    await asyncio.gather(*(journal.commit(runs.find_run("r"), skipped) for skipped in [skip(n) for n in range(5)]))
+    stored = await store.do(runs.events_of("r"))
+    assert (len(stored), verify(stored)) == (35, None)
+
+
+def skip(number: int) -> events.StepSkipped:
+    return events.StepSkipped(run_id="r", step_id=f"t{number}", reason="why not")
+
+
+@pytest.mark.parametrize("together", [1, 3])
+async def test_a_connection_that_is_lost_in_the_middle_of_a_transaction_is_replaced_once(
+    on_server, together
+) -> None:
+    """Nothing of it was committed, so the jobs are executed again; a server that stays away is an error."""
+    store, close_all = on_server
+    journal = await journal_of(store)
+    executed = []
+
+    def work(connection) -> None:
+        runs.find_run("r")(connection)
+        executed.append(1)
+        if len(executed) <= losses:
+            close_all()
+        runs.find_run("r")(connection)
+
+    losses = 1
+    await asyncio.gather(*(journal.commit(work, skip(n)) for n in range(together)))
+    assert len(executed) == together + 1
+    stored = await store.do(runs.events_of("r"))
+    assert (len(stored), verify(stored)) == (together, None)
+    executed.clear()
+    losses = 2
+    with pytest.raises(StoreError, match="cannot be used"):
+        await journal.commit(work, skip(9))
+    assert len(await store.do(runs.events_of("r"))) == together

@@ -5,7 +5,7 @@ and getting it back takes up to 5 ms while an event loop is busy. The hot path t
 the driver, and writes the rows of a whole batch with one statement a table.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
@@ -23,6 +23,9 @@ IDS_AT_ONCE = 200
 """Ids of ledger rows that are taken from PostgreSQL's sequence at a time."""
 MOST_KNOWN = 10_000
 """Fences that a session remembers."""
+FEW_ROWS = 12
+"""Rows of several tables that PostgreSQL gets in one statement: each statement is a round trip, and those of many
+rows are too varied for its prepared statements."""
 WorkT = TypeVar("WorkT", bound=Callable[..., Any])
 
 
@@ -40,6 +43,7 @@ class Session:
         clock: That of the database.
         chain: The run whose chain commits to what the work of now writes, or `*`; see `digests`.
         commits: Commitments that no event has taken yet, as JSON, by chain.
+        committing: True from the moment when the commit of a transaction is sent.
     """
 
     __slots__ = (
@@ -51,6 +55,7 @@ class Session:
         "chain",
         "clock",
         "commits",
+        "committing",
         "dialect",
         "driver",
         "lock_milliseconds",
@@ -77,6 +82,7 @@ class Session:
         self.chain = "*"
         self.clock = Clock()
         self.commits: dict[str, list[str]] = {}
+        self.committing = False
         self._ids: list[int] = []
         self._version: int | None = None
         self._rows: dict[Insert, list[Sequence[Any]]] = {}
@@ -92,6 +98,7 @@ class Session:
 
         SQLAlchemy's own transactions take as long as two statements: on SQLite they are begun on the driver.
         """
+        self.committing = False
         if not self.sqlite:
             self.owned.clear()
             self.windows_hold = False
@@ -111,6 +118,7 @@ class Session:
 
     def commit(self, connection: Connection) -> None:
         """Commit what was not undone."""
+        self.committing = True
         if connection.in_transaction():
             connection.commit()
         elif self.sqlite and self.driver.in_transaction:
@@ -120,6 +128,11 @@ class Session:
     def was_undone(self) -> bool:
         """True if the database itself has undone the transaction: SQLite does, where the disk is full or fails."""
         return self.sqlite and not self.driver.in_transaction
+
+    @property
+    def was_lost(self) -> bool:
+        """True if the connection was lost before the commit was sent, so that nothing was committed."""
+        return not self.sqlite and not self.committing and bool(self.driver.closed)
 
     def undo(self, connection: Connection) -> None:
         """Undo the transaction, and forget what was read and buffered in it."""
@@ -185,6 +198,9 @@ class Session:
             if rows := self._rows.pop(only, None):
                 only.write(self, rows)
             return
+        if not self.sqlite and len(self._rows) > 1 and sum(map(len, self._rows.values())) <= FEW_ROWS:
+            write_together(self, self._rows)
+            self._rows = {}
         while self._rows:
             into, rows = self._rows.popitem()
             into.write(self, rows)
@@ -241,19 +257,27 @@ class Insert:
         while start < len(rows):
             count = self._count(len(rows) - start)
             values = rows[start] if count == 1 else list(chain.from_iterable(rows[start : start + count]))
-            written += session.execute(self._text(count), values).rowcount
+            written += session.execute(self.text_of(count), values).rowcount
             start += count
         return written
 
     def _count(self, left: int) -> int:
         return left if left < self.STEP else min(self.LONGEST, left - left % self.STEP)
 
-    def _text(self, count: int) -> str:
-        known = self._texts.get(count)
+    def text_of(self, rows: int) -> str:
+        """The statement for so many rows, with `?` for each value."""
+        known = self._texts.get(rows)
         if known is None:
             row = f"({', '.join('?' * self._columns)})"
-            known = self._texts[count] = self._head + ", ".join([row] * count) + self._tail
+            known = self._texts[rows] = self._head + ", ".join([row] * rows) + self._tail
         return known
+
+
+def write_together(session: Session, rows: Mapping[Insert, Sequence[Sequence[Any]]]) -> None:
+    """Write rows of several tables with one statement; on PostgreSQL, which has inserting `WITH` queries."""
+    *others, last = (into.text_of(len(some)) for into, some in rows.items())
+    parts = ", ".join(f"i{number} AS ({text})" for number, text in enumerate(others))
+    session.execute(f"WITH {parts} {last}", [value for some in rows.values() for row in some for value in row])
 
 
 @lru_cache(maxsize=1000)

@@ -65,6 +65,7 @@ class Writer:
         self._chains = Chains(key)
         self._checkpointer = Checkpointer(engine)
         self._careful = 0
+        self._connection: Connection | None = None
         self.clock = Clock()
         self.inbox = Inbox(self._thread.start)
 
@@ -116,28 +117,29 @@ class Writer:
             self._prepare(self._engine)
         except Exception as error:  # noqa: BLE001  # every caller gets it
             self._unusable = error
-        connection: Connection | None = None
         while batch := self.inbox.take():
             try:
                 if self._unusable is not None:
                     self._lose(batch, self._unusable)
                     continue
-                connection = connection or self._connected()
-                self._commit(connection, batch)
+                self._commit(batch)
                 self.inbox.announce(batch)
                 self._checkpointer.note(sum(len(job.events) + (job.do is not None) for job in batch))
             except Exception as error:  # noqa: BLE001  # this thread must not end while a caller waits for it
                 self._lose(batch, error)
-                if connection is not None:
-                    connection.close()
-                connection = None  # the next batch gets a new one: a lock or a lost server may have passed
-        if connection is not None:
-            connection.close()
+                self._disconnect()  # the next batch gets a new one: a lock or a lost server may have passed
+        self._disconnect()
 
     def _connected(self) -> Connection:
-        connection = self._engine.connect()
-        session_of(connection).clock = self.clock
-        return connection
+        if self._connection is None:
+            self._connection = self._engine.connect()
+            session_of(self._connection).clock = self.clock
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     def _lose(self, batch: list[Job], error: Exception) -> None:
         """The batch was not committed: its callers get the error, and runs whose events are lost stop."""
@@ -154,20 +156,27 @@ class Writer:
             if job.error is not None and job.waiter is None and job.fence is not None:
                 self.inbox.refused[job.fence] = _ours(job.error)
 
-    def _commit(self, connection: Connection, batch: list[Job], tries: int = COLLISIONS) -> None:
+    def _commit(self, batch: list[Job], tries: int = COLLISIONS, *, reconnect: bool = True) -> None:
         """Execute a batch in one transaction; each job has its result or its error afterwards."""
+        connection = self._connected()
         try:
             if len(batch) == 1 or self._careful or not self._optimistic(connection, batch):
                 self._careful = max(0, self._careful - 1)
                 self._pessimistic(connection, batch, patient=tries < COLLISIONS)
         except Exception as error:
+            if reconnect and session_of(connection).was_lost:
+                # The server has restarted, or closed an idle connection. It has not committed anything of this.
+                self._chains.clear()
+                self._disconnect()
+                self._commit(batch, tries, reconnect=False)
+                return
             if not tries or not _collided(error):
                 raise
             # Another process has locked rows of this batch, and may wait for others of it. Work locks
             # in a fixed order, so that transactions of one job each cannot deadlock.
             self._chains.clear()
             for job in batch:
-                self._commit(connection, [job], tries - 1)
+                self._commit([job], tries - 1)
 
     def _optimistic(self, connection: Connection, batch: list[Job]) -> bool:
         """Execute a batch without savepoints; False, and nothing done, if a job fails."""
@@ -194,7 +203,7 @@ class Writer:
         try:
             self._execute(connection, session, job)
         except Exception as error:
-            if _collided(error):
+            if session.was_lost or _collided(error):
                 raise
             raise _Refused from error
 
@@ -217,7 +226,7 @@ class Writer:
             self._chains.commit(session)
             session.flush()
         except Exception as error:
-            if _collided(error):
+            if session.was_lost or _collided(error):
                 raise
             raise _Refused from error
 
@@ -255,7 +264,7 @@ class Writer:
             self._chains.commit(session)
             session.flush()
         except Exception as error:
-            if _collided(error):
+            if session.was_lost or _collided(error):
                 raise
             session.forget()
             self._chains.forget(job.events, None if job.fence is None else job.fence.run_id)
