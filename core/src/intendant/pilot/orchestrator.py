@@ -80,6 +80,7 @@ class WorkflowOrchestrator:
         self._run: RunState | None = None
         self._root: Frame | None = None
         self._last: RunState | None = None
+        self._learns = True  # False where the agent has no memory, as known when the run was opened
         self._busy: set[str] = set()
         self._fold: ObservationFold | None = None  # of the run that is active, where its agent is rated
 
@@ -184,6 +185,7 @@ class WorkflowOrchestrator:
         plan = plan.model_copy(update={"dry": dry})
         values = {name: item.default for name, item in workflow.inputs.items() if not item.required}
         values |= dict(inputs or {})
+        self._learns = bool(view.allowance.memory)
         journal = await self._opened(run_id, plan, values, memory)
         if memory is not None or view.allowance.memory:
             journal.record(events.MemoryRecalled, **facts_of(memory or MemoryContext()))
@@ -476,7 +478,7 @@ class WorkflowOrchestrator:
             inputs=run.inputs,
             **facts,
         )
-        if counts(run.plan, status):
+        if self._learns and counts(run.plan, status):
             self._engine.later(learn(self._engine, run.plan, result))
         return result
 
