@@ -12,24 +12,30 @@ from sqlalchemy import Connection, bindparam, select, update  # noqa: TID253
 
 from intendant.record.rows import AgentRow, Fence
 from intendant.record.store import runs
-from intendant.record.store.session import Insert, session_of
+from intendant.record.store.session import session_of
 from intendant.record.store.statements import Statement, Work, columns, json_text
 from intendant.record.store.tables import agent, observation, run, step
 
 Compute = Callable[[Sequence[str], int], str]
 """Takes an agent's newest observations, the newest first, and how many runs it had; gives its scores as JSON."""
-_NEW = Insert(agent, ("tenant", "name", "runs", "updated_at"), conflict="nothing")
+_LOCK = (
+    'INSERT INTO "agent" ("tenant", "name", "runs", "updated_at") VALUES (?, ?, 0, ?) '
+    'ON CONFLICT ("tenant", "name") DO UPDATE SET "runs" = "agent"."runs" '
+    f"RETURNING {', '.join(AgentRow._fields)}"  # noqa: S608  # names of ours
+)
 _BY_NAME = select(*columns(agent, AgentRow)).where(
     agent.c.tenant == bindparam("tenant"), agent.c.name == bindparam("name")
 )
 _FIND = Statement(_BY_NAME)
-_LOCK = Statement(_BY_NAME.with_for_update())
-_BEGAN = Statement(select(run.c.created_at).where(run.c.id == bindparam("of")))
-_OBSERVE = Insert(observation, ("run_id", "agent_id", "data", "at"), conflict="nothing")
+_OBSERVE = (
+    'INSERT INTO "observation" ("run_id", "agent_id", "data", "at") '
+    'SELECT "id", CAST(? AS INTEGER), CAST(? AS TEXT), "created_at" FROM "run" WHERE "id" = ? '
+    "ON CONFLICT DO NOTHING"
+)
 _OBSERVE_AGAIN = Statement(
     update(observation)
     .where(observation.c.run_id == bindparam("of"))
-    .values(agent_id=bindparam("own"), data=bindparam("seen"), at=bindparam("began"))
+    .values(agent_id=bindparam("own"), data=bindparam("seen"))
 )
 _BY_AGE = (observation.c.at.desc(), observation.c.run_id.desc())
 """By when the runs began, not by when they ended."""
@@ -48,8 +54,7 @@ _SCORED = Statement(
 
 def locked(connection: Connection, tenant: str, name: str) -> AgentRow:
     """An agent's row, created if it is missing, and locked until the transaction ends."""
-    _NEW.write(session_of(connection), [(tenant, name, 0, time())])
-    return AgentRow._make(_LOCK(connection, tenant=tenant, name=name).fetchone())
+    return AgentRow._make(session_of(connection).execute(_LOCK, (tenant, name, time())).fetchone())
 
 
 def finish_run(
@@ -75,10 +80,9 @@ def finish_run(
     def work(connection: Connection) -> None:
         runs.finish_run(fence, status)(connection)
         row = locked(connection, tenant, name)
-        began = _BEGAN(connection, of=fence.run_id).fetchone()[0]
-        is_new = _OBSERVE.write(session_of(connection), [(fence.run_id, row.id, observed, began)])
+        is_new = session_of(connection).execute(_OBSERVE, (row.id, observed, fence.run_id)).rowcount
         if not is_new:
-            _OBSERVE_AGAIN(connection, of=fence.run_id, own=row.id, seen=observed, began=began)
+            _OBSERVE_AGAIN(connection, of=fence.run_id, own=row.id, seen=observed)
         count = row.runs + is_new
         newest = [found[0] for found in _NEWEST(connection, own=row.id, most=window).fetchall()]
         _SCORED(connection, own=row.id, count=count, made=compute(newest, count), now=time())
