@@ -18,10 +18,10 @@ from intendant.record.store.tables import agent, observation, run, step
 
 Compute = Callable[[Sequence[str], int], str]
 """Takes an agent's newest observations, the newest first, and how many runs it had; gives its scores as JSON."""
+_AGENT = ", ".join(AgentRow._fields)
 _LOCK = (
-    'INSERT INTO "agent" ("tenant", "name", "runs", "updated_at") VALUES (?, ?, 0, ?) '
-    'ON CONFLICT ("tenant", "name") DO UPDATE SET "runs" = "agent"."runs" '
-    f"RETURNING {', '.join(AgentRow._fields)}"  # noqa: S608  # names of ours
+    'INSERT INTO "agent" ("tenant", "name", "runs", "updated_at") VALUES (?, ?, 0, ?) '  # noqa: S608  # names of ours
+    f'ON CONFLICT ("tenant", "name") DO UPDATE SET "runs" = "agent"."runs" RETURNING {_AGENT}'
 )
 _BY_NAME = select(*columns(agent, AgentRow)).where(
     agent.c.tenant == bindparam("tenant"), agent.c.name == bindparam("name")
