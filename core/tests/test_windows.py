@@ -75,11 +75,11 @@ def test_the_tightest_budget_says_what_is_admitted_and_what_were_if_nothing_was_
 
 def test_a_limit_that_is_set_anew_or_taken_back_is_what_counts(do) -> None:
     for tokens in (100, 200):
-        do(limits.set_limit("agent:m", "day", tokens, None))
+        do(limits.set_limit("agent:m", "day", tokens, None, at=NOON))
     assert do(windows.room_of("m", "t", NOON))[0] == Room(200, None)
-    do(limits.set_limit("agent:m", "month", 50, None))
+    do(limits.set_limit("agent:m", "month", 50, None, at=NOON))
     assert do(windows.room_of("m", "t", NOON))[0] == Room(50, None)
-    do(limits.set_limit("agent:m", "month", None, None))
+    do(limits.set_limit("agent:m", "month", None, None, at=NOON + DAY))
     assert do(windows.room_of("m", "t", NOON + DAY))[0] == Room(200, None)
     assert [(row.per, row.limit_tokens) for row in do(limits.history(3))] == [
         ("month", None),
