@@ -383,6 +383,29 @@ async def test_a_name_that_leads_to_a_private_address_is_refused_where_the_conne
         await named.close()
 
 
+async def test_a_numeric_address_that_no_name_is_looked_up_for_is_refused_at_the_socket(bucket):
+    """aiohttp asks no resolver for it; what looks at the endpoint before is left out here."""
+    from intendant_connector_file._remote import Bucket
+    from intendant_connector_file._s3_files import S3Files
+
+    class Later(Addresses):
+        def refused(self, url):
+            return None
+
+    files = S3Files(Bucket(endpoint=bucket, key="id", secret="word"), Later(), 5)
+    try:
+        with pytest.raises(AddressRefused, match=r"127.0.0.1.*this machine"):
+            await files.load("s3://reports/exports/notes.txt", 100)
+    finally:
+        await files.close()
+
+
+@pytest.mark.parametrize("endpoint", ["minio.example", "file:///etc", "http://", "http://[", "x" * 1000])
+async def test_an_endpoint_that_is_no_address_is_an_error(service, endpoint):
+    with pytest.raises(ConnectorError, match="cannot be read"):
+        await do("read", "s3://reports/exports/a.csv", ["s3://reports"], given=of(endpoint))
+
+
 async def test_the_environment_gives_no_credentials_endpoint_or_proxy(bucket, monkeypatch):
     for name, value in {
         "AWS_PROFILE": "none-of-these",
