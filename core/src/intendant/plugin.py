@@ -41,6 +41,7 @@ from intendant.hooks.file_roots import (
     load_file as load_file,
     open_regular as open_regular,
 )
+from intendant.hooks.http_auth import HttpAuth as HttpAuth
 from intendant.hooks.http_bodies import (
     error_in as error_in,
 )

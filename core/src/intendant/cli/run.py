@@ -125,7 +125,9 @@ def fork(
     start: Annotated[
         str,
         typer.Option(
-            "--from", metavar="STEP", help="The step to start from: label, label[17] or label[17]/draft."
+            "--from",
+            metavar="STEP",
+            help="The step to start from: label, label[17] (an item, a pass of a loop) or label[17]/draft.",
         ),
     ],
     inputs: Annotated[

@@ -2,14 +2,15 @@
 
 A step is *stale* if it is the one to begin with, if it or an input that it refers to was changed, or if it refers
 to, or comes after, a stale step. Everything else that is done is kept. Items of a list are kept in a stale step
-too where both their key and what they are agree, and nothing else that they refer to is stale.
+too where both their key and what they are agree, and nothing else that they refer to is stale. A fork that begins
+within a step keeps what the same rule keeps of the steps around its start: other items, earlier passes, siblings.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from intendant.model.errors import IntendantError, WorkflowError
+from intendant.model.errors import WorkflowError
 from intendant.model.record_access import references_in
 from intendant.model.requests import MemoryContext
 from intendant.model.results import StepOutcome, Usage
@@ -17,13 +18,14 @@ from intendant.model.workflow import Json, Step, Workflow
 from intendant.pilot.agent_view import agent_of
 from intendant.pilot.correcting import changed_keys
 from intendant.pilot.engine import Engine
+from intendant.pilot.fork_starts import Begin, begin_of
 from intendant.pilot.graph import Graph, names_in
 from intendant.pilot.plans import plan_checked
 from intendant.pilot.resuming import find_kept, outcomes_of
+from intendant.pilot.retracing import MARK
+from intendant.pilot.steps import DECISION
 from intendant.planning.decided import Plan
 from intendant.record.store import runs
-
-_SEGMENT = re.compile(r"([^\[\]]+)(?:\[(.*)\])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +37,6 @@ class Fork:
     memory: MemoryContext | None
     kept: dict[str, StepOutcome]
     """How steps ended in the other run, by their addresses; without what they took there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """The address of the step to begin with: `label`, `label[17]` or `label[17]/draft`."""
-
-    step: str
-    item: str | None = None
-    inner: str | None = None
-    """The first step within the item, or the group, that is executed again."""
-
-    @classmethod
-    def read(cls, address: str) -> "Start":
-        """The parts of an address.
-
-        Raises:
-            IntendantError: It is none.
-        """
-        first, _, rest = address.partition("/")
-        found = _SEGMENT.fullmatch(first)
-        if found is None:
-            raise IntendantError(
-                f"'{address}' is not the address of a step", hint="write label, or label[17]/draft"
-            )
-        return cls(found[1], found[2], rest or None)
 
 
 async def fork_of(
@@ -86,10 +63,8 @@ async def fork_of(
     """
     found = await find_kept(engine, run)
     old, new = found.plan.workflow, workflow or found.plan.workflow
-    begin = Start.read(start)
-    if begin.step not in new.by_id:
-        known = ", ".join(list(new.by_id)[:20])
-        raise IntendantError(f"the workflow has no step '{begin.step}'", hint=f"its steps: {known}")
+    outcomes = outcomes_of(await engine.store.do(runs.steps_of(found.run_id)))
+    begin = begin_of(start, new, outcomes)
     values = {name: item.default for name, item in new.inputs.items() if not item.required}
     values |= {name: value for name, value in found.inputs.items() if name in new.inputs}
     values |= dict(inputs or {})
@@ -104,32 +79,17 @@ async def fork_of(
         update={"origin": origin, "forked_from": f"{found.run_id}/{start}"}
         | ({} if plan is not found.plan else {"planning_tokens": 0, "planning_micro_usd": 0})
     )
-    rows = await engine.store.do(runs.steps_of(found.run_id))
-    outcomes = outcomes_of(rows)
-    _check_item(begin, outcomes)
     done = {key: outcome for key, outcome in outcomes.items() if outcome.is_done}
-    keep = _Keep(old, new, begin, frozenset(changed))
+    other = {step.id for step in new.steps if step.id not in old.by_id or changed_keys(old.by_id[step.id], step)}
+    keep = _Keep(new.steps, begin, frozenset(other), frozenset(changed))
+    taken = [*(outcome for key, outcome in done.items() if keep(key)), *_decisions(done, keep)]
     kept = {
-        key: _without_cost(outcome, found.run_id)
-        for key, outcome in done.items()
+        outcome.step_id: _without_cost(outcome, found.run_id)
+        for outcome in taken
         # What a reference names is kept with its own run only.
-        if keep(key) and not any(True for _ in references_in(outcome.output))
+        if not any(True for _ in references_in(outcome.output))
     }
     return Fork(plan, values, found.memory, kept)
-
-
-def _check_item(start: Start, outcomes: Mapping[str, StepOutcome]) -> None:
-    """Pass if the other run has the item to begin with.
-
-    Raises:
-        IntendantError: It has not; says which it has.
-    """
-    if start.item is None or any(key.startswith(f"{start.step}[{start.item}]") for key in outcomes):
-        return
-    head = f"{start.step}["
-    items = dict.fromkeys(key[len(head) :].partition("]")[0] for key in outcomes if key.startswith(head))
-    known = ", ".join(list(items)[:20]) or "none"
-    raise IntendantError(f"step '{start.step}' has no item '{start.item}'", hint=f"its items: {known}")
 
 
 def _refuse_another_agent(old: Workflow, new: Workflow) -> None:
@@ -151,70 +111,88 @@ def _without_cost(outcome: StepOutcome, run_id: str) -> StepOutcome:
 
 
 class _Keep:
-    """Tells which finished steps, by their addresses, a fork takes over."""
+    """Tells which finished steps of those that are executed together, by their addresses, a fork takes over.
 
-    def __init__(self, old: Workflow, new: Workflow, start: Start, changed: frozenset[str]) -> None:
-        self._new = new
-        self._start = start
+    Args:
+        steps: The steps.
+        begin: Where the fork begins within them.
+        changed: Steps that the workflow of the fork changes.
+        inputs: Inputs that have another value.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        begin: Begin,
+        changed: frozenset[str] = frozenset(),
+        inputs: frozenset[str] = frozenset(),
+    ) -> None:
+        self._begin = begin
         self._changed = changed
-        steps = {step.id: step for step in new.steps}
-        self._same = {
-            key: key in old.by_id and not changed_keys(old.by_id[key], step) for key, step in steps.items()
-        }
-        stale = {start.step} | {key for key, same in self._same.items() if not same}
-        stale |= {key for key, step in steps.items() if uses_inputs(step, changed)}
-        self._stale = _closure(new.steps, stale)
-        self._items = {key for key in self._stale if key in steps and self._keeps_items(steps[key])}
-        self._again = self._inner_steps()
+        self._inputs = inputs
+        self._steps = {step.id: step for step in steps}
+        other = changed | {step.id for step in steps if uses_inputs(step, inputs)}
+        self._other = _closure(steps, other)
+        self._stale = _closure(steps, other if begin.last else {*other, begin.step.id})
+        self._items = {key for key in self._stale if self._keeps_items(self._steps[key])}
+        self._within = None if begin.within is None else _Keep(begin.within.steps, begin.within)
 
     def _keeps_items(self, step: Step) -> bool:
         """Whether items of a stale step may be kept: nothing that they refer to besides the list is stale."""
-        if not step.is_map or not self._same[step.id]:
+        if not step.is_map or step.id in self._changed:
             return False
-        if step.id == self._start.step:
-            return self._start.item is not None
         rest = step.model_copy(update={"for_each": None, "key": None, "when": None, "needs": ()})
         others = {name for name in names_in(rest) if name in self._stale and name != step.id}
-        return not others and not uses_inputs(rest, self._changed)
-
-    def _inner_steps(self) -> frozenset[str] | None:
-        """Of the item to begin with, the steps within it that are executed again; None for all."""
-        start = self._start
-        inner = self._new.by_id[start.step].steps
-        if start.inner is None:
-            return None
-        first = start.inner.partition("/")[0].partition("[")[0]
-        known = list(_names_within(self._new.by_id[start.step]))
-        if first not in known:
-            hint = f"its steps: {', '.join(known) or 'none'}"
-            raise IntendantError(f"step '{start.step}' has no step '{first}'", hint=hint)
-        if start.item is None or inner is None or first not in {step.id for step in inner}:
-            return None
-        return frozenset(_closure(inner, {first}))
+        return not others and not uses_inputs(rest, self._inputs)
 
     def __call__(self, key: str) -> bool:
         """Whether the step of this address is kept."""
         root = re.split(r"[\[/~]", key, maxsplit=1)[0]
-        if root not in self._same:
+        if root not in self._steps:
             return False  # a step of `finally`, or one that is not there any more
         if root not in self._stale:
             return True
-        if root not in self._items or not key.startswith(f"{root}["):
-            return False
-        item, _, inner = key[len(root) + 1 :].partition("]")
-        if root != self._start.step or item != self._start.item:
-            return True
-        if self._again is None or not inner:
-            return False
-        return re.split(r"[\[/~]", inner[1:], maxsplit=1)[0] not in self._again
+        begins = root == self._begin.step.id and not self._begin.last
+        if not begins or root in self._other:  # stale for another reason
+            kept = root in self._items and key.startswith(f"{root}[")
+            if not (kept and begins):
+                return kept
+        return self._keeps_before(key[len(root) :])
+
+    def _keeps_before(self, rest: str) -> bool:
+        """Whether something of the step to begin with is kept; *rest* is what follows the step in its address."""
+        begin = self._begin
+        if begin.step.is_map:
+            item, rest = _mark(rest)
+            if item is None or (begin.item is None and self._within is None):
+                return False
+            if begin.item is not None and item != begin.item:
+                return True
+        if begin.number is not None:
+            number, rest = _mark(rest)
+            if number is None:
+                return False
+            if int(number) != begin.number:
+                return int(number) < begin.number
+        if rest == DECISION:
+            return begin.branch != ""
+        inner = f"/{begin.branch}/" if begin.branch else "/"
+        return self._within is not None and rest.startswith(inner) and self._within(rest[len(inner) :])
 
 
-def _names_within(step: Step) -> Iterator[str]:
-    """What addresses within a step may go on with: a step, or a branch."""
-    for name, body, _ in step.bodies():
-        yield from [name.rstrip("/")] if name else [inner.id for inner in body]
-    if step.flow is not None:
-        yield from (inner.id for inner in (*step.flow.workflow.steps, *step.flow.workflow.finally_))
+def _mark(rest: str) -> tuple[str | None, str]:
+    """The item or the pass with which a part of an address begins, and what follows; None for neither."""
+    found = MARK.match(rest)
+    return (None, rest) if found is None else (found[1], rest[found.end() :])
+
+
+def _decisions(done: Mapping[str, StepOutcome], keep: _Keep) -> Iterator[StepOutcome]:
+    """Which branches were taken, of steps of which only what a branch did is done again."""
+    for key, outcome in done.items():
+        output, address = outcome.output, f"{key}{DECISION}"
+        if isinstance(output, dict) and isinstance(output.get("branch"), str) and keep(address) and not keep(key):
+            decided = {name: value for name, value in output.items() if name != "result"}
+            yield outcome.model_copy(update={"step_id": address, "output": decided})
 
 
 def _closure(steps: Sequence[Step], stale: Iterable[str]) -> set[str]:

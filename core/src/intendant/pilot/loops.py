@@ -118,8 +118,8 @@ class _Passes:
 
     def _recorder(self, number: int, state: Json) -> Recorder:
         """Writes the steps of a pass. They are done again where the state before it is another one."""
-        outer, run_id = self.place.recorder, self.frame.run.journal.run_id
-        digest = digest_of(f"{run_id}\n{outer.digest}\n{self.place.address}\n{number}\n{output_text(state)}")
+        outer, origin = self.place.recorder, self.frame.run.origin  # forks may keep passes
+        digest = digest_of(f"{origin}\n{outer.digest}\n{self.place.address}\n{number}\n{output_text(state)}")
         return StepRecorder(digest) if outer.batch is None else ItemRecorder(outer.batch, digest)
 
     def _next(self, inner: Frame) -> _Passed:

@@ -292,6 +292,8 @@ class OrchestrationService(ServiceView):
         Args:
             run: The other run's id, or the beginning of that; `last` for the newest. It stays as it is.
             start: The step to begin with: `label`, or for one item `label[17]`, or a step in it `label[17]/draft`.
+                In a loop, `improve[3]` begins with the third pass and keeps those before it. Steps of groups,
+                branches and sub-workflows have addresses such as `work/draft` and `gate/large/ask`.
             inputs: Inputs that get another value; steps that refer to them are executed again.
             workflow: The workflow to go on with; steps that it changes are executed again.
             limits: What the new run may spend; None for what its workflow says.

@@ -19,6 +19,9 @@ from intendant.pilot.recording import Deferred, Recorder
 from intendant.pilot.resolving import resolve
 from intendant.pilot.waiting import Answer, ask_people, let_time_pass
 
+DECISION = "~decision"
+"""Stands behind the address of a step under which a fork that begins within a branch keeps which one was taken."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -96,6 +99,8 @@ async def work(
     given: Mapping[str, Json] | None = None,
 ) -> StepOutcome:
     """Let a handler do a step; then the steps of the branch that it took, if it has any."""
+    if step.branches and (decided := _decided(frame, place)) is not None:
+        return await _branch(frame, step, place, decided)
     recorder = Deferred(place.recorder) if step.branches else place.recorder
     execution = StepExecution(
         frame.run.context,
@@ -110,6 +115,14 @@ async def work(
     if not step.branches or outcome.status is not StepStatus.completed:
         return outcome
     return await _branch(frame, step, place, outcome)
+
+
+def _decided(frame: Frame, place: Place) -> StepOutcome | None:
+    """The decision that a fork has taken over; None if there is none."""
+    found = frame.run.kept.get(f"{place.address}{DECISION}") if frame.run.kept else None
+    if found is None or found.input_sha256 != place.recorder.digest:
+        return None
+    return found.model_copy(update={"step_id": place.address})
 
 
 async def _branch(frame: Frame, step: Step, place: Place, decided: StepOutcome) -> StepOutcome:

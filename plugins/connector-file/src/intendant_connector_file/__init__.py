@@ -1,15 +1,16 @@
 """Reads and writes local files, inside the folders that are allowed."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-from pydantic import Field
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 from intendant.plugin import (
+    Addresses,
     Connector,
     ConnectorCall,
     ConnectorError,
@@ -24,133 +25,21 @@ from intendant.plugin import (
     load_file,
     operation,
 )
-from intendant_connector_file import _archive, _flow, _read, _stream, _write
-from intendant_connector_file._csv import MAX_CELLS
+from intendant_connector_file import _archive, _flow, _read, _remote, _stream, _write
+from intendant_connector_file._parameters import Append, FileSettings, List, Parse, Read, Write
+from intendant_connector_file._read import How
+from intendant_connector_file._remote import Bucket, Elsewhere, Store, Target
 
 __all__ = ["Append", "FileConnector", "FileSettings", "List", "Read", "Write"]
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 ResultT = TypeVar("ResultT")
-ReadFormat = Literal["auto", "text", "json", "jsonl", "csv", "parquet", "mbox", "eml", "bytes-base64"]
-WriteFormat = Literal["auto", "text", "json", "jsonl", "csv", "markdown"]
-WholeFormat = Literal["auto", "text", "json", "jsonl", "csv", "markdown", "bytes-base64"]
 WILD = frozenset("*?[")
-MAX_FILES = 100_000
+LISTING_BYTES = 20_000_000
+"""Size of one page that lists a folder of a web server."""
 MANY = ("jsonl", "csv", "parquet", "mbox", "eml")
 """Formats with many records: those of several files are combined into one list."""
 DATA_KEYS = {"text": "text", "json": "data", "bytes-base64": "base64"}
-
-
-class FileSettings(Options):
-    """Settings of the connector."""
-
-    roots: tuple[Path, ...] = ()
-    """Folders in which files may be read and written, besides the working directory."""
-    working_folder: bool = True
-    """Whether the working directory of the process is allowed too."""
-    max_bytes: int = Field(default=1_000_000_000, ge=0)
-    """Upper limit for a step's own `max_bytes`."""
-    max_cells: int = Field(default=MAX_CELLS, ge=1)
-    """Maximum number of cells (rows times columns) of one CSV file."""
-    max_flow_bytes: int = Field(default=1_000_000_000_000, ge=0)
-    """Maximum size in bytes of the files of one step whose records are streamed; they are never in memory as a
-    whole."""
-    max_files: int = Field(default=MAX_FILES, ge=1)
-    """Maximum number of files that a pattern may match."""
-    read_seconds: float = Field(default=120.0, gt=0)
-    """Time limit in seconds for reading the files of one step."""
-
-
-class Table(Options):
-    """How to read a CSV."""
-
-    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
-    """CSV: the delimiter; by default detected (comma, semicolon, tab or bar)."""
-    skip: int = Field(default=0, ge=0, le=1000)
-    """CSV: number of lines to skip before the table, such as lines that name an account."""
-    header: bool = True
-    """CSV: whether the first row contains the column names; if not, rows are lists."""
-    ragged: Literal["fail", "pad"] = "fail"
-    """CSV: what to do about rows that are shorter or longer than the header."""
-    names: Literal["strict", "repair"] = "strict"
-    """CSV: `repair` makes up names for columns without a name or with a duplicate one: `column_4`, `name_2`."""
-    types: Literal["text", "auto"] = "text"
-    """CSV: `auto` converts columns that contain only numbers, or only true and false."""
-    decimal: Literal[".", ","] | None = None
-    """CSV: the decimal separator of numbers, with `types: auto`; `1.234,50` or `1,234.50` is then a number too.
-    The default is a point; a column in which `1.234` is ambiguous stays text."""
-
-    @property
-    def table(self) -> dict[str, Any]:
-        """These parameters alone."""
-        return self.model_dump(include=set(Table.model_fields))
-
-
-class _Place(Options):
-    """Which files to read."""
-
-    path: str = Field(min_length=1)
-    """A file, a folder of mails, or a pattern such as `mails/**/*.eml`; `reports.zip/2026/*.csv` reads from inside
-    an archive."""
-    format: ReadFormat = "auto"
-    """By default determined by the file extension."""
-    encoding: str | None = None
-    """Text encoding; by default what the byte order mark says, else UTF-8."""
-    max_bytes: int = Field(default=50_000_000, ge=0)
-    """Maximum total size of the files in bytes. Larger files are refused; records of CSV and JSONL are streamed
-    instead, unless the step sets this limit itself."""
-    records: Literal["auto", "list", "reference"] = "auto"
-    """CSV and JSONL: `reference` leaves the records in the file, and later steps stream them; `list` reads all of
-    them now. `auto` decides by size."""
-
-
-class Read(Table, _Place):
-    """What to read, and how."""
-
-    links: bool = True
-    """HTML mails: whether the address of a link is added after its text."""
-    attachments: Literal["names", "content"] = "names"
-    """Mails: `content` adds to each attachment its content in Base64, and as `file` a name to save it under."""
-
-    @property
-    def flows(self) -> bool | None:
-        """Whether records are streamed: always, never, or (None) if they are too many for memory."""
-        if self.records == "auto":
-            return False if "max_bytes" in self.model_fields_set else None
-        return self.records == "reference"
-
-
-class Parse(Table):
-    """What the text is, and how to read it."""
-
-    format: Literal["csv", "json", "jsonl", "eml", "mbox"] = "csv"
-
-
-class List(Options):
-    """Which files to list."""
-
-    path: str = Field(min_length=1)
-    """A pattern such as `inbox/*.pdf`, or a folder."""
-
-
-class Write(Options):
-    """Where to write, and how."""
-
-    path: str = Field(min_length=1)
-    format: WholeFormat = "auto"
-    """By default determined by the file extension; otherwise text for text, and JSON for data."""
-    encoding: str = "utf-8"
-    mode: Literal["replace", "create"] = "replace"
-    """`create` refuses to overwrite a file with different content."""
-
-
-class Append(Options):
-    """Where to append, and how."""
-
-    path: str = Field(min_length=1)
-    format: WriteFormat = "auto"
-    encoding: str | None = None
-    """By default the encoding of the file: what its byte order mark says, else UTF-8."""
 
 
 class FileConnector(Connector):
@@ -169,6 +58,13 @@ class FileConnector(Connector):
         Raises:
             ConnectorError: Nothing matches, or a file is outside the roots, too large, or malformed.
         """
+        if parameters.max_bytes > self.settings.max_bytes:
+            raise ConnectorError(
+                f"`max_bytes` is at most {self.settings.max_bytes}",
+                hint="see the setting max_bytes of connector:file",
+            )
+        if _remote.is_remote(parameters.path):
+            return await self._read_elsewhere(parameters, call.notes)
         return await self._watched(partial(self._read, call), parameters)
 
     @operation(side_effects=False)
@@ -189,7 +85,7 @@ class FileConnector(Connector):
 
     def _parsed(self, texts: list[str], notes: list[str], parameters: Parse, watch: Watch) -> list[Json]:
         table = {**parameters.table, "max_cells": self.settings.max_cells}
-        how = _read.How("utf-8", table, True, watch, notes)
+        how = How("utf-8", table, True, watch, notes)
         found: list[Json] = []
         for number, text in enumerate(texts, 1):
             name = Path("the text" if len(texts) == 1 else f"text {number}")
@@ -199,9 +95,25 @@ class FileConnector(Connector):
             found.append(value)
         return found
 
+    def doubts(self, name: str, given: Mapping[str, Json]) -> Iterator[str]:
+        """Files elsewhere that the settings do not admit."""
+        path, s3 = given.get("path"), given.get("s3")
+        if not isinstance(path, str) or not _remote.is_remote(path) or "{{" in path:
+            return
+        endpoint = s3.get("endpoint") if isinstance(s3, dict) else None
+        try:
+            _refuse_writing(path) if name in ("write", "append") else Target.of(path).check(self.settings.places)
+        except ConnectorError as error:
+            yield f"{error.message}; {error.hint}"
+        for url in (path, endpoint):
+            if isinstance(url, str) and (refused := self._addresses().refused(url)) is not None:
+                yield f"{refused.message}; {refused.hint}"
+
     def files(self, name: str, given: Mapping[str, Json], folder: str) -> LocalFiles | None:
         """The file, or the archive that it is in."""
         path, roots = given.get("path"), self._roots(folder)
+        if isinstance(path, str) and _remote.is_remote(path):
+            return None
         if not isinstance(path, str) or not path:
             return LocalFiles(roots, writes=("{{ }}",) if name in ("write", "append") else ())
         if name in ("write", "append"):
@@ -216,7 +128,7 @@ class FileConnector(Connector):
     def _roots(self, folder: str) -> FileRoots:
         own = [Path(), Path(folder)] if self.settings.working_folder else []
         beside = folder if own else ""
-        return FileRoots((*own, *self.settings.roots), self.settings.max_files, beside=beside)
+        return FileRoots((*own, *self.settings.folders), self.settings.max_files, beside=beside)
 
     def _found(self, path: str, call: ConnectorCall, watch: Watch) -> tuple[str, list[Path]]:
         """The path, as found in the workflow file's folder or the working directory, and the files."""
@@ -240,11 +152,6 @@ class FileConnector(Connector):
             raise
 
     def _read(self, call: ConnectorCall, parameters: Read, watch: Watch) -> Json | RecordSource:
-        if parameters.max_bytes > self.settings.max_bytes:
-            raise ConnectorError(
-                f"`max_bytes` is at most {self.settings.max_bytes}",
-                hint="see the setting max_bytes of connector:file",
-            )
         roots = self.roots(call)
         if (inside := _archive.split(parameters.path)) is not None:
             return self._archived(inside, parameters, call, watch)
@@ -256,24 +163,21 @@ class FileConnector(Connector):
             raise ConnectorError(
                 f"no file matches {parameters.path}", hint="patterns: * in a name, ** for folders"
             )
-        table = {**parameters.table, "max_cells": self.settings.max_cells}
-        if (source := self._flowing(roots, paths, parameters, table, call.notes)) is not None:
+        how = self._how(parameters, watch, call.notes)
+        if (source := self._flowing(roots, paths, parameters, how.table, call.notes)) is not None:
             return source
-        how = _read.How(
-            parameters.encoding, table, parameters.links, watch, call.notes, parameters.attachments == "content"
-        )
         left = parameters.max_bytes
-        found: list[tuple[Path, str, Json]] = []
+        found: list[tuple[str, str, Json]] = []
         for path in paths:
             watch.look()
             kind = _read.format_of(path, parameters.format)
             if kind == "parquet":
                 real = roots.resolve(path)
-                found.append((path, kind, _flow.held(_flow.parquet(real), table["max_cells"], path.name)))
+                found.append((str(path), kind, _flow.held(_flow.parquet(real), how.table["max_cells"], path.name)))
                 continue
             data = load_file(roots.resolve(path), left)
             left -= len(data)
-            found.append((path, kind, _read.read(data, path, kind, how)))
+            found.append((str(path), kind, _read.read(data, path, kind, how)))
         return _together(found) if several else found[0][2]
 
     def _archived(self, inside: tuple[str, str], parameters: Read, call: ConnectorCall, watch: Watch) -> Json:
@@ -283,24 +187,102 @@ class FileConnector(Connector):
             raise ConnectorError(
                 f"{inside[0]} is not one archive", hint="name one, such as reports.zip/2026/*.csv"
             )
-        archive = self.roots(call).resolve(paths[0])
-        how = _read.How(
-            parameters.encoding,
-            {**parameters.table, "max_cells": self.settings.max_cells},
-            parameters.links,
-            watch,
-            call.notes,
-            parameters.attachments == "content",
-        )
-        found: list[tuple[Path, str, Json]] = []
-        bounds = (parameters.max_bytes, self.settings.max_files)
-        for name, data in _archive.members(archive, inside[1], *bounds):
-            watch.look()
+        how = self._how(parameters, watch, call.notes)
+        return self._unpacked(self.roots(call).resolve(paths[0]), inside[1], parameters, how)
+
+    def _how(self, parameters: Read, watch: Watch, notes: list[str]) -> How:
+        table = {**parameters.table, "max_cells": self.settings.max_cells}
+        content = parameters.attachments == "content"
+        return How(parameters.encoding, table, parameters.links, watch, notes, content)
+
+    def _unpacked(self, archive: Path, pattern: str, parameters: Read, how: How) -> Json:
+        found: list[tuple[str, str, Json]] = []
+        for name, data in _archive.members(archive, pattern, parameters.max_bytes, self.settings.max_files):
+            how.watch.look()
             kind = _read.format_of(Path(name), parameters.format)
             if kind == "parquet":
                 raise ConnectorError(f"{name}: Parquet is not read within an archive", hint="unpack it before")
-            found.append((Path(name), kind, _read.read(data, Path(name), kind, how)))
-        return _together(found) if WILD & set(inside[1]) else found[0][2]
+            found.append((name, kind, _read.read(data, Path(name), kind, how)))
+        return _together(found) if WILD & set(pattern) else found[0][2]
+
+    # --- files elsewhere ---
+
+    def _addresses(self) -> Addresses:
+        return Addresses(self.settings.allow, setting=f"plugins.settings.{self.key}.allow")
+
+    async def _read_elsewhere(self, parameters: Read, notes: list[str]) -> Json:
+        if parameters.flows:
+            raise ConnectorError(
+                "`records: reference` takes files of this machine", hint="leave `records` out, or save them before"
+            )
+        place, inside = _remote.split(parameters.path)
+        target = Target.of(place)
+        async with self._store(target, parameters, parameters.max_bytes) as (store, look):
+            entries = await _remote.chosen(store, target, self.settings.max_files, look)
+            if inside and target.pattern:
+                raise ConnectorError(f"{place} is not one archive", hint="name one, such as s3://b/r.zip/*.csv")
+            loaded = await _remote.load_all(store, entries, parameters.max_bytes)
+        work = partial(self._parsed_elsewhere, loaded, inside, notes, bool(target.pattern))
+        return await self._watched(work, parameters)
+
+    @asynccontextmanager
+    async def _store(
+        self, target: Target, given: Elsewhere, most: int
+    ) -> AsyncIterator[tuple[Store, Callable[[], None]]]:
+        """What holds the files, and what ends a search that takes too long; the time of all is bounded."""
+        target.check(self.settings.places)
+        seconds = self.settings.read_seconds
+        store: Store
+        if target.scheme == "s3":
+            from intendant_connector_file._s3_files import S3Files
+
+            store = S3Files(given.s3 or Bucket(), self._addresses(), self.settings.seconds)
+        else:
+            from intendant_connector_file._web_files import Reach, WebFiles
+
+            about = {
+                "allow": list(self.settings.allow),
+                "seconds": self.settings.seconds,
+                "max_bytes": max(most, LISTING_BYTES),
+            }
+            store = WebFiles(Reach(about), given.auth.headers() if given.auth else {})
+        try:
+            async with asyncio.timeout(seconds):
+                yield store, Watch(seconds).look
+        except TimeoutError:
+            raise ConnectorError(
+                f"reading took longer than {seconds:g} s", hint="see the setting read_seconds of connector:file"
+            ) from None
+        finally:
+            await store.close()
+
+    def _parsed_elsewhere(
+        self,
+        loaded: Sequence[tuple[str, bytes]],
+        inside: str,
+        notes: list[str],
+        several: bool,
+        parameters: Read,
+        watch: Watch,
+    ) -> Json:
+        how, found = self._how(parameters, watch, notes), list[tuple[str, str, Json]]()
+        for address, data in loaded:
+            watch.look()
+            path = Path(_remote.name_of(address))
+            kind = _read.format_of(path, parameters.format)
+            if inside or kind == "parquet":
+                with TemporaryDirectory(prefix="intendant-") as folder:
+                    copy = Path(folder).resolve() / path.name
+                    copy.write_bytes(data)
+                    if inside:
+                        return self._unpacked(copy, inside, parameters, how)
+                    value: Json = _flow.held(_flow.parquet(copy), self.settings.max_cells, path.name)
+            else:
+                value = _read.read(data, path, kind, how)
+            if kind in ("mbox", "eml"):
+                value = [{**mail, "path": address} for mail in value]
+            found.append((address, kind, value))
+        return _together(found) if several else found[0][2]
 
     def _flowing(
         self,
@@ -333,11 +315,20 @@ class FileConnector(Connector):
 
     @operation(side_effects=False)
     async def list(self, parameters: List, call: ConnectorCall) -> Json:
-        """List files: path, name, size in bytes, and when they were modified (ISO 8601, UTC).
+        """List files: path, name, size in bytes, and when they were modified (ISO 8601, UTC); web servers do not
+        tell the last two, which are null.
 
         Raises:
             ConnectorError: The path is no pattern and not there, or outside the roots.
         """
+        if _remote.is_remote(parameters.path):
+            target = Target.of(parameters.path)
+            async with self._store(target, parameters, LISTING_BYTES) as (store, look):
+                entries = await _remote.listed(store, target, self.settings.max_files, look)
+            return [
+                {"path": entry.address, "name": entry.name, "size": entry.size, "modified": entry.modified}
+                for entry in entries
+            ]
         return await self._watched(partial(self._list, call), parameters)
 
     def _list(self, call: ConnectorCall, parameters: List, watch: Watch) -> Json:
@@ -359,6 +350,7 @@ class FileConnector(Connector):
         return await asyncio.to_thread(self._write, parameters, call)
 
     def _write(self, parameters: Write, call: ConnectorCall) -> Json:
+        _refuse_writing(parameters.path)
         path, value = self.roots(call).writable(parameters.path), call.input
         kind = _write.format_of(path, parameters.format, value)
         if isinstance(value, RecordStream):
@@ -382,20 +374,30 @@ class FileConnector(Connector):
         return await asyncio.to_thread(self._append, parameters, call)
 
     def _append(self, parameters: Append, call: ConnectorCall) -> Json:
+        _refuse_writing(parameters.path)
         path, value = self.roots(call).writable(parameters.path), call.input
         kind = _write.format_of(path, parameters.format, value)
         data = _write.append(path, value, kind, parameters.encoding)
         return _write.receipt(parameters.path, data)
 
 
-def _together(found: list[tuple[Path, str, Json]]) -> Json:
+def _refuse_writing(path: str) -> None:
+    if _remote.is_remote(path):
+        raise ConnectorError(
+            f"{path[:100]} is not a file of this machine, and is only read",
+            hint="write it to a file here, or send it with `uses: http.put`",
+            delivered=False,
+        )
+
+
+def _together(found: list[tuple[str, str, Json]]) -> Json:
     """Several files: the records of all in one list; for other formats, one record per file."""
     result: list[Json] = []
     for path, kind, value in found:
         if kind in MANY:
             result += value
         else:
-            result.append({"path": str(path), DATA_KEYS[kind]: value})
+            result.append({"path": path, DATA_KEYS[kind]: value})
     return result
 
 

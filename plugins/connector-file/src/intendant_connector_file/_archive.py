@@ -80,8 +80,11 @@ class _Match:
     def __init__(self, pattern: str) -> None:
         if pattern.endswith("**"):
             pattern += "/*"
+        parts = PurePosixPath(pattern).parts
         self._parts = [
-            None if part == "**" else re.compile(translate(part)) for part in PurePosixPath(pattern).parts
+            None if part == "**" else re.compile(translate(part))
+            for index, part in enumerate(parts)
+            if part != "**" or parts[index - 1 : index] != ("**",)
         ]
 
     def __call__(self, name: str) -> bool:

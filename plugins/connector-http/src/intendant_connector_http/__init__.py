@@ -13,6 +13,7 @@ from intendant.plugin import (
     Effect,
     Fetched,
     HttpAsk,
+    HttpAuth,
     Json,
     NetworkConnector,
     NetworkSettings,
@@ -21,10 +22,9 @@ from intendant.plugin import (
     operation,
     shown,
 )
-from intendant_connector_http._auth import Auth
 from intendant_connector_http._paging import Paging, items_of, next_ask, short_of, unread_pages
 
-__all__ = ["Auth", "Delete", "Get", "HttpConnector", "HttpSettings", "Paging", "Post", "Put", "Request"]
+__all__ = ["Delete", "Get", "HttpConnector", "HttpSettings", "Paging", "Post", "Put", "Request"]
 
 Scalar = str | int | float | bool
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -48,7 +48,7 @@ class _Common(Options):
         default_factory=dict
     )
     """Query parameters; a list repeats the name, null omits it."""
-    auth: Auth | None = None
+    auth: HttpAuth | None = None
     """Credentials: `bearer: "{{ secrets.NAME }}"`, or `user` and `password`, or `header` and `value`."""
     answer: Literal["auto", "json", "text", "full"] = "auto"
     """`auto` parses a response as data if its content type is JSON or JSON lines, and returns text otherwise;

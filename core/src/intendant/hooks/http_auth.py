@@ -1,13 +1,13 @@
-"""Credentials of a request."""
+"""Credentials of requests over HTTP, as steps give them."""
 
 from base64 import b64encode
 
 from pydantic import Field, model_validator
 
-from intendant.plugin import Options
+from intendant.model.requests import Options
 
 
-class Auth(Options):
+class HttpAuth(Options):
     """Credentials; give their values as `{{ secrets.NAME }}`."""
 
     bearer: str | None = Field(default=None, repr=False)
@@ -21,7 +21,7 @@ class Auth(Options):
     """The value of that header."""
 
     @model_validator(mode="after")
-    def _one_way(self) -> "Auth":
+    def _one_way(self) -> "HttpAuth":
         ways = [self.bearer is not None, self.user is not None, self.header is not None]
         if sum(ways) != 1:
             raise ValueError("give one of `bearer`, `user` with `password`, and `header` with `value`")
