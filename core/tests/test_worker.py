@@ -16,7 +16,7 @@ from sqlalchemy import event
 from intendant import IntendantError, RunExists, Workflow
 from intendant.events import Suspended
 from intendant.model.results import RunStatus
-from intendant.pilot import heartbeats, worker_loop as worker_module
+from intendant.pilot import heartbeats, resuming, worker_loop as worker_module
 from intendant.pilot.run_triggers import Trigger, due_times, inputs_of, load_triggers
 from intendant.pilot.worker_loop import Worker
 from intendant.plugin import IntentHandler, IntentSpec, StepResult
@@ -186,6 +186,47 @@ async def test_several_workers_go_on_with_each_run_once(url) -> None:
         assert (len(ended), len(set(ended))) == (20, 20)
         assert not [item.error for part in done for item in part if item.error], "to be too late is no failure"
         assert sum(len(copy.done) for copy in copies) == 20
+
+
+async def test_a_due_run_that_one_worker_took_is_left_alone_by_the_others_for_a_time(url, monkeypatch) -> None:
+    copy, verified = Copy(), []
+    check_record = resuming.check_record
+
+    async def counted(store, run_id):
+        verified.append(run_id)
+        await check_record(store, run_id)
+
+    monkeypatch.setattr(resuming, "check_record", counted)
+    async with engine(copy, db=url) as service:
+        store = service._engine.store
+        run_id = (await service.run(Workflow.parse(ASKING))).run_id
+        await store.do(approvals.decide(run_id, "ask", "ann", "approved"))
+        now, before = time() + 1, await row_of(service, run_id)
+        assert await store.do(liveness.take_due(run_id, now, now + 10))
+        assert not await store.do(liveness.take_due(run_id, now, now + 10)), "it is taken"
+        assert await Worker(service._engine).run_segment(run_id) == "elsewhere"
+        assert (await row_of(service, run_id)).epoch == before.epoch
+        assert await store.do(liveness.due_runs(service._engine.tenant, now + 9.9, 10)) == []
+        assert [due.id for due in await store.do(liveness.due_runs(service._engine.tenant, now + 10, 10))] == [
+            run_id
+        ]
+        assert verified == [], "a worker that comes too late reads no record"
+        # The worker that took it died before it claimed the run.
+        monkeypatch.setattr("intendant.record.store.clock.time", lambda: now + 10)
+        assert [item.result.status for item in await work(service)] == ["completed"]
+        assert (copy.done, verified) == (["after"], [run_id])
+
+
+async def test_a_run_is_taken_only_while_it_waits_and_is_due(url) -> None:
+    async with engine(Copy(), db=url) as service:
+        store = service._engine.store
+        run_id = (await service.run(Workflow.parse(SOON))).run_id
+        due = (await row_of(service, run_id)).due_at
+        assert not await store.do(liveness.take_due(run_id, due - 1, due + 9)), "it is not due"
+        assert (await row_of(service, run_id)).due_at == due
+        ended = (await service.run(Workflow.parse(CHAIN))).run_id
+        assert await store.do(liveness.take_due(ended, due, due + 9)), "what is wrong with it is found out later"
+        assert (await row_of(service, ended)).due_at is None
 
 
 async def test_a_run_that_is_taken_over_meanwhile_is_elsewhere_and_no_failure(url) -> None:

@@ -37,6 +37,8 @@ LONGEST_PAUSE_SECONDS = 3600.0
 LONGEST_OUTAGE_PAUSE_SECONDS = 10.0
 SUBMITTED_SECONDS = 60.0
 """A run that was submitted, and is due all the same after so long, is submitted again."""
+TAKEN_SECONDS = 10.0
+"""A run that was taken, and not claimed for so long, may be taken by another worker."""
 LONGEST_DRAIN_SECONDS = 86_400.0
 """A worker that is stopped waits for what it is at; a second signal does not."""
 IDLE_SECONDS = 0.02
@@ -243,7 +245,11 @@ class Worker:
 
     async def run_segment(self, run_id: str) -> str:
         """Go on with a run until it ends or has to wait; see `Runner.run_segment`."""
+        store = self._engine.store
         try:
+            now = store.now()
+            if not await store.do(liveness.take_due(run_id, now, now + TAKEN_SECONDS)):
+                return "elsewhere"
             result = await self._service.resume(run_id)
         except (RunActive, Fenced):
             return "elsewhere"

@@ -5,12 +5,12 @@ None of it belongs to the record: it says what processes should do, not what hap
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, case, func, literal, literal_column, or_, select, update  # noqa: TID253
+from sqlalchemy import Connection, bindparam, case, func, literal, literal_column, or_, select, update  # noqa: TID253
 
 from intendant.model.errors import IntendantError
 from intendant.record.rows import Fence, RunRow
 from intendant.record.store.session import session_of
-from intendant.record.store.statements import Work, columns
+from intendant.record.store.statements import Statement, Work, columns
 from intendant.record.store.tables import budget, event, run
 
 WAITING = run.c.status == literal_column("'waiting'")
@@ -79,6 +79,41 @@ def due_runs(tenant: str, now: float, limit: int) -> Work[list[Due]]:
         .limit(limit)
     )
     return lambda connection: [Due._make(row) for row in connection.execute(query)]
+
+
+_TAKE_DUE = Statement(
+    update(run)
+    .where(run.c.id == bindparam("of"), WAITING, run.c.due_at <= bindparam("now"))
+    .values(due_at=bindparam("later"))
+)
+_IS_POSTPONED = Statement(
+    select(run.c.id).where(run.c.id == bindparam("of"), WAITING, run.c.due_at > bindparam("now"))
+)
+
+
+def take_due(run_id: str, now: float, until: float) -> Work[bool]:
+    """Postpone a run that waits and is due, so that other workers leave it alone.
+
+    To claim a run, a worker first reads and verifies its whole record: only one worker needs to. This is no lock,
+    the epoch of a claim decides which worker owns the run. If a worker dies before its claim, the run is due again
+    at *until*.
+
+    Args:
+        run_id: The run.
+        now: The database's time, in seconds since 1970.
+        until: When other workers may take it.
+
+    Returns (when the work is done):
+        False if another worker has just taken the run.
+    """
+
+    def work(connection: Connection) -> bool:
+        if _TAKE_DUE(connection, of=run_id, now=now, later=until).rowcount:
+            return True
+        # The worker of the run may have died, or a person decided: the claim finds out if the run can go on.
+        return _IS_POSTPONED(connection, of=run_id, now=now).fetchone() is None
+
+    return work
 
 
 def next_due(tenant: str) -> Work[float | None]:
