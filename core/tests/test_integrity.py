@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from time import sleep
 
@@ -29,7 +30,16 @@ from intendant.plugin import (
     operation,
 )
 from intendant.record.journal import Journal
-from intendant.record.rows import ApprovalRow, BudgetRow, HoldRow, RunRow, SignalRow, Spent
+from intendant.record.rows import (
+    ApprovalRow,
+    BudgetRow,
+    EventRow,
+    HoldRow,
+    RunRow,
+    SignalRow,
+    Spent,
+    said_by_columns,
+)
 from intendant.record.store import (
     Store,
     approvals,
@@ -45,8 +55,11 @@ from intendant.record.store import (
     runs,
     sent_signals,
     triggers,
+    verification,
 )
+from intendant.record.store.chain import FIRST_HASH, fault_of, link
 from intendant.record.store.digests import COVERED, OUTSIDE
+from intendant.record.store.known_chain import KnownChain
 from intendant.record.store.spend_report import apart
 from intendant.record.store.tables import metadata
 from intendant.testing import ScriptedProvider, engine
@@ -710,3 +723,155 @@ async def test_what_is_changed_is_found_on_every_database(url, table) -> None:
     broken = (await store.do(integrity.verify())).broken
     assert {fault.table for fault in broken} & {table, "window"}
     await asyncio.to_thread(store.close)
+
+
+# --- the chain of everything, verified once ---
+
+
+class Counting(KnownChain):
+    """Counts the events that it verifies."""
+
+    count = 0
+
+    def add(self, event) -> bool:
+        self.count += 1
+        return super().add(event)
+
+
+def learned(path: Path, keys=()) -> Counting:
+    chain = Counting(keys)
+    found_with(chain, path, "none")
+    return chain
+
+
+def found_with(chain: KnownChain, path: Path, run_id: str):
+    while (found := apart(f"sqlite:///{path}", integrity.verify_run(run_id, chain))) is None:
+        pass
+    return found.broken
+
+
+def runs_in(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [row[0] for row in connection.execute("SELECT id FROM run ORDER BY id")]
+
+
+def events_of(path: Path, chain: str) -> list[EventRow]:
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT * FROM event WHERE run_id = ? ORDER BY seq", [chain])
+        names = [column[0] for column in rows.description]
+        return [EventRow(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+@pytest.mark.parametrize("at_once", [2, 3, 2000])
+def test_a_run_is_verified_with_what_is_known_and_only_new_events_are_read(made, signed, monkeypatch, at_once):
+    monkeypatch.setattr(verification, "AT_ONCE", at_once)
+    for path, keys in ((made[0], []), (signed, [KEY]), (signed, [])):
+        chain = learned(path, keys)
+        assert chain.last == chain.count == len(events_of(path, "*"))
+        assert [found_with(chain, path, run_id) for run_id in runs_in(path)] == [[]] * 3
+        assert chain.count == chain.last, "nothing was verified twice"
+
+
+@pytest.mark.parametrize("column", [column.name for column in metadata.tables["event"].columns])
+def test_an_event_that_names_a_run_and_was_changed_after_it_was_verified_is_found(made, tmp_path, column) -> None:
+    path, run_id = made
+    naming = [event.seq for event in events_of(path, "*") if run_id in (event.commits or "")]
+    assert len(naming) > 1
+    for seq in naming:
+        copy = Path(shutil.copy(path, tmp_path / "x.db"))
+        chain = learned(copy)
+        new = f'"{column}" + 1000' if column in ("seq", "at") else f"""coalesce("{column}", '') || 'x'"""
+        assert harm(copy, f"UPDATE event SET \"{column}\" = {new} WHERE run_id = '*' AND seq = {seq}") == 1
+        assert found_with(chain, copy, run_id) == found(copy, run_id=run_id).broken != []
+        copy = Path(shutil.copy(path, tmp_path / "x.db"))
+        harm(copy, f"DELETE FROM event WHERE run_id = '*' AND seq = {seq}")
+        assert found_with(learned(path), copy, run_id)
+
+
+def test_a_gap_longer_than_what_is_read_at_once_is_found(made, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(verification, "AT_ONCE", 2)
+    path, run_id = made
+    for last in range(8):
+        copy = Path(shutil.copy(path, tmp_path / "x.db"))
+        chain = KnownChain()
+        assert all(map(chain.add, events_of(path, "*")[:last]))
+        harm(copy, f"DELETE FROM event WHERE run_id = '*' AND seq > {last} AND seq < {last + 4}")
+        assert found_with(chain, copy, run_id)
+
+
+@pytest.mark.sampled(40)
+@pytest.mark.parametrize(("table", "column", "kind"), COLUMNS, ids=str)
+def test_with_what_is_known_the_same_faults_of_a_run_are_found(made, tmp_path, table, column, kind) -> None:
+    path, _ = made
+    chain = learned(path)
+    number = isinstance(kind, Integer | BigInteger | Float)
+    new = f'coalesce("{column}", 6) + 1' if number else f"""coalesce("{column}", '') || 'x'"""
+    copy = Path(shutil.copy(path, tmp_path / "x.db"))
+    # One row after the other: a key may be there already.
+    harm(copy, f'UPDATE OR IGNORE "{table}" SET "{column}" = {new}')
+    for run_id in runs_in(path):
+        of_run = [fault for fault in found(copy, run_id=run_id).broken if fault.key.partition("/")[0] != "*"]
+        assert set(of_run) <= set(found_with(chain, copy, run_id))
+
+
+def test_what_is_appended_later_is_verified_as_well(copy, made, tmp_path) -> None:
+    path, run_id = made
+    chain = learned(path)
+    last = chain.last
+
+    async def more() -> None:
+        store = Store(f"sqlite:///{copy}")
+        await store.do(limits.set_limit("agent:other", "day", 7, None))
+        await asyncio.to_thread(store.close)
+
+    asyncio.run(more())
+    settle(copy)
+    assert found_with(chain, copy, run_id) == []
+    assert chain.last == chain.count > last
+    harm(copy, f"UPDATE event SET commits = replace(commits, '7', '8') WHERE run_id = '*' AND seq = {chain.last}")
+    assert found_with(learned(path), copy, run_id), "a new event that was changed"
+    assert found_with(chain, path, run_id) == [], "an older copy was put in its place: it is read as a whole"
+    assert chain.last == 0
+
+
+def test_signatures_are_verified_where_there_are_keys(signed, made) -> None:
+    events = events_of(signed, "*")
+    other = b"another key"
+
+    def known(keys, *rows) -> list[bool]:
+        chain = KnownChain(keys)
+        return [chain.add(row) for row in rows]
+
+    first, second = events[:2]
+    assert known([KEY], first, second) == known([], first, second) == [True, True]
+    assert known([other], first) == [False]
+    assert known([other, KEY], first) == [True]
+    assert known([KEY], first, second._replace(mac=None)) == [True, False]
+    assert known([], first, second._replace(mac=None)) == [True, True]
+    assert known([KEY], first._replace(mac=None), second) == [True, True], "signed from some time on"
+    assert known([KEY], first._replace(mac=second.mac)) == [False]
+    assert known([], first._replace(mac="x")) == known([KEY], first._replace(mac="x")) == [False]
+    assert known([KEY], second) == known([KEY], first, first)[1:] == [False], "the next number is asked for"
+    late = KnownChain([KEY])
+    unsigned = first._replace(mac=None)
+    assert [late.add(unsigned), late.add(second)] == [True, True]
+    assert [late.has(unsigned), late.has(second)] == [True, True], "the first was written before there was a key"
+    assert not late.has(second._replace(mac=None))
+    path, run_id = made
+    assert [fault.reason for fault in found_with(learned(path, [KEY]), path, run_id)], "no event is signed"
+
+
+def test_an_event_whose_hash_was_recomputed_is_not_the_one_that_is_known(made) -> None:
+    """All later events could be recomputed as well: what the process has in memory still differs."""
+    chain, events = KnownChain(), events_of(made[0], "*")
+    assert all(map(chain.add, events))
+    for event in events:
+        previous = events[event.seq - 2].hash if event.seq > 1 else FIRST_HASH
+        forged = event._replace(data='{"rows": 7}')
+        forged = forged._replace(hash=link(previous, forged.data, forged.commits, said_by_columns(forged)))
+        assert fault_of(forged, event.seq, previous) == ""
+        assert chain.has(event)
+        assert not chain.has(forged)
+    assert not chain.has(events[0]._replace(seq=0))
+    assert not chain.has(events[0]._replace(seq=chain.last + 1))
+    assert not chain.has(events[0]._replace(seq="1"))

@@ -20,7 +20,7 @@ from intendant.pilot.process_names import has_ended
 from intendant.planning.decided import Plan
 from intendant.record.journal import Journal
 from intendant.record.rows import BudgetRow, RunRow, StepRow
-from intendant.record.store import erasure, integrity, runs
+from intendant.record.store import erasure, runs
 
 if TYPE_CHECKING:
     from intendant.record.store import Store
@@ -110,7 +110,7 @@ async def check_record(store: "Store", run_id: str) -> None:
     Raises:
         RecordBroken: It is not; says what is wrong.
     """
-    found = await store.do(integrity.verify(run_id, store.keys))
+    found = await store.verified(run_id)
     if found.broken:
         first = found.broken[0]
         more = f", and {len(found.broken) - 1} faults more" if len(found.broken) > 1 else ""

@@ -38,7 +38,7 @@ async def read_run(
         RecordBroken: It was changed so that it cannot be read.
     """
     from intendant.record.journal import moment_text
-    from intendant.record.store import browsing, integrity, runs
+    from intendant.record.store import browsing, runs
 
     row = await store.do(runs.find_run(run_id, tenant))
     if step is not None or kinds:
@@ -50,7 +50,7 @@ async def read_run(
             return found | {"began": began[0] if began else ""}
         except UNREADABLE as error:
             raise broken_record(row.id, [], error) from None
-    verified = await store.do(integrity.verify(row.id, store.keys))
+    verified = await store.verified(row.id)
     broken = [fault._asdict() for fault in verified.broken]
     try:
         return await _everything(store, row, broken, await store.do(runs.events_of(row.id)))

@@ -5,11 +5,12 @@ commitments to the rows that were written with them: see `digests`.
 
 import hmac
 import json
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
 from time import time
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy import bindparam, select  # noqa: TID253
 
@@ -20,6 +21,7 @@ from intendant.record.store.statements import Statement
 from intendant.record.store.tables import event
 
 FIRST_HASH = "0" * 64
+_MAC = re.compile("[0-9a-f]{8}:[0-9a-f]{64}")
 KNOWN_HEADS = 10_000
 """Far more than there are rows in a batch: a head whose rows are still buffered must not be evicted."""
 _UNKNOWN = (-1, "")
@@ -94,6 +96,11 @@ SAID = ("run_id", "type", "step_id", "severity", "at")
 def mac_of(key: bytes, digest: str) -> str:
     """The signature of an event: the id of the key, and the HMAC-SHA256 of its hash under that key."""
     return f"{key_id(key)}:{hmac.digest(key, digest.encode(), 'sha256').hex()}"
+
+
+def is_mac(text: Any) -> TypeGuard[str]:
+    """True for a text that looks like a signature."""
+    return isinstance(text, str) and _MAC.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=16)

@@ -4,7 +4,7 @@ from asyncio import Future
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine  # noqa: TID253
 from sqlalchemy.exc import SQLAlchemyError  # noqa: TID253
@@ -15,8 +15,12 @@ from intendant.record.rows import Fence, NewEvent
 from intendant.record.store import database
 from intendant.record.store.database import Durability
 from intendant.record.store.keys import read_keys
+from intendant.record.store.known_chain import KnownChain
 from intendant.record.store.statements import Work
 from intendant.record.store.writer import Writer
+
+if TYPE_CHECKING:
+    from intendant.record.store.verification import Verified
 
 ResultT = TypeVar("ResultT")
 
@@ -47,6 +51,7 @@ class Store:
     ) -> None:
         self.url = url or default_db()
         self.keys = read_keys(key_file)
+        self._known = KnownChain(self.keys)
         own_file = url is None
         engine = database.connect(self.url, durability)
         self._engine = engine
@@ -97,6 +102,18 @@ class Store:
     def _note(self, error: BaseException) -> None:
         if self._late is None:
             self._late = error
+
+    async def verified(self, run_id: str) -> "Verified":
+        """Verify the record of a run: its events, its rows, and what the chain of everything says of it.
+
+        Raises:
+            StoreError: The database cannot be used.
+        """
+        from intendant.record.store.integrity import verify_run
+
+        while (found := await self.do(verify_run(run_id, self._known))) is None:
+            pass
+        return found
 
     async def flush(self) -> None:
         """Wait until everything queued so far is committed."""
