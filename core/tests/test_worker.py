@@ -202,8 +202,8 @@ async def test_a_due_run_that_one_worker_took_is_left_alone_by_the_others_for_a_
         run_id = (await service.run(Workflow.parse(ASKING))).run_id
         await store.do(approvals.decide(run_id, "ask", "ann", "approved"))
         now, before = time() + 1, await row_of(service, run_id)
-        assert await store.do(liveness.take_due(run_id, now, now + 10))
-        assert not await store.do(liveness.take_due(run_id, now, now + 10)), "it is taken"
+        assert await store.do(liveness.take_due(run_id, now, now + 10)) is None
+        assert (await store.do(liveness.take_due(run_id, now, now + 10))).due_at == now + 10, "it is taken"
         assert await Worker(service._engine).run_segment(run_id) == "elsewhere"
         assert (await row_of(service, run_id)).epoch == before.epoch
         assert await store.do(liveness.due_runs(service._engine.tenant, now + 9.9, 10)) == []
@@ -222,11 +222,30 @@ async def test_a_run_is_taken_only_while_it_waits_and_is_due(url) -> None:
         store = service._engine.store
         run_id = (await service.run(Workflow.parse(SOON))).run_id
         due = (await row_of(service, run_id)).due_at
-        assert not await store.do(liveness.take_due(run_id, due - 1, due + 9)), "it is not due"
-        assert (await row_of(service, run_id)).due_at == due
+        assert (await store.do(liveness.take_due(run_id, due - 1, due + 9))).due_at == due, "it is not due"
         ended = (await service.run(Workflow.parse(CHAIN))).run_id
-        assert await store.do(liveness.take_due(ended, due, due + 9)), "what is wrong with it is found out later"
-        assert (await row_of(service, ended)).due_at is None
+        assert (await store.do(liveness.take_due(ended, due, due + 9))).due_at is None
+        assert await store.do(liveness.take_due("none", due, due + 9)) is None
+
+
+async def test_a_run_that_another_worker_is_at_or_has_completed_is_not_verified(url, monkeypatch) -> None:
+    copy, verified = Copy(seconds=0.2), []
+    check_record = resuming.check_record
+
+    async def counted(store, run_id):
+        verified.append(run_id)
+        await check_record(store, run_id)
+
+    monkeypatch.setattr(resuming, "check_record", counted)
+    async with engine(copy, db=url) as service:
+        run_id = await service.submit(Workflow.parse(CHAIN))
+        first = asyncio.ensure_future(Worker(service._engine).run_segment(run_id))
+        await copy.began.wait()
+        other = Worker(service._engine)
+        assert await other.run_segment(run_id) == "elsewhere"
+        assert await first == "completed"
+        assert await other.run_segment(run_id) == "elsewhere"
+        assert verified == [run_id]
 
 
 async def test_a_run_that_is_taken_over_meanwhile_is_elsewhere_and_no_failure(url) -> None:

@@ -26,6 +26,7 @@ from intendant.pilot.process_names import host_name
 from intendant.pilot.resuming import may_live
 from intendant.pilot.run_triggers import Firing, FolderWatch, Trigger, due_times, inputs_of
 from intendant.pilot.service import OrchestrationService
+from intendant.record.rows import RunRow
 from intendant.record.store import liveness, runs, schedules
 
 LOOK_SECONDS = 0.5
@@ -248,7 +249,8 @@ class Worker:
         store = self._engine.store
         try:
             now = store.now()
-            if not await store.do(liveness.take_due(run_id, now, now + TAKEN_SECONDS)):
+            row = await store.do(liveness.take_due(run_id, now, now + TAKEN_SECONDS))
+            if row is not None and _is_taken(row, now):
                 return "elsewhere"
             result = await self._service.resume(run_id)
         except (RunActive, Fenced):
@@ -279,3 +281,12 @@ class Worker:
         self._pauses[key] = (time() + pause, pause)
         log.warning("run_not_continued", run=what, error=error.message, again_in_seconds=pause)
         self._on_done(Done(why, what, error=error))
+
+
+def _is_taken(row: RunRow, now: float) -> bool:
+    """True if another worker has just taken a run, works on it, or has completed it."""
+    if row.status == RunStatus.waiting.value:
+        return row.due_at is not None and row.due_at > now
+    return row.status == RunStatus.completed.value or (
+        row.status == RunStatus.running.value and may_live(row, now)
+    )

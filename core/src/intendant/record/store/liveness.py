@@ -86,12 +86,10 @@ _TAKE_DUE = Statement(
     .where(run.c.id == bindparam("of"), WAITING, run.c.due_at <= bindparam("now"))
     .values(due_at=bindparam("later"))
 )
-_IS_POSTPONED = Statement(
-    select(run.c.id).where(run.c.id == bindparam("of"), WAITING, run.c.due_at > bindparam("now"))
-)
+_OF_RUN = Statement(select(*columns(run, RunRow)).where(run.c.id == bindparam("of")))
 
 
-def take_due(run_id: str, now: float, until: float) -> Work[bool]:
+def take_due(run_id: str, now: float, until: float) -> Work[RunRow | None]:
     """Postpone a run that waits and is due, so that other workers leave it alone.
 
     To claim a run, a worker first reads and verifies its whole record: only one worker needs to. This is no lock,
@@ -104,14 +102,14 @@ def take_due(run_id: str, now: float, until: float) -> Work[bool]:
         until: When other workers may take it.
 
     Returns (when the work is done):
-        False if another worker has just taken the run.
+        None if it was postponed; else the run as it is: another worker may have taken it, or work on it.
     """
 
-    def work(connection: Connection) -> bool:
+    def work(connection: Connection) -> RunRow | None:
         if _TAKE_DUE(connection, of=run_id, now=now, later=until).rowcount:
-            return True
-        # The worker of the run may have died, or a person decided: the claim finds out if the run can go on.
-        return _IS_POSTPONED(connection, of=run_id, now=now).fetchone() is None
+            return None
+        row = _OF_RUN(connection, of=run_id).fetchone()
+        return None if row is None else RunRow._make(row)
 
     return work
 
