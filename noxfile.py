@@ -265,6 +265,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/benchmarks/maps.py")
     session.run("python", "tests/benchmarks/ledger.py")
     session.run("python", "tests/benchmarks/dashboard.py")
+    session.run("python", "tests/benchmarks/waiting_runs.py")
     session.run("python", "tests/benchmarks/writer.py", "--kills", "50")
     session.run("python", "tests/benchmarks/ledger_trials.py", "--trials", "10000")
     session.run("python", "tests/benchmarks/records.py", "--gigabyte")

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from intendant import IntendantError, RunExists, Workflow
 from intendant.events import Suspended
@@ -215,6 +215,18 @@ async def test_a_due_run_that_one_worker_took_is_left_alone_by_the_others_for_a_
         monkeypatch.setattr("intendant.record.store.clock.time", lambda: now + 10)
         assert [item.result.status for item in await work(service)] == ["completed"]
         assert (copy.done, verified) == (["after"], [run_id])
+
+
+async def test_a_worker_verifies_what_all_runs_share_before_it_looks_for_runs(url) -> None:
+    async with engine(Copy(), db=url) as service:
+        for _ in range(3):
+            await service.run(Workflow.parse(CHAIN))
+    async with engine(Copy(), db=url) as service:
+        assert await work(service) == []
+        shared = await service._engine.store.do(
+            lambda c: c.execute(text("SELECT max(seq) FROM event WHERE run_id = '*'")).scalar()
+        )
+        assert service._engine.store._known.last == shared > 3
 
 
 async def test_a_run_is_taken_only_while_it_waits_and_is_due(url) -> None:

@@ -130,6 +130,7 @@ class Worker:
             until_idle: Return once nothing is due.
         """
         await self._engine.store.flush()  # opened, so that its clock is known before anything is compared with it
+        await self._engine.store.verify_shared()
         await self._dispatcher.start(self, worker=self._engine.worker, concurrency=self._concurrency)
         try:
             while True:

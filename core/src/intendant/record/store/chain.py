@@ -178,3 +178,16 @@ class Chains:
 def recorded(chain: str, kind: str = "recorded", **said: Any) -> NewEvent:
     """An event that says nothing itself, and carries commitments."""
     return NewEvent(chain, kind, None, "info", time(), json.dumps(said))
+
+
+def read_head(text: str) -> dict[str, tuple[int, str]]:
+    """A head as `Verified.head` says it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    for part in filter(None, text.strip().split(";")):
+        chain, seq, digest = part.rsplit(":", 2)
+        found[chain] = (int(seq), digest)
+    return found

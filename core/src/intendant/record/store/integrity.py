@@ -5,13 +5,14 @@ from typing import TypeVar
 
 from sqlalchemy import Connection  # noqa: TID253
 
+from intendant.record.store.chain import read_head
 from intendant.record.store.digests import BUDGET, WINDOW
 from intendant.record.store.known_chain import KnownChain
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
-from intendant.record.store.verification import BASE, Broken, Verification, Verified, of_a_run, read_head
+from intendant.record.store.verification import BASE, Broken, Verification, Verified, of_a_run
 
-__all__ = ["BASE", "Broken", "Verified", "bases", "read_head", "verify", "verify_run"]
+__all__ = ["BASE", "Broken", "Verified", "bases", "learn", "read_head", "verify", "verify_run"]
 
 ResultT = TypeVar("ResultT")
 
@@ -42,6 +43,15 @@ def verify_run(run_id: str, known: KnownChain) -> Work[Verified | None]:
         do the work again.
     """
     return _verifying(known.keys, None, lambda verification: verification.one(run_id, known))
+
+
+def learn(known: KnownChain) -> Work[bool | None]:
+    """Verify the next events of the chain that all runs share; returns None if there are more.
+
+    Args:
+        known: What was verified, of this database; it is added to.
+    """
+    return _verifying(known.keys, None, lambda verification: verification.learn(known))
 
 
 def _verifying(

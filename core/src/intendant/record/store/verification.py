@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table  # noqa: TID253
 
 from intendant.record.rows import EventRow
 from intendant.record.store import tables
-from intendant.record.store.chain import FIRST_HASH, fault_of, is_mac, key_id, mac_of
+from intendant.record.store.chain import FIRST_HASH, fault_of, is_mac, key_id, mac_of, read_head
 from intendant.record.store.digests import (
     APPROVAL,
     BUDGET,
@@ -187,18 +187,27 @@ class Verification:
         Returns:
             None if there are more new events in that chain than are verified at once.
         """
-        where = '"run_id" = ? AND "seq" >= ? ORDER BY "seq"'
-        rows = self._read(tables.event, where, [EVERYTHING, known.last], most=AT_ONCE)
-        events = [EventRow(**row) for row in rows]
-        fits = known.last == 0 or (events != [] and known.has(events.pop(0)))
-        fits = fits and all(map(known.add, events))
-        if fits and len(rows) == AT_ONCE and events:
+        fits = self.learn(known)
+        if fits is None:
             return None
         if not (fits and self._take_known(run_id, known)):
             known.clear()
             return self.all(run_id, "")
         self._run(run_id, None)
         return self._found
+
+    def learn(self, known: KnownChain) -> bool | None:
+        """Verify the next events of the chain of everything.
+
+        Returns:
+            True if all of them are known now, False if they do not fit what is known, None if there are more.
+        """
+        where = '"run_id" = ? AND "seq" >= ? ORDER BY "seq"'
+        rows = self._read(tables.event, where, [EVERYTHING, known.last], most=AT_ONCE)
+        events = [EventRow(**row) for row in rows]
+        fits = known.last == 0 or (events != [] and known.has(events.pop(0)))
+        fits = fits and all(map(known.add, events))
+        return None if fits and len(rows) == AT_ONCE and events else fits
 
     def _take_known(self, run_id: str, known: KnownChain) -> bool:
         """Take what the chain of everything says of a run; returns False if it is not as it is known."""
@@ -479,16 +488,3 @@ class Verification:
 def of_a_run(scope: str) -> bool:
     """True for the budget of a run or a step."""
     return scope.startswith(("run:", "step:"))
-
-
-def read_head(text: str) -> dict[str, tuple[int, str]]:
-    """A head as `Verified.head` says it.
-
-    Raises:
-        ValueError: It is none.
-    """
-    found: dict[str, tuple[int, str]] = {}
-    for part in filter(None, text.strip().split(";")):
-        chain, seq, digest = part.rsplit(":", 2)
-        found[chain] = (int(seq), digest)
-    return found
