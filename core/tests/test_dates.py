@@ -134,6 +134,13 @@ def test_what_is_no_date(text):
         "Dienstag, 12. Mai 2026",
         "mardi 12 mai 2026",
         "Tue 12.05.2026",
+        "May 12, 2026 2:30 PM",
+        "12 May 2026 2 PM",
+        "le 12 mai 2026 à 14h30",
+        "12 de maio de 2026 às 14:30",
+        "12/May/2026:14:30:00 +0000",
+        "Tue May 12 14:30:00 UTC 2026",
+        "Tue May 12 2026 14:30:00 GMT+0200 (Central European Summer Time)",
     ],
 )
 def test_a_text_that_is_one_date(text):
@@ -184,3 +191,8 @@ def test_a_text_may_be_a_date_with_the_words_that_a_language_puts_around_it(text
 @pytest.mark.parametrize("text", ["den 2026", "le le 12 mai 2026", "12 мая 2026 голова", "12 mai 2026 le"])
 def test_other_words_make_it_no_date(text):
     assert day_of(text) is None
+
+
+@pytest.mark.parametrize("text", ["Mar 3, 2026", "Mar. 3 2026", "mar 3 marzo 2026", "mar. 3 mars 2026"])
+def test_a_month_that_is_also_a_weekday_in_another_language(text):
+    assert day_of(text).value == date(2026, 3, 3)

@@ -293,6 +293,17 @@ async def test_dates_lie_within_a_time_with_both_its_ends():
     assert await kept_ids(between={"field": "day", "last_days": 1}) == []
 
 
+async def test_days_of_times_are_those_of_the_time_zone_that_is_said():
+    days = ["2026-04-30T22:30:00Z", "2026-05-31T21:59:00Z", "2026-05-31T22:30:00Z", "31 May 2026"]
+    period = {"field": "day", "from": "2026-05-01", "to": "2026-05-31"}
+    step = {"id": "f", "intent": "filter", "input": [{"day": day} for day in days]}
+    expected = {None: days[1:], "Europe/Berlin": [*days[:2], days[3]], "Pacific/Auckland": [days[0], days[3]]}
+    for zone, kept in expected.items():
+        between = period if zone is None else {**period, "timezone": zone}
+        result = await run_steps([{**step, "with": {"between": between}}], FilterHandler())
+        assert [record["day"] for record in result.steps["f"].output] == kept
+
+
 async def test_what_another_list_has_or_has_not():
     """By fields under either name, by plain values, or by the whole record; null is in no list."""
     others = [{"key": 1}, {"key": 4.0}, {"key": "2"}]

@@ -118,6 +118,39 @@ async def test_times_are_told_in_another_zone():
     assert known == [{"t": "2026-07-01T16:00:00+00:00"}]
 
 
+async def test_half_past_three_in_the_afternoon_is_no_night():
+    """Times as people write them are told in another zone too; of an unknown zone they are null, not of none."""
+    texts = ["Jul 1, 2026 3:30 PM", "1.7.2026 15:30", "1 Jul 2026 15:30 IST", "2/7/2026 15:30"]
+    made = await outcome(
+        [{"t": text} for text in texts], "to_timezone", field="t", timezone="UTC", from_timezone="Europe/Berlin"
+    )
+    assert [row["t"] for row in made.output] == ["2026-07-01T13:30:00+00:00"] * 2 + [None, None]
+    assert 'the first: text "1 Jul 2026 15:30 IST"' in made.notes[0]
+    assert "'2/7/2026 15:30'; say `day_first`" in made.notes[1]
+
+
+async def test_hours_that_come_twice_or_never_are_told():
+    """Where clocks are set back, the first of two times is meant; where they are set forward, the result exists."""
+    rows = [{"t": "2026-10-25 02:30"}, {"t": "2026-03-29 02:30"}, {"t": "2026-03-29 03:30"}]
+    to = {"timezone": "Europe/Berlin", "from_timezone": "Europe/Berlin"}
+    made = await outcome(rows, "to_timezone", field="t", **to)
+    assert [row["t"] for row in made.output] == [
+        "2026-10-25T02:30:00+02:00",
+        "2026-03-29T03:30:00+02:00",
+        "2026-03-29T03:30:00+02:00",
+    ]
+    assert ["occur twice" in made.notes[0], "do not occur" in made.notes[1], len(made.notes)] == [True, True, 2]
+
+
+@pytest.mark.parametrize("op", ["parse_date", "days_between", "add_days", "truncate_date"])
+async def test_the_ends_of_the_calendar_stop_no_operation_with_a_zone(op):
+    more = {"days_between": {"from": "d", "into": "n"}, "add_days": {"days": 1}, "truncate_date": {"to": "hour"}}
+    given_ = {"field": "d"} if op != "days_between" else {}
+    rows = [{"d": "9999-12-31T23:59:59Z"}, {"d": "0001-01-01T00:00:00+00:00"}]
+    for zone in ("Pacific/Auckland", "America/New_York"):
+        assert len(await run(rows, op, timezone=zone, **given_, **more.get(op, {}))) == 2
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "to", "expected"),
     [

@@ -46,11 +46,21 @@ _DATE = re.compile(
     r")(?![\d/-])",
     re.IGNORECASE,
 )
-_TIME = re.compile(
-    r"[T, ]* ?(?:at |um )?\d{1,2}[:.]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?(?: ?[AP]\.?M\.?)?(?: ?(?:Uhr|h))?"
-    r"(?: ?(?:Z|[+-]\d{2}:?\d{2}|[A-Z]{2,5}|\([A-Z]{2,5}\)))*",
+_ZONE_NAME = r"[A-Z]{1,5}|\([^()]{2,60}\)|\[[\w/+-]{2,40}\]"
+TIME = re.compile(
+    r"[T,: ]* ?(?:(?:at|um|à|às|as|a las|las|alle|alla|ore|om|kl\.?|klo|o|г\.?,?|года|в) ){0,3}"  # noqa: RUF001
+    r"(?P<hour>\d{1,2})"
+    r"(?:(?:[:.]|h ?)(?P<minute>\d{2})(?:[:.](?P<second>\d{2})(?:[.,](?P<part>\d+))?)?|(?= ?(?:[AP]\.?M|h|Uhr)\b))"
+    r"(?: ?(?P<half>[AP])\.?M\.?)?(?: ?(?:Uhr|h))?"
+    rf"(?P<zone>(?: ?(?:[+-]\d{{2}}:?\d{{2}}|{_ZONE_NAME})){{0,3}})",
     re.IGNORECASE,
 )
+"""What may follow a date: a time of day, and its time zone."""
+_YEAR_LAST = re.compile(
+    r"(?P<month>[^\W\d_]{3,12}) {1,2}(?P<day>\d{1,2}) (?P<time>\d\d:\d\d:\d\d)"
+    r"(?P<zone> [A-Z]{2,5}| [+-]\d{4})? (?P<year>\d{4})"
+)
+"""As `date` and `ctime` write it: `Tue Mar  3 10:00:00 UTC 2026`."""
 _DAYS = """
 monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri sat sun
 montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag mo di mi do fr sa so
@@ -111,15 +121,29 @@ def day_of(text: str, *, day_first: bool | None = None) -> FoundDate | None:
         return FoundDate(datetime.fromisoformat(plain).date(), plain)
     except (ValueError, OverflowError):
         pass  # not of the form that programs write
+    found = date_and_time(plain, day_first)
+    return None if found is None else found[0]
+
+
+def date_and_time(text: str, day_first: bool | None) -> tuple[FoundDate, re.Match[str] | None] | None:
+    """The date that *text* is, and the match of `TIME` if a time follows; None if it is something else."""
     start = 0
     for words in (_WEEKDAYS, _ARTICLES):
-        before = _WEEKDAY.match(plain, start)
+        before = _WEEKDAY.match(text, start)
         start = before.end() if before and _bare(before[1]) in words else start
-    found = next(dates_in(plain[start:], day_first=day_first), None)
-    if found is None or not _plain_digits(plain)[start:].startswith(found.text):
+    # As it is first: `Mar` is a month too, and not only a Tuesday.
+    return _whole(text, day_first) or (_whole(text[start:], day_first) if start else None)
+
+
+def _whole(text: str, day_first: bool | None) -> tuple[FoundDate, re.Match[str] | None] | None:
+    """The date that *text* begins with, if nothing but a time follows it."""
+    text = _YEAR_LAST.sub(r"\g<month> \g<day>, \g<year> \g<time>\g<zone>", _plain_digits(text), count=1)
+    found = next(dates_in(text, day_first=day_first), None)
+    if found is None or not text.startswith(found.text):
         return None
-    rest = _YEAR_WORD.sub("", plain[start + len(found.text) :])
-    return found if not rest or _TIME.fullmatch(rest) else None
+    rest = _YEAR_WORD.sub("", text[len(found.text) :])
+    time = TIME.fullmatch(rest)
+    return (found, time) if time or not rest else None
 
 
 def _date(match: re.Match[str], day_first: bool | None) -> date | str | None:

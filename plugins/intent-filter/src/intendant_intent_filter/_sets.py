@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from pydantic import Field, model_validator
 
-from intendant.plugin import Json, Options, StepError, day_of
+from intendant.plugin import FoundDate, Json, Options, StepError, day_of, moment_of
 from intendant.records import caseless, describe_value, field_of, identity_of, in_order, misordered
 
 Test = Callable[[Json], bool]
@@ -61,8 +60,9 @@ class Between(Options):
     """Instead: the last this many days, today included."""
     day_first: bool | None = None
     """Whether 12/5/2026 is the 12th of May."""
-    timezone: str = "UTC"
-    """The time zone of today."""
+    timezone: str | None = None
+    """Where the day of a time with an offset, and today, are taken, such as `Europe/Paris`. By default the time's
+    own, and UTC for today."""
 
     @model_validator(mode="after")
     def _one(self) -> "Between":
@@ -78,13 +78,23 @@ class Between(Options):
         """
         return Dated(self, *self._limits())
 
+    def read(self, text: str, zone: tzinfo | None) -> FoundDate | None:
+        """The day that *text* names, in *zone* if it is a time with an offset."""
+        moment = None if zone is None else moment_of(text, day_first=self.day_first)
+        if moment is None or moment.tzinfo is None:
+            return day_of(text, day_first=self.day_first)
+        try:
+            return FoundDate(moment.astimezone(zone).date(), text)
+        except OverflowError:  # at either end of the calendar
+            return None
+
     def _day(self, text: str) -> date | None:
         found = day_of(text, day_first=self.day_first)
         return None if found is None else found.value
 
     def _limits(self) -> tuple[date, date]:
         if self.last_days is not None:
-            today = datetime.now(self._zone()).date()
+            today = datetime.now(self.zone() or UTC).date()
             return today - timedelta(days=self.last_days - 1), today
         ends = []
         for name, text, default in (("from", self.from_, date.min), ("to", self.to, date.max)):
@@ -94,11 +104,16 @@ class Between(Options):
             ends.append(day)
         return ends[0], ends[1]
 
-    def _zone(self) -> Any:
+    def zone(self) -> tzinfo | None:
+        """The time zone that is named.
+
+        Raises:
+            StepError: There is none of that name.
+        """
         from zoneinfo import ZoneInfo
 
         try:
-            return UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
+            return None if self.timezone is None else ZoneInfo(self.timezone)
         except (KeyError, ValueError, OSError):
             raise StepError(f"there is no time zone '{self.timezone}'", hint="such as Europe/Paris") from None
 
@@ -108,6 +123,7 @@ class Dated:
 
     def __init__(self, between: Between, first: date, last: date) -> None:
         self._between, self._first, self._last = between, first, last
+        self._zone = between.zone()
         self._read = self._absent = self._unread = self._open = 0
         self._example = self._doubt = ""
 
@@ -118,7 +134,7 @@ class Dated:
         if value is None or value == "":
             self._absent += 1
             return False
-        found = day_of(value, day_first=self._between.day_first) if isinstance(value, str) else None
+        found = self._between.read(value, self._zone) if isinstance(value, str) else None
         if found is None:
             self._unread += 1
             self._example = self._example or describe_value(value)

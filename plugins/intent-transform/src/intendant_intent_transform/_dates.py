@@ -8,12 +8,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from intendant.plugin import Json, StepError, day_of
+from intendant.plugin import Json, StepError, day_of, moment_of
 from intendant.records import describe_value
 from intendant_intent_transform._records import Op, Record, each_record, get, require_somewhere
 
-MOST = 200
-"""Characters of a text that names a moment."""
 _EXCEL = date(1899, 12, 30)
 """Day 0 of workbooks, counted back from March 1900: they have a 29th of February 1900, which never was."""
 _FIRST_SURE = 61
@@ -54,8 +52,10 @@ class DateOp(Op):
         if not isinstance(value, str):
             return None
         zone = self.zone()
-        if zone is not None and (moment := _moment(value.strip())) is not None:
-            return moment.astimezone(zone).date()
+        if zone is not None:
+            moment = moment_of(value, day_first=self.day_first)
+            if moment is not None and moment.tzinfo is not None:
+                return _day_in(moment, zone)
         found = day_of(value, day_first=self.day_first)
         if found is not None and found.value is None:
             doubts.append(value.strip())
@@ -84,22 +84,11 @@ class DateOp(Op):
         return each_record(value, changed)
 
 
-def _moment(text: str) -> datetime | None:
-    """The moment that *text* names with an offset; None if it has none."""
-    found = moment_of(text)
-    return found if found is not None and found.tzinfo is not None else None
-
-
-def moment_of(text: str) -> datetime | None:
-    """The date and time that *text* names, in ISO 8601 or as mails write it; None if it names none."""
-    from email.utils import parsedate_to_datetime
-
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            return read(text.strip()[:MOST])
-        except (ValueError, TypeError, IndexError, OverflowError):
-            continue
-    return None
+def _day_in(moment: datetime, zone: tzinfo) -> date | None:
+    try:
+        return moment.astimezone(zone).date()
+    except OverflowError:  # at either end of the calendar
+        return None
 
 
 class ParseDate(DateOp):

@@ -1,11 +1,12 @@
 """Operations on moments: in which zone they are told, and in which hour, day, week, month or year they fall."""
 
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, field as with_
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal
 
-from intendant.plugin import Json, StepError
+from intendant.plugin import Json, StepError, day_of, moment_of
 from intendant.records import describe_value
-from intendant_intent_transform._dates import DateOp, moment_of
+from intendant_intent_transform._dates import DateOp
 from intendant_intent_transform._records import Record, get
 
 Unit = Literal["second", "minute", "hour", "day", "week", "month", "quarter", "year"]
@@ -43,11 +44,15 @@ class TruncateDate(DateOp):
         if self.to not in _CLOCK:
             day = self.read(value, doubts)
             return None if day is None else beginning(day, self.to).isoformat()
-        moment = moment_of(value) if isinstance(value, str) else None
+        moment = moment_of(value, day_first=self.day_first) if isinstance(value, str) else None
         if moment is None:
+            self.read(value, doubts)  # whether it can be read in two ways
             return None
         zone = self.zone()
-        told = moment if zone is None or moment.tzinfo is None else moment.astimezone(zone)
+        try:
+            told = moment if zone is None or moment.tzinfo is None else moment.astimezone(zone)
+        except OverflowError:  # at either end of the calendar
+            return None
         told = told.replace(microsecond=0)
         if self.to != "second":
             told = told.replace(second=0, minute=told.minute if self.to == "minute" else 0)
@@ -70,27 +75,71 @@ class ToTimezone(DateOp):
         zone, assumed = self.zone(), self.model_copy(update={"timezone": self.from_timezone}).zone()
         if zone is None:
             raise StepError("`timezone` is missing", hint="such as Europe/Paris")
-        unknown = 0
+        found = _Placed(assumed)
+        doubts: list[str] = []
 
         def work(record: Record) -> Json:
-            nonlocal unknown
-            found = get(record, self.field)
-            moment = moment_of(found) if isinstance(found, str) else None
-            if moment is not None and moment.tzinfo is None and assumed is not None:
-                moment = moment.replace(tzinfo=assumed)
-            if moment is None or moment.tzinfo is None:
-                unknown += found not in (None, "")
+            value = get(record, self.field)
+            if value in (None, ""):
                 return None
+            text = value if isinstance(value, str) else ""
+            moment = found.place(moment_of(text, day_first=self.day_first), text)
             try:
-                return moment.astimezone(zone).isoformat()
-            except OverflowError:  # at either end of the calendar
-                unknown += 1
-                return None
+                if moment is not None:
+                    return moment.astimezone(zone).isoformat()
+            except OverflowError:
+                pass  # at either end of the calendar
+            day = day_of(text, day_first=self.day_first)
+            known = doubts if day is not None and day.value is None else found.unknown
+            known.append(describe_value(value) if known is found.unknown else text.strip())
+            return None
 
         result = self.change(value, [self.field], self.into or self.field, work)
-        if unknown:
-            notes.append(f"{unknown} values of {self.field} are no times of a known zone and became null")
+        notes += [*found.notes(self.field), *self.note(doubts)]
         return result
+
+
+@dataclass
+class _Placed:
+    """Times that say no zone, placed in the one that is assumed; and what a reader should know of them."""
+
+    zone: tzinfo | None
+    unknown: list[str] = with_(default_factory=list)
+    twice: list[str] = with_(default_factory=list)
+    never: list[str] = with_(default_factory=list)
+
+    def place(self, moment: datetime | None, text: str) -> datetime | None:
+        """The moment with its zone; None if it has none.
+
+        Where clocks are set back, the first of the two moments is meant; where they are set forward, the offset
+        before that counts (as RFC 5545 has it).
+        """
+        if moment is None or moment.tzinfo is not None:
+            return moment
+        if self.zone is None:
+            return None
+        placed = moment.replace(tzinfo=self.zone)
+        first, second = placed.utcoffset(), placed.replace(fold=1).utcoffset()
+        if first is None or second is None or first == second:
+            return placed
+        (self.twice if first > second else self.never).append(text.strip())
+        return placed.astimezone(UTC)
+
+    def notes(self, field: str) -> list[str]:
+        """What is said of a field's values."""
+        found = []
+        if self.unknown:
+            found.append(
+                f"{len(self.unknown)} values of {field} are no times of a known zone and became null; the first: "
+                f"{self.unknown[0]}"
+            )
+        for texts, what in (
+            (self.twice, "occur twice, as clocks are set back, and are the earlier time"),
+            (self.never, "do not occur, as clocks are set forward, and have the offset before"),
+        ):
+            if texts:
+                found.append(f"{len(texts)} values of {field} {what}; the first: '{texts[0]}'")
+        return found
 
 
 def beginning(day: date, unit: str) -> date:
