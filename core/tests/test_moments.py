@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given, strategies as st
 
-from intendant.plugin import moment_of
+from intendant.plugin import datetime_of
 
 PLAIN = datetime(2026, 3, 5, 15, 4)  # noqa: DTZ001  # of no zone
 
@@ -38,8 +38,8 @@ def at(hours):
     ],
 )
 def test_notations(text, moment):
-    assert moment_of(text) == moment
-    assert moment_of(text).utcoffset() == moment.utcoffset()
+    assert datetime_of(text) == moment
+    assert datetime_of(text).utcoffset() == moment.utcoffset()
 
 
 @pytest.mark.parametrize(
@@ -47,19 +47,19 @@ def test_notations(text, moment):
 )
 def test_what_names_no_moment(text):
     """Nor does a text with a zone whose name stands for several, or whose day and month can be exchanged."""
-    assert moment_of(text) is None
+    assert datetime_of(text) is None
 
 
 def test_which_figure_is_the_day_can_be_told():
-    assert moment_of("3/5/2026 15:04", day_first=False) == PLAIN
+    assert datetime_of("3/5/2026 15:04", day_first=False) == PLAIN
 
 
 @given(st.datetimes(timezones=st.none() | st.just(UTC)))
 def test_what_programs_write_is_read(moment):
-    assert moment_of(moment.isoformat()) == moment
+    assert datetime_of(moment.isoformat()) == moment
 
 
 @pytest.mark.parametrize("unit", ["a", "a ", "at ", "+00:00", "(aa)", "9:"])
 def test_no_text_takes_exponential_time(unit):
-    assert moment_of(f"5.3.2026 15:04 {unit * 12}!") is None
-    assert moment_of(f"5.3.2026 {unit * 15}!") is None
+    assert datetime_of(f"5.3.2026 15:04 {unit * 12}!") is None
+    assert datetime_of(f"5.3.2026 {unit * 15}!") is None

@@ -226,7 +226,7 @@ from intendant.text.mails import (
     read_mail as read_mail,
     read_mbox as read_mbox,
 )
-from intendant.text.moments import moment_of as moment_of
+from intendant.text.moments import datetime_of as datetime_of
 from intendant.text.numbers import (
     FoundNumber as FoundNumber,
     numbers_in as numbers_in,

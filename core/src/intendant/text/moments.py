@@ -23,7 +23,7 @@ _HOURS = {name: hours for hours, names in _SHORT.items() for name in names.split
 _NOON = 12
 
 
-def moment_of(text: str, *, day_first: bool | None = None) -> datetime | None:
+def datetime_of(text: str, *, day_first: bool | None = None) -> datetime | None:
     """The date and time that *text* names, at midnight if it says no time; None if it names none.
 
     It has a time zone if the text has. A text with a zone that is unknown, or with a date that can be read in two

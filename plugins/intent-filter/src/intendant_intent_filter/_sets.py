@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from pydantic import Field, model_validator
 
-from intendant.plugin import FoundDate, Json, Options, StepError, day_of, moment_of
+from intendant.plugin import FoundDate, Json, Options, StepError, datetime_of, day_of
 from intendant.records import caseless, describe_value, field_of, identity_of, in_order, misordered
 
 Test = Callable[[Json], bool]
@@ -80,7 +80,7 @@ class Between(Options):
 
     def read(self, text: str, zone: tzinfo | None) -> FoundDate | None:
         """The day that *text* names, in *zone* if it is a time with an offset."""
-        moment = None if zone is None else moment_of(text, day_first=self.day_first)
+        moment = None if zone is None else datetime_of(text, day_first=self.day_first)
         if moment is None or moment.tzinfo is None:
             return day_of(text, day_first=self.day_first)
         try:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from intendant.plugin import Json, StepError, day_of, moment_of
+from intendant.plugin import Json, StepError, datetime_of, day_of
 from intendant.records import describe_value
 from intendant_intent_transform._records import Op, Record, each_record, get, require_somewhere
 
@@ -53,7 +53,7 @@ class DateOp(Op):
             return None
         zone = self.zone()
         if zone is not None:
-            moment = moment_of(value, day_first=self.day_first)
+            moment = datetime_of(value, day_first=self.day_first)
             if moment is not None and moment.tzinfo is not None:
                 return _day_in(moment, zone)
         found = day_of(value, day_first=self.day_first)

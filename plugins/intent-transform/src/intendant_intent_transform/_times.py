@@ -4,7 +4,7 @@ from dataclasses import dataclass, field as with_
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal
 
-from intendant.plugin import Json, StepError, day_of, moment_of
+from intendant.plugin import Json, StepError, datetime_of, day_of
 from intendant.records import describe_value
 from intendant_intent_transform._dates import DateOp
 from intendant_intent_transform._records import Record, get
@@ -44,7 +44,7 @@ class TruncateDate(DateOp):
         if self.to not in _CLOCK:
             day = self.read(value, doubts)
             return None if day is None else beginning(day, self.to).isoformat()
-        moment = moment_of(value, day_first=self.day_first) if isinstance(value, str) else None
+        moment = datetime_of(value, day_first=self.day_first) if isinstance(value, str) else None
         if moment is None:
             self.read(value, doubts)  # whether it can be read in two ways
             return None
@@ -83,7 +83,7 @@ class ToTimezone(DateOp):
             if value in (None, ""):
                 return None
             text = value if isinstance(value, str) else ""
-            moment = found.place(moment_of(text, day_first=self.day_first), text)
+            moment = found.place(datetime_of(text, day_first=self.day_first), text)
             try:
                 if moment is not None:
                     return moment.astimezone(zone).isoformat()
