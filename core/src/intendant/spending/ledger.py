@@ -52,7 +52,7 @@ class RunLedger:
         threshold: Limit of that, as a multiple of the step's share; None for no limit.
         agent: The agent of the run.
         standing: The standing budgets of the agent and its tenant.
-        caps: Budgets that the workflow sets for steps, by path in the graph. All steps of a group share its budget.
+        caps: Budgets that the workflow sets, by path of the step. All steps of a group share its budget.
         outer: The step that started this run, if any.
     """
 
