@@ -116,8 +116,8 @@ async def test_a_slow_answer_is_waited_for(llmock: Any, ask: Any, api: str, stre
 @EACH
 async def test_an_answer_that_does_not_come_in_time_may_have_been_charged(llmock: Any, ask: Any, api: str) -> None:
     """Charged with all that was held, and asked for once more."""
-    llmock.delay(1.0).reply(ANSWER)
-    told = await ask(api, run={"call_timeout": 0.5})
+    llmock.delay(3.0).reply(ANSWER)
+    told = await ask(api, run={"call_timeout": 1.5})
     assert told.outcomes == ["in_doubt", "answered"]
     assert charged(told, "in_doubt")[0][0] == told.held[0]
     assert charged(told, "in_doubt")[0][1] > 0

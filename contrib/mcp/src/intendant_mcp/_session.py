@@ -20,6 +20,8 @@ MOST_TOOLS = 2000
 _PAGES = 100
 _SAID = 500
 _TEXT = 2000
+_LATER = 1.0
+"""Seconds by which the SDK's time limits are longer than ours, whose error names the setting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,9 +220,9 @@ async def _connected(access: Access, progress: _Progress) -> "AsyncIterator[Clie
     if access.url is not None:
         check_url(access.url)
         http = guarded_client(access.addresses, headers=access.headers, max_bytes=access.max_bytes)
-        http.timeout = access.seconds
+        http.timeout = access.seconds + _LATER
         transport = streamable_http_client(access.url, http_client=http, max_sse_event_size=access.max_bytes)
-        async with http, Client(transport, read_timeout_seconds=access.seconds) as client:
+        async with http, Client(transport, read_timeout_seconds=access.seconds + _LATER) as client:
             yield client
         return
     started = StdioServerParameters(
@@ -229,7 +231,7 @@ async def _connected(access: Access, progress: _Progress) -> "AsyncIterator[Clie
     with LastLine() as errors:
         try:
             async with Client(
-                stdio_client(started, errlog=errors.file), read_timeout_seconds=access.seconds
+                stdio_client(started, errlog=errors.file), read_timeout_seconds=access.seconds + _LATER
             ) as client:
                 yield client
         except BaseException:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from intendant.record.store.browsing import Found, Place
     from intendant.record.store.runs import Listed
     from intendant.record.store.statements import Work
+    from intendant.record.store.verification import Verified
 
 ResultT = TypeVar("ResultT")
 AT_ONCE = 1000
@@ -161,10 +162,14 @@ class _Reading:
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
-        self.keys = engine.store.keys
 
     async def do(self, work: "Work[ResultT]") -> ResultT:
         return await reading(self._engine, work)
+
+    async def verified(self, run_id: str) -> "Verified":
+        from intendant.record.store import integrity
+
+        return await self.do(integrity.verify(run_id, self._engine.store.keys))
 
 
 def _store(engine: "Engine") -> "Store":

@@ -1,7 +1,7 @@
-"""In which shape a request may be sent: as asked, and what is tried when the budgets refuse that.
+"""The shapes in which a request may be sent: as asked first, then smaller ones if the budgets refuse.
 
-In order: the answer is shortened, but stays useful; the input is compressed further; a cheaper model is asked,
-where money is what is missing; the answer is cut to the shortest that is worth its input.
+In order: a shorter answer that is still useful; a more compressed input; a cheaper model, if money is short; the
+shortest answer that is worth its input.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -13,10 +13,10 @@ from intendant.model.requests import ModelRequest
 from intendant.model.results import Route
 
 MIN_OUTPUT_TOKENS = 16
-"""A call that could not answer with at least this much is not worth its input."""
+"""A call whose answer must be shorter than this is not worth its input."""
 USEFUL_ANSWER = 0.25
-"""An answer is shortened to this share of what was wanted before the input is compressed further for it; to less
-only when nothing else helps.
+"""The answer is shortened to this share of the wanted length before the input is compressed further; to less only
+as a last resort.
 """
 
 
@@ -27,7 +27,7 @@ class Shape:
     route: Route
     request: ModelRequest
     min_output: int
-    """The shortest answer, in tokens, for which it is worth sending."""
+    """The shortest answer, in tokens, that is worth sending the request."""
 
     @property
     def max_output(self) -> int:
@@ -54,17 +54,17 @@ class Reduction(NamedTuple):
 
 
 Shrink = Callable[[ModelRequest, int, bool], Awaitable[Shrunk | None]]
-"""Compresses a request's input further, by so many tokens, or by half where True; None if that cannot be."""
+"""Compresses the input of a request further: by that many tokens, or by half if True; None if it cannot."""
 
 
 class Shapes:
-    """The shapes of one call; it keeps to the one that the budgets admitted, also in retries and fallbacks.
+    """The shapes of one call. Retries and fallbacks keep the shape that the budgets have admitted.
 
     Args:
-        route: The model that was planned.
-        request: What it is asked.
+        route: The planned model.
+        request: The request.
         shrink: Compresses the input further; None if there is nothing to compress.
-        cheaper: Returns the routes that cost less than one, dearest first.
+        cheaper: Returns the routes that are cheaper than a route, most expensive first.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Shapes:
         self._reduced = self._reductions()
 
     def move_to(self, route: Route) -> None:
-        """Ask another model in the same shape. What this provider wrote in its own form is left out for others."""
+        """Move to another model in the same shape. Raw turns of one provider are not sent to another."""
         request, foreign = self.current.request, route.provider != self.current.route.provider
         if foreign and any(turn.raw is not None for turn in request.messages):
             turns = tuple(turn.model_copy(update={"raw": None}) for turn in request.messages)

@@ -1,4 +1,4 @@
-"""Which models there are, and which others may do what one cannot."""
+"""The models that providers offer, and the alternatives to a model: fallbacks and cheaper ones."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,18 +11,18 @@ from intendant.spending.pricing import PICO, Prices
 
 log = get_logger("intendant.plugins")
 SAMPLE = (1000, 300)
-"""Tokens in and out by which models are compared."""
+"""Input and output tokens of the call by which prices are compared."""
 
 
 def offers(
     providers: Mapping[str, Provider], preferred: Sequence[str] = (), prices: Prices | None = None
 ) -> tuple[ModelOffer, ...]:
-    """What the providers that can be used now have for the tiers.
+    """The offers of the providers that are available now.
 
     Args:
-        providers: By name, in their own order.
-        preferred: Names of those that come first.
-        prices: What models cost; without them, only which models there are for the tiers is told.
+        providers: The providers, by name, in order.
+        preferred: Names of the providers that come first.
+        prices: The prices of models; without them, offers have no catalogue.
     """
     names = [name for name in preferred if name in providers]
     names += [name for name in providers if name not in names]
@@ -31,7 +31,7 @@ def offers(
 
 
 def _offer(name: str, provider: Provider, prices: Prices | None) -> ModelOffer | None:
-    """What a provider offers; None if it cannot be used, or its own code fails."""
+    """The offer of a provider; None if it is unavailable or its code fails."""
     try:
         if not provider.available():
             return None
@@ -47,7 +47,7 @@ def _offer(name: str, provider: Provider, prices: Prices | None) -> ModelOffer |
 
 
 def _described(name: str, provider: Provider, prices: Prices) -> Iterator[OfferedModel]:
-    """All models of a provider, with what they cost and can."""
+    """All models of a provider, with their prices and capabilities."""
     for model in provider.catalogue():
         try:
             card = prices.card(name, model, free=not provider.charges)
@@ -65,7 +65,7 @@ def _described(name: str, provider: Provider, prices: Prices) -> Iterator[Offere
 
 
 def misconfigured(providers: Mapping[str, Provider]) -> SettingsError | None:
-    """Why the first of the providers that could be used cannot name its models; None if they all can."""
+    """The settings error of the first available provider that cannot name its models; None if there is none."""
     for provider in providers.values():
         try:
             if provider.available():
@@ -81,9 +81,9 @@ class Alternatives:
     """Finds other models for a route.
 
     Args:
-        providers: By name, in their own order.
-        prices: What they cost.
-        preferred: Names of providers that come first.
+        providers: The providers, by name, in order.
+        prices: The prices of their models.
+        preferred: Names of the providers that come first.
     """
 
     def __init__(self, providers: Mapping[str, Provider], prices: Prices, preferred: Sequence[str] = ()) -> None:
@@ -92,10 +92,10 @@ class Alternatives:
         self._preferred = preferred
 
     def fallbacks(self, route: Route) -> tuple[Route, ...]:
-        """The models that other providers have for the same tier, preferred first.
+        """The models of other providers for the same tier, preferred providers first.
 
-        Providers without a model are not among them: text put together from sentences does not stand for a model's
-        answer unless a person says so.
+        Providers without a model are left out: extracted sentences replace the answer of a model only if a person
+        configures that.
         """
         if route.pinned or not self._providers[route.provider].charges:
             return ()
@@ -112,7 +112,7 @@ class Alternatives:
         )
 
     def cheaper(self, route: Route) -> tuple[Route, ...]:
-        """The models that the same provider has for other tiers and that cost less, the dearest of them first."""
+        """The cheaper models of the same provider for other tiers, most expensive first."""
         found = next((offer for offer in offers(self._providers) if offer.provider == route.provider), None)
         own = self._cost(route.provider, route.model)
         if route.pinned or found is None or own is None:

@@ -1,4 +1,4 @@
-"""What a model call is: the step it belongs to, its idempotency key, and the events that record it."""
+"""Model calls: the step they belong to, their idempotency keys, and the events that record them."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,12 +24,12 @@ Degradation = Literal["compressed", "cheaper_tier", "fallback"]
 OnText = Callable[[str], object]
 log = get_logger("intendant.gateway")
 NOT_IN_KEYS = frozenset({"max_output_tokens", "cache_marks", "reuse"})
-"""Fields of a request that do not change what is asked."""
+"""Fields of a request that do not change its content."""
 
 
 @dataclass(slots=True)
 class CallScope:
-    """One attempt at a step, to which model calls are charged."""
+    """One attempt at a step; its model calls are charged to that step."""
 
     journal: Journal
     ledger: RunLedger
@@ -37,18 +37,18 @@ class CallScope:
     calls: int = 0
     """Calls made in this attempt."""
     asked: Counter[str] = field(default_factory=Counter)
-    """How often each content was asked in this attempt, by digest. The n-th call with the same content has the
-    same idempotency key in each attempt, in whatever order calls that overlap are made."""
+    """How often each content was sent in this attempt, by digest. The n-th call with the same content has the same
+    idempotency key in each attempt, whatever the order of concurrent calls."""
     generation: int = 0
-    """Raised when an attempt failed because of the answers it got, so that the next one asks anew."""
+    """Incremented when an attempt failed because of its answers, so that the next one gets new answers."""
     usage: Usage = field(default_factory=Usage)
     produced_by: str = "deterministic"
     in_doubt: InDoubt | None = None
-    """What happens to a call that was in flight when its process died; None for the default."""
+    """The policy for a call that was in flight when its process died; None for the default."""
     cache_ttl: float = 0.0
-    """How old, in seconds, an answer to the same request of any run of the tenant may be; 0: no response cache."""
+    """The TTL of the tenant's response cache, in seconds; 0 for no cache."""
     max_wait: float = 0.0
-    """How many seconds an answer may take, so that a batch may carry the call; 0: it is wanted now."""
+    """How long the call may wait for a batch, in seconds; 0 to send it directly."""
     log: StepLog = field(init=False)
     """The journal of the step."""
 
@@ -58,45 +58,45 @@ class CallScope:
 
 @dataclass(slots=True)
 class Call:
-    """One model call, through all its tries."""
+    """One model call, with all its attempts."""
 
     scope: CallScope
     key: str
-    """The same for the same call of the same step, in every attempt and process, and for every model."""
+    """The idempotency key: the same for the same call of a step in each attempt and process, for any model."""
     shapes: Shapes
-    """In which shape it is sent."""
+    """The shapes in which it may be sent."""
     on_text: OnText | None
     deadline: float
-    """When it has to be over, by the monotonic clock."""
+    """When the call must have ended, by the monotonic clock."""
     tries: int = 0
-    """Tries so far, those of earlier processes included; each has a hold of its own."""
+    """Attempts so far, including those of earlier processes; each has its own hold."""
     earlier: Sequence[HoldRow] = ()
-    """The holds of tries that other processes or attempts made, until the next try has examined them."""
+    """The holds of attempts of other processes, until the next attempt has examined them."""
     shown: bool = False
     """True once a part of an answer was shown: it cannot be taken back, so there is no retry."""
     batched: bool = False
-    """True while it is sent in a batch."""
+    """True while the call is sent in a batch."""
     failure: ProviderError | None = None
-    """Why the last try failed, where there will be another."""
+    """The error of the last attempt, if there is another one."""
     forms: int = 0
-    """How often a server refused its form only."""
+    """How often a server refused only the form of the call."""
     backoff: Backoff | None = None
-    """Of the candidate that is asked; None until it has failed, which is rare."""
+    """The backoff of the current candidate; None until it has failed, which is rare."""
     fallbacks: list[Route] | None = None
-    """The candidates that are left; None until the first one has failed, which is rare."""
+    """The remaining candidates; None until the first one has failed, which is rare."""
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until it has to be over."""
+        """Seconds until the deadline."""
         return max(0.0, self.deadline - monotonic())
 
     @property
     def try_key(self) -> str:
-        """The key of the next try."""
+        """The key of the next attempt."""
         return f"{self.key}~{self.tries}" if self.tries else self.key
 
     def show(self, piece: str) -> None:
-        """Pass a piece of the answer on."""
+        """Pass a piece of the answer to the callback."""
         if self.on_text is None:
             return
         self.shown = True
@@ -108,7 +108,7 @@ class Call:
 
 
 def next_key(scope: CallScope, request: ModelRequest) -> str:
-    """The idempotency key of the next call of an attempt at a step."""
+    """The idempotency key of the next call in an attempt at a step."""
     content = _digest(request.model_dump_json(exclude=set(NOT_IN_KEYS)))
     number = scope.asked[content]
     scope.asked[content] += 1
@@ -117,12 +117,12 @@ def next_key(scope: CallScope, request: ModelRequest) -> str:
 
 
 def give_key_back(scope: CallScope, request: ModelRequest) -> None:
-    """A call was refused before it was sent: the next one with the same content has its key."""
+    """Free the key of a call that was refused before it was sent, for the next one with the same content."""
     scope.asked[_digest(request.model_dump_json(exclude=set(NOT_IN_KEYS)))] -= 1
 
 
 def response_key(tenant: str, route: Route, request: ModelRequest, max_output: int) -> str:
-    """The key of an answer in the response cache of *tenant*: the same for the same request only."""
+    """The key of an answer in the response cache of *tenant*; it differs for each request."""
     content = request.model_dump_json(exclude=set(NOT_IN_KEYS))
     return _digest(tenant, route.provider, route.model, str(max_output), str(route.temperature), content)
 
@@ -132,7 +132,7 @@ def _digest(*parts: str) -> str:
 
 
 def label_of(reply: ModelReply) -> str:
-    """What produced an answer, as outcomes of steps say it."""
+    """The label of what produced an answer, as in the outcomes of steps."""
     return f"model:{reply.provider}/{reply.model}" if reply.produced_by == "model" else reply.produced_by
 
 
@@ -148,7 +148,7 @@ def settled(
     answered_by: str = "",
     corrected: str = "",
 ) -> events.TokensSettled:
-    """The event of a call that ended."""
+    """The event of a call that has ended."""
     return scope.log.event(
         events.TokensSettled,
         call=key,

@@ -1,7 +1,8 @@
-"""Calls in doubt: sent by a process that died before it knew the answer. Whether they were charged is not known.
+"""Calls in doubt: sent by a process that died before the answer arrived, so that nobody knows if they were
+charged.
 
-What the ledger says of one is never less than what it may have cost: until its fate is known it is charged in
-full, or still held.
+The ledger never shows less than what such a call may have cost: it is charged in full, or stays held, until its
+outcome is known.
 """
 
 from dataclasses import dataclass
@@ -11,18 +12,17 @@ from intendant.record.rows import HoldRow
 
 
 def policy_of(wanted: InDoubt | None, *, knows_keys: bool, micro: int, ask_above: int) -> InDoubt:
-    """What becomes of a call in doubt.
+    """The policy for a call in doubt.
 
     Args:
-        wanted: What the step or the settings say; None for the default.
-        knows_keys: The provider answers and charges a call once, however often it is sent under its key.
-        micro: What the call costs at worst, in micro-US$.
-        ask_above: A call that may have cost more than this waits for a person.
+        wanted: The policy of the step or the settings; None for the default.
+        knows_keys: True if the provider honours idempotency keys: it answers and charges a call once per key.
+        micro: The worst case of the call, in micro-US$.
+        ask_above: Micro-US$; a person decides about a call that may have cost more.
 
     Returns:
-        *wanted*, but never `idempotent` where the provider does not know keys: there the same call again is a
-        second call, and is treated as one. By default `idempotent` where it does, else `retry` up to *ask_above*,
-        else `hold`.
+        *wanted*, but never `idempotent` if the provider ignores keys, because it would charge a second call. The
+        default is `idempotent` if it honours keys, else `retry` up to *ask_above*, else `hold`.
     """
     if wanted is None or (wanted == "idempotent" and not knows_keys):
         if knows_keys:
@@ -32,19 +32,19 @@ def policy_of(wanted: InDoubt | None, *, knows_keys: bool, micro: int, ask_above
 
 
 def is_in_doubt(row: HoldRow) -> bool:
-    """True if a call of a dead process may have been charged, and no person has decided about it."""
+    """True if a call of a dead process may have been charged and no person has decided about it."""
     return row.state in ("held", "in_doubt") and row.decided is None
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What happens to one open hold when a run is claimed."""
+    """The decision about one open hold when a run is claimed."""
 
     key: str
     step_key: str
     policy: InDoubt
     charged: bool
-    """True if it is charged in full now; False if it stays held, for the same call to be sent again."""
+    """True if it is charged in full now; False if it stays held because the same call is sent again."""
     waits: bool
     """True if the step waits for a person."""
     fails: bool
@@ -52,7 +52,7 @@ class Fate:
 
 
 def fate_of(found: HoldRow, policy: InDoubt) -> Fate:
-    """What *policy* means for a hold: it stays held for the same call again, or is charged in full."""
+    """Apply *policy* to a hold: it stays held for the same call, or is charged in full."""
     return Fate(
         key=found.key,
         step_key=found.step_key,

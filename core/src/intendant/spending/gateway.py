@@ -1,9 +1,10 @@
-"""The gateway: the only way to a model. Every call is counted, held, sent, settled, priced and recorded.
+"""The gateway: the only path to a model. It counts, holds, sends, settles, prices and records every call.
 
-`complete` gives an answer that was paid for already again, as a replay of this run or from the response cache.
-Else `_answered` tries until there is an answer: where the budgets refuse, in the next shape (see `admission`);
-after a transient error, again, no sooner than the provider asks; where a model stays unhealthy, with the one that
-another provider has for the same tier. `_try` is one such try: circuit breaker, rate limits, hold, send, settle.
+`complete` first looks for an answer that was already paid for: a replay of this run, or the response cache.
+Otherwise `_answered` tries until it gets one. If the budgets refuse, it uses the next shape (see `admission`).
+After a transient error it retries, no sooner than the provider asks. If the model stays unhealthy, it falls back
+to the model of another provider for the same tier. `_try` is one attempt: circuit breaker, rate limits, hold,
+send, settle.
 """
 
 import asyncio
@@ -49,25 +50,23 @@ from intendant.spending.traffic import Traffic
 log = get_logger("intendant.gateway")
 RETRY_SECONDS = 0.5
 LONGEST_WAIT = 10.0
-"""Where a provider asks for a longer wait than this, in seconds, another provider is asked instead, if there is
-one.
-"""
+"""Seconds. If a provider asks for a longer wait, the call falls back to another provider, if there is one."""
 MAX_FORMS = 6
-"""In so many other forms a call is sent where a server refuses its form, and not the call."""
+"""How many other forms of a call are sent if a server refuses only its form."""
 MIN_BATCH_WAIT = 60.0
-"""A call that may wait for less, in seconds, is sent at once."""
+"""Seconds. A call that may wait no longer than this is sent directly, not in a batch."""
 
 
 class Gateway:
     """Sends model calls.
 
     Args:
-        providers: By name.
-        prices: What calls cost.
-        call_timeout: Seconds for one try.
-        ask_above: Micro-US$; a call in doubt that may have cost more waits for a person.
-        calls: How calls are sent.
-        preferred: Names of providers to fall back on first.
+        providers: The providers, by name.
+        prices: The prices of models.
+        call_timeout: Time limit of one attempt, in seconds.
+        ask_above: Micro-US$; a person decides about a call in doubt that may have cost more.
+        calls: Settings of retries, rate limits and caches.
+        preferred: Names of the providers to fall back to first.
         batches: Sends calls that may wait.
     """
 
@@ -92,19 +91,19 @@ class Gateway:
         self.tool_tokens = self._sizes.tool_tokens
 
     def offers_tools(self, route: Route | None) -> bool:
-        """True if models behind *route* can be offered tools."""
+        """True if the models of the route's provider can call tools."""
         return route is not None and self._sizes.provider(route).tools
 
     async def held_tokens(self, route: Route, request: ModelRequest, room: int | None) -> int:
-        """Tokens that will be held for the input of a request, where *room* are left."""
+        """Tokens that will be held for the input of a request if *room* tokens are left."""
         return (await self._sizes.measure(route, request, room)).tokens
 
     def charges(self, route: Route | None) -> bool:
-        """True if calls to *route* take tokens and money."""
+        """True if calls to *route* use tokens and money."""
         return route is not None and self._sizes.provider(route).charges
 
     def context_window(self, route: Route | None) -> int | None:
-        """Tokens that the model of *route* reads and writes at most in one call; None if that is not known."""
+        """The context window of the route's model, in tokens; None if it is unknown."""
         return None if route is None else self._sizes.provider(route).context_window(route.model)
 
     async def close(self) -> None:
@@ -124,16 +123,16 @@ class Gateway:
 
         Args:
             scope: The attempt that is charged.
-            route: The model; where it fails, the ones that other providers have for its tier are asked.
-            request: What it is asked.
-            on_text: Called with the answer piece by piece, while it is written. Once a piece was shown there is no
-                retry, because it cannot be taken back.
-            shrink: Compresses the input further where the budgets refuse it; None if nothing can be compressed.
+            route: The model. If it fails, the call falls back to other providers' models for its tier.
+            request: The request.
+            on_text: Callback for pieces of the answer as they arrive. After it was called there is no retry: the
+                text cannot be taken back.
+            shrink: Compresses the input further if the budgets refuse it; None if nothing can be compressed.
 
         Raises:
-            BudgetExceeded: A limit does not admit it in any shape; nothing was sent.
-            ProviderError: The provider refused or broke off.
-            ModelRefused: The model refused to answer; that was charged.
+            BudgetExceeded: No shape of the call fits the budgets; nothing was sent.
+            ProviderError: The provider refused the call or broke it off.
+            ModelRefused: The model refused to answer; the call was charged.
             CallInDoubt: A process died while this call was in flight, and the policy is not to repeat it.
         """
         provider = self._sizes.provider(route)
@@ -143,7 +142,7 @@ class Gateway:
         shapes = Shapes(route, request, shrink, self._alternatives.cheaper)
         deadline = monotonic() + self._settings.deadline + scope.max_wait
         call = Call(scope, next_key(scope, request), shapes, on_text, deadline)
-        if scope.journal.fence.epoch > 1 or scope.ledger.tried(call.key):  # else this process knows all its calls
+        if scope.journal.fence.epoch > 1 or scope.ledger.tried(call.key):  # otherwise this process knows all calls
             call.earlier = await scope.journal.store.do(holds.holds_of_call(call.key))
             call.tries = len(call.earlier)
         if (reply := self._replayed(call)) is None and scope.cache_ttl:
@@ -158,7 +157,7 @@ class Gateway:
         return reply
 
     def _accepted(self, reply: ModelReply) -> ModelReply:
-        """The reply, if it is an answer; it is settled already.
+        """Return a settled reply if it is an answer.
 
         Raises:
             ModelRefused: The model refused to answer.
@@ -168,7 +167,7 @@ class Gateway:
         return reply
 
     def _check_able(self, provider: Provider, route: Route, request: ModelRequest) -> None:
-        """Pass if models behind *route* can be asked this.
+        """Check that the models of the route's provider can take the request.
 
         Raises:
             ProviderError: They cannot; nothing was sent.
@@ -178,10 +177,10 @@ class Gateway:
         if not provider.tools and request.tools:
             raise ProviderError(f"{route.provider} cannot be offered tools", billed=False)
 
-    # --- what was paid for already ---
+    # --- answers that were already paid for ---
 
     def _replayed(self, call: Call) -> ModelReply | None:
-        """The answer that an earlier try at the same call got."""
+        """The answer of an earlier attempt at the same call."""
         for row in call.earlier:
             if row.state == "settled" and row.reply:
                 reply = read_reply(row.reply)
@@ -189,7 +188,7 @@ class Gateway:
         return None
 
     async def _cached(self, call: Call) -> ModelReply | None:
-        """The answer that another run got to the same request."""
+        """The answer of another run to the same request."""
         scope = call.scope
         if scope.generation:
             return None
@@ -203,7 +202,7 @@ class Gateway:
     def _reused(
         self, call: Call, key: str, reply: ModelReply, usage: Usage, outcome: Literal["replayed", "cached"]
     ) -> ModelReply:
-        """Record that an answer is used again."""
+        """Record that an answer is reused."""
         scope, route = call.scope, call.shapes.current.route
         made = route.model_copy(update={"provider": reply.provider, "model": reply.model})
         scope.produced_by = label_of(reply)
@@ -214,10 +213,10 @@ class Gateway:
         shape = call.shapes.current
         return response_key(call.scope.ledger.standing.tenant, shape.route, shape.request, shape.max_output)
 
-    # --- tries ---
+    # --- attempts ---
 
     async def _answered(self, call: Call) -> ModelReply:
-        """Try until there is an answer, or nothing is left to try."""
+        """Try until there is an answer, or no shape, retry or fallback is left."""
         while True:
             try:
                 return await self._try(call)
@@ -228,7 +227,7 @@ class Gateway:
                 if reduction is not None:
                     record_degraded(call.scope, *reduction, str(refused))
             except RequestAdapted as error:
-                # The provider knows another form now. A call has a few of those, besides its retries.
+                # The provider now uses another form. These attempts do not count as retries.
                 call.forms += 1
                 if call.forms > MAX_FORMS:
                     raise ProviderError(error.message, billed=False, at_fault=False) from None
@@ -242,7 +241,7 @@ class Gateway:
                     raise
 
     def _retry_delay(self, call: Call, error: ProviderError) -> float | None:
-        """Seconds until the same model is asked again; None if it is not."""
+        """Seconds until the next retry with the same model; None for no retry."""
         if call.backoff is None:
             call.backoff = self._backoff(call)
         asked = error.retry_after or 0.0
@@ -260,7 +259,7 @@ class Gateway:
         )
 
     def _fall_back(self, call: Call, error: ProviderError) -> bool:
-        """Move the call to the next candidate; False if there is none, or another model would fail as well."""
+        """Move the call to the next candidate; returns False if there is none, or if it would fail as well."""
         if not error.at_fault or not self._fallbacks(call):
             return False
         failed, candidate = call.shapes.current.route, self._fallbacks(call).pop(0)
@@ -271,7 +270,7 @@ class Gateway:
         return True
 
     def _fallbacks(self, call: Call) -> list[Route]:
-        """The candidates that are left for a call."""
+        """The candidates that a call can still fall back to."""
         if call.fallbacks is None:
             found = self._alternatives.fallbacks(call.shapes.current.route) if self._settings.fallback else ()
             call.fallbacks = [route for route in found if self._is_able(route, call.shapes.current.request)]
@@ -281,7 +280,7 @@ class Gateway:
         try:
             self._check_able(self._sizes.provider(route), route, request)
         except ProviderError:
-            return False  # a model that cannot see pictures is no fallback for one that can
+            return False  # such as a model without vision, for a request with images
         return True
 
     async def _try(self, call: Call) -> ModelReply:
@@ -291,7 +290,7 @@ class Gateway:
         await _warm(self._sizes.provider(route))
         quote = await self._quoted(call)
         try:
-            # Waits for its turn before anything is held, so that what is held is what is sent.
+            # Wait for the rate limits before holding, so that nothing is held while it waits.
             async with self._traffic.gate(route.provider).passing(quote.tokens):
                 held = await self._holder.hold(call, quote)
                 reply = await self._sent(call, held)
@@ -302,7 +301,7 @@ class Gateway:
         return self._settled(call, held, reply)
 
     async def _quoted(self, call: Call) -> Quote:
-        """What the call may take, with the marks for the provider's prompt cache that pay."""
+        """The worst case of the call, with the prompt cache marks that save money."""
         shape = call.shapes.current
         if shape.request.reuse is not None and not shape.request.cache_marks and self._settings.prompt_cache:
             rates = self._holder.card(shape.route).at(self._sizes.input_tokens(shape.route, shape.request))
@@ -311,10 +310,10 @@ class Gateway:
         return await self._holder.quote(call, may_batch=call.scope.max_wait >= MIN_BATCH_WAIT and call.tries == 0)
 
     async def _sent(self, call: Call, held: Held) -> CheckedReply:
-        """The provider's answer. Whatever else happens, the hold is closed before it is raised.
+        """Send the call and return the answer. On any error, close the hold before raising it.
 
         Raises:
-            ProviderError: There is none.
+            ProviderError: There is no answer.
         """
         provider, hold, request = held.quote.provider, held.hold, held.quote.shape.request
         call.scope.ledger.note_try(call.key)
@@ -347,10 +346,10 @@ class Gateway:
             raise
 
     def _checked(self, reply: object, held: Held) -> CheckedReply:
-        """A reply that can be charged and stored.
+        """Check that a reply can be charged and stored.
 
         Raises:
-            ProviderError: It is none; it may have been charged all the same.
+            ProviderError: It cannot; the provider may have charged it all the same.
         """
         return checked_reply(
             reply,
@@ -361,10 +360,10 @@ class Gateway:
             charges=held.quote.provider.charges,
         )
 
-    # --- how a try ends ---
+    # --- the end of an attempt ---
 
     def _settled(self, call: Call, held: Held, checked: CheckedReply) -> ModelReply:
-        """Charge an answer and keep it, so that it is not asked for again."""
+        """Charge an answer and store it, so that it is never paid for twice."""
         scope, row, route, reply = call.scope, held.row, held.route, checked.reply
         reported = reply.usage if held.quote.provider.charges else Usage()
         price = held.quote.card.price(reported)
@@ -390,7 +389,7 @@ class Gateway:
             message = f"{route.provider}/{route.model} answered what cannot be stored: {fault}"
             raise ProviderError(message, hint="this is a fault of the provider's plugin; the call was charged")
         request = held.quote.shape.request
-        if held.quote.bound != "exact" and not request.tools:  # providers add text of their own to tools
+        if held.quote.bound != "exact" and not request.tools:  # providers add their own text to tools
             self._sizes.observe(route, held.quote.input_tokens, usage.input_tokens, request)
         if scope.cache_ttl and reply.stop_reason == "end" and text is not None:
             key = self._response_key(call)
@@ -398,8 +397,8 @@ class Gateway:
         return reply
 
     def _close(self, call: Call, held: Held, meter: LiveMeter | None, error: BaseException) -> None:
-        """Release what was certainly not charged; charge a stream by what arrived; charge all else in full, until
-        the truth is known.
+        """Close the hold of a failed attempt: release it if the provider certainly charged nothing, charge a
+        stream by what arrived, and charge everything else in full until the real cost is known.
         """
         scope, row, route = call.scope, held.row, held.route
         if scope.ledger.is_queued(row) or (isinstance(error, ProviderError) and not error.billed):
@@ -419,18 +418,18 @@ class Gateway:
 
 
 def _stored(reply: ModelReply) -> tuple[str | None, str]:
-    """A reply as JSON; or none, and why: what it took is charged all the same."""
+    """A reply as JSON, or None and the reason. The call is charged in either case."""
     try:
         return write_reply(reply), ""
-    except Exception as error:  # noqa: BLE001  # a plugin's own objects may be in it
+    except Exception as error:  # noqa: BLE001  # it may contain objects of a plugin
         return None, f"{type(error).__name__}: {redacted(str(error))}"
 
 
 async def _warm(provider: Provider) -> None:
-    """Prepare a provider, before anything is held.
+    """Prepare a provider before anything is held.
 
     Raises:
-        ProviderError: It cannot be used; nothing was sent.
+        ProviderError: The provider cannot be used; nothing was sent.
     """
     try:
         await provider.warm()
@@ -443,7 +442,7 @@ async def _warm(provider: Provider) -> None:
 
 
 def _not_again(failure: ProviderError, refused: BudgetExceeded) -> ProviderError:
-    """The error of a try that failed where the budgets admit no other; what failed tries may cost is charged."""
+    """The error of a failed attempt if the budgets do not admit another one: failed attempts may be charged."""
     return ProviderError(
         f"{failure.message}; another try is not admitted: {refused.message}",
         hint=failure.hint or refused.hint,

@@ -1,7 +1,7 @@
-"""Holds the worst case of a call: what it is, how long an answer fits, and what a dead process left behind.
+"""Holds for calls: their worst case, the longest answer that fits, and the holds that dead processes left.
 
-The worst case is the upper bound of the input tokens and the longest answer, at the dearest of the rates that may
-apply: those for a prompt of that length, with all of it written to the provider's prompt cache where it may be.
+The worst case is the upper bound of the input tokens plus the longest answer, at the most expensive rates that may
+apply: those for a prompt of that length, all of it written to the provider's prompt cache if that is possible.
 """
 
 from collections.abc import Callable
@@ -24,29 +24,29 @@ from intendant.spending.sizing import Counted, Sizes, texts_of
 from intendant.spending.tokens import fewest_tokens
 
 WAIT_SECONDS = 10.0
-"""How long a call waits for other calls whose holds keep back what it needs; then it is shortened or refused."""
+"""How long a call waits for the holds of other calls to be released, before it is shortened or refused."""
 
 Cost = Callable[[int], int]
-"""Micro-US$ of a call for an answer of so many tokens."""
+"""Cost of a call in micro-US$, given the tokens of its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What one shape of a call may take, worked out once for each try."""
+    """The worst case of one shape of a call, computed once for each attempt."""
 
     shape: Shape
     provider: Provider
     input_tokens: int
     bound: Bound
-    """What `input_tokens` are."""
+    """Whether `input_tokens` is exact or an upper bound."""
     card: RateCard
     cost: Cost
 
     @property
     def most_output(self) -> int:
-        """The longest answer that is wanted and that the model's context window has room for.
+        """The longest answer that is wanted and fits the context window of the model.
 
-        Where the input is bounded only, it may be shorter than that: what it takes at least decides.
+        If `input_tokens` is only an upper bound, the lower bound of the input decides whether the call is refused.
 
         Raises:
             ContextOverflow: Not even the shortest useful answer fits beside the input.
@@ -69,12 +69,12 @@ class Quote:
 
     @property
     def tokens(self) -> int:
-        """Input and the longest answer that is wanted."""
+        """Tokens of the input and of the longest answer that is wanted."""
         return self.input_tokens + self.shape.max_output if self.provider.charges else 0
 
 
 class Held(NamedTuple):
-    """The worst case of a call, held: for the store, and for the provider."""
+    """The hold of a call, for the store and for the provider."""
 
     row: HoldRow
     hold: Hold
@@ -82,18 +82,18 @@ class Held(NamedTuple):
 
     @property
     def route(self) -> Route:
-        """The model that is asked."""
+        """The provider and model of the call."""
         return self.quote.shape.route
 
 
 class Holder:
-    """Makes the holds of an engine.
+    """Makes the holds for the calls of an engine.
 
     Args:
         sizes: Counts tokens.
         prices: What calls cost.
-        timeout: Seconds for one call.
-        ask_above: Micro-US$; a call in doubt that may have cost more waits for a person.
+        timeout: Time limit of one call, in seconds.
+        ask_above: Micro-US$; a person decides about a call in doubt that may have cost more.
     """
 
     def __init__(self, sizes: Sizes, prices: Prices, timeout: float, ask_above: int) -> None:
@@ -106,20 +106,20 @@ class Holder:
         """The rates of a route's model.
 
         Raises:
-            ProviderError: They are not known.
+            ProviderError: The rates are unknown.
         """
         free = not self._sizes.provider(route).charges
         return self._prices.card(route.provider, route.model, lane, free=free)
 
     async def quote(self, call: Call, *, may_batch: bool) -> Quote:
-        """What the call may take in the shape in which it would be sent now.
+        """The worst case of a call in its current shape.
 
         Args:
             call: The call.
-            may_batch: It may wait long enough for a batch.
+            may_batch: True if the call may wait long enough for a batch.
 
         Raises:
-            ProviderError: The price of the model is not known.
+            ProviderError: The price of the model is unknown.
         """
         shape = call.shapes.current
         route, provider = shape.route, self._sizes.provider(shape.route)
@@ -132,11 +132,11 @@ class Holder:
         return _quoted(shape, provider, await self._sizes.measure(route, shape.request, left), card)
 
     async def hold(self, call: Call, quote: Quote) -> Held:
-        """Hold the next try at a call; or take over the hold of a dead process, where the same call may be sent
-        again.
+        """Hold the worst case of the next attempt, or take over the hold of a dead process if the same call may be
+        sent again.
 
         Raises:
-            BudgetExceeded: A limit does not admit it.
+            BudgetExceeded: A budget does not admit the call.
             CallInDoubt: A process died while this call was in flight, and the policy is not to repeat it.
         """
         last = call.earlier[-1] if call.earlier else None
@@ -154,10 +154,10 @@ class Holder:
                 raise
         return await self._fitted(call, _quoted(quote.shape, quote.provider, counted, quote.card))
 
-    # --- what a dead process left ---
+    # --- holds of dead processes ---
 
     async def _decide(self, call: Call, quote: Quote, found: HoldRow) -> Fate:
-        """Keep the hold of a call that is sent again; charge any other, in one commit with its event."""
+        """Keep the hold of a call that is sent again; charge any other one, in one commit with its event."""
         scope, route = call.scope, quote.shape.route
         same = (found.provider, found.model) == (route.provider, route.model)
         policy = policy_of(
@@ -177,23 +177,23 @@ class Holder:
         return fate
 
     def _taken_over(self, call: Call, quote: Quote, row: HoldRow) -> Held:
-        """The hold of a dead process as one of ours: held once, for the same call under the same key."""
+        """Take over the hold of a dead process, for the same call under the same key."""
         call.scope.ledger.adopt(row)
         output = min(quote.shape.max_output, row.tokens - quote.input_tokens)
         hold = Hold(row.key, row.tokens, row.micro, output, row.model, self._timeout, quote.bound)
         return Held(row, hold, quote)
 
-    # --- a new hold ---
+    # --- new holds ---
 
     async def _counted_by_provider(self, quote: Quote) -> Counted | None:
-        """The input as the provider counts it, if that is less than the bound, which is too much."""
+        """The input as counted by the provider, if that is below the upper bound, which does not fit."""
         if quote.bound == "exact":
             return None
         counted = await self._sizes.counted(quote.shape.route, quote.shape.request)
         return Counted(counted, "exact") if counted is not None and counted < quote.input_tokens else None
 
     async def _fitted(self, call: Call, quote: Quote) -> Held:
-        """A hold for the input and the longest answer that fits."""
+        """Hold the input and the longest answer that fits."""
         output = self._affordable(call, quote, self._clamped(call, quote))
         try:
             return await self._held(call, quote, output)
@@ -216,7 +216,7 @@ class Holder:
         """The longest answer that fits the step's tokens.
 
         Raises:
-            BudgetExceeded: Not even the shortest useful one does.
+            BudgetExceeded: Not even the shortest useful answer fits.
         """
         scope, most = call.scope, quote.most_output
         left = scope.ledger.left(scope.step_id) if quote.provider.charges else None
@@ -229,17 +229,17 @@ class Holder:
         return min(most, left - quote.input_tokens)
 
     def _affordable(self, call: Call, quote: Quote, output: int) -> int:
-        """The longest answer up to *output* that the money left pays for; *output* where none does, so that the
-        ledger refuses it.
+        """The longest answer up to *output* that the remaining money pays for. If it pays for none, *output*,
+        which the ledger then refuses.
         """
         room = Room(None, call.scope.ledger.micro_left(call.scope.step_id))
         return longest(room, quote.cost, quote.input_tokens, output, quote.shape.min_output) or output
 
     async def _admitted(self, call: Call, quote: Quote, most: int, until: float) -> int:
-        """The longest answer up to *most* that the standing budgets admit after one refused; 0 for none.
+        """The longest answer up to *most* that the standing budgets admit after one of them refused; 0 for none.
 
-        Calls in flight hold their worst case, and most of them will take less: where that is what is missing,
-        waits for them, but not beyond *until*.
+        Calls in flight hold their worst case, and most use less. If only their holds are in the way, wait for
+        them, at most until *until*.
         """
         standing, agent = call.scope.ledger.standing, call.scope.ledger.agent
         now, then = await standing.room(agent)
@@ -291,7 +291,7 @@ class Holder:
 
 
 def _quoted(shape: Shape, provider: Provider, counted: Counted, card: RateCard) -> Quote:
-    """What a shape may take, of which the input tokens are known."""
+    """The quote of a shape whose input tokens are known."""
     tokens, bound = counted
     ttl = provider.cache_ttl(shape.route.model, shape.request)
     return Quote(shape, provider, tokens, bound, card, lambda output: card.worst(tokens, output, ttl))
@@ -311,7 +311,7 @@ def longest(room: Room, cost: Cost, counted: int, most: int, least: int = MIN_OU
         return 0
     if room.micro is None or cost(high) <= room.micro:
         return high
-    # Prices rise with the answer's length, in steps for some models: bisection finds the border for all.
+    # The price rises with the length of the answer, for some models in steps: bisection finds the limit for all.
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if cost(middle) <= room.micro else (low, middle)

@@ -1,4 +1,4 @@
-"""Replies as they are stored with their holds, so that a resumed run need not pay for them again."""
+"""Stored replies: kept with their holds, so that a resumed run does not pay for them again."""
 
 import json
 
@@ -9,7 +9,7 @@ PACKED = "packed"
 
 
 def write_reply(reply: ModelReply) -> str:
-    """A reply as JSON, without what is at its default; compressed where it is long, but for its usage."""
+    """A reply as JSON, without default values; a long one is compressed, except for its usage."""
     text = reply.model_dump_json(exclude_defaults=True)
     if len(text) < LONG or len(short := packed(text)) == len(text):
         return text
@@ -18,10 +18,10 @@ def write_reply(reply: ModelReply) -> str:
 
 
 def read_reply(stored: str) -> ModelReply:
-    """A reply that `write_reply` has written, or an earlier version.
+    """Read a reply written by `write_reply` of this or an earlier version.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not a reply.
     """
     if PACKED in stored[:1000]:
         found = json.loads(stored)

@@ -1,8 +1,8 @@
-"""Holds and charges of one run: reserve → settle or release, in tokens and in money, in every budget of a chain:
+"""Holds and charges of one run: reserve → settle or release, in tokens and in money, in each budget of the chain
 tenant → agent → run → step.
 
-The sum cannot be overspent by any number of tasks or processes: the database itself refuses (`spent + held <=
-limit`). Nothing is sent before its worst case is held.
+No number of tasks or processes can overspend a budget: the database enforces `spent + held <= limit`. No request
+is sent before its worst case is held.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from intendant.record.store import Store
 
 UNDOES = "/rollback/"
-"""Stands in the keys of steps that run when the run has failed, after all others."""
+"""Part of the keys of rollback steps, which run after all others when a run has failed."""
 HOLD_SECONDS = 3600.0
-"""A hold that is open for longer is charged in full, and credited when its call ends after all."""
+"""A hold that stays open longer is charged in full. If its call ends later, the difference is credited."""
 
 
 def is_standing(error: BaseException) -> bool:
-    """True if a standing budget refused: one of an agent or a tenant."""
+    """True if a standing budget, that of an agent or a tenant, refused the call."""
     return isinstance(error, BudgetExceeded) and error.scope.startswith(("agent:", "tenant:"))
 
 
@@ -43,18 +43,17 @@ class RunLedger:
 
     Args:
         journal: The run's journal.
-        tokens: Limit of the run; None for none.
-        micro_usd: Limit of the run; None for none.
+        tokens: Token limit of the run; None for no limit.
+        micro_usd: Limit of the run in micro-US$; None for no limit.
         allocations: Tokens by step id.
-        spent: Tokens and micro-US$ that planning the run took; part of what it may spend.
-        overage: True if a step that runs short may draw on tokens that no step has a right to: those never
-            allocated, and those that finished steps left.
-        threshold: How far it may: up to this many times its share; None for as far as there are any.
-        agent: Whose run it is.
-        standing: What the agent and its tenant may spend in all their runs.
-        caps: Budgets that the workflow gives to steps, by their paths in the graph; those of groups hold for all
-            steps in them together.
-        outer: The step in which the run was started.
+        spent: Tokens and micro-US$ that planning has used; they count against the limits of the run.
+        overage: True if a step that runs short may draw on the pool: tokens that were never allocated, and those
+            that finished steps did not use.
+        threshold: Limit of that, as a multiple of the step's share; None for no limit.
+        agent: The agent of the run.
+        standing: The standing budgets of the agent and its tenant.
+        caps: Budgets that the workflow sets, by path of the step. All steps of a group share its budget.
+        outer: The step that started this run, if any.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class RunLedger:
         self._tried: set[str] = set()
         self._queued: set[str] = set()
         self.overrun = False
-        """True if a call took more than was held for it."""
+        """True if a call used more than was held for it."""
         caps = caps or {}
         self._steps = {
             step_id: StepBudget(self._scope_of(step_id), limit, cap=caps.get(step_id))
@@ -103,11 +102,11 @@ class RunLedger:
         self._pool = max(0, tokens - spent[0] - sum(allocations.values())) if tokens is not None else None
 
     async def open(self, finished: Collection[str] = ()) -> None:
-        """Create the budget of the run in the store, or find it as another process left it; and close what dead
-        processes left open.
+        """Create the budget of the run in the store, or load it if another process has created it, and close the
+        holds of dead processes.
 
         Args:
-            finished: Steps that take no more; what they left is in the pool.
+            finished: Steps that have ended; their unused tokens go to the pool.
         """
         tokens, micro = self._limits
         row = BudgetRow(
@@ -119,7 +118,7 @@ class RunLedger:
             spent_micro=self._spent[1],
         )
         rows = [row, *(self._row_of(group) for group in self._groups.values())]
-        if self._journal.fence.epoch == 1:  # committed before whatever is held in it
+        if self._journal.fence.epoch == 1:  # committed before any hold in it
             self._journal.commit_later(budgets.open_budgets(rows))
         else:
             for opened in rows:
@@ -129,7 +128,7 @@ class RunLedger:
         self.standing.sweep_later()
 
     async def _release_unsent(self) -> None:
-        """Give back what a dead process held for calls that were queued, and never sent."""
+        """Release the holds of a dead process for calls that were queued but never sent."""
         journal = self._journal
         left = await journal.store.do(take_over.left_by(journal.run_id, journal.fence.epoch))
         self.overrun = left.overrun
@@ -148,7 +147,7 @@ class RunLedger:
             await journal.commit(take_over.release_all([row.key for row in left.unsent]), *said)
 
     def _restore(self, states: Mapping[str, BudgetRow], finished: Collection[str]) -> None:
-        """Count what earlier owners of the run spent and held."""
+        """Add what earlier owners of the run spent and held."""
         own = states[self._scope]
         self._micro = own.spent_micro + own.held_micro
         for scope, state in states.items():
@@ -168,7 +167,7 @@ class RunLedger:
             if (done := self._steps.get(step_id)) is not None:
                 done.limit = done.spent + done.held
         if self._limits[0] is not None:
-            # What runs inside steps took is in the run's budget, and in that of no step.
+            # Spending of nested runs counts in the budget of this run, but in that of no step.
             of_steps = sum(step.spent + step.held for step in self._steps.values())
             inside = max(0, own.spent_tokens + own.held_tokens - self._spent[0] - of_steps)
             given = sum(step.limit for step in self._steps.values())
@@ -178,7 +177,7 @@ class RunLedger:
         return f"step:{self._journal.run_id}/{key}"
 
     def _row_of(self, step: StepBudget) -> BudgetRow:
-        """A step's budget as it is stored."""
+        """The row of a step's budget in the store."""
         cap = step.cap
         tokens = None if self._pool is None or step.group else step.limit
         if tokens is None and cap is not None:
@@ -186,7 +185,7 @@ class RunLedger:
         return BudgetRow(step.scope, self._scope, tokens, None if cap is None else cap.micro_usd)
 
     def _groups_of(self, key: str) -> tuple[StepBudget, ...]:
-        """The groups with budgets of their own that a step is part of, outermost first."""
+        """The budgets of the groups that contain a step, outermost first."""
         found = self._above.get(key)
         if found is None:
             found = tuple(self._groups[name] for name in groups_around(key) if name in self._groups)
@@ -194,7 +193,7 @@ class RunLedger:
         return found
 
     def left(self, step_id: str) -> int | None:
-        """Tokens that a step could hold now, the common pool included; None if there is no limit."""
+        """Tokens that a step can hold now, including the pool; None for no limit."""
         key = budget_key(step_id)
         step, lefts = self._steps.get(key), []
         if self._pool is not None:
@@ -210,12 +209,12 @@ class RunLedger:
         return least(*lefts, None if self._outer is None else self._outer.left)
 
     def total(self, step_id: str) -> int | None:
-        """Tokens that a step could hold now, and those that it holds or has spent; None if there is no limit."""
+        """Tokens that a step can hold now, plus those it holds or has spent; None for no limit."""
         left, step = self.left(step_id), self._steps.get(budget_key(step_id))
         return left if left is None or step is None else left + step.spent + step.held
 
     def _drawable(self, step: StepBudget | None) -> int:
-        """Tokens of the pool that a step may draw."""
+        """Tokens that a step may draw from the pool."""
         pool = self._pool or 0
         if step is not None and step.growth is not None:
             pool = min(pool, step.growth)
@@ -225,7 +224,7 @@ class RunLedger:
         return min(pool, max(0, int(share * (self._threshold - 1)) - extra))
 
     def note_try(self, call: str) -> None:
-        """A call with this key is being sent."""
+        """Note that a call with this key is being sent."""
         self._tried.add(call)
 
     def tried(self, call: str) -> bool:
@@ -233,8 +232,10 @@ class RunLedger:
         return call in self._tried
 
     def micro_left(self, step_id: str) -> int | None:
-        """Micro-US$ that a step may still spend; None if there is no limit. A run is one process's at a time,
-        which therefore knows; what refuses is the database all the same.
+        """Micro-US$ that a step may still spend; None for no limit.
+
+        One process owns the run at a time, so its own count is right. The database enforces the limit all the
+        same.
         """
         key = budget_key(step_id)
         lefts = [] if self._limits[1] is None else [self._limits[1] - self._micro]
@@ -248,7 +249,9 @@ class RunLedger:
         return None if found is None else max(0, found)
 
     def finish(self, step_id: str) -> None:
-        """A step has ended: what it and the steps within it leave goes to the pool, but for what undoes them."""
+        """Return the unused tokens of a step that has ended, and of the steps within it, to the pool; rollback
+        steps keep theirs.
+        """
         inner = f"{step_id}/"
         names = [key for key in self._steps if key.startswith(inner)] if self._nested else []
         for name in (step_id, *(name for name in names if UNDOES not in name[len(step_id) :])):
@@ -261,9 +264,9 @@ class RunLedger:
             step.limit -= step.left
 
     async def reserve(self, row: HoldRow, event: events.TokensReserved) -> None:
-        """Hold a call's worst case, in one commit with its event.
+        """Hold the worst case of a call, in one commit with its event.
 
-        The step's budget is opened in the same commit, and what the step draws on the pool is added to it.
+        The same commit opens the budget of the step, and adds to it what the step draws from the pool.
 
         Raises:
             BudgetExceeded: A budget does not admit it. Nothing is held.
@@ -271,12 +274,12 @@ class RunLedger:
         key = budget_key(row.step_key)
         step = self._steps.setdefault(key, StepBudget(self._scope_of(key), 0))
         drawn = self._draw(row, step)
-        # Claimed before anything is awaited: a concurrent call must not count on the same tokens.
+        # Claim the tokens before the first await, so that no concurrent call counts on them.
         self._claim(row, step)
         try:
             await self._make(row, self._prepared(step, drawn), [event, *self._drawn_event(row, drawn)])
         except asyncio.CancelledError:
-            # What was submitted is committed all the same; the release is committed after it.
+            # The reservation was submitted and will be committed; the release follows it.
             self._journal.commit_later(holds.release(row.key))
             self._unclaim(row, step)
             raise
@@ -289,10 +292,10 @@ class RunLedger:
             self._queued.add(row.key)
 
     def _draw(self, row: HoldRow, step: StepBudget) -> int:
-        """Tokens of the pool that a step takes because it runs short.
+        """Take tokens from the pool for a step that runs short; returns how many.
 
         Raises:
-            BudgetExceeded: There are not so many, or it may not.
+            BudgetExceeded: The pool has too few, or the step may not draw that many.
         """
         missing = row.tokens - step.left if self._pool is not None else 0
         if self._pool is None or missing <= 0:
@@ -311,7 +314,7 @@ class RunLedger:
             step.extra -= drawn
 
     def _prepared(self, step: StepBudget, drawn: int) -> Work[None] | None:
-        """Brings the step's budget in the store to its limit here, before a hold in it; None if it has that."""
+        """Work that sets the limit of the step's budget in the store before a hold; None if it is set."""
         if step.opened and not drawn:
             return None
         # Another call of the step may have opened it meanwhile, whatever became of that call.
@@ -465,14 +468,16 @@ class RunLedger:
         )
 
     def chain(self, step_id: str) -> Sequence[str]:
-        """The budgets that a call of this step must fit: those around the run, its own, the step's own last."""
+        """The budgets that a call of this step must fit: those around the run, that of the run, that of the step
+        last.
+        """
         key = budget_key(step_id)
         around = () if self._outer is None else self._outer.chain
         return (*around, self._scope, *(group.scope for group in self._groups_of(key)), self._scope_of(key))
 
     @property
     def store(self) -> "Store":
-        """Where the budgets are."""
+        """The store of the budgets."""
         return self._journal.store
 
     @staticmethod

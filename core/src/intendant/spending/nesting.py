@@ -1,4 +1,4 @@
-"""Runs that are started inside a step: what they hold and spend counts in the budgets around that step as well."""
+"""Nested runs, started within a step: they also count against the budgets around that step."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,39 +15,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OuterStep:
-    """The step in which a run was started.
+    """The step that started a nested run.
 
-    A process that resumes the inner run alone does not know it: the inner run's own limit, no more than the outer
-    step had left when it began, holds on.
+    A process that resumes only the nested run does not know it. The limit of the nested run still applies: it is
+    at most what the outer step had left at the start.
     """
 
     ledger: "RunLedger"
-    """Of the outer run."""
+    """The ledger of the outer run."""
     step_id: str
 
     @property
     def chain(self) -> Sequence[str]:
-        """The budgets around the step, outermost first. Its own is not among them: that grows only by holds of the
-        step itself.
+        """The budgets around the step, outermost first, without its own: that grows only by holds of the step
+        itself.
         """
         return self.ledger.chain(self.step_id)[:-1]
 
     @property
     def left(self) -> int | None:
-        """Tokens that the step could hold now; None if there is no limit."""
+        """Tokens that the step can hold now; None for no limit."""
         return self.ledger.left(self.step_id)
 
     @property
     def micro_left(self) -> int | None:
-        """Micro-US$ that the step may still spend; None if there is no limit."""
+        """Micro-US$ that the step may still spend; None for no limit."""
         return self.ledger.micro_left(self.step_id)
 
     def claim(self, tokens: int, micro: int) -> None:
-        """Count what the inner run holds; negative amounts give it back."""
+        """Add the holds of the nested run; negative amounts release them."""
         self.ledger.claim_inside(self.step_id, tokens, micro)
 
     def spend(self, spent: Spent) -> None:
-        """Count what the inner run has spent."""
+        """Add the spending of the nested run."""
         self.ledger.spend_inside(self.step_id, spent)
 
 
@@ -56,7 +56,7 @@ _STEP: ContextVar[OuterStep | None] = ContextVar("intendant_step", default=None)
 
 @contextmanager
 def inside(ledger: "RunLedger", step_id: str) -> Iterator[None]:
-    """Runs that are started meanwhile, in this task and those that it starts, are inside of this step."""
+    """A context in which this task, and tasks that it starts, start runs nested in this step."""
     token = _STEP.set(OuterStep(ledger, step_id))
     try:
         yield
@@ -65,11 +65,11 @@ def inside(ledger: "RunLedger", step_id: str) -> Iterator[None]:
 
 
 def outer_step(store: "Store") -> OuterStep | None:
-    """The step around the current task, if its run is in *store*: there are no holds in two databases at once."""
+    """The step of the current task, if its run is in *store*: a call cannot be held in two databases."""
     found = _STEP.get()
     return found if found is not None and found.ledger.store is store else None
 
 
 def least(*limits: int | None) -> int | None:
-    """The lowest of limits, of which None is none."""
+    """The lowest of several limits; None means no limit."""
     return min((limit for limit in limits if limit is not None), default=None)

@@ -1,7 +1,7 @@
 """Retries: exponential backoff with jitter.
 
-A library of its own kind would do, but stamina writes to the host's standard output through structlog's default
-printer, and its hooks are global to the process, which belongs to the host.
+Libraries exist for this, but stamina writes to the host's standard output through structlog's default printer, and
+its hooks are global to the process, which belongs to the host.
 """
 
 import random
@@ -14,25 +14,25 @@ class Backoff:
     """How long to wait before each retry, and how often to retry."""
 
     attempts: int
-    """In all, the first included."""
+    """Number of attempts, including the first."""
     delay: float
     """Seconds before the first retry."""
     factor: float = 2.0
-    """Each further wait is this many times as long."""
+    """Factor by which each wait is longer than the one before."""
     jitter: float = 0.0
-    """Up to this many random seconds are added, so that many callers do not retry together."""
+    """Random seconds, up to this many, added to each wait, so that callers do not retry in step."""
     max_delay: float = 3600.0
-    """No wait is longer, in seconds, but for jitter and what an error asks."""
+    """Longest wait in seconds, without jitter, unless the error asks for more."""
     deadline: float | None = None
-    """A time of `time.monotonic` at which a wait must have ended."""
+    """The time, by `time.monotonic`, at which a wait must have ended."""
     made: int = 1
-    """Attempts so far, the one that is being made included."""
+    """Attempts so far, including the current one."""
 
     def next_delay(self, at_least: float = 0.0) -> float | None:
-        """Seconds to wait before the next attempt; None if there is no other.
+        """Seconds to wait before the next attempt; None for no further attempt.
 
         Args:
-            at_least: Seconds that the error itself asks to wait.
+            at_least: The shortest wait that the error asks for, in seconds.
         """
         if self.made >= self.attempts:
             return None

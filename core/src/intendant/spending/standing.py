@@ -1,10 +1,10 @@
-"""What an agent and its tenant may spend in all their runs together, as one process sees it.
+"""Standing budgets, as one process sees them: the limits of an agent and its tenant across all their runs.
 
-The limits are in the store and hold for every process. So that not every call has to change the same few rows,
-a process takes leases of them: slices in which it holds calls by arithmetic alone. A lease weakens nothing: each
-call still has a row of its own in the store before it is sent, in the commit that journals it, and is refused if
-the lease was closed meanwhile. So a crash loses no call that was sent, and what the lease held for no call is free
-again when its time is over. Near a limit there are no leases; calls are held one by one.
+The limits are in the store and apply to every process. To keep calls from contending for the same few rows, a
+process takes leases: slices in which it holds calls by arithmetic alone. A lease weakens no guarantee. Each call
+still has its own row in the store before it is sent, in the commit that journals it, and is refused if the lease
+was closed in the meantime. A crash therefore loses no call that was sent, and the unused part of a lease is free
+again when it expires. Near a limit there are no leases; calls are held one by one.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from intendant.record.store import Store
 
 PAUSE = 1.0
-"""Seconds until a lease is asked for again where there was none to be had."""
+"""Seconds until the next request for a lease after one was refused."""
 POLL = 0.25
-"""Seconds after which one that waits looks for itself: calls of other processes end unheard."""
+"""Seconds between polls of a waiting call: it is not notified when calls of other processes end."""
 SWEEP_SECONDS = 5.0
-"""How often a process looks for expired holds and leases, at most."""
+"""Shortest time between two sweeps for expired holds and leases, in seconds."""
 DAY = 86_400.0
 
 
@@ -30,8 +30,8 @@ class Lease:
 
     Args:
         taken: The slice in the store.
-        until: When it ends, by the monotonic clock.
-        day_ends: Seconds since 1970 when its budgets are those of yesterday.
+        until: When it expires, by the monotonic clock.
+        day_ends: The end of the day of its budgets, in seconds since 1970.
     """
 
     __slots__ = ("_day_ends", "_micro", "_tokens", "_until", "id")
@@ -42,7 +42,7 @@ class Lease:
         self._until, self._day_ends = until, day_ends
 
     def take(self, tokens: int, micro: int) -> bool:
-        """Hold a call's worst case; False if it does not fit, or the lease has ended."""
+        """Hold the worst case of a call; returns False if it does not fit or the lease has expired."""
         if tokens > self._tokens or micro > self._micro or monotonic() > self._until or time() > self._day_ends:
             return False
         self._tokens -= tokens
@@ -50,14 +50,14 @@ class Lease:
         return True
 
     def give(self, tokens: int, micro: int) -> None:
-        """Take back what a call was held for and did not need."""
+        """Return the unused part of a hold to the lease."""
         self._tokens += tokens
         self._micro += micro
 
 
 @dataclass(slots=True)
 class _AgentLeases:
-    """Where the calls of one agent are held."""
+    """The lease and the queue of one agent."""
 
     lease: Lease | None = None
     rests_until: float = 0.0
@@ -73,10 +73,10 @@ class StandingBudgets:
     """The standing budgets of one tenant, for all runs of a process.
 
     Args:
-        store: Where they are kept.
-        tenant: Whose budgets these are, besides the agents'.
-        owner: The process, for the store's record.
-        seconds: How long a lease lasts; 0 for no leases.
+        store: The store of the budgets.
+        tenant: The tenant.
+        owner: The name of this process, for the store.
+        seconds: The TTL of a lease, in seconds; 0 for no leases.
     """
 
     def __init__(self, store: "Store", tenant: str = "default", owner: str = "", seconds: float = 0.0) -> None:
@@ -88,7 +88,7 @@ class StandingBudgets:
         self._by_agent: dict[str, _AgentLeases] = {}
 
     async def lease(self, agent: str, tokens: int, micro: int) -> Lease | None:
-        """A lease in which a call's worst case is held now; None if the budgets themselves have to hold it."""
+        """A lease that now holds the worst case of a call; None if the budgets themselves must hold it."""
         own = self._by_agent.setdefault(agent, _AgentLeases())
         if (lease := own.take(tokens, micro)) is not None:
             return lease
@@ -115,18 +115,18 @@ class StandingBudgets:
             own.lease = Lease(taken, until, now - now % DAY + DAY)
 
     def drop(self, agent: str) -> None:
-        """Another process closed the lease of this agent."""
+        """Forget the lease of an agent, which another process has closed."""
         self._by_agent[agent].lease = None
 
     async def recall(self, agent: str) -> int:
-        """Close the leases of all processes that keep something of these budgets back; returns how many."""
+        """Close the leases of all processes on these budgets; returns how many."""
         from intendant.record.store import leases
 
         return await self._store.do(leases.recall(agent, self.tenant))
 
     def sweep_later(self) -> None:
-        """Charge expired holds of any run in full, and end expired leases: before what is written next, without
-        waiting; not more often than every `SWEEP_SECONDS`.
+        """Queue the charging of expired holds, of any run, and the closing of expired leases; at most once every
+        `SWEEP_SECONDS`.
         """
         from intendant.record.store import holds, leases
 
@@ -138,30 +138,30 @@ class StandingBudgets:
         self._store.do_later(holds.expire(now))
 
     async def room(self, agent: str) -> "tuple[Room, Room]":
-        """What these budgets admit now, and what they would admit if all calls that are out cost nothing."""
+        """The room in these budgets now, and the room if all calls in flight cost nothing."""
         from intendant.record.store import windows
 
         return await self._store.do(windows.room_of(agent, self.tenant, time()))
 
     def turn(self, agent: str) -> asyncio.Lock:
-        """Where calls stand in line that did not fit: one at a time tries again, in the order they came."""
+        """The lock that queues calls that did not fit: they retry one at a time, in order."""
         return self._by_agent.setdefault(agent, _AgentLeases()).line
 
     async def wait(self, agent: str) -> None:
-        """Wait until a call of this process has ended, or a moment for those of others."""
+        """Wait until a call of this process ends, or until the next poll."""
         own = self._by_agent[agent]
         own.waiting = asyncio.get_running_loop().create_future()
         await asyncio.wait([own.waiting], timeout=POLL)
         own.waiting = None
 
     def freed(self, agent: str) -> None:
-        """A call has ended: the first in line may look again."""
+        """Wake the first waiting call, because a call has ended."""
         own = self._by_agent.get(agent)
         if own is not None and own.waiting is not None and not own.waiting.done():
             own.waiting.set_result(None)
 
     async def close(self) -> None:
-        """Give all leases back."""
+        """Return all leases."""
         from intendant.record.store import leases
 
         if any(own.lease is not None for own in self._by_agent.values()):

@@ -1,4 +1,4 @@
-"""The part of a run's budget that one step, or a group of steps, may spend."""
+"""Budgets of steps and of groups of steps, within the budget of their run."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -10,41 +10,41 @@ from intendant.model.graph_keys import Limits
 
 @dataclass(slots=True)
 class StepBudget:
-    """One step's part of a run's tokens."""
+    """The budget of one step, or of a group of steps."""
 
     scope: str
     limit: int
     spent: int = 0
     held: int = 0
     extra: int = 0
-    """Tokens beyond its share that it drew from the pool; part of `limit`."""
+    """Tokens drawn from the pool beyond the step's share; included in `limit`."""
     opened: bool = False
     cap: Limits | None = None
-    """The budget that the workflow gives it."""
+    """The budget that the workflow sets."""
     micro: int = 0
     """Micro-US$ held and spent."""
     group: bool = False
-    """True if it holds for several steps together."""
+    """True if several steps share it."""
 
     @property
     def left(self) -> int:
-        """Tokens that the step may still claim by right."""
+        """Tokens left without drawing from the pool."""
         return self.limit - self.spent - self.held
 
     @property
     def growth(self) -> int | None:
-        """Tokens by which the limit may still be raised; None for any number."""
+        """Tokens by which the limit may still grow; None for no bound."""
         return None if self.cap is None or self.cap.tokens is None else max(0, self.cap.tokens - self.limit)
 
 
 def group_names(caps: Iterable[str], steps: Collection[str]) -> Iterator[tuple[str, str]]:
-    """The budgets that hold for several steps, by the keys of the steps whose they are.
+    """The names of the budgets that several steps share, each with the key of the step that sets it.
 
-    A step that calls models itself has a budget of its own besides; then that of all within it has another name.
+    A step that calls models itself also has its own budget; the shared one then has another name.
 
     Args:
-        caps: The steps that have budgets.
-        steps: The steps that call models.
+        caps: Keys of the steps that set a budget.
+        steps: Keys of the steps that call models.
     """
     around = {above for key in steps for above in _above(key)}
     for key in caps:
@@ -55,7 +55,7 @@ def group_names(caps: Iterable[str], steps: Collection[str]) -> Iterator[tuple[s
 
 
 def groups_around(key: str) -> Iterator[str]:
-    """The names that budgets for several steps have whose part a step may be, outermost first."""
+    """The possible names of the shared budgets that a step belongs to, outermost first."""
     for above in _above(key):
         yield above
         yield f"{above}/"
@@ -69,7 +69,7 @@ def _above(key: str) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def budget_key(address: str) -> str:
-    """The step whose budget a call counts to: items of a list share that of their step."""
+    """The key of the budget that a call counts against: items of a list share the budget of their step."""
     return _ITEM.sub("", address) if "[" in address else address
 
 

@@ -1,7 +1,7 @@
-"""Budgets: how much may be spent, is held, and is spent.
+"""Budgets: their limits, holds and spending.
 
-The invariant `spent + held <= limit` is a CHECK of the table; the conditional UPDATE only makes its refusal
-polite. Held tokens become spent, or free again, but never vanish.
+A CHECK of the table enforces `spent + held <= limit`; the conditional UPDATE only avoids its error. Held tokens
+are either spent or released; they never vanish.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def _fits(unit: str) -> Any:
 
 @lru_cache(maxsize=32)
 def _take(count: int) -> Statement:
-    """Hold in each of *count* budgets that admits it; returns those that do."""
+    """Hold in each of *count* budgets that admits the amount; returns these."""
     statement = update(budget).where(budget.c.id.in_(names(count)), _fits("tokens"), _fits("micro"))
     more = {f"held_{unit}": budget.c[f"held_{unit}"] + bindparam(unit) for unit in UNITS}
     return Statement(statement.values(more).returning(budget.c.id))
@@ -40,7 +40,7 @@ def _take(count: int) -> Statement:
 
 @lru_cache(maxsize=32)
 def _move(count: int) -> Statement:
-    """Take `off_…` away from what is held in *count* budgets, and add `on_…` to what is spent."""
+    """Subtract `off_…` from the holds of *count* budgets, and add `on_…` to their spending."""
     values: dict[str, Any] = {}
     for unit in UNITS:
         off: Any = bindparam(f"off_{unit}")
@@ -52,7 +52,7 @@ def _move(count: int) -> Statement:
 
 
 def _followed(unit: str, total: Any) -> Any:
-    """A limit that was lowered below what was spent or held follows *total* down to what it was set to."""
+    """A limit that was set below the current total follows *total* down to the value that was set."""
     limit, wanted = budget.c[f"limit_{unit}"], budget.c[f"wanted_{unit}"]
     down = case((total > wanted, total), else_=wanted)
     return case((limit > wanted, case((total <= limit, down), else_=limit)), else_=limit)
@@ -90,7 +90,7 @@ def open_budgets(rows: Sequence[BudgetRow]) -> Work[None]:
 
 
 def open_with_limit(row: BudgetRow) -> Work[None]:
-    """Add a budget; of one that exists only the token limit is raised to the row's, if that is more."""
+    """Add a budget; if it exists, raise its token limit to that of the row if this is higher."""
 
     @buffered
     def work(connection: Connection) -> None:
@@ -107,7 +107,7 @@ def open_with_limit(row: BudgetRow) -> Work[None]:
 
 
 def _add_if_missing(session: Session, row: BudgetRow) -> bool:
-    """Add a budget unless there is one of that id; True if there was none."""
+    """Add a budget if there is none with this id; returns True if it was added."""
     if not session.sqlite:
         return bool(_ADD_ONCE.write(session, [row]))
     if _KNOWN.on(session, {"of": row.id}).fetchone() is not None:
@@ -117,7 +117,7 @@ def _add_if_missing(session: Session, row: BudgetRow) -> bool:
 
 
 def find(scope: str) -> Work[BudgetRow | None]:
-    """A budget; None if there is none of that id."""
+    """Find a budget by id; None if there is none."""
     query = select(*columns(budget, BudgetRow)).where(budget.c.id == scope)
 
     def work(connection: Connection) -> BudgetRow | None:
@@ -159,19 +159,19 @@ def _note_new(session: Session, covered: Covered, row: BudgetRow, chain: str | N
 
 
 def note_limits(session: Session, scope: str, was: str) -> None:
-    """Commit to a run's or a step's budget whose limits were changed."""
+    """Commit to the budget of a run or a step after a change of its limits."""
     more = {"was": was, "run": run_of(scope)} if session.chain == EVERYTHING else {}
     BUDGET.note_current(session, scope, **more)
 
 
 def run_of(scope: str) -> str:
-    """The run of a budget; empty for those of agents and tenants."""
+    """The run of a budget; empty for budgets of agents and tenants."""
     kind, _, name = scope.partition(":")
     return name.partition("/")[0] if kind in ("run", "step") else ""
 
 
 def set_limits(connection: Connection, row: BudgetRow, tokens: int | None, micro: int | None) -> BudgetRow:
-    """Set the limits of a run's budget; None leaves one as it is.
+    """Set the limits of a run's budget; None leaves a limit unchanged.
 
     Raises:
         BudgetExceeded: More is spent and held already.
@@ -193,27 +193,27 @@ def set_limits(connection: Connection, row: BudgetRow, tokens: int | None, micro
 
 
 def used_of(row: BudgetRow, unit: str) -> int:
-    """What is spent and held."""
+    """The sum of spending and holds."""
     return row.spent_tokens + row.held_tokens if unit == "tokens" else row.spent_micro + row.held_micro
 
 
 def left_in(row: BudgetRow, unit: str) -> int | None:
-    """What may still be held; None for no limit."""
+    """The amount that can still be held; None for no limit."""
     limit = row.limit_tokens if unit == "tokens" else row.limit_micro
     return None if limit is None else limit - used_of(row, unit)
 
 
 def locked_rows(connection: Connection, scopes: Sequence[str]) -> list[BudgetRow]:
-    """Budgets, locked in the order of their ids."""
+    """Read budgets and lock them in the order of their ids."""
     query = select(*columns(budget, BudgetRow)).where(budget.c.id.in_(scopes)).order_by(budget.c.id)
     return [BudgetRow._make(row) for row in connection.execute(query.with_for_update())]
 
 
 def take(connection: Connection, scopes: Sequence[str], tokens: int, micro: int) -> None:
-    """Hold in all of *scopes*.
+    """Hold an amount in all of *scopes*.
 
     Raises:
-        BudgetExceeded: One does not admit it; then the transaction must be undone.
+        BudgetExceeded: A budget does not admit it; the transaction must be rolled back.
     """
     if not scopes:
         return
@@ -230,7 +230,7 @@ def take(connection: Connection, scopes: Sequence[str], tokens: int, micro: int)
 def move(
     connection: Connection, scopes: Sequence[str], off_tokens: int, off_micro: int, on_tokens: int, on_micro: int
 ) -> None:
-    """Take the `off_` amounts away from what is held in *scopes*, and add the `on_` amounts to what is spent."""
+    """Subtract the `off_` amounts from the holds of *scopes*, and add the `on_` amounts to their spending."""
     if not scopes:
         return
     session = session_of(connection)
@@ -241,18 +241,19 @@ def move(
 
 
 def lock(session: Session, scopes: Sequence[str]) -> None:
-    """Lock budgets in the order of their ids where a database locks rows, so that two transactions cannot wait
-    for each other.
+    """Lock budgets in the order of their ids, on databases with row locks, so that two transactions cannot
+    deadlock.
 
-    Those of the run of a job need none: its fence has locked the run's row, which all of its jobs want first. What
-    has no fence (a sweep for expired holds) may still collide with it, and is rare; the writer executes it again.
+    Budgets of the job's own run need no lock: its fence has locked the row of the run, which all jobs of the run
+    lock first. Work without a fence, such as a sweep for expired holds, may still collide; the writer then retries
+    it.
     """
     if not session.sqlite and len(scopes) > 1 and any(run_of(scope) != session.chain for scope in scopes):
         _locked(len(scopes)).on(session, named(scopes)).fetchall()
 
 
 def _refusal(connection: Connection, scopes: Sequence[str], tokens: int, micro: int) -> BudgetExceeded:
-    """Names the budget that admits least of those that refused."""
+    """The error for the budget that admits least, of those that refused."""
     refused: list[tuple[float, BudgetExceeded]] = []
     query = select(*columns(budget, BudgetRow)).where(budget.c.id.in_(scopes))
     asked: Mapping[str, int] = {"tokens": tokens, "micro": micro}

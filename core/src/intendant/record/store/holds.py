@@ -1,7 +1,7 @@
-"""The life of a hold: reserve, then settle, charge or release.
+"""The life cycle of a hold: reserve, then settle, charge or release.
 
-A hold is closed exactly once: settled by the provider's figures, released where nothing was charged, or charged in
-full where the usage is not known. `settle` and `release` correct the last by a credit when it becomes known.
+A hold is closed exactly once: settled with the usage that the provider reports, released if nothing was charged,
+or charged in full if the usage is unknown. In the last case `settle` or `release` book a credit once it is known.
 """
 
 import json
@@ -22,14 +22,14 @@ from intendant.record.store.statements import Statement, Work, columns, named, n
 from intendant.record.store.tables import budget, hold, lease
 
 Outcome = Literal["settled", "credited", "closed"]
-"""What became of a hold: closed now; charged in full before and credited now; or closed before and left alone."""
+"""Closed now; charged in full earlier and credited now; or closed earlier and left unchanged."""
 TRIES = 8
-"""How many tries at a call one query looks for."""
+"""How many attempts at a call one query looks for."""
 NOTHING = Spent(0, 0, 0)
 
 
 class LeaseLost(StoreError):
-    """Another process closed the lease that was to hold a call; nothing is held."""
+    """Another process has closed the lease in which a call should be held; nothing is held."""
 
 
 # --- statements ---
@@ -39,7 +39,7 @@ _HOLDS = Insert(hold, _FIELDS)
 _values = attrgetter(*_FIELDS)
 _CHAIN, _LEASED = _FIELDS.index("chain"), _FIELDS.index("lease")
 _covered = itemgetter(*(_FIELDS.index(name) for name in HOLD.columns))
-"""Of a hold's fields, those that its digest covers."""
+"""The fields of a hold that its digest covers."""
 _LEASE = Statement(
     select(lease.c.state, lease.c.chain).where(lease.c.id == bindparam("id")).with_for_update(read=True)
 )
@@ -54,7 +54,7 @@ _OVERDUE = Statement(
 
 
 def _closing(state: str) -> Statement:
-    """Close a hold that is in *state*; of two concurrent attempts one gets its row."""
+    """Close a hold that is in *state*; of two concurrent attempts, only one gets the row."""
     within = {
         f"spent_{unit}": case(
             (bindparam(f"now_{unit}") < hold.c[unit], bindparam(f"now_{unit}")), else_=hold.c[unit]
@@ -75,18 +75,18 @@ _CLOSE, _CORRECT = _closing("held"), _closing("in_doubt")
 def reserve(
     row: HoldRow, chain: Sequence[str], lease_id: str | None = None, prepare: Work[None] | None = None
 ) -> Work[None]:
-    """Hold the worst case of a call in every budget of *chain* and in every standing one, or in none.
+    """Hold the worst case of a call in every budget of *chain* and in every standing budget, or in none.
 
     Args:
-        row: The hold; its `chain` and `lease` are set here.
+        row: The hold; this sets its `chain` and `lease`.
         chain: The budgets of the run and the step.
-        lease_id: The lease that holds it in the standing budgets of its agent and tenant; None to hold it there
-            directly. Either way the hold has a row of its own before the call is sent, which is what a crash
-            leaves behind: a lease replaces UPDATEs of rows that many processes want, never the record of a call.
-        prepare: Done before, in the same transaction.
+        lease_id: The lease that covers the standing budgets of the agent and the tenant; None to hold the call in
+            these directly. In either case the hold has its own row before the call is sent, which survives a
+            crash: a lease replaces UPDATEs of contended rows, never the record of a call.
+        prepare: Work to do first, in the same transaction.
 
     Raises (when the work is done):
-        BudgetExceeded: A budget does not admit it: the one that admits least.
+        BudgetExceeded: A budget does not admit it; names the budget that admits least.
         LeaseLost: Another process closed the lease.
     """
 
@@ -115,11 +115,11 @@ def _check_lease(connection: Connection, lease_id: str) -> None:
 
 
 def settle(key: str, spent: Spent, reply: str | None) -> Work[Outcome]:
-    """Turn a hold into what was spent, once only.
+    """Replace a hold by the actual usage, exactly once.
 
-    A hold that had expired, and was charged in full, is credited. A call that took more than was held
-    (which a correct worst case rules out) is charged as far as the limits admit, so that no later call passes;
-    what is beyond the hold is booked as overrun, where it cannot go unseen.
+    A hold that has expired, and was charged in full, is credited. A call that used more than was held, which a
+    correct worst case rules out, is charged up to the limits, so that no later call is admitted; the rest is
+    booked as an overrun, which reports show.
     """
 
     @buffered
@@ -136,7 +136,7 @@ def settle(key: str, spent: Spent, reply: str | None) -> Work[Outcome]:
 
 
 def charge(key: str, kind: Literal["in_doubt", "expire"] = "in_doubt") -> Work[Outcome]:
-    """Charge a hold in full, once only: its usage is not known. `settle` or `release` correct it when it is."""
+    """Charge a hold in full, exactly once, because the usage is unknown. `settle` or `release` correct it."""
 
     @buffered
     def work(connection: Connection) -> Outcome:
@@ -152,7 +152,7 @@ def charge(key: str, kind: Literal["in_doubt", "expire"] = "in_doubt") -> Work[O
 
 
 def release(key: str) -> Work[Outcome]:
-    """Give a hold back: nothing was charged. One that was charged in full is credited."""
+    """Release a hold because nothing was charged. A hold that was charged in full is credited."""
 
     @buffered
     def work(connection: Connection) -> Outcome:
@@ -166,12 +166,12 @@ def release(key: str) -> Work[Outcome]:
 
 
 def expire(now: float, limit: int = 500) -> Work[int]:
-    """Charge holds that have expired in full, and release those of calls that were never sent; returns how many.
+    """Charge expired holds in full, and release those of calls that were never sent; returns how many.
 
     Args:
-        now: Seconds since 1970. A clock that runs ahead does no harm: what is charged too early is credited when
-            its call ends.
-        limit: At most so many in one transaction.
+        now: Seconds since 1970. A clock that runs ahead does no harm: a hold that is charged too early is credited
+            when its call ends.
+        limit: Maximum number of holds in one transaction.
     """
 
     def work(connection: Connection) -> int:

@@ -1,8 +1,8 @@
-"""Leases: a process takes a slice of standing budgets, and holds calls in it without touching them.
+"""Leases: a process takes a slice of standing budgets, and holds calls in it without updating their rows.
 
-A lease is used once: taken, used up, dissolved. Dissolving is computed from the rows of its holds alone, so that
-any process can do it, even when the owner is dead: what its closed holds took is charged, its open holds move to
-the budgets themselves, and the rest is free again. Each function returns work for `Store.do`.
+A lease is taken, used up and dissolved once. Dissolving needs only the rows of its holds, so any process can do
+it, even if the owner is dead: closed holds are charged, open holds move to the budgets themselves, and the rest is
+free again. Each function returns work for `Store.do`.
 """
 
 import json
@@ -19,9 +19,9 @@ from intendant.record.store.statements import Work
 from intendant.record.store.tables import hold, lease
 
 CALLS = 256
-"""A lease holds at most the worst case of so many calls like the one it is asked for."""
+"""A lease holds at most the worst case of this many calls like the first one,"""
 PART = 8
-"""…and at most this part of what is left, so that near a limit calls are held one by one."""
+"""and at most one part in this many of the remaining budget, so that near a limit calls are held one by one."""
 
 
 _ACCOUNTED = ("key", "state", "chain", "tokens", "micro", "spent_tokens", "spent_micro")
@@ -33,17 +33,17 @@ def renew(
     """Dissolve the lease *old* and take another, in one transaction.
 
     Args:
-        old: A lease's id; None for none.
+        old: The id of the lease to dissolve; None for none.
         owner: The process.
-        agent: Whose budgets.
-        tenant: Whose budgets.
-        tokens: The worst case of the next call.
-        micro: Its price, in micro-US$.
+        agent: The agent of the budgets.
+        tenant: The tenant of the budgets.
+        tokens: The worst case of the next call, in tokens.
+        micro: The same in micro-US$.
         now: Seconds since 1970.
-        seconds: How long the lease lasts.
+        seconds: The TTL of the lease, in seconds.
 
     Returns (when the work is done):
-        The slice; None where there is no standing limit, or too little left to be worth one.
+        The slice; None if there is no standing limit, or too little is left for a lease.
     """
 
     def work(connection: Connection) -> Slice | None:
@@ -75,17 +75,17 @@ def _bounded(rows: Iterable[BudgetRow], unit: str, asked: int) -> int:
 
 
 def recall(agent: str, tenant: str) -> Work[int]:
-    """Dissolve every lease of the standing budgets of an agent or its tenant; returns how many there were."""
+    """Dissolve all leases on the standing budgets of an agent and its tenant; returns how many."""
     return _all(or_(lease.c.agent == agent, lease.c.tenant == tenant))
 
 
 def expire(now: float) -> Work[int]:
-    """Dissolve leases whose time is over; returns how many."""
+    """Dissolve expired leases; returns how many."""
     return _all(lease.c.expires_at < now)
 
 
 def give_back(owner: str) -> Work[int]:
-    """Dissolve every lease of a process that ends; returns how many."""
+    """Dissolve all leases of a process that ends; returns how many."""
     return _all(lease.c.owner == owner)
 
 
@@ -105,7 +105,7 @@ def _all(which: Any) -> Work[int]:
 
 
 def dissolve_all_of(connection: Connection, scope: str) -> None:
-    """Dissolve every lease of the budgets of *scope*, such as `agent:mailer`."""
+    """Dissolve all leases on the budgets of *scope*, such as `agent:mailer`."""
     kind, _, name = scope.partition(":")
     _all((lease.c.agent if kind == "agent" else lease.c.tenant) == name)(connection)
 

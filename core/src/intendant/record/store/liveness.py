@@ -1,6 +1,6 @@
-"""Which runs are worked on, which are due, and which are asked to pause: work functions for `Store.do`.
+"""Which runs are being executed, which are due, and which should pause: work functions for `Store.do`.
 
-None of it belongs to the record: it says what processes should do, not what happened.
+This is not part of the record: it tells processes what to do, not what happened.
 """
 
 from typing import NamedTuple
@@ -15,11 +15,11 @@ from intendant.record.store.tables import budget, event, run
 
 WAITING = run.c.status == literal_column("'waiting'")
 RUNNING = run.c.status == literal_column("'running'")
-"""Written into the statement: with a parameter in its place SQLite would not use an index of these rows alone."""
+"""Literals, not parameters: SQLite would not use a partial index for a parameter."""
 
 
 class Due(NamedTuple):
-    """A run that a worker should go on with."""
+    """A run that a worker should resume."""
 
     id: str
     due_at: float
@@ -28,12 +28,12 @@ class Due(NamedTuple):
 
 
 def beat(fence: Fence, until: float | None) -> Work[bool]:
-    """Renew the lease of a run's owner; returns True if a pause of the run was requested.
+    """Renew the lease of a run; returns True if a pause was requested.
 
-    A process that no longer owns the run changes nothing.
+    Nothing changes if the process no longer owns the run.
 
     Args:
-        fence: The epoch under which it owns the run.
+        fence: The epoch in which the process owns the run.
         until: When the lease expires, in seconds since 1970.
     """
     own = (run.c.id == fence.run_id, run.c.epoch == fence.epoch, run.c.status == "running")
@@ -48,15 +48,15 @@ def beat(fence: Fence, until: float | None) -> Work[bool]:
 
 
 def wake(connection: Connection, run_id: str) -> None:
-    """Make a run due now; part of the work that writes what the run waited for."""
+    """Make a run due now, in the transaction that writes what it was waiting for."""
     connection.execute(update(run).where(run.c.id == run_id).values(due_at=session_of(connection).clock.now()))
 
 
 def pause(run_id: str) -> Work[str]:
-    """Ask a run to pause; returns its status.
+    """Request a pause of a run; returns its status.
 
     Raises (when the work is done):
-        IntendantError: It has ended.
+        IntendantError: The run has ended.
     """
     found = select(run.c.status).where(run.c.id == run_id).with_for_update()
 
@@ -71,7 +71,7 @@ def pause(run_id: str) -> Work[str]:
 
 
 def due_runs(tenant: str, now: float, limit: int) -> Work[list[Due]]:
-    """Runs of a tenant that wait and are due, higher priorities and the longest first; paused ones are not."""
+    """The waiting runs of a tenant that are due and not paused: by priority, then the longest due first."""
     query = (
         select(run.c.id, run.c.due_at, run.c.agent, run.c.priority)
         .where(WAITING, run.c.due_at <= now, run.c.pause_requested == 0, run.c.tenant == tenant)
@@ -115,7 +115,7 @@ def take_due(run_id: str, now: float, until: float) -> Work[RunRow | None]:
 
 
 def next_due(tenant: str) -> Work[float | None]:
-    """When the next of a tenant's waiting runs is due; None if none is."""
+    """When the next waiting run of a tenant is due; None if there is none."""
     query = (
         select(run.c.due_at)
         .where(
@@ -131,21 +131,21 @@ def next_due(tenant: str) -> Work[float | None]:
 
 
 class AtWork(NamedTuple):
-    """A run that a process is at."""
+    """A run that a process is executing."""
 
     run_id: str
     workflow: str
     agent: str
     worker: str | None
     since: float
-    """When the process began or took it over, in seconds since 1970."""
+    """When the process started the run or took it over, in seconds since 1970."""
     lease_until: float | None
     held_tokens: int
     held_micro: int
 
 
 def at_work(tenant: str) -> Work[list[AtWork]]:
-    """The runs that processes are at, by process, with what is held for their calls."""
+    """The runs that are being executed, by process, with the holds of their calls."""
     began = (
         select(func.max(event.c.at))
         .where(event.c.run_id == run.c.id, event.c.type.in_(("initialized", "resumed")))
@@ -170,7 +170,7 @@ def at_work(tenant: str) -> Work[list[AtWork]]:
 
 
 def queue_of(tenant: str, now: float) -> Work[tuple[int, int]]:
-    """How many of a tenant's runs are due, and how many wait for a time or for somebody."""
+    """The numbers of a tenant's runs that are due, and that wait for a time or a person."""
     due = case((run.c.due_at <= now, 1), else_=0)
     query = select(func.coalesce(func.sum(due), 0), func.count()).where(WAITING, run.c.tenant == tenant)
 
@@ -182,7 +182,7 @@ def queue_of(tenant: str, now: float) -> Work[tuple[int, int]]:
 
 
 def maybe_abandoned(tenant: str, host: str, now: float) -> Work[list[RunRow]]:
-    """Runs whose owner sends no heartbeats any more, or is a process of *host*, which can be looked up."""
+    """Runs whose owner has stopped sending heartbeats, or is a process of *host*, which the caller can check."""
     query = select(*columns(run, RunRow)).where(
         RUNNING,
         run.c.tenant == tenant,

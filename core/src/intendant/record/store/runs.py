@@ -35,17 +35,17 @@ def _finish(**more: Any) -> Statement:
 _FINISH = _finish()
 _DUE = bindparam("due", type_=run.c.due_at.type)
 _FINISH_DUE = _finish(due_at=case((run.c.due_at < _DUE, run.c.due_at), else_=_DUE))
-"""What was decided in the meantime has made it due already."""
+"""A decision in the meantime may have made the run due earlier."""
 WOKEN: Mapping[str, Any] = {"due_at": None, "pause_requested": 0}
-"""Columns of a run that is gone on with: it waits for nothing, and nobody has asked for a pause."""
+"""Columns of a resumed run: it waits for nothing, and no pause is requested."""
 _STEPS = Insert(step, STEP.columns, conflict="update")
 
 
 def refuse_existing(run_id: str) -> Work[None]:
-    """Pass if there is no run of this id.
+    """Check that no run has this id.
 
     Raises (when the work is done):
-        RunExists: There is.
+        RunExists: A run has it.
     """
     query = select(run.c.status).where(run.c.id == run_id)
 
@@ -87,23 +87,23 @@ def claim(
     micro: int | None = None,
     other: Mapping[str, Any] | None = None,
 ) -> Work[Claimed]:
-    """Take a run over and change its limits, in one transaction: raises its epoch, so that its former owner is
-    refused from now on.
+    """Take over a run and change its limits, in one transaction. This increments the epoch of the run, so that the
+    former owner can no longer write.
 
     Args:
         run_id: The run.
         worker: The process that takes it over.
-        seen_epoch: The epoch of the run as the caller has looked at it; None to claim it whatever its epoch.
-        tokens: What the run may spend in all from now on; None leaves its limit as it is.
-        micro: The same in micro-US$.
-        other: Columns of the run that get another value: its plan, where it goes on with a corrected workflow.
+        seen_epoch: The epoch of the run when the caller read it; None to claim it in any epoch.
+        tokens: The new token limit of the run; None leaves it unchanged.
+        micro: The new limit in micro-US$; None leaves it unchanged.
+        other: New values of other columns of the run, such as the plan if it resumes with a corrected workflow.
 
     Returns (when the work is done):
-        The run as it was found, and everything that is needed to go on with it.
+        The run as it was, and everything that is needed to resume it.
 
-    Raises (when the work is done), leaving the run as it was:
+    Raises (when the work is done), leaving the run unchanged:
         RunNotFound: There is no such run.
-        RunActive: Another process has claimed it since the caller has looked.
+        RunActive: Another process has claimed it since the caller read it.
         BudgetExceeded: More is spent and held already than the new limits admit.
     """
 
@@ -135,12 +135,12 @@ def claim(
 
 
 def finish_run(fence: Fence, status: str, due_at: float | None = None) -> Work[None]:
-    """Note how a run ended, and the number and the hash of its last event.
+    """Record the end of a run, with the number and hash of its last event.
 
     Args:
         fence: The run.
-        status: How it ended; `waiting` if it is to be gone on with.
-        due_at: When it is to be gone on with, in seconds since 1970, unless something is decided before.
+        status: The final status, or `waiting` if the run is to be resumed.
+        due_at: When it is to be resumed, in seconds since 1970, unless a decision makes it due earlier.
 
     Raises (when the work is done):
         Fenced: Another process owns the run now.
@@ -163,7 +163,7 @@ def finish_run(fence: Fence, status: str, due_at: float | None = None) -> Work[N
 
 
 def withdraw(fence: Fence) -> Work[None]:
-    """Note that a run was cancelled before it began; nothing where it was never opened, or has another owner."""
+    """Record that a run was cancelled before it began, if it was opened and has no other owner."""
 
     def work(connection: Connection) -> None:
         own = select(run.c.id).where(run.c.id == fence.run_id, run.c.epoch == fence.epoch)
@@ -174,15 +174,15 @@ def withdraw(fence: Fence) -> Work[None]:
 
 
 def digest_of(connection: Connection, run_id: str) -> str:
-    """The digest of a run's row, for `note` when it was changed."""
+    """The digest of a run's row, to pass to `note` after a change."""
     return RUN.current(session_of(connection), run_id)
 
 
 def note(connection: Connection, run_id: str, was: str) -> None:
-    """Commit to a run's row. Whatever changes one in a column that the record covers calls this in the same work.
+    """Commit to a run's row. Work that changes a covered column of a run must call this in the same transaction.
 
     Args:
-        connection: The work's.
+        connection: The connection of the work.
         run_id: The run.
         was: The digest of the row before; empty if there was none.
     """
@@ -190,14 +190,14 @@ def note(connection: Connection, run_id: str, was: str) -> None:
 
 
 def find_run(prefix: str, tenant: str | None = None) -> Work[RunRow]:
-    """The run whose id is or begins with *prefix*; the newest for `last`.
+    """The run whose id is *prefix* or starts with it; the newest run for `last`.
 
     Args:
-        prefix: The id, or its beginning.
-        tenant: Whose runs are looked at; those of others are as if they were not there. None for all.
+        prefix: The id, or its start.
+        tenant: The tenant; runs of others are not found. None for all tenants.
 
     Raises (when the work is done):
-        RunNotFound: There is none, or more than one.
+        RunNotFound: No run matches, or several do.
     """
     whose = [] if tenant is None else [run.c.tenant == tenant]
     query = _RUN.where(*whose).order_by(desc(run.c.created_at))
@@ -218,7 +218,7 @@ def find_run(prefix: str, tenant: str | None = None) -> Work[RunRow]:
 
 def _found(row: Sequence[Any]) -> RunRow:
     found = RunRow._make(row)
-    with suppress(ValueError):  # then the plan is no JSON, as whatever reads it says
+    with suppress(ValueError):  # then the plan is not JSON, which its readers report
         found = found._replace(plan=unpacked(found.plan))
     return found
 
@@ -232,7 +232,7 @@ def _only(prefix: str, rows: Sequence[RunRow]) -> RunRow:
 
 
 class Wanted(NamedTuple):
-    """Which runs are listed; what is None does not matter."""
+    """A filter of runs; None matches everything."""
 
     tenant: str | None = None
     status: str | None = None
@@ -240,11 +240,11 @@ class Wanted(NamedTuple):
     workflow: str | None = None
     since: float | None = None
     before: float | None = None
-    """Runs that began earlier than that, in seconds since 1970: where the page before has ended."""
+    """Runs that began before this time, in seconds since 1970: the end of the previous page."""
 
 
 class Listed(NamedTuple):
-    """A run in a list, with what is spent of its budget."""
+    """A run in a list, with its spending."""
 
     id: str
     workflow: str
@@ -257,12 +257,12 @@ class Listed(NamedTuple):
 
     @property
     def seconds(self) -> float | None:
-        """From its beginning to its end, waiting included; None until it has ended."""
+        """Seconds from start to end, including waits; None until the run has ended."""
         return None if self.finished_at is None else self.finished_at - self.created_at
 
 
 def list_runs(limit: int = 20, wanted: Wanted | None = None) -> Work[list[Listed]]:
-    """The newest runs first, of those that are *wanted*."""
+    """The *wanted* runs, newest first."""
     wanted = wanted or Wanted()
     spent = budget.c.id == literal("run:") + run.c.id
     query = select(

@@ -1,12 +1,13 @@
-"""One thread owns the connection; what is submitted while it commits goes into the next transaction: group commit.
+"""The writer: one thread owns the connection and commits in groups. Jobs submitted during a commit form the next
+transaction.
 
-A *job* is work, events, or both, executed in one transaction with the other jobs of its batch, in the order in
-which they were submitted. A job on a run names its fence: the epoch under which its process owns the run. If
-another process has claimed the run since, the job is refused.
+A *job* is work, events, or both. All jobs of a batch are executed in one transaction, in the order of submission.
+A job on a run carries a fence: the epoch in which its process owns the run. If another process has claimed the run
+since, the job is refused.
 
-Batches are optimistic: no job has a savepoint, since nearly none is refused. When one is, the transaction is
-undone and the batch is executed again, each job in a savepoint of its own. Work must therefore change nothing but
-the database; it may be executed more than once.
+Batches are optimistic: jobs have no savepoints, because very few are refused. If one is, the transaction is rolled
+back and the batch is executed again with a savepoint for each job. Work may therefore be executed more than once,
+and must change nothing but the database.
 """
 
 import asyncio
@@ -28,24 +29,24 @@ from intendant.record.store.session import Session, savepoint, session_of
 
 ResultT = TypeVar("ResultT")
 COLLISIONS = 5
-"""How often work is executed again after a deadlock."""
+"""How often work is retried after a deadlock."""
 CAREFUL_BATCHES = 20
-"""Batches with savepoints after one whose work was refused: refusals come in groups."""
+"""Number of batches with savepoints after a refusal: refusals come in groups."""
 LOCK_MILLISECONDS = 50
-"""How long a batch waits for a row that another process has locked: only after a second does PostgreSQL look for a
-deadlock. Only a job that is executed again alone waits without end, since one job cannot deadlock."""
+"""How long a batch waits for a row lock: PostgreSQL looks for deadlocks only after a second. A job that is retried
+alone waits without a limit, because a single job cannot deadlock."""
 
 
 _NEWEST_LIMIT = ", (SELECT max(id) FROM budget_limit)"
-"""With it an answer of PostgreSQL says whether what is known of standing limits still holds."""
+"""Column that tells if the cached standing limits are still current (PostgreSQL)."""
 
 
 class _Refused(Exception):
-    """A job of an optimistic batch failed: the batch has to be executed again."""
+    """A job of an optimistic batch failed; the batch must be executed again."""
 
 
 class Writer:
-    """Executes jobs on one database, in the order in which they were submitted.
+    """Executes jobs on one database, in the order of submission.
 
     Args:
         engine: The database; disposed of when the writer is closed.
@@ -54,7 +55,7 @@ class Writer:
 
     Attributes:
         inbox: The queue of jobs.
-        clock: That of the database.
+        clock: The clock of the database.
     """
 
     def __init__(self, engine: Engine, prepare: Callable[[Engine], None], key: bytes | None = None) -> None:
@@ -70,10 +71,10 @@ class Writer:
         self.inbox = Inbox(self._thread.start)
 
     def append(self, rows: Sequence[NewEvent], fence: Fence | None = None) -> None:
-        """Write events; committed soon, in order, without waiting. Blocks while the queue is full.
+        """Queue events; they are committed soon, in order. Blocks while the queue is full.
 
         Raises:
-            Fenced: Earlier work under this fence was refused.
+            Fenced: Earlier work with this fence was refused.
             StoreError: Earlier events could not be committed, or the queue stayed full.
         """
         self.inbox.put(Job(None, fence, rows))
@@ -81,11 +82,11 @@ class Writer:
     def submit(
         self, do: Callable[[Connection], ResultT], fence: Fence | None = None, events: Sequence[NewEvent] = ()
     ) -> "asyncio.Future[ResultT]":
-        """Execute work in a transaction; the future, of the running loop, is done when it is committed. Blocks
-        while the queue is full: await `inbox.has_room` first where that is possible.
+        """Execute work in a transaction; returns a future of the running loop, which is done after the commit.
+        Blocks while the queue is full: await `inbox.has_room` first if possible.
 
-        The *events* are written in the same transaction, and only if the work raises nothing. Cancelling the
-        future does not roll back.
+        The *events* are written in the same transaction, and only if the work does not raise. Cancelling the
+        future does not roll back the work.
         """
         loop = asyncio.get_running_loop()
         waiter = Waiter(loop, loop.create_future())
@@ -99,11 +100,11 @@ class Writer:
         events: Sequence[NewEvent],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """The same where no caller waits; *failed* is called, in the writer's thread, if the work fails."""
+        """Queue work that no caller awaits; the callback *failed* is called in the writer's thread if it fails."""
         self.inbox.put(Job(do, fence, events, failed=failed))
 
     def close(self) -> None:
-        """Commit what is queued and end the thread."""
+        """Commit the queue and end the thread."""
         self.inbox.close()
         if self._thread.ident is not None:
             self._thread.join()
@@ -115,7 +116,7 @@ class Writer:
     def _work(self) -> None:
         try:
             self._prepare(self._engine)
-        except Exception as error:  # noqa: BLE001  # every caller gets it
+        except Exception as error:  # noqa: BLE001  # raised to every caller
             self._unusable = error
         while batch := self.inbox.take():
             try:
@@ -127,7 +128,7 @@ class Writer:
                 self._checkpointer.note(sum(len(job.events) + (job.do is not None) for job in batch))
             except Exception as error:  # noqa: BLE001  # this thread must not end while a caller waits for it
                 self._lose(batch, error)
-                self._disconnect()  # the next batch gets a new one: a lock or a lost server may have passed
+                self._disconnect()  # the next batch gets a new connection: the lock or the outage may be over
         self._disconnect()
 
     def _connected(self) -> Connection:
@@ -142,7 +143,7 @@ class Writer:
         self._connection = None
 
     def _lose(self, batch: list[Job], error: Exception) -> None:
-        """The batch was not committed: its callers get the error, and runs whose events are lost stop."""
+        """Fail a batch that was not committed: its callers get the error, and runs that lost events stop."""
         self._chains.clear()
         known = _ours(error)
         for job in batch:
@@ -151,13 +152,13 @@ class Writer:
         self.inbox.announce(batch)
 
     def _settle(self, batch: Iterable[Job]) -> None:
-        """A run cannot go on after something was lost that no caller awaited."""
+        """Stop the runs that have lost work which no caller awaited."""
         for job in batch:
             if job.error is not None and job.waiter is None and job.fence is not None:
                 self.inbox.refused[job.fence] = _ours(job.error)
 
     def _commit(self, batch: list[Job], tries: int = COLLISIONS, *, reconnect: bool = True) -> None:
-        """Execute a batch in one transaction; each job has its result or its error afterwards."""
+        """Execute a batch in one transaction; afterwards each job has its result or its error."""
         connection = self._connected()
         try:
             if len(batch) == 1 or self._careful or not self._optimistic(connection, batch):
@@ -165,21 +166,21 @@ class Writer:
                 self._pessimistic(connection, batch, patient=tries < COLLISIONS)
         except Exception as error:
             if reconnect and session_of(connection).was_lost:
-                # The server has restarted, or closed an idle connection. It has not committed anything of this.
+                # The server has restarted, or closed an idle connection. It has committed nothing of this batch.
                 self._chains.clear()
                 self._disconnect()
                 self._commit(batch, tries, reconnect=False)
                 return
             if not tries or not _collided(error):
                 raise
-            # Another process has locked rows of this batch, and may wait for others of it. Work locks
-            # in a fixed order, so that transactions of one job each cannot deadlock.
+            # Another process has locked rows of this batch, and may be waiting for others of it. Work locks in a
+            # fixed order, so transactions with a single job cannot deadlock.
             self._chains.clear()
             for job in batch:
                 self._commit([job], tries - 1)
 
     def _optimistic(self, connection: Connection, batch: list[Job]) -> bool:
-        """Execute a batch without savepoints; False, and nothing done, if a job fails."""
+        """Execute a batch without savepoints; returns False, with nothing done, if a job fails."""
         session = session_of(connection)
         session.begin(connection)
         try:
@@ -212,13 +213,13 @@ class Writer:
             session.chain = EVERYTHING if job.fence is None else job.fence.run_id
             buffered = getattr(job.do, "buffered", False)
             if not buffered:
-                # It may read the run's last event, so what was done before must have written its own. Without a
-                # fence nothing says which run it reads.
+                # The work may read the last event of a run, so earlier jobs must have written theirs. Without a
+                # fence, the run is unknown.
                 self._chains.commit_runs(session, job.fence)
                 session.flush()
             job.result = job.do(connection)
             if not buffered:
-                session.owned.clear()  # it may have claimed a run
+                session.owned.clear()  # the work may have claimed a run
         self._chains.add(session, job.events)
 
     def _flush(self, session: Session) -> None:
@@ -231,7 +232,7 @@ class Writer:
             raise _Refused from error
 
     def _pessimistic(self, connection: Connection, batch: list[Job], *, patient: bool) -> None:
-        """Execute a batch so that jobs that fail undo only themselves; a *patient* one waits for locks."""
+        """Execute a batch in which a failing job undoes only itself; a *patient* one waits for locks."""
         session = session_of(connection)
         session.begin(connection)
         try:
@@ -253,12 +254,12 @@ class Writer:
             savepoint(session, "SAVEPOINT")
             if not self._try(connection, session, job):
                 if job.error is not None and session.was_undone:
-                    raise job.error  # nothing of the batch is left
+                    raise job.error  # the whole batch is undone
                 savepoint(session, "ROLLBACK TO SAVEPOINT")
             savepoint(session, "RELEASE SAVEPOINT")
 
     def _try(self, connection: Connection, session: Session, job: Job) -> bool:
-        """Execute a job; False if it failed, and then it has its error."""
+        """Execute a job; returns False if it failed, and sets its error."""
         try:
             self._execute(connection, session, job)
             self._chains.commit(session)
@@ -274,7 +275,7 @@ class Writer:
         return True
 
     def _owned(self, session: Session, job: Job) -> bool:
-        """True if the job's run is owned under its fence; otherwise the job has its error."""
+        """True if the fence of a job is current; otherwise sets the error of the job."""
         job.error = None
         fence = job.fence
         if fence is None:
@@ -301,19 +302,19 @@ class Writer:
             session.see_limits(rows[0][2])
         epochs = {row[0]: row[1] for row in rows}
         for fence in fences:
-            # A run without a row (not yet, or not any more) cannot have another owner.
+            # A run without a row (not yet, or no longer) cannot have another owner.
             session.owned[fence] = epochs.get(fence.run_id, fence.epoch) == fence.epoch
 
 
 def _ours(error: BaseException) -> BaseException:
-    """An error of the database as one that callers know; any other as it is."""
+    """Wrap an error of the database in one that callers know; return others unchanged."""
     if isinstance(error, IntendantError) or not isinstance(error, Exception):
         return error
     return StoreError(f"the database cannot be used: {short(error)}")
 
 
 def _collided(error: Exception) -> bool:
-    """True if PostgreSQL broke a deadlock, could not serialise, or did not get a lock in time."""
+    """True if PostgreSQL reported a deadlock, a serialisation failure or a lock timeout."""
     return getattr(getattr(error, "orig", error), "sqlstate", None) in ("40P01", "40001", "55P03")
 
 
