@@ -1,5 +1,6 @@
 """What the connector promises, against servers made with the protocol's own SDK."""
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -148,6 +149,25 @@ async def test_what_is_not_admitted_is_named(http, parameters, says):
     connector = http(block=["put"])
     with pytest.raises(ConnectorError, match=says) as caught:
         await connector.effect_of("call", connector.checked("call", parameters))
+    assert caught.value.delivered is False
+
+
+async def test_programs_wait_for_their_turn_and_tell_their_tools_once(log):
+    """Many calls at the same time start no more programs than the setting says; waiting is no time of theirs."""
+    starts = log.with_name("starts")
+    script = f'echo start >> "{starts}"; exec "{sys.executable}" "{SERVER}" stdio "{log}"'
+    several = stdio(log, {"parallel": 1}, command="/bin/sh", args=["-c", script])
+    parameters = several.checked("call", {"tool": "span"})
+    effects = await asyncio.gather(*[several.effect_of("call", parameters) for _ in range(4)])
+    assert {effect.side_effects for effect in effects} == {False}
+    assert starts.read_text().count("start") == 1
+    await asyncio.gather(*[several.do("call", {"tool": "span"}, call()) for _ in range(3)])
+    assert log.read_text().split() == ["begin", "end"] * 3
+
+
+async def test_an_input_that_is_no_map_is_told(http):
+    with pytest.raises(ConnectorError, match='the step\'s input is text "geld"') as caught:
+        await http().do("call", {"tool": "add"}, call("geld"))
     assert caught.value.delivered is False
 
 

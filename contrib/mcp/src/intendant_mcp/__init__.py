@@ -1,9 +1,12 @@
 """Calls the tools of MCP servers. Servers are defined in the settings, because a server is a program to run."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -17,6 +20,7 @@ from intendant.plugin import (
     Options,
     operation,
 )
+from intendant.records import describe_value
 from intendant_mcp._session import Access, ToolFacts, call_tool, list_tools
 
 __all__ = ["Call", "McpConnector", "McpSettings", "Server", "Tools"]
@@ -59,6 +63,17 @@ class McpSettings(NetworkSettings):
 
     servers: dict[str, Server] = Field(default_factory=dict)
     """The servers that workflows may use, by name."""
+    parallel: int = Field(default=8, ge=1)
+    """How many programs of servers run in parallel; further calls wait, which does not count as time of theirs."""
+
+
+class _Turns:
+    """What the calls in one event loop wait for."""
+
+    def __init__(self, parallel: int) -> None:
+        self.programs = asyncio.Semaphore(parallel)
+        self.questions: dict[str, asyncio.Lock] = {}
+        """By server, so that it is asked for its tools once."""
 
 
 class _ServerChoice(Options):
@@ -93,6 +108,7 @@ class McpConnector(NetworkConnector):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._known: dict[str, tuple[float, dict[str, ToolFacts]]] = {}
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = WeakKeyDictionary()
 
     async def effect_of(self, name: str, parameters: Any) -> Effect:
         """What the tool's annotations say, if they are believed; else the worst.
@@ -150,12 +166,13 @@ class McpConnector(NetworkConnector):
             arguments = {}
         if not isinstance(arguments, dict):
             raise ConnectorError(
-                f"arguments are a map, and the input is {type(arguments).__name__}",
+                f"the arguments of a tool are a map, and the step's input is {describe_value(arguments)}",
                 hint="give `arguments`, such as {query: …}",
                 delivered=False,
             )
         access = self._access(key, server, parameters)
-        return await call_tool(access, parameters.tool, arguments, call.idempotency_key)
+        async with self._turn(server):
+            return await call_tool(access, parameters.tool, arguments, call.idempotency_key)
 
     @operation(side_effects=False)
     async def tools(self, parameters: Tools, call: ConnectorCall) -> Json:  # noqa: ARG002  # it takes no input
@@ -238,11 +255,20 @@ class McpConnector(NetworkConnector):
 
     async def _facts(self, key: str, server: Server, choice: _ServerChoice) -> dict[str, ToolFacts]:
         """What a server says about its tools."""
-        until, facts = self._known.get(key, (0.0, {}))
-        if until < monotonic():
-            facts = await list_tools(self._access(key, server, choice))
-            self._known[key] = monotonic() + KNOWN_SECONDS, facts
-        return facts
+        async with self._here().questions.setdefault(key, asyncio.Lock()):
+            until, facts = self._known.get(key, (0.0, {}))
+            if until < monotonic():
+                async with self._turn(server):
+                    facts = await list_tools(self._access(key, server, choice))
+                self._known[key] = monotonic() + KNOWN_SECONDS, facts
+            return facts
+
+    def _here(self) -> _Turns:
+        return self._turns.setdefault(asyncio.get_running_loop(), _Turns(self.settings.parallel))
+
+    def _turn(self, server: Server) -> AbstractAsyncContextManager[None]:
+        """Wait until another program may run; the server at an address bounds what it does itself."""
+        return nullcontext() if server.command is None else self._here().programs
 
 
 _WORDS = ("description", "title", "$comment", "examples")
