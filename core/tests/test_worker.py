@@ -80,6 +80,20 @@ def quick(monkeypatch):
     monkeypatch.setattr(worker_module, "ABANDONED_SECONDS", 0.0)
 
 
+@pytest.fixture
+def verified(monkeypatch) -> list[str]:
+    """The runs whose record is verified, as often as it is."""
+    found: list[str] = []
+    check_record = resuming.check_record
+
+    async def counted(store, run_id):
+        found.append(run_id)
+        await check_record(store, run_id)
+
+    monkeypatch.setattr(resuming, "check_record", counted)
+    return found
+
+
 async def work(service, triggers=None):
     """What a worker does until nothing is due."""
     done = []
@@ -188,15 +202,10 @@ async def test_several_workers_go_on_with_each_run_once(url) -> None:
         assert sum(len(copy.done) for copy in copies) == 20
 
 
-async def test_a_due_run_that_one_worker_took_is_left_alone_by_the_others_for_a_time(url, monkeypatch) -> None:
-    copy, verified = Copy(), []
-    check_record = resuming.check_record
-
-    async def counted(store, run_id):
-        verified.append(run_id)
-        await check_record(store, run_id)
-
-    monkeypatch.setattr(resuming, "check_record", counted)
+async def test_a_due_run_that_one_worker_took_is_left_alone_by_the_others_for_a_time(
+    url, verified, monkeypatch
+) -> None:
+    copy = Copy()
     async with engine(copy, db=url) as service:
         store = service._engine.store
         run_id = (await service.run(Workflow.parse(ASKING))).run_id
@@ -240,15 +249,8 @@ async def test_a_run_is_taken_only_while_it_waits_and_is_due(url) -> None:
         assert await store.do(liveness.take_due("none", due, due + 9)) is None
 
 
-async def test_a_run_that_another_worker_is_at_or_has_completed_is_not_verified(url, monkeypatch) -> None:
-    copy, verified = Copy(seconds=0.2), []
-    check_record = resuming.check_record
-
-    async def counted(store, run_id):
-        verified.append(run_id)
-        await check_record(store, run_id)
-
-    monkeypatch.setattr(resuming, "check_record", counted)
+async def test_a_run_that_another_worker_is_at_or_has_completed_is_not_verified(url, verified) -> None:
+    copy = Copy(seconds=0.2)
     async with engine(copy, db=url) as service:
         run_id = await service.submit(Workflow.parse(CHAIN))
         first = asyncio.ensure_future(Worker(service._engine).run_segment(run_id))
