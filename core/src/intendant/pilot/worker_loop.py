@@ -39,7 +39,7 @@ LONGEST_OUTAGE_PAUSE_SECONDS = 10.0
 SUBMITTED_SECONDS = 60.0
 """A run that was submitted, and is due all the same after so long, is submitted again."""
 TAKEN_SECONDS = 10.0
-"""A run that was taken, and not claimed for so long, may be taken by another worker."""
+"""Seconds after which another worker may take a run that a worker has taken and not claimed."""
 LONGEST_DRAIN_SECONDS = 86_400.0
 """A worker that is stopped waits for what it is at; a second signal does not."""
 IDLE_SECONDS = 0.02
@@ -288,6 +288,6 @@ def _is_taken(row: RunRow, now: float) -> bool:
     """True if another worker has just taken a run, works on it, or has completed it."""
     if row.status == RunStatus.waiting.value:
         return row.due_at is not None and row.due_at > now
-    return row.status == RunStatus.completed.value or (
-        row.status == RunStatus.running.value and may_live(row, now)
-    )
+    if row.status == RunStatus.running.value:
+        return may_live(row, now)
+    return row.status == RunStatus.completed.value

@@ -19,9 +19,9 @@ from intendant.record.store.statements import Work
 from intendant.record.store.tables import hold, lease
 
 CALLS = 256
-"""A lease holds at most the worst case of this many calls like the first one,"""
+"""A lease holds at most the worst case of this many calls like the first one."""
 PART = 8
-"""and at most one part in this many of the remaining budget, so that near a limit calls are held one by one."""
+"""A lease takes at most one eighth of the remaining budget: near a limit, calls are held one by one."""
 
 
 _ACCOUNTED = ("key", "state", "chain", "tokens", "micro", "spent_tokens", "spent_micro")
