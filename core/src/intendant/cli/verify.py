@@ -12,7 +12,7 @@ from intendant.model.errors import SettingsError
 
 if TYPE_CHECKING:
     from intendant.record.store import Store
-    from intendant.record.store.integrity import Broken, Verified
+    from intendant.record.store.verification import Broken, Verified
 
 SHOWN = 50
 """Faults that are printed; `--json` has all of them."""
@@ -66,7 +66,7 @@ def _kept(against: str | None) -> str:
     """The head that is meant: as text, or in a file."""
     if against is None:
         return ""
-    from intendant.record.store.integrity import read_head
+    from intendant.record.store.chain import read_head
 
     try:
         path = Path(against)

@@ -181,10 +181,10 @@ def recorded(chain: str, kind: str = "recorded", **said: Any) -> NewEvent:
 
 
 def read_head(text: str) -> dict[str, tuple[int, str]]:
-    """A head as `Verified.head` says it.
+    """Parse a head in the format of `Verified.head`: the number and hash of the last event, by chain.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not a head.
     """
     found: dict[str, tuple[int, str]] = {}
     for part in filter(None, text.strip().split(";")):

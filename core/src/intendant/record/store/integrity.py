@@ -5,14 +5,12 @@ from typing import TypeVar
 
 from sqlalchemy import Connection  # noqa: TID253
 
-from intendant.record.store.chain import read_head
+from intendant.record.store.budgets import run_of
 from intendant.record.store.digests import BUDGET, WINDOW
 from intendant.record.store.known_chain import KnownChain
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
-from intendant.record.store.verification import BASE, Broken, Verification, Verified, of_a_run
-
-__all__ = ["BASE", "Broken", "Verified", "bases", "learn", "read_head", "verify", "verify_run"]
+from intendant.record.store.verification import Verification, Verified
 
 ResultT = TypeVar("ResultT")
 
@@ -84,5 +82,5 @@ def bases(connection: Connection) -> dict[tuple[str, str], dict[str, int]]:
     return {
         (table, key): verification.expected(table, key)[1]
         for table, key in list(verification.later)
-        if table in (BUDGET.name, WINDOW.name) and not of_a_run(key)
+        if table in (BUDGET.name, WINDOW.name) and not run_of(key)
     }

@@ -44,14 +44,9 @@ class KnownChain:
         self._names = bytearray()
         self._numbers = array("Q")
 
-    @property
-    def head(self) -> str:
-        """The hash of the last verified event."""
-        return self._hash(self.last)
-
     def add(self, event: EventRow) -> bool:
         """Verify the event after the last one; returns False if it is not as it was written."""
-        if fault_of(event, self.last + 1, self.head) or not self._is_signed(event):
+        if fault_of(event, self.last + 1, self._hash(self.last)) or not self._is_signed(event):
             return False
         try:
             named = _runs_named(event)
@@ -75,7 +70,7 @@ class KnownChain:
         return same and self._is_signed(event)
 
     def numbers_of(self, run_id: str) -> list[int]:
-        """The numbers of the events that name a run, in order; few of them may name another one instead."""
+        """The numbers of the events that name a run, in order. In rare cases, one names another run instead."""
         found, wanted = list[int](), _short(run_id)
         at = self._names.find(wanted)
         while at >= 0:
@@ -88,7 +83,7 @@ class KnownChain:
         return self._hashes[(number - 1) * HASH_BYTES : number * HASH_BYTES].hex() if number else FIRST_HASH
 
     def _is_signed(self, event: EventRow) -> bool:
-        """Whether the event is signed, if it has to be, with one of the keys."""
+        """Whether the signature of the event is valid, if it must have one."""
         if event.mac is None:
             return not self.keys or self.signed_from is None or event.seq < self.signed_from
         if not is_mac(event.mac) or not self.keys:

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, create_engine, delete, func, insert, or_, sel
 
 from intendant.record.store import tables
 from intendant.record.store.digests import BUDGET, EVERYTHING, NONE, PRUNED, WINDOW
-from intendant.record.store.integrity import BASE, bases
+from intendant.record.store.integrity import bases
 from intendant.record.store.reconciling import Sums, scopes_of
 from intendant.record.store.session import session_of
 from intendant.record.store.statements import Work
+from intendant.record.store.verification import BASE
 
 ENDED = ("completed", "failed", "refused", "overrun", "cancelled")
 """Only runs that ended so are pruned: others may go on."""

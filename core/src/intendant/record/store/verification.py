@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Table  # noqa: TID253
 
 from intendant.record.rows import EventRow
 from intendant.record.store import tables
+from intendant.record.store.budgets import run_of
 from intendant.record.store.chain import FIRST_HASH, fault_of, is_mac, key_id, mac_of, read_head
 from intendant.record.store.digests import (
     APPROVAL,
@@ -86,6 +87,10 @@ class _Run(NamedTuple):
     events: list[EventRow]
     commitments: dict[tuple[str, str], tuple[str, dict[str, int]]]
     """The last digest that the run's own chain commits to, and the base of budgets, by table and key."""
+
+
+_NOTHING = _Run([], {})
+"""Of what belongs to no run."""
 
 
 class Verification:
@@ -213,16 +218,17 @@ class Verification:
         """Take what the chain of everything says of a run; returns False if it is not as it is known."""
         if known.keys and known.signed_from is None:
             return False
-        self._signed_from = known.signed_from
-        numbers = known.numbers_of(run_id)
+        numbers, naming = known.numbers_of(run_id), list[EventRow]()
         for start in range(0, len(numbers), AT_ONCE):
             some = numbers[start : start + AT_ONCE]
             where = f'"run_id" = ? AND "seq" IN ({", ".join("?" * len(some))}) ORDER BY "seq"'
             events = [EventRow(**row) for row in self._read(tables.event, where, [EVERYTHING, *some])]
             if [event.seq for event in events] != some or not all(map(known.has, events)):
                 return False
-            for event in events:
-                self._take(event)
+            naming += events
+        self._signed_from = known.signed_from
+        for event in naming:  # only now: where one does not fit, the whole chain is taken instead
+            self._take(event)
         return True
 
     def _run_ids(self) -> list[str]:
@@ -360,7 +366,7 @@ class Verification:
 
     def _gone(self, run_id: str) -> None:
         """Nothing is left of a run that was pruned, but that it was."""
-        self._table(PRUNED, _Run([], {}), left := {(PRUNED.name, run_id)}, run_id)
+        self._table(PRUNED, _NOTHING, left := {(PRUNED.name, run_id)}, run_id)
         if left:
             self._fault(PRUNED.name, run_id, "the row was deleted", run_id)
         for table, column in [
@@ -404,11 +410,11 @@ class Verification:
                     covered.name, key, "a column was changed: it is not the row that was committed", run_id
                 )
 
-    def expected(self, table: str, key: str, run: _Run | None = None) -> tuple[str, dict[str, int]]:
+    def expected(self, table: str, key: str, run: _Run = _NOTHING) -> tuple[str, dict[str, int]]:
         """The digest that a row must have, and the base of a budget: the last one of the run's own chain, and what
         came of it in the chain of everything.
         """
-        digest, base = (NONE, {}) if run is None else run.commitments.get((table, key), (NONE, {}))
+        digest, base = run.commitments.get((table, key), (NONE, {}))
         for later in self.later.get((table, key), ()):
             if later.was in (None, digest):
                 digest, base = later.digest, later.base or base
@@ -462,18 +468,17 @@ class Verification:
 
     def _standing(self) -> None:
         """Limits of agents and tenants, and their budgets of days and months."""
-        nothing = _Run([], {})
         known = {(table, key) for table, key in self.later if table in (LIMIT.name, WINDOW.name)}
-        known |= {(table, key) for table, key in self.later if table == BUDGET.name and not of_a_run(key)}
-        self._rows(LIMIT, self._read(tables.budget_limit, "1 = 1"), nothing, known, "")
+        known |= {(table, key) for table, key in self.later if table == BUDGET.name and not run_of(key)}
+        self._rows(LIMIT, self._read(tables.budget_limit, "1 = 1"), _NOTHING, known, "")
         for row in self._read(tables.budget, "1 = 1"):
             if row["id"] in self._budgets_seen:
                 continue
             covered = BUDGET if (BUDGET.name, row["id"]) in self.later else WINDOW
-            self._rows(covered, [row], nothing, known, "")
-            self._counters(covered, row, nothing)
+            self._rows(covered, [row], _NOTHING, known, "")
+            self._counters(covered, row, _NOTHING)
         for table, key in sorted(known):
-            if self.expected(table, key, nothing)[0] != NONE:
+            if self.expected(table, key)[0] != NONE:
                 self._fault(table, key, "the row was deleted")
 
     def _strays(self) -> None:
@@ -483,8 +488,3 @@ class Verification:
             if counted and counted[0][0] != self._seen[covered.table.name]:
                 more = counted[0][0] - self._seen[covered.table.name]
                 self._fault(covered.table.name, "", f"{more} rows were inserted that belong to no run")
-
-
-def of_a_run(scope: str) -> bool:
-    """True for the budget of a run or a step."""
-    return scope.startswith(("run:", "step:"))
